@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/clock.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+static int64_t now(clockid_t which)
+{
+    struct timespec t;
+    clock_gettime(which, &t);
+    return (int64_t)t.tv_sec * CB_SECOND + t.tv_nsec / 1000;
+}
+
+int64_t cb_clock_monotonic_us(void)
+{
+    return now(CLOCK_MONOTONIC);
+}
+
+int64_t cb_clock_wall_us(void)
+{
+    return now(CLOCK_REALTIME);
+}
+
+int64_t cb_deadline_in(int64_t us)
+{
+    return cb_clock_monotonic_us() + us;
+}
+
+int cb_deadline_left_ms(int64_t deadline)
+{
+    int64_t left = deadline - cb_clock_monotonic_us();
+    if (left <= 0)
+        return 0;
+    left = (left + 999) / 1000;
+    return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT])
+{
+    time_t seconds = (time_t)(wall_us / CB_SECOND);
+    struct tm parts = {0};
+    char date[21] = "";
+    if (!gmtime_r(&seconds, &parts) || parts.tm_year < 0 || parts.tm_year > 8099 ||
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
+        snprintf(date, sizeof date, "0000-00-00T00:00:00");
+    snprintf(out, CB_TIME_TEXT, "%.19s.%06uZ", date, (unsigned)(wall_us % CB_SECOND) % 1000000u);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+
+/* libConfuse reports errors through a callback without a context of the caller's. */
+static _Thread_local cb_buf *reason;
+
+static void collect_error(cfg_t *cfg, const char *format, va_list args)
+{
+    char text[512];
+    vsnprintf(text, sizeof text, format, args);
+    if (reason && reason->len == 0)
+        cb_buf_printf(reason, "%s:%d: %s", cfg && cfg->filename ? cfg->filename : "configuration",
+                      cfg ? cfg->line : 0, text);
+}
+
+cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_buf *why)
+{
+    cb_buf content = CB_BUF(CB_CONFIG_MAX);
+    cfg_t *cfg = NULL;
+    cb_error error = cb_file_read(path, &content);
+    if (error) {
+        cb_buf_printf(why, "%s: cannot be read: %s", path, cb_error_text(error));
+        error = error == CB_E_MEMORY ? error : CB_E_CONFIG;
+        goto out;
+    }
+    cfg = cfg_init(options, CFGF_NONE);
+    const char *text = cb_buf_cstr(&content);
+    if (!cfg || !text) {
+        error = CB_E_MEMORY;
+        goto out;
+    }
+    cfg_set_error_function(cfg, collect_error);
+    reason = why;
+    free(cfg->filename);
+    cfg->filename = strdup(path);
+    if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
+        if (why->len == 0)
+            cb_buf_printf(why, "%s:%d: not understood", path, cfg->line);
+        error = CB_E_CONFIG;
+    }
+    reason = NULL;
+out:
+    if (error && cfg)
+        cfg_free(cfg);
+    else
+        *out = cfg;
+    cb_buf_free(&content);
+    return error;
+}
+
+static cb_error read_all(int fd, cb_buf *out)
+{
+    for (;;) {
+        uint8_t chunk[4096];
+        ssize_t got = read(fd, chunk, sizeof chunk);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got > 0)
+            cb_buf_put(out, cb_bytes_make(chunk, (size_t)got));
+        cb_wipe(chunk, sizeof chunk);
+        if (got < 0)
+            return CB_E_IO;
+        if (got == 0 || cb_buf_error(out))
+            return cb_buf_error(out);
+    }
+}
+
+cb_error cb_file_read(const char *path, cb_buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? CB_E_NOT_FOUND : CB_E_IO;
+    cb_error error = read_all(fd, out);
+    close(fd);
+    return error;
+}
+
+cb_error cb_config_secret(const char *path, cb_buf *out, cb_buf *why)
+{
+    struct stat about;
+    cb_error error = CB_E_CONFIG;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        cb_buf_printf(why, "%s: cannot be opened: %s", path, strerror(errno));
+        return error;
+    }
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        cb_buf_printf(why, "%s: is not a regular file", path);
+    else if (about.st_mode & 037)
+        cb_buf_printf(why, "%s: others may open it: chmod 600 it", path);
+    else if ((error = read_all(fd, out)) != CB_OK)
+        cb_buf_printf(why, "%s: cannot be read: %s", path, cb_error_text(error));
+    close(fd);
+    if (!error && out->len > 0 && out->data[out->len - 1] == '\n')
+        out->data[--out->len] = 0;
+    return error;
+}
+
+static cb_error write_all(int fd, cb_bytes content)
+{
+    while (content.len > 0) {
+        ssize_t done = write(fd, content.data, content.len);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return errno == ENOSPC ? CB_E_STORE_FULL : CB_E_IO;
+        content = cb_bytes_make(content.data + done, content.len - (size_t)done);
+    }
+    return fsync(fd) == 0 ? CB_OK : CB_E_IO;
+}
+
+static cb_error sync_folder_of(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return CB_E_MEMORY;
+    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (fd < 0)
+        return CB_E_IO;
+    cb_error error = fsync(fd) == 0 ? CB_OK : CB_E_IO;
+    close(fd);
+    return error;
+}
+
+cb_error cb_file_replace(const char *path, cb_bytes content, unsigned mode)
+{
+    cb_buf beside = CB_BUF(4096);
+    cb_buf_printf(&beside, "%s.new", path);
+    const char *name = cb_buf_cstr(&beside);
+    if (!name)
+        return CB_E_MEMORY;
+    cb_error error = CB_E_IO;
+    unlink(name);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+    if (fd >= 0) {
+        error = write_all(fd, content);
+        close(fd);
+        if (!error)
+            error = rename(name, path) == 0 ? sync_folder_of(path) : CB_E_IO;
+        else
+            unlink(name);
+    }
+    cb_buf_free(&beside);
+    return error;
+}

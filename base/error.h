@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One enumeration of errors for every part, and one place that turns it into words.
+ *
+ * An error has a stable code ("card.revoked") that programs may rely on, a class that says whose
+ * turn it is to act (and which HTTP status the broker answers), and a sentence for a person
+ * that says what to do. The number travels between the processes of one installation, which are
+ * always of one build; only the code is stable between versions.
+ *
+ * To add an error, add a row. Codes are never reused for another meaning.
+ */
+#ifndef CB_BASE_ERROR_H
+#define CB_BASE_ERROR_H
+
+typedef enum cb_error_class {
+    CB_CLASS_OK,
+    CB_CLASS_INVALID,     /* the request is wrong: change it (400) */
+    CB_CLASS_AUTH,        /* who asks is not known (401) */
+    CB_CLASS_DENIED,      /* who asks may not (403) */
+    CB_CLASS_MISSING,     /* no such thing (404) */
+    CB_CLASS_CONFLICT,    /* not in this state (409) */
+    CB_CLASS_GONE,        /* was there, is over (410) */
+    CB_CLASS_LARGE,       /* over a limit (413) */
+    CB_CLASS_CARD,        /* the card or its proof did not do (422) */
+    CB_CLASS_UPSTREAM,    /* the service answered wrongly (502) */
+    CB_CLASS_UNAVAILABLE, /* try again later (503) */
+    CB_CLASS_TIMEOUT,     /* the service or a part took too long (504) */
+    CB_CLASS_INTERNAL     /* a fault of ours (500) */
+} cb_error_class;
+
+/* clang-format off */
+#define CB_ERROR_LIST(X) \
+    X(CB_OK,                     OK,          "ok",                       "Done.") \
+    /* requests in general */ \
+    X(CB_E_ARGUMENT,             INVALID,     "request.invalid",          "A value in the request is missing or not allowed: correct it and send it again.") \
+    X(CB_E_FORMAT,               INVALID,     "request.malformed",        "The data is not well formed: check how it was made and send it again.") \
+    X(CB_E_UNKNOWN_FIELD,        INVALID,     "request.unknown_field",    "The request names a field that does not exist: remove it or correct its spelling.") \
+    X(CB_E_TOO_LARGE,            LARGE,       "request.too_large",        "The data is larger than the limit: send less.") \
+    X(CB_E_UNAUTHENTICATED,      AUTH,        "request.unauthenticated",  "The caller is not known: present a registered certificate or use the local administration socket.") \
+    X(CB_E_DENIED,               DENIED,      "request.denied",           "The caller may not do this: ask an administrator for the right.") \
+    X(CB_E_NOT_FOUND,            MISSING,     "resource.unknown",         "There is no such thing: check the identifier.") \
+    X(CB_E_METHOD,               INVALID,     "request.method",           "This resource does not have that method: see the API description.") \
+    X(CB_E_EXISTS,               CONFLICT,    "resource.exists",          "It exists already: use another name or change the existing one.") \
+    X(CB_E_STATE,                CONFLICT,    "resource.state",           "It is not in a state that allows this: look at its state first.") \
+    X(CB_E_BUSY,                 UNAVAILABLE, "broker.busy",              "All places are taken: try again after the time given.") \
+    X(CB_E_STOPPING,             UNAVAILABLE, "broker.stopping",          "The broker is stopping: try again in a moment.") \
+    X(CB_E_TIMEOUT,              TIMEOUT,     "broker.timeout",           "A part did not answer in time: try again.") \
+    X(CB_E_CLOSED,               UNAVAILABLE, "broker.connection_closed", "The other side closed the connection: try again.") \
+    /* faults of ours */ \
+    X(CB_E_MEMORY,               INTERNAL,    "internal.memory",          "No memory was left: free some or allow more, then try again.") \
+    X(CB_E_IO,                   INTERNAL,    "internal.io",              "Reading or writing failed: look at the log for the reason.") \
+    X(CB_E_CRYPTO,               INTERNAL,    "internal.crypto",          "A cryptographic operation failed: look at the log for the reason.") \
+    X(CB_E_CONFIG,               INTERNAL,    "internal.config",          "The configuration is wrong: correct the line that the message names.") \
+    X(CB_E_PROTOCOL,             INTERNAL,    "internal.protocol",        "Two parts of the product did not understand each other: check that all are of one version.") \
+    X(CB_E_INTERNAL,             INTERNAL,    "internal.error",           "Something failed that should not: look at the log and report it.") \
+    /* reader and card */ \
+    X(CB_E_READER_NONE,          UNAVAILABLE, "reader.none",              "No card reader is connected: connect one and check that pcscd runs.") \
+    X(CB_E_READER,               UNAVAILABLE, "reader.failed",            "The card reader failed: reconnect it and try again.") \
+    X(CB_E_CARD_ABSENT,          CARD,        "card.absent",              "There is no card on the reader: present the card.") \
+    X(CB_E_CARD_REMOVED,         CARD,        "card.removed",             "The card was taken away too early: nothing was done; present it again and keep it there.") \
+    X(CB_E_CARD_FOREIGN,         CARD,        "card.foreign",             "This card does not carry the broker's application: use a card issued for this broker.") \
+    X(CB_E_CARD_STATUS,          CARD,        "card.status",              "The card refused a command: try again, or have the card checked.") \
+    X(CB_E_CARD_ANSWER,          CARD,        "card.answer",              "The card's answer was not genuine or not complete: try again at another terminal.") \
+    X(CB_E_CARD_CERTIFICATE,     CARD,        "card.certificate",         "The card's certificate is not of a trusted issuer: use a card issued for this broker.") \
+    X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \
+    X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued first.") \
+    X(CB_E_CARD_NOT_ACTIVE,      CARD,        "card.not_active",          "The card is not active yet: have it activated first.") \
+    X(CB_E_CARD_SUSPENDED,       CARD,        "card.suspended",           "The card is suspended: have it resumed, or use another card.") \
+    X(CB_E_CARD_REVOKED,         CARD,        "card.revoked",             "The card is revoked and will never work again: ask for a replacement card.") \
+    X(CB_E_CARD_BLOCKED,         CARD,        "card.blocked",             "The card has been terminated: ask for a replacement card.") \
+    X(CB_E_PIN_REQUIRED,         CARD,        "pin.required",             "This service asks for the PIN: enter it and present the card again.") \
+    X(CB_E_PIN_WRONG,            CARD,        "pin.wrong",                "The PIN was wrong: try again; the answer says how many tries are left.") \
+    X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
+    X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
+    /* terminal */ \
+    X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \
+    X(CB_E_TERMINAL_REVOKED,     DENIED,      "terminal.revoked",         "This terminal is revoked: it can no longer be used.") \
+    X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
+    X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \
+    /* tap */ \
+    X(CB_E_TAP_UNKNOWN,          MISSING,     "tap.unknown",              "There is no such tap: start again by presenting the card.") \
+    X(CB_E_TAP_EXPIRED,          GONE,        "tap.expired",              "The tap took too long: start again by presenting the card.") \
+    X(CB_E_TAP_ORDER,            CONFLICT,    "tap.order",                "That step does not come now in this tap: start again by presenting the card.") \
+    X(CB_E_TAP_LEVEL,            CARD,        "tap.level",                "The service asks for a higher level of assurance: use the PIN or a better terminal.") \
+    X(CB_E_TAP_WITHDRAWN,        CARD,        "tap.withdrawn",            "The card, enrolment or terminal was revoked during the tap: its result was discarded.") \
+    X(CB_E_ENROLMENT_NONE,       CARD,        "enrolment.none",           "The holder is not enrolled at this service: have the service added.") \
+    X(CB_E_ENROLMENT_PENDING,    CONFLICT,    "enrolment.pending",        "The enrolment waits for its certificate: install it first.") \
+    /* service and connector */ \
+    X(CB_E_SERVICE_UNKNOWN,      MISSING,     "service.unknown",          "There is no such service: check its name.") \
+    X(CB_E_SERVICE_DOWN,         UPSTREAM,    "service.unreachable",      "The service cannot be reached: try again later.") \
+    X(CB_E_SERVICE_SLOW,         TIMEOUT,     "service.slow",             "The service did not answer in time: try again later.") \
+    X(CB_E_SERVICE_CERTIFICATE,  UPSTREAM,    "service.certificate",      "The service's own certificate is not trusted: its operator or the broker's must put this right.") \
+    X(CB_E_SERVICE_REFUSED,      UPSTREAM,    "service.refused",          "The service refused the login: ask its operator why.") \
+    X(CB_E_SERVICE_ANSWER,       UPSTREAM,    "service.answer",           "The service's answer could not be used: its operator or the broker's must put this right.") \
+    X(CB_E_CONNECTOR_DOWN,       UNAVAILABLE, "connector.unavailable",    "The connector for this service does not run: try again in a moment.") \
+    X(CB_E_CONNECTOR_FAILED,     UPSTREAM,    "connector.failed",         "The connector for this service failed: this tap ended, nothing else was touched; try again.") \
+    X(CB_E_CONNECTOR_ANSWER,     UPSTREAM,    "connector.answer",         "The connector for this service answered nonsense: report it to the broker's operator.") \
+    X(CB_E_SESSION_UNKNOWN,      MISSING,     "session.unknown",          "There is no such session: present the card to open one.") \
+    X(CB_E_SESSION_ENDED,        GONE,        "session.ended",            "The session has ended: present the card to open another.") \
+    /* hsmd */ \
+    X(CB_E_HSM_DOWN,             UNAVAILABLE, "hsm.unavailable",          "The key service is not available: try again in a moment.") \
+    X(CB_E_HSM_TOKEN,            UNAVAILABLE, "hsm.token",                "The HSM refused or failed an operation: look at the key service's log.") \
+    X(CB_E_HSM_ILLEGAL,          DENIED,      "hsm.illegal",              "The key service refuses this request in this state.") \
+    X(CB_E_HSM_RECORD,           DENIED,      "hsm.record",               "A stored record is not genuine: it was changed outside the product; restore it from a backup.") \
+    X(CB_E_HSM_ACTIVATION,       DENIED,      "hsm.activation",           "There is no activation for this: the card must be presented for this very use.") \
+    X(CB_E_HSM_INTENT,           DENIED,      "hsm.intent",               "The use was not recorded before it was asked for: the key stays closed.") \
+    X(CB_E_HSM_ROLLED_BACK,      UNAVAILABLE, "hsm.rolled_back",          "The database is older than what the key service has seen: restore a newer one; no tap is served until then.") \
+    X(CB_E_HSM_HEAD,             DENIED,      "hsm.head",                 "The log head does not extend the one the key service has seen: it is not signed.") \
+    X(CB_E_HSM_KEY_RETIRED,      DENIED,      "hsm.key_retired",          "This key was retired: renew the enrolment.") \
+    X(CB_E_HSM_ALGORITHM,        INVALID,     "hsm.algorithm",            "That algorithm is not available for this key: choose one that is listed.") \
+    /* store and evidence */ \
+    X(CB_E_STORE,                UNAVAILABLE, "store.unavailable",        "The database cannot be used now: look at the log for the reason; nothing was changed.") \
+    X(CB_E_STORE_FULL,           UNAVAILABLE, "store.full",               "There is no space left to record anything: free some; nothing was changed.") \
+    X(CB_E_STORE_VERSION,        UNAVAILABLE, "store.version",            "The database is of another version: migrate it or install the matching program.") \
+    X(CB_E_EVIDENCE,             CONFLICT,    "evidence.invalid",         "The evidence log does not verify: records were edited, removed or reordered; keep a copy and investigate.")
+/* clang-format on */
+
+typedef enum cb_error {
+#define CB_ERROR_ENUM(name, cls, code, text) name,
+    CB_ERROR_LIST(CB_ERROR_ENUM)
+#undef CB_ERROR_ENUM
+    CB_ERROR_COUNT
+} cb_error;
+
+/* The stable code, e.g. "card.revoked". A number out of range gives "internal.error". */
+const char *cb_error_code(cb_error error);
+
+/* One sentence for a person. Never NULL. */
+const char *cb_error_text(cb_error error);
+
+cb_error_class cb_error_class_of(cb_error error);
+
+/* An error that came as a number from another process; unknown numbers become CB_E_PROTOCOL. */
+cb_error cb_error_from_wire(unsigned number);
+
+#endif

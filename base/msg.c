@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/msg.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+
+enum { PACKET_MAX = CB_MSG_HEADER + CB_MSG_BODY_MAX, BACKLOG = 128 };
+
+void cb_msg_init(cb_msg *msg, uint16_t type)
+{
+    *msg = (cb_msg){.type = type, .body = CB_BUF(CB_MSG_BODY_MAX), .fd = -1};
+}
+
+void cb_msg_free(cb_msg *msg)
+{
+    if (!msg)
+        return;
+    if (msg->fd >= 0)
+        close(msg->fd);
+    cb_buf_free(&msg->body);
+    cb_msg_init(msg, 0);
+}
+
+cb_error cb_msg_pair(int out[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, out) == 0 ? CB_OK : CB_E_IO;
+}
+
+static cb_error address_of(const char *path, struct sockaddr_un *out)
+{
+    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof out->sun_path)
+        return CB_E_CONFIG;
+    memcpy(out->sun_path, path, len);
+    return CB_OK;
+}
+
+cb_error cb_msg_connect(const char *path, int *out)
+{
+    struct sockaddr_un address;
+    cb_error error = address_of(path, &address);
+    if (error)
+        return error;
+    int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return CB_E_IO;
+    if (connect(s, (struct sockaddr *)&address, sizeof address) != 0) {
+        error = errno == ECONNREFUSED || errno == ENOENT ? CB_E_CLOSED
+                : errno == EACCES                        ? CB_E_DENIED
+                                                         : CB_E_IO;
+        close(s);
+        return error;
+    }
+    *out = s;
+    return CB_OK;
+}
+
+/* Binds under a private umask, so that nobody can connect before the mode is set. */
+static bool bind_privately(int s, const struct sockaddr_un *address, unsigned mode)
+{
+    mode_t before = umask(0177);
+    bool bound = bind(s, (const struct sockaddr *)address, sizeof *address) == 0;
+    umask(before);
+    return bound && chmod(address->sun_path, (mode_t)mode) == 0;
+}
+
+cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
+{
+    struct sockaddr_un address;
+    cb_error error = address_of(path, &address);
+    if (error)
+        return error;
+    int probe = -1;
+    if (cb_msg_connect(path, &probe) == CB_OK) {
+        close(probe);
+        return CB_E_EXISTS;
+    }
+    unlink(path);
+    int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (s < 0)
+        return CB_E_IO;
+    if (!bind_privately(s, &address, mode) || listen(s, BACKLOG) != 0) {
+        close(s);
+        return CB_E_IO;
+    }
+    *out = s;
+    return CB_OK;
+}
+
+static cb_error wait_for(int socket, short events, int64_t deadline)
+{
+    struct pollfd p = {.fd = socket, .events = events};
+    int ready;
+    do {
+        ready = poll(&p, 1, cb_deadline_left_ms(deadline));
+    } while (ready < 0 && errno == EINTR);
+    if (ready < 0)
+        return CB_E_IO;
+    return ready == 0 ? CB_E_TIMEOUT : CB_OK;
+}
+
+static cb_error errno_as_error(void)
+{
+    switch (errno) {
+    case EPIPE:
+    case ECONNRESET:
+    case ENOTCONN:
+        return CB_E_CLOSED;
+    case EMSGSIZE:
+        return CB_E_TOO_LARGE;
+    default:
+        return CB_E_IO;
+    }
+}
+
+static void put_header(const cb_msg *msg, uint8_t header[CB_MSG_HEADER])
+{
+    cb_buf buf = CB_BUF(CB_MSG_HEADER);
+    const cb_id *request = cb_log_request();
+    cb_buf_put_u16(&buf, msg->type);
+    cb_buf_put_u16(&buf, (uint16_t)msg->error);
+    cb_buf_put_u32(&buf, msg->id);
+    cb_buf_put_u32(&buf, (uint32_t)CB_MSG_VERSION << 24);
+    cb_buf_put(&buf, cb_id_bytes(request ? request : &msg->request));
+    memset(header, 0, CB_MSG_HEADER);
+    if (cb_buf_error(&buf) == CB_OK)
+        memcpy(header, buf.data, buf.len);
+    cb_buf_free(&buf);
+}
+
+static void attach_descriptor(struct msghdr *packet, char *control, size_t size, int fd)
+{
+    packet->msg_control = control;
+    packet->msg_controllen = size;
+    struct cmsghdr *c = CMSG_FIRSTHDR(packet);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+}
+
+cb_error cb_msg_send(int socket, const cb_msg *msg, int64_t deadline)
+{
+    if (cb_buf_error(&msg->body))
+        return cb_buf_error(&msg->body);
+    uint8_t header[CB_MSG_HEADER];
+    put_header(msg, header);
+    struct iovec parts[2] = {{header, sizeof header}, {msg->body.data, msg->body.len}};
+    struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    if (msg->fd >= 0)
+        attach_descriptor(&packet, control, sizeof control, msg->fd);
+    for (;;) {
+        if (sendmsg(socket, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            return CB_OK;
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return errno_as_error();
+        cb_error error = wait_for(socket, POLLOUT, deadline);
+        if (error)
+            return error;
+    }
+}
+
+static int take_descriptor(struct msghdr *packet)
+{
+    int fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(packet); c; c = CMSG_NXTHDR(packet, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && fd < 0)
+            memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    }
+    return fd;
+}
+
+static cb_error take_header(cb_msg *msg, cb_bytes header)
+{
+    cb_cursor cursor = cb_cursor_over(header);
+    msg->type = cb_cursor_u16(&cursor);
+    msg->error = cb_error_from_wire(cb_cursor_u16(&cursor));
+    msg->id = cb_cursor_u32(&cursor);
+    uint32_t version = cb_cursor_u32(&cursor);
+    cb_cursor_copy(&cursor, msg->request.bytes, CB_ID_SIZE);
+    bool good = cb_cursor_done(&cursor) && version == (uint32_t)CB_MSG_VERSION << 24 && msg->type;
+    return good ? CB_OK : CB_E_PROTOCOL;
+}
+
+cb_error cb_msg_receive(int socket, cb_msg *msg, int64_t deadline)
+{
+    cb_msg_free(msg);
+    uint8_t *body = cb_buf_extend(&msg->body, CB_MSG_BODY_MAX);
+    if (!body)
+        return CB_E_MEMORY;
+    uint8_t header[CB_MSG_HEADER];
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec parts[2] = {{header, sizeof header}, {body, CB_MSG_BODY_MAX}};
+    ssize_t got = -1;
+    struct msghdr packet;
+    for (;;) {
+        packet = (struct msghdr){.msg_iov = parts,
+                                 .msg_iovlen = 2,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        got = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (got >= 0)
+            break;
+        if (errno == EINTR)
+            continue;
+        cb_error error =
+            errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(socket, POLLIN, deadline)
+                                                    : errno_as_error();
+        if (error) {
+            msg->body.len = 0;
+            return error;
+        }
+    }
+    msg->fd = take_descriptor(&packet);
+    msg->body.len = got > CB_MSG_HEADER ? (size_t)got - CB_MSG_HEADER : 0;
+    if (got == 0)
+        return CB_E_CLOSED;
+    if (got < CB_MSG_HEADER || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+        return CB_E_PROTOCOL;
+    return take_header(msg, cb_bytes_make(header, sizeof header));
+}
+
+cb_error cb_msg_call(int socket, cb_msg *question, cb_msg *answer, int64_t deadline)
+{
+    static atomic_uint next_id;
+    uint32_t id = atomic_fetch_add(&next_id, 1);
+    uint16_t type = question->type;
+    question->id = id;
+    cb_error error = cb_msg_send(socket, question, deadline);
+    if (error)
+        return error;
+    if (question == answer)
+        cb_msg_free(question);
+    error = cb_msg_receive(socket, answer, deadline);
+    if (error)
+        return error;
+    if (answer->id != id || answer->type != type)
+        return CB_E_PROTOCOL;
+    return answer->error;
+}
+
+cb_error cb_msg_peer(int socket, int *pid, unsigned *uid, unsigned *gid)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return CB_E_IO;
+    *pid = (int)peer.pid;
+    *uid = peer.uid;
+    *gid = peer.gid;
+    return CB_OK;
+}

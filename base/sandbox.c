@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "base/sandbox.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+cb_error cb_sandbox_no_dumps(void)
+{
+    struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return CB_E_INTERNAL;
+    return CB_OK;
+}
+
+cb_error cb_sandbox_become(const char *user, int *dropped)
+{
+    *dropped = 0;
+    if (!user || geteuid() != 0)
+        return CB_OK;
+    const struct passwd *entry = getpwnam(user);
+    if (!entry)
+        return CB_E_CONFIG;
+    if (initgroups(user, entry->pw_gid) != 0 ||
+        setresgid(entry->pw_gid, entry->pw_gid, entry->pw_gid) != 0 ||
+        setresuid(entry->pw_uid, entry->pw_uid, entry->pw_uid) != 0)
+        return CB_E_INTERNAL;
+    *dropped = 1;
+    /* A change of user makes the process dumpable again where the system says so. */
+    return cb_sandbox_no_dumps();
+}
+
+cb_error cb_sandbox_allow(const char *const *names)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (!filter)
+        return CB_E_INTERNAL;
+    int failed = 0;
+    for (; *names && !failed; names++) {
+        int number = seccomp_syscall_resolve_name(*names);
+        /* A call that this architecture does not have needs no permission. */
+        if (number != __NR_SCMP_ERROR)
+            failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+    }
+    if (!failed)
+        failed = seccomp_load(filter);
+    seccomp_release(filter);
+    return failed ? CB_E_INTERNAL : CB_OK;
+}
