@@ -105,6 +105,7 @@ typedef enum cb_error_class {
     X(CB_E_HSM_ACTIVATION,       DENIED,      "hsm.activation",           "There is no activation for this: the card must be presented for this very use.") \
     X(CB_E_HSM_INTENT,           DENIED,      "hsm.intent",               "The use was not recorded before it was asked for: the key stays closed.") \
     X(CB_E_HSM_ROLLED_BACK,      UNAVAILABLE, "hsm.rolled_back",          "The database is older than what the key service has seen: restore a newer one; no tap is served until then.") \
+    X(CB_E_HSM_FEED_BEHIND,      UNAVAILABLE, "hsm.feed_behind",          "The key service has not heard of the latest revocations: pass them on and ask again.") \
     X(CB_E_HSM_HEAD,             DENIED,      "hsm.head",                 "The log head does not extend the one the key service has seen: it is not signed.") \
     X(CB_E_HSM_KEY_RETIRED,      DENIED,      "hsm.key_retired",          "This key was retired: renew the enrolment.") \
     X(CB_E_HSM_ALGORITHM,        INVALID,     "hsm.algorithm",            "That algorithm is not available for this key: choose one that is listed.") \
