@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a tap is for: the fields that the card's proof is bound to.
+ *
+ * The digest of these fields is made where keys are used (hsmd) from the fields themselves, never
+ * taken from somebody else, so that a proof for one service, text or terminal is worth nothing for
+ * another (S2-2, S0-7.5.2).
+ */
+#ifndef CB_CARDLINK_CONTEXT_H
+#define CB_CARDLINK_CONTEXT_H
+
+#include "base/crypto.h"
+#include "base/id.h"
+
+enum { CB_SERVICE_NAME_MAX = 63 /* [a-z0-9][a-z0-9-]* */ };
+
+typedef enum cb_tap_purpose {
+    CB_TAP_AUTHENTICATE = 1, /* log in at the service */
+    CB_TAP_PIN_CHANGE = 2,   /* change the PIN; no service */
+    CB_TAP_PIN_UNBLOCK = 3   /* new PIN by unblocking code; no service */
+} cb_tap_purpose;
+
+/* Levels of assurance a tap can reach; a service states the least it takes (S3-7 of the seed's ⑦). */
+typedef enum cb_level {
+    CB_LEVEL_NONE = 0,
+    CB_LEVEL_POSSESSION = 1,
+    CB_LEVEL_PIN = 2 /* possession, and the PIN encrypted to the card */
+} cb_level;
+
+typedef enum cb_profile_id {
+    CB_PROFILE_NATIVE = 1 /* SCP11a and the card's own proof */
+} cb_profile_id;
+
+typedef struct cb_tap_context {
+    cb_id tap;
+    cb_id terminal;
+    uint8_t profile;                        /* cb_profile_id */
+    uint8_t purpose;                        /* cb_tap_purpose */
+    uint8_t level;                          /* the least that is asked for: cb_level */
+    char service[CB_SERVICE_NAME_MAX + 1];  /* "" when the purpose has none */
+    cb_digest text;                         /* SHA-256 of the text shown to the holder; zero: none was shown */
+} cb_tap_context;
+
+/* Whether a service name is well formed. */
+bool cb_service_name_ok(const char *name);
+
+/* SHA-256("cardbroker tap context 1" 00 ‖ fields in the order above, service as u8 length ‖ bytes). */
+cb_digest cb_tap_context_digest(const cb_tap_context *context);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Scripts: what a terminal plays to a card.
+ *
+ * A script is a list of command APDUs that the broker's side made; the answers are the list of
+ * response APDUs (data, then SW1 SW2) that the card gave to them. The terminal plays command after
+ * command and stops after the first answer whose status is not 9000, unless that command is marked
+ * CB_SCRIPT_GO_ON. GET RESPONSE (61xx), wrong Le (6Cxx) are the terminal's own work and do not show.
+ * So there are at most as many answers as commands, and only the last may be a failure that counts.
+ *
+ * Encoding of both, between processes: u8 count, then for each: u8 flags (0 in answers), 32-bit length,
+ * bytes. In JSON: arrays of {"apdu": hex, "go_on": bool} and of hex strings.
+ */
+#ifndef CB_CARDLINK_SCRIPT_H
+#define CB_CARDLINK_SCRIPT_H
+
+#include "base/buf.h"
+#include "base/cursor.h"
+
+enum {
+    CB_SCRIPT_COMMANDS_MAX = 32,
+    CB_COMMAND_MAX = 261,        /* short APDUs only: 4 + 1 + 255 + 1 */
+    CB_ANSWER_MAX = 4096 + 2,    /* after GET RESPONSE was done */
+    CB_SCRIPT_BYTES_MAX = 32 * 1024,
+    CB_SCRIPT_GO_ON = 0x01
+};
+
+typedef struct cb_script_item {
+    uint8_t flags;
+    cb_bytes apdu;
+} cb_script_item;
+
+/* Borrowed items; the buffer they were read from owns the bytes. */
+typedef struct cb_script {
+    size_t count;
+    cb_script_item item[CB_SCRIPT_COMMANDS_MAX];
+} cb_script;
+
+/* Appends an item to a script that is being made in buf (an empty buffer is an empty script). */
+void cb_script_put(cb_buf *buf, uint8_t flags, cb_bytes apdu);
+
+/* Reads a whole script, or answers. CB_E_FORMAT, CB_E_TOO_LARGE. No bytes at all are an empty one. */
+cb_error cb_script_read(cb_bytes encoded, size_t item_max, cb_script *out);
+
+/* The status word of an answer, 0 if it is shorter than two bytes; and what stands before it. */
+uint16_t cb_answer_status(cb_bytes answer);
+cb_bytes cb_answer_data(cb_bytes answer);
+
+#endif

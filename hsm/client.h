@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The only door to hsmd, the process that can use keys.
+ *
+ * hsmd runs several workers, each with a socket of its own in one run folder:
+ *
+ *   use-0.sock … use-N.sock   taps and uses of keys; for the front end. A tap lives in one worker.
+ *   log.sock                  signs heads of the evidence log; for the front end
+ *   manage.sock               binds cards, makes, imports and rewraps keys; for administrators, never the front end
+ *
+ * Functions block until their answer or until ten seconds have passed (CB_E_TIMEOUT; generation of RSA keys a minute),
+ * may be called by many threads, and return CB_E_HSM_DOWN when the process they need does not answer. Blobs are
+ * described in records.h; scripts and answers in cardlink/script.h.
+ */
+#ifndef CB_HSM_CLIENT_H
+#define CB_HSM_CLIENT_H
+
+#include "base/merkle.h"
+#include "cardlink/profile.h"
+#include "hsm/records.h"
+
+typedef struct cb_hsm cb_hsm;
+
+/* run is the folder of the sockets. Connects lazily; so this fails for want of memory only. */
+cb_error cb_hsm_open(const char *run, cb_hsm **out);
+void cb_hsm_close(cb_hsm **hsm);
+
+/* Whether at least one use worker, and the log lane, answer now. */
+cb_error cb_hsm_ping(cb_hsm *hsm);
+
+/* ---- A tap: begin, challenge, finish, activate, use …, end. Any other order is CB_E_TAP_ORDER and ends the tap. ---- */
+
+/* Opens a tap in the least busy worker and appends the first script. It expires after 60 s (prefetched scripts: 30 s
+ * until the challenge). CB_E_BUSY when the worker holds too many. */
+cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, cb_id *tap,
+                          cb_buf *script);
+
+/* context's tap, terminal and profile must be those of begin. Errors as in profile.h. */
+cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
+                              cb_bytes pin, cb_buf *script);
+
+/* What the card claims; not yet believed. */
+cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim);
+
+typedef struct cb_activation {
+    cb_id holder;
+    cb_id card;
+    uint8_t level; /* reached: cb_level */
+    uint8_t pin;   /* cb_pin_state */
+    uint8_t pin_tries_left;
+} cb_activation;
+
+/* Believes the claim if the binding is genuine, names that card, and the signature verifies with its key. feed is the
+ * head of the revocation feed as the database has it: CB_E_HSM_FEED_BEHIND (pass the missing entries
+ * on with cb_hsm_feed_extend, then call again; this one error leaves the tap as it was), CB_E_HSM_ROLLED_BACK when it does not
+ * extend what hsmd remembers, CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED, CB_E_TERMINAL_REVOKED, CB_E_CARD_PROOF,
+ * CB_E_PIN_WRONG / CB_E_PIN_BLOCKED (out is filled in for these two), CB_E_TAP_LEVEL, CB_E_HSM_RECORD. */
+cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
+                             const cb_feed_head *feed, cb_activation *out);
+
+/* The feed head that the worker of this tap remembers, and handing it entries that follow it, in order (at most 1,000 a call). */
+cb_error cb_hsm_feed_state(cb_hsm *hsm, const cb_id *tap, cb_feed_head *out);
+cb_error cb_hsm_feed_extend(cb_hsm *hsm, const cb_id *tap, const cb_feed_entry *entries,
+                            size_t count);
+
+/* The same, outside a tap, to any worker: all workers share what they remember. Used after a revocation. */
+cb_error cb_hsm_feed_state_any(cb_hsm *hsm, cb_feed_head *out);
+cb_error cb_hsm_feed_extend_any(cb_hsm *hsm, const cb_feed_entry *entries, size_t count);
+
+/* Proof that the intent is in the log: its place, a signed head (with the MAC that cb_hsm_sign_head
+ * returned), and the path. */
+typedef struct cb_intent_proof {
+    cb_intent intent;
+    uint64_t index;
+    cb_tree_head head;
+    cb_digest head_mac;
+    cb_merkle_proof path;
+} cb_intent_proof;
+
+typedef enum cb_key_operation {
+    CB_USE_SIGN_DIGEST = 1, /* ECDSA (r ‖ s), or RSA PKCS#1 v1.5 with the DigestInfo made in hsmd */
+    CB_USE_SIGN_PSS = 2,    /* RSA PSS, MGF1 and salt of the digest's size */
+    CB_USE_MAC = 3,         /* HMAC-SHA256 of the data */
+    CB_USE_RELEASE = 4      /* gives a releasable secret out */
+} cb_key_operation;
+
+typedef enum cb_hash { CB_HASH_SHA256 = 1, CB_HASH_SHA384 = 2, CB_HASH_SHA512 = 3 } cb_hash;
+
+/* Opens the tap's worker for uses of one key: checks the sealed key against the activation (holder, service, level) and
+ * the intent against the log. CB_E_HSM_RECORD, CB_E_HSM_ACTIVATION, CB_E_HSM_INTENT, CB_E_HSM_KEY_RETIRED, CB_E_TAP_LEVEL. */
+cb_error cb_hsm_tap_open_key(cb_hsm *hsm, const cb_id *tap, cb_bytes sealed,
+                             const cb_intent_proof *proof);
+
+/* One use. data is a digest of hash's size to sign, the message to MAC, or empty. Appends the result and the receipt. The
+ * activation ends when its uses are used up. CB_E_HSM_ACTIVATION, CB_E_HSM_ALGORITHM, CB_E_HSM_TOKEN. */
+cb_error cb_hsm_use(cb_hsm *hsm, const cb_id *tap, uint8_t operation, uint8_t hash, cb_bytes data,
+                    cb_buf *result, cb_buf *receipt);
+
+/* Forgets a tap; nothing of it can be used afterwards. Unknown taps are no error. */
+void cb_hsm_tap_end(cb_hsm *hsm, const cb_id *tap);
+
+/* ---- The log lane ---- */
+
+typedef struct cb_signed_head {
+    cb_tree_head head;
+    int64_t time;     /* wall clock when signed, microseconds */
+    uint8_t signature[CB_P256_SIGNATURE]; /* ECDSA over SHA-256 of cb_signed_head_text */
+    cb_digest mac;    /* for cb_intent_proof; of no use outside hsmd */
+} cb_signed_head;
+
+/* Signs a head that extends the one hsmd remembers (durably); CB_E_HSM_HEAD otherwise, with *remembered filled in so
+ * that a front end which restarted can prove from there. remembered may be NULL. */
+cb_error cb_hsm_sign_head(cb_hsm *hsm, const cb_tree_head *head, const cb_merkle_proof *extends,
+                          cb_signed_head *out, cb_tree_head *remembered);
+cb_error cb_hsm_head_state(cb_hsm *hsm, cb_tree_head *remembered);
+
+/* What is signed: "cardbroker-log-head 1\norigin <name>\nsize <n>\nroot <hex>\ntime <rfc3339>\n". origin is hsmd's configuration. */
+void cb_signed_head_text(const char *origin, const cb_signed_head *head, cb_buf *text);
+bool cb_signed_head_verify(const char *origin, const cb_signed_head *head, cb_bytes log_point);
+
+/* ---- The manage lane (cardbrokerctl only) ---- */
+
+/* Binds a card to a holder. card_certificate is the card's own CVC (tag 7F21), made by the card's issuer at personalisation;
+ * its key, card id and issuer are checked against hsmd's trust anchors. CB_E_CARD_CERTIFICATE. */
+cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
+                     uint64_t sequence, cb_buf *binding);
+
+/* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
+ * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for
+ * subject_der (a DER Name), signed inside the HSM at birth: the one signature made without a tap, over a request hsmd built. */
+cb_error cb_hsm_generate(cb_hsm *hsm, cb_sealed_info *info, cb_bytes subject_der, cb_buf *sealed,
+                         cb_buf *public_key, cb_buf *csr);
+
+/* Takes a key that was encrypted to hsmd's import key: RSA-OAEP-SHA256(AES-256 key) ‖ AES-KWP(key, PKCS#8 or secret). */
+cb_error cb_hsm_import(cb_hsm *hsm, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
+                       cb_buf *public_key);
+
+/* Seals again under the newest generation of the key-encryption key. */
+cb_error cb_hsm_rewrap(cb_hsm *hsm, cb_bytes sealed, cb_buf *out);
+
+/* Starts a new generation of the key-encryption keys; older ones stay able to unwrap. */
+cb_error cb_hsm_new_generation(cb_hsm *hsm, uint32_t *generation);
+
+/* Public halves of the broker's own keys: "card-agreement", "card-signature", "log", "import". DER SubjectPublicKeyInfo. */
+cb_error cb_hsm_public_key(cb_hsm *hsm, const char *name, cb_buf *out);
+
+/* Whether a receipt is genuine (for audits). CB_E_HSM_RECORD. */
+cb_error cb_hsm_receipt_check(cb_hsm *hsm, cb_bytes receipt);
+
+typedef struct cb_hsm_state {
+    uint32_t workers;
+    uint32_t generation;
+    uint32_t objects; /* persistent objects on the token: constant however many keys are sealed */
+    uint64_t feed_number;
+    uint64_t log_size;
+    bool separated;   /* manage and use are different users */
+} cb_hsm_state;
+cb_error cb_hsm_status(cb_hsm *hsm, cb_hsm_state *out);
+
+#endif

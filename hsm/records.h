@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What is written in the records that hsmd makes and others keep: sealed keys, card bindings, revocations,
+ * receipts. The records themselves travel and rest as opaque bytes ("blobs") with a MAC under a key that
+ * never leaves the HSM; their fields are readable to all, believable only to hsmd.
+ */
+#ifndef CB_HSM_RECORDS_H
+#define CB_HSM_RECORDS_H
+
+#include "base/crypto.h"
+#include "base/id.h"
+#include "cardlink/context.h"
+
+enum {
+    CB_SEALED_MAX = 8 * 1024,
+    CB_BINDING_MAX = 1024,
+    CB_RECEIPT_MAX = 512,
+    CB_PUBLIC_KEY_MAX = 1024, /* DER SubjectPublicKeyInfo */
+    CB_USE_DATA_MAX = 16 * 1024,
+    CB_USE_RESULT_MAX = 4096
+};
+
+typedef enum cb_key_algorithm {
+    CB_KEY_EC_P256 = 1,
+    CB_KEY_EC_P384 = 2,
+    CB_KEY_RSA_2048 = 3,
+    CB_KEY_RSA_3072 = 4,
+    CB_KEY_HMAC_SHA256 = 5, /* a secret that never leaves the HSM in use */
+    CB_KEY_SECRET = 6       /* a secret that may be released to a connector, e.g. a password; its own KEK */
+} cb_key_algorithm;
+
+/* "ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "hmac-sha256", "secret"; NULL / CB_E_HSM_ALGORITHM for others. */
+const char *cb_key_algorithm_name(uint8_t algorithm);
+cb_error cb_key_algorithm_parse(const char *name, uint8_t *out);
+
+/* The readable part of a sealed key. */
+typedef struct cb_sealed_info {
+    cb_id key;
+    cb_id holder;
+    char service[CB_SERVICE_NAME_MAX + 1];
+    uint8_t algorithm;   /* cb_key_algorithm */
+    uint8_t level;       /* least level of assurance for a use */
+    uint8_t uses;        /* most uses of one activation, 1..16 */
+    uint32_t generation; /* of the key-encryption key */
+    uint64_t sequence;   /* of the enrolment: renewal adds one */
+} cb_sealed_info;
+
+/* The readable part of a card binding. */
+typedef struct cb_binding_info {
+    cb_id card;
+    cb_id holder;
+    uint8_t profile;
+    uint8_t level; /* the highest this card may reach */
+    uint64_t sequence;
+    uint8_t point[CB_P256_POINT]; /* the card's own key */
+} cb_binding_info;
+
+/* Reads the fields of a blob without believing them. CB_E_FORMAT. */
+cb_error cb_sealed_info_read(cb_bytes sealed, cb_sealed_info *out);
+cb_error cb_binding_info_read(cb_bytes binding, cb_binding_info *out);
+
+/* One entry of the revocation feed. Numbers start at 1 and have no gaps; each entry's hash covers the one before:
+ * hash = SHA-256("cardbroker feed 1" 00 ‖ previous hash ‖ u64 number ‖ u8 kind ‖ subject ‖ i64 time), the
+ * hash before the first being 32 zero bytes. */
+typedef enum cb_feed_kind {
+    CB_FEED_CARD_REVOKED = 1,
+    CB_FEED_CARD_SUSPENDED = 2,
+    CB_FEED_CARD_RESUMED = 3,
+    CB_FEED_TERMINAL_REVOKED = 4,
+    CB_FEED_KEY_RETIRED = 5 /* subject: the key id of a sealed key */
+} cb_feed_kind;
+
+typedef struct cb_feed_entry {
+    uint64_t number;
+    uint8_t kind;
+    cb_id subject;
+    int64_t time; /* wall clock, microseconds */
+} cb_feed_entry;
+
+typedef struct cb_feed_head {
+    uint64_t number; /* of the last entry; 0: none */
+    cb_digest hash;
+} cb_feed_head;
+
+cb_digest cb_feed_hash(const cb_digest *previous, const cb_feed_entry *entry);
+
+/* What was done with a key, as hsmd attests it. Encoding: see receipt.h. */
+typedef struct cb_receipt_info {
+    cb_id boot;      /* of the worker process */
+    uint32_t worker;
+    uint64_t counter; /* within the boot, from 1, without gaps */
+    int64_t time;
+    cb_id tap;
+    cb_id card;
+    cb_id key;
+    uint8_t operation;
+    cb_digest context; /* cb_tap_context_digest */
+    cb_digest data;    /* SHA-256 of what was signed or MACed; zero for a release */
+} cb_receipt_info;
+
+cb_error cb_receipt_info_read(cb_bytes receipt, cb_receipt_info *out);
+
+/* The leaf that must be in the evidence log before a key is used (kind "tap.intent"). hsmd makes the same leaf from
+ * what it knows and asks for a proof that it is in the log, so both sides call this one function. */
+typedef struct cb_intent {
+    int64_t time; /* wall clock of the front end, microseconds */
+    cb_tap_context context;
+    cb_id card;
+    cb_id holder;
+    cb_id key;
+    uint8_t reached; /* level reached */
+} cb_intent;
+
+void cb_intent_leaf(const cb_intent *intent, cb_buf *leaf);
+
+#endif
