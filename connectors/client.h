@@ -72,9 +72,13 @@ cb_error cb_connector_login(cb_connectors *connectors, const cb_login_request *r
                             const cb_login_keys *keys, int64_t deadline, cb_login_result *result,
                             cb_session **session);
 
-/* Ends a session: with logout, the connector is given a second to log out at the service; then its process is ended in any case. Safe while
- * another thread is inside cb_relay_*: that call returns CB_E_SESSION_ENDED at once. */
-void cb_session_end(cb_session **session, bool logout);
+/* Cuts a session at once, from any thread: its process is ended, every cb_relay_* call under way or yet to come returns
+ * CB_E_SESSION_ENDED. The pointer stays valid until cb_session_end. With logout, the connector is first given a second to log out at the
+ * service; the caller waits for it. */
+void cb_session_cut(cb_session *session, bool logout);
+
+/* Cuts (without logout) if that was not done, and frees. No other thread may be using the session; relays must be closed. */
+void cb_session_end(cb_session **session);
 
 /* Whether the session's process lives. */
 bool cb_session_alive(cb_session *session);

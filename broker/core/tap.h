@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A tap, from the front end's side: three requests of a terminal (docs/architecture.md, "A tap").
+ *
+ *   start      opens a tap in hsmd, gives the first script
+ *   challenge  says what the tap is for, gives the second script
+ *   proof      the card is believed by hsmd, the intent is recorded (T1), the service is logged in at, the
+ *              result is recorded (T2), and only then given out
+ *
+ * The front end holds no key and believes nothing hsmd did not say: here is only the order of things. A tap belongs to the
+ * terminal that started it. Functions block; called by the HTTP workers, in any number of threads.
+ */
+#ifndef CB_BROKER_CORE_TAP_H
+#define CB_BROKER_CORE_TAP_H
+
+#include "broker/core/session.h"
+#include "cardlink/context.h"
+#include "connectors/client.h"
+#include "hsm/client.h"
+
+enum { CB_TAP_TEXT_MAX = 4096 };
+
+struct cb_store;
+
+typedef struct cb_taps cb_taps;
+
+typedef struct cb_taps_parts {
+    struct cb_store *store;
+    cb_hsm *hsm;
+    cb_connectors *connectors;
+    cb_sessions *sessions;
+    unsigned most;          /* taps at a time; 0: 4096 */
+    int64_t login_deadline; /* microseconds a connector may take; 0: 15 s */
+} cb_taps_parts;
+
+cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);
+void cb_taps_close(cb_taps **taps);
+
+/* Taps under way now. */
+unsigned cb_taps_count(cb_taps *taps);
+
+/* CB_E_TERMINAL_RATE, CB_E_BUSY, CB_E_HSM_DOWN. Appends the script; *expires_in in seconds. */
+cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_id *tap,
+                      cb_buf *script, unsigned *expires_in);
+
+typedef struct cb_tap_question {
+    uint8_t purpose;     /* cb_tap_purpose */
+    const char *service; /* NULL unless the purpose is to authenticate */
+    const char *text;    /* shown to the holder; NULL: none; at most CB_TAP_TEXT_MAX bytes */
+    cb_bytes pin;        /* ciphertext; empty: none */
+    cb_bytes answers;    /* to the first script, encoded as in cardlink/script.h */
+} cb_tap_question;
+
+/* CB_E_TAP_UNKNOWN (also for another terminal's tap), CB_E_TAP_EXPIRED, CB_E_TAP_ORDER, CB_E_SERVICE_UNKNOWN,
+ * CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, and what cb_hsm_tap_challenge returns. */
+cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                          const cb_tap_question *question, cb_buf *script, unsigned *expires_in);
+
+typedef struct cb_tap_outcome {
+    char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
+    cb_id card;     /* zero while not known */
+    cb_id holder;
+    uint8_t level;
+    uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
+    cb_id session;  /* zero: none */
+    uint8_t kind;   /* cb_session_kind; 0: none (PIN purposes) */
+    cb_buf value;   /* as cb_login_result; for a relayed session the one-time URL */
+    int64_t expires;
+} cb_tap_outcome;
+
+void cb_tap_outcome_free(cb_tap_outcome *outcome);
+
+/* CB_OK only for an accept whose evidence is stored. Whatever else is returned, the tap has ended and no session is open. */
+cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
+                      cb_tap_outcome *outcome);
+
+#endif
