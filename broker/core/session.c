@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/core/session.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+#define DEFAULT_LIFE (8 * 3600 * CB_SECOND)
+#define DEFAULT_IDLE (15 * 60 * CB_SECOND)
+#define ENDED_KEPT (10 * 60 * CB_SECOND) /* how long a browser is told "ended" and not "unknown" */
+#define SWEEP_EVERY CB_SECOND
+
+enum { DEFAULT_MOST = 1024, BUCKETS = 1024, SECRET_BYTES = 32 };
+
+/* One session. The table owns one reference, each use another; the last one frees it. While ended is false the entry
+ * is live; afterwards it only remembers that it was. */
+typedef struct entry {
+    struct entry *next;
+    cb_session_facts facts;
+    cb_session *session;
+    char label[CB_SESSION_LABEL];
+    cb_digest code;
+    cb_digest cookie;
+    bool entered;
+    bool ended;
+    unsigned references;
+    int64_t opened;
+    int64_t used;
+    int64_t ended_at;
+} entry;
+
+struct cb_sessions {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t sweeper;
+    bool stopping;
+    unsigned live;
+    entry *bucket[BUCKETS];
+    char relay_domain[254];
+    unsigned relay_port;
+    unsigned most;
+    void (*ended)(void *, const cb_session_facts *, const char *);
+    void *context;
+};
+
+struct cb_session_use {
+    cb_sessions *sessions;
+    entry *entry;
+};
+
+static entry **bucket_of(cb_sessions *sessions, const char *label)
+{
+    unsigned hash = 5381;
+    for (; *label; label++)
+        hash = hash * 33 ^ (unsigned char)*label;
+    return &sessions->bucket[hash % BUCKETS];
+}
+
+static entry *find(cb_sessions *sessions, const char *label)
+{
+    entry *e = *bucket_of(sessions, label);
+    while (e && strcmp(e->label, label) != 0)
+        e = e->next;
+    return e;
+}
+
+static void unlink_entry(cb_sessions *sessions, entry *gone)
+{
+    entry **at = bucket_of(sessions, gone->label);
+    while (*at != gone)
+        at = &(*at)->next;
+    *at = gone->next;
+}
+
+static void destroy(entry *e)
+{
+    if (e->session)
+        cb_session_end(&e->session);
+    cb_wipe(e, sizeof *e);
+    free(e);
+}
+
+/* Drops a reference. An ended entry that only the table still knows lets its process go; one that nobody knows is
+ * destroyed. Both without the lock. */
+static void release(cb_sessions *sessions, entry *e)
+{
+    cb_session *idle = NULL;
+    pthread_mutex_lock(&sessions->lock);
+    unsigned left = --e->references;
+    if (left == 1 && e->ended) {
+        idle = e->session;
+        e->session = NULL;
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    if (idle)
+        cb_session_end(&idle);
+    if (left == 0)
+        destroy(e);
+}
+
+/* Ends a live entry, whose references the caller holds one of. Without the lock, because a cut waits for a
+ * process and the callback writes to the database. */
+static void finish(cb_sessions *sessions, entry *e, const char *why)
+{
+    bool logout = strcmp(why, "closed") != 0;
+    cb_session_cut(e->session, logout);
+    if (sessions->ended)
+        sessions->ended(sessions->context, &e->facts, why);
+}
+
+static bool matches(const cb_id *wanted, const cb_id *have)
+{
+    return cb_id_is_zero(wanted) || cb_id_same(wanted, have);
+}
+
+static bool matches_all(const cb_session_match *m, const cb_session_facts *f)
+{
+    return matches(&m->session, &f->session) && matches(&m->card, &f->card) &&
+           matches(&m->holder, &f->holder) && matches(&m->terminal, &f->terminal) &&
+           matches(&m->enrolment, &f->enrolment);
+}
+
+/* Why a live session must end now, or NULL. */
+static const char *overdue(const entry *e, int64_t now)
+{
+    if (!cb_session_alive(e->session))
+        return "closed";
+    if (now - e->opened > e->facts.life)
+        return "expired";
+    if (now - e->used > e->facts.idle)
+        return "idle";
+    return NULL;
+}
+
+typedef struct ending {
+    entry *entry;
+    const char *why;
+} ending;
+
+/* Marks an entry as ended and takes a reference for the caller. The lock is held. */
+static void mark_ended(cb_sessions *sessions, entry *e)
+{
+    e->ended = true;
+    e->ended_at = cb_clock_monotonic_us();
+    e->references++;
+    sessions->live--;
+}
+
+/* Ends what is listed; returns how many. */
+static unsigned finish_all(cb_sessions *sessions, ending *list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        finish(sessions, list[i].entry, list[i].why);
+        release(sessions, list[i].entry);
+    }
+    free(list);
+    return count;
+}
+
+unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, const char *why)
+{
+    static const cb_session_match nothing;
+    if (memcmp(match, &nothing, sizeof nothing) == 0)
+        return 0;
+    unsigned count = 0;
+    pthread_mutex_lock(&sessions->lock);
+    ending *list = calloc(sessions->live + 1, sizeof *list);
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        for (entry *e = sessions->bucket[b]; e; e = e->next) {
+            if (e->ended || !matches_all(match, &e->facts))
+                continue;
+            /* Without memory for the list the cut still happens, one process at a time under the lock. */
+            if (!list) {
+                cb_session_cut(e->session, false);
+                count++;
+                continue;
+            }
+            mark_ended(sessions, e);
+            list[count++] = (ending){e, why};
+        }
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    return list ? finish_all(sessions, list, count) : count;
+}
+
+/* Ends what is overdue, forgets what ended long ago. */
+static void sweep(cb_sessions *sessions)
+{
+    int64_t now = cb_clock_monotonic_us();
+    unsigned count = 0;
+    entry *forgotten = NULL;
+    pthread_mutex_lock(&sessions->lock);
+    ending *list = calloc(sessions->live + 1, sizeof *list);
+    for (unsigned b = 0; list && b < BUCKETS; b++) {
+        entry *next;
+        for (entry *e = sessions->bucket[b]; e; e = next) {
+            next = e->next;
+            const char *why = e->ended ? NULL : overdue(e, now);
+            if (why) {
+                mark_ended(sessions, e);
+                list[count++] = (ending){e, why};
+            } else if (e->ended && now - e->ended_at > ENDED_KEPT) {
+                unlink_entry(sessions, e);
+                e->next = forgotten;
+                forgotten = e;
+            }
+        }
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    finish_all(sessions, list, count);
+    while (forgotten) {
+        entry *next = forgotten->next;
+        release(sessions, forgotten);
+        forgotten = next;
+    }
+}
+
+static void *sweeper_main(void *argument)
+{
+    cb_sessions *sessions = argument;
+    pthread_mutex_lock(&sessions->lock);
+    while (!sessions->stopping) {
+        int64_t until = cb_deadline_in(SWEEP_EVERY);
+        struct timespec t = {until / CB_SECOND, until % CB_SECOND * 1000};
+        pthread_cond_timedwait(&sessions->wake, &sessions->lock, &t);
+        if (sessions->stopping)
+            break;
+        pthread_mutex_unlock(&sessions->lock);
+        sweep(sessions);
+        pthread_mutex_lock(&sessions->lock);
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    return NULL;
+}
+
+static void init_locks(cb_sessions *sessions)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&sessions->lock, NULL);
+    pthread_cond_init(&sessions->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
+{
+    if (!parts->relay_domain || strlen(parts->relay_domain) >= sizeof((cb_sessions *)0)->relay_domain)
+        return CB_E_CONFIG;
+    cb_sessions *sessions = calloc(1, sizeof *sessions);
+    if (!sessions)
+        return CB_E_MEMORY;
+    strcpy(sessions->relay_domain, parts->relay_domain);
+    sessions->relay_port = parts->relay_port;
+    sessions->most = parts->most ? parts->most : DEFAULT_MOST;
+    sessions->ended = parts->ended;
+    sessions->context = parts->context;
+    init_locks(sessions);
+    if (pthread_create(&sessions->sweeper, NULL, sweeper_main, sessions) != 0) {
+        free(sessions);
+        return CB_E_MEMORY;
+    }
+    *out = sessions;
+    return CB_OK;
+}
+
+static void end_everything(cb_sessions *sessions)
+{
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        while (sessions->bucket[b]) {
+            entry *e = sessions->bucket[b];
+            sessions->bucket[b] = e->next;
+            if (!e->ended)
+                finish(sessions, e, "stopped");
+            release(sessions, e);
+        }
+    }
+}
+
+void cb_sessions_close(cb_sessions **sessions)
+{
+    cb_sessions *s = *sessions;
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->sweeper, NULL);
+    end_everything(s);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->wake);
+    free(s);
+    *sessions = NULL;
+}
+
+unsigned cb_sessions_count(cb_sessions *sessions)
+{
+    pthread_mutex_lock(&sessions->lock);
+    unsigned live = sessions->live;
+    pthread_mutex_unlock(&sessions->lock);
+    return live;
+}
+
+/* A host name's label: 26 characters of [a-z2-7], so 128 bits that nobody can guess. */
+static void draw_label(char label[CB_SESSION_LABEL])
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+    uint8_t drawn[CB_SESSION_LABEL - 1];
+    cb_random(drawn, sizeof drawn);
+    for (size_t i = 0; i < sizeof drawn; i++)
+        label[i] = digits[drawn[i] % 32];
+    label[sizeof drawn] = 0;
+}
+
+/* Draws a secret as text and keeps only its digest. */
+static cb_digest draw_secret(char text[CB_SESSION_SECRET])
+{
+    uint8_t drawn[SECRET_BYTES];
+    cb_random(drawn, sizeof drawn);
+    cb_hex(CB_BYTES_OF(drawn), text);
+    cb_wipe(drawn, sizeof drawn);
+    return cb_sha256(cb_bytes_str(text));
+}
+
+static void put_url(const cb_sessions *sessions, const char *label, const char *code, cb_buf *url)
+{
+    cb_buf_printf(url, "https://%s.%s", label, sessions->relay_domain);
+    if (sessions->relay_port != 443)
+        cb_buf_printf(url, ":%u", sessions->relay_port);
+    cb_buf_printf(url, "/.cardbroker/enter?code=%s", code);
+}
+
+static void insert(cb_sessions *sessions, entry *e)
+{
+    entry **bucket = bucket_of(sessions, e->label);
+    e->next = *bucket;
+    *bucket = e;
+    sessions->live++;
+}
+
+cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, cb_session *session,
+                         cb_buf *url)
+{
+    char code[CB_SESSION_SECRET];
+    cb_error error = CB_OK;
+    entry *e = calloc(1, sizeof *e);
+    if (!e)
+        return CB_E_MEMORY;
+    *e = (entry){.facts = *facts, .session = session, .references = 1};
+    e->facts.life = facts->life ? facts->life : DEFAULT_LIFE;
+    e->facts.idle = facts->idle ? facts->idle : DEFAULT_IDLE;
+    e->opened = e->used = cb_clock_monotonic_us();
+    draw_label(e->label);
+    e->code = draw_secret(code);
+    if (facts->kind == CB_SESSION_RELAYED)
+        put_url(sessions, e->label, code, url);
+    cb_wipe(code, sizeof code);
+    pthread_mutex_lock(&sessions->lock);
+    if (sessions->stopping)
+        error = CB_E_STOPPING;
+    else if (sessions->live >= sessions->most)
+        error = CB_E_BUSY;
+    else if ((error = cb_buf_error(url)) == CB_OK)
+        insert(sessions, e);
+    pthread_mutex_unlock(&sessions->lock);
+    if (error)
+        free(e);
+    return error;
+}
+
+static bool secret_is(const cb_digest *kept, const char *offered)
+{
+    cb_digest digest = cb_sha256(cb_bytes_str(offered));
+    return cb_equal(cb_digest_bytes(kept), cb_digest_bytes(&digest));
+}
+
+cb_error cb_sessions_enter(cb_sessions *sessions, const char *label, const char *code,
+                           char cookie[CB_SESSION_SECRET])
+{
+    cb_error error = CB_E_SESSION_UNKNOWN;
+    pthread_mutex_lock(&sessions->lock);
+    entry *e = find(sessions, label);
+    if (e && !e->entered && secret_is(&e->code, code)) {
+        error = e->ended ? CB_E_SESSION_ENDED : CB_OK;
+        e->entered = true;
+        e->cookie = draw_secret(cookie);
+        e->used = cb_clock_monotonic_us();
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    return error;
+}
+
+cb_error cb_sessions_get(cb_sessions *sessions, const char *label, const char *cookie,
+                         cb_session_use **out)
+{
+    cb_error error = CB_E_SESSION_UNKNOWN;
+    cb_session_use *use = calloc(1, sizeof *use);
+    if (!use)
+        return CB_E_MEMORY;
+    pthread_mutex_lock(&sessions->lock);
+    entry *e = find(sessions, label);
+    if (e && e->entered && secret_is(&e->cookie, cookie))
+        error = e->ended ? CB_E_SESSION_ENDED : CB_OK;
+    if (!error) {
+        e->references++;
+        e->used = cb_clock_monotonic_us();
+        *use = (cb_session_use){sessions, e};
+    }
+    pthread_mutex_unlock(&sessions->lock);
+    if (error)
+        free(use);
+    else
+        *out = use;
+    return error;
+}
+
+cb_session *cb_session_of(cb_session_use *use)
+{
+    return use->entry->session;
+}
+
+const cb_session_facts *cb_session_facts_of(cb_session_use *use)
+{
+    return &use->entry->facts;
+}
+
+void cb_session_put(cb_session_use **use)
+{
+    if (!*use)
+        return;
+    cb_sessions *sessions = (*use)->sessions;
+    entry *e = (*use)->entry;
+    pthread_mutex_lock(&sessions->lock);
+    e->used = cb_clock_monotonic_us();
+    pthread_mutex_unlock(&sessions->lock);
+    release(sessions, e);
+    free(*use);
+    *use = NULL;
+}
