@@ -28,6 +28,7 @@ typedef struct entry {
     cb_digest cookie;
     bool entered;
     bool ended;
+    bool listed; /* the table owns one of the references */
     unsigned references;
     int64_t opened;
     int64_t used;
@@ -92,7 +93,7 @@ static void release(cb_sessions *sessions, entry *e)
     cb_session *idle = NULL;
     pthread_mutex_lock(&sessions->lock);
     unsigned left = --e->references;
-    if (left == 1 && e->ended) {
+    if (left == 1 && e->listed && e->ended) {
         idle = e->session;
         e->session = NULL;
     }
@@ -206,6 +207,7 @@ static void sweep(cb_sessions *sessions)
                 list[count++] = (ending){e, why};
             } else if (e->ended && now - e->ended_at > ENDED_KEPT) {
                 unlink_entry(sessions, e);
+                e->listed = false;
                 e->next = forgotten;
                 forgotten = e;
             }
@@ -275,6 +277,7 @@ static void end_everything(cb_sessions *sessions)
         while (sessions->bucket[b]) {
             entry *e = sessions->bucket[b];
             sessions->bucket[b] = e->next;
+            e->listed = false;
             if (!e->ended)
                 finish(sessions, e, "stopped");
             release(sessions, e);
@@ -352,7 +355,7 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
     entry *e = calloc(1, sizeof *e);
     if (!e)
         return CB_E_MEMORY;
-    *e = (entry){.facts = *facts, .session = session, .references = 1};
+    *e = (entry){.facts = *facts, .session = session, .listed = true, .references = 1};
     e->facts.life = facts->life ? facts->life : DEFAULT_LIFE;
     e->facts.idle = facts->idle ? facts->idle : DEFAULT_IDLE;
     e->opened = e->used = cb_clock_monotonic_us();
