@@ -86,8 +86,9 @@ write_readers() {
     local pair
     mkdir -p "$dir/readers"
     for ((pair = 0; pair < (readers + 1) / 2; pair++)); do
-        printf 'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:0x%X\nLIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so\nCHANNELID 0x%X\n' \
-            $((first_port + 2 * pair)) $((first_port + 2 * pair)) > "$dir/readers/virtual-$pair"
+        # pcscd gives readers of one name one state: each needs a name of its own.
+        printf 'FRIENDLYNAME "Virtual PCD%s"\nDEVICENAME /dev/null:0x%X\nLIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so\nCHANNELID 0x%X\n' \
+            "$( ((pair == 0)) || echo " $((pair + 1))")" $((first_port + 2 * pair)) $((first_port + 2 * pair)) > "$dir/readers/virtual-$pair"
     done
 }
 
