@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Checking the whole record without trusting whoever kept it (cardbrokerctl audit verify).
+ *
+ * Leaves and heads come from a source: a database file, or pages fetched over the administrators' interface.
+ * One pass over the leaves, in memory that does not grow with the log except by what is open or revoked:
+ *
+ *   leaves    well formed, no gaps, each stored hash right
+ *   heads     each signature by the log's key; each root that of the leaves below it, so each head extends the one before
+ *   feed      numbers without gaps, the chain of hashes right, each revoking leaf with its entry
+ *   taps      every result has its intent, no two results of an intent, which intents are open
+ *   receipts  counters without gaps within each worker's boot
+ *   tables    (database only) cards, terminals and enrolments are in the state to which the leaves lead
+ */
+#ifndef CB_BROKER_EVIDENCE_VERIFY_H
+#define CB_BROKER_EVIDENCE_VERIFY_H
+
+#include "broker/evidence/log.h"
+
+typedef struct cb_table_row {
+    char kind;     /* 'c' card, 't' terminal, 'e' enrolment */
+    cb_id id;
+    const char *state; /* "revoked" … */
+} cb_table_row;
+
+typedef struct cb_evidence_source {
+    void *context;
+    cb_error (*leaves)(void *context, uint64_t from, unsigned count, cb_leaf_visitor each,
+                       void *each_context);
+    cb_error (*heads)(void *context, uint64_t from, unsigned count, cb_head_visitor each,
+                      void *each_context);
+    /* These two may be NULL: then only what leaves and heads say is checked. */
+    cb_error (*feed)(void *context, uint64_t after, cb_feed_entry *entries, cb_digest *hashes,
+                     uint64_t *leaves, size_t max, size_t *count);
+    cb_error (*rows)(void *context, cb_error (*each)(void *each_context, const cb_table_row *row),
+                     void *each_context);
+} cb_evidence_source;
+
+typedef struct cb_finding {
+    uint64_t position; /* of the leaf, or size of the head; UINT64_MAX: of the record as a whole */
+    const char *what;  /* stable: "leaf.hash", "leaf.gap", "leaf.format", "head.signature", "head.root", "head.order", "head.beyond",
+                          "feed.chain", "feed.leaf", "feed.missing", "tap.intent", "tap.result", "receipt.gap", "receipt.format",
+                          "table.state", "table.missing", "table.extra" */
+    char detail[160];  /* a sentence */
+} cb_finding;
+
+typedef struct cb_evidence_summary {
+    uint64_t leaves;
+    uint64_t heads;
+    uint64_t leaves_unsigned; /* after the last head: no finding, revocations may wait for a signature */
+    uint64_t findings;
+    uint64_t open_intents;    /* no finding while the broker runs */
+    uint64_t receipts;
+    uint64_t feed_number;
+    cb_tree_head last;        /* the last head that verified */
+} cb_evidence_summary;
+
+typedef struct cb_evidence_report {
+    void *context;
+    void (*finding)(void *context, const cb_finding *finding); /* may be NULL */
+} cb_evidence_report;
+
+/* log_point is the log's public key (P-256, 65 bytes), origin hsmd's configured name of the log. CB_OK: verified; CB_E_EVIDENCE: there are
+ * findings, all reported; other errors: the source failed, and nothing can be said. */
+cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point,
+                            const char *origin, const cb_evidence_report *report,
+                            cb_evidence_summary *summary);
+
+/* A source over a database file, opened read-only. CB_E_STORE, CB_E_STORE_VERSION. */
+typedef struct cb_evidence_file cb_evidence_file;
+cb_error cb_evidence_file_open(const char *path, cb_evidence_file **out);
+cb_evidence_source cb_evidence_file_source(cb_evidence_file *file);
+void cb_evidence_file_close(cb_evidence_file **file);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the store keeps about holders, cards, terminals, services and enrolments.
+ *
+ * Times are wall clock microseconds. Structures that hold a cb_buf are begun with their _init, ended with their
+ * _free, and may be filled again in between; in a visitor they are borrowed and die when it returns.
+ */
+#ifndef CB_BROKER_STORE_ROWS_H
+#define CB_BROKER_STORE_ROWS_H
+
+#include "base/buf.h"
+#include "base/crypto.h"
+#include "base/id.h"
+#include "hsm/records.h"
+
+enum {
+    CB_NAME_MAX = 128,             /* bytes of UTF-8: names and titles */
+    CB_SERVICE_CONFIG_MAX = 16 * 1024,
+    CB_ENROLMENT_DATA_MAX = 4 * 1024,
+    CB_CERTIFICATE_MAX = 8 * 1024, /* DER, one */
+    CB_CHAIN_MAX = 32 * 1024,      /* DER, one after another */
+    CB_TERMINAL_SERVICES_MAX = 64,
+    CB_PAGE_LIMIT = 1000           /* most rows of one page */
+};
+
+typedef struct cb_holder {
+    cb_id id;
+    char name[CB_NAME_MAX + 1];
+    int64_t created;
+} cb_holder;
+
+typedef enum cb_card_state {
+    CB_CARD_ISSUED = 1,
+    CB_CARD_ACTIVE = 2,
+    CB_CARD_SUSPENDED = 3,
+    CB_CARD_REVOKED = 4
+} cb_card_state;
+
+typedef struct cb_card {
+    cb_id id;
+    cb_id holder;
+    uint8_t state; /* cb_card_state */
+    uint8_t profile;
+    uint8_t level; /* highest */
+    uint64_t sequence;
+    int64_t created, changed;
+    cb_buf binding;
+} cb_card;
+
+typedef enum cb_terminal_state { CB_TERMINAL_ACTIVE = 1, CB_TERMINAL_REVOKED = 2 } cb_terminal_state;
+
+typedef struct cb_terminal {
+    cb_id id;
+    char name[CB_NAME_MAX + 1];
+    uint8_t state; /* cb_terminal_state */
+    cb_digest key; /* SHA-256 of the SubjectPublicKeyInfo of its certificate */
+    uint32_t rate; /* taps a minute; 0: no limit */
+    bool all_services;
+    unsigned service_count; /* when not all_services */
+    char services[CB_TERMINAL_SERVICES_MAX][CB_SERVICE_NAME_MAX + 1];
+    int64_t created, changed;
+} cb_terminal;
+
+typedef struct cb_service {
+    char name[CB_SERVICE_NAME_MAX + 1];
+    char title[CB_NAME_MAX + 1];
+    char connector[CB_SERVICE_NAME_MAX + 1];
+    uint8_t level;    /* least: cb_level */
+    uint8_t kind;     /* cb_session_kind that its connector returns; 0: not stated */
+    bool certificate; /* an enrolment needs a certificate before it can be used */
+    int64_t life;     /* of a session, microseconds; 0: the default of core/session.h */
+    int64_t idle;     /* likewise */
+    int64_t created, changed;
+    cb_buf config;    /* JSON text of an object */
+} cb_service;
+
+typedef enum cb_enrolment_state {
+    CB_ENROLMENT_PENDING = 1,
+    CB_ENROLMENT_ACTIVE = 2,
+    CB_ENROLMENT_REMOVED = 3
+} cb_enrolment_state;
+
+/* One key of an enrolment. sealed is opaque to everybody but hsmd. */
+typedef struct cb_enrolment_key {
+    cb_id id; /* the sealed key's own; zero: there is none */
+    uint8_t algorithm;
+    uint8_t level;
+    uint64_t sequence;
+    cb_buf sealed;
+    cb_buf public_key;  /* DER SubjectPublicKeyInfo; empty for secrets */
+    cb_buf certificate; /* DER; empty: none */
+    cb_buf chain;       /* DER certificates one after another; empty: none */
+} cb_enrolment_key;
+
+typedef struct cb_enrolment {
+    cb_id id;
+    cb_id holder;
+    char service[CB_SERVICE_NAME_MAX + 1];
+    uint8_t state; /* cb_enrolment_state */
+    int64_t created, changed;
+    cb_buf data;              /* the enrolment's own JSON object, "{}" if none */
+    cb_enrolment_key current; /* in use */
+    cb_enrolment_key next;    /* waits for its certificate */
+} cb_enrolment;
+
+/* "issued", "active" …; "unknown" for numbers that are none. */
+const char *cb_card_state_name(uint8_t state);
+const char *cb_terminal_state_name(uint8_t state);
+const char *cb_enrolment_state_name(uint8_t state);
+
+void cb_card_init(cb_card *card);
+void cb_card_free(cb_card *card);
+void cb_service_init(cb_service *service);
+void cb_service_free(cb_service *service);
+void cb_enrolment_init(cb_enrolment *enrolment);
+void cb_enrolment_free(cb_enrolment *enrolment);
+
+#endif
