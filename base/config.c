@@ -16,14 +16,14 @@
 
 /* libConfuse reports errors through a callback without a context of the caller's. */
 static _Thread_local cb_buf *reason;
+static _Thread_local const char *reason_path;
 
-static void collect_error(cfg_t *cfg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void collect_error(cfg_t *cfg, const char *format, va_list args)
 {
     char text[512];
     vsnprintf(text, sizeof text, format, args);
     if (reason && reason->len == 0)
-        cb_buf_printf(reason, "%s:%d: %s", cfg && cfg->filename ? cfg->filename : "configuration",
-                      cfg ? cfg->line : 0, text);
+        cb_buf_printf(reason, "%s:%d: %s", reason_path, cfg ? cfg->line : 0, text);
 }
 
 cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_buf *why)
@@ -44,8 +44,7 @@ cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_bu
     }
     cfg_set_error_function(cfg, collect_error);
     reason = why;
-    free(cfg->filename);
-    cfg->filename = strdup(path);
+    reason_path = path;
     if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
         if (why->len == 0)
             cb_buf_printf(why, "%s:%d: not understood", path, cfg->line);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/msg.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "tests/unit/base/test.h"
+
+static int pair[2];
+
+static int open_pair(void **state)
+{
+    (void)state;
+    return cb_msg_pair(pair) == CB_OK ? 0 : -1;
+}
+
+static int close_pair(void **state)
+{
+    (void)state;
+    close(pair[0]);
+    close(pair[1]);
+    return 0;
+}
+
+static int64_t soon(void)
+{
+    return cb_deadline_in(CB_SECOND);
+}
+
+static void a_message_arrives_as_it_was_sent(void **state)
+{
+    (void)state;
+    cb_id request = cb_id_new();
+    cb_msg sent, got;
+    cb_msg_init(&sent, 7);
+    cb_msg_init(&got, 0);
+    sent.id = 99;
+    sent.error = CB_E_CARD_REVOKED;
+    cb_buf_put_str(&sent.body, "body");
+    cb_log_set_request(&request);
+    assert_int_equal(cb_msg_send(pair[0], &sent, soon()), CB_OK);
+    cb_log_set_request(NULL);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_OK);
+    assert_int_equal(got.type, 7);
+    assert_int_equal(got.id, 99);
+    assert_int_equal(got.error, CB_E_CARD_REVOKED);
+    assert_true(cb_id_same(&got.request, &request));
+    assert_string_equal(cb_buf_cstr(&got.body), "body");
+    assert_int_equal(got.fd, -1);
+    cb_msg_free(&sent);
+    cb_msg_free(&got);
+}
+
+static void the_largest_body_fits_and_one_byte_more_does_not(void **state)
+{
+    (void)state;
+    cb_msg sent, got;
+    cb_msg_init(&sent, 1);
+    cb_msg_init(&got, 0);
+    assert_non_null(cb_buf_extend(&sent.body, CB_MSG_BODY_MAX));
+    memset(sent.body.data, 0x5A, CB_MSG_BODY_MAX);
+    assert_int_equal(cb_msg_send(pair[0], &sent, soon()), CB_OK);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_OK);
+    assert_int_equal(got.body.len, CB_MSG_BODY_MAX);
+    cb_buf_put_u8(&sent.body, 0);
+    assert_int_equal(cb_msg_send(pair[0], &sent, soon()), CB_E_TOO_LARGE);
+    cb_msg_free(&sent);
+    cb_msg_free(&got);
+}
+
+static void a_descriptor_travels_and_is_closed_if_not_taken(void **state)
+{
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    cb_msg sent, got;
+    cb_msg_init(&sent, 1);
+    cb_msg_init(&got, 0);
+    sent.fd = dup(pipes[1]);
+    assert_int_equal(cb_msg_send(pair[0], &sent, soon()), CB_OK);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_OK);
+    assert_true(got.fd >= 0);
+    assert_true(fcntl(got.fd, F_GETFD) & FD_CLOEXEC);
+    int received = got.fd;
+    cb_msg_free(&got);
+    assert_int_equal(fcntl(received, F_GETFD), -1);
+    cb_msg_free(&sent);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
+static void bad_packets_are_refused(void **state)
+{
+    (void)state;
+    static uint8_t packet[CB_MSG_HEADER + CB_MSG_BODY_MAX + 1];
+    cb_msg got;
+    cb_msg_init(&got, 0);
+    /* too short; another version; type 0; too long */
+    assert_int_equal(send(pair[0], packet, 5, 0), 5);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_E_PROTOCOL);
+    packet[1] = 1;
+    packet[8] = 2;
+    assert_true(send(pair[0], packet, CB_MSG_HEADER, 0) > 0);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_E_PROTOCOL);
+    packet[1] = 0;
+    packet[8] = CB_MSG_VERSION;
+    assert_true(send(pair[0], packet, CB_MSG_HEADER, 0) > 0);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_E_PROTOCOL);
+    packet[1] = 1;
+    assert_true(send(pair[0], packet, sizeof packet, 0) > 0);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_E_PROTOCOL);
+    cb_msg_free(&got);
+}
+
+static void silence_is_a_timeout_and_an_end_is_closed(void **state)
+{
+    (void)state;
+    cb_msg got;
+    cb_msg_init(&got, 0);
+    assert_int_equal(cb_msg_receive(pair[1], &got, cb_deadline_in(1000)), CB_E_TIMEOUT);
+    shutdown(pair[0], SHUT_RDWR);
+    assert_int_equal(cb_msg_receive(pair[1], &got, soon()), CB_E_CLOSED);
+    cb_msg sent;
+    cb_msg_init(&sent, 1);
+    assert_int_equal(cb_msg_send(pair[1], &sent, soon()), CB_E_CLOSED);
+    cb_msg_free(&got);
+}
+
+/* Answers three questions: rightly, with an error, with another's id. */
+static void *answerer(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 3; i++) {
+        cb_msg m;
+        cb_msg_init(&m, 0);
+        if (cb_msg_receive(pair[1], &m, soon()))
+            return NULL;
+        m.error = i == 1 ? CB_E_CARD_UNKNOWN : CB_OK;
+        m.id += i == 2;
+        cb_msg_send(pair[1], &m, soon());
+        cb_msg_free(&m);
+    }
+    return NULL;
+}
+
+static void a_call_takes_only_its_own_answer(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    cb_msg question, answer;
+    assert_int_equal(pthread_create(&thread, NULL, answerer, NULL), 0);
+    cb_msg_init(&question, 3);
+    cb_msg_init(&answer, 0);
+    cb_buf_put_u8(&question.body, 1);
+    assert_int_equal(cb_msg_call(pair[0], &question, &answer, soon()), CB_OK);
+    assert_int_equal(answer.body.len, 1);
+    assert_int_equal(cb_msg_call(pair[0], &question, &answer, soon()), CB_E_CARD_UNKNOWN);
+    assert_int_equal(cb_msg_call(pair[0], &question, &answer, soon()), CB_E_PROTOCOL);
+    pthread_join(thread, NULL);
+    cb_msg_free(&question);
+    cb_msg_free(&answer);
+}
+
+static void a_socket_is_private_and_taken_once(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/cb-msg-XXXXXX";
+    char path[64];
+    struct stat about;
+    int listening, second, client, pid;
+    unsigned uid, gid;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    assert_int_equal(cb_msg_connect(path, &client), CB_E_CLOSED);
+    assert_int_equal(cb_msg_listen(path, 0600, &listening), CB_OK);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    assert_int_equal(cb_msg_connect(path, &client), CB_OK);
+    assert_int_equal(cb_msg_peer(client, &pid, &uid, &gid), CB_OK);
+    assert_int_equal(uid, getuid());
+    close(client);
+    close(listening);
+    assert_int_equal(cb_msg_listen(path, 0600, &listening), CB_OK);
+    close(listening);
+    unlink(path);
+    rmdir(folder);
+    char far_too_long[200];
+    memset(far_too_long, 'x', sizeof far_too_long - 1);
+    far_too_long[sizeof far_too_long - 1] = 0;
+    assert_int_equal(cb_msg_listen(far_too_long, 0600, &listening), CB_E_CONFIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_message_arrives_as_it_was_sent, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(the_largest_body_fits_and_one_byte_more_does_not, open_pair,
+                                        close_pair),
+        cmocka_unit_test_setup_teardown(a_descriptor_travels_and_is_closed_if_not_taken, open_pair,
+                                        close_pair),
+        cmocka_unit_test_setup_teardown(bad_packets_are_refused, open_pair, close_pair),
+        cmocka_unit_test_setup_teardown(silence_is_a_timeout_and_an_end_is_closed, open_pair,
+                                        close_pair),
+        cmocka_unit_test_setup_teardown(a_call_takes_only_its_own_answer, open_pair, close_pair),
+        cmocka_unit_test(a_socket_is_private_and_taken_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
