@@ -18,10 +18,10 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: pcsc.sh start [--readers N] [--owner PID] DIR   start pcscd with N virtual readers (default 2, at most 14)
+usage: pcsc.sh start [--owner PID] DIR   start pcscd with two virtual readers
        pcsc.sh env DIR             print the line that makes PC/SC programs of this shell use it
        pcsc.sh exec DIR PROGRAM…   run PROGRAM where the virtual readers listen (a virtual card)
-       pcsc.sh port DIR READER     print the port of a virtual reader (0, 1, …), on 127.0.0.1 for "exec"
+       pcsc.sh port DIR READER     print the port of a virtual reader (0 or 1), on 127.0.0.1 for "exec"
        pcsc.sh restart DIR         end pcscd and start it again; virtual cards must connect again
        pcsc.sh kill DIR            end pcscd only
        pcsc.sh stop DIR            end everything that start began; what "exec" runs is the caller's to end
@@ -82,14 +82,11 @@ enter() {
     exec nsenter --target "$holder" "${ways[@]}" "$@"
 }
 
+# One entry of the driver, which is one reader with two slots; its slots are global, so a second entry would share them.
 write_readers() {
-    local pair
     mkdir -p "$dir/readers"
-    for ((pair = 0; pair < (readers + 1) / 2; pair++)); do
-        # pcscd gives readers of one name one state: each needs a name of its own.
-        printf 'FRIENDLYNAME "Virtual PCD%s"\nDEVICENAME /dev/null:0x%X\nLIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so\nCHANNELID 0x%X\n' \
-            "$( ((pair == 0)) || echo " $((pair + 1))")" $((first_port + 2 * pair)) $((first_port + 2 * pair)) > "$dir/readers/virtual-$pair"
-    done
+    printf 'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:0x%X\nLIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so\nCHANNELID 0x%X\n' \
+        $first_port $first_port > "$dir/readers/virtual"
 }
 
 # Runs inside: makes /run/pcscd, then only keeps the namespaces while its owner lives.
@@ -134,15 +131,12 @@ start_pcscd() {
 
 start() {
     local owner=
-    readers=2
     while [[ ${1-} = --* ]]; do
         case $1 in
-            --readers) readers=${2:?}; shift 2 ;;
             --owner) owner=${2:?}; shift 2 ;;
             *) usage >&2; exit 2 ;;
         esac
     done
-    [[ $readers =~ ^[0-9]+$ ]] && ((readers >= 1 && readers <= 14)) || { say "--readers: from 1 to 14"; exit 2; }
     open_dir "${1-}"
     ! alive "$(pid_in holder)" || die "$dir: it runs there already"
     ((${#dir} <= 90)) || die "$dir: the path is too long for a socket in it; choose a shorter one"
@@ -169,7 +163,9 @@ case $command in
     start) start "$@" ;;
     env) open_dir "${1-}"; printf 'export PCSCLITE_CSOCK_NAME=%q\n' "$dir/pcscd/pcscd.comm" ;;
     exec) open_dir "${1-}"; shift; [[ $# -gt 0 ]] || { usage >&2; exit 2; }; enter "$@" ;;
-    port) open_dir "${1-}"; echo $((first_port + ${2:?the number of a reader})) ;;
+    port) open_dir "${1-}"
+        [[ ${2-} = [01] ]] || { say "a reader is 0 or 1"; exit 2; }
+        echo $((first_port + $2)) ;;
     restart) open_dir "${1-}"; end pcscd; start_pcscd ;;
     kill) open_dir "${1-}"; end pcscd ;;
     stop) open_dir "${1-}"; end pcscd; end holder ;;
