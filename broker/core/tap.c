@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/core/tap.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/core/decide.h"
+#include "broker/core/tap_parts.h"
+
+#define DEFAULT_LOGIN_DEADLINE (15 * CB_SECOND)
+#define SWEEP_EVERY CB_SECOND
+
+/* Lives as hsmd keeps them, hsm/client.h: a tap that has expired here has expired there. */
+enum { BEGUN_SECONDS = 30, CHALLENGED_SECONDS = 60, DEFAULT_MOST = 4096, PER_TERMINAL = 64 };
+
+void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap)
+{
+    if (!tap)
+        return;
+    cb_hsm_tap_end(taps->parts.hsm, &tap->context.tap);
+    free(tap);
+}
+
+cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
+                       cb_error error)
+{
+    static const cb_tap_outcome nobody;
+    const cb_tap_outcome *known = outcome ? outcome : &nobody;
+    char tap[CB_ID_TEXT];
+    cb_id_text(&context->tap, tap);
+    cb_log(CB_LOG_INFO, "tap.refused", cb_error_text(error), "tap", tap, "error",
+           cb_error_code(error), "service", context->service, NULL);
+    cb_refusal refusal = {.tap = context->tap,
+                          .terminal = context->terminal,
+                          .card = known->card,
+                          .holder = known->holder,
+                          .service = context->service,
+                          .error = error,
+                          .pin_tries_left = known->pin_tries_left};
+    cb_error recorded = cb_decide_refused(taps->parts.store, &refusal);
+    if (recorded)
+        cb_log_failure("tap.unrecorded", recorded, "a refusal could not be recorded");
+    return error;
+}
+
+/* A card that was taken away in the middle shows as a tap that nobody went on with. */
+static void sweep(cb_taps *taps)
+{
+    cb_tap_entry *tap = cb_tap_table_expired(taps->table);
+    while (tap) {
+        cb_tap_entry *next = tap->next;
+        if (tap->stage == CB_TAP_CHALLENGED)
+            cb_tap_refuse(taps, &tap->context, NULL, CB_E_TAP_EXPIRED);
+        cb_tap_drop(taps, tap);
+        tap = next;
+    }
+}
+
+static void *sweeper_main(void *argument)
+{
+    cb_taps *taps = argument;
+    pthread_mutex_lock(&taps->lock);
+    while (!taps->stopping) {
+        int64_t until = cb_deadline_in(SWEEP_EVERY);
+        struct timespec t = {until / CB_SECOND, until % CB_SECOND * 1000};
+        pthread_cond_timedwait(&taps->wake, &taps->lock, &t);
+        pthread_mutex_unlock(&taps->lock);
+        sweep(taps);
+        pthread_mutex_lock(&taps->lock);
+    }
+    pthread_mutex_unlock(&taps->lock);
+    return NULL;
+}
+
+static cb_error start_sweeper(cb_taps *taps)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&taps->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&taps->lock, NULL);
+    return pthread_create(&taps->sweeper, NULL, sweeper_main, taps) == 0 ? CB_OK : CB_E_MEMORY;
+}
+
+cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
+{
+    cb_taps *taps = calloc(1, sizeof *taps);
+    if (!taps)
+        return CB_E_MEMORY;
+    taps->parts = *parts;
+    if (!taps->parts.login_deadline)
+        taps->parts.login_deadline = DEFAULT_LOGIN_DEADLINE;
+    cb_error error =
+        cb_tap_table_open(parts->most ? parts->most : DEFAULT_MOST, PER_TERMINAL, &taps->table);
+    if (!error)
+        error = cb_rate_open(&taps->rate);
+    if (!error)
+        error = start_sweeper(taps);
+    if (error) {
+        cb_tap_table_close(&taps->table);
+        cb_rate_close(&taps->rate);
+        free(taps);
+        return error;
+    }
+    *out = taps;
+    return CB_OK;
+}
+
+void cb_taps_close(cb_taps **taps)
+{
+    cb_taps *t = *taps;
+    if (!t)
+        return;
+    pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    pthread_cond_signal(&t->wake);
+    pthread_mutex_unlock(&t->lock);
+    pthread_join(t->sweeper, NULL);
+    pthread_cond_destroy(&t->wake);
+    pthread_mutex_destroy(&t->lock);
+    cb_tap_table_close(&t->table);
+    cb_rate_close(&t->rate);
+    free(t);
+    *taps = NULL;
+}
+
+unsigned cb_taps_count(cb_taps *taps)
+{
+    return cb_tap_table_count(taps->table);
+}
+
+cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_id *tap,
+                      cb_buf *script, unsigned *expires_in)
+{
+    if (!cb_profile_find(profile))
+        return CB_E_ARGUMENT;
+    cb_error error = cb_tap_table_room(taps->table, terminal);
+    if (error)
+        return error;
+    cb_tap_entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return CB_E_MEMORY;
+    error = cb_hsm_tap_begin(taps->parts.hsm, profile, terminal, tap, script);
+    if (error) {
+        free(entry);
+        return error;
+    }
+    entry->context = (cb_tap_context){.tap = *tap, .terminal = *terminal, .profile = profile};
+    entry->stage = CB_TAP_BEGUN;
+    entry->expires = cb_deadline_in(BEGUN_SECONDS * CB_SECOND);
+    cb_tap_table_put(taps->table, entry);
+    *expires_in = BEGUN_SECONDS;
+    return CB_OK;
+}
+
+/* What is asked for, in the fields that the card's proof is bound to. */
+static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context)
+{
+    context->purpose = question->purpose;
+    context->level = CB_LEVEL_POSSESSION;
+    context->service[0] = 0;
+    context->text = (cb_digest){{0}};
+    if (question->text) {
+        if (strlen(question->text) > CB_TAP_TEXT_MAX)
+            return CB_E_TOO_LARGE;
+        context->text = cb_sha256(cb_bytes_str(question->text));
+    }
+    if (question->purpose != CB_TAP_AUTHENTICATE)
+        return question->service || question->pin.len == 0 ? CB_E_ARGUMENT : CB_OK;
+    if (!question->service || !cb_service_name_ok(question->service))
+        return CB_E_SERVICE_UNKNOWN;
+    cb_service service;
+    cb_service_init(&service);
+    cb_error error = cb_service_get(taps->parts.store, question->service, &service);
+    if (!error) {
+        strcpy(context->service, service.name);
+        context->level = service.level;
+        if (service.level >= CB_LEVEL_PIN && question->pin.len == 0)
+            error = CB_E_PIN_REQUIRED;
+    }
+    cb_service_free(&service);
+    return error;
+}
+
+/* Whether this terminal may ask for it now. */
+static cb_error permit(cb_taps *taps, const cb_tap_context *context)
+{
+    cb_terminal *terminal = calloc(1, sizeof *terminal);
+    if (!terminal)
+        return CB_E_MEMORY;
+    cb_error error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
+    if (!error && terminal->state != CB_TERMINAL_ACTIVE)
+        error = CB_E_TERMINAL_REVOKED;
+    if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
+        error = CB_E_TERMINAL_SERVICE;
+    if (!error)
+        error = cb_rate_take(taps->rate, &context->terminal, terminal->rate);
+    free(terminal);
+    return error;
+}
+
+/* Mistakes of the question leave the tap as it was, so that the terminal can put them right while the card stays. */
+static bool may_ask_again(cb_error error)
+{
+    switch (error) {
+    case CB_E_PIN_REQUIRED:
+    case CB_E_SERVICE_UNKNOWN:
+    case CB_E_TERMINAL_SERVICE:
+    case CB_E_TERMINAL_RATE:
+    case CB_E_ARGUMENT:
+    case CB_E_TOO_LARGE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                          const cb_tap_question *question, cb_buf *script, unsigned *expires_in)
+{
+    cb_tap_entry *entry;
+    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
+    if (error) {
+        cb_tap_drop(taps, entry);
+        return error;
+    }
+    error = describe(taps, question, &entry->context);
+    if (!error)
+        error = permit(taps, &entry->context);
+    if (error && may_ask_again(error)) {
+        cb_tap_table_put(taps->table, entry);
+        return error;
+    }
+    if (!error)
+        error = cb_hsm_tap_challenge(taps->parts.hsm, &entry->context, question->answers,
+                                     question->pin, script);
+    if (error) {
+        cb_tap_refuse(taps, &entry->context, NULL, error);
+        cb_tap_drop(taps, entry);
+        return error;
+    }
+    entry->stage = CB_TAP_CHALLENGED;
+    entry->expires = cb_deadline_in(CHALLENGED_SECONDS * CB_SECOND);
+    cb_tap_table_put(taps->table, entry);
+    *expires_in = CHALLENGED_SECONDS;
+    return CB_OK;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of tap.h share.
+ */
+#ifndef CB_BROKER_CORE_TAP_PARTS_H
+#define CB_BROKER_CORE_TAP_PARTS_H
+
+#include <pthread.h>
+
+#include "broker/core/rate.h"
+#include "broker/core/tap.h"
+#include "broker/core/tap_table.h"
+
+struct cb_taps {
+    cb_taps_parts parts;
+    cb_tap_table *table;
+    cb_rate *rate;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t sweeper;
+    bool stopping;
+};
+
+/* Ends a tap in hsmd and frees it. */
+void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap);
+
+/* Records that a tap ended before T1, and logs it. Returns error. */
+cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
+                       cb_error error);
+
+#endif

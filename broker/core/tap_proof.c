@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The last request of a tap: from the card's proof to the session at the service.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/core/decide.h"
+#include "broker/core/tap_parts.h"
+
+enum { FEED_BATCH = 500, FEED_ROUNDS = 64 };
+
+/* One run through the steps. */
+typedef struct proof_run {
+    cb_taps *taps;
+    const cb_tap_context *context;
+    cb_tap_outcome *outcome;
+    cb_intent_grant grant;
+    cb_buf receipt[CB_RESULT_RECEIPTS];
+    unsigned receipts;
+    cb_login_result login;
+    cb_session *session; /* while it is ours */
+} proof_run;
+
+void cb_tap_outcome_free(cb_tap_outcome *outcome)
+{
+    if (outcome)
+        cb_buf_free(&outcome->value);
+}
+
+/* Hands the tap's worker the revocations that it has not heard of. */
+static cb_error bring_feed_up_to_date(cb_taps *taps, const cb_id *tap)
+{
+    cb_feed_head known;
+    cb_feed_entry *entries = calloc(FEED_BATCH, sizeof *entries);
+    if (!entries)
+        return CB_E_MEMORY;
+    cb_error error = CB_OK;
+    for (unsigned round = 0; !error && round < FEED_ROUNDS; round++) {
+        size_t count = 0;
+        error = cb_hsm_feed_state(taps->parts.hsm, tap, &known);
+        if (!error)
+            error = cb_feed_since(taps->parts.store, known.number, entries, FEED_BATCH, &count);
+        if (error || count == 0)
+            break;
+        error = cb_hsm_feed_extend(taps->parts.hsm, tap, entries, count);
+    }
+    free(entries);
+    return error;
+}
+
+static cb_error activate(proof_run *run, const cb_card *card, cb_activation *activation)
+{
+    cb_taps *taps = run->taps;
+    const cb_id *tap = &run->context->tap;
+    cb_error error = CB_E_HSM_FEED_BEHIND;
+    for (unsigned round = 0; error == CB_E_HSM_FEED_BEHIND && round < 3; round++) {
+        cb_feed_head head;
+        error = round > 0 ? bring_feed_up_to_date(taps, tap) : CB_OK;
+        if (!error)
+            error = cb_feed_head_now(taps->parts.store, &head);
+        if (!error)
+            error = cb_hsm_tap_activate(taps->parts.hsm, tap, cb_buf_bytes(&card->binding), &head,
+                                        activation);
+    }
+    return error;
+}
+
+/* Who is tapping: the card's claim, believed by hsmd. */
+static cb_error identify(proof_run *run, cb_bytes answers)
+{
+    cb_card card;
+    cb_card_claim claim;
+    cb_activation activation = {0};
+    cb_tap_outcome *outcome = run->outcome;
+    cb_card_init(&card);
+    cb_error error = cb_hsm_tap_finish(run->taps->parts.hsm, &run->context->tap, answers, &claim);
+    if (!error)
+        error = cb_decide_lookup_card(run->taps->parts.store, &claim.card, &card);
+    if (!error) {
+        outcome->card = card.id;
+        outcome->holder = card.holder;
+        error = cb_card_refusal(card.state);
+    }
+    if (!error)
+        error = activate(run, &card, &activation);
+    outcome->pin_tries_left = activation.pin_tries_left;
+    outcome->level = activation.level;
+    if (!error)
+        outcome->holder = activation.holder;
+    cb_card_free(&card);
+    return error;
+}
+
+/* Called back by the connector, in the thread of the tap. */
+static cb_error use_key(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result)
+{
+    proof_run *run = context;
+    if (run->receipts >= CB_RESULT_RECEIPTS)
+        return CB_E_HSM_ACTIVATION;
+    cb_error error = cb_hsm_use(run->taps->parts.hsm, &run->context->tap, operation, hash, data,
+                                result, &run->receipt[run->receipts]);
+    if (!error)
+        run->receipts++;
+    return error;
+}
+
+static cb_error log_in(proof_run *run)
+{
+    const cb_intent_grant *grant = &run->grant;
+    cb_buf config = CB_BUF(CB_SERVICE_CONFIG_MAX + 1);
+    cb_buf data = CB_BUF(CB_ENROLMENT_DATA_MAX + 1);
+    cb_buf_put(&config, cb_buf_bytes(&grant->service.config));
+    cb_buf_put(&data, cb_buf_bytes(&grant->data));
+    cb_login_request request = {.connector = grant->service.connector,
+                                .service = grant->service.name,
+                                .config = cb_buf_cstr(&config),
+                                .enrolment = cb_buf_cstr(&data),
+                                .certificate = cb_buf_bytes(&grant->key.certificate),
+                                .chain = cb_buf_bytes(&grant->key.chain),
+                                .public_key = cb_buf_bytes(&grant->key.public_key),
+                                .algorithm = grant->key.algorithm,
+                                .session = cb_id_new()};
+    cb_login_keys keys = {run, use_key};
+    cb_error error = request.config && request.enrolment ? CB_OK : CB_E_MEMORY;
+    if (!error)
+        error = cb_connector_login(run->taps->parts.connectors, &request, &keys,
+                                   cb_deadline_in(run->taps->parts.login_deadline), &run->login,
+                                   &run->session);
+    if (!error) {
+        run->outcome->session = request.session;
+        run->outcome->kind = run->login.kind;
+        run->outcome->expires = run->login.expires;
+    }
+    cb_buf_free(&config);
+    cb_buf_free(&data);
+    return error;
+}
+
+/* A relayed session is entered before T2, so that a revocation either comes before T2, which then refuses, or finds the
+ * session to cut. Its URL is not given out before T2 accepts. */
+static cb_error enter_session(proof_run *run)
+{
+    const cb_tap_outcome *outcome = run->outcome;
+    if (run->login.kind != CB_SESSION_RELAYED)
+        return CB_OK;
+    cb_session_facts facts = {.session = outcome->session,
+                              .tap = run->context->tap,
+                              .card = outcome->card,
+                              .holder = outcome->holder,
+                              .terminal = run->context->terminal,
+                              .enrolment = run->grant.enrolment,
+                              .kind = run->login.kind,
+                              .life = run->grant.service.life,
+                              .idle = run->grant.service.idle};
+    strcpy(facts.service, run->context->service);
+    cb_buf_reset(&run->login.value);
+    cb_error error = cb_sessions_add(run->taps->parts.sessions, &facts, run->session,
+                                     &run->login.value);
+    if (!error)
+        run->session = NULL;
+    return error;
+}
+
+static cb_error record_result(proof_run *run, cb_error outcome)
+{
+    cb_bytes receipts[CB_RESULT_RECEIPTS];
+    for (unsigned i = 0; i < run->receipts; i++)
+        receipts[i] = cb_buf_bytes(&run->receipt[i]);
+    cb_result_request request = {.tap = run->context->tap,
+                                 .outcome = outcome,
+                                 .receipts = receipts,
+                                 .receipt_count = run->receipts,
+                                 .kind = run->login.kind,
+                                 .expires = run->login.expires};
+    if (!outcome && run->login.kind == CB_SESSION_RELAYED)
+        request.session = run->outcome->session;
+    return cb_decide_result(run->taps->parts.store, &request);
+}
+
+/* Ends at the service what was opened there for nothing. */
+static void undo_login(proof_run *run)
+{
+    cb_session_match match = {.session = run->outcome->session};
+    if (run->session)
+        cb_session_cut(run->session, true);
+    else if (run->login.kind == CB_SESSION_RELAYED)
+        cb_sessions_cut(run->taps->parts.sessions, &match, "withdrawn");
+    run->outcome->session = (cb_id){{0}};
+    run->outcome->kind = 0;
+}
+
+/* From T1 to T2. */
+static cb_error authenticate(proof_run *run)
+{
+    cb_tap_outcome *outcome = run->outcome;
+    cb_intent_request intent = {.context = *run->context,
+                                .card = outcome->card,
+                                .holder = outcome->holder,
+                                .reached = outcome->level};
+    cb_error error = cb_decide_intent(run->taps->parts.store, &intent, &run->grant);
+    if (error)
+        return cb_tap_refuse(run->taps, run->context, outcome, error);
+    error = cb_hsm_tap_open_key(run->taps->parts.hsm, &run->context->tap,
+                                cb_buf_bytes(&run->grant.key.sealed), &run->grant.proof);
+    if (!error)
+        error = log_in(run);
+    if (!error)
+        error = enter_session(run);
+    cb_error recorded = record_result(run, error);
+    if (error && recorded)
+        cb_log_failure("tap.unrecorded", recorded, "a failed result could not be recorded");
+    if (!error)
+        error = recorded;
+    if (error) {
+        undo_login(run);
+        return error;
+    }
+    outcome->value = run->login.value;
+    run->login.value = CB_BUF(0);
+    return CB_OK;
+}
+
+/* A change of PIN: the card has done it, what remains is to record it. */
+static cb_error record_pin(proof_run *run)
+{
+    cb_intent_request request = {.context = *run->context,
+                                 .card = run->outcome->card,
+                                 .holder = run->outcome->holder,
+                                 .reached = run->outcome->level};
+    return cb_decide_pin(run->taps->parts.store, &request);
+}
+
+static void log_end(const proof_run *run, cb_error error, int64_t began)
+{
+    char tap[CB_ID_TEXT], card[CB_ID_TEXT], took[24];
+    cb_id_text(&run->context->tap, tap);
+    cb_id_text(&run->outcome->card, card);
+    snprintf(took, sizeof took, "%lld", (long long)(cb_clock_monotonic_us() - began));
+    cb_log(error ? CB_LOG_WARNING : CB_LOG_INFO, error ? "tap.failed" : "tap.accepted",
+           error ? cb_error_text(error) : "The holder was logged in.", "tap", tap, "card", card,
+           "service", run->context->service, "error", error ? cb_error_code(error) : NULL, "us",
+           took, NULL);
+}
+
+cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
+                      cb_tap_outcome *outcome)
+{
+    cb_tap_entry *entry;
+    int64_t began = cb_clock_monotonic_us();
+    *outcome = (cb_tap_outcome){.value = CB_BUF(CB_LOGIN_VALUE_MAX)};
+    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_CHALLENGED, &entry);
+    if (error) {
+        cb_tap_drop(taps, entry);
+        return error;
+    }
+    proof_run run = {.taps = taps, .context = &entry->context, .outcome = outcome};
+    for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
+        run.receipt[i] = CB_BUF(CB_RECEIPT_MAX);
+    run.login.value = CB_BUF(CB_LOGIN_VALUE_MAX);
+    cb_intent_grant_init(&run.grant);
+    strcpy(outcome->service, entry->context.service);
+    error = identify(&run, answers);
+    if (error)
+        cb_tap_refuse(taps, run.context, outcome, error);
+    else if (run.context->purpose == CB_TAP_AUTHENTICATE)
+        error = authenticate(&run);
+    else
+        error = record_pin(&run);
+    log_end(&run, error, began);
+    if (run.session)
+        cb_session_end(&run.session);
+    cb_login_result_free(&run.login);
+    cb_intent_grant_free(&run.grant);
+    for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
+        cb_buf_free(&run.receipt[i]);
+    cb_tap_drop(taps, entry);
+    return error;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The taps under way, as the front end remembers them between two requests of a terminal.
+ *
+ * A request takes its tap out of the table and puts it back when another request is to follow, so that no two
+ * requests ever work on one tap and a tap that failed is simply not put back.
+ */
+#ifndef CB_BROKER_CORE_TAP_TABLE_H
+#define CB_BROKER_CORE_TAP_TABLE_H
+
+#include "cardlink/context.h"
+
+typedef enum cb_tap_stage { CB_TAP_BEGUN = 1, CB_TAP_CHALLENGED = 2 } cb_tap_stage;
+
+typedef struct cb_tap_entry {
+    struct cb_tap_entry *next;
+    cb_tap_context context; /* tap, terminal, profile from the start; the rest from the challenge */
+    uint8_t stage;          /* cb_tap_stage */
+    int64_t expires;        /* monotonic */
+} cb_tap_entry;
+
+typedef struct cb_tap_table cb_tap_table;
+
+/* most taps in all, per_terminal of one terminal. */
+cb_error cb_tap_table_open(unsigned most, unsigned per_terminal, cb_tap_table **out);
+
+/* Frees it with what is in it. */
+void cb_tap_table_close(cb_tap_table **table);
+
+unsigned cb_tap_table_count(cb_tap_table *table);
+
+/* Whether one more tap of this terminal may begin: CB_OK or CB_E_BUSY. */
+cb_error cb_tap_table_room(cb_tap_table *table, const cb_id *terminal);
+
+/* Puts a tap in; the table owns it. */
+void cb_tap_table_put(cb_tap_table *table, cb_tap_entry *tap);
+
+/* Takes a tap out; the caller owns it (free). CB_E_TAP_UNKNOWN when there is none or it is another terminal's; CB_E_TAP_ORDER when its
+ * stage is another: then, and when it has expired (CB_E_TAP_EXPIRED), *out is still given so that the caller ends it. */
+cb_error cb_tap_table_take(cb_tap_table *table, const cb_id *tap, const cb_id *terminal,
+                           cb_tap_stage stage, cb_tap_entry **out);
+
+/* Takes all expired taps out, as a list. */
+cb_tap_entry *cb_tap_table_expired(cb_tap_table *table);
+
+#endif
