@@ -77,15 +77,6 @@ typedef struct cb_intent_proof {
     cb_merkle_proof path;
 } cb_intent_proof;
 
-typedef enum cb_key_operation {
-    CB_USE_SIGN_DIGEST = 1, /* ECDSA (r ‖ s), or RSA PKCS#1 v1.5 with the DigestInfo made in hsmd */
-    CB_USE_SIGN_PSS = 2,    /* RSA PSS, MGF1 and salt of the digest's size */
-    CB_USE_MAC = 3,         /* HMAC-SHA256 of the data */
-    CB_USE_RELEASE = 4      /* gives a releasable secret out */
-} cb_key_operation;
-
-typedef enum cb_hash { CB_HASH_SHA256 = 1, CB_HASH_SHA384 = 2, CB_HASH_SHA512 = 3 } cb_hash;
-
 /* Opens the tap's worker for uses of one key: checks the sealed key against the activation (holder, service, level) and
  * the intent against the log. CB_E_HSM_RECORD, CB_E_HSM_ACTIVATION, CB_E_HSM_INTENT, CB_E_HSM_KEY_RETIRED, CB_E_TAP_LEVEL. */
 cb_error cb_hsm_tap_open_key(cb_hsm *hsm, const cb_id *tap, cb_bytes sealed,

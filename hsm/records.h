@@ -33,6 +33,16 @@ typedef enum cb_key_algorithm {
 const char *cb_key_algorithm_name(uint8_t algorithm);
 cb_error cb_key_algorithm_parse(const char *name, uint8_t *out);
 
+/* What can be done with a key, and which digest is signed. */
+typedef enum cb_key_operation {
+    CB_USE_SIGN_DIGEST = 1, /* ECDSA (r ‖ s), or RSA PKCS#1 v1.5 with the DigestInfo made in hsmd */
+    CB_USE_SIGN_PSS = 2,    /* RSA PSS, MGF1 and salt of the digest's size */
+    CB_USE_MAC = 3,         /* HMAC-SHA256 of the data */
+    CB_USE_RELEASE = 4      /* gives a releasable secret out */
+} cb_key_operation;
+
+typedef enum cb_hash { CB_HASH_SHA256 = 1, CB_HASH_SHA384 = 2, CB_HASH_SHA512 = 3 } cb_hash;
+
 /* The readable part of a sealed key. */
 typedef struct cb_sealed_info {
     cb_id key;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Card bindings: which holder a card speaks for, as hsmd attested it when the card was issued.
+ *
+ *   blob = u8 'B', u8 version 1, card id, holder, u8 profile, u8 level, u64 sequence, point (65),
+ * MAC (32)
+ *
+ * hsmd takes the holder from a genuine binding and from nothing else.
+ */
+#ifndef CB_HSM_BINDING_H
+#define CB_HSM_BINDING_H
+
+#include "hsm/keyring.h"
+#include "hsm/records.h"
+
+/* Appends the blob. That the card's certificate is genuine is the caller's to check. CB_E_ARGUMENT
+ * for a zero id, a level that is none, or a point that is not on the curve. */
+cb_error cb_binding_make(cb_keyring *keyring, const cb_binding_info *info, cb_buf *out);
+
+/* Whether it is genuine; its fields. CB_E_HSM_RECORD, also when it is not a binding at all. */
+cb_error cb_binding_check(cb_keyring *keyring, cb_bytes binding, cb_binding_info *out);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/records.h"
+
+#include "base/cursor.h"
+#include "hsm/record_codec.h"
+
+enum { KIND_SEALED = 'K', KIND_BINDING = 'B', KIND_RECEIPT = 'R', USES_MAX = 16 };
+
+static const char *const algorithm_names[] = {
+    [CB_KEY_EC_P256] = "ec-p256",         [CB_KEY_EC_P384] = "ec-p384",
+    [CB_KEY_RSA_2048] = "rsa-2048",       [CB_KEY_RSA_3072] = "rsa-3072",
+    [CB_KEY_HMAC_SHA256] = "hmac-sha256", [CB_KEY_SECRET] = "secret",
+};
+
+enum { ALGORITHMS = sizeof algorithm_names / sizeof *algorithm_names };
+
+const char *cb_key_algorithm_name(uint8_t algorithm)
+{
+    return algorithm < ALGORITHMS ? algorithm_names[algorithm] : NULL;
+}
+
+cb_error cb_key_algorithm_parse(const char *name, uint8_t *out)
+{
+    for (uint8_t i = CB_KEY_EC_P256; i < ALGORITHMS; i++) {
+        if (strcmp(algorithm_names[i], name) == 0) {
+            *out = i;
+            return CB_OK;
+        }
+    }
+    return CB_E_HSM_ALGORITHM;
+}
+
+cb_error cb_record_split(cb_bytes blob, size_t max, cb_record_parts *out)
+{
+    *out = (cb_record_parts){0};
+    if (blob.len <= CB_RECORD_MAC || blob.len > max)
+        return CB_E_FORMAT;
+    cb_cursor cursor = cb_cursor_over(blob);
+    out->body = cb_cursor_take(&cursor, blob.len - CB_RECORD_MAC);
+    out->mac = cb_cursor_rest(&cursor);
+    return CB_OK;
+}
+
+static void head_put(cb_buf *buf, uint8_t kind)
+{
+    cb_buf_put_u8(buf, kind);
+    cb_buf_put_u8(buf, CB_RECORD_VERSION);
+}
+
+static void head_get(cb_cursor *cursor, uint8_t kind)
+{
+    uint8_t seen = cb_cursor_u8(cursor);
+    uint8_t version = cb_cursor_u8(cursor);
+    if (seen != kind || version != CB_RECORD_VERSION)
+        cb_cursor_fail(cursor);
+}
+
+static void id_get(cb_cursor *cursor, cb_id *out)
+{
+    cb_cursor_copy(cursor, out->bytes, CB_ID_SIZE);
+}
+
+/* ---- Sealed keys ---- */
+
+bool cb_sealed_info_ok(const cb_sealed_info *info)
+{
+    return !cb_id_is_zero(&info->holder) && memchr(info->service, 0, sizeof info->service) &&
+           cb_service_name_ok(info->service) && cb_key_algorithm_name(info->algorithm) &&
+           info->level <= CB_LEVEL_PIN && info->uses >= 1 && info->uses <= USES_MAX;
+}
+
+void cb_sealed_body_put(cb_buf *buf, const cb_sealed_info *info, cb_bytes public_key,
+                        cb_bytes wrapped)
+{
+    cb_bytes service = cb_bytes_str(info->service);
+    head_put(buf, KIND_SEALED);
+    cb_buf_put(buf, cb_id_bytes(&info->key));
+    cb_buf_put(buf, cb_id_bytes(&info->holder));
+    cb_buf_put_u8(buf, (uint8_t)service.len);
+    cb_buf_put(buf, service);
+    cb_buf_put_u8(buf, info->algorithm);
+    cb_buf_put_u8(buf, info->level);
+    cb_buf_put_u8(buf, info->uses);
+    cb_buf_put_u32(buf, info->generation);
+    cb_buf_put_u64(buf, info->sequence);
+    cb_buf_put_var(buf, public_key);
+    cb_buf_put_var(buf, wrapped);
+}
+
+static void service_get(cb_cursor *cursor, char out[CB_SERVICE_NAME_MAX + 1])
+{
+    size_t len = cb_cursor_u8(cursor);
+    if (len > CB_SERVICE_NAME_MAX)
+        cb_cursor_fail(cursor);
+    else
+        cb_cursor_copy(cursor, out, len);
+}
+
+cb_error cb_sealed_body_get(cb_bytes body, cb_sealed_info *info, cb_bytes *public_key,
+                            cb_bytes *wrapped)
+{
+    cb_cursor cursor = cb_cursor_over(body);
+    *info = (cb_sealed_info){0};
+    head_get(&cursor, KIND_SEALED);
+    id_get(&cursor, &info->key);
+    id_get(&cursor, &info->holder);
+    service_get(&cursor, info->service);
+    info->algorithm = cb_cursor_u8(&cursor);
+    info->level = cb_cursor_u8(&cursor);
+    info->uses = cb_cursor_u8(&cursor);
+    info->generation = cb_cursor_u32(&cursor);
+    info->sequence = cb_cursor_u64(&cursor);
+    *public_key = cb_cursor_var(&cursor, CB_PUBLIC_KEY_MAX);
+    *wrapped = cb_cursor_var(&cursor, CB_WRAPPED_MAX);
+    bool good = cb_cursor_done(&cursor) && !cb_id_is_zero(&info->key) && info->generation > 0 &&
+                wrapped->len > 0 && cb_sealed_info_ok(info);
+    return good ? CB_OK : CB_E_FORMAT;
+}
+
+cb_error cb_sealed_info_read(cb_bytes sealed, cb_sealed_info *out)
+{
+    cb_record_parts parts;
+    cb_bytes public_key, wrapped;
+    cb_error error = cb_record_split(sealed, CB_SEALED_MAX, &parts);
+    if (!error)
+        error = cb_sealed_body_get(parts.body, out, &public_key, &wrapped);
+    return error;
+}
+
+/* ---- Card bindings ---- */
+
+bool cb_binding_info_ok(const cb_binding_info *info)
+{
+    return !cb_id_is_zero(&info->card) && !cb_id_is_zero(&info->holder) && info->profile > 0 &&
+           info->level >= CB_LEVEL_POSSESSION && info->level <= CB_LEVEL_PIN;
+}
+
+void cb_binding_body_put(cb_buf *buf, const cb_binding_info *info)
+{
+    head_put(buf, KIND_BINDING);
+    cb_buf_put(buf, cb_id_bytes(&info->card));
+    cb_buf_put(buf, cb_id_bytes(&info->holder));
+    cb_buf_put_u8(buf, info->profile);
+    cb_buf_put_u8(buf, info->level);
+    cb_buf_put_u64(buf, info->sequence);
+    cb_buf_put(buf, CB_BYTES_OF(info->point));
+}
+
+cb_error cb_binding_body_get(cb_bytes body, cb_binding_info *info)
+{
+    cb_cursor cursor = cb_cursor_over(body);
+    *info = (cb_binding_info){0};
+    head_get(&cursor, KIND_BINDING);
+    id_get(&cursor, &info->card);
+    id_get(&cursor, &info->holder);
+    info->profile = cb_cursor_u8(&cursor);
+    info->level = cb_cursor_u8(&cursor);
+    info->sequence = cb_cursor_u64(&cursor);
+    cb_cursor_copy(&cursor, info->point, sizeof info->point);
+    return cb_cursor_done(&cursor) && cb_binding_info_ok(info) ? CB_OK : CB_E_FORMAT;
+}
+
+cb_error cb_binding_info_read(cb_bytes binding, cb_binding_info *out)
+{
+    cb_record_parts parts;
+    cb_error error = cb_record_split(binding, CB_BINDING_MAX, &parts);
+    return error ? error : cb_binding_body_get(parts.body, out);
+}
+
+/* ---- Receipts ---- */
+
+void cb_receipt_body_put(cb_buf *buf, const cb_receipt_info *info)
+{
+    head_put(buf, KIND_RECEIPT);
+    cb_buf_put(buf, cb_id_bytes(&info->boot));
+    cb_buf_put_u32(buf, info->worker);
+    cb_buf_put_u64(buf, info->counter);
+    cb_buf_put_u64(buf, (uint64_t)info->time);
+    cb_buf_put(buf, cb_id_bytes(&info->tap));
+    cb_buf_put(buf, cb_id_bytes(&info->card));
+    cb_buf_put(buf, cb_id_bytes(&info->key));
+    cb_buf_put_u8(buf, info->operation);
+    cb_buf_put(buf, cb_digest_bytes(&info->context));
+    cb_buf_put(buf, cb_digest_bytes(&info->data));
+}
+
+cb_error cb_receipt_body_get(cb_bytes body, cb_receipt_info *info)
+{
+    cb_cursor cursor = cb_cursor_over(body);
+    *info = (cb_receipt_info){0};
+    head_get(&cursor, KIND_RECEIPT);
+    id_get(&cursor, &info->boot);
+    info->worker = cb_cursor_u32(&cursor);
+    info->counter = cb_cursor_u64(&cursor);
+    info->time = (int64_t)cb_cursor_u64(&cursor);
+    id_get(&cursor, &info->tap);
+    id_get(&cursor, &info->card);
+    id_get(&cursor, &info->key);
+    info->operation = cb_cursor_u8(&cursor);
+    cb_cursor_copy(&cursor, info->context.bytes, CB_SHA256_SIZE);
+    cb_cursor_copy(&cursor, info->data.bytes, CB_SHA256_SIZE);
+    return cb_cursor_done(&cursor) ? CB_OK : CB_E_FORMAT;
+}
+
+cb_error cb_receipt_info_read(cb_bytes receipt, cb_receipt_info *out)
+{
+    cb_record_parts parts;
+    cb_error error = cb_record_split(receipt, CB_RECEIPT_MAX, &parts);
+    return error ? error : cb_receipt_body_get(parts.body, out);
+}
