@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The broker's side of the native profile: the three calls of profile.h.
+ */
+#include "cardlink/native/certificate.h"
+#include "cardlink/native/pin.h"
+#include "cardlink/native/proof.h"
+
+#include "base/secret.h"
+#include "base/tlv.h"
+
+typedef enum tap_step { STEP_NEW, STEP_BEGUN, STEP_ASKED, STEP_DONE } tap_step;
+
+/* The commands of the second script, in their order; the PIN is left out when none is presented. */
+enum { SECOND_SIGNER, SECOND_PIN, SECOND_PROOF, SECOND_MAX };
+/* Those of the first. */
+enum { FIRST_SELECT, FIRST_STORE, FIRST_PSO, FIRST_MUTUAL, FIRST_COUNT };
+
+typedef struct native_tap {
+    uint8_t step;
+    uint8_t scalar[CB_P256_SCALAR]; /* the session's own; wiped once the channel is open */
+    uint8_t point[CB_P256_POINT];
+    cb_sm sm; /* enc and rmac alone after the second script was made */
+    cb_sm_mark mark[SECOND_MAX];
+    bool with_pin;
+    uint8_t pin_form;
+    cb_proof_request request;
+} native_tap;
+
+static void put_command(cb_buf *script, const cb_apdu *apdu)
+{
+    cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
+    cb_apdu_put(&bytes, apdu);
+    if (cb_buf_error(&bytes) && !script->error)
+        script->error = cb_buf_error(&bytes);
+    cb_script_put(script, 0, cb_buf_bytes(&bytes));
+    cb_buf_free(&bytes);
+}
+
+static bool host_ok(const cb_profile_host *host)
+{
+    return cb_native_kloc_id_ok(host->key_id) && host->agreement_certificate.len > 0 &&
+           host->agreement_certificate.len <= CB_NATIVE_CERTIFICATE_MAX &&
+           host->signer_certificate.len > 0 &&
+           host->signer_certificate.len <= CB_NATIVE_CERTIFICATE_MAX;
+}
+
+static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+{
+    static const uint8_t store_of[] = {
+        0xA6, 0x04, 0x83, 0x02, CB_NATIVE_CARD_KEY_ID, CB_NATIVE_CARD_KEY_VERSION};
+    native_tap *tap = state;
+    uint8_t data[CB_CHANNEL_DATA];
+    if (tap->step != STEP_NEW)
+        return CB_E_TAP_ORDER;
+    if (!host_ok(host))
+        return CB_E_CONFIG;
+    cb_error error = cb_p256_generate(tap->scalar, tap->point);
+    if (error)
+        return error;
+    cb_channel_data_make(tap->point, data);
+    put_command(script,
+                &(cb_apdu){0x00, CB_INS_SELECT, 0x04, 0x00, CB_BYTES_OF(cb_native_aid), true});
+    put_command(script, &(cb_apdu){0x00, CB_INS_GET_DATA, 0xBF, 0x21, CB_BYTES_OF(store_of), true});
+    put_command(script, &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, host->key_version, host->key_id,
+                                   host->agreement_certificate, false});
+    put_command(script, &(cb_apdu){CB_NATIVE_CLA, CB_INS_MUTUAL, CB_NATIVE_CARD_KEY_VERSION,
+                                   CB_NATIVE_CARD_KEY_ID, CB_BYTES_OF(data), false});
+    error = cb_buf_error(script);
+    if (!error)
+        tap->step = STEP_BEGUN;
+    return error;
+}
+
+/* What a failure of the first script means. No failure is authentic: this chooses words, nothing
+ * else. */
+static cb_error first_failure(size_t command, uint16_t status)
+{
+    if (status == CB_SW_TERMINATED)
+        return CB_E_CARD_BLOCKED;
+    if (status == CB_SW_CONDITIONS && command != FIRST_SELECT)
+        return CB_E_CARD_STATUS;
+    if (command == FIRST_SELECT || status == CB_SW_NOT_FOUND || status == CB_SW_SECURITY)
+        return CB_E_CARD_FOREIGN;
+    return CB_E_CARD_STATUS;
+}
+
+/* Fails unless every command was answered with 9000. */
+static cb_error first_complete(const cb_script *answers)
+{
+    if (answers->count > FIRST_COUNT)
+        return CB_E_CARD_ANSWER;
+    for (size_t i = 0; i < answers->count; i++) {
+        uint16_t status = cb_answer_status(answers->item[i].apdu);
+        if (status == 0)
+            return CB_E_CARD_ANSWER;
+        if (status != CB_SW_OK)
+            return first_failure(i, status);
+    }
+    return answers->count == FIRST_COUNT ? CB_OK : CB_E_CARD_REMOVED;
+}
+
+/* The certificate in the card's store, believed; point is its key. */
+static cb_error read_store(const cb_profile_host *host, cb_bytes answer, cb_bytes *certificate,
+                           uint8_t point[CB_P256_POINT])
+{
+    cb_cursor cursor = cb_cursor_over(cb_answer_data(answer));
+    *certificate = cb_tlv_expect(&cursor, CB_TAG_STORE);
+    if (!cb_cursor_done(&cursor))
+        return CB_E_CARD_ANSWER;
+    return cb_batch_certificate_check(*certificate, host->trust, host->trust_count, point);
+}
+
+static cb_error read_mutual(cb_bytes answer, cb_bytes *point, cb_bytes *receipt)
+{
+    cb_cursor cursor = cb_cursor_over(cb_answer_data(answer));
+    *point = cb_tlv_expect(&cursor, CB_TAG_EPHEMERAL);
+    *receipt = cb_tlv_expect(&cursor, CB_TAG_RECEIPT);
+    if (!cb_cursor_done(&cursor) || point->len != CB_P256_POINT ||
+        receipt->len != CB_NATIVE_RECEIPT)
+        return CB_E_CARD_ANSWER;
+    return CB_OK;
+}
+
+/* Derives the keys and checks that the card derived the same: from here on the other end holds the
+ * batch's key. */
+static cb_error open_channel(native_tap *tap, const cb_profile_host *host, cb_bytes certificate,
+                             const uint8_t batch_point[CB_P256_POINT], cb_bytes mutual)
+{
+    uint8_t ephemeral[CB_P256_SCALAR], fixed[CB_P256_SCALAR];
+    uint8_t data[CB_CHANNEL_DATA], receipt[CB_NATIVE_RECEIPT];
+    cb_bytes card_point, sent_receipt;
+    cb_error error = read_mutual(mutual, &card_point, &sent_receipt);
+    if (!error && cb_p256_agree(tap->scalar, card_point, ephemeral))
+        error = CB_E_CARD_ANSWER;
+    if (!error)
+        error = host->agree(host->keys, batch_point, fixed);
+    if (!error) {
+        cb_channel_data_make(tap->point, data);
+        error = cb_channel_open(ephemeral, fixed, data, card_point.data, &tap->sm, receipt);
+    }
+    if (!error && !cb_equal(CB_BYTES_OF(receipt), sent_receipt))
+        error = CB_E_CARD_ANSWER;
+    if (!error)
+        tap->request.transcript = cb_channel_transcript(
+            &(cb_channel_facts){host->key_id, host->key_version, host->agreement_certificate,
+                                certificate, tap->point, card_point.data, receipt});
+    cb_wipe(tap->scalar, sizeof tap->scalar);
+    cb_wipe(ephemeral, sizeof ephemeral);
+    cb_wipe(fixed, sizeof fixed);
+    return error;
+}
+
+static cb_error put_secure(native_tap *tap, unsigned which, uint8_t flags, const cb_apdu *plain,
+                           cb_buf *script)
+{
+    cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
+    cb_error error = cb_sm_wrap_command(&tap->sm, plain, &bytes, &tap->mark[which]);
+    if (!error)
+        cb_script_put(script, flags, cb_buf_bytes(&bytes));
+    cb_buf_free(&bytes);
+    return error ? error : cb_buf_error(script);
+}
+
+/* The failure of a PIN shows in the proof, authentically; so the script goes on after it. */
+static cb_error put_pin(native_tap *tap, cb_bytes pin, cb_buf *script)
+{
+    static const uint8_t ins[] = {[CB_PIN_FORM_VERIFY] = CB_INS_VERIFY,
+                                  [CB_PIN_FORM_CHANGE] = CB_INS_CHANGE,
+                                  [CB_PIN_FORM_UNBLOCK] = CB_INS_UNBLOCK};
+    return put_secure(tap, SECOND_PIN, CB_SCRIPT_GO_ON,
+                      &(cb_apdu){CB_NATIVE_CLA, ins[tap->pin_form], 0x00, 0x80, pin, false},
+                      script);
+}
+
+static cb_error put_proof(native_tap *tap, const cb_profile_host *host, cb_buf *script)
+{
+    uint8_t signature[CB_P256_SIGNATURE];
+    cb_digest digest = cb_proof_request_digest(&tap->request);
+    cb_error error = host->sign(host->keys, &digest, signature);
+    if (error)
+        return error;
+    cb_buf data = CB_BUF(CB_PROOF_REQUEST);
+    cb_buf_put(&data, CB_BYTES_OF(tap->request.nonce));
+    cb_buf_put(&data, cb_digest_bytes(&tap->request.context));
+    cb_buf_put(&data, CB_BYTES_OF(signature));
+    error = cb_buf_error(&data);
+    if (!error)
+        error = put_secure(
+            tap, SECOND_PROOF, 0,
+            &(cb_apdu){CB_NATIVE_CLA, CB_INS_PROVE, 0x00, 0x00, cb_buf_bytes(&data), true}, script);
+    cb_buf_free(&data);
+    return error;
+}
+
+static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_bytes pin,
+                           cb_buf *script)
+{
+    cb_error error = put_secure(tap, SECOND_SIGNER, 0,
+                                &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, host->key_version,
+                                           host->key_id, host->signer_certificate, false},
+                                script);
+    if (!error && tap->with_pin)
+        error = put_pin(tap, pin, script);
+    if (!error)
+        error = put_proof(tap, host, script);
+    cb_wipe(tap->sm.mac, sizeof tap->sm.mac);
+    return error;
+}
+
+static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context, cb_bytes pin)
+{
+    tap->pin_form = (uint8_t)cb_pin_form_for(context->purpose);
+    tap->with_pin = pin.len > 0;
+    if (context->profile != CB_PROFILE_NATIVE || tap->pin_form == CB_PIN_FORM_NONE)
+        return CB_E_ARGUMENT;
+    if (!tap->with_pin && tap->pin_form != CB_PIN_FORM_VERIFY)
+        return CB_E_PIN_REQUIRED;
+    return tap->with_pin && pin.len != CB_PIN_CIPHERTEXT ? CB_E_PIN_FORMAT : CB_OK;
+}
+
+static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
+                          const cb_tap_context *context, cb_bytes pin, cb_buf *script)
+{
+    native_tap *tap = state;
+    cb_bytes certificate = {0};
+    uint8_t batch_point[CB_P256_POINT];
+    if (tap->step != STEP_BEGUN)
+        return CB_E_TAP_ORDER;
+    tap->step = STEP_DONE; /* unless everything below goes well */
+    cb_error error = challenge_checks(tap, context, pin);
+    /* A foreign card refuses our certificate; that its own is foreign to us says more. */
+    if (!error && answers->count > FIRST_STORE &&
+        cb_answer_status(answers->item[FIRST_STORE].apdu) == CB_SW_OK)
+        error = read_store(host, answers->item[FIRST_STORE].apdu, &certificate, batch_point);
+    if (!error)
+        error = first_complete(answers);
+    if (!error)
+        error = open_channel(tap, host, certificate, batch_point, answers->item[FIRST_MUTUAL].apdu);
+    if (!error) {
+        tap->request.signer_certificate = cb_sha256(host->signer_certificate);
+        tap->request.context = cb_tap_context_digest(context);
+        cb_random(tap->request.nonce, sizeof tap->request.nonce);
+        error = put_second(tap, host, pin, script);
+    }
+    if (error)
+        cb_wipe(tap, sizeof *tap);
+    tap->step = error ? STEP_DONE : STEP_ASKED;
+    return error;
+}
+
+static cb_error second_failure(uint16_t status)
+{
+    switch (status) {
+    case 0:
+        return CB_E_CARD_ANSWER;
+    case CB_SW_CONDITIONS:
+        return CB_E_CARD_NOT_ACTIVE;
+    case CB_SW_TERMINATED:
+        return CB_E_CARD_BLOCKED;
+    default:
+        return CB_E_CARD_STATUS;
+    }
+}
+
+/* Opens the answer to a command that has no data to give; a failure of the PIN is not looked at
+ * here. */
+static cb_error check_empty(const native_tap *tap, unsigned which, cb_bytes answer)
+{
+    uint16_t status = cb_answer_status(answer);
+    cb_buf data = CB_BUF(CB_APDU_DATA_MAX);
+    if (status != CB_SW_OK)
+        return which == SECOND_PIN && status != 0 ? CB_OK : second_failure(status);
+    cb_error error = cb_sm_open_answer(&tap->sm, &tap->mark[which], answer, &data);
+    if (!error && data.len > 0)
+        error = CB_E_CARD_ANSWER;
+    cb_buf_free(&data);
+    return error;
+}
+
+static void claim_fill(const native_tap *tap, const cb_proof_facts *facts, cb_card_claim *claim)
+{
+    *claim = (cb_card_claim){.card = facts->card,
+                             .pin = facts->pin_state,
+                             .pin_tries_left = facts->tries_left,
+                             .pin_failures = facts->failures,
+                             .counter = facts->counter,
+                             .signed_digest = cb_proof_digest(&tap->request, facts)};
+}
+
+static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim *claim)
+{
+    cb_proof_facts facts;
+    cb_buf data = CB_BUF(CB_APDU_DATA_MAX + 1);
+    if (cb_answer_status(answer) != CB_SW_OK)
+        return second_failure(cb_answer_status(answer));
+    cb_error error = cb_sm_open_answer(&tap->sm, &tap->mark[SECOND_PROOF], answer, &data);
+    cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&data));
+    if (!error)
+        error = cb_proof_facts_get(&cursor, &facts);
+    if (!error) {
+        claim_fill(tap, &facts, claim);
+        cb_cursor_copy(&cursor, claim->signature, CB_P256_SIGNATURE);
+        if (!cb_cursor_done(&cursor))
+            error = CB_E_CARD_ANSWER;
+        /* A card presents what it was given, or nothing if it could not read it. */
+        else if (facts.pin_form != CB_PIN_FORM_NONE &&
+                 (!tap->with_pin || facts.pin_form != tap->pin_form))
+            error = CB_E_CARD_ANSWER;
+        else if (facts.life_cycle == CB_CARD_PERSONALISED)
+            error = CB_E_CARD_NOT_ACTIVE;
+    }
+    if (error)
+        *claim = (cb_card_claim){0};
+    cb_buf_free(&data);
+    return error;
+}
+
+static cb_error read_second(const native_tap *tap, const cb_script *answers, cb_card_claim *claim)
+{
+    unsigned order[SECOND_MAX] = {SECOND_SIGNER, SECOND_PIN, SECOND_PROOF};
+    size_t count = SECOND_MAX;
+    if (!tap->with_pin) {
+        order[1] = SECOND_PROOF;
+        count = 2;
+    }
+    if (answers->count > count)
+        return CB_E_CARD_ANSWER;
+    for (size_t i = 0; i < answers->count; i++) {
+        cb_bytes answer = answers->item[i].apdu;
+        cb_error error = order[i] == SECOND_PROOF ? read_proof(tap, answer, claim)
+                                                  : check_empty(tap, order[i], answer);
+        if (error)
+            return error;
+    }
+    return answers->count == count ? CB_OK : CB_E_CARD_REMOVED;
+}
+
+static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
+                       cb_card_claim *claim)
+{
+    native_tap *tap = state;
+    (void)host;
+    *claim = (cb_card_claim){0};
+    if (tap->step != STEP_ASKED)
+        return CB_E_TAP_ORDER;
+    cb_error error = read_second(tap, answers, claim);
+    cb_wipe(tap, sizeof *tap);
+    tap->step = STEP_DONE;
+    return error;
+}
+
+static void end(void *state)
+{
+    cb_wipe(state, sizeof(native_tap));
+    ((native_tap *)state)->step = STEP_DONE;
+}
+
+const cb_card_profile cb_profile_native = {
+    .id = CB_PROFILE_NATIVE,
+    .name = "native",
+    .state_size = sizeof(native_tap),
+    .begin = begin,
+    .challenge = challenge,
+    .finish = finish,
+    .end = end,
+};

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/native/proof.h"
+
+#include "cardlink/native/pin.h"
+
+cb_digest cb_proof_request_digest(const cb_proof_request *request)
+{
+    static const char domain[] = "cardbroker broker request 1"; /* its final zero is part of it */
+    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_digest_bytes(&request->transcript),
+                              cb_digest_bytes(&request->signer_certificate),
+                              CB_BYTES_OF(request->nonce), cb_digest_bytes(&request->context)};
+    return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+}
+
+cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts)
+{
+    static const char domain[] = "cardbroker card proof 1"; /* its final zero is part of it */
+    const uint8_t said[] = {facts->pin_form,
+                            facts->pin_state,
+                            facts->tries_left,
+                            (uint8_t)(facts->failures >> 8),
+                            (uint8_t)facts->failures,
+                            (uint8_t)(facts->counter >> 24),
+                            (uint8_t)(facts->counter >> 16),
+                            (uint8_t)(facts->counter >> 8),
+                            (uint8_t)facts->counter,
+                            facts->life_cycle};
+    const cb_bytes parts[] = {CB_BYTES_OF(domain),
+                              cb_digest_bytes(&request->transcript),
+                              cb_digest_bytes(&request->signer_certificate),
+                              CB_BYTES_OF(request->nonce),
+                              cb_digest_bytes(&request->context),
+                              cb_id_bytes(&facts->card),
+                              CB_BYTES_OF(said)};
+    return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+}
+
+void cb_proof_facts_put(cb_buf *buf, const cb_proof_facts *facts)
+{
+    cb_buf_put(buf, cb_id_bytes(&facts->card));
+    cb_buf_put_u8(buf, facts->pin_form);
+    cb_buf_put_u8(buf, facts->pin_state);
+    cb_buf_put_u8(buf, facts->tries_left);
+    cb_buf_put_u16(buf, facts->failures);
+    cb_buf_put_u32(buf, facts->counter);
+    cb_buf_put_u8(buf, facts->life_cycle);
+}
+
+cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out)
+{
+    cb_cursor_copy(cursor, out->card.bytes, CB_ID_SIZE);
+    out->pin_form = cb_cursor_u8(cursor);
+    out->pin_state = cb_cursor_u8(cursor);
+    out->tries_left = cb_cursor_u8(cursor);
+    out->failures = cb_cursor_u16(cursor);
+    out->counter = cb_cursor_u32(cursor);
+    out->life_cycle = cb_cursor_u8(cursor);
+    bool presented = out->pin_form != CB_PIN_FORM_NONE;
+    if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_UNBLOCK ||
+        out->pin_state > CB_PIN_BLOCKED || presented != (out->pin_state != CB_PIN_NOT_PRESENTED) ||
+        out->life_cycle < CB_CARD_PERSONALISED || out->life_cycle > CB_CARD_TERMINATED)
+        return CB_E_CARD_ANSWER;
+    return CB_OK;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Secure messaging: how commands and answers travel inside the channel (GlobalPlatform Amendment
+ * D, 6.2, with the keys of Amendment F). Used by both sides.
+ *
+ * Each command is encrypted (AES-CBC, padded 80 00…, vector = AES of the command counter) and
+ * carries the first eight bytes of an AES-CMAC over the MAC before it, its header and its data: so
+ * commands can be neither changed, left out, repeated nor put in another order. Each successful
+ * answer is encrypted and MACed likewise, chained to its command. Answers with an error status
+ * carry nothing and are not authentic: a terminal can make a command seem to fail, never to
+ * succeed.
+ *
+ * A side that finds a MAC wrong gives the channel up; none of these functions can be used after an
+ * error.
+ */
+#ifndef CB_CARDLINK_NATIVE_SECURE_MESSAGING_H
+#define CB_CARDLINK_NATIVE_SECURE_MESSAGING_H
+
+#include "cardlink/apdu.h"
+#include "cardlink/native/native.h"
+
+enum { CB_SM_MAC = 8, CB_SM_PLAIN_MAX = 239 };
+
+typedef struct cb_sm {
+    uint8_t enc[CB_NATIVE_KEY];
+    uint8_t mac[CB_NATIVE_KEY];
+    uint8_t rmac[CB_NATIVE_KEY];
+    uint8_t chain[CB_AES_BLOCK]; /* MAC of the last command; at first the receipt */
+    uint32_t counter;            /* of the next command, from 1 */
+} cb_sm;
+
+/* What an answer is checked with: the state after its command. */
+typedef struct cb_sm_mark {
+    uint8_t chain[CB_AES_BLOCK];
+    uint32_t counter;
+} cb_sm_mark;
+
+/* Wraps a command with at most 239 bytes of data, and appends it. mark gets what its answer is
+ * opened with. */
+cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark);
+
+/* The card's end: opens a wrapped command; data of *plain borrows from out, which is reset first
+ * and must allow 256 bytes. CB_E_CARD_ANSWER when MAC or padding are wrong. */
+cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_apdu *plain);
+
+/* The card's end: appends the answer (data, MAC, 9000) to the command that was opened last. */
+cb_error cb_sm_wrap_answer(const cb_sm *sm, cb_bytes data, cb_buf *out);
+
+/* Opens an answer whose status is 9000 and appends its data. Needs enc and rmac only.
+ * CB_E_CARD_ANSWER. */
+cb_error cb_sm_open_answer(const cb_sm *sm, const cb_sm_mark *mark, cb_bytes answer, cb_buf *data);
+
+#endif
