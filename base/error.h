@@ -45,6 +45,8 @@ typedef enum cb_error_class {
     X(CB_E_BUSY,                 UNAVAILABLE, "broker.busy",              "All places are taken: try again after the time given.") \
     X(CB_E_STOPPING,             UNAVAILABLE, "broker.stopping",          "The broker is stopping: try again in a moment.") \
     X(CB_E_TIMEOUT,              TIMEOUT,     "broker.timeout",           "A part did not answer in time: try again.") \
+    X(CB_E_BROKER_DOWN,          UNAVAILABLE, "broker.unreachable",       "The broker cannot be reached: check the network and the configured address, then try again.") \
+    X(CB_E_BROKER_CERTIFICATE,   UNAVAILABLE, "broker.certificate",       "The other end did not prove to be the broker: check the address and the CA file; if they are right, somebody may be in between.") \
     X(CB_E_CLOSED,               UNAVAILABLE, "broker.connection_closed", "The other side closed the connection: try again.") \
     /* faults of ours */ \
     X(CB_E_MEMORY,               INTERNAL,    "internal.memory",          "No memory was left: free some or allow more, then try again.") \
@@ -56,6 +58,7 @@ typedef enum cb_error_class {
     /* reader and card */ \
     X(CB_E_READER_NONE,          UNAVAILABLE, "reader.none",              "No card reader is connected: connect one and check that pcscd runs.") \
     X(CB_E_READER,               UNAVAILABLE, "reader.failed",            "The card reader failed: reconnect it and try again.") \
+    X(CB_E_READER_IN_USE,        UNAVAILABLE, "reader.in_use",            "Another program is using the card: end it and try again.") \
     X(CB_E_CARD_ABSENT,          CARD,        "card.absent",              "There is no card on the reader: present the card.") \
     X(CB_E_CARD_REMOVED,         CARD,        "card.removed",             "The card was taken away too early: nothing was done; present it again and keep it there.") \
     X(CB_E_CARD_FOREIGN,         CARD,        "card.foreign",             "This card does not carry the broker's application: use a card issued for this broker.") \
