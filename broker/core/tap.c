@@ -167,8 +167,12 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
             return CB_E_TOO_LARGE;
         context->text = cb_sha256(cb_bytes_str(question->text));
     }
-    if (question->purpose != CB_TAP_AUTHENTICATE)
+    if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
+        return CB_E_TOO_LARGE;
+    if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
         return question->service || question->pin.len == 0 ? CB_E_ARGUMENT : CB_OK;
+    if (question->purpose != CB_TAP_AUTHENTICATE)
+        return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
         return CB_E_SERVICE_UNKNOWN;
     cb_service service;

@@ -1,0 +1,564 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The order of a tap. Key service, store, connectors and sessions are replaced by ones that write down who was called
+ * and fail where they are told to, so that each step can fail in turn.
+ */
+#include "broker/core/tap.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/core/decide.h"
+#include "tests/unit/base/test.h"
+
+/* ---- What happened, and what is to fail ---- */
+
+static char trace[512];
+static const char *failing;   /* the step that fails */
+static cb_error failure;      /* with this */
+static cb_error recorded;     /* the outcome of the last result or refusal */
+static uint8_t login_kind;
+static unsigned uses;         /* how often the connector uses the key */
+static unsigned behind;       /* how often hsmd says that it has not heard of everything */
+static uint8_t service_level;
+static uint32_t terminal_rate;
+static uint8_t terminal_state;
+static size_t receipts_recorded;
+
+static cb_error step(const char *name)
+{
+    size_t at = strlen(trace);
+    snprintf(trace + at, sizeof trace - at, "%s%s", at ? " " : "", name);
+    return failing && strcmp(failing, name) == 0 ? failure : CB_OK;
+}
+
+/* ---- The key service ---- */
+
+cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, cb_id *tap,
+                          cb_buf *script)
+{
+    (void)hsm, (void)profile, (void)terminal;
+    *tap = cb_id_random();
+    cb_script_put(script, 0, cb_bytes_str("apdu"));
+    return step("begin");
+}
+
+cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
+                              cb_bytes pin, cb_buf *script)
+{
+    (void)hsm, (void)context, (void)answers, (void)pin, (void)script;
+    return step("challenge");
+}
+
+cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim)
+{
+    (void)hsm, (void)tap, (void)answers;
+    *claim = (cb_card_claim){.card = {{1}}};
+    return step("finish");
+}
+
+cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
+                             const cb_feed_head *feed, cb_activation *out)
+{
+    (void)hsm, (void)tap, (void)binding, (void)feed;
+    if (behind > 0) {
+        behind--;
+        step("behind");
+        return CB_E_HSM_FEED_BEHIND;
+    }
+    *out = (cb_activation){.holder = {{2}}, .card = {{1}}, .level = CB_LEVEL_PIN, .pin_tries_left = 2};
+    return step("activate");
+}
+
+cb_error cb_hsm_feed_state(cb_hsm *hsm, const cb_id *tap, cb_feed_head *out)
+{
+    (void)hsm, (void)tap;
+    *out = (cb_feed_head){.number = 0};
+    return CB_OK;
+}
+
+static bool fed;
+
+cb_error cb_hsm_feed_extend(cb_hsm *hsm, const cb_id *tap, const cb_feed_entry *entries,
+                            size_t count)
+{
+    (void)hsm, (void)tap, (void)entries;
+    assert_int_equal(count, 1);
+    fed = true;
+    return step("extend");
+}
+
+cb_error cb_hsm_tap_open_key(cb_hsm *hsm, const cb_id *tap, cb_bytes sealed,
+                             const cb_intent_proof *proof)
+{
+    (void)hsm, (void)tap, (void)sealed, (void)proof;
+    return step("open");
+}
+
+cb_error cb_hsm_use(cb_hsm *hsm, const cb_id *tap, uint8_t operation, uint8_t hash, cb_bytes data,
+                    cb_buf *result, cb_buf *receipt)
+{
+    (void)hsm, (void)tap, (void)operation, (void)hash, (void)data;
+    cb_buf_put_str(result, "signature");
+    cb_buf_put_str(receipt, "receipt");
+    return step("use");
+}
+
+void cb_hsm_tap_end(cb_hsm *hsm, const cb_id *tap)
+{
+    (void)hsm, (void)tap;
+    step("end");
+}
+
+const cb_card_profile *cb_profile_find(uint8_t id)
+{
+    static const cb_card_profile native = {.id = CB_PROFILE_NATIVE, .name = "native"};
+    return id == CB_PROFILE_NATIVE ? &native : NULL;
+}
+
+/* ---- The store ---- */
+
+cb_error cb_service_get(cb_store *store, const char *name, cb_service *out)
+{
+    (void)store;
+    if (strcmp(name, "tax") != 0)
+        return CB_E_SERVICE_UNKNOWN;
+    strcpy(out->name, name);
+    out->level = service_level;
+    return CB_OK;
+}
+
+void cb_service_init(cb_service *service)
+{
+    *service = (cb_service){.config = CB_BUF(CB_SERVICE_CONFIG_MAX)};
+}
+
+void cb_service_free(cb_service *service)
+{
+    cb_buf_free(&service->config);
+}
+
+void cb_card_init(cb_card *card)
+{
+    *card = (cb_card){.binding = CB_BUF(CB_BINDING_MAX)};
+}
+
+void cb_card_free(cb_card *card)
+{
+    cb_buf_free(&card->binding);
+}
+
+cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
+{
+    (void)store;
+    *out = (cb_terminal){.id = *id, .state = terminal_state, .rate = terminal_rate};
+    return CB_OK;
+}
+
+bool cb_terminal_allows(const cb_terminal *terminal, const char *service)
+{
+    (void)terminal, (void)service;
+    return step("allows") == CB_OK;
+}
+
+cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out)
+{
+    (void)store;
+    out->id = *card;
+    out->holder = (cb_id){{2}};
+    out->state = CB_CARD_ACTIVE;
+    return step("lookup");
+}
+
+cb_error cb_card_refusal(uint8_t state)
+{
+    (void)state;
+    return step("state");
+}
+
+cb_error cb_feed_head_now(cb_store *store, cb_feed_head *out)
+{
+    (void)store;
+    *out = (cb_feed_head){.number = 1};
+    return CB_OK;
+}
+
+cb_error cb_feed_since(cb_store *store, uint64_t number, cb_feed_entry *entries, size_t max,
+                       size_t *count)
+{
+    (void)store, (void)number, (void)max;
+    *count = fed ? 0 : 1;
+    entries[0] = (cb_feed_entry){.number = 1};
+    return CB_OK;
+}
+
+void cb_intent_grant_init(cb_intent_grant *grant)
+{
+    *grant = (cb_intent_grant){.service.config = CB_BUF(64), .data = CB_BUF(64)};
+}
+
+void cb_intent_grant_free(cb_intent_grant *grant)
+{
+    (void)grant;
+}
+
+cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_intent_grant *out)
+{
+    (void)store, (void)out;
+    assert_int_equal(request->reached, CB_LEVEL_PIN);
+    assert_int_equal(request->holder.bytes[0], 2);
+    return step("intent");
+}
+
+cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
+{
+    (void)store;
+    recorded = request->outcome;
+    receipts_recorded = request->receipt_count;
+    return step(request->outcome ? "failed" : "result");
+}
+
+cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal)
+{
+    (void)store;
+    recorded = refusal->error;
+    return step("refused");
+}
+
+cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
+{
+    (void)store, (void)request;
+    return step("pin");
+}
+
+/* ---- Connectors and sessions ---- */
+
+struct cb_session {
+    int unused;
+};
+
+cb_error cb_connector_login(cb_connectors *connectors, const cb_login_request *request,
+                            const cb_login_keys *keys, int64_t deadline, cb_login_result *result,
+                            cb_session **session)
+{
+    (void)connectors, (void)request, (void)deadline;
+    cb_error error = step("login");
+    for (unsigned i = 0; i < uses && !error; i++) {
+        cb_buf signature = CB_BUF(64);
+        error = keys->use(keys->context, 1, 1, cb_bytes_str("digest"), &signature);
+        cb_buf_free(&signature);
+    }
+    if (error)
+        return error;
+    result->kind = login_kind;
+    if (login_kind == CB_SESSION_TOKEN)
+        cb_buf_put_str(&result->value, "{\"access_token\":\"t\"}");
+    *session = calloc(1, sizeof **session);
+    return CB_OK;
+}
+
+void cb_login_result_free(cb_login_result *result)
+{
+    cb_buf_free(&result->value);
+}
+
+void cb_session_cut(cb_session *session, bool logout)
+{
+    (void)session;
+    step(logout ? "logout" : "cut");
+}
+
+void cb_session_end(cb_session **session)
+{
+    free(*session);
+    *session = NULL;
+}
+
+static cb_session *entered;
+
+cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, cb_session *session,
+                         cb_buf *url)
+{
+    (void)sessions, (void)facts;
+    cb_error error = step("enter");
+    if (!error) {
+        entered = session;
+        cb_buf_put_str(url, "https://one-time");
+    }
+    return error;
+}
+
+unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, const char *why)
+{
+    (void)sessions, (void)why;
+    assert_false(cb_id_is_zero(&match->session));
+    step("withdraw");
+    return 1;
+}
+
+/* ---- Taps ---- */
+
+static cb_taps *taps;
+static const cb_id terminal = {{7}};
+
+static int open_taps(void **state)
+{
+    (void)state;
+    cb_taps_parts parts = {.most = 100};
+    cb_log_init("tap_test", CB_LOG_ERROR);
+    trace[0] = 0;
+    failing = NULL;
+    recorded = CB_OK;
+    login_kind = CB_SESSION_RELAYED;
+    uses = 1;
+    behind = 0;
+    fed = false;
+    service_level = CB_LEVEL_POSSESSION;
+    terminal_rate = 0;
+    terminal_state = CB_TERMINAL_ACTIVE;
+    entered = NULL;
+    return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;
+}
+
+static int close_taps(void **state)
+{
+    (void)state;
+    free(entered);
+    cb_taps_close(&taps);
+    return 0;
+}
+
+static cb_error start(cb_id *tap)
+{
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    unsigned expires;
+    cb_error error = cb_tap_start(taps, &terminal, CB_PROFILE_NATIVE, tap, &script, &expires);
+    cb_buf_free(&script);
+    return error;
+}
+
+static cb_error ask(const cb_id *tap, const cb_tap_question *question)
+{
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    unsigned expires;
+    cb_error error = cb_tap_challenge(taps, &terminal, tap, question, &script, &expires);
+    cb_buf_free(&script);
+    return error;
+}
+
+static cb_error ask_for_tax(const cb_id *tap)
+{
+    return ask(tap, &(cb_tap_question){.purpose = CB_TAP_AUTHENTICATE, .service = "tax"});
+}
+
+/* A whole tap; the outcome is the caller's to free. */
+static cb_error run(cb_tap_outcome *outcome)
+{
+    cb_id tap;
+    cb_error error = start(&tap);
+    *outcome = (cb_tap_outcome){.kind = 0};
+    if (!error)
+        error = ask_for_tax(&tap);
+    if (!error)
+        error = cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, outcome);
+    assert_int_equal(cb_taps_count(taps), 0);
+    return error;
+}
+
+static void a_tap_runs_in_order_and_gives_the_session_out_last(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_string_equal(trace, "begin allows challenge finish lookup state activate intent open login use "
+                               "enter result end");
+    assert_string_equal(cb_buf_cstr(&outcome.value), "https://one-time");
+    assert_int_equal(outcome.kind, CB_SESSION_RELAYED);
+    assert_int_equal(receipts_recorded, 1);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void a_token_is_given_out_and_no_session_kept(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    login_kind = CB_SESSION_TOKEN;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_null(strstr(trace, "enter"));
+    assert_string_equal(cb_buf_cstr(&outcome.value), "{\"access_token\":\"t\"}");
+    cb_tap_outcome_free(&outcome);
+}
+
+/* Whatever step fails: nothing is given out, the failure is recorded once, the tap ends in hsmd. */
+static void every_step_can_fail(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        const char *after; /* what must have happened by the end */
+        const char *never; /* and what must not */
+    } cases[] = {
+        {"challenge", "refused", "finish"}, {"finish", "refused", "lookup"},
+        {"lookup", "refused", "activate"},  {"state", "refused", "activate"},
+        {"activate", "refused", "intent"},  {"intent", "refused", "open"},
+        {"open", "failed", "login"},        {"login", "failed", "result"},
+        {"use", "failed", "enter"},         {"enter", "logout", "result"},
+        {"result", "withdraw", "failed"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        trace[0] = 0;
+        failing = cases[i].step;
+        failure = CB_E_CARD_REVOKED;
+        free(entered);
+        entered = NULL;
+        assert_int_equal(run(&outcome), CB_E_CARD_REVOKED);
+        assert_int_equal(outcome.value.len, 0);
+        assert_true(cb_id_is_zero(&outcome.session));
+        assert_non_null(strstr(trace, cases[i].after));
+        assert_null(strstr(trace, cases[i].never));
+        assert_string_equal(trace + strlen(trace) - 4, " end");
+        if (strcmp(cases[i].step, "result") != 0)
+            assert_int_equal(recorded, CB_E_CARD_REVOKED);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
+static void a_token_of_a_withdrawn_tap_is_logged_out_and_not_given(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    login_kind = CB_SESSION_TOKEN;
+    failing = "result";
+    failure = CB_E_TAP_WITHDRAWN;
+    assert_int_equal(run(&outcome), CB_E_TAP_WITHDRAWN);
+    assert_int_equal(outcome.value.len, 0);
+    assert_non_null(strstr(trace, "result logout"));
+    cb_tap_outcome_free(&outcome);
+}
+
+static void hsmd_is_told_of_revocations_it_has_missed(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    behind = 1;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_non_null(strstr(trace, "behind extend activate"));
+    cb_tap_outcome_free(&outcome);
+    behind = 99;
+    fed = false;
+    assert_int_equal(run(&outcome), CB_E_HSM_FEED_BEHIND);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void a_connector_cannot_use_the_key_without_end(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    uses = CB_RESULT_RECEIPTS + 1;
+    assert_int_equal(run(&outcome), CB_E_HSM_ACTIVATION);
+    assert_int_equal(receipts_recorded, CB_RESULT_RECEIPTS);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void steps_come_once_and_in_order_and_from_the_same_terminal(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id tap;
+    cb_tap_outcome outcome;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(cb_tap_proof(taps, &other, &tap, (cb_bytes){0}, &outcome), CB_E_TAP_UNKNOWN);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_E_TAP_ORDER);
+    assert_int_equal(ask_for_tax(&tap), CB_E_TAP_UNKNOWN);
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_TAP_ORDER);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_E_TAP_UNKNOWN);
+}
+
+static void a_mistake_can_be_put_right_while_the_card_stays(void **state)
+{
+    (void)state;
+    cb_id tap;
+    service_level = CB_LEVEL_PIN;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_PIN_REQUIRED);
+    assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = CB_TAP_AUTHENTICATE, .service = "no"}),
+                     CB_E_SERVICE_UNKNOWN);
+    assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = CB_TAP_PIN_CHANGE}), CB_E_ARGUMENT);
+    assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = 77, .pin = CB_BYTES_OF("p")}),
+                     CB_E_ARGUMENT);
+    assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = CB_TAP_AUTHENTICATE,
+                                                  .service = "tax",
+                                                  .pin = CB_BYTES_OF("pin")}),
+                     CB_OK);
+}
+
+static void a_pin_change_uses_no_key_and_is_recorded(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_tap_outcome outcome;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = CB_TAP_PIN_CHANGE,
+                                                  .pin = CB_BYTES_OF("pin")}),
+                     CB_OK);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_OK);
+    assert_string_equal(trace, "begin challenge finish lookup state activate pin end");
+    cb_tap_outcome_free(&outcome);
+}
+
+static void a_terminal_is_limited(void **state)
+{
+    (void)state;
+    cb_id tap;
+    terminal_rate = 2;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask_for_tax(&tap), i < 2 ? CB_OK : CB_E_TERMINAL_RATE);
+    }
+    terminal_rate = 0;
+    terminal_state = CB_TERMINAL_REVOKED;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_REVOKED);
+    terminal_state = CB_TERMINAL_ACTIVE;
+    cb_error error = CB_OK;
+    int begun = 0;
+    for (; !error && begun < 200; begun++)
+        error = start(&tap);
+    assert_int_equal(error, CB_E_BUSY);
+    assert_true(begun < 70);
+}
+
+static void a_profile_that_is_not_known_begins_nothing(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_buf script = CB_BUF(100);
+    unsigned expires;
+    assert_int_equal(cb_tap_start(taps, &terminal, 99, &tap, &script, &expires), CB_E_ARGUMENT);
+    assert_string_equal(trace, "");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
+    const struct CMUnitTest tests[] = {
+        T(a_tap_runs_in_order_and_gives_the_session_out_last),
+        T(a_token_is_given_out_and_no_session_kept),
+        T(every_step_can_fail),
+        T(a_token_of_a_withdrawn_tap_is_logged_out_and_not_given),
+        T(hsmd_is_told_of_revocations_it_has_missed),
+        T(a_connector_cannot_use_the_key_without_end),
+        T(steps_come_once_and_in_order_and_from_the_same_terminal),
+        T(a_mistake_can_be_put_right_while_the_card_stays),
+        T(a_pin_change_uses_no_key_and_is_recorded),
+        T(a_terminal_is_limited),
+        T(a_profile_that_is_not_known_begins_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
