@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What of a browser's request goes on to a service through a relayed session, and what stays here.
+ *
+ * Stays: whatever concerns one connection only (RFC 9110, 7.6.1), the Host (the service has its own), and the broker's
+ * own cookie, which is the browser's right to the session and nobody else's business.
+ */
+#ifndef CB_BROKER_API_RELAY_RULES_H
+#define CB_BROKER_API_RELAY_RULES_H
+
+#include "broker/core/session.h"
+
+/* The cookie in which the browser keeps its right to the session; __Host- makes browsers bind it to this very host. */
+#define CB_RELAY_COOKIE "__Host-cardbroker"
+
+/* Where a browser exchanges its one-time code, and the only path that does not go on to the service. */
+#define CB_RELAY_ENTER "/.cardbroker/enter"
+
+/* The label of "<label>.<relay domain>[:port]" (any case), or CB_E_SESSION_UNKNOWN. */
+cb_error cb_relay_label(const char *host, const char *relay_domain, char label[CB_SESSION_LABEL]);
+
+/* Whether a header of the request goes on. connection is the value of its Connection header, or NULL: it may name more that stay. */
+bool cb_relay_forwards(const char *name, const char *connection);
+
+/* Takes the broker's cookie out of a Cookie header's value: its value to secret ("" if it is not there or not 64 hex digits), the
+ * other cookies to rest. A second one of the same name is dropped as well. */
+void cb_relay_take_cookie(const char *cookies, char secret[CB_SESSION_SECRET], cb_buf *rest);
+
+#endif
