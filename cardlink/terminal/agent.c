@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/agent.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define SLICE (CB_SECOND / 2)
+#define HUNG_PAUSE (30 * CB_SECOND)
+#define BACKOFF_MAX (30 * CB_SECOND)
+
+enum { HUNG_MAX = 8 };
+
+/* A reader and who serves it. The watching thread owns it; the serving thread writes only what is
+ * atomic. */
+typedef struct place {
+    const cb_agent_order *order;
+    char reader[CB_READER_NAME_MAX + 1]; /* "": free */
+    bool running;
+    pthread_t thread;
+    atomic_bool done;
+    atomic_bool hung;
+    int64_t not_before;
+} place;
+
+/* What a serving thread works with. */
+typedef struct server {
+    const cb_agent_order *order;
+    const char *reader;
+    cb_tap_order tap;
+    cb_readers *readers;
+    cb_relay *relay;
+    cb_relay_tap first;
+    int64_t last_card; /* when one was last here, or this began */
+    int64_t ask_again; /* not before: the broker was out of reach or busy */
+    int64_t backoff;
+    bool broker_missing; /* said so already */
+    uint32_t served;     /* the change that brought the card served last */
+    bool serving;        /* that card is still there */
+} server;
+
+static bool stopped(const cb_agent_order *order) { return atomic_load(order->stop); }
+
+/* ---- one reader ---- */
+
+static bool prefetch_due(const server *own)
+{
+    const cb_terminal_config *config = own->order->config;
+    int64_t now = cb_clock_monotonic_us();
+    return config->prefetch && !own->serving && now >= own->ask_again &&
+           now - own->last_card < config->prefetch_for && !cb_tap_fresh(&own->first);
+}
+
+static void prefetch(server *own)
+{
+    cb_problem problem;
+    if (cb_relay_begin(own->relay, &own->first, &problem) == CB_OK) {
+        if (own->broker_missing)
+            cb_output_event(own->order->output, "broker.back", own->reader, "the broker is back",
+                            NULL);
+        own->broker_missing = false;
+        own->backoff = 0;
+        return;
+    }
+    if (!own->broker_missing)
+        cb_output_event(own->order->output, "broker.trouble", own->reader, "not ready", &problem);
+    own->broker_missing = true;
+    own->backoff = own->backoff ? own->backoff * 2 : CB_SECOND;
+    if (own->backoff > BACKOFF_MAX)
+        own->backoff = BACKOFF_MAX;
+    int64_t said = problem.retry_after > 0 ? problem.retry_after * CB_SECOND : 0;
+    own->ask_again = cb_deadline_in(said > own->backoff ? said : own->backoff);
+}
+
+static void serve_card(server *own, const cb_reader_info *info)
+{
+    cb_tap_report report;
+    own->served = info->changes;
+    own->serving = true;
+    cb_output_event(own->order->output, "card.present", own->reader, "card", NULL);
+    cb_tap_run(own->relay, own->readers, own->reader, &own->first, &own->tap, &report);
+    cb_output_tap(own->order->output, own->reader, &report);
+    cb_tap_report_free(&report);
+    own->last_card = cb_clock_monotonic_us();
+}
+
+static void card_gone(server *own)
+{
+    if (own->serving)
+        cb_output_event(own->order->output, "card.removed", own->reader, "ready", NULL);
+    own->serving = false;
+}
+
+/* Finds the reader's present state; false if it is not there. */
+static bool find(server *own, cb_reader_list *own_list)
+{
+    cb_reader_list all;
+    own_list->count = 0;
+    if (cb_readers_list(own->readers, &all) != CB_OK)
+        return false;
+    for (size_t i = 0; i < all.count; i++)
+        if (strcmp(all.reader[i].name, own->reader) == 0)
+            own_list->reader[own_list->count++] = all.reader[i];
+    return own_list->count == 1;
+}
+
+static void serve_reader(server *own)
+{
+    cb_reader_list list;
+    for (bool there = find(own, &list); there && !stopped(own->order);) {
+        const cb_reader_info *info = &list.reader[0];
+        if (info->present && (!own->serving || info->changes != own->served))
+            serve_card(own, info);
+        else if (!info->present)
+            card_gone(own);
+        if (prefetch_due(own))
+            prefetch(own);
+        cb_error error = cb_readers_wait(own->readers, &list, false, cb_deadline_in(SLICE));
+        there = (!error || error == CB_E_TIMEOUT) && list.count == 1;
+    }
+}
+
+static void *serve(void *context)
+{
+    place *at = context;
+    const cb_agent_order *order = at->order;
+    const cb_terminal_config *config = order->config;
+    cb_reader_use use = cb_terminal_config_reader(config, at->reader);
+    server own = {.order = order,
+                  .reader = at->reader,
+                  .tap = {.purpose = CB_TAP_AUTHENTICATE,
+                          .service = order->service ? order->service : use.service,
+                          .text = order->text ? order->text : use.text},
+                  .last_card = cb_clock_monotonic_us()};
+    cb_relay_settings settings = {.broker = config->broker,
+                                  .ca = config->ca,
+                                  .certificate = config->certificate,
+                                  .key = config->key,
+                                  .timeout = config->timeout};
+    cb_relay_tap_init(&own.first);
+    cb_error error =
+        cb_readers_open(config->kind, config->place, config->card_timeout, &own.readers);
+    if (!error)
+        error = cb_relay_open(&settings, &own.relay);
+    if (!error)
+        serve_reader(&own);
+    if (own.readers && cb_readers_hung(own.readers))
+        atomic_store(&at->hung, true);
+    cb_relay_tap_free(&own.first);
+    cb_relay_close(&own.relay);
+    cb_readers_close(&own.readers);
+    atomic_store(&at->done, true);
+    return NULL;
+}
+
+/* ---- which readers there are ---- */
+
+static bool wanted(const cb_agent_order *order, const char *reader)
+{
+    cb_reader_use use = cb_terminal_config_reader(order->config, reader);
+    return (!order->reader || strcmp(order->reader, reader) == 0) &&
+           (order->service || *use.service);
+}
+
+static place *place_of(place *places, const char *reader)
+{
+    place *unused = NULL;
+    for (int i = 0; i < CB_READERS_MAX; i++) {
+        if (strcmp(places[i].reader, reader) == 0)
+            return &places[i];
+        if (!unused && !places[i].running && places[i].not_before <= cb_clock_monotonic_us())
+            unused = &places[i];
+    }
+    return unused;
+}
+
+static void start(place *places, const cb_agent_order *order, const char *reader)
+{
+    place *at = place_of(places, reader);
+    if (!at || at->running || at->not_before > cb_clock_monotonic_us() || !wanted(order, reader))
+        return;
+    at->order = order;
+    memcpy(at->reader, reader, strlen(reader) + 1);
+    atomic_store(&at->done, false);
+    atomic_store(&at->hung, false);
+    at->running = pthread_create(&at->thread, NULL, serve, at) == 0;
+    if (at->running)
+        cb_output_event(order->output, "reader.ready", reader, "ready", NULL);
+}
+
+/* Takes leave of threads that have ended; returns how many of them because their reader hung. */
+static unsigned reap(place *places, const cb_agent_order *order, bool all)
+{
+    unsigned hung = 0;
+    for (int i = 0; i < CB_READERS_MAX; i++) {
+        place *at = &places[i];
+        if (!at->running || (!all && !atomic_load(&at->done)))
+            continue;
+        pthread_join(at->thread, NULL);
+        at->running = false;
+        cb_problem problem;
+        bool stuck = atomic_load(&at->hung);
+        cb_problem_set(&problem, stuck ? CB_E_READER : CB_E_READER_NONE, NULL);
+        at->not_before = cb_deadline_in(stuck ? HUNG_PAUSE : 0);
+        if (!all)
+            cb_output_event(order->output, stuck ? "reader.failed" : "reader.gone", at->reader,
+                            stuck ? "the reader hangs" : "the reader is gone",
+                            stuck ? &problem : NULL);
+        hung += stuck;
+    }
+    return hung;
+}
+
+static void pause_for(int64_t us)
+{
+    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
+}
+
+/* One round of watching. */
+static cb_error watch(cb_readers **readers, cb_reader_list *known, const cb_agent_order *order)
+{
+    const cb_terminal_config *config = order->config;
+    cb_error error = CB_OK;
+    if (!*readers)
+        error = cb_readers_open(config->kind, config->place, config->card_timeout, readers);
+    if (!error)
+        error = cb_readers_wait(*readers, known, true, cb_deadline_in(SLICE));
+    if (error == CB_E_READER_NONE || error == CB_E_READER) {
+        known->count = 0;
+        pause_for(SLICE);
+    }
+    return error;
+}
+
+cb_error cb_agent_run(const cb_agent_order *order)
+{
+    place *places = calloc(CB_READERS_MAX, sizeof *places);
+    cb_readers *readers = NULL;
+    cb_reader_list known = {.count = 0};
+    unsigned hung = 0;
+    cb_error error = places ? CB_OK : CB_E_MEMORY;
+    bool none = false;
+    while (!error && !stopped(order)) {
+        cb_error seen = watch(&readers, &known, order);
+        if (readers && cb_readers_hung(readers)) {
+            cb_readers_close(&readers);
+            hung++;
+        }
+        if (known.count == 0 && !none)
+            cb_output_event(order->output, "reader.none", NULL,
+                            "waiting for a reader (is one connected, and does pcscd run?)", NULL);
+        none = known.count == 0;
+        for (size_t i = 0; i < known.count; i++)
+            start(places, order, known.reader[i].name);
+        hung += reap(places, order, false);
+        if (seen == CB_E_MEMORY || seen == CB_E_CONFIG || hung >= HUNG_MAX)
+            error = hung >= HUNG_MAX ? CB_E_READER : seen;
+    }
+    if (places) {
+        atomic_store(order->stop, true);
+        reap(places, order, true);
+    }
+    cb_readers_close(&readers);
+    free(places);
+    return error;
+}

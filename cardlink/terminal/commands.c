@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/commands.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "cardlink/terminal/agent.h"
+#include "cardlink/terminal/identity.h"
+
+#define SLICE (CB_SECOND / 2)
+
+/* Says what went wrong: to people on standard error, to programs on standard output. */
+static cb_error say(cb_command_context *context, const cb_problem *problem)
+{
+    if (context->output->json) {
+        cb_output_event(context->output, "failed", NULL, "", problem);
+    } else {
+        fputs("cardlink: ", stderr);
+        cb_problem_print(stderr, problem);
+    }
+    return problem->error;
+}
+
+static cb_error fail(cb_command_context *context, cb_error error, const char *more)
+{
+    cb_problem problem;
+    cb_problem_set(&problem, error, more);
+    return say(context, &problem);
+}
+
+static cb_error open_readers(const cb_command_context *context, cb_readers **out)
+{
+    const cb_terminal_config *config = context->config;
+    return cb_readers_open(config->kind, config->place, config->card_timeout, out);
+}
+
+static cb_error open_relay(const cb_command_context *context, cb_relay **out)
+{
+    const cb_terminal_config *config = context->config;
+    cb_relay_settings settings = {.broker = config->broker,
+                                  .ca = config->ca,
+                                  .certificate = config->certificate,
+                                  .key = config->key,
+                                  .timeout = config->timeout};
+    return cb_relay_open(&settings, out);
+}
+
+static cb_error run_readers(cb_command_context *context)
+{
+    cb_readers *readers = NULL;
+    cb_reader_list list;
+    cb_error error = open_readers(context, &readers);
+    if (!error)
+        error = cb_readers_list(readers, &list);
+    if (error)
+        fail(context, error, NULL);
+    else
+        cb_output_readers(context->output, &list);
+    cb_readers_close(&readers);
+    return error;
+}
+
+static cb_error run_services(cb_command_context *context)
+{
+    cb_relay *relay = NULL;
+    cb_problem problem;
+    json_t *services = NULL;
+    cb_error error = open_relay(context, &relay);
+    if (error)
+        return fail(context, error, NULL);
+    error = cb_relay_services(relay, &services, &problem);
+    if (error)
+        say(context, &problem);
+    else
+        cb_output_services(context->output, services);
+    json_decref(services);
+    cb_relay_close(&relay);
+    return error;
+}
+
+/* ---- one tap ---- */
+
+/* The first reader of the list with a card, if it is wanted; NULL: none. */
+static const cb_reader_info *find_card(const cb_reader_list *list, const char *wanted)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const cb_reader_info *info = &list->reader[i];
+        if (info->present && (!wanted || strcmp(wanted, info->name) == 0))
+            return info;
+    }
+    return NULL;
+}
+
+/* While nobody has come, the script that is held must not grow old. A broker that cannot be reached
+ * is reported at once: there is no point in waiting for a card then. */
+static cb_error keep_fresh(cb_command_context *context, cb_relay *relay, cb_relay_tap *first,
+                           cb_problem *problem)
+{
+    if (!context->config->prefetch || cb_tap_fresh(first))
+        return CB_OK;
+    return cb_relay_begin(relay, first, problem);
+}
+
+/* Waits for a card and writes its reader's name. */
+static cb_error wait_for_card(cb_command_context *context, cb_readers *readers, cb_relay *relay,
+                              cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
+                              cb_problem *problem)
+{
+    const char *wanted = context->options->reader;
+    int64_t deadline = cb_deadline_in(context->options->timeout);
+    cb_reader_list list = {.count = 0};
+    bool asked = false;
+    for (;;) {
+        cb_error error = keep_fresh(context, relay, first, problem);
+        if (error)
+            return error;
+        int64_t slice = cb_deadline_in(asked ? SLICE : 0);
+        error = cb_readers_wait(readers, &list, true, slice < deadline ? slice : deadline);
+        const cb_reader_info *found = error == CB_OK ? find_card(&list, wanted) : NULL;
+        if (found) {
+            memcpy(name, found->name, sizeof found->name);
+            return CB_OK;
+        }
+        if (atomic_load(context->stop) || cb_deadline_left_ms(deadline) == 0)
+            return cb_problem_set(problem, list.count ? CB_E_CARD_ABSENT : CB_E_READER_NONE, NULL);
+        if (error == CB_E_READER || error == CB_E_MEMORY)
+            return cb_problem_set(problem, error, NULL);
+        if (error == CB_E_READER_NONE)
+            usleep((useconds_t)SLICE);
+        if (!asked && !context->output->json)
+            fputs(list.count ? "Present the card.\n"
+                             : "Waiting for a reader: connect one, and see that pcscd runs.\n",
+                  stderr);
+        asked = true;
+    }
+}
+
+static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_relay *relay,
+                         const cb_tap_order *order)
+{
+    char name[CB_READER_NAME_MAX + 1];
+    cb_problem problem;
+    cb_relay_tap first;
+    cb_tap_report report = {.result = NULL};
+    cb_relay_tap_init(&first);
+    cb_error error = wait_for_card(context, readers, relay, &first, name, &problem);
+    if (error) {
+        say(context, &problem);
+    } else {
+        error = cb_tap_run(relay, readers, name, &first, order, &report);
+        cb_error stored = cb_output_tap(context->output, name, &report);
+        error = error ? error : stored;
+    }
+    cb_tap_report_free(&report);
+    cb_relay_tap_free(&first);
+    return error;
+}
+
+/* Asks for digits first, so that nobody has to hold a card and type. */
+static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_pin_form form)
+{
+    cb_pins pins = {.form = CB_PIN_FORM_NONE};
+    cb_readers *readers = NULL;
+    cb_relay *relay = NULL;
+    cb_error error = CB_OK;
+    if (form != CB_PIN_FORM_NONE) {
+        order->pins = &pins;
+        error = cb_pins_ask(&pins, form, context->options->pin_fd);
+        if (error)
+            fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
+    }
+    if (!error) {
+        error = open_readers(context, &readers);
+        if (!error)
+            error = open_relay(context, &relay);
+        if (error)
+            fail(context, error, NULL);
+        else
+            error = tap_once(context, readers, relay, order);
+    }
+    cb_pins_wipe(&pins);
+    cb_relay_close(&relay);
+    cb_readers_close(&readers);
+    return error;
+}
+
+static cb_error run_tap(cb_command_context *context)
+{
+    const cb_options *options = context->options;
+    const char *reader = options->reader ? options->reader : "";
+    cb_reader_use use = cb_terminal_config_reader(context->config, reader);
+    cb_tap_order order = {.purpose = CB_TAP_AUTHENTICATE,
+                          .service = options->service ? options->service : use.service,
+                          .text = options->text ? options->text : use.text};
+    if (!cb_service_name_ok(order.service))
+        return fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
+    if (strlen(order.text) > CB_RELAY_TEXT_MAX)
+        return fail(context, CB_E_ARGUMENT, "--text: too long");
+    return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
+}
+
+static cb_error run_pin_change(cb_command_context *context)
+{
+    cb_tap_order order = {.purpose = CB_TAP_PIN_CHANGE, .service = "", .text = ""};
+    return order_tap(context, &order, CB_PIN_FORM_CHANGE);
+}
+
+static cb_error run_pin_unblock(cb_command_context *context)
+{
+    cb_tap_order order = {.purpose = CB_TAP_PIN_UNBLOCK, .service = "", .text = ""};
+    return order_tap(context, &order, CB_PIN_FORM_UNBLOCK);
+}
+
+/* ---- the rest ---- */
+
+static cb_error run_agent(cb_command_context *context)
+{
+    const cb_options *options = context->options;
+    cb_agent_order order = {.config = context->config,
+                            .service = options->service,
+                            .text = options->text,
+                            .reader = options->reader,
+                            .output = context->output,
+                            .stop = context->stop};
+    if (options->service && !cb_service_name_ok(options->service))
+        return fail(context, CB_E_ARGUMENT, "--service: no such name");
+    cb_error error = cb_agent_run(&order);
+    return error ? fail(context, error, NULL) : CB_OK;
+}
+
+static void print_identity(cb_command_context *context, const cb_identity *identity)
+{
+    char key[2 * CB_SHA256_SIZE + 1];
+    char certificate[2 * CB_SHA256_SIZE + 1];
+    cb_hex(cb_digest_bytes(&identity->key), key);
+    cb_hex(cb_digest_bytes(&identity->certificate), certificate);
+    const char *path = context->config->certificate;
+    if (context->output->json) {
+        cb_output_object(context->output,
+                         json_pack("{s:s,s:s,s:s,s:s}", "event", "enrolled", "certificate", path,
+                                   "key_sha256", key, "certificate_sha256", certificate));
+        return;
+    }
+    printf(
+        "Certificate: %s\n"
+        "Fingerprint (SHA-256 of the certificate): %s\n"
+        "Known to the broker as (SHA-256 of the key): %s\n"
+        "Give the certificate to an administrator, and compare the fingerprint on another way.\n",
+        path, certificate, key);
+}
+
+static cb_error run_enrol(cb_command_context *context)
+{
+    char host[CB_TERMINAL_NAME_MAX + 1] = "";
+    cb_identity identity;
+    const char *name = context->options->name;
+    if (!name && gethostname(host, sizeof host - 1) == 0)
+        name = host;
+    cb_error error = cb_identity_make(name ? name : "", context->config->certificate,
+                                      context->config->key, &identity);
+    if (error == CB_E_EXISTS)
+        return fail(context, error, "an identity is never overwritten: move its files away first");
+    if (error)
+        return fail(context, error, context->config->key);
+    print_identity(context, &identity);
+    return CB_OK;
+}
+
+const cb_command *cb_command_find(const char *const words[2])
+{
+    static const cb_command commands[] = {
+        {{"readers", NULL}, run_readers, false},
+        {{"services", NULL}, run_services, true},
+        {{"tap", NULL}, run_tap, true},
+        {{"agent", NULL}, run_agent, true},
+        {{"pin", "change"}, run_pin_change, true},
+        {{"pin", "unblock"}, run_pin_unblock, true},
+        {{"enrol", NULL}, run_enrol, false},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const char *second = commands[i].words[1];
+        if (strcmp(commands[i].words[0], words[0]) == 0 && !second == !words[1] &&
+            (!second || strcmp(second, words[1]) == 0))
+            return &commands[i];
+    }
+    return NULL;
+}

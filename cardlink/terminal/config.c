@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/config.h"
+
+#include "base/clock.h"
+#include "cardlink/context.h"
+
+static cfg_opt_t reader_options[] = {
+    CFG_STR("service", NULL, CFGF_NODEFAULT),
+    CFG_STR("text", NULL, CFGF_NODEFAULT),
+    CFG_END(),
+};
+
+static cfg_opt_t options[] = {
+    CFG_STR("broker", "", CFGF_NONE),
+    CFG_STR("ca", "", CFGF_NONE),
+    CFG_STR("certificate", "/etc/cardbroker/terminal.pem", CFGF_NONE),
+    CFG_STR("key", "/etc/cardbroker/terminal.key", CFGF_NONE),
+    CFG_STR("readers", "pcsc", CFGF_NONE),
+    CFG_STR("service", "", CFGF_NONE),
+    CFG_STR("text", "", CFGF_NONE),
+    CFG_INT("timeout", 20, CFGF_NONE),
+    CFG_INT("card_timeout", 10, CFGF_NONE),
+    CFG_BOOL("prefetch", cfg_true, CFGF_NONE),
+    CFG_INT("prefetch_for", 600, CFGF_NONE),
+    CFG_STR("log_level", "info", CFGF_NONE),
+    CFG_SEC("reader", reader_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_END(),
+};
+
+/* Reports the first thing that is wrong. */
+static bool require(bool good, const char *path, const char *what, cb_buf *why)
+{
+    if (!good && why->len == 0)
+        cb_buf_printf(why, "%s: %s", path, what);
+    return good;
+}
+
+static bool is_broker(const char *url)
+{
+    static const char scheme[] = "https://";
+    size_t len = sizeof scheme - 1;
+    return strncmp(url, scheme, len) == 0 && url[len] && url[len] != '/' &&
+           !strpbrk(url + len, "/?#@ ");
+}
+
+static bool within(cfg_t *cfg, const char *name, long least, long most)
+{
+    long value = cfg_getint(cfg, name);
+    return value >= least && value <= most;
+}
+
+static bool service_ok(const char *name) { return !name || !*name || cb_service_name_ok(name); }
+
+static bool readers_ok(cfg_t *cfg)
+{
+    bool good = service_ok(cfg_getstr(cfg, "service"));
+    for (unsigned i = 0; i < cfg_size(cfg, "reader"); i++)
+        good = good && service_ok(cfg_getstr(cfg_getnsec(cfg, "reader", i), "service"));
+    return good;
+}
+
+static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
+{
+    cfg_t *cfg = out->cfg;
+    bool good =
+        require(is_broker(out->broker), path, "broker: give https://HOST:PORT, without a path",
+                why) &&
+        require(out->ca[0] == '/', path,
+                "ca: give the whole path of the file with the CA certificate of the broker", why) &&
+        require(out->certificate[0] == '/' && out->key[0] == '/', path,
+                "certificate and key: give whole paths", why) &&
+        require(cb_reader_kind_find(cfg_getstr(cfg, "readers"), &out->kind, &out->place) == CB_OK,
+                path, "readers: give \"pcsc\", \"pcsc exclusive\" or \"virtual:/path\"", why) &&
+        require(readers_ok(cfg), path,
+                "service: a name has small letters, digits and -, at most 63", why) &&
+        require(within(cfg, "timeout", 1, 120), path, "timeout: from 1 to 120 seconds", why) &&
+        require(within(cfg, "card_timeout", 1, 120), path, "card_timeout: from 1 to 120 seconds",
+                why) &&
+        require(within(cfg, "prefetch_for", 0, 86400), path,
+                "prefetch_for: from 0 to 86400 seconds", why) &&
+        require(cb_log_level_parse(cfg_getstr(cfg, "log_level"), &out->log_level) == CB_OK, path,
+                "log_level: give debug, info, warning or error", why);
+    return good ? CB_OK : CB_E_CONFIG;
+}
+
+cb_error cb_terminal_config_load(const char *path, cb_terminal_config *out, cb_buf *why)
+{
+    *out = (cb_terminal_config){0};
+    cb_error error = cb_config_load(path, options, &out->cfg, why);
+    if (error) {
+        out->cfg = NULL;
+        return error;
+    }
+    cfg_t *cfg = out->cfg;
+    out->broker = cfg_getstr(cfg, "broker");
+    out->ca = cfg_getstr(cfg, "ca");
+    out->certificate = cfg_getstr(cfg, "certificate");
+    out->key = cfg_getstr(cfg, "key");
+    out->service = cfg_getstr(cfg, "service");
+    out->text = cfg_getstr(cfg, "text");
+    out->timeout = cfg_getint(cfg, "timeout") * CB_SECOND;
+    out->card_timeout = cfg_getint(cfg, "card_timeout") * CB_SECOND;
+    out->prefetch = cfg_getbool(cfg, "prefetch");
+    out->prefetch_for = cfg_getint(cfg, "prefetch_for") * CB_SECOND;
+    error = check(path, out, why);
+    if (error)
+        cb_terminal_config_free(out);
+    return error;
+}
+
+void cb_terminal_config_free(cb_terminal_config *config)
+{
+    if (config->cfg)
+        cfg_free(config->cfg);
+    *config = (cb_terminal_config){0};
+}
+
+cb_reader_use cb_terminal_config_reader(const cb_terminal_config *config, const char *reader)
+{
+    cb_reader_use use = {.service = config->service, .text = config->text};
+    size_t best = 0;
+    for (unsigned i = 0; i < cfg_size(config->cfg, "reader"); i++) {
+        cfg_t *section = cfg_getnsec(config->cfg, "reader", i);
+        const char *title = cfg_title(section);
+        const char *service = cfg_getstr(section, "service");
+        const char *text = cfg_getstr(section, "text");
+        size_t len = strlen(title);
+        if (len < best || strncmp(title, reader, len) != 0)
+            continue;
+        best = len;
+        use.service = service ? service : config->service;
+        use.text = text ? text : config->text;
+    }
+    return use;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/identity.h"
+
+#include <wolfssl/ssl.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+
+#include <ctype.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "base/secret.h"
+
+enum { DER_MAX = 1024, PEM_MAX = 4096, DAYS = CB_IDENTITY_YEARS * 365 };
+
+static bool name_ok(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if (!isprint((unsigned char)name[i]))
+            return false;
+    return len >= 1 && len <= CB_TERMINAL_NAME_MAX;
+}
+
+static cb_error key_digest(ecc_key *key, cb_digest *out)
+{
+    uint8_t info[DER_MAX];
+    int len = wc_EccPublicKeyToDer(key, info, sizeof info, 1);
+    if (len <= 0)
+        return CB_E_CRYPTO;
+    *out = cb_sha256(cb_bytes_make(info, (size_t)len));
+    return CB_OK;
+}
+
+static cb_error pem_of(const uint8_t *der, int len, int type, cb_buf *pem)
+{
+    uint8_t text[PEM_MAX];
+    int size = len > 0 ? wc_DerToPem(der, (word32)len, text, sizeof text, type) : -1;
+    if (size > 0)
+        cb_buf_put(pem, cb_bytes_make(text, (size_t)size));
+    cb_wipe(text, sizeof text);
+    return size > 0 ? cb_buf_error(pem) : CB_E_CRYPTO;
+}
+
+static cb_error key_pem(ecc_key *key, cb_buf *pem)
+{
+    uint8_t der[DER_MAX];
+    word32 len = sizeof der;
+    int size = wc_EccPrivateKeyToPKCS8(key, der, &len);
+    cb_error error = pem_of(der, size, PKCS8_PRIVATEKEY_TYPE, pem);
+    cb_wipe(der, sizeof der);
+    return error;
+}
+
+static cb_error certificate_pem(ecc_key *key, WC_RNG *rng, const char *name, cb_digest *digest,
+                                cb_buf *pem)
+{
+    static _Thread_local Cert cert; /* tens of kilobytes: not for the stack */
+    uint8_t der[DER_MAX];
+    if (wc_InitCert(&cert) != 0)
+        return CB_E_CRYPTO;
+    memcpy(cert.subject.commonName, name, strlen(name) + 1);
+    cert.sigType = CTC_SHA256wECDSA;
+    cert.daysValid = DAYS;
+    cert.selfSigned = 1;
+    int len = -1;
+    if (wc_SetKeyUsage(&cert, "digitalSignature") == 0 &&
+        wc_SetExtKeyUsage(&cert, "clientAuth") == 0 &&
+        wc_MakeCert_ex(&cert, der, sizeof der, ECC_TYPE, key, rng) > 0)
+        len = wc_SignCert_ex(cert.bodySz, cert.sigType, der, sizeof der, ECC_TYPE, key, rng);
+    if (len <= 0)
+        return CB_E_CRYPTO;
+    *digest = cb_sha256(cb_bytes_make(der, (size_t)len));
+    return pem_of(der, len, CERT_TYPE, pem);
+}
+
+/* The key first, so that there is never a certificate whose key is not there. */
+static cb_error store(const char *certificate_path, const char *key_path, const cb_buf *certificate,
+                      const cb_buf *key)
+{
+    cb_error error = cb_file_replace(key_path, cb_buf_bytes(key), 0600);
+    if (!error) {
+        error = cb_file_replace(certificate_path, cb_buf_bytes(certificate), 0644);
+        if (error)
+            unlink(key_path);
+    }
+    return error;
+}
+
+cb_error cb_identity_make(const char *name, const char *certificate_path, const char *key_path,
+                          cb_identity *out)
+{
+    ecc_key key;
+    WC_RNG rng;
+    cb_buf secret = CB_BUF(PEM_MAX);
+    cb_buf certificate = CB_BUF(PEM_MAX);
+    cb_error error = CB_E_CRYPTO;
+    if (!name_ok(name))
+        return CB_E_ARGUMENT;
+    if (access(certificate_path, F_OK) == 0 || access(key_path, F_OK) == 0)
+        return CB_E_EXISTS;
+    if (wc_InitRng(&rng) != 0)
+        return CB_E_CRYPTO;
+    if (wc_ecc_init(&key) != 0)
+        goto no_key;
+    if (wc_ecc_make_key_ex(&rng, CB_P256_SCALAR, &key, ECC_SECP256R1) == 0)
+        error = key_digest(&key, &out->key);
+    if (!error)
+        error = key_pem(&key, &secret);
+    if (!error)
+        error = certificate_pem(&key, &rng, name, &out->certificate, &certificate);
+    if (!error)
+        error = store(certificate_path, key_path, &certificate, &secret);
+    wc_ecc_free(&key);
+no_key:
+    wc_FreeRng(&rng);
+    cb_buf_free(&secret);
+    cb_buf_free(&certificate);
+    return error;
+}
+
+/* Fills in what an identity says from PEM texts, and compares the halves. */
+static cb_error read_identity(cb_bytes certificate, cb_bytes secret, cb_identity *out)
+{
+    cb_error error = CB_E_CONFIG;
+    DerBuffer *der = NULL;
+    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_client_method());
+    ecc_key key;
+    word32 at = 0;
+    uint8_t scalar[DER_MAX];
+    int len = wc_KeyPemToDer(secret.data, (int)secret.len, scalar, sizeof scalar, NULL);
+    wc_ecc_init(&key);
+    if (context && len > 0 &&
+        wolfSSL_CTX_use_certificate_buffer(context, certificate.data, (long)certificate.len,
+                                           WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_use_PrivateKey_buffer(context, secret.data, (long)secret.len,
+                                          WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
+        wolfSSL_CTX_check_private_key(context) == WOLFSSL_SUCCESS &&
+        wc_EccPrivateKeyDecode(scalar, &at, &key, (word32)len) == 0 &&
+        wc_ecc_make_pub(&key, NULL) == 0 &&
+        wc_PemToDer(certificate.data, (long)certificate.len, CERT_TYPE, &der, NULL, NULL, NULL) ==
+            0) {
+        error = key_digest(&key, &out->key);
+        out->certificate = cb_sha256(cb_bytes_make(der->buffer, der->length));
+    }
+    wc_FreeDer(&der);
+    wc_ecc_free(&key);
+    cb_wipe(scalar, sizeof scalar);
+    wolfSSL_CTX_free(context);
+    return error;
+}
+
+cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
+                           cb_buf *why)
+{
+    cb_buf certificate = CB_BUF(PEM_MAX * 4);
+    cb_buf secret = CB_BUF(PEM_MAX);
+    cb_error error = cb_config_secret(key_path, &secret, why);
+    if (!error && cb_file_read(certificate_path, &certificate) != CB_OK) {
+        cb_buf_printf(why, "%s: cannot be read; make it with \"cardlink enrol\"", certificate_path);
+        error = CB_E_CONFIG;
+    }
+    if (!error) {
+        error = read_identity(cb_buf_bytes(&certificate), cb_buf_bytes(&secret), out);
+        if (error)
+            cb_buf_printf(why, "%s and %s: are not a certificate and its P-256 key",
+                          certificate_path, key_path);
+    }
+    cb_buf_free(&certificate);
+    cb_buf_free(&secret);
+    return error;
+}

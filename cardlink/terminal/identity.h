@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Who this terminal is: a P-256 key of its own that never leaves it, and a certificate it signs
+ * itself. The broker knows the terminal by the digest of the key (its SubjectPublicKeyInfo), which
+ * an administrator registers; nobody else vouches for it.
+ */
+#ifndef CB_CARDLINK_TERMINAL_IDENTITY_H
+#define CB_CARDLINK_TERMINAL_IDENTITY_H
+
+#include "base/crypto.h"
+
+enum { CB_TERMINAL_NAME_MAX = 63, CB_IDENTITY_YEARS = 10 };
+
+typedef struct cb_identity {
+    cb_digest key;         /* SHA-256 of the SubjectPublicKeyInfo: what is registered */
+    cb_digest certificate; /* SHA-256 of the whole certificate, as other tools show it */
+} cb_identity;
+
+/* Makes key (file of mode 0600) and certificate (0644) for a name (1 to 63 characters, printable
+ * ASCII). CB_E_EXISTS if either file is there: an identity is not overwritten. CB_E_ARGUMENT,
+ * CB_E_CRYPTO, CB_E_IO; then neither file is left behind. */
+cb_error cb_identity_make(const char *name, const char *certificate_path, const char *key_path,
+                          cb_identity *out);
+
+/* Whether both files are there, the key's is nobody else's to open, and they belong together.
+ * CB_E_CONFIG with the reason in why. */
+cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
+                           cb_buf *why);
+
+#endif

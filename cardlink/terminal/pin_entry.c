@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/pin_entry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+
+/* Where a line comes from. */
+typedef struct source {
+    int fd;
+    bool terminal;
+    struct termios before;
+} source;
+
+/* What an interrupted prompt has to put back; a signal handler has no other way to know. */
+static struct termios interrupted;
+static volatile sig_atomic_t silenced_fd = -1;
+
+static void restore_and_end(int number)
+{
+    if (silenced_fd >= 0)
+        tcsetattr(silenced_fd, TCSANOW, &interrupted);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static cb_error silence(source *from)
+{
+    struct termios quiet;
+    if (tcgetattr(from->fd, &from->before) != 0)
+        return CB_E_IO;
+    quiet = from->before;
+    quiet.c_lflag = (quiet.c_lflag & ~(tcflag_t)ECHO) | ICANON | ECHONL;
+    interrupted = from->before;
+    silenced_fd = from->fd;
+    return tcsetattr(from->fd, TCSAFLUSH, &quiet) == 0 ? CB_OK : CB_E_IO;
+}
+
+static void say(const source *from, const char *text)
+{
+    if (from->terminal && write(from->fd, text, strlen(text)) < 0)
+        return;
+}
+
+/* One line, byte by byte so that nothing that follows is taken. A line that is too long is read to
+ * its end. */
+static cb_error read_line(const source *from, cb_digits *out)
+{
+    bool too_long = false;
+    size_t seen = 0;
+    out->len = 0;
+    for (;; seen++) {
+        char c = 0;
+        ssize_t got = read(from->fd, &c, 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 || (got == 0 && seen == 0))
+            return CB_E_IO;
+        if (got == 0 || c == '\n')
+            return too_long ? CB_E_PIN_FORMAT : CB_OK;
+        too_long = too_long || out->len == sizeof out->bytes;
+        if (!too_long)
+            out->bytes[out->len++] = (uint8_t)c;
+        if (seen > 4096)
+            return CB_E_PIN_FORMAT;
+    }
+}
+
+static cb_error ask(const source *from, const char *prompt, bool (*good)(cb_bytes), cb_digits *out)
+{
+    say(from, prompt);
+    cb_error error = read_line(from, out);
+    return !error && !good(cb_digits_bytes(out)) ? CB_E_PIN_FORMAT : error;
+}
+
+static cb_error ask_fresh(const source *from, cb_digits *out)
+{
+    cb_digits again = {.len = 0};
+    cb_error error = ask(from, "New PIN (4 to 12 digits): ", cb_pin_ok, out);
+    if (!error && from->terminal) {
+        error = ask(from, "New PIN, once more: ", cb_pin_ok, &again);
+        if (!error && !cb_equal(cb_digits_bytes(out), cb_digits_bytes(&again)))
+            error = CB_E_PIN_FORMAT;
+    }
+    cb_wipe(&again, sizeof again);
+    return error;
+}
+
+static cb_error ask_all(const source *from, cb_pins *pins)
+{
+    bool unblock = pins->form == CB_PIN_FORM_UNBLOCK;
+    cb_error error = ask(from, unblock ? "Unblocking code (8 digits): " : "PIN: ",
+                         unblock ? cb_unblock_code_ok : cb_pin_ok, &pins->secret);
+    if (!error && pins->form != CB_PIN_FORM_VERIFY)
+        error = ask_fresh(from, &pins->fresh);
+    return error;
+}
+
+/* Asks with echo off, and whatever happens, has it on again. */
+static cb_error ask_terminal(cb_pins *pins)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    enum { COUNT = sizeof signals / sizeof *signals };
+    struct sigaction before[COUNT];
+    struct sigaction restoring = {.sa_handler = restore_and_end};
+    source from = {.fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY), .terminal = true};
+    if (from.fd < 0)
+        return CB_E_IO;
+    sigemptyset(&restoring.sa_mask);
+    for (int i = 0; i < COUNT; i++)
+        sigaction(signals[i], &restoring, &before[i]);
+    cb_error error = silence(&from);
+    if (!error) {
+        error = ask_all(&from, pins);
+        tcsetattr(from.fd, TCSAFLUSH, &from.before);
+    }
+    silenced_fd = -1;
+    for (int i = 0; i < COUNT; i++)
+        sigaction(signals[i], &before[i], NULL);
+    close(from.fd);
+    return error;
+}
+
+cb_error cb_pins_ask(cb_pins *pins, cb_pin_form form, int fd)
+{
+    source from = {.fd = fd};
+    *pins = (cb_pins){.form = form};
+    cb_error error = fd >= 0 ? ask_all(&from, pins) : ask_terminal(pins);
+    if (error)
+        cb_pins_wipe(pins);
+    return error;
+}
+
+void cb_pins_wipe(cb_pins *pins) { cb_wipe(pins, sizeof *pins); }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Asking a person for digits: PIN, new PIN, unblocking code.
+ *
+ * They come from the terminal (/dev/tty, without echo) or, for programs, as lines from a
+ * descriptor; never from the command line or the environment, which others can see. They live in
+ * one structure of fixed size that is wiped after use.
+ */
+#ifndef CB_CARDLINK_TERMINAL_PIN_ENTRY_H
+#define CB_CARDLINK_TERMINAL_PIN_ENTRY_H
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "cardlink/native/pin.h"
+
+typedef struct cb_digits {
+    uint8_t bytes[CB_PIN_MAX];
+    size_t len;
+} cb_digits;
+
+typedef struct cb_pins {
+    uint8_t form;     /* cb_pin_form */
+    cb_digits secret; /* PIN, or unblocking code */
+    cb_digits fresh;  /* new PIN, for change and unblock */
+} cb_pins;
+
+static inline cb_bytes cb_digits_bytes(const cb_digits *digits)
+{
+    return cb_bytes_make(digits->bytes, digits->len);
+}
+
+/* fd: a descriptor that gives one line for each value (each ends with a newline or the end), or -1
+ * for the terminal, where a new PIN is asked for twice. Nothing is read beyond the lines.
+ * CB_E_PIN_FORMAT (not the right number of digits; or the two differ), CB_E_IO (no terminal, or the
+ * descriptor cannot be read); then nothing is left in pins. */
+cb_error cb_pins_ask(cb_pins *pins, cb_pin_form form, int fd);
+
+void cb_pins_wipe(cb_pins *pins);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Playing a script to a card, as cardlink/script.h says; and the transport's own answers: 61xx
+ * (more is waiting: GET RESPONSE) and 6Cxx (wrong Le: once more with the right one), ISO/IEC
+ * 7816-4, 5.3.4 and 7816-3.
+ */
+#ifndef CB_CARDLINK_TERMINAL_PLAY_H
+#define CB_CARDLINK_TERMINAL_PLAY_H
+
+#include "base/buf.h"
+#include "cardlink/script.h"
+
+/* A card to play to: transmit is one raw exchange and appends data and status, as cb_card_transmit.
+ */
+typedef struct cb_card_io {
+    void *card;
+    cb_error (*transmit)(void *card, cb_bytes command, cb_buf *answer);
+} cb_card_io;
+
+/* Plays the commands and appends the answers, encoded as answers are, to an empty buffer. CB_OK
+ * also when the card refused a command and the script ended there: what that means is the broker's
+ * to say. Otherwise the answers so far are in the buffer: CB_E_FORMAT       a command is not a
+ * short APDU; then nothing was sent at all CB_E_CARD_ANSWER  an answer without a status, or GET
+ * RESPONSE that never ends or exceeds CB_ANSWER_MAX what transmit returned, CB_E_CARD_REMOVED above
+ * all. */
+cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers);
+
+/* Whether these bytes are a short command APDU of one of the four cases (ISO/IEC 7816-3, 12.1). */
+bool cb_command_ok(cb_bytes command);
+
+/* The form T=0 carries: without Le when there are data, with a zero P3 when there are neither. out
+ * has CB_COMMAND_MAX bytes; returns the length. The command must be cb_command_ok. */
+size_t cb_command_for_t0(cb_bytes command, uint8_t *out);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/problem.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+enum { EXIT_REFUSED = 3, TRIES_MAX = 255 };
+
+/* Copies text of bounded length; what is not printable ASCII or the upper half (UTF-8) becomes a
+ * question mark. */
+static void copy_plain(char *out, size_t size, const char *text)
+{
+    size_t len = 0;
+    for (; text && text[len] && len + 1 < size; len++) {
+        unsigned char c = (unsigned char)text[len];
+        out[len] = c < 0x20 || c == 0x7F ? '?' : text[len];
+    }
+    out[len] = 0;
+}
+
+static void clear(cb_problem *problem, cb_error error)
+{
+    *problem = (cb_problem){.error = error, .retry_after = -1, .tries_left = -1};
+    copy_plain(problem->code, sizeof problem->code, cb_error_code(error));
+    copy_plain(problem->detail, sizeof problem->detail, cb_error_text(error));
+}
+
+cb_error cb_problem_set(cb_problem *problem, cb_error error, const char *more)
+{
+    clear(problem, error);
+    if (more) {
+        char detail[CB_PROBLEM_DETAIL * 2];
+        snprintf(detail, sizeof detail, "%s (%s)", cb_error_text(error), more);
+        copy_plain(problem->detail, sizeof problem->detail, detail);
+    }
+    return error;
+}
+
+cb_error cb_error_of_code(const char *code)
+{
+    for (int i = 1; i < CB_ERROR_COUNT; i++)
+        if (code && strcmp(cb_error_code((cb_error)i), code) == 0)
+            return (cb_error)i;
+    return CB_OK;
+}
+
+static cb_error error_of_status(unsigned status)
+{
+    switch (status) {
+    case 401:
+        return CB_E_TERMINAL_UNKNOWN;
+    case 403:
+        return CB_E_DENIED;
+    case 404:
+        return CB_E_NOT_FOUND;
+    case 413:
+        return CB_E_TOO_LARGE;
+    case 429:
+        return CB_E_TERMINAL_RATE;
+    case 503:
+        return CB_E_BUSY;
+    case 504:
+        return CB_E_TIMEOUT;
+    default:
+        return CB_E_PROTOCOL;
+    }
+}
+
+cb_error cb_problem_read(cb_problem *problem, unsigned status, cb_bytes body, int retry_after)
+{
+    json_t *root = body.len <= CB_PROBLEM_BODY_MAX
+                       ? json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL)
+                       : NULL;
+    const char *code = json_string_value(json_object_get(root, "code"));
+    const char *detail = json_string_value(json_object_get(root, "detail"));
+    const json_t *tries = json_object_get(root, "tries_left");
+    cb_error error = cb_error_of_code(code);
+    clear(problem, error ? error : error_of_status(status));
+    problem->status = status;
+    problem->retry_after = retry_after;
+    if (code)
+        copy_plain(problem->code, sizeof problem->code, code);
+    if (detail && *detail)
+        copy_plain(problem->detail, sizeof problem->detail, detail);
+    copy_plain(problem->request, sizeof problem->request,
+               json_string_value(json_object_get(root, "request")));
+    if (json_is_integer(tries) && json_integer_value(tries) >= 0 &&
+        json_integer_value(tries) <= TRIES_MAX)
+        problem->tries_left = (int)json_integer_value(tries);
+    json_decref(root);
+    return problem->error;
+}
+
+int cb_problem_exit(cb_error error)
+{
+    switch (error) {
+    case CB_OK:
+        return 0;
+    case CB_E_BROKER_DOWN:
+    case CB_E_BROKER_CERTIFICATE:
+    case CB_E_BUSY:
+    case CB_E_STOPPING:
+    case CB_E_TIMEOUT:
+    case CB_E_CLOSED:
+        return EX_UNAVAILABLE;
+    case CB_E_CONFIG:
+        return EX_CONFIG;
+    case CB_E_PIN_FORMAT:
+        return EXIT_REFUSED;
+    default:
+        return cb_error_class_of(error) == CB_CLASS_CARD ? EXIT_REFUSED : 1;
+    }
+}

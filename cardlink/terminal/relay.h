@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The terminal's end of the broker's REST interface (docs/architecture.md, "REST, for terminals").
+ *
+ * One cb_relay is one kept TLS connection, for one thread at a time: both sides show certificates,
+ * the broker's is checked against the configured CA file and the host name, sessions are never
+ * resumed (a resumed one would not carry the certificate). Every answer has a deadline and a
+ * greatest size. Only what changes nothing is asked twice (begin, services, and only when the
+ * connection failed); a challenge or a proof never is. Scripts, answers and results are never
+ * logged, and wiped when they are let go.
+ *
+ * Functions return CB_OK or an error that *problem describes: CB_E_BROKER_DOWN,
+ * CB_E_BROKER_CERTIFICATE, CB_E_TIMEOUT, CB_E_PROTOCOL (an answer that is none, or breaks a limit),
+ * or what the broker said.
+ */
+#ifndef CB_CARDLINK_TERMINAL_RELAY_H
+#define CB_CARDLINK_TERMINAL_RELAY_H
+
+#include <jansson.h>
+
+#include "cardlink/context.h"
+#include "cardlink/script.h"
+#include "cardlink/terminal/problem.h"
+
+enum { CB_RELAY_BODY_MAX = 256 * 1024, CB_RELAY_EXPIRES_MAX = 600, CB_RELAY_TEXT_MAX = 4096 };
+
+typedef struct cb_relay_settings {
+    const char *broker;                 /* https://host:port */
+    const char *ca, *certificate, *key; /* paths */
+    int64_t timeout;                    /* microseconds for one answer */
+} cb_relay_settings;
+
+typedef struct cb_relay cb_relay;
+
+/* Before any thread is started: once in a process. */
+cb_error cb_relay_init(void);
+
+/* Does not connect yet. The settings are copied. CB_E_MEMORY. */
+cb_error cb_relay_open(const cb_relay_settings *settings, cb_relay **out);
+void cb_relay_close(cb_relay **relay);
+
+/* A tap that was begun: its name, the script to play now, and until when (monotonic) its answers
+ * may be brought. */
+typedef struct cb_relay_tap {
+    cb_id id;      /* zero: none */
+    cb_buf script; /* encoded as in cardlink/script.h */
+    int64_t expires;
+} cb_relay_tap;
+
+void cb_relay_tap_init(cb_relay_tap *tap);
+void cb_relay_tap_free(cb_relay_tap *tap);
+
+/* What a tap is for. */
+typedef struct cb_relay_question {
+    uint8_t purpose;     /* cb_tap_purpose */
+    const char *service; /* "" unless the purpose is to authenticate */
+    const char *text;    /* shown to the holder; "": none */
+    cb_bytes pin;        /* ciphertext; empty: none */
+} cb_relay_question;
+
+/* Opens a tap. */
+cb_error cb_relay_begin(cb_relay *relay, cb_relay_tap *tap, cb_problem *problem);
+
+/* answers: encoded. On success tap holds the second script. */
+cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_question *question,
+                            cb_bytes answers, cb_problem *problem);
+
+/* On success *result is the broker's answer, whose outcome is "accepted"; the caller ends it with
+ * json_decref. */
+cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
+                        cb_problem *problem);
+
+/* On success *services is the list of what this terminal may ask for; ended with json_decref. */
+cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *problem);
+
+#endif

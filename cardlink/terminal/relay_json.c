@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/relay_json.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+/* jansson does not say how long a block was when it gives it back: the length stands before it. */
+typedef union block {
+    size_t len;
+    max_align_t align;
+} block;
+
+static void *take(size_t len)
+{
+    block *head = len < SIZE_MAX - sizeof(block) ? malloc(sizeof(block) + len) : NULL;
+    if (!head)
+        return NULL;
+    head->len = len;
+    return head + 1;
+}
+
+static void give(void *memory)
+{
+    if (!memory)
+        return;
+    block *head = (block *)memory - 1;
+    cb_wipe(memory, head->len);
+    free(head);
+}
+
+void cb_json_wipe_always(void) { json_set_alloc_funcs(take, give); }
+
+json_t *cb_json_read(cb_bytes body)
+{
+    if (body.len == 0 || body.len > CB_RELAY_BODY_MAX)
+        return NULL;
+    json_t *root = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return NULL;
+    }
+    return root;
+}
+
+static int append(const char *text, size_t len, void *out)
+{
+    cb_buf_put(out, cb_bytes_make(text, len));
+    return cb_buf_error(out) == CB_OK ? 0 : -1;
+}
+
+cb_error cb_json_write(const json_t *root, cb_buf *out)
+{
+    if (root && json_dump_callback(root, append, out, JSON_COMPACT) == 0)
+        return CB_OK;
+    return cb_buf_error(out) ? cb_buf_error(out) : CB_E_MEMORY;
+}
+
+/* One {"apdu": hex, "go_on": bool}. */
+static cb_error read_command(const json_t *entry, cb_buf *apdu, cb_buf *script)
+{
+    const json_t *hex = json_object_get(entry, "apdu");
+    const json_t *go_on = json_object_get(entry, "go_on");
+    if (!json_is_string(hex) || (go_on && !json_is_boolean(go_on)))
+        return CB_E_PROTOCOL;
+    cb_buf_reset(apdu);
+    cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), apdu);
+    if (error || apdu->len == 0)
+        return error == CB_E_MEMORY ? error : CB_E_PROTOCOL;
+    cb_script_put(script, json_is_true(go_on) ? CB_SCRIPT_GO_ON : 0, cb_buf_bytes(apdu));
+    return cb_buf_error(script) == CB_E_TOO_LARGE ? CB_E_PROTOCOL : cb_buf_error(script);
+}
+
+static cb_error read_script(const json_t *array, cb_buf *script)
+{
+    size_t count = json_array_size(array);
+    cb_buf apdu = CB_BUF(CB_COMMAND_MAX);
+    cb_error error = count >= 1 && count <= CB_SCRIPT_COMMANDS_MAX ? CB_OK : CB_E_PROTOCOL;
+    for (size_t i = 0; i < count && !error; i++)
+        error = read_command(json_array_get(array, i), &apdu, script);
+    cb_buf_free(&apdu);
+    return error;
+}
+
+cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_relay_tap *tap)
+{
+    cb_id id = tap->id;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    const char *name = json_string_value(json_object_get(root, "tap"));
+    const json_t *expires = json_object_get(root, "expires_in");
+    json_int_t seconds = json_integer_value(expires);
+    cb_error error = CB_OK;
+    if (first && (!name || cb_id_parse(name, &id) != CB_OK || cb_id_is_zero(&id)))
+        error = CB_E_PROTOCOL;
+    if (!json_is_integer(expires) || seconds < 1 || seconds > CB_RELAY_EXPIRES_MAX)
+        error = CB_E_PROTOCOL;
+    if (!error)
+        error = read_script(json_object_get(root, "script"), &script);
+    if (error) {
+        cb_buf_free(&script);
+        return error;
+    }
+    cb_buf_free(&tap->script);
+    *tap = (cb_relay_tap){.id = id, .script = script, .expires = now + seconds * CB_SECOND};
+    return CB_OK;
+}
+
+json_t *cb_json_answers(cb_bytes encoded)
+{
+    cb_script answers;
+    char text[2 * CB_ANSWER_MAX + 1];
+    if (cb_script_read(encoded, CB_ANSWER_MAX, &answers) != CB_OK)
+        return NULL;
+    json_t *array = json_array();
+    for (size_t i = 0; i < answers.count && array; i++) {
+        cb_hex(answers.item[i].apdu, text);
+        if (json_array_append_new(array, json_string(text)) != 0) {
+            json_decref(array);
+            array = NULL;
+        }
+    }
+    cb_wipe(text, sizeof text);
+    return array;
+}
+
+bool cb_json_accepted(const json_t *root)
+{
+    const char *outcome = json_string_value(json_object_get(root, "outcome"));
+    const json_t *delivery = json_object_get(root, "delivery");
+    return outcome && strcmp(outcome, "accepted") == 0 &&
+           (!delivery || json_is_null(delivery) || json_is_object(delivery));
+}

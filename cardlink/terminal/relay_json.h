@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the terminal and the broker say to each other, as JSON. What comes from the broker is
+ * outside data: every member is checked for kind, size and number before it is used, and more
+ * commands than a script may have are refused.
+ */
+#ifndef CB_CARDLINK_TERMINAL_RELAY_JSON_H
+#define CB_CARDLINK_TERMINAL_RELAY_JSON_H
+
+#include "cardlink/terminal/relay.h"
+
+/* Has jansson wipe what it lets go of, results above all. Before jansson is used. */
+void cb_json_wipe_always(void);
+
+/* Reads a body: one object, no member twice, at most CB_RELAY_BODY_MAX bytes. NULL if it is not
+ * that. */
+json_t *cb_json_read(cb_bytes body);
+
+/* Appends an object as text that is sent. */
+cb_error cb_json_write(const json_t *root, cb_buf *out);
+
+/* {"tap", "script", "expires_in"} for a begun tap; without tap for a challenge, whose tap keeps its
+ * name. now is monotonic. CB_E_PROTOCOL; then the tap is as it was. */
+cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_relay_tap *tap);
+
+/* A new array of hexadecimal strings, of encoded answers; NULL: CB_E_MEMORY or not answers. */
+json_t *cb_json_answers(cb_bytes encoded);
+
+/* Whether it is the result of an accepted tap: outcome "accepted", and a delivery, if any, that is
+ * an object. */
+bool cb_json_accepted(const json_t *root);
+
+#endif

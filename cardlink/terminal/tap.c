@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/tap.h"
+
+#include "base/clock.h"
+#include "cardlink/terminal/play.h"
+
+/* A first script is played at once or not at all: what it leaves must do for the card and the way
+ * back. */
+#define SPARE (5 * CB_SECOND)
+
+typedef struct tap {
+    cb_relay *relay;
+    cb_readers *readers;
+    const cb_tap_order *order;
+    cb_relay_tap begun;
+    cb_buf answers;
+    cb_problem *problem;
+} tap;
+
+void cb_tap_report_free(cb_tap_report *report)
+{
+    json_decref(report->result);
+    report->result = NULL;
+}
+
+bool cb_tap_fresh(const cb_relay_tap *first)
+{
+    return !cb_id_is_zero(&first->id) && first->expires - cb_clock_monotonic_us() > SPARE;
+}
+
+static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
+{
+    return cb_card_transmit(card, command, answer);
+}
+
+/* Plays the tap's script; the answers replace those of before. */
+static cb_error play(tap *own)
+{
+    cb_script script;
+    cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_buf_reset(&own->answers);
+    cb_error error = cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script);
+    if (!error)
+        error = cb_play(&io, &script, &own->answers);
+    if (error == CB_E_FORMAT)
+        return cb_problem_set(own->problem, CB_E_PROTOCOL, "the broker sent no proper commands");
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
+}
+
+/* Encrypts what was entered to the card. A card that did not open a channel gets none: the broker
+ * says what is wrong with it. */
+static cb_error encrypt_pin(tap *own, cb_buf *pin)
+{
+    cb_script answers;
+    uint8_t point[CB_P256_POINT];
+    const cb_pins *pins = own->order->pins;
+    cb_error error = cb_script_read(cb_buf_bytes(&own->answers), CB_ANSWER_MAX, &answers);
+    if (error || !pins || cb_pin_card_key(&answers, point) != CB_OK)
+        return error;
+    error = cb_pin_encrypt((cb_pin_form)pins->form, cb_digits_bytes(&pins->secret),
+                           cb_digits_bytes(&pins->fresh), point, pin);
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
+}
+
+static cb_error challenge(tap *own)
+{
+    cb_buf pin = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
+    cb_error error = encrypt_pin(own, &pin);
+    if (!error) {
+        cb_relay_question question = {.purpose = own->order->purpose,
+                                      .service = own->order->service,
+                                      .text = own->order->text,
+                                      .pin = cb_buf_bytes(&pin)};
+        error = cb_relay_challenge(own->relay, &own->begun, &question, cb_buf_bytes(&own->answers),
+                                   own->problem);
+    }
+    cb_buf_free(&pin);
+    return error;
+}
+
+static bool begun_anew_helps(cb_error error)
+{
+    return error == CB_E_TAP_EXPIRED || error == CB_E_TAP_UNKNOWN;
+}
+
+/* Up to the second script. */
+static cb_error open_channel(tap *own, bool *prefetched)
+{
+    for (int attempt = 0;; attempt++) {
+        cb_error error = CB_OK;
+        bool held = attempt == 0 && cb_tap_fresh(&own->begun);
+        *prefetched = held;
+        if (!held)
+            error = cb_relay_begin(own->relay, &own->begun, own->problem);
+        if (!error)
+            error = play(own);
+        if (!error)
+            error = challenge(own);
+        if (!held || !begun_anew_helps(error))
+            return error;
+    }
+}
+
+/* The card left in the middle of the second script. The broker would wait for the answers until the
+ * tap expires; with those that there are it can end and record it now. What it says to that is no
+ * news. */
+static void report_removal(tap *own)
+{
+    json_t *result = NULL;
+    cb_problem unheard;
+    if (cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers), &result, &unheard) ==
+        CB_OK)
+        json_decref(result);
+}
+
+static cb_error run(tap *own, const char *reader, cb_tap_report *report)
+{
+    cb_error error = cb_card_take(own->readers, reader);
+    if (error)
+        return cb_problem_set(own->problem, error, NULL);
+    error = open_channel(own, &report->prefetched);
+    bool asked = !error;
+    if (!error)
+        error = play(own);
+    cb_card_release(own->readers);
+    if (!error)
+        return cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers), &report->result,
+                              own->problem);
+    if (asked)
+        report_removal(own);
+    return error;
+}
+
+cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
+                    const cb_tap_order *order, cb_tap_report *report)
+{
+    int64_t started = cb_clock_monotonic_us();
+    tap own = {.relay = relay,
+               .readers = readers,
+               .order = order,
+               .begun = *first,
+               .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
+               .problem = &report->problem};
+    *report = (cb_tap_report){.problem = {.retry_after = -1, .tries_left = -1}};
+    cb_relay_tap_init(first);
+    cb_error error = run(&own, reader, report);
+    if (!error)
+        report->problem.error = CB_OK;
+    report->took = cb_clock_monotonic_us() - started;
+    cb_relay_tap_free(&own.begun);
+    cb_buf_free(&own.answers);
+    return error;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One tap at the terminal: two scripts between broker and card.
+ *
+ *   begin ─▶ script 1 ─▶ card ─▶ challenge ─▶ script 2 ─▶ card ─▶ proof ─▶ result
+ *
+ * The first script depends on nothing, so it may have been fetched before the card came. If the
+ * broker no longer knows that tap (it was too old, or the broker has started anew), another is
+ * begun, once: up to then nothing was decided.
+ */
+#ifndef CB_CARDLINK_TERMINAL_TAP_H
+#define CB_CARDLINK_TERMINAL_TAP_H
+
+#include "cardlink/terminal/pin_entry.h"
+#include "cardlink/terminal/reader.h"
+#include "cardlink/terminal/relay.h"
+
+typedef struct cb_tap_order {
+    uint8_t purpose;     /* cb_tap_purpose */
+    const char *service; /* "": none */
+    const char *text;    /* "": none */
+    const cb_pins *pins; /* NULL: none */
+} cb_tap_order;
+
+typedef struct cb_tap_report {
+    cb_problem problem;
+    json_t *result;  /* of an accepted tap; NULL otherwise */
+    int64_t took;    /* microseconds from the card's arrival on */
+    bool prefetched; /* the first script was there when the card came */
+} cb_tap_report;
+
+void cb_tap_report_free(cb_tap_report *report);
+
+/* Whether a fetched first script can still be used, with time to spare for the card. */
+bool cb_tap_fresh(const cb_relay_tap *first);
+
+/* Does a tap with the card that lies on a reader. first: a script fetched in advance, or none; used
+ * up in any case. The card is given back before this returns. Returns CB_OK only for an accept;
+ * otherwise report->problem says why. A card that was taken away is also reported to the broker, so
+ * that it does not wait. */
+cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
+                    const cb_tap_order *order, cb_tap_report *report);
+
+#endif
