@@ -228,13 +228,15 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
     tap->step = STEP_DONE; /* unless everything below goes well */
-    cb_error error = challenge_checks(tap, context, pin);
+    cb_error error = CB_OK;
     /* A foreign card refuses our certificate; that its own is foreign to us says more. */
-    if (!error && answers->count > FIRST_STORE &&
+    if (answers->count > FIRST_STORE &&
         cb_answer_status(answers->item[FIRST_STORE].apdu) == CB_SW_OK)
         error = read_store(host, answers->item[FIRST_STORE].apdu, &certificate, batch_point);
     if (!error)
         error = first_complete(answers);
+    if (!error)
+        error = challenge_checks(tap, context, pin);
     if (!error)
         error = open_channel(tap, host, certificate, batch_point, answers->item[FIRST_MUTUAL].apdu);
     if (!error) {
@@ -307,7 +309,7 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
         else if (facts.pin_form != CB_PIN_FORM_NONE &&
                  (!tap->with_pin || facts.pin_form != tap->pin_form))
             error = CB_E_CARD_ANSWER;
-        else if (facts.life_cycle == CB_CARD_PERSONALISED)
+        else if (facts.life_cycle == CB_CARD_PERSONALISED && facts.pin_form == CB_PIN_FORM_NONE)
             error = CB_E_CARD_NOT_ACTIVE;
     }
     if (error)

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Inside the card: the session, and the commands, one function each. card.c holds the table of
+ * which command is legal when.
+ */
+#ifndef CB_CARDLINK_CARD_APPLICATION_H
+#define CB_CARDLINK_CARD_APPLICATION_H
+
+#include "cardlink/card/card.h"
+
+/* Where a session stands. The values are bits, so that a row of the table can name several. */
+typedef enum cb_card_step {
+    CB_CARD_IDLE = 0x01, /* power, nothing selected */
+    CB_CARD_SELECTED = 0x02,
+    CB_CARD_CERTIFIED = 0x04,  /* the broker's key agreement certificate was verified */
+    CB_CARD_CHANNEL = 0x08,    /* the channel is open */
+    CB_CARD_IDENTIFIED = 0x10, /* so was the certificate of its signature key, inside the channel */
+    CB_CARD_MUTE = 0x20        /* the memory failed: nothing until the next reset */
+} cb_card_step;
+
+typedef struct cb_card_session {
+    uint8_t step;
+    bool ends;                     /* after this command's answer */
+    uint8_t kloc_id, kloc_version; /* of the agreement certificate */
+    uint8_t broker[CB_P256_POINT]; /* broker's key agreement key */
+    cb_digest broker_certificate;  /* SHA-256 */
+    uint8_t certificate[CB_NATIVE_CERTIFICATE_MAX];
+    size_t certificate_len;
+    uint8_t scalar[CB_P256_SCALAR]; /* the card's ephemeral key; wiped with the PIN command */
+    uint8_t point[CB_P256_POINT];
+    cb_sm sm;
+    cb_digest transcript;
+    uint8_t signer[CB_P256_POINT];
+    cb_digest signer_certificate;
+    bool pin_used; /* one PIN command a session */
+    uint8_t pin_form, pin_state, pin_tries_left;
+} cb_card_session;
+
+struct cb_card {
+    cb_card_state state;
+    cb_card_store store;
+    cb_card_session session;
+    char *path; /* of the state file; NULL: none */
+    int lock;
+};
+
+/* A command: appends the answer's data and returns the status word. */
+typedef uint16_t (*cb_card_command)(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+
+uint16_t cb_card_select(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_get_data(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_pso(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_pso_signer(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_mutual(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_pin(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_card_prove(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+
+/* Forgets the session and stands at a step. */
+void cb_card_session_end(cb_card *card, cb_card_step step);
+
+/* Makes the state durable; a failure silences the card. */
+bool cb_card_save(cb_card *card);
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/card/application.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/secret.h"
+
+const uint8_t cb_card_atr[14] = {0x3B, 0x89, 0x80, 0x01, 0x80, 0x57, 0x43,
+                                 0x42, 0x43, 0x41, 0x52, 0x44, 0x31, 0xFB};
+
+enum {
+    OUTSIDE = CB_CARD_SELECTED | CB_CARD_CERTIFIED,
+    ANYWHERE = CB_CARD_IDLE | OUTSIDE | CB_CARD_CHANNEL | CB_CARD_IDENTIFIED
+};
+
+/* Which command is legal where. SELECT is the only one that is plain and legal everywhere. */
+static const struct row {
+    uint8_t cla; /* without secure messaging's bit */
+    uint8_t ins;
+    bool secure;
+    uint8_t steps;
+    cb_card_command command;
+} table[] = {
+    {0x00, CB_INS_SELECT, false, ANYWHERE, cb_card_select},
+    {0x00, CB_INS_GET_DATA, false, OUTSIDE, cb_card_get_data},
+    {0x80, CB_INS_PSO, false, OUTSIDE, cb_card_pso},
+    {0x80, CB_INS_MUTUAL, false, CB_CARD_CERTIFIED, cb_card_mutual},
+    {0x80, CB_INS_PSO, true, CB_CARD_CHANNEL, cb_card_pso_signer},
+    {0x80, CB_INS_VERIFY, true, CB_CARD_IDENTIFIED, cb_card_pin},
+    {0x80, CB_INS_CHANGE, true, CB_CARD_IDENTIFIED, cb_card_pin},
+    {0x80, CB_INS_UNBLOCK, true, CB_CARD_IDENTIFIED, cb_card_pin},
+    {0x80, CB_INS_PROVE, true, CB_CARD_IDENTIFIED, cb_card_prove},
+};
+
+void cb_card_session_end(cb_card *card, cb_card_step step)
+{
+    cb_wipe(&card->session, sizeof card->session);
+    card->session.step = (uint8_t)step;
+}
+
+bool cb_card_save(cb_card *card)
+{
+    if (!card->store.save || card->store.save(card->store.context, &card->state) == CB_OK)
+        return true;
+    cb_card_session_end(card, CB_CARD_MUTE);
+    return false;
+}
+
+static uint16_t run(cb_card *card, const cb_apdu *apdu, bool secure, cb_buf *data)
+{
+    uint16_t status = CB_SW_INS;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const struct row *row = &table[i];
+        if (row->ins != apdu->ins || row->secure != secure)
+            continue;
+        if (row->cla != apdu->cla)
+            return CB_SW_CLA;
+        if (row->steps & card->session.step)
+            return row->command(card, apdu, data);
+        status = CB_SW_CONDITIONS;
+    }
+    return status;
+}
+
+static bool in_channel(const cb_card *card)
+{
+    return card->session.step & (CB_CARD_CHANNEL | CB_CARD_IDENTIFIED);
+}
+
+static uint16_t run_plain(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+{
+    if (in_channel(card))
+        cb_card_session_end(card, CB_CARD_SELECTED);
+    return run(card, apdu, false, data);
+}
+
+/* Failures of a PIN are told and leave the channel open, for the proof reports them; any other
+ * failure closes it. */
+static bool failure_stays(const cb_apdu *apdu)
+{
+    return apdu->ins == CB_INS_VERIFY || apdu->ins == CB_INS_CHANGE || apdu->ins == CB_INS_UNBLOCK;
+}
+
+static uint16_t run_secure(cb_card *card, const cb_apdu *wrapped, cb_buf *answer)
+{
+    cb_apdu apdu;
+    cb_buf command = CB_BUF(CB_APDU_DATA_MAX + 1), data = CB_BUF(CB_APDU_DATA_MAX);
+    uint16_t status = CB_SW_SECURITY;
+    if (in_channel(card) &&
+        cb_sm_open_command(&card->session.sm, wrapped, &command, &apdu) == CB_OK)
+        status = run(card, &apdu, true, &data);
+    if (status == CB_SW_OK && cb_sm_wrap_answer(&card->session.sm, cb_buf_bytes(&data), answer))
+        status = CB_SW_FAULT;
+    bool closes = status != CB_SW_OK && !failure_stays(wrapped);
+    if (in_channel(card) && (closes || status == CB_SW_SECURITY || card->session.ends))
+        cb_card_session_end(card, CB_CARD_SELECTED);
+    cb_buf_free(&command);
+    cb_buf_free(&data);
+    return status;
+}
+
+void cb_card_process(cb_card *card, cb_bytes command, cb_buf *answer)
+{
+    cb_apdu apdu;
+    uint16_t status;
+    if (card->session.step == CB_CARD_MUTE) {
+        status = CB_SW_MEMORY;
+    } else if (cb_apdu_read(command, &apdu)) {
+        cb_card_session_end(card,
+                            card->session.step == CB_CARD_IDLE ? CB_CARD_IDLE : CB_CARD_SELECTED);
+        status = CB_SW_LENGTH;
+    } else if (apdu.cla == CB_NATIVE_CLA_SECURE) {
+        status = run_secure(card, &apdu, answer);
+        if (status == CB_SW_OK)
+            return; /* its status word was authenticated and appended with the rest */
+    } else {
+        status = run_plain(card, &apdu, answer);
+    }
+    if (status != CB_SW_OK || cb_buf_error(answer))
+        cb_buf_reset(answer);
+    cb_buf_put_u16(answer, status);
+}
+
+static cb_error save_file(void *context, const cb_card_state *state)
+{
+    return cb_card_state_write(context, state);
+}
+
+cb_error cb_card_make(const cb_card_state *state, const cb_card_store *store, cb_card **out)
+{
+    cb_card *card = calloc(1, sizeof *card);
+    *out = card;
+    if (!card)
+        return CB_E_MEMORY;
+    card->state = *state;
+    card->lock = -1;
+    if (store)
+        card->store = *store;
+    cb_card_reset(card);
+    return CB_OK;
+}
+
+static cb_error lock_file(const char *path, int *out)
+{
+    cb_buf name = CB_BUF(4096);
+    cb_buf_printf(&name, "%s.lock", path);
+    const char *lock_path = cb_buf_cstr(&name);
+    cb_error error = lock_path ? CB_OK : CB_E_TOO_LARGE;
+    if (!error) {
+        *out = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (*out < 0)
+            error = CB_E_IO;
+        else if (flock(*out, LOCK_EX | LOCK_NB) != 0)
+            error = CB_E_BUSY;
+    }
+    cb_buf_free(&name);
+    return error;
+}
+
+cb_error cb_card_open(const char *path, cb_card **out)
+{
+    cb_card_state state = {0};
+    cb_card *card = NULL;
+    *out = NULL;
+    if (access(path, F_OK) != 0)
+        return CB_E_NOT_FOUND;
+    cb_error error = cb_card_make(&state, NULL, &card);
+    if (error)
+        return error;
+    error = lock_file(path, &card->lock);
+    if (!error)
+        error = cb_card_state_read(path, &card->state);
+    if (!error && !(card->path = strdup(path)))
+        error = CB_E_MEMORY;
+    card->store = (cb_card_store){card->path, save_file};
+    if (error)
+        cb_card_close(&card);
+    *out = card;
+    return error;
+}
+
+void cb_card_close(cb_card **card)
+{
+    if (!*card)
+        return;
+    if ((*card)->lock >= 0)
+        close((*card)->lock);
+    free((*card)->path);
+    cb_wipe(*card, sizeof **card);
+    free(*card);
+    *card = NULL;
+}
+
+void cb_card_reset(cb_card *card)
+{
+    bool failed = card->session.step == CB_CARD_MUTE;
+    cb_card_state durable;
+    cb_card_session_end(card, CB_CARD_IDLE);
+    /* After a failed write only the file knows what is durable. */
+    if (failed && card->path) {
+        if (cb_card_state_read(card->path, &durable) == CB_OK)
+            card->state = durable;
+        else
+            card->session.step = CB_CARD_MUTE;
+        cb_wipe(&durable, sizeof durable);
+    }
+}
+
+const cb_card_state *cb_card_state_of(const cb_card *card) { return &card->state; }

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a card remembers when it has no power.
+ *
+ * In a chip this is its non-volatile memory. In the virtual card it is a file of at most 2 kB that
+ * only its owner may read, for it holds private keys and the PIN: a magic number, a version, the
+ * fields in the order below, and SHA-256 of all that, so that a damaged file is refused and not
+ * used. It is replaced whole, by renaming: a power cut leaves the state before or the state after.
+ */
+#ifndef CB_CARDLINK_CARD_STATE_H
+#define CB_CARDLINK_CARD_STATE_H
+
+#include "cardlink/native/cvc.h"
+#include "cardlink/native/native.h"
+#include "cardlink/native/pin.h"
+#include "cardlink/native/proof.h"
+
+enum {
+    CB_CARD_STATE_MAX = 2048,
+    CB_CARD_KLOC_MAX = 4,
+    CB_CARD_PIN_TRIES = 3,
+    CB_CARD_CODE_TRIES = 10
+};
+
+/* A key that brokers' certificates are checked with (CA-KLOC). */
+typedef struct cb_card_kloc {
+    uint8_t key_id;
+    uint8_t key_version;
+    uint8_t name[CB_CVC_NAME_MAX];
+    uint8_t name_len;
+    uint8_t point[CB_P256_POINT];
+} cb_card_kloc;
+
+/* A broker's certificate that was verified before. One for each usage is remembered. */
+typedef struct cb_card_remembered {
+    cb_digest digest; /* of the whole certificate; zero: none */
+    uint8_t key_id;
+    uint8_t key_version;
+    uint8_t point[CB_P256_POINT];
+} cb_card_remembered;
+
+typedef enum cb_card_slot {
+    CB_CARD_SLOT_AGREEMENT,
+    CB_CARD_SLOT_SIGNER,
+    CB_CARD_SLOTS
+} cb_card_slot;
+
+typedef struct cb_card_state {
+    uint8_t life_cycle; /* cb_card_life_cycle */
+    cb_id card;
+    uint8_t scalar[CB_P256_SCALAR];       /* the card's own key; signs proofs and nothing else */
+    uint8_t batch_scalar[CB_P256_SCALAR]; /* key agreement; shared by the batch */
+    uint8_t batch_certificate[CB_NATIVE_CERTIFICATE_MAX];
+    uint8_t batch_certificate_len;
+    cb_card_kloc kloc[CB_CARD_KLOC_MAX];
+    uint8_t kloc_count;
+    uint8_t pin[CB_PIN_MAX]; /* cb_pin_pad */
+    uint8_t pin_tries;
+    uint8_t code[CB_PIN_MAX];
+    uint8_t code_tries;
+    uint16_t failures; /* since the last proof */
+    uint32_t counter;  /* proofs made */
+    cb_card_remembered remembered[CB_CARD_SLOTS];
+} cb_card_state;
+
+/* Appends the file's content; reads it. CB_E_FORMAT for anything but what was written. */
+void cb_card_state_put(cb_buf *buf, const cb_card_state *state);
+cb_error cb_card_state_parse(cb_bytes content, cb_card_state *out);
+
+/* The file. Reading: also CB_E_NOT_FOUND, CB_E_IO, CB_E_TOO_LARGE. Writing is durable when it
+ * returns CB_OK. */
+cb_error cb_card_state_read(const char *path, cb_card_state *out);
+cb_error cb_card_state_write(const char *path, const cb_card_state *state);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "world.h"
+
+#include <stdlib.h>
+
+#include "base/secret.h"
+
+#define MUST(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) != CB_OK)                                                                       \
+            abort();                                                                               \
+    } while (0)
+
+static cb_error agree(void *keys, const uint8_t peer[CB_P256_POINT], uint8_t shared[CB_P256_SCALAR])
+{
+    return cb_p256_agree(((world *)keys)->agreement, cb_bytes_make(peer, CB_P256_POINT), shared);
+}
+
+static cb_error sign(void *keys, const cb_digest *digest, uint8_t signature[CB_P256_SIGNATURE])
+{
+    return cb_p256_sign(((world *)keys)->signer, digest, signature);
+}
+
+static void make_broker(world *w, cb_issue_days days)
+{
+    uint8_t point[CB_P256_POINT];
+    MUST(cb_p256_generate(w->agreement, point));
+    MUST(cb_issue_certificate(&w->brokers, cb_bytes_str("broker"), CB_CVC_AGREEMENT,
+                              CB_BYTES_OF(point), days, &w->agreement_certificate));
+    MUST(cb_p256_generate(w->signer, point));
+    MUST(cb_issue_certificate(&w->brokers, cb_bytes_str("broker"), CB_CVC_BROKER_SIGNATURE,
+                              CB_BYTES_OF(point), days, &w->signer_certificate));
+    w->host = (cb_profile_host){w,
+                                agree,
+                                sign,
+                                0x20,
+                                0x01,
+                                cb_buf_bytes(&w->agreement_certificate),
+                                cb_buf_bytes(&w->signer_certificate),
+                                &w->cards.anchor,
+                                1};
+}
+
+static void make_card(world *w, bool in_transit, cb_issue_days days)
+{
+    w->kloc = (cb_card_kloc){.key_id = 0x20, .key_version = 0x01};
+    w->kloc.name_len = (uint8_t)w->brokers.anchor.name_len;
+    memcpy(w->kloc.name, w->brokers.anchor.name, w->kloc.name_len);
+    memcpy(w->kloc.point, w->brokers.anchor.point, CB_P256_POINT);
+    cb_issue_order order = {&w->kloc,   1,   cb_bytes_str(WORLD_PIN), cb_bytes_str(WORLD_CODE),
+                            in_transit, days};
+    MUST(cb_issue_card(&w->cards, &w->batch, &order, &w->first, &w->certificate));
+    MUST(cb_card_make(&w->first, NULL, &w->card));
+    cb_id card;
+    MUST(cb_card_certificate_check(cb_buf_bytes(&w->certificate), &w->cards.anchor, 1, &card,
+                                   w->point));
+}
+
+void world_make(world *w, bool in_transit)
+{
+    cb_issue_days days = cb_issue_days_from_today(5);
+    cb_buf own = CB_BUF(CB_CVC_MAX);
+    *w = (world){0};
+    cb_buf_init(&w->agreement_certificate, CB_CVC_MAX);
+    cb_buf_init(&w->signer_certificate, CB_CVC_MAX);
+    cb_buf_init(&w->certificate, CB_CVC_MAX);
+    MUST(cb_issue_authority_make(cb_bytes_str("test cards"), days, &w->cards, &own));
+    cb_buf_reset(&own);
+    MUST(cb_issue_authority_make(cb_bytes_str("test brokers"), days, &w->brokers, &own));
+    MUST(cb_issue_batch_make(&w->cards, cb_bytes_str("batch 1"), days, &w->batch));
+    make_broker(w, days);
+    make_card(w, in_transit, days);
+    w->context = (cb_tap_context){.tap = cb_id_new(),
+                                  .terminal = cb_id_new(),
+                                  .profile = CB_PROFILE_NATIVE,
+                                  .purpose = CB_TAP_AUTHENTICATE,
+                                  .level = CB_LEVEL_POSSESSION,
+                                  .service = "tax"};
+    cb_buf_free(&own);
+}
+
+void world_free(world *w)
+{
+    cb_card_close(&w->card);
+    cb_buf_free(&w->agreement_certificate);
+    cb_buf_free(&w->signer_certificate);
+    cb_buf_free(&w->certificate);
+    cb_wipe(w, sizeof *w);
+}
+
+void world_play(cb_card *card, const cb_buf *script, cb_buf *answers)
+{
+    cb_script commands;
+    cb_buf_reset(answers);
+    MUST(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &commands));
+    for (size_t i = 0; i < commands.count; i++) {
+        cb_buf answer = CB_BUF(CB_ANSWER_MAX);
+        cb_card_process(card, commands.item[i].apdu, &answer);
+        MUST(cb_buf_error(&answer));
+        cb_script_put(answers, 0, cb_buf_bytes(&answer));
+        bool go_on = cb_answer_status(cb_buf_bytes(&answer)) == CB_SW_OK ||
+                     (commands.item[i].flags & CB_SCRIPT_GO_ON);
+        cb_buf_free(&answer);
+        if (!go_on)
+            break;
+    }
+}
+
+void *world_state(void)
+{
+    void *state = calloc(1, cb_profile_native.state_size);
+    if (!state)
+        abort();
+    return state;
+}
+
+cb_error world_begin(world *w, void *state, cb_buf *script)
+{
+    cb_buf_reset(script);
+    return cb_profile_native.begin(state, &w->host, script);
+}
+
+cb_error world_challenge(world *w, void *state, const cb_buf *answers, typed pin, cb_buf *script)
+{
+    cb_script read;
+    uint8_t card_key[CB_P256_POINT];
+    cb_buf ciphertext = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
+    cb_buf_reset(script);
+    cb_error error = cb_script_read(cb_buf_bytes(answers), CB_ANSWER_MAX, &read);
+    if (!error && pin.secret && cb_pin_card_key(&read, card_key) == CB_OK)
+        error = cb_pin_encrypt(cb_pin_form_for(w->context.purpose), cb_bytes_str(pin.secret),
+                               cb_bytes_str(pin.fresh), card_key, &ciphertext);
+    if (!error)
+        error = cb_profile_native.challenge(state, &w->host, &read, &w->context,
+                                            cb_buf_bytes(&ciphertext), script);
+    cb_buf_free(&ciphertext);
+    return error;
+}
+
+cb_error world_finish(world *w, void *state, const cb_buf *answers, cb_card_claim *claim)
+{
+    cb_script read;
+    cb_error error = cb_script_read(cb_buf_bytes(answers), CB_ANSWER_MAX, &read);
+    if (!error)
+        error = cb_profile_native.finish(state, &w->host, &read, claim);
+    if (!error && (!cb_profile_verify(claim, CB_BYTES_OF(w->point)) ||
+                   !cb_id_same(&claim->card, &w->first.card)))
+        error = CB_E_CARD_PROOF;
+    return error;
+}
+
+cb_error world_tap(world *w, typed pin, cb_card_claim *claim)
+{
+    void *state = world_state();
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    *claim = (cb_card_claim){0};
+    cb_card_reset(w->card);
+    cb_error error = world_begin(w, state, &script);
+    if (!error) {
+        world_play(w->card, &script, &answers);
+        error = world_challenge(w, state, &answers, pin, &script);
+    }
+    if (!error) {
+        world_play(w->card, &script, &answers);
+        error = world_finish(w, state, &answers, claim);
+    }
+    cb_profile_native.end(state);
+    free(state);
+    cb_buf_free(&script);
+    cb_buf_free(&answers);
+    return error;
+}
