@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/activation.h"
+
+#include "base/clock.h"
+#include "base/leaf.h"
+
+cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
+                      cb_id *id, cb_buf *script)
+{
+    cb_tap *tap;
+    if (!host->ready)
+        return CB_E_HSM_DOWN;
+    cb_error error = cb_taps_add(taps, host, profile, terminal, &tap);
+    if (error)
+        return error;
+    error = tap->profile->begin(tap->profile_state, &tap->host->profile, script);
+    if (!error)
+        error = cb_buf_error(script);
+    *id = tap->id;
+    if (error)
+        cb_taps_end(taps, tap);
+    return error;
+}
+
+static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
+{
+    bool ours = cb_id_same(&context->tap, &tap->id) &&
+                cb_id_same(&context->terminal, &tap->terminal) &&
+                context->profile == tap->profile->id;
+    bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
+    bool purpose = for_a_service || context->purpose == CB_TAP_PIN_CHANGE ||
+                   context->purpose == CB_TAP_PIN_UNBLOCK;
+    bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
+    return ours && purpose && service && context->level <= CB_LEVEL_PIN;
+}
+
+cb_error cb_tap_challenge(cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
+                          cb_bytes pin, cb_buf *script)
+{
+    cb_script read;
+    if (!context_ok(tap, context))
+        return CB_E_ARGUMENT;
+    cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
+    if (error)
+        return error;
+    tap->context = *context;
+    error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context, pin,
+                                    script);
+    return error ? error : cb_buf_error(script);
+}
+
+cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim)
+{
+    cb_script read;
+    cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
+    if (!error)
+        error = tap->profile->finish(tap->profile_state, &tap->host->profile, &read, &tap->claim);
+    if (!error)
+        *claim = tap->claim;
+    return error;
+}
+
+/* Whether card and terminal are still good, as far as anybody told any worker. */
+static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
+{
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (!error)
+        error = cb_feed_card(taps->setup.feed, &tap->claim.card);
+    if (!error)
+        error = cb_feed_terminal(taps->setup.feed, &tap->terminal);
+    return error;
+}
+
+static cb_error believe(const cb_taps *taps, const cb_tap *tap, cb_bytes blob,
+                        cb_binding_info *binding)
+{
+    cb_error error = taps->setup.vault->binding_check(taps->setup.vault->context, blob, binding);
+    if (error)
+        return error;
+    if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
+        return CB_E_HSM_RECORD;
+    return cb_profile_verify(&tap->claim, CB_BYTES_OF(binding->point)) ? CB_OK : CB_E_CARD_PROOF;
+}
+
+static uint8_t level_reached(const cb_card_claim *claim, const cb_binding_info *binding)
+{
+    uint8_t level = claim->pin == CB_PIN_VERIFIED ? CB_LEVEL_PIN : CB_LEVEL_POSSESSION;
+    return level < binding->level ? level : binding->level;
+}
+
+static cb_error outcome(const cb_tap *tap)
+{
+    if (tap->claim.pin == CB_PIN_WRONG)
+        return CB_E_PIN_WRONG;
+    if (tap->claim.pin == CB_PIN_BLOCKED)
+        return CB_E_PIN_BLOCKED;
+    return tap->activation.level < tap->context.level ? CB_E_TAP_LEVEL : CB_OK;
+}
+
+cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_feed_head *feed,
+                         cb_activation *out)
+{
+    cb_binding_info binding;
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (!error)
+        error = cb_feed_compare(taps->setup.feed, feed);
+    if (!error)
+        error = believe(taps, tap, blob, &binding);
+    if (!error)
+        error = still_good(taps, tap);
+    if (error)
+        return error;
+    tap->activation = (cb_activation){.holder = binding.holder,
+                                      .card = binding.card,
+                                      .level = level_reached(&tap->claim, &binding),
+                                      .pin = tap->claim.pin,
+                                      .pin_tries_left = tap->claim.pin_tries_left};
+    *out = tap->activation;
+    return outcome(tap);
+}
+
+/* The intent of this tap for this key, from what hsmd itself knows. */
+static cb_error intent_leaf(const cb_tap *tap, const cb_sealed_info *key, int64_t time,
+                            cb_digest *hash)
+{
+    cb_intent intent = {.time = time,
+                        .context = tap->context,
+                        .card = tap->activation.card,
+                        .holder = tap->activation.holder,
+                        .key = key->key,
+                        .reached = tap->activation.level};
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_intent_leaf(&intent, &leaf);
+    cb_error error = cb_buf_error(&leaf);
+    if (!error)
+        *hash = cb_merkle_leaf(cb_buf_bytes(&leaf));
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static bool is_near(int64_t time)
+{
+    int64_t now = cb_clock_wall_us();
+    return time > now - CB_INTENT_NEAR && time < now + CB_INTENT_NEAR;
+}
+
+static cb_error intent_check(const cb_taps *taps, const cb_tap *tap, const cb_sealed_info *key,
+                             const cb_intent_place *place)
+{
+    cb_digest leaf;
+    const cb_vault *vault = taps->setup.vault;
+    if (!is_near(place->time))
+        return CB_E_HSM_INTENT;
+    if (vault->head_check(vault->context, &place->head, &place->mac))
+        return CB_E_HSM_INTENT;
+    cb_error error = intent_leaf(tap, key, place->time, &leaf);
+    if (error)
+        return error;
+    return cb_merkle_includes(&place->head, place->index, &leaf, &place->path) ? CB_OK
+                                                                               : CB_E_HSM_INTENT;
+}
+
+/* Whether the key may be used for this tap. */
+static cb_error key_check(const cb_tap *tap, const cb_sealed_info *key)
+{
+    bool fits = tap->context.purpose == CB_TAP_AUTHENTICATE &&
+                cb_id_same(&key->holder, &tap->activation.holder) &&
+                strcmp(key->service, tap->context.service) == 0;
+    if (!fits)
+        return CB_E_HSM_ACTIVATION;
+    return tap->activation.level < key->level ? CB_E_TAP_LEVEL : CB_OK;
+}
+
+cb_error cb_tap_open_key(cb_taps *taps, cb_tap *tap, cb_bytes sealed, const cb_intent_place *place)
+{
+    const cb_vault *vault = taps->setup.vault;
+    cb_sealed_info key;
+    cb_error error = vault->sealed_check(vault->context, sealed, &key);
+    if (!error)
+        error = key_check(tap, &key);
+    if (!error)
+        error = still_good(taps, tap);
+    if (!error)
+        error = cb_feed_key(taps->setup.feed, &key.key);
+    if (!error)
+        error = intent_check(taps, tap, &key, place);
+    if (error)
+        return error;
+    cb_buf_put(&tap->sealed, sealed);
+    tap->key = key;
+    tap->uses_left = key.uses;
+    return cb_buf_error(&tap->sealed);
+}
+
+static cb_error attest(cb_taps *taps, const cb_tap *tap, uint8_t operation, cb_bytes data,
+                       cb_buf *receipt)
+{
+    const cb_vault *vault = taps->setup.vault;
+    cb_receipt_info info = {.boot = taps->boot,
+                            .worker = taps->setup.worker,
+                            .counter = ++taps->receipts,
+                            .time = cb_clock_wall_us(),
+                            .tap = tap->id,
+                            .card = tap->activation.card,
+                            .key = tap->key.key,
+                            .operation = operation,
+                            .context = cb_tap_context_digest(&tap->context)};
+    if (operation != CB_USE_RELEASE)
+        info.data = cb_sha256(data);
+    return vault->receipt_make(vault->context, &info, receipt);
+}
+
+/* The receipt is made before the key is used: what cannot be attested is not done, and a receipt
+ * that was counted and never came back shows as a gap. */
+cb_error cb_tap_use(cb_taps *taps, cb_tap *tap, uint8_t operation, uint8_t hash, cb_bytes data,
+                    cb_buf *result, cb_buf *receipt)
+{
+    const cb_vault *vault = taps->setup.vault;
+    if (tap->uses_left == 0)
+        return CB_E_HSM_ACTIVATION;
+    tap->uses_left--;
+    cb_error error = still_good(taps, tap);
+    if (!error)
+        error = cb_feed_key(taps->setup.feed, &tap->key.key);
+    if (!error)
+        error = attest(taps, tap, operation, data, receipt);
+    if (!error)
+        error = vault->sealed_use(vault->context, cb_buf_bytes(&tap->sealed), operation, hash, data,
+                                  result);
+    return error ? error : cb_buf_error(result);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/config.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/secret.h"
+#include "hsm/protocol.h"
+#include "hsm/taps.h"
+
+static cfg_opt_t certificates_options[] = {
+    CFG_INT("key-id", 0x10, CFGF_NONE),
+    CFG_INT("key-version", 1, CFGF_NONE),
+    CFG_STR("agreement", NULL, CFGF_NODEFAULT),
+    CFG_STR("signer", NULL, CFGF_NODEFAULT),
+    CFG_END(),
+};
+
+static cfg_opt_t options[] = {
+    CFG_STR("module", "/usr/lib/softhsm/libsofthsm2.so", CFGF_NONE),
+    CFG_STR("token-label", "cardbroker", CFGF_NONE),
+    CFG_STR("pin-file", "/etc/cardbroker/hsm.pin", CFGF_NONE),
+    CFG_STR("so-pin-file", NULL, CFGF_NODEFAULT),
+    CFG_STR("run", "/run/cardbroker", CFGF_NONE),
+    CFG_STR("state", "/var/lib/cardbroker/hsmd", CFGF_NONE),
+    CFG_INT("workers", 2, CFGF_NONE),
+    CFG_INT("taps", 4096, CFGF_NONE),
+    CFG_INT("prefetch-seconds", CB_TAP_PREFETCH_SECONDS, CFGF_NONE),
+    CFG_INT("tap-seconds", CB_TAP_SECONDS, CFGF_NONE),
+    CFG_STR("user", NULL, CFGF_NODEFAULT),
+    CFG_STR("front-end-user", NULL, CFGF_NODEFAULT),
+    CFG_STR_LIST("manager-users", NULL, CFGF_NONE),
+    CFG_STR("origin", "cardbroker", CFGF_NONE),
+    CFG_STR_LIST("trust-anchors", NULL, CFGF_NONE),
+    CFG_SEC("certificates", certificates_options, CFGF_NONE),
+    CFG_STR("log-level", "info", CFGF_NONE),
+    CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
+    CFG_END(),
+};
+
+typedef struct reading {
+    const char *path;
+    cfg_t *cfg;
+    cb_buf *why;
+} reading;
+
+static cb_error wrong(const reading *r, const char *name, const char *what)
+{
+    cb_buf_printf(r->why, "%s: %s %s", r->path, name, what);
+    return CB_E_CONFIG;
+}
+
+static cb_error number(const reading *r, cfg_t *section, const char *name, long least, long most,
+                       long *out)
+{
+    char what[80];
+    *out = cfg_getint(section, name);
+    if (*out >= least && *out <= most)
+        return CB_OK;
+    snprintf(what, sizeof what, "must be from %ld to %ld", least, most);
+    return wrong(r, name, what);
+}
+
+static const char *text_or_null(cfg_t *cfg, const char *name)
+{
+    const char *text = cfg_getstr(cfg, name);
+    return text && text[0] ? text : NULL;
+}
+
+static cb_error numbers(const reading *r, cb_hsmd_config *out)
+{
+    long workers, taps, prefetch, lifetime, id, version;
+    cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
+    cb_error error = number(r, r->cfg, "workers", 1, CB_HSM_WORKERS_MAX, &workers);
+    if (!error)
+        error = number(r, r->cfg, "taps", 1, CB_TAPS_MAX, &taps);
+    if (!error)
+        error = number(r, r->cfg, "prefetch-seconds", 1, CB_TAP_PREFETCH_SECONDS, &prefetch);
+    if (!error)
+        error = number(r, r->cfg, "tap-seconds", 1, CB_TAP_SECONDS, &lifetime);
+    if (!error)
+        error = number(r, certificates, "key-id", 0x10, 0x2F, &id);
+    if (!error)
+        error = number(r, certificates, "key-version", 1, 0x7F, &version);
+    if (error)
+        return error;
+    out->workers = (unsigned)workers;
+    out->taps = (unsigned)taps;
+    out->prefetch_us = prefetch * CB_SECOND;
+    out->lifetime_us = lifetime * CB_SECOND;
+    out->key_id = (uint8_t)id;
+    out->key_version = (uint8_t)version;
+    out->agreement = text_or_null(certificates, "agreement");
+    out->signer = text_or_null(certificates, "signer");
+    return CB_OK;
+}
+
+/* An origin stands on a line of its own in what is signed. */
+static bool origin_ok(const char *origin)
+{
+    size_t len = strlen(origin);
+    if (len == 0 || len > CB_ORIGIN_MAX)
+        return false;
+    for (; *origin; origin++) {
+        if (*origin <= ' ' || *origin > '~')
+            return false;
+    }
+    return true;
+}
+
+static cb_error texts(const reading *r, cb_hsmd_config *out)
+{
+    out->token.module = cfg_getstr(r->cfg, "module");
+    out->token.label = cfg_getstr(r->cfg, "token-label");
+    out->pin_file = cfg_getstr(r->cfg, "pin-file");
+    out->so_pin_file = text_or_null(r->cfg, "so-pin-file");
+    out->run = cfg_getstr(r->cfg, "run");
+    out->user = text_or_null(r->cfg, "user");
+    out->origin = cfg_getstr(r->cfg, "origin");
+    out->sandbox = cfg_getbool(r->cfg, "sandbox");
+    out->anchors = cfg_size(r->cfg, "trust-anchors");
+    if (out->anchors > CB_HSMD_ANCHORS_MAX)
+        return wrong(r, "trust-anchors", "names too many files");
+    for (unsigned i = 0; i < out->anchors; i++)
+        out->anchor[i] = cfg_getnstr(r->cfg, "trust-anchors", i);
+    if (!origin_ok(out->origin))
+        return wrong(r, "origin", "must be printable characters without spaces");
+    if (cb_log_level_parse(cfg_getstr(r->cfg, "log-level"), &out->log_level))
+        return wrong(r, "log-level", "must be debug, info, warning or error");
+    return CB_OK;
+}
+
+static cb_error path_in(const reading *r, const char *folder, const char *name, char out[512])
+{
+    int len = snprintf(out, 512, "%s/%s", folder, name);
+    return len > 0 && len < 512 ? CB_OK : wrong(r, "state", "is too long");
+}
+
+static cb_error paths(const reading *r, cb_hsmd_config *out)
+{
+    const char *state = out->state = cfg_getstr(r->cfg, "state");
+    cb_error error = path_in(r, state, "token.lock", out->lock_path);
+    if (!error)
+        error = path_in(r, state, "revocations", out->feed_path);
+    if (!error)
+        error = path_in(r, state, "log-head", out->log_path);
+    out->token.lock = out->lock_path;
+    return error;
+}
+
+static cb_error user_id(const reading *r, const char *option, const char *name, uid_t *out)
+{
+    const struct passwd *entry = name ? getpwnam(name) : NULL;
+    if (!entry)
+        return wrong(r, option, "must name users that exist, when hsmd is started as root");
+    *out = entry->pw_uid;
+    return CB_OK;
+}
+
+/* As root with users named, each lane has its own. Otherwise everything runs as, and serves, the
+ * user who started it. */
+static cb_error users(const reading *r, cb_hsmd_config *out)
+{
+    cb_hsmd_users *users = &out->users;
+    const char *front_end = text_or_null(r->cfg, "front-end-user");
+    unsigned count = cfg_size(r->cfg, "manager-users");
+    users->front_end = geteuid();
+    if (geteuid() != 0 || (!out->user && !front_end && count == 0)) {
+        users->manager[users->managers++] = geteuid();
+        return CB_OK;
+    }
+    cb_error error = user_id(r, "user", out->user, &users->own);
+    if (!error)
+        error = user_id(r, "front-end-user", front_end, &users->front_end);
+    users->manager[users->managers++] = 0;
+    for (unsigned i = 0; i < count && !error; i++) {
+        if (users->managers == CB_HSMD_USERS_MAX)
+            return wrong(r, "manager-users", "names too many users");
+        error = user_id(r, "manager-users", cfg_getnstr(r->cfg, "manager-users", i),
+                        &users->manager[users->managers++]);
+    }
+    users->separated = !error && users->own != users->front_end;
+    for (size_t i = 0; i < users->managers && !error; i++) {
+        if (users->manager[i] == users->front_end)
+            error = wrong(r, "front-end-user", "must not be a manager");
+    }
+    return error;
+}
+
+cb_error cb_hsmd_config_load(const char *path, cb_hsmd_config *out, cb_buf *why)
+{
+    reading r = {.path = path, .why = why};
+    *out = (cb_hsmd_config){0};
+    cb_error error = cb_config_load(path, options, &r.cfg, why);
+    if (error)
+        return error;
+    out->file = r.cfg;
+    error = numbers(&r, out);
+    if (!error)
+        error = texts(&r, out);
+    if (!error)
+        error = paths(&r, out);
+    if (!error)
+        error = users(&r, out);
+    if (error)
+        cb_hsmd_config_free(out);
+    return error;
+}
+
+void cb_hsmd_config_free(cb_hsmd_config *config)
+{
+    if (config->file)
+        cfg_free(config->file);
+    config->file = NULL;
+}
+
+cb_error cb_hsmd_pin_read(const char *name, cb_buf *pin, cb_buf *why)
+{
+    char path[512];
+    const char *folder = strchr(name, '/') ? NULL : getenv("CREDENTIALS_DIRECTORY");
+    int len = folder ? snprintf(path, sizeof path, "%s/%s", folder, name)
+                     : snprintf(path, sizeof path, "%s", name);
+    if (len < 0 || (size_t)len >= sizeof path) {
+        cb_buf_printf(why, "the name of the PIN file is too long");
+        return CB_E_CONFIG;
+    }
+    return cb_config_secret(path, pin, why);
+}
+
+cb_error cb_hsmd_pin_read_fd(int fd, cb_buf *pin, cb_buf *why)
+{
+    char c = 0;
+    ssize_t got;
+    for (;;) {
+        got = read(fd, &c, 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || c == '\n')
+            break;
+        cb_buf_put_u8(pin, (uint8_t)c);
+    }
+    cb_wipe(&c, sizeof c);
+    if (got < 0)
+        cb_buf_printf(why, "descriptor %d cannot be read: %s", fd, strerror(errno));
+    else
+        close(fd);
+    return got < 0 ? CB_E_CONFIG : cb_buf_error(pin);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The broker's card-facing identity and the card issuers it trusts, as one value that taps hold on
+ * to.
+ *
+ * A tap keeps the value it began with, so that certificates and anchors can be read anew while taps
+ * are under way.
+ */
+#ifndef CB_HSM_HOST_H
+#define CB_HSM_HOST_H
+
+#include "cardlink/profile.h"
+
+typedef struct cb_host {
+    cb_profile_host profile;
+    cb_trust_anchor trust[CB_TRUST_MAX];
+    cb_buf agreement; /* what profile's certificates point into */
+    cb_buf signer;
+    bool ready; /* whether certificates and at least one anchor are there: without them no tap can
+                   begin */
+    unsigned holders;
+} cb_host;
+
+/* An empty one with one holder; NULL for want of memory. */
+cb_host *cb_host_new(void);
+
+cb_host *cb_host_hold(cb_host *host);
+
+/* Frees it with its last holder. *host becomes NULL; NULL inside is allowed. */
+void cb_host_release(cb_host **host);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/lanes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/msg.h"
+#include "hsm/request.h"
+
+enum { EVENTS = 32, SWEEP_MS = 1000 };
+
+typedef struct loop {
+    cb_lane *lane;
+    int poller;
+    int listener;
+    unsigned connections;
+    int64_t sweep_at;
+} loop;
+
+static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t told_to_reload;
+
+static void note_signal(int number)
+{
+    if (number == SIGHUP)
+        told_to_reload = 1;
+    else
+        told_to_end = 1;
+}
+
+static void caught(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+void cb_lane_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = note_signal};
+    sigset_t set;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    /* They arrive only while the loop waits. */
+    caught(&set);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+void cb_lane_name(cb_lane_kind kind, unsigned index, char out[16])
+{
+    if (kind == CB_LANE_USE)
+        snprintf(out, 16, "use-%u", index);
+    else
+        snprintf(out, 16, "%s", kind == CB_LANE_LOG ? "log" : "manage");
+}
+
+bool cb_lane_admits(const cb_hsmd_config *config, cb_lane_kind kind, uid_t uid)
+{
+    const cb_hsmd_users *users = &config->users;
+    if (kind != CB_LANE_MANAGE)
+        return uid == users->front_end;
+    for (size_t i = 0; i < users->managers; i++) {
+        if (users->manager[i] == uid)
+            return true;
+    }
+    return false;
+}
+
+static bool watch(const loop *l, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(l->poller, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool welcome(const loop *l, int fd)
+{
+    int pid;
+    unsigned uid, gid;
+    char text[24];
+    if (cb_msg_peer(fd, &pid, &uid, &gid))
+        return false;
+    if (!cb_lane_admits(l->lane->config, l->lane->kind, uid)) {
+        snprintf(text, sizeof text, "%u", uid);
+        cb_log(CB_LOG_WARNING, "connection.refused", "A user who may not connected.", "uid", text,
+               NULL);
+        return false;
+    }
+    if (l->connections >= CB_LANE_CONNECTIONS_MAX) {
+        cb_log(CB_LOG_WARNING, "connection.limit", "Too many connections: one was closed.", NULL);
+        return false;
+    }
+    return true;
+}
+
+static void accept_one(loop *l)
+{
+    int fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) {
+        /* Out of descriptors: the waiting connection would wake the loop again and again. */
+        if (errno == EMFILE || errno == ENFILE)
+            usleep(10000);
+        return;
+    }
+    if (welcome(l, fd) && watch(l, fd))
+        l->connections++;
+    else
+        close(fd);
+}
+
+static void drop(loop *l, int fd)
+{
+    close(fd);
+    l->connections--;
+}
+
+/* Takes one message and answers it. An answer that the other side does not take ends its
+ * connection. */
+static void serve_one(loop *l, int fd)
+{
+    cb_msg question, answer;
+    cb_msg_init(&question, 0);
+    cb_msg_init(&answer, 0);
+    bool keep = false;
+    cb_error error = cb_msg_receive(fd, &question, 0);
+    if (error == CB_E_TIMEOUT) {
+        keep = true;
+    } else if (error == CB_E_PROTOCOL) {
+        cb_log(CB_LOG_WARNING, "request.malformed", "A packet that is no message.", NULL);
+    } else if (!error) {
+        cb_log_set_request(&question.request);
+        keep = cb_request_handle(l->lane, &question, &answer);
+        if (cb_msg_send(fd, &answer, 0))
+            keep = false;
+        cb_log_set_request(NULL);
+    }
+    cb_msg_free(&question);
+    cb_msg_free(&answer);
+    if (!keep)
+        drop(l, fd);
+}
+
+static void sweep(loop *l)
+{
+    int64_t now = cb_clock_monotonic_us();
+    if (!l->lane->taps || now < l->sweep_at)
+        return;
+    cb_taps_sweep(l->lane->taps);
+    l->sweep_at = now + SWEEP_MS * CB_MILLISECOND;
+}
+
+static cb_error run(loop *l, void (*reload)(cb_lane *lane))
+{
+    struct epoll_event event[EVENTS];
+    sigset_t open;
+    sigemptyset(&open);
+    while (!told_to_end) {
+        int count = epoll_pwait(l->poller, event, EVENTS, SWEEP_MS, &open);
+        if (count < 0 && errno != EINTR)
+            return CB_E_IO;
+        for (int i = 0; i < count; i++) {
+            if (event[i].data.fd == l->listener)
+                accept_one(l);
+            else
+                serve_one(l, event[i].data.fd);
+        }
+        if (told_to_reload) {
+            told_to_reload = 0;
+            reload(l->lane);
+        }
+        sweep(l);
+    }
+    return CB_OK;
+}
+
+cb_error cb_lane_serve(cb_lane *lane, int listener, void (*reload)(cb_lane *lane))
+{
+    loop l = {.lane = lane, .listener = listener, .poller = epoll_create1(EPOLL_CLOEXEC)};
+    /* The socket is shared with the processes before and after this one: never wait in accept. */
+    int flags = fcntl(listener, F_GETFL);
+    if (l.poller < 0 || flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) != 0 ||
+        !watch(&l, listener))
+        return CB_E_IO;
+    cb_error error = run(&l, reload);
+    close(l.poller);
+    return error;
+}

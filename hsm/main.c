@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * cardbroker-hsmd: reads its configuration and PIN, opens its sockets, gives up its rights, keeps
+ * its workers alive.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/config.h"
+#include "base/log.h"
+#include "base/msg.h"
+#include "base/sandbox.h"
+#include "base/secret.h"
+#include "base/supervise.h"
+#include "base/text.h"
+#include "hsm/initialise.h"
+#include "hsm/keyring.h"
+#include "hsm/protocol.h"
+#include "hsm/worker.h"
+
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
+
+typedef struct command {
+    const char *config;
+    const char *public_key; /* print it and end */
+    bool initialise;
+    int pin_fd;
+    int so_pin_fd;
+} command;
+
+typedef struct program {
+    command command;
+    cb_hsmd_config config;
+    cb_buf pin;
+    cb_buf why;
+    cb_worker_plan plan[PLANS_MAX];
+    cb_worker worker[PLANS_MAX];
+    unsigned workers;
+} program;
+
+static const char help[] =
+    "usage: cardbroker-hsmd --config FILE [--initialise | --public-key NAME] [--pin-fd N] "
+    "[--so-pin-fd N]\n"
+    "\n"
+    "Serves uses of sealed keys to those whose card proves itself.\n"
+    "\n"
+    "  -c, --config FILE      the configuration, see hsmd.conf(5)\n"
+    "      --initialise       make what the token lacks of the broker's keys, and end\n"
+    "      --public-key NAME  print a public key as PEM, and end: card-agreement, card-signature, "
+    "log, import\n"
+    "      --pin-fd N         read the user PIN from descriptor N instead of from pin-file\n"
+    "      --so-pin-fd N      read the security officer's PIN from descriptor N instead of from "
+    "so-pin-file\n"
+    "      --help, --version\n";
+
+static int number_of(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    return end != text && !*end && value >= 0 && value <= 1023 ? (int)value : -1;
+}
+
+/* 0 to go on, otherwise 1 + the exit status. */
+static int parse(int argc, char **argv, command *out)
+{
+    enum { OPT_INITIALISE = 256, OPT_PUBLIC, OPT_PIN, OPT_SO, OPT_HELP, OPT_VERSION };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"initialise", no_argument, NULL, OPT_INITIALISE},
+        {"public-key", required_argument, NULL, OPT_PUBLIC},
+        {"pin-fd", required_argument, NULL, OPT_PIN},
+        {"so-pin-fd", required_argument, NULL, OPT_SO},
+        {"help", no_argument, NULL, OPT_HELP},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {0},
+    };
+    bool wrong = false;
+    *out = (command){.pin_fd = -1, .so_pin_fd = -1};
+    for (int c; (c = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
+        switch (c) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case OPT_INITIALISE:
+            out->initialise = true;
+            break;
+        case OPT_PUBLIC:
+            out->public_key = optarg;
+            break;
+        case OPT_PIN:
+            wrong |= (out->pin_fd = number_of(optarg)) < 0;
+            break;
+        case OPT_SO:
+            wrong |= (out->so_pin_fd = number_of(optarg)) < 0;
+            break;
+        case OPT_HELP:
+            fputs(help, stdout);
+            return 1;
+        case OPT_VERSION:
+            puts("cardbroker-hsmd " CB_VERSION);
+            return 1;
+        default:
+            wrong = true;
+        }
+    }
+    if (wrong || optind < argc || !out->config || (out->initialise && out->public_key)) {
+        fputs(help, stderr);
+        return 1 + EXIT_USAGE;
+    }
+    return 0;
+}
+
+static cb_error read_pin(program *p, int fd, const char *name, cb_buf *pin)
+{
+    if (fd >= 0)
+        return cb_hsmd_pin_read_fd(fd, pin, &p->why);
+    if (name)
+        return cb_hsmd_pin_read(name, pin, &p->why);
+    cb_buf_printf(&p->why, "so-pin-file is not set: set it, or pass --so-pin-fd");
+    return CB_E_CONFIG;
+}
+
+static cb_error make_folder(program *p, const char *path, unsigned mode)
+{
+    if (mkdir(path, (mode_t)mode) == 0 || errno == EEXIST)
+        return CB_OK;
+    cb_buf_printf(&p->why, "%s: cannot be made: %s", path, strerror(errno));
+    return CB_E_CONFIG;
+}
+
+/* hsmd's memory, and the lock around logging in to the token. */
+static cb_error make_state(program *p)
+{
+    cb_error error = make_folder(p, p->config.state, 0700);
+    if (!error && p->config.users.separated &&
+        chown(p->config.state, p->config.users.own, (gid_t)-1) != 0) {
+        cb_buf_printf(&p->why, "%s: cannot be given to user %s", p->config.state, p->config.user);
+        error = CB_E_CONFIG;
+    }
+    return error;
+}
+
+static cb_error initialise(program *p)
+{
+    unsigned made = 0;
+    char count[16];
+    cb_buf so_pin = CB_BUF(CB_PIN_MAX);
+    cb_error error = read_pin(p, p->command.so_pin_fd, p->config.so_pin_file, &so_pin);
+    cb_initialise_options options = {
+        .token = p->config.token, .make_token = true, .so_pin = &so_pin, .pin = &p->pin};
+    if (!error)
+        error = cb_hsm_initialise(&options, &made);
+    cb_buf_free(&so_pin);
+    if (error)
+        return error;
+    snprintf(count, sizeof count, "%u", made);
+    cb_log(CB_LOG_INFO, "keyring.initialised", "The token has all of the broker's keys.", "made",
+           count, NULL);
+    return CB_OK;
+}
+
+static void print_pem(cb_bytes der)
+{
+    cb_buf text = CB_BUF(2 * CB_PUBLIC_KEY_MAX);
+    cb_buf_put_base64(&text, der);
+    puts("-----BEGIN PUBLIC KEY-----");
+    for (size_t at = 0; at < text.len; at += 64) {
+        size_t len = text.len - at < 64 ? text.len - at : 64;
+        printf("%.*s\n", (int)len, (const char *)text.data + at);
+    }
+    puts("-----END PUBLIC KEY-----");
+    cb_buf_free(&text);
+}
+
+static cb_error print_public_key(program *p)
+{
+    cb_own_key key;
+    cb_keyring *keyring = NULL;
+    cb_buf der = CB_BUF(CB_PUBLIC_KEY_MAX);
+    cb_error error = cb_own_key_parse(p->command.public_key, &key);
+    if (error)
+        cb_buf_printf(&p->why, "%s: there is no such key", p->command.public_key);
+    if (!error)
+        error = cb_keyring_open(&p->config.token, &p->pin, &keyring);
+    if (!error)
+        error = cb_keyring_public(keyring, key, &der);
+    if (!error)
+        print_pem(cb_buf_bytes(&der));
+    cb_keyring_close(&keyring);
+    cb_buf_free(&der);
+    return error;
+}
+
+/* Only its lane's user may open a socket; and the worker asks the kernel who connected (lanes.h).
+ */
+static cb_error listen_on(program *p, cb_worker_plan *plan)
+{
+    char path[512];
+    const cb_hsmd_users *users = &p->config.users;
+    bool many = plan->kind == CB_LANE_MANAGE && users->separated;
+    snprintf(path, sizeof path, "%s/%s.sock", p->config.run, plan->name);
+    cb_error error = cb_msg_listen(path, many ? 0666 : 0600, &plan->listener);
+    if (!error && users->separated && !many && chown(path, users->front_end, (gid_t)-1) != 0)
+        error = CB_E_IO;
+    if (error)
+        cb_buf_printf(&p->why, "%s: %s", path,
+                      error == CB_E_EXISTS ? "another cardbroker-hsmd serves it" : strerror(errno));
+    return error;
+}
+
+static cb_error add_worker(program *p, cb_lane_kind kind, unsigned index)
+{
+    unsigned at = p->workers++;
+    cb_worker_plan *plan = &p->plan[at];
+    *plan = (cb_worker_plan){
+        .kind = kind, .index = index, .config = &p->config, .pin = &p->pin, .listener = -1};
+    cb_lane_name(kind, index, plan->name);
+    p->worker[at] =
+        (cb_worker){.name = plan->name, .main = cb_hsmd_worker, .context = plan, .index = at};
+    return listen_on(p, plan);
+}
+
+/* A client finds the workers by their sockets, so those of an earlier run with more workers go. */
+static void remove_old_sockets(const program *p)
+{
+    char path[512];
+    for (unsigned i = p->config.workers; i < CB_HSM_WORKERS_MAX; i++) {
+        snprintf(path, sizeof path, "%s/use-%u.sock", p->config.run, i);
+        unlink(path);
+    }
+}
+
+static cb_error add_workers(program *p)
+{
+    cb_error error = CB_OK;
+    for (unsigned i = 0; i < p->config.workers && !error; i++)
+        error = add_worker(p, CB_LANE_USE, i);
+    if (!error)
+        error = add_worker(p, CB_LANE_LOG, 0);
+    if (!error)
+        error = add_worker(p, CB_LANE_MANAGE, 0);
+    if (!error)
+        remove_old_sockets(p);
+    return error;
+}
+
+static void say_ready(void *context)
+{
+    const program *p = context;
+    char workers[16];
+    snprintf(workers, sizeof workers, "%u", p->config.workers);
+    cb_log(CB_LOG_INFO, "hsmd.started", "The key service runs.", "workers", workers, "run",
+           p->config.run, NULL);
+    if (!p->config.users.separated)
+        cb_log(
+            CB_LOG_WARNING, "hsmd.not_separated",
+            "Front end and managers are the same user: nothing keeps the front end from the manage "
+            "socket. Start as root with user, front-end-user and manager-users set.",
+            NULL);
+}
+
+/* What root is for: PIN, sockets, limits. */
+static cb_error give_up_root(program *p)
+{
+    int dropped;
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    if (geteuid() == 0)
+        setrlimit(RLIMIT_MEMLOCK, &all);
+    cb_error error = cb_sandbox_become(p->config.user, &dropped);
+    if (error)
+        cb_buf_printf(&p->why, "cannot become user %s", p->config.user);
+    return error;
+}
+
+static cb_error serve(program *p)
+{
+    cb_error error = make_folder(p, p->config.run, 0755);
+    if (!error)
+        error = add_workers(p);
+    if (!error)
+        error = give_up_root(p);
+    if (!error)
+        error = cb_supervise(p->worker, p->workers, say_ready, p);
+    return error;
+}
+
+static cb_error run(program *p)
+{
+    cb_error error = cb_hsmd_config_load(p->command.config, &p->config, &p->why);
+    if (error)
+        return error;
+    cb_log_init("cardbroker-hsmd", p->config.log_level);
+    error = read_pin(p, p->command.pin_fd, p->config.pin_file, &p->pin);
+    if (!error && p->pin.data)
+        mlock(p->pin.data, p->pin.cap);
+    if (!error)
+        error = make_state(p);
+    if (error)
+        return error;
+    if (p->command.initialise || p->command.public_key) {
+        error = give_up_root(p);
+        if (error)
+            return error;
+        return p->command.initialise ? initialise(p) : print_public_key(p);
+    }
+    return serve(p);
+}
+
+int main(int argc, char **argv)
+{
+    static program p;
+    int stop = parse(argc, argv, &p.command);
+    if (stop)
+        return stop - 1;
+    cb_buf_init(&p.pin, CB_PIN_MAX);
+    cb_buf_init(&p.why, 1024);
+    cb_log_init("cardbroker-hsmd", CB_LOG_INFO);
+    cb_error error = cb_sandbox_no_dumps();
+    if (!error)
+        error = run(&p);
+    if (error)
+        cb_log_failure("hsmd.failed", error, p.why.len > 0 ? cb_buf_cstr(&p.why) : NULL);
+    cb_buf_free(&p.pin);
+    cb_buf_free(&p.why);
+    cb_hsmd_config_free(&p.config);
+    return error == CB_OK ? 0 : error == CB_E_CONFIG ? EXIT_CONFIG : 1;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/worker.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/supervise.h"
+#include "hsm/host_load.h"
+#include "hsm/sandbox.h"
+#include "hsm/vault_keyring.h"
+
+typedef struct worker {
+    const cb_worker_plan *plan;
+    cb_vault_keyring vault;
+    cb_lane lane;
+} worker;
+
+/* Keys and PINs must not reach a swap device. Where locked memory is limited, locking all that is
+ * to come would make allocation fail, so then it is left. */
+static void lock_memory(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY &&
+        mlockall(MCL_CURRENT | MCL_FUTURE) == 0)
+        return;
+    cb_log(CB_LOG_INFO, "memory.not_locked",
+           "Memory is not locked: allow it (LimitMEMLOCK=infinity) or run without swap.", NULL);
+}
+
+/* Reads certificates and anchors. Whatever is wrong with new ones, the old ones stay. */
+static cb_error load_host(worker *w)
+{
+    cb_buf why = CB_BUF(1024);
+    cb_host *host;
+    cb_error error = cb_host_load(w->plan->config, w->vault.keyring, &host, &why);
+    if (error) {
+        cb_log_failure("host.unusable", error, cb_buf_cstr(&why));
+    } else {
+        cb_host_release(&w->lane.host);
+        w->lane.host = host;
+        if (!host->ready && w->plan->kind == CB_LANE_USE)
+            cb_log(CB_LOG_WARNING, "host.not_ready",
+                   "No taps are served: install the broker's certificates and a trust anchor, then "
+                   "send SIGHUP.",
+                   "worker", w->plan->name, NULL);
+    }
+    cb_buf_free(&why);
+    return error;
+}
+
+/* A process is one worker; the loop hands back its lane only. */
+static worker *reloading;
+
+static void reload(cb_lane *lane)
+{
+    if (lane->kind == CB_LANE_LOG)
+        return;
+    if (load_host(reloading) == CB_OK)
+        cb_log(CB_LOG_INFO, "host.reloaded", "Certificates and trust anchors were read again.",
+               "worker", reloading->plan->name, NULL);
+}
+
+static cb_error open_use(worker *w)
+{
+    const cb_hsmd_config *config = w->plan->config;
+    cb_error error = cb_feed_open(config->feed_path, &w->lane.feed);
+    if (error)
+        return cb_log_failure("feed.unusable", error, config->feed_path);
+    cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
+                           .capacity = (uint16_t)config->taps,
+                           .prefetch_us = config->prefetch_us,
+                           .lifetime_us = config->lifetime_us,
+                           .vault = w->lane.vault,
+                           .feed = w->lane.feed,
+                           .profile_find = cb_profile_find};
+    return cb_taps_new(&setup, &w->lane.taps);
+}
+
+/* Files that cannot be used keep taps from being served, and nothing else. */
+static cb_error open_host(worker *w)
+{
+    if (load_host(w))
+        w->lane.host = cb_host_new();
+    return w->lane.host ? CB_OK : CB_E_MEMORY;
+}
+
+static cb_error open_lane(worker *w)
+{
+    cb_error error = CB_OK;
+    if (w->plan->kind != CB_LANE_LOG)
+        error = open_host(w);
+    if (!error && w->plan->kind == CB_LANE_USE)
+        error = open_use(w);
+    if (!error && w->plan->kind == CB_LANE_LOG) {
+        error = cb_loghead_open(w->plan->config->log_path, &w->lane.loghead);
+        if (error)
+            cb_log_failure("loghead.unusable", error, w->plan->config->log_path);
+    }
+    return error;
+}
+
+static void close_lane(worker *w)
+{
+    cb_taps_free(&w->lane.taps);
+    cb_feed_close(&w->lane.feed);
+    cb_loghead_close(&w->lane.loghead);
+    cb_host_release(&w->lane.host);
+    cb_vault_keyring_close(&w->vault);
+}
+
+static cb_error serve(worker *w)
+{
+    cb_error error = w->plan->config->sandbox ? cb_hsmd_sandbox() : CB_OK;
+    if (error)
+        return cb_log_failure("sandbox.refused", error, NULL);
+    cb_log(CB_LOG_INFO, "worker.ready", "A worker serves.", "worker", w->plan->name, NULL);
+    return cb_lane_serve(&w->lane, w->plan->listener, reload);
+}
+
+int cb_hsmd_worker(void *context, unsigned index)
+{
+    worker w = {.plan = context};
+    (void)index;
+    cb_lane_catch_signals();
+    cb_error error = cb_sandbox_no_dumps();
+    lock_memory();
+    w.lane = (cb_lane){.kind = w.plan->kind,
+                       .index = w.plan->index,
+                       .config = w.plan->config,
+                       .vault = &w.vault.vault};
+    reloading = &w;
+    if (!error)
+        error = cb_vault_keyring_open(w.plan->config, w.plan->pin, &w.vault);
+    if (!error)
+        error = open_lane(&w);
+    if (!error)
+        error = serve(&w);
+    close_lane(&w);
+    if (error)
+        cb_log_failure("worker.failed", error, w.plan->name);
+    return error == CB_OK ? 0 : error == CB_E_CONFIG ? CB_WORKER_EXIT_FATAL : 1;
+}
