@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The acceptor: the only part that listens. It accepts connections within limits, does TLS, and
+ * hands the HTTP server the plain end of a socket pair together with what the handshake proved
+ * about the other side (peer.h). Processes on this machine come in through a Unix socket, known by
+ * their user id, and are handed over as they are.
+ *
+ * A few event loops (epoll), each a thread, share the listening sockets; a connection stays with
+ * the loop that accepted it.
+ */
+#ifndef CB_BROKER_HTTP_ACCEPTOR_H
+#define CB_BROKER_HTTP_ACCEPTOR_H
+
+#include "broker/http/limits.h"
+#include "broker/http/peer.h"
+#include "broker/http/tls.h"
+
+enum { CB_LISTENERS_MAX = 16, CB_LOCAL_USERS_MAX = 32 };
+
+/* Where connections go. Called by the loops' threads. */
+typedef struct cb_acceptor_sink {
+    void *context;
+    /* Takes the descriptor over, whatever it returns. False: no room; the connection ends. */
+    bool (*take)(void *context, int fd, const cb_peer *peer);
+    /* The client of a connection has ended its side, or is gone. */
+    void (*gone)(void *context, uint64_t connection);
+} cb_acceptor_sink;
+
+typedef struct cb_acceptor cb_acceptor;
+
+/* threads 0: 2. */
+cb_error cb_acceptor_open(const cb_limits *limits, const cb_acceptor_sink *sink, unsigned threads,
+                          cb_acceptor **out);
+
+/* Listens on an address ("127.0.0.1", "::"; numeric) and port (0: any; *bound, which may be NULL,
+ * gets the one taken). The entries are those of cb_tls_open. All listeners are added before
+ * cb_acceptor_start. CB_E_CONFIG with the reason in why. */
+cb_error cb_acceptor_listen(cb_acceptor *acceptor, const char *address, uint16_t port,
+                            const cb_tls_entry *entries, size_t count, uint16_t *bound,
+                            cb_buf *why);
+
+/* Listens on a Unix socket (mode 0600 for its owner alone, 0660 for a group) for processes of these
+ * users; root and the program's own user are always among them. */
+cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsigned mode,
+                                  const uint32_t *users, size_t count, cb_buf *why);
+
+cb_error cb_acceptor_start(cb_acceptor *acceptor);
+
+/* Replaces the certificates of the listener that was added as the index-th (from 0), without
+ * touching connections. */
+cb_error cb_acceptor_reload(cb_acceptor *acceptor, size_t index, const cb_tls_entry *entries,
+                            size_t count, cb_buf *why);
+
+/* For connections from now on; those counted already stay. Thread-safe. */
+void cb_acceptor_set_limits(cb_acceptor *acceptor, const cb_limits *limits);
+
+typedef struct cb_acceptor_state {
+    unsigned connections; /* over TLS, open now */
+    unsigned handshakes;  /* of them, not done yet */
+    uint64_t accepted;    /* since the start */
+    uint64_t refused;     /* of them: over a limit */
+    uint64_t handshakes_done;
+    uint64_t handshakes_failed;
+} cb_acceptor_state;
+
+void cb_acceptor_status(cb_acceptor *acceptor, cb_acceptor_state *out);
+
+/* Takes what the kernel has already accepted, then listens no more. Idle connections end after a
+ * second; the others go on. */
+void cb_acceptor_drain(cb_acceptor *acceptor);
+
+/* Closes whatever is open and ends the threads. */
+void cb_acceptor_close(cb_acceptor **acceptor);
+
+#endif

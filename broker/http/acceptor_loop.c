@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/http/acceptor_loop.h"
+
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum { EVENTS = 128, LOOK_MS = 250 };
+
+/* What an event's data points at: the link itself, the link's inner socket, a listener, or the loop
+ * (its wake-up). The low bits, free because of alignment, tell them apart. */
+enum tag { TAG_LINK = 0, TAG_INNER = 1, TAG_LISTENER = 2, TAG_WAKE = 3, TAG_MASK = 3 };
+
+static uint64_t tagged(const void *pointer, enum tag tag)
+{
+    return (uint64_t)(uintptr_t)pointer | tag;
+}
+
+static void *untagged(uint64_t data)
+{
+    return (void *)(uintptr_t)(data & ~(uint64_t)TAG_MASK); // NOLINT
+}
+
+static int poll_set(const cb_loop *loop, int operation, int fd, uint32_t events, uint64_t data)
+{
+    struct epoll_event event = {.events = events, .data.u64 = data};
+    return epoll_ctl(loop->epoll, operation, fd, &event);
+}
+
+static void listen_all(cb_loop *loop, int operation)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    for (size_t i = 0; i < acceptor->listener_count; i++) {
+        cb_listener *listener = &acceptor->listeners[i];
+        poll_set(loop, operation, listener->socket, EPOLLIN | EPOLLEXCLUSIVE,
+                 tagged(listener, TAG_LISTENER));
+    }
+}
+
+int cb_loop_watch(cb_loop *loop, cb_link *link, int socket)
+{
+    link->socket_events = EPOLLIN;
+    return poll_set(loop, EPOLL_CTL_ADD, socket, EPOLLIN, tagged(link, TAG_LINK));
+}
+
+cb_error cb_loop_prepare(cb_loop *loop)
+{
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll < 0 || loop->wake < 0 ||
+        poll_set(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, tagged(loop, TAG_WAKE)) != 0)
+        return CB_E_IO;
+    listen_all(loop, EPOLL_CTL_ADD);
+    return CB_OK;
+}
+
+static void unlink_link(cb_loop *loop, cb_link *link)
+{
+    if (link->previous)
+        link->previous->next = link->next;
+    else
+        loop->links = link->next;
+    if (link->next)
+        link->next->previous = link->previous;
+}
+
+static void free_link(cb_loop *loop, cb_link *link)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    uint64_t connection = link->handed ? link->peer.connection : 0;
+    if (!link->handed) {
+        atomic_fetch_sub(&acceptor->handshakes, 1);
+        atomic_fetch_add(&acceptor->handshakes_failed, 1);
+    }
+    cb_addresses_put(acceptor->addresses, &link->address);
+    unlink_link(loop, link);
+    cb_link_release(link);
+    free(link);
+    atomic_fetch_sub(&acceptor->connections, 1);
+    if (connection)
+        acceptor->sink.gone(acceptor->sink.context, connection);
+}
+
+/* The handshake is done: the HTTP server gets the other end of a socket pair. */
+static void hand_over(cb_loop *loop, cb_link *link)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+        link->state = CB_LINK_DEAD;
+        return;
+    }
+    link->inner = pair[0];
+    link->handed = true;
+    atomic_fetch_sub(&acceptor->handshakes, 1);
+    atomic_fetch_add(&acceptor->handshakes_done, 1);
+    if (!acceptor->sink.take(acceptor->sink.context, pair[1], &link->peer))
+        link->state = CB_LINK_DEAD;
+    else
+        cb_link_step(link,
+                     loop->scratch); /* the request may have come with the end of the handshake */
+}
+
+static void poll_link(cb_loop *loop, cb_link *link)
+{
+    uint32_t events = cb_link_socket_events(link);
+    if (events != link->socket_events)
+        poll_set(loop, EPOLL_CTL_MOD, link->socket, events, tagged(link, TAG_LINK));
+    link->socket_events = events;
+    if (link->inner < 0)
+        return;
+    events = cb_link_inner_events(link);
+    /* After the server closed its end the kernel would report that for ever. */
+    if (link->inner_polled && (link->down.ended || link->state != CB_LINK_OPEN)) {
+        poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);
+        link->inner_polled = false;
+    } else if (!link->inner_polled && !link->inner_closed && !link->down.ended &&
+               link->state == CB_LINK_OPEN) {
+        poll_set(loop, EPOLL_CTL_ADD, link->inner, events, tagged(link, TAG_INNER));
+        link->inner_polled = true;
+        link->inner_events = events;
+    } else if (link->inner_polled && events != link->inner_events) {
+        poll_set(loop, EPOLL_CTL_MOD, link->inner, events, tagged(link, TAG_INNER));
+        link->inner_events = events;
+    }
+}
+
+void cb_loop_settle(cb_loop *loop, cb_link *link)
+{
+    if (link->state == CB_LINK_OPEN && !link->handed)
+        hand_over(loop, link);
+    if (link->state == CB_LINK_OPEN && link->up.shut && !link->told) {
+        link->told = true;
+        loop->acceptor->sink.gone(loop->acceptor->sink.context, link->peer.connection);
+    }
+    if (link->state != CB_LINK_DEAD)
+        poll_link(loop, link);
+    if ((link->again || link->state == CB_LINK_DEAD) && !link->listed) {
+        link->listed = true;
+        link->todo = loop->todo;
+        loop->todo = link;
+    }
+}
+
+static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
+{
+    if (link->state == CB_LINK_DEAD)
+        return;
+    if (!inner && (events & (EPOLLERR | EPOLLHUP))) {
+        link->state = CB_LINK_DEAD; /* nobody is there to be answered */
+        cb_loop_settle(loop, link);
+        return;
+    }
+    cb_link_step(link, loop->scratch);
+    if (inner && (events & EPOLLHUP) && link->down.piece && link->inner_polled) {
+        /* The server has closed and the client is slow: what is left is read when there is room. */
+        poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);
+        link->inner_polled = false;
+        link->inner_closed = true;
+    }
+    cb_loop_settle(loop, link);
+}
+
+static void on_event(cb_loop *loop, const struct epoll_event *event)
+{
+    void *object = untagged(event->data.u64);
+    switch ((enum tag)(event->data.u64 & TAG_MASK)) {
+    case TAG_LINK:
+        on_link(loop, object, false, event->events);
+        break;
+    case TAG_INNER:
+        on_link(loop, object, true, event->events);
+        break;
+    case TAG_LISTENER:
+        cb_loop_accept(loop, object);
+        break;
+    case TAG_WAKE:
+    default: {
+        uint64_t count;
+        if (read(loop->wake, &count, sizeof count) < 0)
+            return;
+        break;
+    }
+    }
+}
+
+/* Ends links whose time is over. */
+static void look_at_times(cb_loop *loop, int64_t now)
+{
+    cb_limits limits = cb_acceptor_limits(loop->acceptor);
+    bool stopping = atomic_load(&loop->acceptor->draining);
+    for (cb_link *link = loop->links; link; link = link->next) {
+        cb_link_check_time(link, &limits, stopping, now);
+        if (link->state == CB_LINK_DEAD)
+            cb_loop_settle(loop, link);
+    }
+}
+
+/* Frees the dead and goes on with links that stopped for fairness. True when some have still more
+ * to do. */
+static bool work_off(cb_loop *loop)
+{
+    cb_link *todo = loop->todo;
+    loop->todo = NULL;
+    for (cb_link *link = todo, *next; link; link = next) {
+        next = link->todo;
+        link->listed = false;
+        if (link->state == CB_LINK_DEAD) {
+            free_link(loop, link);
+            continue;
+        }
+        cb_link_step(link, loop->scratch);
+        cb_loop_settle(loop, link);
+    }
+    return loop->todo != NULL;
+}
+
+/* Connections whose handshake the kernel has finished were promised service; only then nobody
+ * listens any more. */
+static void drain(cb_loop *loop)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    for (size_t i = 0; i < acceptor->listener_count; i++)
+        while (cb_loop_accept(loop, &acceptor->listeners[i]))
+            ;
+    listen_all(loop, EPOLL_CTL_DEL);
+    loop->drained = true;
+    atomic_fetch_sub(&acceptor->undrained, 1);
+}
+
+static void go_on_listening(cb_loop *loop)
+{
+    if (loop->paused && !loop->drained)
+        listen_all(loop, EPOLL_CTL_ADD);
+    loop->paused = false;
+}
+
+void *cb_loop_run(void *context)
+{
+    cb_loop *loop = context;
+    cb_acceptor *acceptor = loop->acceptor;
+    struct epoll_event events[EVENTS];
+    bool more = false;
+    while (!atomic_load(&acceptor->ending)) {
+        int count = epoll_wait(loop->epoll, events, EVENTS, more ? 0 : LOOK_MS);
+        bool was_paused = loop->paused;
+        for (int i = 0; i < count; i++)
+            on_event(loop, &events[i]);
+        if (loop->paused && !was_paused)
+            listen_all(loop, EPOLL_CTL_DEL);
+        if (atomic_load(&acceptor->draining) && !loop->drained)
+            drain(loop);
+        int64_t now = cb_clock_monotonic_us();
+        if (now - loop->last_look >= LOOK_MS * CB_MILLISECOND) {
+            loop->last_look = now;
+            go_on_listening(loop);
+            look_at_times(loop, now);
+        }
+        more = work_off(loop);
+    }
+    for (cb_link *link = loop->links; link; link = loop->links)
+        free_link(loop, link);
+    return NULL;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the acceptor and its event loops share; for acceptor*.c only.
+ */
+#ifndef CB_BROKER_HTTP_ACCEPTOR_LOOP_H
+#define CB_BROKER_HTTP_ACCEPTOR_LOOP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "broker/http/acceptor.h"
+#include "broker/http/link.h"
+
+typedef struct cb_listener {
+    int socket;  /* -1: none any more */
+    cb_tls *tls; /* NULL: local */
+    uint32_t users[CB_LOCAL_USERS_MAX];
+    size_t user_count;
+} cb_listener;
+
+typedef struct cb_loop {
+    cb_acceptor *acceptor;
+    pthread_t thread;
+    bool started;
+    int epoll;
+    int wake; /* eventfd */
+    cb_link *links;
+    cb_link *todo;     /* dead ones, and ones that stopped for fairness */
+    int64_t last_look; /* at the links' times */
+    bool drained;      /* listens no more */
+    bool paused;       /* no descriptors were left: listens again after the next look */
+    uint8_t scratch[CB_LINK_PIECE];
+} cb_loop;
+
+struct cb_acceptor {
+    cb_acceptor_sink sink;
+    pthread_mutex_t limits_lock;
+    cb_limits limits;
+    cb_addresses *addresses;
+    cb_listener listeners[CB_LISTENERS_MAX];
+    size_t listener_count;
+    cb_loop **loops;
+    unsigned loop_count;
+    atomic_bool draining, ending;
+    atomic_uint undrained; /* loops that still listen */
+    atomic_uint connections, handshakes;
+    atomic_ullong accepted, refused, handshakes_done, handshakes_failed, next_connection;
+};
+
+cb_limits cb_acceptor_limits(cb_acceptor *acceptor);
+
+/* Registers the listeners and runs until the acceptor ends. */
+cb_error cb_loop_prepare(cb_loop *loop);
+void *cb_loop_run(void *loop);
+
+/* Accepts what waits at a listener, at most a batch; false when nothing more waits (or nothing can
+ * be accepted now). */
+bool cb_loop_accept(cb_loop *loop, cb_listener *listener);
+
+/* Polls a new link's socket for the client's first bytes. Not 0: it cannot. */
+int cb_loop_watch(cb_loop *loop, cb_link *link, int socket);
+
+/* Looks at a link after a step: counts, hands over, polls, or frees it. */
+void cb_loop_settle(cb_loop *loop, cb_link *link);
+
+#endif

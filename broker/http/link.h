@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One connection of a client: its handshake, and then bytes between TLS and a plain socket pair
+ * whose other end is the HTTP server's. Each direction holds at most one piece that the receiver
+ * had no room for, and reads nothing more until that is gone: so a slow reader slows the writer,
+ * and memory stays constant however much flows.
+ *
+ * A link belongs to one event loop and is never touched by another thread.
+ */
+#ifndef CB_BROKER_HTTP_LINK_H
+#define CB_BROKER_HTTP_LINK_H
+
+#include "broker/http/limits.h"
+#include "broker/http/peer.h"
+
+enum { CB_LINK_PIECE = 16 * 1024 /* a TLS record's content */ };
+
+struct WOLFSSL;
+struct cb_tls;
+
+typedef enum cb_link_state {
+    CB_LINK_HELLO, /* the client's first message is not complete */
+    CB_LINK_HANDSHAKE,
+    CB_LINK_OPEN,
+    CB_LINK_CLOSING, /* all was sent; waits for the client to see it */
+    CB_LINK_DEAD     /* to be freed */
+} cb_link_state;
+
+/* Bytes that wait for room at the receiver. */
+typedef struct cb_link_way {
+    uint8_t *piece; /* NULL: none */
+    size_t at, len;
+    bool ended; /* the sender's end was seen */
+    bool shut;  /* and passed on */
+} cb_link_way;
+
+typedef struct cb_link {
+    struct cb_link *previous, *next; /* the loop's list */
+    struct cb_link *todo;            /* the loop's list of links that need attention */
+    bool listed;                     /* there */
+    int socket;                      /* to the client */
+    int inner; /* to the HTTP server; -1 until the handshake is done and after it closed */
+    struct WOLFSSL *session;
+    struct cb_tls *tls;
+    cb_link_state state;
+    cb_link_way up, down; /* from the client, to the client */
+    bool wants_write;     /* the TLS library waits to write during the handshake */
+    bool again;           /* stopped for fairness with more to do */
+    bool handed;          /* the HTTP server has the other end */
+    cb_peer peer;
+    cb_address address;
+    int64_t began;                        /* of the connection, then of its closing; monotonic */
+    int64_t active;                       /* last byte in either direction */
+    int64_t turn_began;                   /* the client's present request */
+    uint64_t turn_bytes;                  /* of it so far; 0: the client has nothing outstanding */
+    uint32_t socket_events, inner_events; /* asked of epoll at present */
+    bool inner_polled;
+    bool inner_closed; /* the server's end is closed, with bytes left to read */
+    bool told;         /* that the client has ended its side */
+} cb_link;
+
+/* Goes on with whatever is possible now. scratch has CB_LINK_PIECE bytes. When the handshake has
+ * just ended the state is CB_LINK_OPEN and handed is false: the caller makes the socket pair. */
+void cb_link_step(cb_link *link, uint8_t *scratch);
+
+/* What to wait for (EPOLLIN, EPOLLOUT) on the two sockets. */
+uint32_t cb_link_socket_events(const cb_link *link);
+uint32_t cb_link_inner_events(const cb_link *link);
+
+/* Whether its time is over; sets the state to CB_LINK_DEAD then. stopping: idle connections have a
+ * second left. */
+void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, int64_t now);
+
+/* Closes and releases what the link holds, not the link. */
+void cb_link_release(cb_link *link);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/http/problem.h"
+
+unsigned cb_problem_status(cb_error error)
+{
+    static const unsigned statuses[] = {
+        [CB_CLASS_OK] = 200,       [CB_CLASS_INVALID] = 400,     [CB_CLASS_AUTH] = 401,
+        [CB_CLASS_DENIED] = 403,   [CB_CLASS_MISSING] = 404,     [CB_CLASS_CONFLICT] = 409,
+        [CB_CLASS_GONE] = 410,     [CB_CLASS_LARGE] = 413,       [CB_CLASS_CARD] = 422,
+        [CB_CLASS_UPSTREAM] = 502, [CB_CLASS_UNAVAILABLE] = 503, [CB_CLASS_TIMEOUT] = 504,
+        [CB_CLASS_INTERNAL] = 500,
+    };
+    return error == CB_E_METHOD ? 405 : statuses[cb_error_class_of(error)];
+}
+
+const char *cb_problem_title(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *title;
+    } titles[] = {
+        {200, "OK"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {413, "Content Too Large"},
+        {422, "Unprocessable Content"},
+        {500, "Internal Server Error"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
+        if (titles[i].status == status)
+            return titles[i].title;
+    return "Unknown";
+}
+
+static json_t *problem(unsigned status, cb_error error, const char *detail, const cb_id *request)
+{
+    char id[CB_ID_TEXT];
+    cb_id_text(request, id);
+    return json_pack("{ss, ss, si, ss, ss, ss}", "type", "about:blank", "title",
+                     cb_problem_title(status), "status", (int)status, "code", cb_error_code(error),
+                     "detail", detail, "request", id);
+}
+
+void cb_problem_write(cb_reply *reply, cb_error error, const cb_id *request)
+{
+    const char *detail = reply->detail.len > 0 ? cb_buf_cstr(&reply->detail) : NULL;
+    reply->status = cb_problem_status(error);
+    reply->type = "application/problem+json";
+    if (reply->status == 503 && reply->retry_after == 0)
+        reply->retry_after = 1;
+    json_decref(reply->json);
+    reply->json = problem(reply->status, error, detail ? detail : cb_error_text(error), request);
+    if (!reply->json) /* a detail may quote what is not UTF-8 */
+        reply->json = problem(reply->status, error, cb_error_text(error), request);
+    if (reply->json && reply->extra)
+        json_object_update_missing(reply->json, reply->extra);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/http/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "broker/http/call.h"
+
+enum {
+    POLLERS_DEFAULT = 2,
+    WORKERS_DEFAULT = 16,
+    QUEUE_DEFAULT = 256,
+    RESERVED_DEFAULT = 2,
+    RESERVED_QUEUE = 64,
+    STREAMS_DEFAULT = 256,
+    CONNECTIONS_DEFAULT = 8192,
+    CONNECTION_MEMORY = 32 * 1024, /* request line and headers must fit in it */
+    LOCAL_IDLE_SECONDS = 300       /* the acceptor's own limits are lower for the network */
+};
+
+/* What travels with a descriptor into libmicrohttpd and comes back with each request: the peer, in
+ * the place of an address. */
+struct carrier {
+    sa_family_t family;
+    char peer[sizeof(cb_peer)];
+};
+
+static void on_message(void *context, const char *format, va_list args)
+{
+    char text[256];
+    (void)context;
+    vsnprintf(text, sizeof text, format, args);
+    text[strcspn(text, "\n")] = 0;
+    cb_log(CB_LOG_DEBUG, "http.library", text, NULL);
+}
+
+static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
+{
+    (void)connection;
+    return cb_call_new(context, target);
+}
+
+/* Paths are compared as they were sent, and queries decoded by their reader. */
+static size_t keep_escapes(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
+static enum MHD_Result on_access(void *context, struct MHD_Connection *connection, const char *url,
+                                 const char *method, const char *version, const char *data,
+                                 size_t *size, void **state)
+{
+    cb_call *call = *state;
+    (void)context;
+    (void)url;
+    (void)version;
+    if (!call)
+        return MHD_NO;
+    if (!call->connection)
+        return cb_call_begin(call, connection, method);
+    if (*size > 0)
+        return cb_call_data(call, data, size);
+    return cb_call_go_on(call);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **state,
+                         enum MHD_RequestTerminationCode why)
+{
+    (void)context;
+    (void)connection;
+    (void)why;
+    if (*state)
+        cb_call_completed(*state);
+    *state = NULL;
+}
+
+static struct MHD_Daemon *start_daemon(cb_server *server)
+{
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
+            MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+        0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_UNESCAPE_CALLBACK,
+        keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, server->config.connections / server->config.pollers + 1,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LOCAL_IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT,
+        1, MHD_OPTION_END);
+}
+
+static unsigned or_default(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
+
+static void fill_in(cb_server_config *config)
+{
+    config->pollers = or_default(config->pollers, POLLERS_DEFAULT);
+    if (config->pollers > CB_POLLERS_MAX)
+        config->pollers = CB_POLLERS_MAX;
+    config->workers = or_default(config->workers, WORKERS_DEFAULT);
+    config->queue = or_default(config->queue, QUEUE_DEFAULT);
+    config->reserved = or_default(config->reserved, RESERVED_DEFAULT);
+    config->streams = or_default(config->streams, STREAMS_DEFAULT);
+    config->connections = or_default(config->connections, CONNECTIONS_DEFAULT);
+}
+
+cb_error cb_server_open(const cb_server_config *config, cb_server **out)
+{
+    cb_server *server = calloc(1, sizeof *server);
+    *out = NULL;
+    if (!server)
+        return CB_E_MEMORY;
+    server->config = *config;
+    fill_in(&server->config);
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->stream_ended, NULL);
+    server->series = calloc(config->route_count + 2, sizeof *server->series);
+    cb_error error = server->series ? CB_OK : CB_E_MEMORY;
+    if (!error)
+        error = cb_workers_open(server->config.workers, server->config.queue, &server->workers);
+    if (!error)
+        error = cb_workers_open(server->config.reserved, RESERVED_QUEUE, &server->reserved);
+    for (unsigned i = 0; i < server->config.pollers && !error; i++) {
+        server->daemons[i] = start_daemon(server);
+        if (!server->daemons[i])
+            error = CB_E_INTERNAL;
+    }
+    if (error)
+        cb_server_close(&server);
+    *out = server;
+    return error;
+}
+
+bool cb_server_take(void *context, int fd, const cb_peer *peer)
+{
+    cb_server *server = context;
+    struct carrier carrier = {.family = AF_UNIX};
+    unsigned next = atomic_fetch_add(&server->next_daemon, 1);
+    memcpy(carrier.peer, peer, sizeof *peer);
+    return MHD_add_connection(server->daemons[next % server->config.pollers], fd,
+                              (const struct sockaddr *)(const void *)&carrier,
+                              sizeof carrier) == MHD_YES;
+}
+
+void cb_server_gone(void *context, uint64_t connection) { cb_streams_cut(context, connection); }
+
+void cb_server_drain(cb_server *server) { atomic_store(&server->draining, true); }
+
+unsigned cb_server_busy(cb_server *server) { return atomic_load(&server->busy); }
+
+static void end_streams(cb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->closed = true;
+    pthread_mutex_unlock(&server->lock);
+    cb_streams_cut(server, 0);
+    pthread_mutex_lock(&server->lock);
+    while (server->stream_count > 0)
+        pthread_cond_wait(&server->stream_ended, &server->lock);
+    pthread_mutex_unlock(&server->lock);
+}
+
+void cb_server_close(cb_server **out)
+{
+    cb_server *server = *out;
+    if (!server)
+        return;
+    cb_server_drain(server);
+    end_streams(server);
+    /* Once no handler runs, no connection is suspended, as libmicrohttpd demands of whoever ends
+     * it. */
+    if (server->workers)
+        cb_workers_stop(server->workers);
+    if (server->reserved)
+        cb_workers_stop(server->reserved);
+    for (unsigned i = 0; i < CB_POLLERS_MAX; i++)
+        if (server->daemons[i])
+            MHD_stop_daemon(server->daemons[i]);
+    cb_workers_close(&server->workers);
+    cb_workers_close(&server->reserved);
+    pthread_cond_destroy(&server->stream_ended);
+    pthread_mutex_destroy(&server->lock);
+    free(server->series);
+    free(server);
+    *out = NULL;
+}

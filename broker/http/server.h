@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The HTTP server: libmicrohttpd reads and writes HTTP on the plain connections that the acceptor
+ * hands over; handlers are plain functions that block, run by a bounded pool of workers. What finds
+ * the pool's queue full is answered 503 at once; rows of the route table that are marked reserved
+ * have workers of their own.
+ *
+ * Every request gets an identifier (in the log, in the Request-Id header and in problems) and a
+ * line in the log: method, pattern of the route, status, microseconds from the complete request to
+ * its answer. Never a path, query or body.
+ *
+ * Requests for a host name under the stream domain do not go through the route table: each goes to
+ * the stream handler, in a thread of its own, as two streams (stream.h).
+ */
+#ifndef CB_BROKER_HTTP_SERVER_H
+#define CB_BROKER_HTTP_SERVER_H
+
+#include "broker/http/request.h"
+#include "broker/http/stream.h"
+
+typedef struct cb_server cb_server;
+
+typedef struct cb_server_config {
+    const cb_route *routes; /* kept, not copied */
+    size_t route_count;
+    void *context; /* the requests' */
+
+    /* Looks up who sends a request, for the route's role; called by the worker before the handler.
+     * An error ends the request. NULL: only routes for anybody. */
+    cb_error (*identify)(cb_request *request, cb_reply *reply);
+
+    const char *stream_domain; /* e.g. "relay.example.org"; NULL: no streams. Kept. */
+    cb_stream_handler stream;
+    void *stream_context;
+
+    unsigned pollers;     /* threads that read and write HTTP; 0: 2 */
+    unsigned workers;     /* 0: 16 */
+    unsigned queue;       /* requests that may wait for a worker; 0: 256 */
+    unsigned reserved;    /* workers for reserved routes; 0: 2 */
+    unsigned streams;     /* at a time; 0: 256 */
+    unsigned connections; /* handed over at a time; 0: 8192 */
+} cb_server_config;
+
+cb_error cb_server_open(const cb_server_config *config, cb_server **out);
+
+/* For cb_acceptor_sink: context is the server. */
+bool cb_server_take(void *server, int fd, const cb_peer *peer);
+void cb_server_gone(void *server, uint64_t connection);
+
+/* From now on every answer says that its connection closes. */
+void cb_server_drain(cb_server *server);
+
+/* Requests under way: read in part, waiting, in a handler, or being answered. */
+unsigned cb_server_busy(cb_server *server);
+
+/* Cuts streams, finishes the handlers that run, closes all connections. */
+void cb_server_close(cb_server **server);
+
+/* Appends the server's metrics: requests by route and status class, durations by route, queue,
+ * streams. */
+void cb_server_metrics(cb_server *server, cb_buf *out);
+
+#endif
