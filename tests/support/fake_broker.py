@@ -45,6 +45,8 @@ SECOND = {
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1           # head and body in one piece
+    disable_nagle_algorithm = True
     timeout = 30
     expired = set()
     lock = threading.Lock()
