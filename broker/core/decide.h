@@ -7,6 +7,8 @@
  * stored signed head, releases what the service answered. A revocation is a transaction of the same writer: it stands either
  * before a T2, which is then not accepted, or after it, and then it lists the session that the T2 opened.
  *
+ * "Since T1" includes a renewal that retired the key: a result made with it is withdrawn too.
+ *
  * Errors in common: CB_E_BUSY (T1 only), CB_E_HSM_DOWN (the head could not be signed or stored in time), CB_E_STORE,
  * CB_E_STORE_FULL, CB_E_HSM_ROLLED_BACK.
  */
@@ -79,12 +81,18 @@ typedef struct cb_refusal {
 
 cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal);
 
-/* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder and terminal as T1 does and
- * refuses likewise; CB_OK when it is recorded and its head is stored. */
+/* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder and terminal as T1 does; what it
+ * finds is recorded and returned. CB_OK when it is recorded as done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
 /* The end of a session that T2 recorded. why is a short word (core/session.h). CB_E_SESSION_UNKNOWN when it is not open. */
 cb_error cb_decide_session_end(cb_store *store, const cb_id *session, const char *why);
+
+/* Sessions that T2 recorded and whose end is not recorded yet, in the order of ids; holder and service may be NULL. Pages as in registry.h. */
+cb_error cb_open_sessions(cb_store *store, const cb_id *holder, const char *service,
+                          const cb_id *after, unsigned limit,
+                          cb_error (*each)(void *context, const cb_session_row *session),
+                          void *context);
 
 /* ---- The revocation feed, for hsmd ---- */
 

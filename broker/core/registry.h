@@ -2,7 +2,7 @@
  *
  * The registry: who holds which card, which terminals may ask for which services, and which keys stand ready.
  *
- * Every act is one transaction with its evidence leaf (kind "card.revoke" and so on, docs/architecture.md), which names the
+ * Every act is one transaction with its evidence leaf (kind "card.revoked" and so on, docs/architecture.md), which names the
  * actor: 1 to 128 printable ASCII characters. Acts are durable when they return CB_OK. In common:
  *
  *   CB_E_ARGUMENT    a value is missing, too long or not allowed
@@ -140,6 +140,9 @@ cb_error cb_enrolment_certificate(cb_store *store, const char *actor, const cb_i
  * the old key is retired. CB_E_STATE when one waits already (its certificate is missing) or the enrolment is removed. */
 cb_error cb_enrolment_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes sealed,
                             cb_bytes public_key);
+
+/* The same key, sealed under a newer generation of the key-encryption key (cb_hsm_rewrap): CB_E_ARGUMENT when it is another key. */
+cb_error cb_enrolment_rewrap(cb_store *store, const char *actor, const cb_id *id, cb_bytes sealed);
 
 /* Retires its keys in the feed and erases them here. */
 cb_error cb_enrolment_remove(cb_store *store, const char *actor, const cb_id *id,

@@ -103,6 +103,17 @@ typedef struct cb_enrolment {
     cb_enrolment_key next;    /* waits for its certificate */
 } cb_enrolment;
 
+/* A session that T2 recorded and whose end is not recorded yet. */
+typedef struct cb_session_row {
+    cb_id id;
+    cb_id tap;
+    uint64_t leaf; /* of the result */
+    cb_id card, holder, terminal, enrolment;
+    char service[CB_SERVICE_NAME_MAX + 1];
+    uint8_t kind;
+    int64_t opened, expires;
+} cb_session_row;
+
 /* "issued", "active" …; "unknown" for numbers that are none. */
 const char *cb_card_state_name(uint8_t state);
 const char *cb_terminal_state_name(uint8_t state);
@@ -112,6 +123,8 @@ void cb_card_init(cb_card *card);
 void cb_card_free(cb_card *card);
 void cb_service_init(cb_service *service);
 void cb_service_free(cb_service *service);
+void cb_enrolment_key_init(cb_enrolment_key *key);
+void cb_enrolment_key_free(cb_enrolment_key *key);
 void cb_enrolment_init(cb_enrolment *enrolment);
 void cb_enrolment_free(cb_enrolment *enrolment);
 

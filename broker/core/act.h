@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What all administrative acts share: their leaf, with who did it and why, and finding what they put an end to.
+ */
+#ifndef CB_BROKER_CORE_ACT_H
+#define CB_BROKER_CORE_ACT_H
+
+#include "base/leaf.h"
+#include "broker/core/registry.h"
+#include "broker/store/txn.h"
+
+typedef struct cb_act {
+    const char *actor;
+    const char *reason; /* NULL or "": none */
+    int64_t time;
+    cb_affected *affected; /* NULL: nobody asks */
+} cb_act;
+
+/* CB_E_ARGUMENT unless actor and reason are as registry.h says. */
+cb_error cb_act_check(const char *actor, const char *reason);
+
+/* Begins a leaf of a kind, with actor and reason. */
+void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act);
+
+/* Makes a change that is one act. */
+cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency);
+
+/* Empties the list, then adds the open taps and sessions that match. */
+cb_error cb_act_affected(cb_txn *txn, const cb_tap_match *match, cb_affected *affected);
+
+/* A name or title: 1 to CB_NAME_MAX bytes, no control characters. */
+bool cb_name_ok(const char *name);
+
+/* JSON text of an object, of at most max bytes. */
+bool cb_json_object_ok(const char *text, size_t max);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * T2: whether a login counts; and what else is recorded about taps and sessions.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/core/decide.h"
+#include "broker/core/still.h"
+#include "broker/evidence/tap_leaf.h"
+
+/* ---- T2 ---- */
+
+typedef struct t2 {
+    const cb_result_request *request;
+    cb_error outcome;  /* as it is to be recorded */
+    cb_error decision; /* as it was recorded */
+    bool has_session;
+    cb_session_row session;
+} t2;
+
+/* All that T1 relied on must still be so, and the key still be the one in use. */
+static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
+{
+    cb_enrolment enrolment;
+    cb_enrolment_init(&enrolment);
+    cb_error error = cb_still_card(txn, &intent->card, &intent->holder);
+    if (!error)
+        error = cb_still_terminal(txn, &intent->terminal, intent->service);
+    if (!error)
+        error = cb_still_enrolment(txn, &intent->holder, intent->service, &enrolment);
+    if (!error && !cb_id_same(&enrolment.current.id, &intent->key))
+        error = CB_E_HSM_KEY_RETIRED;
+    cb_enrolment_free(&enrolment);
+    return error;
+}
+
+/* CB_OK, CB_E_TAP_WITHDRAWN, or a fault. */
+static cb_error judge(cb_txn *txn, const cb_intent_row *intent)
+{
+    cb_error error = still_so(txn, intent);
+    switch (cb_error_class_of(error)) {
+    case CB_CLASS_OK:
+        return CB_OK;
+    case CB_CLASS_INTERNAL:
+        return error;
+    default:
+        return error == CB_E_STORE || error == CB_E_STORE_FULL ? error : CB_E_TAP_WITHDRAWN;
+    }
+}
+
+static cb_error put_result(cb_txn *txn, t2 *t, const cb_intent_row *intent, int64_t now,
+                           uint64_t *position)
+{
+    bool accepted = t->decision == CB_OK;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_result_facts facts = {.intent = intent,
+                             .outcome = accepted ? "accepted" : cb_error_code(t->decision),
+                             .session = accepted ? &t->request->session : NULL,
+                             .receipts = t->request->receipts,
+                             .receipt_count = t->request->receipt_count};
+    cb_result_leaf(&facts, now, &leaf);
+    cb_error error = cb_txn_leaf(txn, &leaf, position);
+    if (!error)
+        error = cb_row_intent_end(txn, &intent->tap);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error put_session(cb_txn *txn, t2 *t, const cb_intent_row *intent, int64_t now,
+                            uint64_t leaf)
+{
+    t->has_session = t->decision == CB_OK && !cb_id_is_zero(&t->request->session);
+    if (!t->has_session)
+        return CB_OK;
+    t->session = (cb_session_row){.id = t->request->session,
+                                  .tap = intent->tap,
+                                  .leaf = leaf,
+                                  .card = intent->card,
+                                  .holder = intent->holder,
+                                  .terminal = intent->terminal,
+                                  .enrolment = intent->enrolment,
+                                  .kind = t->request->kind,
+                                  .opened = now,
+                                  .expires = t->request->expires};
+    memcpy(t->session.service, intent->service, sizeof t->session.service);
+    return cb_row_session_put(txn, &t->session);
+}
+
+static cb_error run_result(cb_txn *txn, void *context)
+{
+    t2 *t = context;
+    cb_intent_row intent;
+    uint64_t leaf = 0;
+    int64_t now = cb_clock_wall_us();
+    cb_error error = cb_row_intent_get(txn, &t->request->tap, &intent);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_E_STATE : error;
+    t->decision = t->outcome ? t->outcome : judge(txn, &intent);
+    if (!t->outcome && t->decision && t->decision != CB_E_TAP_WITHDRAWN)
+        return t->decision;
+    error = put_result(txn, t, &intent, now, &leaf);
+    if (!error)
+        error = put_session(txn, t, &intent, now, leaf);
+    if (t->decision)
+        cb_txn_commit_only(txn);
+    return error;
+}
+
+/* ---- An accept whose head could not be stored ---- */
+
+static cb_error run_withheld(cb_txn *txn, void *context)
+{
+    const t2 *t = context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.withheld", cb_clock_wall_us());
+    cb_leaf_id(&leaf, "tap", &t->request->tap);
+    cb_leaf_known_id(&leaf, "session", &t->request->session);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    if (!error && t->has_session)
+        error = cb_row_session_end(txn, &t->session.id);
+    cb_buf_free(&leaf);
+    /* A revocation may have been faster: then the session's end is recorded already. */
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
+static void withhold(cb_store *store, t2 *t)
+{
+    cb_change change = {.run = run_withheld, .context = t, .urgency = CB_WRITE_DUE};
+    cb_error error = cb_store_write(store, &change);
+    if (error)
+        cb_log_failure("tap.unrecorded", error, "that an accept was withheld is not recorded");
+}
+
+cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
+{
+    bool committed = false;
+    t2 t = {.request = request, .outcome = request->outcome};
+    if (request->receipt_count > CB_RESULT_RECEIPTS)
+        return CB_E_ARGUMENT;
+    /* While nobody signs, an accept could not be given out: it is not made. */
+    if (!t.outcome && !cb_store_signs(store))
+        t.outcome = CB_E_HSM_DOWN;
+    cb_change change = {.run = run_result,
+                        .context = &t,
+                        .urgency = CB_WRITE_DUE,
+                        .until = CB_UNTIL_STORED,
+                        .committed = &committed};
+    cb_error error = cb_store_write(store, &change);
+    if (error && committed && !t.decision)
+        withhold(store, &t);
+    if (error)
+        return error;
+    return request->outcome ? CB_OK : t.decision;
+}
+
+/* ---- The rest ---- */
+
+static cb_error write_leaf(cb_store *store, cb_txn_function run, const void *context,
+                           cb_until until)
+{
+    cb_change change = {.run = run, .urgency = CB_WRITE_DUE, .until = until};
+    memcpy(&change.context, &context, sizeof context); /* run does not write to it */
+    return cb_store_write(store, &change);
+}
+
+static cb_error run_refused(cb_txn *txn, void *context)
+{
+    const cb_refusal *refusal = context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.refused", cb_clock_wall_us());
+    cb_leaf_known_id(&leaf, "tap", &refusal->tap);
+    cb_leaf_text(&leaf, "outcome", cb_error_code(refusal->error));
+    cb_leaf_known_id(&leaf, "card", &refusal->card);
+    cb_leaf_known_id(&leaf, "holder", &refusal->holder);
+    cb_leaf_known_id(&leaf, "terminal", &refusal->terminal);
+    if (refusal->service && refusal->service[0])
+        cb_leaf_text(&leaf, "service", refusal->service);
+    if (refusal->error == CB_E_PIN_WRONG || refusal->error == CB_E_PIN_BLOCKED)
+        cb_leaf_number(&leaf, "tries_left", refusal->pin_tries_left);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal)
+{
+    return write_leaf(store, run_refused, refusal, CB_UNTIL_COMMITTED);
+}
+
+typedef struct pin_change {
+    const cb_intent_request *request;
+    cb_error decision;
+} pin_change;
+
+static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
+{
+    const cb_tap_context *context = &pin->request->context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.pin", cb_clock_wall_us());
+    cb_leaf_id(&leaf, "tap", &context->tap);
+    cb_leaf_text(&leaf, "purpose",
+                 context->purpose == CB_TAP_PIN_UNBLOCK ? "unblock" : "change");
+    cb_leaf_text(&leaf, "outcome", pin->decision ? cb_error_code(pin->decision) : "done");
+    cb_leaf_id(&leaf, "card", &pin->request->card);
+    cb_leaf_id(&leaf, "holder", &pin->request->holder);
+    cb_leaf_id(&leaf, "terminal", &context->terminal);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error run_pin(cb_txn *txn, void *context)
+{
+    pin_change *pin = context;
+    const cb_intent_request *r = pin->request;
+    cb_error error = cb_still_card(txn, &r->card, &r->holder);
+    if (!error)
+        error = cb_still_terminal(txn, &r->context.terminal, NULL);
+    if (error == CB_E_STORE || cb_error_class_of(error) == CB_CLASS_INTERNAL)
+        return error;
+    pin->decision = error;
+    if (error)
+        cb_txn_commit_only(txn);
+    return pin_leaf(txn, pin);
+}
+
+cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
+{
+    pin_change pin = {.request = request};
+    if (request->context.purpose != CB_TAP_PIN_CHANGE &&
+        request->context.purpose != CB_TAP_PIN_UNBLOCK)
+        return CB_E_ARGUMENT;
+    cb_error error = write_leaf(store, run_pin, &pin, CB_UNTIL_STORED);
+    return error ? error : pin.decision;
+}
+
+typedef struct session_end {
+    const cb_id *session;
+    const char *why;
+} session_end;
+
+static cb_error run_session_end(cb_txn *txn, void *context)
+{
+    const session_end *end = context;
+    cb_session_row session;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_error error = cb_row_session_get(txn, end->session, &session);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_E_SESSION_UNKNOWN : error;
+    cb_session_leaf(&session, end->why, cb_clock_wall_us(), &leaf);
+    error = cb_txn_leaf(txn, &leaf, NULL);
+    if (!error)
+        error = cb_row_session_end(txn, end->session);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_decide_session_end(cb_store *store, const cb_id *session, const char *why)
+{
+    session_end end = {session, why ? why : "ended"};
+    return write_leaf(store, run_session_end, &end, CB_UNTIL_COMMITTED);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/clock.h"
+#include "broker/core/act.h"
+#include "connectors/client.h"
+
+typedef struct write_service {
+    cb_act act;
+    const char *kind;
+    cb_service service;
+    cb_error (*put)(cb_txn *txn, const cb_service *service);
+} write_service;
+
+static cb_error run_write(cb_txn *txn, void *context)
+{
+    const write_service *write = context;
+    const cb_service *service = &write->service;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_digest config = cb_sha256(cb_buf_bytes(&service->config));
+    cb_act_leaf(&leaf, write->kind, &write->act);
+    cb_leaf_text(&leaf, "service", service->name);
+    cb_leaf_text(&leaf, "connector", service->connector);
+    cb_leaf_number(&leaf, "level", service->level);
+    cb_leaf_number(&leaf, "certificate", service->certificate);
+    cb_leaf_hex(&leaf, "config_sha256", cb_digest_bytes(&config));
+    cb_error error = write->put(txn, service);
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error == CB_E_NOT_FOUND ? CB_E_SERVICE_UNKNOWN : error;
+}
+
+static bool service_ok(const cb_service_new *s)
+{
+    return s->name && cb_service_name_ok(s->name) && cb_name_ok(s->title) && s->connector &&
+           cb_service_name_ok(s->connector) && s->level >= CB_LEVEL_POSSESSION &&
+           s->level <= CB_LEVEL_PIN && s->kind <= CB_SESSION_RELAYED && s->life >= 0 &&
+           s->idle >= 0 && (!s->config || cb_json_object_ok(s->config, CB_SERVICE_CONFIG_MAX));
+}
+
+static cb_error take(const cb_service_new *from, int64_t now, cb_service *to)
+{
+    memcpy(to->name, from->name, strlen(from->name) + 1);
+    memcpy(to->title, from->title, strlen(from->title) + 1);
+    memcpy(to->connector, from->connector, strlen(from->connector) + 1);
+    to->level = from->level;
+    to->kind = from->kind;
+    to->certificate = from->certificate;
+    to->life = from->life;
+    to->idle = from->idle;
+    to->created = to->changed = now;
+    cb_buf_put_str(&to->config, from->config ? from->config : "{}");
+    return cb_buf_error(&to->config);
+}
+
+static cb_error do_write(cb_store *store, const char *actor, const char *kind,
+                         const cb_service_new *service,
+                         cb_error (*put)(cb_txn *txn, const cb_service *service))
+{
+    write_service write = {.act = {.actor = actor, .time = cb_clock_wall_us()},
+                           .kind = kind,
+                           .put = put};
+    if (cb_act_check(actor, NULL) || !service_ok(service))
+        return CB_E_ARGUMENT;
+    cb_service_init(&write.service);
+    cb_error error = take(service, write.act.time, &write.service);
+    if (!error)
+        error = cb_act_write(store, run_write, &write, CB_WRITE_ORDINARY);
+    cb_service_free(&write.service);
+    return error;
+}
+
+cb_error cb_service_add(cb_store *store, const char *actor, const cb_service_new *service)
+{
+    return do_write(store, actor, "service.added", service, cb_row_service_put);
+}
+
+cb_error cb_service_update(cb_store *store, const char *actor, const cb_service_new *service)
+{
+    return do_write(store, actor, "service.updated", service, cb_row_service_replace);
+}
+
+/* ---- Reading ---- */
+
+typedef struct get_service {
+    const char *name;
+    cb_service *out;
+} get_service;
+
+static cb_error run_get(cb_txn *txn, void *context)
+{
+    const get_service *get = context;
+    cb_error error = cb_row_service_get(txn, get->name, get->out);
+    return error == CB_E_NOT_FOUND ? CB_E_SERVICE_UNKNOWN : error;
+}
+
+cb_error cb_service_get(cb_store *store, const char *name, cb_service *out)
+{
+    get_service get = {name, out};
+    return cb_store_read(store, run_get, &get);
+}
+
+typedef struct list_services {
+    const char *after;
+    unsigned limit;
+    cb_service_visitor each;
+    void *context;
+} list_services;
+
+static cb_error run_list(cb_txn *txn, void *context)
+{
+    const list_services *list = context;
+    return cb_row_service_each(txn, list->after, list->limit, list->each, list->context);
+}
+
+cb_error cb_service_list(cb_store *store, const char *after, unsigned limit,
+                         cb_service_visitor each, void *context)
+{
+    list_services list = {after, limit, each, context};
+    return cb_store_read(store, run_list, &list);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The state machines of the registry, one table each: what may become of what.
+ */
+#ifndef CB_BROKER_CORE_STATE_H
+#define CB_BROKER_CORE_STATE_H
+
+#include "broker/core/registry.h"
+#include "broker/store/txn.h"
+
+typedef struct cb_transition {
+    uint8_t from;
+    uint8_t act;
+    uint8_t to;
+} cb_transition;
+
+/* How an act on a card is written down. */
+typedef struct cb_card_act_row {
+    uint8_t act;
+    uint8_t feed;     /* cb_feed_kind; 0: none */
+    cb_urgency urgency;
+    const char *kind; /* of the leaf */
+} cb_card_act_row;
+
+/* NULL for an act that is none. */
+const cb_card_act_row *cb_card_act_find(uint8_t act);
+
+typedef enum cb_enrolment_act {
+    CB_ENROLMENT_READY = 1, /* its key can be used: certificate installed, or none needed */
+    CB_ENROLMENT_RENEW = 2,
+    CB_ENROLMENT_REMOVE = 3
+} cb_enrolment_act;
+
+enum { CB_TERMINAL_REVOKE = 1 };
+
+/* CB_E_STATE when the act is not possible from that state. */
+cb_error cb_card_next(uint8_t state, uint8_t act, uint8_t *next);
+cb_error cb_terminal_next(uint8_t state, uint8_t act, uint8_t *next);
+cb_error cb_enrolment_next(uint8_t state, uint8_t act, uint8_t *next);
+
+#endif

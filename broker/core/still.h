@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Whether those who take part in a tap may, as things stand in this transaction. T1 asks, and T2 asks again.
+ */
+#ifndef CB_BROKER_CORE_STILL_H
+#define CB_BROKER_CORE_STILL_H
+
+#include "broker/store/txn.h"
+
+/* CB_E_CARD_*, CB_E_HSM_RECORD when it is another holder's. */
+cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder);
+
+/* CB_E_TERMINAL_*. service NULL: any. */
+cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service);
+
+/* CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING. */
+cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,
+                            cb_enrolment *out);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "base/clock.h"
+#include "broker/core/act.h"
+#include "broker/core/state.h"
+
+/* ---- Adding ---- */
+
+typedef struct add_terminal {
+    cb_act act;
+    cb_terminal terminal;
+} add_terminal;
+
+static cb_error run_add(cb_txn *txn, void *context)
+{
+    const add_terminal *add = context;
+    const cb_terminal *terminal = &add->terminal;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_act_leaf(&leaf, "terminal.added", &add->act);
+    cb_leaf_id(&leaf, "terminal", &terminal->id);
+    cb_leaf_text(&leaf, "state", cb_terminal_state_name(terminal->state));
+    cb_leaf_hex(&leaf, "key_sha256", cb_digest_bytes(&terminal->key));
+    cb_leaf_number(&leaf, "rate", terminal->rate);
+    if (terminal->all_services)
+        cb_leaf_text(&leaf, "services", "all");
+    for (unsigned i = 0; i < terminal->service_count; i++)
+        cb_leaf_text(&leaf, "service", terminal->services[i]);
+    cb_error error = cb_row_terminal_put(txn, terminal);
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static bool has_service(const cb_terminal *terminal, const char *service)
+{
+    for (unsigned i = 0; i < terminal->service_count; i++) {
+        if (strcmp(terminal->services[i], service) == 0)
+            return true;
+    }
+    return false;
+}
+
+static cb_error take_services(const cb_terminal_new *from, cb_terminal *to)
+{
+    to->all_services = !from->services;
+    if (from->services && from->service_count > CB_TERMINAL_SERVICES_MAX)
+        return CB_E_ARGUMENT;
+    for (unsigned i = 0; from->services && i < from->service_count; i++) {
+        const char *name = from->services[i];
+        if (!name || !cb_service_name_ok(name) || has_service(to, name))
+            return CB_E_ARGUMENT;
+        memcpy(to->services[to->service_count++], name, strlen(name) + 1);
+    }
+    return CB_OK;
+}
+
+cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_new *terminal,
+                         cb_terminal *out)
+{
+    add_terminal add = {.act = {.actor = actor, .time = cb_clock_wall_us()}};
+    if (!cb_name_ok(terminal->name) || cb_act_check(actor, NULL) ||
+        take_services(terminal, &add.terminal))
+        return CB_E_ARGUMENT;
+    memcpy(add.terminal.name, terminal->name, strlen(terminal->name) + 1);
+    add.terminal.id = cb_id_new();
+    add.terminal.state = CB_TERMINAL_ACTIVE;
+    add.terminal.key = terminal->key;
+    add.terminal.rate = terminal->rate;
+    add.terminal.created = add.terminal.changed = add.act.time;
+    cb_error error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
+    if (!error && out)
+        *out = add.terminal;
+    return error;
+}
+
+/* ---- Revoking ---- */
+
+typedef struct revoke_terminal {
+    cb_act act;
+    const cb_id *id;
+} revoke_terminal;
+
+static cb_error write_revocation(cb_txn *txn, const revoke_terminal *revoke, uint8_t state)
+{
+    uint64_t number = 0;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_act_leaf(&leaf, "terminal.revoked", &revoke->act);
+    cb_leaf_id(&leaf, "terminal", revoke->id);
+    cb_leaf_text(&leaf, "state", cb_terminal_state_name(state));
+    cb_error error = cb_row_terminal_state(txn, revoke->id, state, revoke->act.time);
+    if (!error)
+        error = cb_txn_feed(txn, CB_FEED_TERMINAL_REVOKED, revoke->id, revoke->act.time, &leaf,
+                            &number);
+    if (!error && revoke->act.affected)
+        revoke->act.affected->feed_number = number;
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error run_revoke(cb_txn *txn, void *context)
+{
+    const revoke_terminal *revoke = context;
+    cb_terminal terminal;
+    uint8_t state = 0;
+    cb_tap_match match = {.terminal = revoke->id};
+    cb_error error = cb_row_terminal_get(txn, revoke->id, &terminal);
+    if (!error)
+        error = cb_terminal_next(terminal.state, CB_TERMINAL_REVOKE, &state);
+    if (!error)
+        error = cb_act_affected(txn, &match, revoke->act.affected);
+    return error ? error : write_revocation(txn, revoke, state);
+}
+
+cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id, const char *reason,
+                            cb_affected *affected)
+{
+    revoke_terminal revoke = {.act = {actor, reason, cb_clock_wall_us(), affected}, .id = id};
+    if (cb_act_check(actor, reason))
+        return CB_E_ARGUMENT;
+    return cb_act_write(store, run_revoke, &revoke, CB_WRITE_URGENT);
+}
+
+/* ---- Reading ---- */
+
+bool cb_terminal_allows(const cb_terminal *terminal, const char *service)
+{
+    return terminal->all_services || has_service(terminal, service);
+}
+
+typedef struct get_terminal {
+    const cb_id *id;
+    const cb_digest *key;
+    cb_terminal *out;
+} get_terminal;
+
+static cb_error run_get(cb_txn *txn, void *context)
+{
+    const get_terminal *get = context;
+    return get->id ? cb_row_terminal_get(txn, get->id, get->out)
+                   : cb_row_terminal_find(txn, get->key, get->out);
+}
+
+cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
+{
+    get_terminal get = {.id = id, .out = out};
+    return cb_store_read(store, run_get, &get);
+}
+
+cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out)
+{
+    get_terminal get = {.key = key, .out = out};
+    cb_error error = cb_store_read(store, run_get, &get);
+    if (error == CB_E_NOT_FOUND)
+        return CB_E_TERMINAL_UNKNOWN;
+    if (!error && out->state != CB_TERMINAL_ACTIVE)
+        return CB_E_TERMINAL_REVOKED;
+    return error;
+}
+
+typedef struct list_terminals {
+    const cb_id *after;
+    unsigned limit;
+    cb_terminal_visitor each;
+    void *context;
+} list_terminals;
+
+static cb_error run_list(cb_txn *txn, void *context)
+{
+    const list_terminals *list = context;
+    return cb_row_terminal_each(txn, list->after, list->limit, list->each, list->context);
+}
+
+cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
+                          cb_terminal_visitor each, void *context)
+{
+    list_terminals list = {after, limit, each, context};
+    return cb_store_read(store, run_list, &list);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The writer: many changes, one COMMIT.
+ *
+ * Nothing waits for a group to fill: while one group is being committed the next gathers. Between two changes of a group,
+ * urgent ones are taken first. When SQLite gives up the whole transaction for one change (a full disk), each is
+ * tried once more in a transaction of its own, so that only those fail that cannot be done.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/store/internal.h"
+
+/* A head that nobody waits for is stored with the next group, or after this time. */
+#define HEAD_PATIENCE (20 * CB_MILLISECOND)
+#define HEAD_RETRY (1 * CB_SECOND)
+
+void cb_waiters_push(cb_waiters *list, cb_waiter *waiter)
+{
+    waiter->next = NULL;
+    if (list->last)
+        list->last->next = waiter;
+    else
+        list->first = waiter;
+    list->last = waiter;
+}
+
+cb_waiter *cb_waiters_pop(cb_waiters *list)
+{
+    cb_waiter *waiter = list->first;
+    if (!waiter)
+        return NULL;
+    list->first = waiter->next;
+    if (!list->first)
+        list->last = NULL;
+    waiter->next = NULL;
+    return waiter;
+}
+
+void cb_waiters_remove(cb_waiters *list, cb_waiter *waiter)
+{
+    cb_waiters kept = {0};
+    cb_waiter *each;
+    while ((each = cb_waiters_pop(list))) {
+        if (each != waiter)
+            cb_waiters_push(&kept, each);
+    }
+    *list = kept;
+}
+
+void cb_waiter_done(cb_waiter *waiter, cb_error result)
+{
+    waiter->result = result;
+    waiter->stage = CB_STAGE_DONE;
+    pthread_cond_signal(&waiter->wake);
+}
+
+void cb_waiters_done(cb_waiters *list, uint64_t size, cb_error result)
+{
+    cb_waiters kept = {0};
+    cb_waiter *each;
+    while ((each = cb_waiters_pop(list))) {
+        if (each->leaf < size)
+            cb_waiter_done(each, result);
+        else
+            cb_waiters_push(&kept, each);
+    }
+    *list = kept;
+}
+
+void cb_probe(cb_store *store, const char *step)
+{
+    if (store->options.probe)
+        store->options.probe(store->options.probe_context, step);
+}
+
+void cb_store_refuse(cb_store *store, cb_error error, const char *why)
+{
+    if (store->refused)
+        return;
+    store->refused = error;
+    cb_log(CB_LOG_ERROR, "store.refuses", why, "error", cb_error_code(error), NULL);
+}
+
+/* ---- The transaction of a group ---- */
+
+static void txn_begin(cb_store *store)
+{
+    cb_txn *txn = &store->group;
+    pthread_mutex_lock(&store->lock);
+    txn->position = cb_log_tail_size(&store->tail);
+    txn->feed = store->feed;
+    pthread_mutex_unlock(&store->lock);
+    txn->leaves.count = 0;
+}
+
+/* Runs one change in its savepoint. *lost is set when SQLite has ended the whole transaction. */
+static void run_one(cb_txn *txn, cb_waiter *waiter, bool *lost)
+{
+    cb_txn before = *txn;
+    txn->until = waiter->change->until;
+    waiter->result = cb_sql_run(txn->sql, "SAVEPOINT change");
+    if (!waiter->result)
+        waiter->result = waiter->change->run(txn, waiter->change->context);
+    *lost = !cb_sql_in_transaction(txn->sql);
+    waiter->until = txn->until;
+    waiter->has_leaf = txn->position > before.position;
+    waiter->leaf = txn->position - 1;
+    if (waiter->result && !*lost) {
+        cb_log_tail leaves = txn->leaves; /* its memory may have moved */
+        leaves.count = before.leaves.count;
+        *txn = before;
+        txn->leaves = leaves;
+        cb_sql_run(txn->sql, "ROLLBACK TO change");
+    }
+    if (!*lost && cb_sql_run(txn->sql, "RELEASE change") && !waiter->result)
+        waiter->result = CB_E_STORE;
+    cb_probe(txn->store, "ran");
+}
+
+static cb_error commit(cb_txn *txn)
+{
+    cb_store *store = txn->store;
+    pthread_mutex_lock(&store->lock);
+    cb_error error = cb_log_tail_reserve(&store->tail, txn->leaves.count);
+    pthread_mutex_unlock(&store->lock);
+    cb_probe(store, "commit");
+    if (!error)
+        error = cb_sql_run(txn->sql, "COMMIT");
+    if (error && cb_sql_in_transaction(txn->sql))
+        cb_sql_run(txn->sql, "ROLLBACK");
+    cb_probe(store, "committed");
+    return error;
+}
+
+/* ---- A group ---- */
+
+typedef struct group {
+    cb_waiters members;
+    unsigned count;
+    bool has_head;
+    cb_signed_head head;
+    cb_merkle_frontier frontier;
+} group;
+
+static cb_waiter *next_change(cb_store *store, unsigned taken)
+{
+    pthread_mutex_lock(&store->lock);
+    cb_waiter *waiter = cb_waiters_pop(&store->urgent);
+    if (!waiter && taken < CB_GROUP_MAX) {
+        waiter = cb_waiters_pop(&store->queue);
+        store->queued -= waiter ? 1 : 0;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return waiter;
+}
+
+static cb_error put_head(cb_txn *txn, const group *g)
+{
+    return g->has_head ? cb_row_head_put(txn->sql, &g->head, &g->frontier) : CB_OK;
+}
+
+/* A head that could not be stored is kept for later, unless a newer one has come. Lock held. */
+static void head_done(cb_store *store, const group *g, cb_error error)
+{
+    if (!g->has_head)
+        return;
+    if (error && !store->has_head) {
+        store->has_head = true;
+        store->head = g->head;
+        store->head_frontier = g->frontier;
+        store->head_since = cb_clock_monotonic_us() + HEAD_RETRY;
+    }
+    cb_waiters_done(&store->unstored, g->head.head.size, error);
+}
+
+static void member_done(cb_store *store, cb_waiter *waiter, int64_t now)
+{
+    if (waiter->result) {
+        cb_waiter_done(waiter, waiter->result);
+        return;
+    }
+    waiter->committed = true;
+    waiter->since = now;
+    store->changes++;
+    if (waiter->until == CB_UNTIL_COMMITTED || !waiter->has_leaf) {
+        cb_waiter_done(waiter, CB_OK);
+    } else if (store->lane) {
+        cb_waiter_done(waiter, CB_E_HSM_DOWN);
+    } else {
+        waiter->stage = CB_STAGE_COMMITTED;
+        cb_waiters_push(&store->unsigned_wait, waiter);
+    }
+}
+
+/* After COMMIT: makes what the group did the state of the store, and lets its callers go on. */
+static void group_done(cb_store *store, group *g)
+{
+    cb_txn *txn = &store->group;
+    cb_waiter *waiter;
+    pthread_mutex_lock(&store->lock);
+    cb_log_tail_append(&store->tail, txn->leaves.hash, txn->leaves.count);
+    store->feed = txn->feed;
+    store->groups++;
+    int64_t now = cb_clock_monotonic_us();
+    while ((waiter = cb_waiters_pop(&g->members)))
+        member_done(store, waiter, now);
+    head_done(store, g, CB_OK);
+    if (txn->leaves.count > 0)
+        pthread_cond_signal(&store->sign);
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void group_failed(cb_store *store, group *g, cb_error error)
+{
+    cb_waiter *waiter;
+    pthread_mutex_lock(&store->lock);
+    while ((waiter = cb_waiters_pop(&g->members)))
+        cb_waiter_done(waiter, waiter->result ? waiter->result : error);
+    head_done(store, g, error);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* One transaction for one change, or for the head alone. */
+static void alone(cb_store *store, group *g)
+{
+    cb_txn *txn = &store->group;
+    bool lost = false;
+    txn_begin(store);
+    cb_error error = cb_sql_run(txn->sql, "BEGIN IMMEDIATE");
+    if (!error)
+        error = put_head(txn, g);
+    if (!error && g->members.first) {
+        g->members.first->result = CB_OK;
+        run_one(txn, g->members.first, &lost);
+        error = lost ? g->members.first->result : CB_OK;
+        error = lost && !error ? CB_E_STORE : error;
+    }
+    if (!error)
+        error = commit(txn);
+    else if (cb_sql_in_transaction(txn->sql))
+        cb_sql_run(txn->sql, "ROLLBACK");
+    if (error)
+        group_failed(store, g, error);
+    else
+        group_done(store, g);
+}
+
+static void one_by_one(cb_store *store, group *g)
+{
+    cb_waiter *waiter;
+    if (g->has_head) {
+        group head = {.has_head = true, .head = g->head, .frontier = g->frontier};
+        alone(store, &head);
+    }
+    while ((waiter = cb_waiters_pop(&g->members))) {
+        group one = {.count = 1};
+        cb_waiters_push(&one.members, waiter);
+        alone(store, &one);
+    }
+}
+
+static cb_error run_all(cb_store *store, group *g)
+{
+    cb_txn *txn = &store->group;
+    cb_waiter *waiter;
+    bool lost = false;
+    cb_error error = put_head(txn, g);
+    while (!error && !lost && (waiter = next_change(store, g->count))) {
+        cb_waiters_push(&g->members, waiter);
+        g->count++;
+        run_one(txn, waiter, &lost);
+        if (lost)
+            error = waiter->result ? waiter->result : CB_E_STORE;
+    }
+    return error;
+}
+
+/* After a failed fsync nobody knows what the disk holds: what is read back may never have been written. */
+static void note_fault(cb_store *store, cb_error error)
+{
+    int status = sqlite3_extended_errcode(store->writer->db);
+    if (error != CB_E_STORE || ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
+        return;
+    pthread_mutex_lock(&store->lock);
+    cb_store_refuse(store, CB_E_STORE,
+                    "The disk failed while writing: check it, then start the broker again");
+    pthread_mutex_unlock(&store->lock);
+}
+
+static void run_group(cb_store *store, group *g)
+{
+    cb_txn *txn = &store->group;
+    txn_begin(store);
+    cb_probe(store, "begin");
+    cb_error error = cb_sql_run(txn->sql, "BEGIN IMMEDIATE");
+    bool begun = !error;
+    cb_waiter *waiter;
+    while (error && (waiter = next_change(store, g->count++)))
+        cb_waiters_push(&g->members, waiter);
+    if (!error)
+        error = run_all(store, g);
+    if (!error)
+        error = commit(txn);
+    if (!error) {
+        group_done(store, g);
+        return;
+    }
+    note_fault(store, error);
+    if (cb_sql_in_transaction(txn->sql))
+        cb_sql_run(txn->sql, "ROLLBACK");
+    if (begun && error == CB_E_STORE_FULL)
+        one_by_one(store, g);
+    else
+        group_failed(store, g, error);
+}
+
+/* ---- The thread ---- */
+
+static bool has_work(const cb_store *store)
+{
+    return store->urgent.first || store->queue.first || (store->has_head && store->unstored.first);
+}
+
+static void wait_for_work(cb_store *store)
+{
+    while (!has_work(store) && !store->writer_stops) {
+        if (!store->has_head) {
+            pthread_cond_wait(&store->work, &store->lock);
+            continue;
+        }
+        int64_t due = store->head_since + HEAD_PATIENCE;
+        if (cb_clock_monotonic_us() >= due)
+            return;
+        struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
+        pthread_cond_timedwait(&store->work, &store->lock, &at);
+    }
+}
+
+/* False when there is nothing left to do for good. */
+static bool take_group(cb_store *store, group *g)
+{
+    memset(g, 0, sizeof *g);
+    pthread_mutex_lock(&store->lock);
+    wait_for_work(store);
+    bool more = has_work(store) || store->has_head;
+    g->has_head = store->has_head;
+    if (g->has_head) {
+        g->head = store->head;
+        g->frontier = store->head_frontier;
+        store->has_head = false;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return more;
+}
+
+void *cb_writer_main(void *context)
+{
+    cb_store *store = context;
+    group g;
+    while (take_group(store, &g))
+        run_group(store, &g);
+    return NULL;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the files of the store share, and nobody else sees.
+ *
+ * Two threads. The writer (commit_group.c) takes changes from the queue and commits them in groups; the signer (sign.c) has the
+ * head over what is committed signed, and hands it back to the writer to be stored. A change goes through the stages below, carried
+ * by a cb_waiter on its caller's stack.
+ */
+#ifndef CB_BROKER_STORE_INTERNAL_H
+#define CB_BROKER_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "broker/evidence/tree.h"
+#include "broker/store/sql.h"
+#include "broker/store/txn.h"
+
+enum { CB_GROUP_MAX = 256, CB_READERS_MAX = 32 };
+
+/* One signed head and the leaves that it added: from it each caller makes the proof for its own leaf, in its own thread. */
+typedef struct cb_signed_batch {
+    unsigned references; /* under the store's lock */
+    cb_merkle_frontier before;
+    cb_signed_head head;
+    size_t count;
+    cb_digest hash[];
+} cb_signed_batch;
+
+typedef enum cb_stage {
+    CB_STAGE_QUEUED,
+    CB_STAGE_COMMITTED, /* waits for the signature */
+    CB_STAGE_SIGNED,    /* waits for the head to be stored */
+    CB_STAGE_DONE
+} cb_stage;
+
+typedef struct cb_waiter {
+    const cb_change *change;
+    struct cb_waiter *next;
+    pthread_cond_t wake;
+    cb_stage stage;
+    cb_until until;
+    cb_error result;
+    bool committed;
+    bool has_leaf;
+    uint64_t leaf; /* the last one */
+    int64_t since; /* when it was committed, monotonic */
+    cb_signed_batch *batch;
+} cb_waiter;
+
+typedef struct cb_waiters {
+    cb_waiter *first;
+    cb_waiter *last;
+} cb_waiters;
+
+void cb_waiters_push(cb_waiters *list, cb_waiter *waiter);
+cb_waiter *cb_waiters_pop(cb_waiters *list);
+void cb_waiters_remove(cb_waiters *list, cb_waiter *waiter);
+
+/* The state of a group, which a failed change takes back to where it was before. */
+struct cb_txn {
+    cb_store *store;
+    cb_sql *sql;
+    uint64_t position;  /* of the next leaf */
+    cb_feed_head feed;
+    cb_log_tail leaves; /* hashes appended by this group; base is not used */
+    cb_until until;     /* of the change that runs */
+};
+
+typedef struct cb_readers {
+    pthread_mutex_t lock;
+    pthread_cond_t back;
+    cb_sql *idle[CB_READERS_MAX];
+    unsigned idle_count;
+    unsigned open;
+} cb_readers;
+
+struct cb_store {
+    cb_store_options options;
+    char *path;
+    int lock_file; /* held while the store is open: one broker per database */
+    cb_sql *writer;
+    cb_txn group; /* the writer's */
+    cb_readers readers;
+    pthread_t writer_thread, signer_thread;
+    bool writer_runs, signer_runs;
+
+    pthread_mutex_t lock; /* of all that follows */
+    pthread_cond_t work;  /* for the writer */
+    pthread_cond_t sign;  /* for the signer */
+    bool writer_stops, signer_stops;
+    cb_error refused; /* with what changes are refused from now on: CB_OK while all is well */
+    cb_error lane;    /* CB_OK, or why the signer did not sign last time */
+    cb_waiters urgent, queue;
+    unsigned queued;     /* in queue */
+    cb_waiters unsigned_wait; /* stage COMMITTED */
+    cb_waiters unstored; /* stage SIGNED */
+
+    cb_log_tail tail;    /* committed leaves after the last signed head */
+    cb_feed_head feed;   /* committed */
+    bool has_head;       /* a signed head that is not stored yet */
+    cb_signed_head head;
+    cb_merkle_frontier head_frontier;
+    int64_t head_since;
+    uint64_t groups, changes;
+};
+
+/* A condition whose timed waits use the monotonic clock. */
+cb_error cb_cond_init(pthread_cond_t *cond);
+
+/* Wakes a waiter for good. Lock held. */
+void cb_waiter_done(cb_waiter *waiter, cb_error result);
+
+/* Ends all in a list whose leaf is below size. Lock held. */
+void cb_waiters_done(cb_waiters *list, uint64_t size, cb_error result);
+
+void cb_probe(cb_store *store, const char *step);
+
+/* Refuses all changes from now on. Lock held. */
+void cb_store_refuse(cb_store *store, cb_error error, const char *why);
+
+void *cb_writer_main(void *store);
+void *cb_signer_main(void *store);
+
+/* Compares what the signer remembers with this log, before the threads start. CB_OK, CB_E_HSM_ROLLED_BACK, or the signer's error. */
+cb_error cb_signer_check(cb_store *store);
+
+/* row_log.c: the end of the log. */
+cb_error cb_row_head_put(cb_sql *sql, const cb_signed_head *head,
+                         const cb_merkle_frontier *frontier);
+cb_error cb_row_tail_load(cb_sql *sql, cb_log_tail *tail); /* CB_E_EVIDENCE */
+cb_error cb_row_feed_head(cb_sql *sql, cb_feed_head *out);
+
+/* The tree over the first size leaves, read from the start. CB_E_EVIDENCE when there are fewer. */
+cb_error cb_row_frontier_at(cb_sql *sql, uint64_t size, cb_merkle_frontier *out);
+/* Appends the hashes of leaves from..to-1. */
+cb_error cb_row_hashes(cb_sql *sql, uint64_t from, uint64_t to, cb_log_tail *out);
+
+/* read.c */
+cb_error cb_readers_init(cb_store *store);
+void cb_readers_end(cb_store *store);
+cb_error cb_reader_take(cb_store *store, cb_sql **out);
+void cb_reader_give(cb_store *store, cb_sql **reader);
+
+/* recover.c: closes what a crash left open. */
+cb_error cb_store_recover(cb_store *store);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/store/row.h"
+
+#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, binding"
+
+cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
+{
+    cb_query q = cb_query_begin(
+        txn->sql, "INSERT INTO card (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query_id(&q, &card->id);
+    cb_query_id(&q, &card->holder);
+    cb_query_text(&q, cb_row_state(cb_card_states, card->state));
+    cb_query_number(&q, card->profile);
+    cb_query_number(&q, card->level);
+    cb_query_number(&q, (int64_t)card->sequence);
+    cb_query_number(&q, card->created);
+    cb_query_number(&q, card->changed);
+    cb_query_blob(&q, cb_buf_bytes(&card->binding));
+    return cb_query_run(&q);
+}
+
+static void read_card(cb_query *q, cb_card *out)
+{
+    cb_column_id(q, 0, &out->id);
+    cb_column_id(q, 1, &out->holder);
+    out->state = cb_column_state(q, 2, cb_card_states);
+    out->profile = (uint8_t)cb_column_number(q, 3);
+    out->level = (uint8_t)cb_column_number(q, 4);
+    out->sequence = (uint64_t)cb_column_number(q, 5);
+    out->created = cb_column_number(q, 6);
+    out->changed = cb_column_number(q, 7);
+    cb_column_buf(q, 8, &out->binding);
+}
+
+cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM card WHERE id = ?");
+    cb_query_id(&q, id);
+    bool found = cb_query_next(&q);
+    if (found)
+        read_card(&q, out);
+    return cb_row_found(&q, found);
+}
+
+cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET state = ?, changed = ? WHERE id = ?");
+    cb_query_text(&q, cb_row_state(cb_card_states, state));
+    cb_query_number(&q, changed);
+    cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, unsigned limit,
+                          cb_card_visitor each, void *context)
+{
+    static const char of_all[] = "SELECT " COLUMNS " FROM card WHERE id > ? ORDER BY id LIMIT ?";
+    static const char of_one[] =
+        "SELECT " COLUMNS " FROM card WHERE holder = ? AND id > ? ORDER BY id LIMIT ?";
+    cb_error error = CB_OK;
+    cb_card card;
+    cb_query q = cb_query_begin(txn->sql, holder ? of_one : of_all);
+    if (holder)
+        cb_query_id(&q, holder);
+    cb_query_id(&q, cb_row_after(after));
+    cb_query_number(&q, cb_row_limit(limit));
+    cb_card_init(&card);
+    while (!error && cb_query_next(&q)) {
+        read_card(&q, &card);
+        error = q.error ? q.error : each(context, &card);
+    }
+    cb_card_free(&card);
+    return cb_row_visited(&q, error);
+}

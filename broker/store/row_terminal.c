@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/store/row.h"
+
+#define COLUMNS "id, name, state, key, rate, all_services, created, changed"
+
+static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *service)
+{
+    cb_query q = cb_query_begin(txn->sql,
+                                "INSERT INTO terminal_service (terminal, service) VALUES (?, ?)");
+    cb_query_id(&q, terminal);
+    cb_query_text(&q, service);
+    return cb_query_run(&q);
+}
+
+cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
+{
+    cb_query q = cb_query_begin(
+        txn->sql, "INSERT INTO terminal (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query_id(&q, &terminal->id);
+    cb_query_text(&q, terminal->name);
+    cb_query_text(&q, cb_row_state(cb_terminal_states, terminal->state));
+    cb_query_digest(&q, &terminal->key);
+    cb_query_number(&q, terminal->rate);
+    cb_query_number(&q, terminal->all_services);
+    cb_query_number(&q, terminal->created);
+    cb_query_number(&q, terminal->changed);
+    cb_error error = cb_query_run(&q);
+    for (unsigned i = 0; !error && i < terminal->service_count; i++)
+        error = put_service(txn, &terminal->id, terminal->services[i]);
+    return error;
+}
+
+static void read_terminal(cb_query *q, cb_terminal *out)
+{
+    cb_column_id(q, 0, &out->id);
+    cb_column_text(q, 1, out->name, sizeof out->name);
+    out->state = cb_column_state(q, 2, cb_terminal_states);
+    cb_column_digest(q, 3, &out->key);
+    out->rate = (uint32_t)cb_column_number(q, 4);
+    out->all_services = cb_column_number(q, 5) != 0;
+    out->created = cb_column_number(q, 6);
+    out->changed = cb_column_number(q, 7);
+    out->service_count = 0;
+}
+
+static cb_error read_services(cb_txn *txn, cb_terminal *out)
+{
+    cb_query q = cb_query_begin(
+        txn->sql, "SELECT service FROM terminal_service WHERE terminal = ? ORDER BY service");
+    cb_query_id(&q, &out->id);
+    while (out->service_count < CB_TERMINAL_SERVICES_MAX && cb_query_next(&q)) {
+        char *name = out->services[out->service_count++];
+        cb_column_text(&q, 0, name, CB_SERVICE_NAME_MAX + 1);
+    }
+    return cb_query_end(&q);
+}
+
+static cb_error get_one(cb_txn *txn, cb_query *q, cb_terminal *out)
+{
+    bool found = cb_query_next(q);
+    if (found)
+        read_terminal(q, out);
+    cb_error error = cb_row_found(q, found);
+    return !error && !out->all_services ? read_services(txn, out) : error;
+}
+
+cb_error cb_row_terminal_get(cb_txn *txn, const cb_id *id, cb_terminal *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM terminal WHERE id = ?");
+    cb_query_id(&q, id);
+    return get_one(txn, &q, out);
+}
+
+cb_error cb_row_terminal_find(cb_txn *txn, const cb_digest *key, cb_terminal *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM terminal WHERE key = ?");
+    cb_query_digest(&q, key);
+    return get_one(txn, &q, out);
+}
+
+cb_error cb_row_terminal_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed)
+{
+    cb_query q =
+        cb_query_begin(txn->sql, "UPDATE terminal SET state = ?, changed = ? WHERE id = ?");
+    cb_query_text(&q, cb_row_state(cb_terminal_states, state));
+    cb_query_number(&q, changed);
+    cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_terminal_each(cb_txn *txn, const cb_id *after, unsigned limit,
+                              cb_terminal_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_terminal terminal;
+    cb_query q = cb_query_begin(
+        txn->sql, "SELECT " COLUMNS " FROM terminal WHERE id > ? ORDER BY id LIMIT ?");
+    cb_query_id(&q, cb_row_after(after));
+    cb_query_number(&q, cb_row_limit(limit));
+    while (!error && cb_query_next(&q)) {
+        read_terminal(&q, &terminal);
+        error = q.error;
+        if (!error && !terminal.all_services)
+            error = read_services(txn, &terminal);
+        if (!error)
+            error = each(context, &terminal);
+    }
+    return cb_row_visited(&q, error);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Opening and closing the store.
+ */
+#include "broker/store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "broker/store/internal.h"
+#include "broker/store/migrate.h"
+
+#define LOCK_WAIT_DEFAULT (2 * CB_SECOND)
+
+/* Two brokers on one database would each take the log for their own. The lock is a file beside it: closing any other descriptor of
+ * the database itself would drop SQLite's locks. */
+static cb_error lock_database(cb_store *store)
+{
+    char name[4096];
+    int len = snprintf(name, sizeof name, "%s-lock", store->path);
+    if (len < 0 || (size_t)len >= sizeof name)
+        return CB_E_ARGUMENT;
+    store->lock_file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (store->lock_file < 0)
+        return cb_log_failure("store.open", CB_E_STORE, name);
+    int64_t deadline = cb_deadline_in(store->options.lock_wait);
+    while (flock(store->lock_file, LOCK_EX | LOCK_NB) != 0) {
+        if (cb_deadline_left_ms(deadline) == 0)
+            return cb_log_failure("store.open", CB_E_STORE, "another broker uses this database");
+        usleep(10000);
+    }
+    return CB_OK;
+}
+
+static cb_error limit_size(cb_store *store)
+{
+    if (store->options.max_bytes <= 0)
+        return CB_OK;
+    char text[64];
+    snprintf(text, sizeof text, "PRAGMA max_page_count = %lld",
+             (long long)(store->options.max_bytes / 4096));
+    return cb_sql_run(store->writer, text);
+}
+
+static cb_error open_database(cb_store *store)
+{
+    cb_error error = lock_database(store);
+    if (!error)
+        error = cb_sql_open(store->path, CB_SQL_WRITE, store->options.lock_wait, &store->writer);
+    if (!error)
+        error = limit_size(store);
+    if (!error)
+        error = cb_migrate(store->writer);
+    if (!error)
+        error = cb_row_tail_load(store->writer, &store->tail);
+    if (!error)
+        error = cb_row_feed_head(store->writer, &store->feed);
+    store->group = (cb_txn){.store = store, .sql = store->writer};
+    return error;
+}
+
+/* A signer that is away is asked again by its thread; one that has seen more than this database ends the start. */
+static cb_error check_signer(cb_store *store)
+{
+    store->lane = cb_signer_check(store);
+    if (store->lane == CB_E_HSM_ROLLED_BACK || store->lane == CB_E_EVIDENCE)
+        return store->lane;
+    if (store->lane)
+        cb_log(CB_LOG_WARNING, "store.unsigned",
+               "The log lane does not answer: only revocations are taken until it does", "error",
+               cb_error_code(store->lane), NULL);
+    return CB_OK;
+}
+
+/* Signals are the program's business, not these threads'. */
+static cb_error start_threads(cb_store *store)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    store->writer_runs =
+        pthread_create(&store->writer_thread, NULL, cb_writer_main, store) == 0;
+    store->signer_runs =
+        pthread_create(&store->signer_thread, NULL, cb_signer_main, store) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return store->writer_runs && store->signer_runs ? CB_OK : CB_E_MEMORY;
+}
+
+static cb_error make(const cb_store_options *options, cb_store **out)
+{
+    cb_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return CB_E_MEMORY;
+    store->options = *options;
+    store->lock_file = -1;
+    if (store->options.lock_wait <= 0)
+        store->options.lock_wait = LOCK_WAIT_DEFAULT;
+    store->path = strdup(options->path);
+    store->options.path = store->path;
+    pthread_mutex_init(&store->lock, NULL);
+    cb_error error = store->path ? cb_cond_init(&store->work) : CB_E_MEMORY;
+    if (!error)
+        error = cb_cond_init(&store->sign);
+    if (!error)
+        error = cb_readers_init(store);
+    if (error) {
+        free(store->path);
+        free(store);
+        return error;
+    }
+    *out = store;
+    return CB_OK;
+}
+
+cb_error cb_store_open(const cb_store_options *options, cb_store **out)
+{
+    *out = NULL;
+    if (!options->path || !options->signer.sign || !options->signer.state)
+        return CB_E_ARGUMENT;
+    cb_store *store = NULL;
+    cb_error error = make(options, &store);
+    if (error)
+        return error;
+    error = open_database(store);
+    if (!error)
+        error = check_signer(store);
+    if (!error)
+        error = start_threads(store);
+    if (!error)
+        error = cb_store_recover(store);
+    if (error)
+        cb_store_close(&store);
+    *out = store;
+    return error;
+}
+
+/* The writer finishes the queue; the signer then signs what is committed; that last head is stored from here. */
+static void stop_threads(cb_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->writer_stops = true;
+    pthread_cond_broadcast(&store->work);
+    pthread_mutex_unlock(&store->lock);
+    if (store->writer_runs)
+        pthread_join(store->writer_thread, NULL);
+    pthread_mutex_lock(&store->lock);
+    store->signer_stops = true;
+    pthread_cond_broadcast(&store->sign);
+    pthread_mutex_unlock(&store->lock);
+    if (store->signer_runs)
+        pthread_join(store->signer_thread, NULL);
+    if (store->writer_runs)
+        cb_writer_main(store);
+}
+
+void cb_store_close(cb_store **out)
+{
+    cb_store *store = *out;
+    if (!store)
+        return;
+    stop_threads(store);
+    cb_readers_end(store);
+    cb_sql_close(&store->writer);
+    if (store->lock_file >= 0)
+        close(store->lock_file);
+    cb_log_tail_free(&store->tail);
+    cb_log_tail_free(&store->group.leaves);
+    pthread_cond_destroy(&store->work);
+    pthread_cond_destroy(&store->sign);
+    pthread_mutex_destroy(&store->lock);
+    free(store->path);
+    free(store);
+    *out = NULL;
+}
+
+static cb_error count_open(cb_txn *txn, void *context)
+{
+    cb_store_state *out = context;
+    cb_query q = cb_query_begin(
+        txn->sql, "SELECT (SELECT count(*) FROM intent), (SELECT count(*) FROM session)");
+    if (cb_query_next(&q)) {
+        out->open_intents = (uint64_t)cb_column_number(&q, 0);
+        out->open_sessions = (uint64_t)cb_column_number(&q, 1);
+    }
+    return cb_query_end(&q);
+}
+
+cb_error cb_store_status(cb_store *store, cb_store_state *out)
+{
+    *out = (cb_store_state){0};
+    pthread_mutex_lock(&store->lock);
+    out->error = store->refused;
+    out->signer = store->lane;
+    out->leaves = cb_log_tail_size(&store->tail);
+    out->leaves_unsigned = store->tail.count;
+    out->feed_number = store->feed.number;
+    out->queued = store->queued;
+    out->groups = store->groups;
+    out->changes = store->changes;
+    pthread_mutex_unlock(&store->lock);
+    return cb_store_read(store, count_open, out);
+}
+
+/* VACUUM INTO copies one snapshot, into a file that is empty. */
+static cb_error copy_to(cb_sql *reader, const char *path)
+{
+    cb_query q = cb_query_begin(reader, "VACUUM INTO ?");
+    cb_query_text(&q, path);
+    return cb_query_run(&q);
+}
+
+static cb_error sync_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    cb_error error = fd >= 0 && fsync(fd) == 0 ? CB_OK : CB_E_STORE;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+cb_error cb_store_backup(cb_store *store, const char *path)
+{
+    cb_sql *reader = NULL;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? CB_E_EXISTS : CB_E_STORE;
+    close(fd);
+    cb_error error = cb_reader_take(store, &reader);
+    if (!error)
+        error = copy_to(reader, path);
+    cb_reader_give(store, &reader);
+    if (!error)
+        error = sync_file(path);
+    if (error)
+        unlink(path);
+    return error;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A transaction of the store, as broker/core/ sees it: rows, leaves and the feed; no SQL.
+ *
+ * A change is a function that reads and writes through its cb_txn. It runs in the writer's thread, alone; when it returns an error,
+ * nothing that it wrote remains. It may be run more than once (when the transaction that it shared had to be given up), so it
+ * begins by resetting what it hands out, and has no effects of its own. It must not call the store otherwise, nor wait.
+ */
+#ifndef CB_BROKER_STORE_TXN_H
+#define CB_BROKER_STORE_TXN_H
+
+#include "broker/evidence/log.h"
+#include "broker/store/rows.h"
+#include "broker/store/store.h"
+
+typedef struct cb_txn cb_txn;
+
+typedef cb_error (*cb_txn_function)(cb_txn *txn, void *context);
+
+typedef enum cb_urgency {
+    CB_WRITE_ORDINARY, /* CB_E_BUSY when too many wait; CB_E_HSM_DOWN while the log lane does not answer */
+    CB_WRITE_DUE,      /* ends or records what has happened: in turn, never refused for these two reasons */
+    CB_WRITE_URGENT    /* a revocation: before all others, likewise never refused */
+} cb_urgency;
+
+typedef enum cb_until {
+    CB_UNTIL_COMMITTED, /* durable */
+    CB_UNTIL_SIGNED,    /* and under a signed head */
+    CB_UNTIL_STORED     /* and that head is durable too */
+} cb_until;
+
+/* Proof that a leaf is in the log. */
+typedef struct cb_inclusion {
+    uint64_t index;
+    cb_signed_head head;
+    cb_merkle_proof path;
+} cb_inclusion;
+
+typedef struct cb_change {
+    cb_txn_function run;
+    void *context;
+    cb_urgency urgency;
+    cb_until until;
+    cb_inclusion *inclusion; /* of the last leaf, filled in with CB_UNTIL_SIGNED; or NULL */
+    bool *committed;         /* set when the change is durable, whatever is returned; or NULL */
+} cb_change;
+
+/* Makes a change and waits as it asks. Returns run's error, or why it could not be committed (then it was not), or CB_E_HSM_DOWN when
+ * it is committed but its head was not signed (or stored) in time. */
+cb_error cb_store_write(cb_store *store, const cb_change *change);
+
+/* Reads on a snapshot. run must not write. */
+cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context);
+
+/* The head of the feed as it is committed; what changes are refused with, if they are. */
+cb_error cb_store_feed_head(cb_store *store, cb_feed_head *out);
+
+/* Whether the log lane answered when it was last asked. */
+bool cb_store_signs(cb_store *store);
+
+/* Waits no longer than for COMMIT after all: for a result that turned out not to be an accept. */
+void cb_txn_commit_only(cb_txn *txn);
+
+/* ---- Evidence ---- */
+
+/* Appends a leaf; leaf's own error is returned. *position may be NULL. */
+cb_error cb_txn_leaf(cb_txn *txn, const cb_buf *leaf, uint64_t *position);
+
+/* Makes the next entry of the feed and appends the leaf, completed with "feed" and "feed_hash". *number may be NULL. */
+cb_error cb_txn_feed(cb_txn *txn, uint8_t kind, const cb_id *subject, int64_t time, cb_buf *leaf,
+                     uint64_t *number);
+
+cb_error cb_row_leaves(cb_txn *txn, uint64_t from, unsigned count, cb_leaf_visitor each,
+                       void *context);
+cb_error cb_row_heads(cb_txn *txn, uint64_t from, unsigned count, cb_head_visitor each,
+                      void *context);
+
+typedef cb_error (*cb_feed_visitor)(void *context, const cb_feed_entry *entry,
+                                    const cb_digest *hash, uint64_t leaf);
+cb_error cb_row_feed(cb_txn *txn, uint64_t after, size_t max, cb_feed_visitor each, void *context);
+
+/* ---- Rows. "put" adds (CB_E_EXISTS), "get" finds by key (CB_E_NOT_FOUND), "each" visits in order of keys. ---- */
+
+typedef cb_error (*cb_holder_visitor)(void *context, const cb_holder *holder);
+cb_error cb_row_holder_put(cb_txn *txn, const cb_holder *holder);
+cb_error cb_row_holder_get(cb_txn *txn, const cb_id *id, cb_holder *out);
+cb_error cb_row_holder_each(cb_txn *txn, const cb_id *after, unsigned limit,
+                            cb_holder_visitor each, void *context);
+
+typedef cb_error (*cb_card_visitor)(void *context, const cb_card *card);
+cb_error cb_row_card_put(cb_txn *txn, const cb_card *card);
+cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out);
+cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, unsigned limit,
+                          cb_card_visitor each, void *context);
+
+typedef cb_error (*cb_terminal_visitor)(void *context, const cb_terminal *terminal);
+cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal);
+cb_error cb_row_terminal_get(cb_txn *txn, const cb_id *id, cb_terminal *out);
+cb_error cb_row_terminal_find(cb_txn *txn, const cb_digest *key, cb_terminal *out);
+cb_error cb_row_terminal_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+cb_error cb_row_terminal_each(cb_txn *txn, const cb_id *after, unsigned limit,
+                              cb_terminal_visitor each, void *context);
+
+typedef cb_error (*cb_service_visitor)(void *context, const cb_service *service);
+cb_error cb_row_service_put(cb_txn *txn, const cb_service *service);
+cb_error cb_row_service_replace(cb_txn *txn, const cb_service *service); /* all but created */
+cb_error cb_row_service_get(cb_txn *txn, const char *name, cb_service *out);
+cb_error cb_row_service_each(cb_txn *txn, const char *after, unsigned limit,
+                             cb_service_visitor each, void *context);
+
+typedef cb_error (*cb_enrolment_visitor)(void *context, const cb_enrolment *enrolment);
+cb_error cb_row_enrolment_put(cb_txn *txn, const cb_enrolment *enrolment); /* without its keys */
+cb_error cb_row_enrolment_get(cb_txn *txn, const cb_id *id, cb_enrolment *out);
+/* The one that is not removed. */
+cb_error cb_row_enrolment_find(cb_txn *txn, const cb_id *holder, const char *service,
+                               cb_enrolment *out);
+cb_error cb_row_enrolment_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+cb_error cb_row_enrolment_each(cb_txn *txn, const cb_id *holder, const char *service,
+                               const cb_id *after, unsigned limit, cb_enrolment_visitor each,
+                               void *context);
+
+/* Keys of an enrolment: next → current → retired (erased). */
+cb_error cb_row_key_put(cb_txn *txn, const cb_id *enrolment, bool current,
+                        const cb_enrolment_key *key);
+cb_error cb_row_key_certificate(cb_txn *txn, const cb_id *key, cb_bytes certificate,
+                                cb_bytes chain);
+cb_error cb_row_key_sealed(cb_txn *txn, const cb_id *key, cb_bytes sealed);
+cb_error cb_row_key_promote(cb_txn *txn, const cb_id *key);
+cb_error cb_row_key_retire(cb_txn *txn, const cb_id *key);
+
+/* Intents between T1 and T2, and sessions between T2 and their end (cb_session_row: rows.h). */
+typedef cb_error (*cb_session_visitor)(void *context, const cb_session_row *session);
+
+typedef struct cb_intent_row {
+    cb_id tap;
+    uint64_t leaf;
+    cb_id card, holder, terminal, enrolment, key;
+    char service[CB_SERVICE_NAME_MAX + 1];
+    uint8_t reached;
+    int64_t time;
+} cb_intent_row;
+
+/* What to look for: the fields that are not NULL; all of them when all are NULL. */
+typedef struct cb_tap_match {
+    const cb_id *card;
+    const cb_id *terminal;
+    const cb_id *enrolment;
+} cb_tap_match;
+
+cb_error cb_row_intent_put(cb_txn *txn, const cb_intent_row *intent);
+cb_error cb_row_intent_get(cb_txn *txn, const cb_id *tap, cb_intent_row *out);
+cb_error cb_row_intent_end(cb_txn *txn, const cb_id *tap);
+cb_error cb_row_intent_each(cb_txn *txn, const cb_tap_match *match,
+                            cb_error (*each)(void *context, const cb_intent_row *intent),
+                            void *context);
+
+cb_error cb_row_session_put(cb_txn *txn, const cb_session_row *session);
+cb_error cb_row_session_get(cb_txn *txn, const cb_id *id, cb_session_row *out);
+cb_error cb_row_session_end(cb_txn *txn, const cb_id *id);
+cb_error cb_row_session_each(cb_txn *txn, const cb_tap_match *match, cb_session_visitor each,
+                             void *context);
+cb_error cb_row_session_page(cb_txn *txn, const cb_id *holder, const char *service,
+                             const cb_id *after, unsigned limit, cb_session_visitor each,
+                             void *context);
+
+#endif
