@@ -32,6 +32,13 @@ cb_error cb_connectors_ping(cb_connectors *connectors, const char *connector);
 cb_error cb_connectors_check(cb_connectors *connectors, const char *connector, const char *config,
                              cb_buf *why);
 
+/* What a connector says of itself, as JSON: name, title, version, kinds, algorithms, fields. */
+cb_error cb_connectors_describe(cb_connectors *connectors, const char *connector, cb_buf *json);
+
+/* Whether the service of this configuration is there; without any key. CB_E_SERVICE_*; why gets a sentence. */
+cb_error cb_connectors_health(cb_connectors *connectors, const char *connector, const char *config,
+                              cb_buf *why);
+
 typedef struct cb_login_request {
     const char *connector;
     const char *service;
@@ -43,6 +50,10 @@ typedef struct cb_login_request {
     uint8_t algorithm;     /* cb_key_algorithm of hsm/records.h */
     cb_id session;         /* names the session in logs */
 } cb_login_request;
+
+/* What an administrator hands to the service so that it accepts this key, as JSON (e.g. a JSON Web Key Set). No key is used. */
+cb_error cb_connectors_enrol(cb_connectors *connectors, const cb_login_request *request,
+                             cb_buf *json, cb_buf *why);
 
 /* How the login reaches the holder's key; called in the thread that called cb_connector_login. operation and hash as in
  * hsm/client.h. Returning an error makes the connector's call fail; the login then fails with that error. */
@@ -88,7 +99,10 @@ bool cb_session_alive(cb_session *session);
 typedef struct cb_relay cb_relay;
 
 /* headers: "Name: value\r\n"… as the citizen's browser sent them; hop-by-hop ones, Host, Cookie of the broker's own and
- * Connection are the caller's to leave out. target starts with "/". body_length -1: chunked; 0: none. */
+ * Connection are the caller's to leave out; or it gives Host, the relay's own, which is not sent on: then an Origin or Referer that
+ * names it is made to name the service's origin. target starts with "/". body_length -1: chunked; 0: none.
+ * An exchange broken off in the middle (a body not sent to its end, more than 4 MiB of an answer not read) ends the session, for it has one
+ * connection only. */
 cb_error cb_relay_open(cb_session *session, const char *method, const char *target,
                        const char *headers, int64_t body_length, int64_t deadline, cb_relay **out);
 cb_error cb_relay_send(cb_relay *relay, cb_bytes chunk);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "connectors/host/http.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "connectors/host/login.h"
+#include "connectors/host/opener.h"
+#include "connectors/host/tls.h"
+
+#define SYSTEM_TRUST "/etc/ssl/certs/ca-certificates.crt"
+
+enum { SYSTEM_TRUST_MAX = 2 * 1024 * 1024, POLL_MS = 1000 };
+
+/* ---- callbacks ---- */
+
+/* libcurl believes that it connects to this; the opener decides where the socket really goes. */
+static const char placeholder[] = "192.0.2.1";
+
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    cb_http *http = context;
+    (void)purpose, (void)address;
+    if (!http->may_connect) {
+        http->error = CB_E_SESSION_ENDED;
+        return CURL_SOCKET_BAD;
+    }
+    int fd = -1;
+    cb_error error =
+        cb_opener_connect(http->login->channel, http->origin, http->login->deadline, &fd);
+    if (error) {
+        http->error = error;
+        return CURL_SOCKET_BAD;
+    }
+    http->connection = fd;
+    return fd;
+}
+
+static int is_connected(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+    (void)context, (void)fd, (void)purpose;
+    return CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+static int close_socket(void *context, curl_socket_t fd)
+{
+    cb_http *http = context;
+    if (http->connection == fd)
+        http->connection = -1;
+    return close(fd);
+}
+
+static CURLcode set_up_tls(CURL *easy, void *ctx, void *context)
+{
+    cb_http *http = context;
+    (void)easy;
+    http->error = cb_tls_set_up(http->login, ctx);
+    return http->error ? CURLE_ABORTED_BY_CALLBACK : CURLE_OK;
+}
+
+static bool is_status_line(cb_bytes line)
+{
+    return line.len >= 5 && memcmp(line.data, "HTTP/", 5) == 0;
+}
+
+size_t cb_http_take_header(char *line, size_t size, size_t count, void *context)
+{
+    cb_http *http = context;
+    cb_bytes bytes = cb_bytes_make(line, size * count);
+    if (is_status_line(bytes))
+        cb_buf_reset(&http->headers);
+    else if (bytes.len > 2)
+        cb_buf_put(&http->headers, bytes);
+    if (cb_buf_error(&http->headers) == CB_OK && memchr(line, 0, bytes.len) == NULL)
+        return bytes.len;
+    cb_login_explain(http->login, "the service's headers are too large or hold zero bytes");
+    http->error = CB_E_SERVICE_ANSWER;
+    return 0;
+}
+
+static size_t take_body(char *data, size_t size, size_t count, void *context)
+{
+    cb_http *http = context;
+    cb_buf_put(&http->body, cb_bytes_make(data, size * count));
+    if (cb_buf_error(&http->body) == CB_OK)
+        return size * count;
+    cb_login_explain(http->login, "the service's answer is too large");
+    http->error = CB_E_SERVICE_ANSWER;
+    return 0;
+}
+
+/* ---- life ---- */
+
+cb_error cb_http_new(cardbroker_login *login, cb_http **out)
+{
+    cb_http *http = calloc(1, sizeof *http);
+    if (!http)
+        return CB_E_MEMORY;
+    *http = (cb_http){.login = login,
+                      .connection = -1,
+                      .may_connect = true,
+                      .system_trust = CB_BUF(SYSTEM_TRUST_MAX),
+                      .headers = CB_BUF(CARDBROKER_HEADERS_MAX),
+                      .body = CB_BUF(CARDBROKER_BODY_MAX),
+                      .found = CB_BUF(CARDBROKER_HEADERS_MAX)};
+    http->easy = curl_easy_init();
+    http->multi = curl_multi_init();
+    *out = http;
+    if (!http->easy || !http->multi)
+        return CB_E_MEMORY;
+    /* Absent on some machines; then each service names its own. */
+    cb_file_read(SYSTEM_TRUST, &http->system_trust);
+    return CB_OK;
+}
+
+void cb_http_free(cb_http **http)
+{
+    if (!http || !*http)
+        return;
+    curl_easy_cleanup((*http)->easy);
+    curl_multi_cleanup((*http)->multi);
+    cb_buf_free(&(*http)->system_trust);
+    cb_buf_free(&(*http)->headers);
+    cb_buf_free(&(*http)->body);
+    cb_buf_free(&(*http)->found);
+    free((*http)->resolve);
+    free(*http);
+    *http = NULL;
+}
+
+/* ---- preparing ---- */
+
+static cb_error choose_origin(cb_http *http, const char *url, cb_origin *origin)
+{
+    const cb_fields *fields = &http->login->fields;
+    cb_error error = cb_origin_of(url, origin, NULL);
+    unsigned i = 0;
+    while (!error && i < fields->origin_count && !cb_origin_same(&fields->origins[i], origin))
+        i++;
+    if (error || i == fields->origin_count) {
+        cb_login_explain(http->login, "the address is not of an origin that the configuration names");
+        return CB_E_ARGUMENT;
+    }
+    http->origin = i;
+    return CB_OK;
+}
+
+/* The name to check in the service's certificate is the one libcurl thinks it connects to; where that is to differ from the URL's host, the URL
+ * is rewritten and the Host header kept. */
+static char *url_for(const char *url, const cb_origin *origin, const char *server_name)
+{
+    const char *path = "";
+    cb_origin again;
+    cb_buf text = CB_BUF(CB_CONN_TARGET_MAX + 1024);
+    cb_origin_of(url, &again, &path);
+    const char *host = server_name ? server_name : origin->host;
+    bool v6 = strchr(host, ':') != NULL;
+    cb_buf_printf(&text, "https://%s%s%s:%u%s%s", v6 ? "[" : "", host, v6 ? "]" : "", origin->port,
+                  *path == '/' ? "" : "/", path);
+    const char *done = cb_buf_cstr(&text);
+    char *copy = done ? strdup(done) : NULL;
+    cb_buf_free(&text);
+    return copy;
+}
+
+static struct curl_slist *resolution(const cb_origin *origin, const char *server_name)
+{
+    char line[CB_HOST_MAX + 64];
+    snprintf(line, sizeof line, "%s:%u:%s", server_name ? server_name : origin->host, origin->port,
+             placeholder);
+    return curl_slist_append(NULL, line);
+}
+
+static void set_callbacks(cb_http *http)
+{
+    CURL *easy = http->easy;
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, is_connected);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, cb_http_take_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
+}
+
+static void set_protocol(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+    /* On wolfSSL a least version would be the only one; tls.c sets it. */
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_DEFAULT);
+    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_MAXCONNECTS, 1L);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_MAX_READ_SIZE / 8);
+    curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, 0L);
+    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 24L * 3600L);
+}
+
+static long milliseconds_until(int64_t deadline)
+{
+    int left = cb_deadline_left_ms(deadline);
+    return left > 0 ? left : 1;
+}
+
+cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64_t deadline)
+{
+    cb_origin origin;
+    CURL *easy = http->easy;
+    cb_error error = choose_origin(http, request->url, &origin);
+    if (error)
+        return error;
+    long left = milliseconds_until(deadline);
+    long whole = request->timeout_ms && request->timeout_ms < left ? (long)request->timeout_ms : left;
+    char *url = url_for(request->url, &origin, request->server_name);
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    set_protocol(easy);
+    set_callbacks(http);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, whole);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     request->connect_timeout_ms ? (long)request->connect_timeout_ms : whole);
+    http->with_certificate = request->flags & CARDBROKER_WITH_CERTIFICATE;
+    http->trust = cb_bytes_make(request->trust.data, request->trust.len);
+    if (http->trust.len == 0)
+        http->trust = cb_buf_bytes(&http->system_trust);
+    http->error = CB_OK;
+    free(url);
+    return url ? CB_OK : CB_E_MEMORY;
+}
+
+/* ---- performing ---- */
+
+static cb_error error_of(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return CB_OK;
+    case CURLE_OPERATION_TIMEDOUT:
+        return CB_E_SERVICE_SLOW;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        return CB_E_SERVICE_CERTIFICATE;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+        return CB_E_SERVICE_DOWN;
+    case CURLE_OUT_OF_MEMORY:
+        return CB_E_MEMORY;
+    default:
+        return CB_E_SERVICE_ANSWER;
+    }
+}
+
+/* The transfer's outcome, once it has one. */
+static bool is_over(CURLM *multi, CURLcode *code)
+{
+    int left;
+    for (CURLMsg *msg; (msg = curl_multi_info_read(multi, &left));) {
+        if (msg->msg == CURLMSG_DONE) {
+            *code = msg->data.result;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_broker_gone(const cb_http *http)
+{
+    struct pollfd p = {.fd = http->login->socket};
+    return poll(&p, 1, 0) > 0;
+}
+
+cb_error cb_http_perform(cb_http *http)
+{
+    int running = 0;
+    CURLcode code = CURLE_FAILED_INIT;
+    char detail[CURL_ERROR_SIZE] = "";
+    curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, detail);
+    curl_multi_add_handle(http->multi, http->easy);
+    for (;;) {
+        /* No events asked for: only the end of the broker's side wakes it. */
+        struct curl_waitfd broker = {.fd = http->login->socket};
+        if (curl_multi_perform(http->multi, &running) != CURLM_OK || is_over(http->multi, &code))
+            break;
+        if (running == 0)
+            break;
+        curl_multi_poll(http->multi, &broker, 1, POLL_MS, NULL);
+        if (is_broker_gone(http))
+            http->error = CB_E_SESSION_ENDED;
+        if (http->error)
+            break;
+    }
+    curl_multi_remove_handle(http->multi, http->easy);
+    curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, NULL);
+    if (code != CURLE_OK && detail[0])
+        cb_login_explain(http->login, detail);
+    if (http->login->key_error)
+        return http->login->key_error;
+    return http->error ? http->error : error_of(code);
+}
+
+static struct curl_slist *header_list(const char *headers)
+{
+    struct curl_slist *list = NULL;
+    for (const char *at = headers; at && *at;) {
+        const char *end = strstr(at, "\r\n");
+        size_t len = end ? (size_t)(end - at) : strlen(at);
+        char *line = strndup(at, len);
+        list = line ? curl_slist_append(list, line) : list;
+        free(line);
+        at = end ? end + 2 : NULL;
+    }
+    return list;
+}
+
+static void set_method(CURL *easy, const cardbroker_request *request)
+{
+    bool head = strcmp(request->method, "HEAD") == 0;
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, head ? 1L : 0L);
+    if (request->body.len > 0 || strcmp(request->method, "POST") == 0) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
+                         request->body.len > 0 ? (const char *)request->body.data : "");
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+}
+
+static cb_error check_request(cb_http *http, const cardbroker_request *request)
+{
+    if (request->size < sizeof *request || !request->method || !request->url ||
+        !cb_is_header_text(request->method) || strlen(request->url) > CB_CONN_TARGET_MAX ||
+        (request->server_name && !cb_is_header_text(request->server_name))) {
+        cb_login_explain(http->login, "the connector's request is not well formed");
+        return CB_E_ARGUMENT;
+    }
+    return CB_OK;
+}
+
+static struct curl_slist *headers_for(const cardbroker_request *request)
+{
+    char host[CB_HOST_MAX + 32];
+    cb_origin origin;
+    struct curl_slist *list = curl_slist_append(header_list(request->headers), "Expect:");
+    if (request->server_name && cb_origin_of(request->url, &origin, NULL) == CB_OK) {
+        snprintf(host, sizeof host, strchr(origin.host, ':') ? "Host: [%s]:%u" : "Host: %s:%u",
+                 origin.host, origin.port);
+        list = curl_slist_append(list, host);
+    }
+    return list;
+}
+
+cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
+                          cardbroker_response *response)
+{
+    cb_origin origin;
+    cb_error error = check_request(http, request);
+    if (error)
+        return error;
+    cb_buf_reset(&http->headers);
+    cb_buf_reset(&http->body);
+    error = cb_http_prepare(http, request, http->login->deadline);
+    if (error)
+        return error;
+    cb_origin_of(request->url, &origin, NULL);
+    struct curl_slist *resolve = resolution(&origin, request->server_name);
+    struct curl_slist *headers = headers_for(request);
+    curl_easy_setopt(http->easy, CURLOPT_RESOLVE, resolve);
+    curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, http);
+    curl_easy_setopt(http->easy, CURLOPT_COOKIEFILE, "");
+    set_method(http->easy, request);
+    error = cb_http_perform(http);
+    long status = 0;
+    curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
+    http->status = (unsigned)status;
+    curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(http->easy, CURLOPT_RESOLVE, NULL);
+    curl_slist_free_all(resolve);
+    curl_slist_free_all(headers);
+    const char *text = cb_buf_cstr(&http->headers);
+    if (!error && response)
+        *response = (cardbroker_response){
+            .size = response->size,
+            .status = http->status,
+            .headers = text ? text : "",
+            .body = {http->body.data, http->body.len}};
+    return error;
+}
+
+const char *cb_http_find_header(cb_http *http, const char *name)
+{
+    size_t len = strlen(name);
+    const char *at = cb_buf_cstr(&http->headers);
+    for (; at && *at; at = strstr(at, "\r\n") ? strstr(at, "\r\n") + 2 : NULL) {
+        if (strncasecmp(at, name, len) != 0 || at[len] != ':')
+            continue;
+        const char *value = at + len + 1;
+        value += strspn(value, " \t");
+        cb_buf_reset(&http->found);
+        cb_buf_put(&http->found, cb_bytes_make(value, strcspn(value, "\r\n")));
+        return cb_buf_cstr(&http->found);
+    }
+    return NULL;
+}
