@@ -284,6 +284,8 @@ static cb_error pcsc_transmit(void *state, cb_bytes command, cb_buf *answer)
     LONG rv =
         SCardTransmit(own->card, t0 ? SCARD_PCI_T0 : SCARD_PCI_T1, sent, len, NULL, received, &got);
     cb_error error = transmit_outcome(own, rv);
+    if (!error && got == 0)
+        error = CB_E_CARD_REMOVED; /* some drivers report a card that left during the exchange as an empty answer */
     if (!error)
         cb_buf_put(answer, cb_bytes_make(received, got));
     cb_wipe(sent, sizeof sent);
