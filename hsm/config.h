@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "hsm/token.h"
 
-enum { CB_HSMD_USERS_MAX = 16, CB_PIN_MAX = 256, CB_ORIGIN_MAX = 200, CB_HSMD_ANCHORS_MAX = 64 };
+enum { CB_HSMD_USERS_MAX = 16, CB_HSM_PIN_MAX = 256, CB_ORIGIN_MAX = 200, CB_HSMD_ANCHORS_MAX = 64 };
 
 typedef struct cb_hsmd_users {
     bool separated; /* started as root with users named: the lanes' users differ */

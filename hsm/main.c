@@ -150,7 +150,7 @@ static cb_error initialise(program *p)
 {
     unsigned made = 0;
     char count[16];
-    cb_buf so_pin = CB_BUF(CB_PIN_MAX);
+    cb_buf so_pin = CB_BUF(CB_HSM_PIN_MAX);
     cb_error error = read_pin(p, p->command.so_pin_fd, p->config.so_pin_file, &so_pin);
     cb_initialise_options options = {
         .token = p->config.token, .make_token = true, .so_pin = &so_pin, .pin = &p->pin};
@@ -318,7 +318,7 @@ int main(int argc, char **argv)
     int stop = parse(argc, argv, &p.command);
     if (stop)
         return stop - 1;
-    cb_buf_init(&p.pin, CB_PIN_MAX);
+    cb_buf_init(&p.pin, CB_HSM_PIN_MAX);
     cb_buf_init(&p.why, 1024);
     cb_log_init("cardbroker-hsmd", CB_LOG_INFO);
     cb_error error = cb_sandbox_no_dumps();

@@ -88,7 +88,7 @@ static cb_error rewrap(void *context, cb_bytes sealed, cb_buf *out)
 
 static cb_error open_ring(cb_vault_keyring *vault)
 {
-    cb_buf pin = CB_BUF(CB_PIN_MAX);
+    cb_buf pin = CB_BUF(CB_HSM_PIN_MAX);
     cb_buf_put(&pin, cb_buf_bytes(vault->pin));
     cb_error error = cb_buf_error(&pin);
     if (!error)
@@ -99,7 +99,7 @@ static cb_error open_ring(cb_vault_keyring *vault)
 
 static cb_error add_generation(cb_vault_keyring *vault, cb_buf *so_pin, uint32_t *generation)
 {
-    cb_buf pin = CB_BUF(CB_PIN_MAX);
+    cb_buf pin = CB_BUF(CB_HSM_PIN_MAX);
     cb_buf_put(&pin, cb_buf_bytes(vault->pin));
     cb_initialise_options options = {.token = vault->config->token, .so_pin = so_pin, .pin = &pin};
     cb_error error = cb_buf_error(&pin);
@@ -114,7 +114,7 @@ static cb_error add_generation(cb_vault_keyring *vault, cb_buf *so_pin, uint32_t
 static cb_error new_generation(void *context, uint32_t *generation)
 {
     cb_vault_keyring *vault = context;
-    cb_buf so_pin = CB_BUF(CB_PIN_MAX), why = CB_BUF(512);
+    cb_buf so_pin = CB_BUF(CB_HSM_PIN_MAX), why = CB_BUF(512);
     cb_error error = CB_E_CONFIG;
     if (!vault->config->so_pin_file)
         cb_buf_printf(&why, "so-pin-file is not set");

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The client against lanes in processes of their own, over a vault in memory.
+ */
+#include "hsm/client.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "attacks.h"
+#include "base/clock.h"
+#include "base/msg.h"
+#include "fake.h"
+#include "front.h"
+
+
+static world w;
+static fake f;
+static front front_end;
+
+static int setup(void **state)
+{
+    world_make(&w, false);
+    fake_make(&f, &w);
+    fake_start(&f);
+    attack_run = f.folder;
+    if (front_make(&front_end, &w, f.folder) != CB_OK)
+        return -1;
+    *state = &front_end;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    front_free(&front_end);
+    fake_end(&f);
+    world_free(&w);
+    return 0;
+}
+
+static const front_wish plain = {"tax", NULL, CB_LEVEL_POSSESSION, 0};
+
+static void a_worker_that_dies_costs_its_taps_only(void **state)
+{
+    front *fe = *state;
+    front_tap tap;
+    front_key key;
+    cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 2, &key));
+    good(front_open(fe, plain, &key, &tap));
+    unsigned worker = tap.context.tap.bytes[0];
+    fake_kill(&f, worker);
+    fake_restart(&f, worker);
+    expect(CB_E_HSM_ACTIVATION, front_sign(fe, &tap, &key, &receipt));
+    for (int i = 0; i < 4; i++) {
+        good(front_open(fe, plain, &key, &tap));
+        good(front_sign(fe, &tap, &key, &receipt));
+        cb_buf_reset(&receipt);
+    }
+    cb_buf_free(&receipt);
+    front_key_free(&key);
+}
+
+/* Nobody answers on the socket of a worker that is down, but its connections wait: the client gives up soon. */
+static void calls_do_not_hang_on_a_worker_that_is_down(void **state)
+{
+    front *fe = *state;
+    front_tap tap;
+    front_key key;
+    cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 2, &key));
+    good(front_open(fe, plain, &key, &tap));
+    fake_kill(&f, 0);
+    fake_kill(&f, 1);
+    int64_t from = cb_clock_monotonic_us();
+    expect(CB_E_HSM_DOWN, front_sign(fe, &tap, &key, &receipt));
+    assert_true(cb_clock_monotonic_us() - from < 3 * CB_SECOND);
+    expect(CB_E_HSM_DOWN, cb_hsm_ping(fe->hsm));
+    fake_restart(&f, 0);
+    fake_restart(&f, 1);
+    good(cb_hsm_ping(fe->hsm));
+    good(front_activate(fe, plain, &tap));
+    cb_buf_free(&receipt);
+    front_key_free(&key);
+}
+
+static void there_is_an_error_where_there_is_no_hsmd(void **state)
+{
+    cb_hsm *hsm;
+    cb_id tap, terminal = cb_id_new();
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_tree_head head;
+    cb_hsm_state status;
+    (void)state;
+    good(cb_hsm_open("/nonexistent", &hsm));
+    expect(CB_E_HSM_DOWN, cb_hsm_ping(hsm));
+    expect(CB_E_HSM_DOWN, cb_hsm_tap_begin(hsm, CB_PROFILE_NATIVE, &terminal, &tap, &script));
+    expect(CB_E_HSM_DOWN, cb_hsm_head_state(hsm, &head));
+    expect(CB_E_HSM_DOWN, cb_hsm_status(hsm, &status));
+    expect(CB_E_HSM_DOWN, cb_hsm_public_key(hsm, "log", &script));
+    cb_hsm_close(&hsm);
+}
+
+static void a_full_worker_says_so(void **state)
+{
+    front *fe = *state;
+    cb_id tap[3 * 64], none;
+    size_t begun = 0;
+    cb_error error = CB_OK;
+    for (size_t i = 0; i < sizeof tap / sizeof *tap && !error; i++) {
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        error = cb_hsm_tap_begin(fe->hsm, CB_PROFILE_NATIVE, &fe->terminal, &tap[begun], &script);
+        begun += error == CB_OK;
+        cb_buf_free(&script);
+    }
+    expect(CB_E_BUSY, error);
+    assert_true(begun >= 100 && begun <= 128);
+    for (size_t i = 0; i < begun; i++)
+        cb_hsm_tap_end(fe->hsm, &tap[i]);
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    expect(CB_E_ARGUMENT, cb_hsm_tap_begin(fe->hsm, 99, &fe->terminal, &none, &script));
+    good(cb_hsm_tap_begin(fe->hsm, CB_PROFILE_NATIVE, &fe->terminal, &none, &script));
+    cb_buf_free(&script);
+}
+
+static void the_manage_lane_answers(void **state)
+{
+    front *fe = *state;
+    front_key key;
+    cb_hsm_state status;
+    uint32_t generation = 0;
+    cb_buf out = CB_BUF(CB_SEALED_MAX), csr = CB_BUF(4096);
+    good(cb_hsm_status(fe->hsm, &status));
+    assert_int_equal(status.workers, FAKE_WORKERS);
+    assert_int_equal(status.objects, 7);
+    assert_int_equal(status.feed_number, fe->feed.number);
+    assert_int_equal(status.log_size, fe->log.size);
+    assert_false(status.separated);
+    good(cb_hsm_new_generation(fe->hsm, &generation));
+    assert_int_equal(generation, 2);
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 1, &key));
+    assert_false(cb_id_is_zero(&key.info.key));
+    good(cb_hsm_rewrap(fe->hsm, cb_buf_bytes(&key.sealed), &out));
+    expect(CB_E_HSM_RECORD, cb_hsm_rewrap(fe->hsm, (cb_bytes){0}, &out));
+    cb_buf_reset(&key.sealed);
+    cb_buf_reset(&key.public_key);
+    good(cb_hsm_generate(fe->hsm, &key.info, cb_bytes_str("subject"), &key.sealed, &key.public_key,
+                         &csr));
+    assert_int_equal(csr.len, 7);
+    good(cb_hsm_import(fe->hsm, &key.info, cb_bytes_str("wrapped"), &key.sealed, &key.public_key));
+    key.info.service[0] = 'X';
+    expect(CB_E_ARGUMENT, cb_hsm_import(fe->hsm, &key.info, cb_bytes_str("wrapped"), &key.sealed,
+                                        &key.public_key));
+    expect(CB_E_NOT_FOUND, cb_hsm_public_key(fe->hsm, "nonsense", &out));
+    expect(CB_E_NOT_FOUND, cb_hsm_public_key(fe->hsm, "", &out));
+    cb_buf_free(&out);
+    cb_buf_free(&csr);
+    front_key_free(&key);
+}
+
+enum { THREADS = 6, ROUNDS = 20 };
+
+static void *begin_and_end(void *context)
+{
+    front *fe = context;
+    for (int i = 0; i < ROUNDS; i++) {
+        cb_id tap, terminal = cb_id_new();
+        cb_feed_head head;
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        cb_error error =
+            cb_hsm_tap_begin(fe->hsm, CB_PROFILE_NATIVE, &terminal, &tap, &script);
+        if (!error)
+            error = cb_hsm_feed_state(fe->hsm, &tap, &head);
+        cb_hsm_tap_end(fe->hsm, &tap);
+        cb_buf_free(&script);
+        if (error)
+            return (void *)(uintptr_t)error;
+    }
+    return NULL;
+}
+
+static void many_threads_share_a_client(void **state)
+{
+    pthread_t thread[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, begin_and_end, *state), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+        pthread_join(thread[i], &result);
+        assert_null(result);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_manage_lane_answers),
+        cmocka_unit_test(a_worker_that_dies_costs_its_taps_only),
+        cmocka_unit_test(calls_do_not_hang_on_a_worker_that_is_down),
+        cmocka_unit_test(there_is_an_error_where_there_is_no_hsmd),
+        cmocka_unit_test(a_full_worker_says_so),
+        cmocka_unit_test(many_threads_share_a_client),
+    };
+    int failed = cmocka_run_group_tests_name("client", tests, setup, teardown);
+    failed += _cmocka_run_group_tests("attacks from the front end's place", attack_tests,
+                                      attack_count, setup, teardown);
+    return failed;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "fake.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/msg.h"
+
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: " #condition "\n", __FILE__, __LINE__);                        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static const uint8_t secret[32] = "a key for tests and nothing else";
+
+/* fields ‖ HMAC(name ‖ fields) */
+static cb_error put_record(char name, const void *fields, size_t len, cb_buf *out)
+{
+    cb_digest mac;
+    cb_buf text = CB_BUF(8192);
+    cb_buf_put_u8(&text, (uint8_t)name);
+    cb_buf_put(&text, cb_bytes_make(fields, len));
+    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), &mac);
+    cb_buf_put(out, cb_bytes_make(fields, len));
+    cb_buf_put(out, cb_digest_bytes(&mac));
+    cb_buf_free(&text);
+    return error ? error : cb_buf_error(out);
+}
+
+static cb_error get_record(char name, cb_bytes record, void *fields, size_t len)
+{
+    cb_buf again = CB_BUF(8192);
+    if (record.len != len + CB_SHA256_SIZE)
+        return CB_E_HSM_RECORD;
+    cb_error error = put_record(name, record.data, len, &again);
+    if (!error && !cb_bytes_same(cb_buf_bytes(&again), record))
+        error = CB_E_HSM_RECORD;
+    if (!error)
+        memcpy(fields, record.data, len);
+    cb_buf_free(&again);
+    return error;
+}
+
+static cb_error binding_check(void *context, cb_bytes binding, cb_binding_info *out)
+{
+    (void)context;
+    return get_record('B', binding, out, sizeof *out);
+}
+
+static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
+{
+    (void)context;
+    return put_record('B', info, sizeof *info, binding);
+}
+
+static cb_error sealed_check(void *context, cb_bytes sealed, cb_sealed_info *out)
+{
+    (void)context;
+    return get_record('K', sealed, out, sizeof *out);
+}
+
+static cb_error service_key(uint8_t scalar[CB_P256_SCALAR])
+{
+    cb_digest seed = cb_sha256(CB_BYTES_OF(secret));
+    memcpy(scalar, seed.bytes, CB_P256_SCALAR);
+    scalar[0] &= 0x7F;
+    return CB_OK;
+}
+
+void fake_point(uint8_t out[CB_P256_POINT])
+{
+    uint8_t scalar[CB_P256_SCALAR];
+    service_key(scalar);
+    MUST(cb_p256_public(scalar, out) == CB_OK);
+}
+
+static cb_error sealed_use(void *context, cb_bytes sealed, uint8_t operation, uint8_t hash,
+                           cb_bytes data, cb_buf *result)
+{
+    cb_sealed_info info;
+    cb_digest digest;
+    uint8_t scalar[CB_P256_SCALAR], signature[CB_P256_SIGNATURE];
+    cb_error error = sealed_check(context, sealed, &info);
+    if (!error && (operation != CB_USE_SIGN_DIGEST || hash != CB_HASH_SHA256))
+        error = CB_E_HSM_ALGORITHM;
+    if (!error && data.len != sizeof digest.bytes)
+        error = CB_E_ARGUMENT;
+    if (error)
+        return error;
+    memcpy(digest.bytes, data.data, data.len);
+    service_key(scalar);
+    error = cb_p256_sign(scalar, &digest, signature);
+    if (!error)
+        cb_buf_put(result, CB_BYTES_OF(signature));
+    return error;
+}
+
+static cb_error receipt_make(void *context, const cb_receipt_info *info, cb_buf *receipt)
+{
+    (void)context;
+    return put_record('R', info, sizeof *info, receipt);
+}
+
+static cb_error receipt_check(void *context, cb_bytes receipt)
+{
+    cb_receipt_info info;
+    (void)context;
+    return get_record('R', receipt, &info, sizeof info);
+}
+
+static cb_error head_mac(void *context, const cb_tree_head *head, cb_digest *mac)
+{
+    (void)context;
+    cb_buf text = CB_BUF(64);
+    cb_buf_put_u64(&text, head->size);
+    cb_buf_put(&text, cb_digest_bytes(&head->root));
+    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
+    cb_buf_free(&text);
+    return error;
+}
+
+static cb_error head_check(void *context, const cb_tree_head *head, const cb_digest *mac)
+{
+    cb_digest right;
+    cb_error error = head_mac(context, head, &right);
+    return error ? error : memcmp(&right, mac, sizeof right) == 0 ? CB_OK : CB_E_HSM_RECORD;
+}
+
+static cb_error log_sign(void *context, const cb_digest *digest,
+                         uint8_t signature[CB_P256_SIGNATURE])
+{
+    uint8_t scalar[CB_P256_SCALAR];
+    (void)context;
+    service_key(scalar);
+    return cb_p256_sign(scalar, digest, signature);
+}
+
+static cb_error generate(void *context, cb_sealed_info *info, cb_bytes subject, cb_buf *sealed,
+                         cb_buf *public_key, cb_buf *csr)
+{
+    uint8_t point[CB_P256_POINT];
+    (void)context;
+    if (!cb_service_name_ok(info->service) || !cb_key_algorithm_name(info->algorithm))
+        return CB_E_ARGUMENT;
+    info->key = cb_id_new();
+    info->generation = 1;
+    fake_point(point);
+    cb_buf_put_u8(public_key, 0); /* stands for what comes before the point */
+    cb_buf_put(public_key, CB_BYTES_OF(point));
+    if (csr)
+        cb_buf_put(csr, subject);
+    return put_record('K', info, sizeof *info, sealed);
+}
+
+static cb_error import(void *context, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
+                       cb_buf *public_key)
+{
+    return generate(context, info, wrapped, sealed, public_key, NULL);
+}
+
+static cb_error rewrap(void *context, cb_bytes sealed, cb_buf *out)
+{
+    cb_sealed_info info;
+    cb_error error = sealed_check(context, sealed, &info);
+    if (error)
+        return error;
+    info.generation++;
+    return put_record('K', &info, sizeof info, out);
+}
+
+static cb_error new_generation(void *context, uint32_t *generation)
+{
+    (void)context;
+    *generation = 2;
+    return CB_OK;
+}
+
+static cb_error public_key(void *context, const char *name, cb_buf *out)
+{
+    uint8_t point[CB_P256_POINT];
+    (void)context;
+    if (strcmp(name, "log") != 0)
+        return CB_E_NOT_FOUND;
+    fake_point(point);
+    cb_buf_put(out, CB_BYTES_OF(point));
+    return cb_buf_error(out);
+}
+
+static cb_error count(void *context, uint32_t *generation, uint32_t *objects)
+{
+    (void)context;
+    *generation = 1;
+    *objects = 7;
+    return CB_OK;
+}
+
+const cb_vault fake_vault = {.binding_check = binding_check,
+                             .sealed_check = sealed_check,
+                             .sealed_use = sealed_use,
+                             .receipt_make = receipt_make,
+                             .head_check = head_check,
+                             .head_mac = head_mac,
+                             .log_sign = log_sign,
+                             .binding_make = binding_make,
+                             .generate = generate,
+                             .import = import,
+                             .rewrap = rewrap,
+                             .new_generation = new_generation,
+                             .public_key = public_key,
+                             .receipt_check = receipt_check,
+                             .count = count};
+
+void fake_make(fake *f, world *w)
+{
+    *f = (fake){.w = w};
+    snprintf(f->folder, sizeof f->folder, "/tmp/cardbroker-hsm-test-XXXXXX");
+    MUST(mkdtemp(f->folder));
+    f->config = (cb_hsmd_config){.run = f->folder,
+                                 .origin = "test/log",
+                                 .workers = FAKE_WORKERS,
+                                 .taps = 64,
+                                 .prefetch_us = CB_TAP_PREFETCH_SECONDS * CB_SECOND,
+                                 .lifetime_us = CB_TAP_SECONDS * CB_SECOND,
+                                 .users = {.front_end = getuid(), .manager = {getuid()}, .managers = 1}};
+    snprintf(f->config.feed_path, sizeof f->config.feed_path, "%s/revocations", f->folder);
+    snprintf(f->config.log_path, sizeof f->config.log_path, "%s/log-head", f->folder);
+}
+
+static cb_host *make_host(const world *w)
+{
+    cb_host *host = cb_host_new();
+    MUST(host);
+    host->profile = w->host;
+    host->ready = true;
+    return host;
+}
+
+void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
+{
+    *out = (cb_lane){.kind = kind, .index = index, .config = &f->config, .vault = &fake_vault};
+    if (kind != CB_LANE_LOG)
+        out->host = make_host(f->w);
+    if (kind == CB_LANE_LOG)
+        MUST(cb_loghead_open(f->config.log_path, &out->loghead) == CB_OK);
+    if (kind != CB_LANE_USE)
+        return;
+    MUST(cb_feed_open(f->config.feed_path, &out->feed) == CB_OK);
+    cb_taps_setup setup = {.worker = (uint8_t)index,
+                           .capacity = (uint16_t)f->config.taps,
+                           .prefetch_us = f->config.prefetch_us,
+                           .lifetime_us = f->config.lifetime_us,
+                           .vault = &fake_vault,
+                           .feed = out->feed,
+                           .profile_find = cb_profile_find};
+    MUST(cb_taps_new(&setup, &out->taps) == CB_OK);
+}
+
+void fake_lane_free(cb_lane *lane)
+{
+    cb_taps_free(&lane->taps);
+    cb_feed_close(&lane->feed);
+    cb_loghead_close(&lane->loghead);
+    cb_host_release(&lane->host);
+}
+
+static void no_reload(cb_lane *lane)
+{
+    (void)lane;
+}
+
+void fake_restart(fake *f, unsigned which)
+{
+    static const cb_lane_kind kinds[] = {CB_LANE_USE, CB_LANE_USE, CB_LANE_LOG, CB_LANE_MANAGE};
+    cb_lane lane;
+    f->pid[which] = fork();
+    MUST(f->pid[which] >= 0);
+    if (f->pid[which] > 0)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    cb_log_init("fake-hsmd", CB_LOG_ERROR);
+    cb_lane_catch_signals();
+    fake_lane(f, kinds[which], which, &lane);
+    cb_error error = cb_lane_serve(&lane, f->listener[which], no_reload);
+    fake_lane_free(&lane);
+    _exit(error == CB_OK ? 0 : 1);
+}
+
+void fake_start(fake *f)
+{
+    static const char *const names[] = {"use-0", "use-1", "log", "manage"};
+    char path[128];
+    for (unsigned i = 0; i < FAKE_WORKERS + 2; i++) {
+        snprintf(path, sizeof path, "%s/%s.sock", f->folder, names[i]);
+        MUST(cb_msg_listen(path, 0600, &f->listener[i]) == CB_OK);
+    }
+    for (unsigned i = 0; i < FAKE_WORKERS + 2; i++)
+        fake_restart(f, i);
+}
+
+void fake_kill(fake *f, unsigned which)
+{
+    kill(f->pid[which], SIGKILL);
+    waitpid(f->pid[which], NULL, 0);
+    f->pid[which] = 0;
+}
+
+void fake_end(fake *f)
+{
+    static const char *const files[] = {"use-0.sock", "use-1.sock",  "log.sock",
+                                        "manage.sock", "revocations", "log-head"};
+    char path[128];
+    for (unsigned i = 0; i < FAKE_WORKERS + 2; i++) {
+        int status = 0;
+        if (f->pid[i] > 0) {
+            kill(f->pid[i], SIGTERM);
+            waitpid(f->pid[i], &status, 0);
+            /* A sanitizer's finding in a lane fails the test. */
+            MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        }
+        if (f->listener[i] > 0)
+            close(f->listener[i]);
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", f->folder, files[i]);
+        unlink(path);
+    }
+    MUST(rmdir(f->folder) == 0);
+}
