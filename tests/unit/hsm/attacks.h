@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What somebody who has taken over the front end, or edits the database, may try. The same list is tried on the lanes over
- * a vault in memory (client_test.c) and on a real hsmd with a token (tests/integration/hsmd_test.c).
+ * What somebody who has taken over the front end, or edits the database, may try. The same list is
+ * tried on the lanes over a vault in memory (client_test.c) and on a real hsmd with a token
+ * (tests/integration/hsmd_test.c).
  */
 #ifndef CB_TESTS_HSM_ATTACKS_H
 #define CB_TESTS_HSM_ATTACKS_H

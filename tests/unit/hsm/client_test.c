@@ -13,7 +13,6 @@
 #include "fake.h"
 #include "front.h"
 
-
 static world w;
 static fake f;
 static front front_end;
@@ -62,7 +61,8 @@ static void a_worker_that_dies_costs_its_taps_only(void **state)
     front_key_free(&key);
 }
 
-/* Nobody answers on the socket of a worker that is down, but its connections wait: the client gives up soon. */
+/* Nobody answers on the socket of a worker that is down, but its connections wait: the client gives
+ * up soon. */
 static void calls_do_not_hang_on_a_worker_that_is_down(void **state)
 {
     front *fe = *state;
@@ -168,8 +168,7 @@ static void *begin_and_end(void *context)
         cb_id tap, terminal = cb_id_new();
         cb_feed_head head;
         cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
-        cb_error error =
-            cb_hsm_tap_begin(fe->hsm, CB_PROFILE_NATIVE, &terminal, &tap, &script);
+        cb_error error = cb_hsm_tap_begin(fe->hsm, CB_PROFILE_NATIVE, &terminal, &tap, &script);
         if (!error)
             error = cb_hsm_feed_state(fe->hsm, &tap, &head);
         cb_hsm_tap_end(fe->hsm, &tap);

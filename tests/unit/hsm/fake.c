@@ -224,13 +224,14 @@ void fake_make(fake *f, world *w)
     *f = (fake){.w = w};
     snprintf(f->folder, sizeof f->folder, "/tmp/cardbroker-hsm-test-XXXXXX");
     MUST(mkdtemp(f->folder));
-    f->config = (cb_hsmd_config){.run = f->folder,
-                                 .origin = "test/log",
-                                 .workers = FAKE_WORKERS,
-                                 .taps = 64,
-                                 .prefetch_us = CB_TAP_PREFETCH_SECONDS * CB_SECOND,
-                                 .lifetime_us = CB_TAP_SECONDS * CB_SECOND,
-                                 .users = {.front_end = getuid(), .manager = {getuid()}, .managers = 1}};
+    f->config =
+        (cb_hsmd_config){.run = f->folder,
+                         .origin = "test/log",
+                         .workers = FAKE_WORKERS,
+                         .taps = 64,
+                         .prefetch_us = CB_TAP_PREFETCH_SECONDS * CB_SECOND,
+                         .lifetime_us = CB_TAP_SECONDS * CB_SECOND,
+                         .users = {.front_end = getuid(), .manager = {getuid()}, .managers = 1}};
     snprintf(f->config.feed_path, sizeof f->config.feed_path, "%s/revocations", f->folder);
     snprintf(f->config.log_path, sizeof f->config.log_path, "%s/log-head", f->folder);
 }
@@ -272,10 +273,7 @@ void fake_lane_free(cb_lane *lane)
     cb_host_release(&lane->host);
 }
 
-static void no_reload(cb_lane *lane)
-{
-    (void)lane;
-}
+static void no_reload(cb_lane *lane) { (void)lane; }
 
 void fake_restart(fake *f, unsigned which)
 {
@@ -315,7 +313,7 @@ void fake_kill(fake *f, unsigned which)
 
 void fake_end(fake *f)
 {
-    static const char *const files[] = {"use-0.sock", "use-1.sock",  "log.sock",
+    static const char *const files[] = {"use-0.sock",  "use-1.sock",  "log.sock",
                                         "manage.sock", "revocations", "log-head"};
     char path[128];
     for (unsigned i = 0; i < FAKE_WORKERS + 2; i++) {

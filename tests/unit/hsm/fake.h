@@ -12,7 +12,8 @@
 
 enum { FAKE_WORKERS = 2 };
 
-/* Records are their fields and an HMAC under a fixed key; every sealed key is the same P-256 key. */
+/* Records are their fields and an HMAC under a fixed key; every sealed key is the same P-256 key.
+ */
 extern const cb_vault fake_vault;
 
 /* The public half of that key. */
@@ -35,7 +36,7 @@ void fake_lane_free(cb_lane *lane);
 
 /* One process for each lane, listening in the folder. */
 void fake_start(fake *f);
-void fake_kill(fake *f, unsigned which);    /* SIGKILL, and waits */
+void fake_kill(fake *f, unsigned which); /* SIGKILL, and waits */
 void fake_restart(fake *f, unsigned which);
 
 /* Ends the processes and removes the folder. */

@@ -5,10 +5,8 @@
 
 cb_error front_make(front *f, world *w, const char *run)
 {
-    *f = (front){.w = w,
-                 .holder = cb_id_new(),
-                 .terminal = cb_id_new(),
-                 .binding = CB_BUF(CB_BINDING_MAX)};
+    *f = (front){
+        .w = w, .holder = cb_id_new(), .terminal = cb_id_new(), .binding = CB_BUF(CB_BINDING_MAX)};
     cb_error error = cb_hsm_open(run, &f->hsm);
     if (!error)
         error = cb_hsm_bind(f->hsm, cb_buf_bytes(&w->certificate), &f->holder, CB_LEVEL_PIN, 1,
@@ -93,8 +91,7 @@ cb_error front_finish(front *f, front_wish wish, front_tap *tap)
     cb_error error = front_challenge(f, wish, tap, &script);
     if (!error) {
         world_play(f->w->card, &script, &answers);
-        error =
-            cb_hsm_tap_finish(f->hsm, &tap->context.tap, cb_buf_bytes(&answers), &tap->claim);
+        error = cb_hsm_tap_finish(f->hsm, &tap->context.tap, cb_buf_bytes(&answers), &tap->claim);
     }
     cb_buf_free(&script);
     cb_buf_free(&answers);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A front end for tests: takes taps to hsmd through its client, with a card in process, and keeps the log that intents go to.
+ * A front end for tests: takes taps to hsmd through its client, with a card in process, and keeps
+ * the log that intents go to.
  */
 #ifndef CB_TESTS_HSM_FRONT_H
 #define CB_TESTS_HSM_FRONT_H
@@ -58,7 +59,8 @@ cb_intent front_intent(const front_tap *tap, const cb_id *key);
 /* Puts an intent into the log, has the head signed, and makes the proof. */
 cb_error front_record(front *f, const cb_intent *intent, cb_intent_proof *proof);
 
-/* Uses the key for a P-256 signature over some digest, and verifies it with the key's public half if that is known. */
+/* Uses the key for a P-256 signature over some digest, and verifies it with the key's public half
+ * if that is known. */
 cb_error front_sign(front *f, const front_tap *tap, const front_key *key, cb_buf *receipt);
 
 /* One more revocation, told to hsmd. */
