@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/sandbox.h"
 #include "cardlink/terminal/commands.h"
@@ -33,17 +34,28 @@ static void set_signals(void)
     sigaction(SIGPIPE, &ignoring, NULL);
 }
 
+/* What it takes to speak to a broker. */
+static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
+{
+    cb_identity identity;
+    cb_error error = cb_identity_check(config->certificate, config->key, &identity, why);
+    if (!error && access(config->ca, R_OK) != 0) {
+        cb_buf_printf(why, "%s: cannot be read; it is the CA certificate of the broker", config->ca);
+        error = CB_E_CONFIG;
+    }
+    return error;
+}
+
 static int run(const cb_options *options, const cb_command *command)
 {
     cb_terminal_config config = {0};
     cb_output output;
-    cb_identity identity;
     cb_command_context context = {
         .options = options, .config = &config, .output = &output, .stop = &stop};
     cb_buf why = CB_BUF(4096);
     cb_error error = cb_terminal_config_load(options->config, &config, &why);
     if (!error && command->broker)
-        error = cb_identity_check(config.certificate, config.key, &identity, &why);
+        error = check_files(&config, &why);
     if (error) {
         const char *reason = cb_buf_cstr(&why);
         fprintf(stderr, "cardlink: %s\n", reason ? reason : cb_error_text(error));

@@ -139,8 +139,8 @@ static cb_error transport_error(CURLcode rc)
         return CB_OK;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_CACERT_BADFILE: /* what curl makes of an issuer that the file does not name */
         return CB_E_BROKER_CERTIFICATE;
-    case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_URL_MALFORMAT:
         return CB_E_CONFIG;
