@@ -22,6 +22,11 @@ typedef struct place {
     atomic_bool done;
     atomic_bool hung;
     int64_t not_before;
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t posted;
+    cb_reader_info info;
+    bool fresh; /* not seen by the serving thread yet */
+    bool gone;
 } place;
 
 /* What a serving thread works with. */
@@ -92,32 +97,43 @@ static void card_gone(server *own)
     own->serving = false;
 }
 
-/* Finds the reader's present state; false if it is not there. */
-static bool find(server *own, cb_reader_list *own_list)
+static void post(place *at, const cb_reader_info *info)
 {
-    cb_reader_list all;
-    own_list->count = 0;
-    if (cb_readers_list(own->readers, &all) != CB_OK)
-        return false;
-    for (size_t i = 0; i < all.count; i++)
-        if (strcmp(all.reader[i].name, own->reader) == 0)
-            own_list->reader[own_list->count++] = all.reader[i];
-    return own_list->count == 1;
+    pthread_mutex_lock(&at->lock);
+    at->gone = !info;
+    at->fresh = true;
+    if (info)
+        at->info = *info;
+    pthread_cond_signal(&at->posted);
+    pthread_mutex_unlock(&at->lock);
 }
 
-static void serve_reader(server *own)
+/* The reader's state, new or, after a while, the same; false if it has gone. */
+static bool next_state(place *at, cb_reader_info *info)
 {
-    cb_reader_list list;
-    for (bool there = find(own, &list); there && !stopped(own->order);) {
-        const cb_reader_info *info = &list.reader[0];
-        if (info->present && (!own->serving || info->changes != own->served))
-            serve_card(own, info);
-        else if (!info->present)
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    pthread_mutex_lock(&at->lock);
+    if (!at->fresh)
+        pthread_cond_timedwait(&at->posted, &at->lock, &until);
+    at->fresh = false;
+    *info = at->info;
+    bool there = !at->gone;
+    pthread_mutex_unlock(&at->lock);
+    return there;
+}
+
+static void serve_reader(server *own, place *at)
+{
+    cb_reader_info info;
+    while (!stopped(own->order) && next_state(at, &info) && !cb_readers_hung(own->readers)) {
+        if (info.present && (!own->serving || info.changes != own->served))
+            serve_card(own, &info);
+        else if (!info.present)
             card_gone(own);
         if (prefetch_due(own))
             prefetch(own);
-        cb_error error = cb_readers_wait(own->readers, &list, false, cb_deadline_in(SLICE));
-        there = (!error || error == CB_E_TIMEOUT) && list.count == 1;
     }
 }
 
@@ -144,7 +160,7 @@ static void *serve(void *context)
     if (!error)
         error = cb_relay_open(&settings, &own.relay);
     if (!error)
-        serve_reader(&own);
+        serve_reader(&own, at);
     if (own.readers && cb_readers_hung(own.readers))
         atomic_store(&at->hung, true);
     cb_relay_tap_free(&own.first);
@@ -175,15 +191,20 @@ static place *place_of(place *places, const char *reader)
     return unused;
 }
 
-static void start(place *places, const cb_agent_order *order, const char *reader)
+/* Tells the thread that serves a reader of its state; starts it if there is none yet. */
+static void attend(place *places, const cb_agent_order *order, const cb_reader_info *info)
 {
+    const char *reader = info->name;
     place *at = place_of(places, reader);
+    if (at && at->running)
+        post(at, info);
     if (!at || at->running || at->not_before > cb_clock_monotonic_us() || !wanted(order, reader))
         return;
     at->order = order;
     memcpy(at->reader, reader, strlen(reader) + 1);
     atomic_store(&at->done, false);
     atomic_store(&at->hung, false);
+    post(at, info);
     at->running = pthread_create(&at->thread, NULL, serve, at) == 0;
     if (at->running)
         cb_output_event(order->output, "reader.ready", reader, "ready", NULL);
@@ -210,6 +231,18 @@ static unsigned reap(place *places, const cb_agent_order *order, bool all)
         hung += stuck;
     }
     return hung;
+}
+
+/* Tells the threads whose readers are not there any more. */
+static void dismiss(place *places, const cb_reader_list *known)
+{
+    for (int i = 0; i < CB_READERS_MAX; i++) {
+        bool there = false;
+        for (size_t j = 0; j < known->count && !there; j++)
+            there = strcmp(places[i].reader, known->reader[j].name) == 0;
+        if (places[i].running && !there)
+            post(&places[i], NULL);
+    }
 }
 
 static void pause_for(int64_t us)
@@ -241,6 +274,10 @@ cb_error cb_agent_run(const cb_agent_order *order)
     unsigned hung = 0;
     cb_error error = places ? CB_OK : CB_E_MEMORY;
     bool none = false;
+    for (int i = 0; i < CB_READERS_MAX && places; i++) {
+        pthread_mutex_init(&places[i].lock, NULL);
+        pthread_cond_init(&places[i].posted, NULL);
+    }
     while (!error && !stopped(order)) {
         cb_error seen = watch(&readers, &known, order);
         if (readers && cb_readers_hung(readers)) {
@@ -252,7 +289,8 @@ cb_error cb_agent_run(const cb_agent_order *order)
                             "waiting for a reader (is one connected, and does pcscd run?)", NULL);
         none = known.count == 0;
         for (size_t i = 0; i < known.count; i++)
-            start(places, order, known.reader[i].name);
+            attend(places, order, &known.reader[i]);
+        dismiss(places, &known);
         hung += reap(places, order, false);
         if (seen == CB_E_MEMORY || seen == CB_E_CONFIG || hung >= HUNG_MAX)
             error = hung >= HUNG_MAX ? CB_E_READER : seen;
@@ -260,6 +298,10 @@ cb_error cb_agent_run(const cb_agent_order *order)
     if (places) {
         atomic_store(order->stop, true);
         reap(places, order, true);
+    }
+    for (int i = 0; i < CB_READERS_MAX && places; i++) {
+        pthread_mutex_destroy(&places[i].lock);
+        pthread_cond_destroy(&places[i].posted);
     }
     cb_readers_close(&readers);
     free(places);

@@ -40,7 +40,8 @@ static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
     cb_identity identity;
     cb_error error = cb_identity_check(config->certificate, config->key, &identity, why);
     if (!error && access(config->ca, R_OK) != 0) {
-        cb_buf_printf(why, "%s: cannot be read; it is the CA certificate of the broker", config->ca);
+        cb_buf_printf(why, "%s: cannot be read; it is the CA certificate of the broker",
+                      config->ca);
         error = CB_E_CONFIG;
     }
     return error;

@@ -256,12 +256,10 @@ static cb_error transmit_outcome(pcsc *own, LONG rv)
         return CB_E_TOO_LARGE;
     if (rv == SCARD_W_RESET_CARD)
         return CB_E_CARD_REMOVED;
+    /* What pcscd says of a transmission that failed half-way: as a rule because the card left. */
+    if (rv == SCARD_E_NOT_TRANSACTED)
+        return CB_E_CARD_REMOVED;
     cb_error error = outcome(own, rv);
-    /* pcscd reports a card that left during the exchange as a failed transmission: look whether it
-     * is still there. */
-    if (error == CB_E_READER && own->known &&
-        SCardStatus(own->card, NULL, NULL, NULL, NULL, NULL, NULL) != SCARD_S_SUCCESS)
-        error = CB_E_CARD_ABSENT;
     return error == CB_E_CARD_ABSENT || error == CB_E_READER_NONE || error == CB_E_CARD_STATUS
                ? CB_E_CARD_REMOVED
                : error;
@@ -285,7 +283,8 @@ static cb_error pcsc_transmit(void *state, cb_bytes command, cb_buf *answer)
         SCardTransmit(own->card, t0 ? SCARD_PCI_T0 : SCARD_PCI_T1, sent, len, NULL, received, &got);
     cb_error error = transmit_outcome(own, rv);
     if (!error && got == 0)
-        error = CB_E_CARD_REMOVED; /* some drivers report a card that left during the exchange as an empty answer */
+        error = CB_E_CARD_REMOVED; /* some drivers report a card that left during the exchange as an
+                                      empty answer */
     if (!error)
         cb_buf_put(answer, cb_bytes_make(received, got));
     cb_wipe(sent, sizeof sent);

@@ -8,8 +8,9 @@
  * in time is given up: the caller gets CB_E_READER, the thread is left behind with what it holds
  * (and cleans up if it ever returns), and the cb_readers is good for nothing but closing.
  *
- * A cb_readers serves one thread at a time and one card at a time. It recovers by itself from a
- * PC/SC service that stops and starts.
+ * A cb_readers serves one thread at a time and one card at a time. Of all that a process has, only
+ * one may list and wait (pcsc.c says why); the others take cards whose readers it named. It
+ * recovers by itself from a PC/SC service that stops and starts.
  */
 #ifndef CB_CARDLINK_TERMINAL_READER_H
 #define CB_CARDLINK_TERMINAL_READER_H
