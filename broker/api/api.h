@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The broker's interface over HTTP: for terminals (mutual TLS), for administrators (the
+ * administration socket) and for whoever watches that it lives. One file per resource parses, calls
+ * the core, answers; schema/openapi.yaml describes each route.
+ */
+#ifndef CB_BROKER_API_API_H
+#define CB_BROKER_API_API_H
+
+#include <stdatomic.h>
+
+#include "broker/api/watch.h"
+#include "broker/core/registry.h"
+#include "broker/core/tap.h"
+#include "broker/http/acceptor.h"
+#include "broker/http/server.h"
+
+/* The parts that handlers call; filled in by main.c, which owns them. */
+typedef struct cb_api {
+    cb_store *store;
+    cb_hsm *hsm;
+    cb_connectors *connectors;
+    cb_sessions *sessions;
+    cb_taps *taps;
+    cb_watch *watch;
+    cb_server *server;
+    cb_acceptor *acceptor;
+    int64_t started;                           /* wall clock */
+    _Atomic uint64_t outcomes[CB_ERROR_COUNT]; /* of taps: CB_OK is an accept */
+} cb_api;
+
+extern const cb_route cb_api_routes[];
+extern const size_t cb_api_route_count;
+
+/* The server's identify function: the terminal of the connection's key (its state is read now), or
+ * the name of the local user. A request of a terminal has a cb_terminal as its identity. */
+cb_error cb_api_identify(cb_request *request, cb_reply *reply);
+
+/* After an act that ended something: cuts the sessions that it ended, here and now, and has hsmd
+ * told. why as in core/session.h. */
+void cb_api_cut(cb_api *api, const cb_affected *affected, const cb_session_match *match,
+                const char *why);
+
+static inline cb_api *cb_api_of(const cb_request *request) { return request->context; }
+
+/* ---- Handlers ---- */
+
+cb_error cb_api_live(cb_request *request, cb_reply *reply);
+cb_error cb_api_ready(cb_request *request, cb_reply *reply);
+cb_error cb_api_status(cb_request *request, cb_reply *reply);
+cb_error cb_api_metrics(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_tap_start(cb_request *request, cb_reply *reply);
+cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply);
+cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply);
+cb_error cb_api_services_allowed(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_holder_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_holder_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_holder_get(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_card_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_activate(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_service_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_service_update(cb_request *request, cb_reply *reply);
+cb_error cb_api_service_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_service_get(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_enrolment_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_certificate(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_renew(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_remove(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_audit_leaves(cb_request *request, cb_reply *reply);
+cb_error cb_api_audit_heads(cb_request *request, cb_reply *reply);
+
+#endif

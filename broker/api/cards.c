@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/api/api.h"
+#include "broker/api/rows.h"
+
+cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
+{
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_card card;
+    cb_card_init(&card);
+    const cb_field fields[] = {{"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error)
+        error =
+            cb_card_add(cb_api_of(request)->store, request->actor, cb_buf_bytes(&binding), &card);
+    if (!error)
+        error = cb_reply_json(reply, 201, cb_json_card(&card));
+    cb_card_free(&card);
+    cb_buf_free(&binding);
+    return error;
+}
+
+static cb_error add_row(void *page, const cb_card *card)
+{
+    return cb_page_add(page, cb_json_card(card));
+}
+
+cb_error cb_api_card_list(cb_request *request, cb_reply *reply)
+{
+    cb_page page;
+    cb_id holder = {{0}};
+    const cb_field own[] = {{"holder", CB_FIELD_ID, false, 0, &holder}};
+    cb_error error = cb_page_read(request, reply, false, own, 1, &page);
+    if (!error)
+        error = cb_card_list(cb_api_of(request)->store, cb_id_is_zero(&holder) ? NULL : &holder,
+                             &page.after, (unsigned)page.limit, add_row, &page);
+    return cb_page_reply(reply, &page, "cards", "id", error);
+}
+
+static cb_error reply_card(cb_request *request, cb_reply *reply)
+{
+    cb_card card;
+    cb_card_init(&card);
+    cb_error error =
+        cb_card_get(cb_api_of(request)->store, &request->match.parameters[0].id, &card);
+    if (!error)
+        error = cb_reply_json(reply, 200, cb_json_card(&card));
+    cb_card_free(&card);
+    return error;
+}
+
+cb_error cb_api_card_get(cb_request *request, cb_reply *reply)
+{
+    return reply_card(request, reply);
+}
+
+/* What a change put an end to goes into the answer, for whoever has to explain it. */
+static void add_affected(cb_reply *reply, const cb_affected *affected)
+{
+    json_t *more = json_pack("{sI, sI}", "taps_ended", (json_int_t)affected->tap_count,
+                             "sessions_ended", (json_int_t)affected->session_count);
+    if (more)
+        json_object_update_missing(reply->json, more);
+    json_decref(more);
+}
+
+static cb_error change(cb_request *request, cb_reply *reply, cb_card_act act, const char *why)
+{
+    cb_api *api = cb_api_of(request);
+    const char *reason = NULL;
+    cb_affected affected = {0};
+    const cb_id *id = &request->match.parameters[0].id;
+    const cb_field fields[] = {{"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error)
+        error = cb_card_change(api->store, request->actor, id, act, reason, &affected);
+    if (!error) {
+        cb_session_match match = {.card = *id};
+        if (why)
+            cb_api_cut(api, &affected, &match, why);
+        else
+            cb_watch_feed(api->watch);
+        error = reply_card(request, reply);
+    }
+    if (!error)
+        add_affected(reply, &affected);
+    cb_affected_free(&affected);
+    return error;
+}
+
+cb_error cb_api_card_activate(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_ACTIVATE, NULL);
+}
+
+cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_SUSPEND, "revoked");
+}
+
+cb_error cb_api_card_resume(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_RESUME, NULL);
+}
+
+cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_REVOKE, "revoked");
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "broker/api/api.h"
+
+static cb_error identify_terminal(cb_request *request)
+{
+    cb_terminal *terminal = malloc(sizeof *terminal);
+    if (!terminal)
+        return CB_E_MEMORY;
+    request->identity = terminal;
+    cb_error error = cb_terminal_find(cb_api_of(request)->store, &request->peer.key, terminal);
+    if (!error)
+        request->terminal = terminal->id;
+    return error;
+}
+
+static bool is_plain(const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++)
+        if (name[i] < 0x21 || name[i] > 0x7E)
+            return false;
+    return length > 0 && length < CB_ACTOR;
+}
+
+static void name_user(cb_request *request)
+{
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char text[4096];
+    if (getpwuid_r(request->peer.uid, &entry, text, sizeof text, &found) == 0 && found &&
+        is_plain(found->pw_name))
+        snprintf(request->actor, sizeof request->actor, "%s", found->pw_name);
+    else
+        snprintf(request->actor, sizeof request->actor, "uid:%u", request->peer.uid);
+}
+
+cb_error cb_api_identify(cb_request *request, cb_reply *reply)
+{
+    (void)reply;
+    switch (request->match.route->role) {
+    case CB_ROLE_ANYBODY:
+        return CB_OK;
+    case CB_ROLE_TERMINAL:
+        return identify_terminal(request);
+    case CB_ROLE_ADMINISTRATOR:
+        name_user(request);
+        return CB_OK;
+    }
+    return CB_E_DENIED;
+}
+
+void cb_api_cut(cb_api *api, const cb_affected *affected, const cb_session_match *match,
+                const char *why)
+{
+    cb_sessions_cut(api->sessions, match, why);
+    for (size_t i = 0; i < affected->session_count; i++) {
+        cb_session_match one = {.session = affected->sessions[i]};
+        cb_sessions_cut(api->sessions, &one, why);
+    }
+    cb_watch_feed(api->watch);
+}

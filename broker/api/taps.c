@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/api/api.h"
+#include "broker/api/rows.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "cardlink/script.h"
+
+enum { PIN_MAX = 1024 };
+
+/* ---- Scripts and answers ---- */
+
+static json_t *command_json(const cb_script_item *item)
+{
+    if (item->flags & CB_SCRIPT_GO_ON)
+        return json_pack("{so, sb}", "apdu", cb_json_hex(item->apdu), "go_on", 1);
+    return json_pack("{so}", "apdu", cb_json_hex(item->apdu));
+}
+
+static json_t *script_json(cb_bytes encoded)
+{
+    cb_script script;
+    json_t *list = json_array();
+    if (cb_script_read(encoded, CB_COMMAND_MAX, &script) != CB_OK)
+        script.count = 0;
+    for (size_t i = 0; list && i < script.count; i++) {
+        if (json_array_append_new(list, command_json(&script.item[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+static cb_error read_answers(cb_reply *reply, const json_t *list, cb_buf *out)
+{
+    cb_buf one = CB_BUF(CB_ANSWER_MAX);
+    cb_error error = CB_OK;
+    for (size_t i = 0; !error && i < json_array_size(list); i++) {
+        const json_t *text = json_array_get(list, i);
+        cb_buf_reset(&one);
+        if (!json_is_string(text) ||
+            cb_unhex(cb_bytes_make(json_string_value(text), json_string_length(text)), &one) ||
+            cb_buf_error(&one))
+            error =
+                cb_reply_fail(reply, CB_E_ARGUMENT,
+                              "answers must be a list of card responses in hexadecimal, each of "
+                              "at most %d bytes.",
+                              CB_ANSWER_MAX);
+        else
+            cb_script_put(out, 0, cb_buf_bytes(&one));
+    }
+    cb_buf_free(&one);
+    return error ? error : cb_buf_error(out);
+}
+
+/* ---- Outcomes ---- */
+
+static cb_error count(cb_request *request, cb_error outcome)
+{
+    atomic_fetch_add(&cb_api_of(request)->outcomes[outcome], 1);
+    return outcome;
+}
+
+/* The last step of a tap counts; an earlier one only when it fails. */
+static cb_error count_failure(cb_request *request, cb_error error)
+{
+    return error ? count(request, error) : CB_OK;
+}
+
+/* ---- Steps ---- */
+
+cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
+{
+    const char *profile = "native";
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_id tap;
+    unsigned expires_in = 0;
+    const cb_field fields[] = {{"profile", CB_FIELD_TEXT, false, 16, &profile}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error && strcmp(profile, "native") != 0)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native.");
+    if (!error)
+        error = count_failure(request, cb_tap_start(cb_api_of(request)->taps, &request->terminal,
+                                                    CB_PROFILE_NATIVE, &tap, &script, &expires_in));
+    if (!error)
+        error = cb_reply_json(reply, 201,
+                              json_pack("{so, so, si}", "tap", cb_json_id(&tap), "script",
+                                        script_json(cb_buf_bytes(&script)), "expires_in",
+                                        (int)expires_in));
+    cb_buf_free(&script);
+    return error;
+}
+
+static cb_error read_purpose(cb_reply *reply, const char *text, cb_tap_question *question)
+{
+    if (strcmp(text, "authenticate") == 0)
+        question->purpose = CB_TAP_AUTHENTICATE;
+    else if (strcmp(text, "pin_change") == 0)
+        question->purpose = CB_TAP_PIN_CHANGE;
+    else if (strcmp(text, "pin_unblock") == 0)
+        question->purpose = CB_TAP_PIN_UNBLOCK;
+    else
+        return cb_reply_fail(reply, CB_E_ARGUMENT,
+                             "purpose must be authenticate, pin_change or pin_unblock.");
+    if ((question->purpose == CB_TAP_AUTHENTICATE) != (question->service != NULL))
+        return cb_reply_fail(reply, CB_E_ARGUMENT,
+                             "service is needed to authenticate, and for nothing else.");
+    return CB_OK;
+}
+
+cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
+{
+    cb_tap_question question = {0};
+    const char *purpose = "authenticate";
+    json_t *list = NULL;
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_buf pin = CB_BUF(PIN_MAX);
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    unsigned expires_in = 0;
+    const cb_field fields[] = {
+        {"answers", CB_FIELD_LIST, true, CB_SCRIPT_COMMANDS_MAX, &list},
+        {"service", CB_FIELD_TEXT, false, CB_SERVICE_NAME_MAX, &question.service},
+        {"text", CB_FIELD_TEXT, false, CB_TAP_TEXT_MAX, &question.text},
+        {"pin", CB_FIELD_HEX, false, PIN_MAX, &pin},
+        {"purpose", CB_FIELD_TEXT, false, 16, &purpose},
+    };
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    if (!error)
+        error = read_purpose(reply, purpose, &question);
+    if (!error)
+        error = read_answers(reply, list, &answers);
+    question.answers = cb_buf_bytes(&answers);
+    question.pin = cb_buf_bytes(&pin);
+    if (!error)
+        error =
+            count_failure(request, cb_tap_challenge(cb_api_of(request)->taps, &request->terminal,
+                                                    &request->match.parameters[0].id, &question,
+                                                    &script, &expires_in));
+    if (!error)
+        error = cb_reply_json(reply, 200,
+                              json_pack("{so, si}", "script", script_json(cb_buf_bytes(&script)),
+                                        "expires_in", (int)expires_in));
+    cb_buf_free(&answers);
+    cb_buf_free(&pin);
+    cb_buf_free(&script);
+    return error;
+}
+
+static json_t *delivery_json(const cb_tap_outcome *outcome)
+{
+    const char *text = (const char *)outcome->value.data;
+    size_t length = outcome->value.len;
+    const char *kind = cb_session_kind_name(outcome->kind);
+    json_t *value = NULL;
+    switch (outcome->kind) {
+    case CB_SESSION_URL:
+    case CB_SESSION_RELAYED:
+        return json_pack("{ss, ss%}", "kind", kind, "url", text, length);
+    case CB_SESSION_TOKEN:
+        value = json_loadb(text, length, 0, NULL);
+        return json_pack("{ss, so}", "kind", kind, "token", value);
+    case CB_SESSION_COOKIES:
+        value = json_loadb(text, length, 0, NULL);
+        if (value)
+            json_object_set_new(value, "kind", json_string(kind));
+        return value;
+    default:
+        return json_null();
+    }
+}
+
+static json_t *outcome_json(const cb_tap_outcome *outcome)
+{
+    json_t *json =
+        json_pack("{ss, so, so, si}", "outcome", "accepted", "holder", cb_json_id(&outcome->holder),
+                  "card", cb_json_id(&outcome->card), "level", (int)outcome->level);
+    if (!json || !outcome->service[0])
+        return json;
+    json_t *delivery = delivery_json(outcome);
+    if (!delivery) {
+        json_decref(json);
+        return NULL;
+    }
+    json_object_set_new(json, "service", json_string(outcome->service));
+    json_object_set_new(json, "delivery", delivery);
+    if (!cb_id_is_zero(&outcome->session))
+        json_object_set_new(json, "session", cb_json_id(&outcome->session));
+    if (outcome->expires)
+        json_object_set_new(json, "expires", cb_json_time(outcome->expires));
+    return json;
+}
+
+static void add_tries(cb_reply *reply, cb_error error, const cb_tap_outcome *outcome)
+{
+    if (error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
+        reply->extra = json_pack("{si}", "tries_left", (int)outcome->pin_tries_left);
+}
+
+cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
+{
+    json_t *list = NULL;
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_tap_outcome outcome = {0};
+    cb_buf_init(&outcome.value, CB_LOGIN_VALUE_MAX);
+    const cb_field fields[] = {
+        {"answers", CB_FIELD_LIST, true, CB_SCRIPT_COMMANDS_MAX, &list},
+    };
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error)
+        error = read_answers(reply, list, &answers);
+    if (!error) {
+        error = count(request, cb_tap_proof(cb_api_of(request)->taps, &request->terminal,
+                                            &request->match.parameters[0].id,
+                                            cb_buf_bytes(&answers), &outcome));
+        add_tries(reply, error, &outcome);
+    }
+    if (!error)
+        error = cb_reply_json(reply, 200, outcome_json(&outcome));
+    cb_tap_outcome_free(&outcome);
+    cb_buf_free(&answers);
+    return error;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/api/api.h"
+#include "broker/api/pem.h"
+#include "broker/api/rows.h"
+
+enum { PEM_MAX = 16 * 1024 };
+
+static cb_error read_key(cb_reply *reply, const char *pem, cb_digest *key)
+{
+    cb_buf der = CB_BUF(CB_CERTIFICATE_MAX);
+    cb_error error = cb_pem_read(pem, &der, NULL);
+    if (!error)
+        error = cb_certificate_key(cb_buf_bytes(&der), key);
+    cb_buf_free(&der);
+    if (error && error != CB_E_MEMORY)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT,
+                              "certificate must be one X.509 certificate in PEM.");
+    return error;
+}
+
+static cb_error read_services(cb_reply *reply, const json_t *list, cb_terminal_new *terminal,
+                              const char *names[CB_TERMINAL_SERVICES_MAX])
+{
+    if (!list)
+        return CB_OK;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        names[i] = json_string_value(json_array_get(list, i));
+        if (!names[i] || !cb_service_name_ok(names[i]))
+            return cb_reply_fail(reply, CB_E_ARGUMENT,
+                                 "services must be a list of services' names.");
+    }
+    terminal->services = names;
+    terminal->service_count = (unsigned)json_array_size(list);
+    return CB_OK;
+}
+
+cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply)
+{
+    cb_terminal_new fresh = {0};
+    const char *names[CB_TERMINAL_SERVICES_MAX];
+    const char *pem = NULL;
+    json_t *services = NULL;
+    int64_t rate = 0;
+    cb_terminal terminal;
+    const cb_field fields[] = {
+        {"name", CB_FIELD_TEXT, true, CB_NAME_MAX, &fresh.name},
+        {"certificate", CB_FIELD_TEXT, true, PEM_MAX, &pem},
+        {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
+        {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
+    };
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    if (!error)
+        error = read_key(reply, pem, &fresh.key);
+    if (!error)
+        error = read_services(reply, services, &fresh, names);
+    fresh.rate = (uint32_t)rate;
+    if (!error)
+        error = cb_terminal_add(cb_api_of(request)->store, request->actor, &fresh, &terminal);
+    return error ? error : cb_reply_json(reply, 201, cb_json_terminal(&terminal));
+}
+
+static cb_error add_row(void *page, const cb_terminal *terminal)
+{
+    return cb_page_add(page, cb_json_terminal(terminal));
+}
+
+cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply)
+{
+    cb_page page;
+    cb_error error = cb_page_read(request, reply, false, NULL, 0, &page);
+    if (!error)
+        error = cb_terminal_list(cb_api_of(request)->store, &page.after, (unsigned)page.limit,
+                                 add_row, &page);
+    return cb_page_reply(reply, &page, "terminals", "id", error);
+}
+
+cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply)
+{
+    cb_terminal terminal;
+    cb_error error =
+        cb_terminal_get(cb_api_of(request)->store, &request->match.parameters[0].id, &terminal);
+    return error ? error : cb_reply_json(reply, 200, cb_json_terminal(&terminal));
+}
+
+cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)
+{
+    cb_api *api = cb_api_of(request);
+    const char *reason = NULL;
+    cb_affected affected = {0};
+    cb_session_match match = {.terminal = request->match.parameters[0].id};
+    const cb_field fields[] = {{"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error)
+        error = cb_terminal_revoke(api->store, request->actor, &match.terminal, reason, &affected);
+    if (!error) {
+        cb_api_cut(api, &affected, &match, "revoked");
+        error = cb_api_terminal_get(request, reply);
+    }
+    cb_affected_free(&affected);
+    return error;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/api/watch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "broker/core/decide.h"
+
+enum { LOOK_SECONDS = 2, ENTRIES = 256 };
+
+struct cb_watch {
+    cb_store *store;
+    cb_hsm *hsm;
+    cb_connectors *connectors;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool running, stopping, feed;
+    cb_watch_view view;
+};
+
+/* Hands hsmd what it has not heard of yet. */
+static cb_error pass_on(cb_watch *watch)
+{
+    cb_feed_entry entries[ENTRIES];
+    size_t count = ENTRIES;
+    cb_feed_head head;
+    cb_error error = cb_hsm_feed_state_any(watch->hsm, &head);
+    while (!error && count == ENTRIES) {
+        error = cb_feed_since(watch->store, head.number, entries, ENTRIES, &count);
+        if (!error && count > 0) {
+            error = cb_hsm_feed_extend_any(watch->hsm, entries, count);
+            head.number = entries[count - 1].number;
+        }
+    }
+    return error;
+}
+
+static void tell_change(const char *event, cb_error before, cb_error now)
+{
+    if (before != now && now)
+        cb_log_failure(event, now, NULL);
+    else if (before != now)
+        cb_log(CB_LOG_INFO, event, "It answers again", NULL);
+}
+
+static void look(cb_watch *watch, bool everything)
+{
+    cb_watch_view view;
+    cb_watch_see(watch, &view);
+    cb_watch_view before = view;
+    if (everything) {
+        view.hsm = cb_hsm_ping(watch->hsm);
+        view.connectors = cb_connectors_ping(watch->connectors, NULL);
+        if (view.hsm || cb_hsm_status(watch->hsm, &view.state) != CB_OK)
+            view.state = (cb_hsm_state){0};
+    }
+    view.feed = view.hsm ? view.hsm : pass_on(watch);
+    tell_change("watch.hsm", before.hsm, view.hsm);
+    tell_change("watch.connectors", before.connectors, view.connectors);
+    pthread_mutex_lock(&watch->lock);
+    watch->view = view;
+    pthread_mutex_unlock(&watch->lock);
+}
+
+/* False when it is time to end; *everything when it is time to look at all. */
+static bool wait_for_work(cb_watch *watch, bool *everything)
+{
+    struct timespec until;
+    int waited = 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += LOOK_SECONDS;
+    pthread_mutex_lock(&watch->lock);
+    while (!watch->stopping && !watch->feed && waited == 0)
+        waited = pthread_cond_timedwait(&watch->wake, &watch->lock, &until);
+    *everything = !watch->feed;
+    watch->feed = false;
+    bool go_on = !watch->stopping;
+    pthread_mutex_unlock(&watch->lock);
+    return go_on;
+}
+
+static void *run(void *context)
+{
+    bool everything = true;
+    while (wait_for_work(context, &everything))
+        look(context, everything);
+    return NULL;
+}
+
+cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, cb_watch **out)
+{
+    cb_watch *watch = calloc(1, sizeof *watch);
+    pthread_condattr_t attributes;
+    *out = watch;
+    if (!watch)
+        return CB_E_MEMORY;
+    watch->store = store;
+    watch->hsm = hsm;
+    watch->connectors = connectors;
+    pthread_mutex_init(&watch->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&watch->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    look(watch, true);
+    watch->running = pthread_create(&watch->thread, NULL, run, watch) == 0;
+    if (!watch->running)
+        cb_watch_close(out);
+    return *out ? CB_OK : CB_E_MEMORY;
+}
+
+void cb_watch_close(cb_watch **out)
+{
+    cb_watch *watch = *out;
+    if (!watch)
+        return;
+    pthread_mutex_lock(&watch->lock);
+    watch->stopping = true;
+    pthread_cond_signal(&watch->wake);
+    pthread_mutex_unlock(&watch->lock);
+    if (watch->running)
+        pthread_join(watch->thread, NULL);
+    pthread_cond_destroy(&watch->wake);
+    pthread_mutex_destroy(&watch->lock);
+    free(watch);
+    *out = NULL;
+}
+
+void cb_watch_see(cb_watch *watch, cb_watch_view *out)
+{
+    pthread_mutex_lock(&watch->lock);
+    *out = watch->view;
+    pthread_mutex_unlock(&watch->lock);
+}
+
+void cb_watch_feed(cb_watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    watch->feed = true;
+    pthread_cond_signal(&watch->wake);
+    pthread_mutex_unlock(&watch->lock);
+}
