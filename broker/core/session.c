@@ -166,14 +166,14 @@ static unsigned finish_all(cb_sessions *sessions, ending *list, unsigned count)
 unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, const char *why)
 {
     static const cb_session_match nothing;
-    if (memcmp(match, &nothing, sizeof nothing) == 0)
+    if (match && memcmp(match, &nothing, sizeof nothing) == 0)
         return 0;
     unsigned count = 0;
     pthread_mutex_lock(&sessions->lock);
     ending *list = calloc(sessions->live + 1, sizeof *list);
     for (unsigned b = 0; b < BUCKETS; b++) {
         for (entry *e = sessions->bucket[b]; e; e = e->next) {
-            if (e->ended || !matches_all(match, &e->facts))
+            if (e->ended || (match && !matches_all(match, &e->facts)))
                 continue;
             /* Without memory for the list the cut still happens, one process at a time under the lock. */
             if (!list) {

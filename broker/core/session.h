@@ -52,7 +52,8 @@ unsigned cb_sessions_count(cb_sessions *sessions);
 cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, cb_session *session,
                          cb_buf *url);
 
-/* Which sessions to cut: all that match every field that is not zero. At least one must be given. Returns how many were cut; when it
+/* Which sessions to cut: all that match every field that is not zero. At least one must be given; match NULL: all
+ * sessions, for a broker that stops. Returns how many were cut; when it
  * returns, none of them answers any more. */
 typedef struct cb_session_match {
     cb_id session, card, holder, terminal, enrolment;
