@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stdlib.h>
-
 #include "broker/api/api.h"
 #include "broker/api/pem.h"
 #include "broker/api/rows.h"
@@ -36,7 +34,7 @@ cb_error cb_api_enrolment_add(cb_request *request, cb_reply *reply)
     cb_enrolment_free(&enrolment);
     cb_buf_free(&sealed);
     cb_buf_free(&public_key);
-    free(text);
+    cb_json_text_free(&text);
     return error;
 }
 

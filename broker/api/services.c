@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
@@ -79,7 +77,7 @@ static cb_error put_service(cb_request *request, cb_reply *reply, const char *na
     if (!error)
         error = cb_reply_json(reply, status, cb_json_service(&service));
     cb_service_free(&service);
-    free(text);
+    cb_json_text_free(&text);
     return error;
 }
 

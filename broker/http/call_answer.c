@@ -2,9 +2,7 @@
 #include "broker/http/call.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "base/secret.h"
 #include "broker/http/problem.h"
 
 /* An API for programs: nothing here is to be shown, framed, guessed at or kept by a browser or a
@@ -44,14 +42,13 @@ static cb_error write_json(cb_reply *reply)
 {
     if (!reply->json)
         return CB_OK;
-    char *text = json_dumps(reply->json, JSON_COMPACT);
+    char *text = cb_json_text(reply->json);
     if (!text)
         return CB_E_MEMORY;
     cb_buf_reset(&reply->body);
     cb_buf_put_str(&reply->body, text);
     cb_buf_put_str(&reply->body, "\n");
-    cb_wipe(text, strlen(text)); /* it may hold a token */
-    free(text);
+    cb_json_text_free(&text);
     return cb_buf_error(&reply->body);
 }
 

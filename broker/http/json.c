@@ -1,7 +1,35 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/http/json.h"
 
+#include <stdlib.h>
+
+#include "base/secret.h"
 #include "base/text.h"
+
+/* Before each piece of memory stands its size. */
+enum { SIZE_ROOM = 16 };
+
+static void *take(size_t size)
+{
+    char *start = size <= SIZE_MAX - SIZE_ROOM ? malloc(size + SIZE_ROOM) : NULL;
+    if (!start)
+        return NULL;
+    memcpy(start, &size, sizeof size);
+    return start + SIZE_ROOM;
+}
+
+static void give(void *memory)
+{
+    size_t size = 0;
+    if (!memory)
+        return;
+    char *start = (char *)memory - SIZE_ROOM;
+    memcpy(&size, start, sizeof size);
+    cb_wipe(start, size + SIZE_ROOM);
+    free(start);
+}
+
+void cb_json_wipe_always(void) { json_set_alloc_funcs(take, give); }
 
 /* jansson's own limit is a constant of its build; this one comes before any memory is spent on
  * nesting. */
@@ -162,6 +190,15 @@ cb_error cb_fields_read(const json_t *object, const cb_field *fields, size_t cou
             return CB_E_ARGUMENT;
     }
     return CB_OK;
+}
+
+void cb_json_text_free(char **text)
+{
+    json_free_t release = NULL;
+    json_get_alloc_funcs(NULL, &release);
+    if (*text)
+        release(*text);
+    *text = NULL;
 }
 
 char *cb_json_text(const json_t *object) { return json_dumps(object, JSON_COMPACT); }

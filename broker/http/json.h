@@ -13,6 +13,10 @@
 
 enum { CB_JSON_DEPTH = 16 };
 
+/* From now on whatever jansson frees is wiped first: requests and answers hold PINs and tokens.
+ * Call before the first use. */
+void cb_json_wipe_always(void);
+
 /* An object; *out is the caller's (json_decref). CB_E_FORMAT with the reason in why. */
 cb_error cb_json_read(cb_bytes text, json_t **out, cb_buf *why);
 
@@ -38,7 +42,9 @@ typedef struct cb_field {
  * field in why. */
 cb_error cb_fields_read(const json_t *object, const cb_field *fields, size_t count, cb_buf *why);
 
-/* An object as compact text that the caller frees; NULL: no memory. */
+/* An object as compact text; NULL: no memory. The caller ends it with cb_json_text_free, which
+ * takes NULL. */
 char *cb_json_text(const json_t *object);
+void cb_json_text_free(char **text);
 
 #endif

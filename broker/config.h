@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * cardbrokerd's configuration (docs/man/cardbroker.conf.5), read at start and again on SIGHUP.
+ */
+#ifndef CB_BROKER_CONFIG_H
+#define CB_BROKER_CONFIG_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "broker/http/acceptor.h"
+
+enum { CB_CONFIG_LISTENERS = 8 };
+
+typedef struct cb_broker_listener {
+    const char *address;
+    uint16_t port;
+    cb_tls_entry entries[2]; /* its own, and the relay domain's if that has one */
+    size_t entry_count;
+} cb_broker_listener;
+
+/* Texts are owned by file. Not to be copied: entries point into it. */
+typedef struct cb_broker_config {
+    struct cfg_t *file;
+    const char *user; /* NULL: stays who it is */
+    const char *run;
+    const char *state;
+    const char *database;
+    const char *relay_domain;
+    char relay_pattern[256]; /* "*." and the domain */
+    unsigned relay_port;
+    cb_broker_listener listeners[CB_CONFIG_LISTENERS];
+    size_t listener_count;
+    uint32_t administrators[CB_LOCAL_USERS_MAX];
+    size_t administrator_count;
+    cb_limits limits;
+    unsigned workers, queue, http_threads, tls_threads, streams, taps, sessions;
+    int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
+    int64_t login_deadline; /* microseconds a connector may take */
+    cb_log_level log_level;
+    bool sandbox;
+} cb_broker_config;
+
+/* CB_E_CONFIG with "file: what is wrong" in why. */
+cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *why);
+void cb_broker_config_free(cb_broker_config *config);
+
+#endif
