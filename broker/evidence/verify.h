@@ -3,14 +3,16 @@
  * Checking the whole record without trusting whoever kept it (cardbrokerctl audit verify).
  *
  * Leaves and heads come from a source: a database file, or pages fetched over the administrators' interface.
- * One pass over the leaves, in memory that does not grow with the log except by what is open or revoked:
+ * One pass over the leaves. Memory does not grow with their number: some 100 bytes for each card, terminal, enrolment and key, and for
+ * each revocation.
  *
  *   leaves    well formed, no gaps, each stored hash right
  *   heads     each signature by the log's key; each root that of the leaves below it, so each head extends the one before
  *   feed      numbers without gaps, the chain of hashes right, each revoking leaf with its entry
  *   taps      every result has its intent, no two results of an intent, which intents are open
- *   receipts  counters without gaps within each worker's boot
- *   tables    (database only) cards, terminals and enrolments are in the state to which the leaves lead
+ *   receipts  each of the tap it stands in, none twice; the counters of each worker's boot have no more gaps than taps ended without an
+ *             accept (a use whose answer was lost leaves one gap and one such result)
+ *   tables    (database only) cards, terminals, enrolments and keys are in the state to which the leaves lead
  */
 #ifndef CB_BROKER_EVIDENCE_VERIFY_H
 #define CB_BROKER_EVIDENCE_VERIFY_H
@@ -18,9 +20,9 @@
 #include "broker/evidence/log.h"
 
 typedef struct cb_table_row {
-    char kind;     /* 'c' card, 't' terminal, 'e' enrolment */
+    char kind;         /* 'c' card, 't' terminal, 'e' enrolment, 'k' key */
     cb_id id;
-    const char *state; /* "revoked" … */
+    const char *state; /* "revoked" …; of a key "live" or "retired" */
 } cb_table_row;
 
 typedef struct cb_evidence_source {
@@ -39,7 +41,7 @@ typedef struct cb_evidence_source {
 typedef struct cb_finding {
     uint64_t position; /* of the leaf, or size of the head; UINT64_MAX: of the record as a whole */
     const char *what;  /* stable: "leaf.hash", "leaf.gap", "leaf.format", "head.signature", "head.root", "head.order", "head.beyond",
-                          "feed.chain", "feed.leaf", "feed.missing", "tap.intent", "tap.result", "receipt.gap", "receipt.format",
+                          "feed.chain", "feed.leaf", "feed.missing", "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap", "receipt.twice",
                           "table.state", "table.missing", "table.extra" */
     char detail[160];  /* a sentence */
 } cb_finding;
@@ -51,6 +53,7 @@ typedef struct cb_evidence_summary {
     uint64_t findings;
     uint64_t open_intents;    /* no finding while the broker runs */
     uint64_t receipts;
+    uint64_t receipts_lost;   /* gaps; a finding only when they are too many */
     uint64_t feed_number;
     cb_tree_head last;        /* the last head that verified */
 } cb_evidence_summary;

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The state of one verification, shared by the files that check one thing each.
+ */
+#ifndef CB_BROKER_EVIDENCE_CHECK_H
+#define CB_BROKER_EVIDENCE_CHECK_H
+
+#include "broker/evidence/id_map.h"
+#include "broker/evidence/leaf_fields.h"
+#include "broker/evidence/verify.h"
+
+typedef struct cb_check {
+    const cb_evidence_source *source;
+    const cb_evidence_report *report;
+    cb_evidence_summary *summary;
+    cb_error error; /* of ours, not of the record */
+
+    cb_id_map open;   /* kind 'i': taps with an intent, value: its position */
+    cb_id_map states; /* kinds of cb_table_row; value: see check_states.c */
+    uint64_t unfinished; /* results that are not accepts */
+
+    struct cb_feed_seen *feed; /* entries that leaves tell of, in order */
+    size_t feed_count;
+    cb_digest feed_hash;
+
+    struct cb_boot *boots;
+    size_t boot_count;
+} cb_check;
+
+/* Reports; detail is a sentence. */
+void cb_check_finding(cb_check *check, uint64_t position, const char *what, const char *detail);
+
+/* One leaf that is well formed. */
+void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+void cb_check_receipts(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+
+/* After the last leaf. */
+void cb_check_receipts_end(cb_check *check);
+void cb_check_feed_end(cb_check *check);
+void cb_check_states_end(cb_check *check);
+
+void cb_check_receipts_free(cb_check *check);
+void cb_check_feed_free(cb_check *check);
+
+#endif

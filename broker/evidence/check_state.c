@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The states to which the leaves lead, compared with those in the tables.
+ */
+#include <stdio.h>
+
+#include "broker/evidence/check.h"
+
+/* States by number; a key is "live" until it is retired. */
+static const char *const names[] = {"",        "issued", "active",  "suspended", "revoked",
+                                    "pending", "removed", "live", "retired"};
+
+static uint64_t number_of(const char *state)
+{
+    for (uint64_t i = 1; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], state) == 0)
+            return i;
+    }
+    return 0;
+}
+
+static void set(cb_check *check, char kind, const cb_id *id, const char *state)
+{
+    if (!check->error && !cb_id_is_zero(id))
+        check->error = cb_id_map_set(&check->states, kind, id, number_of(state));
+}
+
+static bool begins(const char *kind, const char *prefix)
+{
+    return strncmp(kind, prefix, strlen(prefix)) == 0;
+}
+
+void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    const char *kind = leaf->kind;
+    (void)position;
+    if (begins(kind, "card.") && leaf->state[0])
+        set(check, 'c', &leaf->card, leaf->state);
+    else if (begins(kind, "terminal.") && leaf->state[0])
+        set(check, 't', &leaf->terminal, leaf->state);
+    else if (begins(kind, "enrolment.") && leaf->state[0])
+        set(check, 'e', &leaf->enrolment, leaf->state);
+    if (strcmp(kind, "enrolment.added") == 0 || strcmp(kind, "enrolment.renewed") == 0)
+        set(check, 'k', &leaf->key, "live");
+    else if (strcmp(kind, "enrolment.key_retired") == 0)
+        set(check, 'k', &leaf->key, "retired");
+}
+
+static const char *thing(char kind)
+{
+    switch (kind) {
+    case 'c':
+        return "card";
+    case 't':
+        return "terminal";
+    case 'e':
+        return "enrolment";
+    default:
+        return "key";
+    }
+}
+
+static void report(cb_check *check, const char *what, char kind, const cb_id *id,
+                   const char *problem)
+{
+    char detail[160], text[CB_ID_TEXT];
+    cb_id_text(id, text);
+    snprintf(detail, sizeof detail, "%s %s %s.", thing(kind), text, problem);
+    cb_check_finding(check, UINT64_MAX, what, detail);
+}
+
+static cb_error check_row(void *context, const cb_table_row *row)
+{
+    cb_check *check = context;
+    char problem[80];
+    cb_id_entry *entry = cb_id_map_find(&check->states, row->kind, &row->id);
+    if (!entry) {
+        report(check, "table.extra", row->kind, &row->id, "is in the table, but not in the log");
+        return CB_OK;
+    }
+    entry->marked = true;
+    if (entry->value != number_of(row->state)) {
+        snprintf(problem, sizeof problem, "is %.20s in the table, but %s in the log", row->state,
+                 names[entry->value]);
+        report(check, "table.state", row->kind, &row->id, problem);
+    }
+    return CB_OK;
+}
+
+void cb_check_states_end(cb_check *check)
+{
+    const cb_evidence_source *source = check->source;
+    if (!source->rows || check->error)
+        return;
+    check->error = source->rows(source->context, check_row, check);
+    for (size_t i = 0; !check->error && i < check->states.room; i++) {
+        const cb_id_entry *entry = &check->states.place[i];
+        if (entry->kind && !entry->marked)
+            report(check, "table.missing", entry->kind, &entry->id,
+                   "is in the log, but not in the table");
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A hash table from identifiers, each of a kind, to numbers. 32 bytes an entry, half of its room used at least.
+ */
+#ifndef CB_BROKER_EVIDENCE_ID_MAP_H
+#define CB_BROKER_EVIDENCE_ID_MAP_H
+
+#include "base/id.h"
+
+typedef struct cb_id_entry {
+    cb_id id;
+    uint64_t value;
+    char kind; /* 0: an empty place */
+    bool marked;
+} cb_id_entry;
+
+typedef struct cb_id_map {
+    cb_id_entry *place;
+    size_t room; /* a power of two */
+    size_t count;
+    uint64_t seed;
+} cb_id_map;
+
+void cb_id_map_free(cb_id_map *map);
+
+/* The entry, or NULL. Valid until the next change. */
+cb_id_entry *cb_id_map_find(const cb_id_map *map, char kind, const cb_id *id);
+
+/* Adds or replaces. CB_E_MEMORY. */
+cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t value);
+
+void cb_id_map_remove(cb_id_map *map, cb_id_entry *entry);
+
+#endif

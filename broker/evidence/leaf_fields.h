@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The fields of a leaf that a check looks at, read in one pass.
+ */
+#ifndef CB_BROKER_EVIDENCE_LEAF_FIELDS_H
+#define CB_BROKER_EVIDENCE_LEAF_FIELDS_H
+
+#include "base/crypto.h"
+#include "base/id.h"
+#include "base/buf.h"
+
+enum { CB_LEAF_KIND_MAX = 40, CB_LEAF_WORD_MAX = 40, CB_LEAF_RECEIPTS = 16 };
+
+typedef struct cb_leaf_fields {
+    char kind[CB_LEAF_KIND_MAX];
+    int64_t time;
+    cb_id tap, card, terminal, enrolment, key; /* zero: not there */
+    char state[CB_LEAF_WORD_MAX];              /* "": not there */
+    char outcome[CB_LEAF_WORD_MAX];
+    bool has_intent, has_feed;
+    uint64_t intent, feed;
+    cb_digest feed_hash;
+    cb_bytes receipt[CB_LEAF_RECEIPTS]; /* hexadecimal, borrowed */
+    unsigned receipts;
+} cb_leaf_fields;
+
+/* CB_E_FORMAT when it is not a leaf as base/leaf.h describes it. */
+cb_error cb_leaf_fields_read(cb_bytes leaf, cb_leaf_fields *out);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A database file as a source: one snapshot of it, so that a broker may go on working meanwhile.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "broker/evidence/verify.h"
+#include "broker/store/internal.h"
+#include "broker/store/migrate.h"
+
+struct cb_evidence_file {
+    cb_txn txn;
+};
+
+cb_error cb_evidence_file_open(const char *path, cb_evidence_file **out)
+{
+    *out = NULL;
+    cb_evidence_file *file = calloc(1, sizeof *file);
+    if (!file)
+        return CB_E_MEMORY;
+    cb_error error = cb_sql_open(path, CB_SQL_READ_ONLY, 2 * CB_SECOND, &file->txn.sql);
+    if (!error)
+        error = cb_migrate_check(file->txn.sql);
+    if (!error)
+        error = cb_sql_run(file->txn.sql, "BEGIN");
+    if (error)
+        cb_evidence_file_close(&file);
+    *out = file;
+    return error;
+}
+
+void cb_evidence_file_close(cb_evidence_file **file)
+{
+    if (!*file)
+        return;
+    cb_sql_close(&(*file)->txn.sql);
+    free(*file);
+    *file = NULL;
+}
+
+static cb_error file_leaves(void *context, uint64_t from, unsigned count, cb_leaf_visitor each,
+                            void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_leaves(&file->txn, from, count, each, each_context);
+}
+
+static cb_error file_heads(void *context, uint64_t from, unsigned count, cb_head_visitor each,
+                           void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_heads(&file->txn, from, count, each, each_context);
+}
+
+typedef struct feed_out {
+    cb_feed_entry *entries;
+    cb_digest *hashes;
+    uint64_t *leaves;
+    size_t count;
+} feed_out;
+
+static cb_error take_entry(void *context, const cb_feed_entry *entry, const cb_digest *hash,
+                           uint64_t leaf)
+{
+    feed_out *out = context;
+    out->entries[out->count] = *entry;
+    out->hashes[out->count] = *hash;
+    out->leaves[out->count++] = leaf;
+    return CB_OK;
+}
+
+static cb_error file_feed(void *context, uint64_t after, cb_feed_entry *entries, cb_digest *hashes,
+                          uint64_t *leaves, size_t max, size_t *count)
+{
+    cb_evidence_file *file = context;
+    feed_out out = {entries, hashes, leaves, 0};
+    cb_error error = cb_row_feed(&file->txn, after, max, take_entry, &out);
+    *count = out.count;
+    return error;
+}
+
+/* A key that is not retired is live: which one is in use, the leaves of its enrolment tell. */
+static cb_error file_rows(void *context, cb_error (*each)(void *each_context,
+                                                          const cb_table_row *row),
+                          void *each_context)
+{
+    cb_evidence_file *file = context;
+    cb_error error = CB_OK;
+    cb_query q = cb_query_begin(
+        file->txn.sql, "SELECT 'c', id, state FROM card UNION ALL "
+                       "SELECT 't', id, state FROM terminal UNION ALL "
+                       "SELECT 'e', id, state FROM enrolment UNION ALL "
+                       "SELECT 'k', id, iif(state = 'retired', state, 'live') FROM enrolment_key");
+    while (!error && cb_query_next(&q)) {
+        char kind[2], state[16];
+        cb_table_row row = {.state = state};
+        cb_column_text(&q, 0, kind, sizeof kind);
+        cb_column_id(&q, 1, &row.id);
+        cb_column_text(&q, 2, state, sizeof state);
+        row.kind = kind[0];
+        error = q.error ? q.error : each(each_context, &row);
+    }
+    cb_error end = cb_query_end(&q);
+    return error ? error : end;
+}
+
+cb_evidence_source cb_evidence_file_source(cb_evidence_file *file)
+{
+    return (cb_evidence_source){file, file_leaves, file_heads, file_feed, file_rows};
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Someone who has the database and its tools, but not the log's key, changes the record: each change is found.
+ */
+#include <unistd.h>
+
+#include "tests/unit/broker/support.h"
+
+/* A record with a bit of everything; two uses of keys with receipts. */
+static void live_a_little(world *w)
+{
+    cb_id boot = cb_id_new(), session = cb_id_new();
+    cb_affected affected = {0};
+    world_begin(w);
+    for (uint64_t i = 1; i <= 2; i++) {
+        cb_intent_grant grant;
+        cb_intent_request request = intent_of(w);
+        cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+        cb_intent_grant_init(&grant);
+        assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
+        make_receipt(&boot, i, &request.context.tap, &receipt);
+        cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
+        cb_result_request result = {.tap = request.context.tap, .receipts = receipts,
+                                    .receipt_count = 1};
+        assert_int_equal(cb_decide_result(w->store, &result), CB_OK);
+        cb_buf_free(&receipt);
+        cb_intent_grant_free(&grant);
+    }
+    assert_int_equal(tap_once(w, NULL, &session), CB_OK);
+    assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_SUSPEND, NULL, NULL),
+                     CB_OK);
+    assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_RESUME, NULL, NULL), CB_OK);
+    assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, "lost", &affected),
+                     CB_OK);
+    assert_int_equal(cb_decide_session_end(w->store, &session, "revoked"), CB_OK);
+    assert_int_equal(cb_enrolment_remove(w->store, "test", &w->enrolment.id, NULL), CB_OK);
+    cb_affected_free(&affected);
+    world_close(w);
+}
+
+static void an_untouched_record_verifies(void **state)
+{
+    world w;
+    cb_evidence_summary summary;
+    (void)state;
+    live_a_little(&w);
+    assert_int_equal(verify_file(&w, &summary), CB_OK);
+    assert_int_equal(summary.findings, 0);
+    assert_int_equal(summary.leaves_unsigned, 0);
+    assert_int_equal(summary.open_intents, 0);
+    assert_int_equal(summary.receipts, 2);
+    assert_int_equal(summary.receipts_lost, 0);
+    assert_int_equal(summary.feed_number, 4);
+    assert_true(summary.heads > 0);
+    assert_int_equal(summary.last.size, summary.leaves);
+    world_end(&w);
+}
+
+static void another_key_or_another_log_does_not_verify(void **state)
+{
+    world w;
+    (void)state;
+    live_a_little(&w);
+    w.signer->point[64] ^= 1;
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+    assert_true(findings_of("head.signature") > 0);
+    world_end(&w);
+}
+
+#define LAST "(SELECT max(position) FROM evidence_leaf)"
+#define OF_KIND(kind) "(SELECT max(position) FROM evidence_leaf WHERE instr(data, CAST('kind " kind "' AS BLOB)))"
+
+/* What an attacker does, and a finding that must follow. */
+static const struct {
+    const char *sql;
+    const char *what;
+} edits[] = {
+    {"UPDATE evidence_leaf SET data = CAST(data || 'x y' || char(10) AS BLOB) WHERE position = 3",
+     "leaf.hash"},
+    {"UPDATE evidence_leaf SET data = CAST(data || 'x y' || char(10) AS BLOB) WHERE position = 3",
+     "head.root"},
+    {"UPDATE evidence_leaf SET data = CAST('nonsense' AS BLOB) WHERE position = 3", "leaf.format"},
+    {"UPDATE evidence_leaf SET hash = zeroblob(32) WHERE position = 0", "leaf.hash"},
+    {"PRAGMA foreign_keys = OFF; DELETE FROM evidence_leaf WHERE position = 2", "leaf.gap"},
+    {"PRAGMA foreign_keys = OFF; DELETE FROM evidence_leaf WHERE position = " LAST, "head.beyond"},
+    {"UPDATE evidence_leaf SET position = -1 WHERE position = 2;"
+     "UPDATE evidence_leaf SET position = 2 WHERE position = 3;"
+     "UPDATE evidence_leaf SET position = 3 WHERE position = -1",
+     "head.root"},
+    {"INSERT INTO evidence_leaf (position, data, hash) SELECT " LAST " + 2, data, hash "
+     "FROM evidence_leaf WHERE position = 1",
+     "leaf.gap"},
+    {"INSERT INTO evidence_leaf (position, data, hash) SELECT " LAST " + 1, data, hash "
+     "FROM evidence_leaf WHERE position = " OF_KIND("tap.result"),
+     "tap.result"},
+    {"INSERT INTO evidence_leaf (position, data, hash) SELECT " LAST " + 1, data, hash "
+     "FROM evidence_leaf WHERE position = (SELECT min(position) FROM evidence_leaf "
+     "WHERE instr(data, CAST('receipt ' AS BLOB)))",
+     "receipt.twice"},
+    {"INSERT INTO evidence_leaf (position, data, hash) SELECT " LAST " + 1, data, hash "
+     "FROM evidence_leaf WHERE position = " OF_KIND("card.revoked"),
+     "feed.chain"},
+    {"UPDATE tree_head SET signature = zeroblob(64) WHERE size = (SELECT min(size) FROM tree_head)",
+     "head.signature"},
+    {"UPDATE tree_head SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM tree_head)",
+     "head.root"},
+    {"UPDATE tree_head SET time = time + 1 WHERE size = (SELECT max(size) FROM tree_head)",
+     "head.signature"},
+    {"PRAGMA foreign_keys = OFF; UPDATE tree_head SET size = size + 1 "
+     "WHERE size = (SELECT max(size) FROM tree_head)",
+     "head.beyond"},
+    {"DELETE FROM feed WHERE number = (SELECT max(number) FROM feed)", "feed.missing"},
+    {"DELETE FROM feed WHERE number = 1", "feed.leaf"},
+    {"DELETE FROM feed", "feed.missing"},
+    {"UPDATE feed SET kind = 3 WHERE number = 1", "feed.chain"},
+    {"UPDATE feed SET subject = zeroblob(16) WHERE number = 1", "feed.chain"},
+    {"UPDATE feed SET hash = zeroblob(32) WHERE number = 2", "feed.chain"},
+    {"UPDATE feed SET time = time + 1 WHERE number = 2", "feed.chain"},
+    {"INSERT INTO feed SELECT number + 1, kind, subject, time, hash, 0 FROM feed "
+     "WHERE number = (SELECT max(number) FROM feed)",
+     "feed.leaf"},
+    {"UPDATE card SET state = 'active'", "table.state"},
+    {"UPDATE enrolment SET state = 'active'", "table.state"},
+    {"UPDATE terminal SET state = 'revoked'", "table.state"},
+    {"UPDATE enrolment_key SET state = 'current', sealed = x'00'", "table.state"},
+    {"PRAGMA foreign_keys = OFF; DELETE FROM card", "table.missing"},
+    {"INSERT INTO card SELECT randomblob(16), holder, state, profile, level, sequence, binding, "
+     "created, changed FROM card",
+     "table.extra"},
+};
+
+static void each_edit_is_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        world w;
+        live_a_little(&w);
+        tamper(&w, edits[i].sql);
+        if (verify_file(&w, NULL) != CB_E_EVIDENCE || findings_of(edits[i].what) == 0)
+            fail_msg("not found as %s: %s", edits[i].what, edits[i].sql);
+        world_end(&w);
+    }
+}
+
+static void a_record_written_anew_is_found_by_its_heads(void **state)
+{
+    world w;
+    (void)state;
+    live_a_little(&w);
+    /* All hashes right, but not what was signed. */
+    tamper(&w, "PRAGMA foreign_keys = OFF; DELETE FROM evidence_leaf WHERE position >= 3;"
+               "DELETE FROM feed");
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+    assert_true(findings_of("head.beyond") > 0);
+    world_end(&w);
+}
+
+static void lost_receipts_are_counted_and_too_many_are_a_finding(void **state)
+{
+    world w;
+    cb_evidence_summary summary;
+    (void)state;
+    world_begin(&w);
+    cb_id boot = cb_id_new();
+    static const uint64_t counters[] = {1, 4, 3, 7};
+    for (size_t i = 0; i < 4; i++) {
+        cb_intent_grant grant;
+        cb_intent_request request = intent_of(&w);
+        cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+        cb_intent_grant_init(&grant);
+        assert_int_equal(cb_decide_intent(w.store, &request, &grant), CB_OK);
+        make_receipt(&boot, counters[i], &request.context.tap, &receipt);
+        cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
+        cb_result_request result = {.tap = request.context.tap, .receipts = receipts,
+                                    .receipt_count = 1,
+                                    .outcome = i == 1 ? CB_E_SERVICE_DOWN : CB_OK};
+        assert_int_equal(cb_decide_result(w.store, &result), CB_OK);
+        cb_buf_free(&receipt);
+        cb_intent_grant_free(&grant);
+        if (i == 2) { /* 2 is missing, and one tap failed */
+            assert_int_equal(verify_file(&w, &summary), CB_OK);
+            assert_int_equal(summary.receipts_lost, 1);
+        }
+    }
+    assert_int_equal(verify_file(&w, &summary), CB_E_EVIDENCE); /* 2, 5 and 6 */
+    assert_int_equal(summary.receipts_lost, 3);
+    assert_int_equal(findings_of("receipt.gap"), 1);
+    world_end(&w);
+}
+
+static void only_a_database_of_this_version_is_read(void **state)
+{
+    world w;
+    cb_evidence_file *file = NULL;
+    (void)state;
+    live_a_little(&w);
+    assert_int_equal(cb_evidence_file_open("/nonexistent/x.db", &file), CB_E_STORE);
+    tamper(&w, "UPDATE schema_migration SET digest = zeroblob(32)");
+    assert_int_equal(cb_evidence_file_open(w.path, &file), CB_E_STORE_VERSION);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_untouched_record_verifies),
+        cmocka_unit_test(another_key_or_another_log_does_not_verify),
+        cmocka_unit_test(each_edit_is_found),
+        cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
+        cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
+        cmocka_unit_test(only_a_database_of_this_version_is_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
