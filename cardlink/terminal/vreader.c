@@ -9,9 +9,9 @@
 #include "cardlink/terminal/reader.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,11 +20,13 @@
 #include "base/secret.h"
 #include "cardlink/script.h"
 
-enum { POLL_MS = 50, CARD_OFF = 0, CARD_ON = 1, CARD_RESET = 2, CARD_ATR = 4 };
+enum { POLL_MS = 50, PATIENCE_S = 30, CARD_ON = 1, CARD_ATR = 4 };
 
 typedef struct vreader {
     struct sockaddr_un address;
-    int fd; /* -1: no card */
+    int fd; /* of the card that is taken; -1 */
+    bool present;
+    struct stat socket; /* of the card that is present */
     uint32_t changes;
     uint8_t atr[CB_ATR_MAX];
     size_t atr_len;
@@ -49,12 +51,9 @@ static cb_error vreader_open(const char *place, void **state)
 
 static void drop(vreader *own)
 {
-    if (own->fd >= 0) {
+    if (own->fd >= 0)
         close(own->fd);
-        own->changes++;
-    }
     own->fd = -1;
-    own->atr_len = 0;
 }
 
 static void vreader_close(void *state)
@@ -106,44 +105,54 @@ static cb_error receive_message(int fd, cb_buf *out)
     return read_all(fd, at, len) ? CB_OK : CB_E_CARD_REMOVED;
 }
 
-static void read_atr(vreader *own)
+/* A connection to the card, with power; -1: there is none. */
+static int attach(const vreader *own)
 {
-    cb_buf atr = CB_BUF(CB_ATR_MAX);
-    own->atr_len = 0;
-    if (send_control(own->fd, CARD_ATR) && receive_message(own->fd, &atr) == CB_OK) {
-        own->atr_len = atr.len;
-        if (atr.len > 0)
-            memcpy(own->atr, atr.data, atr.len);
-    } else {
-        drop(own);
-    }
-    cb_buf_free(&atr);
-}
-
-static bool gone(int fd)
-{
-    struct pollfd about = {.fd = fd, .events = POLLIN};
-    return poll(&about, 1, 0) != 0; /* a card never speaks first: readable means closed */
-}
-
-/* Finds out whether the card is there; keeps the connection, which is the card's presence. */
-static void look(vreader *own)
-{
-    if (own->fd >= 0 && gone(own->fd))
-        drop(own);
-    if (own->fd >= 0)
-        return;
+    static const struct timeval patience = {.tv_sec = PATIENCE_S};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return;
-    if (connect(fd, (const struct sockaddr *)&own->address, sizeof own->address) != 0 ||
-        !send_control(fd, CARD_ON)) {
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(fd, (const struct sockaddr *)&own->address, sizeof own->address) == 0 &&
+        send_control(fd, CARD_ON))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool read_atr(vreader *own)
+{
+    cb_buf atr = CB_BUF(CB_ATR_MAX);
+    int fd = attach(own);
+    bool read = fd >= 0 && send_control(fd, CARD_ATR) && receive_message(fd, &atr) == CB_OK;
+    own->atr_len = read ? atr.len : 0;
+    if (own->atr_len > 0)
+        memcpy(own->atr, atr.data, own->atr_len);
+    if (fd >= 0)
         close(fd);
+    cb_buf_free(&atr);
+    return read;
+}
+
+static bool same_socket(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Finds out whether the card is there, and whether it is another. */
+static void look(vreader *own)
+{
+    struct stat now;
+    bool there = stat(own->address.sun_path, &now) == 0 && S_ISSOCK(now.st_mode);
+    if (there && own->present && same_socket(&now, &own->socket))
         return;
-    }
-    own->fd = fd;
-    own->changes++;
-    read_atr(own);
+    bool was = own->present;
+    own->present = there && read_atr(own);
+    if (own->present)
+        own->socket = now;
+    if (own->present || was)
+        own->changes++;
 }
 
 static cb_error vreader_list(void *state, cb_reader_list *out)
@@ -154,10 +163,10 @@ static cb_error vreader_list(void *state, cb_reader_list *out)
     out->count = 1;
     cb_reader_info *info = &out->reader[0];
     memcpy(info->name, own->address.sun_path, strlen(own->address.sun_path));
-    info->present = own->fd >= 0;
+    info->present = own->present;
     info->changes = own->changes;
-    info->atr_len = own->atr_len;
-    memcpy(info->atr, own->atr, own->atr_len);
+    info->atr_len = own->present ? own->atr_len : 0;
+    memcpy(info->atr, own->atr, info->atr_len);
     return CB_OK;
 }
 
@@ -185,10 +194,9 @@ static cb_error vreader_connect(void *state, const char *reader)
     vreader *own = state;
     if (strcmp(reader, own->address.sun_path) != 0)
         return CB_E_READER_NONE;
-    look(own);
-    if (own->fd < 0)
-        return CB_E_CARD_ABSENT;
-    return send_control(own->fd, CARD_RESET) ? CB_OK : CB_E_CARD_ABSENT;
+    drop(own);
+    own->fd = attach(own);
+    return own->fd < 0 ? CB_E_CARD_ABSENT : CB_OK;
 }
 
 static cb_error vreader_transmit(void *state, cb_bytes command, cb_buf *answer)
@@ -204,12 +212,8 @@ static cb_error vreader_transmit(void *state, cb_bytes command, cb_buf *answer)
     return error;
 }
 
-static void vreader_disconnect(void *state)
-{
-    vreader *own = state;
-    if (own->fd >= 0 && !send_control(own->fd, CARD_RESET))
-        drop(own);
-}
+/* The end of the connection takes the card's power. */
+static void vreader_disconnect(void *state) { drop(state); }
 
 const cb_reader_kind cb_reader_virtual = {
     .name = "virtual",

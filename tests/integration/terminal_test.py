@@ -281,6 +281,13 @@ class TerminalTest(unittest.TestCase):
             self.assertEqual(self.tap()["reader"], str(socket))
             self.scene.mode("remove")
             self.assertEqual(self.tap(status=3)["code"], "card.removed")
+            agent = self.scene.agent()
+            self.wait_for_event("tap.refused", 2)   # the card leaves and comes back
+            self.scene.mode("accept")
+            self.wait_for_event("tap.accepted")
+            time.sleep(1)
+            self.assertEqual(self.scene.count("tap.accepted"), 1)
+            self.stop_agent(agent)
         finally:
             self.scene.configure(self.scene.path("port").read_text(encoding="ascii"))
 

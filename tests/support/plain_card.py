@@ -99,14 +99,10 @@ def main():
     parser.add_argument("--contactless", action="store_true")
     options = parser.parse_args()
     atr = ATR_CONTACTLESS if options.contactless else ATR_CONTACT
+    listener = None
     while True:
-        listener = None
         if options.unix:
-            if os.path.exists(options.unix):
-                os.unlink(options.unix)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(options.unix)
-            listener.listen(1)
+            listener = listener or listen(options.unix)
             stream, _ = listener.accept()
         else:
             stream = socket.create_connection(("127.0.0.1", options.port))
@@ -116,13 +112,21 @@ def main():
             if listener:
                 os.unlink(options.unix)
                 listener.close()
+                listener = None
             stream.close()
             time.sleep(1)
         except ConnectionError:
             stream.close()
-            if listener:
-                listener.close()
-            time.sleep(0.1)
+            time.sleep(0 if listener else 0.1)
+
+
+def listen(path):
+    if os.path.exists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(8)
+    return listener
 
 
 if __name__ == "__main__":
