@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Cards. hsmd alone can bind a card to a holder; cardbrokerd alone can record it.
+ */
+#include "broker/ctl/card.h"
+
+#include <string.h>
+
+#include "broker/ctl/commands.h"
+#include "broker/ctl/files.h"
+#include "broker/ctl/output.h"
+#include "broker/ctl/resolve.h"
+
+static const cb_ctl_column columns[] = {{"CARD", "id"},         {"HOLDER", "holder"},
+                                        {"STATE", "state"},     {"LEVEL", "level"},
+                                        {"CHANGED", "changed"}, {0}};
+
+static const cb_ctl_column all_columns[] = {
+    {"card", "id"},         {"holder", "holder"},   {"state", "state"},
+    {"profile", "profile"}, {"level", "level"},     {"binding", "sequence"},
+    {"created", "created"}, {"changed", "changed"}, {0}};
+
+cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level)
+{
+    if (!text)
+        return CB_CTL_DONE;
+    if (strcmp(text, "1") == 0 || strcmp(text, "possession") == 0)
+        *level = CB_LEVEL_POSSESSION;
+    else if (strcmp(text, "2") == 0 || strcmp(text, "pin") == 0)
+        *level = CB_LEVEL_PIN;
+    else
+        return cb_ctl_misuse(ctl, "\"%s\" is not a level: possession (1) or pin (2)", text);
+    return CB_CTL_DONE;
+}
+
+static cb_ctl_status highest(void *context, json_t *card)
+{
+    json_int_t *sequence = context;
+    json_int_t of_card = json_integer_value(json_object_get(card, "sequence"));
+    *sequence = of_card > *sequence ? of_card : *sequence;
+    return CB_CTL_DONE;
+}
+
+/* Bindings of one holder are numbered, so that the record shows which came after which. */
+static cb_ctl_status next_sequence(cb_ctl *ctl, const char *holder, uint64_t *sequence)
+{
+    char path[96];
+    json_int_t last = 0;
+    snprintf(path, sizeof path, "/v1/cards?holder=%s", holder);
+    cb_ctl_status status = cb_ctl_walk(ctl, path, "cards", highest, &last);
+    *sequence = (uint64_t)last + 1;
+    return status;
+}
+
+cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
+                                uint8_t level, json_t **card)
+{
+    char text[CB_ID_TEXT], path[64];
+    uint64_t sequence = 0;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    json_t *body = NULL, *known = NULL;
+    cb_id_text(holder, text);
+    /* The holder first: hsmd would bind a card to anybody, and a binding that nobody records is of
+     * no use. */
+    snprintf(path, sizeof path, "/v1/holders/%s", text);
+    cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &known);
+    if (!status)
+        status = next_sequence(ctl, text, &sequence);
+    if (status)
+        goto out;
+    cb_hsm *hsm = cb_ctl_hsm(ctl);
+    cb_error error =
+        hsm ? cb_hsm_bind(hsm, certificate, holder, level, sequence, &binding) : CB_E_MEMORY;
+    if (error) {
+        status = cb_ctl_fail_hsm(ctl, error, "hsmd did not bind the card; nothing was recorded");
+        goto out;
+    }
+    body = json_pack("{s:o}", "binding", cb_ctl_hex(cb_buf_bytes(&binding)));
+    status = body ? cb_ctl_call(ctl, "POST", "/v1/cards", body, card)
+                  : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+out:
+    json_decref(body);
+    json_decref(known);
+    cb_buf_free(&binding);
+    return status;
+}
+
+cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act, const char *reason)
+{
+    char path[96];
+    json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
+    snprintf(path, sizeof path, "/v1/cards/%s/%s", card, act);
+    cb_ctl_status status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
+                                : cb_ctl_misuse(ctl, "the reason is not UTF-8");
+    json_decref(body);
+    return status;
+}
+
+static cb_ctl_status issue(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id holder;
+    uint8_t level = CB_LEVEL_PIN;
+    cb_buf certificate = CB_BUF(4096);
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
+    if (!status)
+        status = cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &certificate);
+    if (!status)
+        status = cb_ctl_find_holder(ctl, cb_ctl_arg(args, "holder"), &holder);
+    if (!status)
+        status = cb_ctl_card_issue(ctl, &holder, cb_buf_bytes(&certificate), level, &card);
+    if (status)
+        goto out;
+    const char *id = cb_ctl_text_field(card, "id");
+    if (cb_ctl_arg(args, "activate")) {
+        status = cb_ctl_card_change(ctl, id, "activate", NULL);
+        if (status) {
+            cb_ctl_note(
+                ctl,
+                "The card %s was issued, but is not active yet: cardbrokerctl card activate %s", id,
+                id);
+            goto out;
+        }
+        json_object_set_new(card, "state", json_string("active"));
+    }
+    status = cb_ctl_done(ctl, card, "card %s issued%s", id,
+                         cb_ctl_arg(args, "activate") ? " and active" : "");
+out:
+    json_decref(card);
+    cb_buf_free(&certificate);
+    return status;
+}
+
+static cb_ctl_status change(cb_ctl *ctl, const cb_ctl_args *args, const char *act,
+                            const char *state)
+{
+    cb_id id;
+    char text[CB_ID_TEXT];
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    status = cb_ctl_card_change(ctl, text, act, cb_ctl_arg(args, "reason"));
+    if (status)
+        return status;
+    json_t *now = json_pack("{s:s,s:s}", "id", text, "state", state);
+    status = cb_ctl_done(ctl, now, "card %s %s", text, state);
+    json_decref(now);
+    return status;
+}
+
+static cb_ctl_status activate(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "activate", "active");
+}
+
+static cb_ctl_status suspend(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "suspend", "suspended");
+}
+
+static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "resume", "active");
+}
+
+static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "revoke", "revoked");
+}
+
+static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    const char *of = cb_ctl_arg(args, "holder");
+    char path[96] = "/v1/cards", text[CB_ID_TEXT];
+    cb_id holder;
+    json_t *rows = NULL;
+    cb_ctl_status status = of ? cb_ctl_find_holder(ctl, of, &holder) : CB_CTL_DONE;
+    if (status)
+        return status;
+    if (of) {
+        cb_id_text(&holder, text);
+        snprintf(path, sizeof path, "/v1/cards?holder=%s", text);
+    }
+    status = cb_ctl_collect(ctl, path, "cards", 0, &rows);
+    if (!status)
+        status = cb_ctl_table(ctl, rows, columns);
+    json_decref(rows);
+    return status;
+}
+
+static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[64];
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/cards/%s", text);
+    status = cb_ctl_call(ctl, "GET", path, NULL, &card);
+    if (!status)
+        status = cb_ctl_object(ctl, card, all_columns);
+    json_decref(card);
+    return status;
+}
+
+#define CERTIFICATE                                                                                \
+    {                                                                                              \
+        "certificate", "CVCFILE", "the card's own certificate, from its issuer", true, false       \
+    }
+#define LEVEL                                                                                      \
+    {                                                                                              \
+        "level", "LEVEL", "highest level of assurance: possession (1) or pin (2, the default)",    \
+            false, false                                                                           \
+    }
+#define REASON(help)                                                                               \
+    {                                                                                              \
+        "reason", "WORD", help, false, false                                                       \
+    }
+
+static const cb_ctl_option issue_options[] = {
+    {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},
+    CERTIFICATE,
+    LEVEL,
+    {"activate", NULL, "activate it at once, where it is handed over in person", false, false},
+    {0}};
+static const cb_ctl_option replace_options[] = {
+    CERTIFICATE,
+    LEVEL,
+    REASON("why; with \"lost\" or \"stolen\" the old card is revoked first (default: replaced)"),
+    {0}};
+static const cb_ctl_option reason_options[] = {
+    REASON("a short word for the record, such as lost, stolen, damaged"), {0}};
+static const cb_ctl_option list_options[] = {
+    {"holder", "HOLDER", "of one holder only: identifier or exact name", false, false}, {0}};
+
+const cb_ctl_command cb_ctl_card_commands[] = {
+    {"card", "issue", "", 0, 0, issue_options, "Bind a card to a holder and record it", issue},
+    {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
+    {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
+    {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},
+    {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once", revoke},
+    {"card", "replace", "OLD", 1, 1, replace_options,
+     "Give the holder of a card another one, and revoke the old", cb_ctl_card_replace},
+    {"card", "list", "", 0, 0, list_options, "List cards", list},
+    {"card", "show", "CARD", 1, 1, NULL, "Show one card", show},
+    {0}};

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Enrolments, in the files that make up their commands.
+ */
+#ifndef CB_BROKER_CTL_ENROLMENT_H
+#define CB_BROKER_CTL_ENROLMENT_H
+
+#include "broker/ctl/ctl.h"
+
+cb_ctl_status cb_ctl_enrolment_add(cb_ctl *ctl, const cb_ctl_args *args);
+cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args);
+
+/* One enrolment by its identifier; *out is the caller's. id (CB_ID_TEXT characters) may be NULL. */
+cb_ctl_status cb_ctl_enrolment_get(cb_ctl *ctl, const char *text, char *id, json_t **out);
+
+/* Installs the certificates (PEM, the holder's first) of an enrolment. */
+cb_ctl_status cb_ctl_enrolment_install(cb_ctl *ctl, const char *id, const cb_buf *pem);
+
+#endif

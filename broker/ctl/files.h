@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Files that an administrator names. Each function says on standard error what is wrong with one.
+ */
+#ifndef CB_BROKER_CTL_FILES_H
+#define CB_BROKER_CTL_FILES_H
+
+#include "broker/ctl/ctl.h"
+
+/* The whole file ("-": standard input) of at most out->max bytes. */
+cb_ctl_status cb_ctl_read_file(cb_ctl *ctl, const char *path, cb_buf *out);
+
+/* A JSON object; the caller's. */
+cb_ctl_status cb_ctl_read_object(cb_ctl *ctl, const char *path, json_t **out);
+
+/* The certificates of a PEM file, at least one and at most "most", appended as PEM again and
+ * nothing else of the file: a private key that stands beside a certificate goes nowhere. */
+cb_ctl_status cb_ctl_read_certificates(cb_ctl *ctl, const char *path, unsigned most, cb_buf *pem);
+
+/* A card's own certificate: tag 7F21, as bytes or as hexadecimal text. */
+cb_ctl_status cb_ctl_read_cvc(cb_ctl *ctl, const char *path, cb_buf *out);
+
+/* Writes DER as PEM ("-": standard output); a crash leaves the old file or the new one. */
+cb_ctl_status cb_ctl_write_pem(cb_ctl *ctl, const char *path, const char *label, cb_bytes der);
+
+/* Bytes as a JSON string of hexadecimal; NULL for want of memory. */
+json_t *cb_ctl_hex(cb_bytes bytes);
+
+/* Hexadecimal in a field of an answer, appended. CB_E_FORMAT when it is not there or not that. */
+cb_error cb_ctl_unhex_field(const json_t *object, const char *name, cb_buf *out);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/ctl/output.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <wchar.h>
+
+enum { CELL_MAX = 64 * 1024, COLUMNS_MAX = 12 };
+
+/* One character of UTF-8; 0 when the bytes are none, overlong, a surrogate or too large. */
+static size_t decode(const unsigned char *text, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t len = text[0] < 0x80 ? 1 : text[0] >= 0xF0 ? 4 : text[0] >= 0xE0 ? 3 : 2;
+    if (len == 1) {
+        *out = text[0];
+        return 1;
+    }
+    if (text[0] < 0xC2 || text[0] > 0xF4)
+        return 0;
+    uint32_t value = text[0] & (0xFFU >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (text[i] & 0x3FU);
+    }
+    if (value < least[len] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+        return 0;
+    *out = value;
+    return len;
+}
+
+/* Turns the direction of writing, joins, hides or breaks lines. */
+static bool is_deceptive(uint32_t c)
+{
+    return (c >= 0x80 && c < 0xA0) || c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
+           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
+           (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE0000 && c <= 0xE007F);
+}
+
+void cb_ctl_plain(cb_buf *out, const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at) {
+        uint32_t c = 0;
+        size_t len = decode(at, &c);
+        if (len == 0 || c < 0x20 || c == 0x7F)
+            cb_buf_printf(out, "\\x%02x", *at);
+        else if (is_deceptive(c))
+            cb_buf_printf(out, "\\u{%x}", (unsigned)c);
+        else
+            cb_buf_put(out, cb_bytes_make(at, len));
+        at += len ? len : 1;
+    }
+}
+
+unsigned cb_ctl_width(const char *plain)
+{
+    const unsigned char *at = (const unsigned char *)plain;
+    unsigned width = 0;
+    while (*at) {
+        uint32_t c = 0;
+        size_t len = decode(at, &c);
+        int cells = len ? wcwidth((wchar_t)c) : 1;
+        width += cells < 0 ? 1U : (unsigned)cells;
+        at += len ? len : 1;
+    }
+    return width;
+}
+
+static void put_value(cb_buf *out, const json_t *value)
+{
+    size_t index;
+    json_t *item;
+    switch (value ? json_typeof(value) : JSON_NULL) {
+    case JSON_STRING:
+        cb_ctl_plain(out, json_string_value(value)[0] ? json_string_value(value) : "-");
+        break;
+    case JSON_INTEGER:
+        cb_buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        break;
+    case JSON_TRUE:
+        cb_buf_put_str(out, "yes");
+        break;
+    case JSON_FALSE:
+        cb_buf_put_str(out, "no");
+        break;
+    case JSON_ARRAY:
+        json_array_foreach(value, index, item)
+        {
+            cb_buf_put_str(out, index ? ", " : "");
+            put_value(out, item);
+        }
+        break;
+    case JSON_NULL:
+        cb_buf_put_str(out, "-");
+        break;
+    default: {
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        cb_ctl_plain(out, text ? text : "?");
+        free(text);
+    }
+    }
+}
+
+/* Numbers that have names. */
+static const char *word_for(const char *name, const json_t *value)
+{
+    static const char *const levels[] = {"none", "possession", "pin"};
+    static const char *const profiles[] = {NULL, "native"};
+    json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
+    if (strcmp(name, "level") == 0 && number >= CB_LEVEL_NONE && number <= CB_LEVEL_PIN)
+        return levels[number];
+    if (strcmp(name, "profile") == 0 && number == CB_PROFILE_NATIVE)
+        return profiles[number];
+    return NULL;
+}
+
+void cb_ctl_field(cb_buf *out, const json_t *object, const char *path)
+{
+    char name[64];
+    const char *dot;
+    while ((dot = strchr(path, '.')) && object) {
+        snprintf(name, sizeof name, "%.*s", (int)(dot - path), path);
+        object = json_object_get(object, name);
+        path = dot + 1;
+    }
+    const json_t *value = object ? json_object_get(object, path) : NULL;
+    const char *word = word_for(path, value);
+    if (word)
+        cb_buf_put_str(out, word);
+    else
+        put_value(out, value);
+}
+
+static void pad(FILE *out, unsigned cells)
+{
+    while (cells--)
+        putc(' ', out);
+}
+
+static void print_row(cb_ctl *ctl, const json_t *row, const cb_ctl_column *columns,
+                      const unsigned *width, cb_buf *cell)
+{
+    for (unsigned i = 0; columns[i].title; i++) {
+        const char *text = columns[i].title;
+        if (row) {
+            cb_buf_reset(cell);
+            cb_ctl_field(cell, row, columns[i].path);
+            text = cb_buf_cstr(cell);
+        }
+        text = text ? text : "?";
+        fputs(text, ctl->out);
+        if (columns[i + 1].title)
+            pad(ctl->out, width[i] + 2 - cb_ctl_width(text));
+    }
+    putc('\n', ctl->out);
+}
+
+static unsigned widest(const json_t *rows, const cb_ctl_column *column, cb_buf *cell)
+{
+    unsigned width = cb_ctl_width(column->title);
+    size_t index;
+    json_t *row;
+    json_array_foreach(rows, index, row)
+    {
+        cb_buf_reset(cell);
+        cb_ctl_field(cell, row, column->path);
+        const char *text = cb_buf_cstr(cell);
+        unsigned cells = text ? cb_ctl_width(text) : 1;
+        width = cells > width ? cells : width;
+    }
+    return width;
+}
+
+cb_ctl_status cb_ctl_table(cb_ctl *ctl, const json_t *rows, const cb_ctl_column *columns)
+{
+    unsigned width[COLUMNS_MAX] = {0};
+    cb_buf cell = CB_BUF(CELL_MAX);
+    size_t index;
+    json_t *row;
+    if (ctl->json)
+        return cb_ctl_json(ctl, rows);
+    for (unsigned i = 0; columns[i].title && i < COLUMNS_MAX; i++)
+        width[i] = widest(rows, &columns[i], &cell);
+    print_row(ctl, NULL, columns, width, &cell);
+    json_array_foreach(rows, index, row) { print_row(ctl, row, columns, width, &cell); }
+    cb_buf_free(&cell);
+    return CB_CTL_DONE;
+}
+
+cb_ctl_status cb_ctl_object(cb_ctl *ctl, const json_t *object, const cb_ctl_column *columns)
+{
+    unsigned width = 0;
+    cb_buf cell = CB_BUF(CELL_MAX);
+    if (ctl->json)
+        return cb_ctl_json(ctl, object);
+    for (const cb_ctl_column *column = columns; column->title; column++)
+        width = cb_ctl_width(column->title) > width ? cb_ctl_width(column->title) : width;
+    for (const cb_ctl_column *column = columns; column->title; column++) {
+        cb_buf_reset(&cell);
+        cb_ctl_field(&cell, object, column->path);
+        const char *text = cb_buf_cstr(&cell);
+        fputs(column->title, ctl->out);
+        pad(ctl->out, width + 2 - cb_ctl_width(column->title));
+        fprintf(ctl->out, "%s\n", text ? text : "?");
+    }
+    cb_buf_free(&cell);
+    return CB_CTL_DONE;
+}
+
+cb_ctl_status cb_ctl_json(cb_ctl *ctl, const json_t *value)
+{
+    if (json_dumpf(value, ctl->out, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0)
+        return cb_ctl_fail(ctl, CB_E_IO, "writing the answer");
+    putc('\n', ctl->out);
+    return CB_CTL_DONE;
+}
+
+cb_ctl_status cb_ctl_done(cb_ctl *ctl, const json_t *object, const char *format, ...)
+{
+    if (ctl->json)
+        return cb_ctl_json(ctl, object);
+    va_list list;
+    va_start(list, format);
+    vfprintf(ctl->out, format, list);
+    va_end(list);
+    putc('\n', ctl->out);
+    return CB_CTL_DONE;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A replacement card carries on where the old one was: keys are the holder's, not the card's.
+ *
+ * Three acts: issue the new card, activate it, revoke the old. Where the old card is out of its
+ * holder's hands it is revoked first, and stays so whatever happens next; otherwise last, so that a
+ * failure does not leave the holder without a card. Whatever is done is said, and what remains to
+ * be done.
+ */
+#include <string.h>
+
+#include "broker/ctl/card.h"
+#include "broker/ctl/files.h"
+#include "broker/ctl/http.h"
+#include "broker/ctl/output.h"
+#include "broker/ctl/resolve.h"
+
+typedef struct replacement {
+    char old_id[CB_ID_TEXT];
+    char new_id[CB_ID_TEXT];
+    bool revoked, issued, activated;
+} replacement;
+
+static bool out_of_hand(const char *reason)
+{
+    return strcmp(reason, "lost") == 0 || strcmp(reason, "stolen") == 0;
+}
+
+static cb_ctl_status revoke_old(cb_ctl *ctl, replacement *r, const char *reason)
+{
+    cb_ctl_status status =
+        r->revoked ? CB_CTL_DONE : cb_ctl_card_change(ctl, r->old_id, "revoke", reason);
+    r->revoked = r->revoked || !status;
+    return status;
+}
+
+static cb_ctl_status issue_new(cb_ctl *ctl, replacement *r, const cb_id *holder,
+                               cb_bytes certificate, uint8_t level)
+{
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_card_issue(ctl, holder, certificate, level, &card);
+    if (!status) {
+        r->issued = true;
+        snprintf(r->new_id, sizeof r->new_id, "%s", cb_ctl_text_field(card, "id"));
+        status = cb_ctl_card_change(ctl, r->new_id, "activate", NULL);
+        r->activated = !status;
+    }
+    json_decref(card);
+    return status;
+}
+
+static void say_what_remains(cb_ctl *ctl, const replacement *r)
+{
+    if (!r->issued)
+        cb_ctl_note(ctl, "No new card was issued.");
+    else if (!r->activated)
+        cb_ctl_note(ctl, "The new card %s is issued but not active: cardbrokerctl card activate %s",
+                    r->new_id, r->new_id);
+    else
+        cb_ctl_note(ctl, "The new card %s is active.", r->new_id);
+    if (r->revoked)
+        cb_ctl_note(ctl, "The old card %s is revoked.", r->old_id);
+    else
+        cb_ctl_note(ctl, "The old card %s is NOT revoked: cardbrokerctl card revoke %s", r->old_id,
+                    r->old_id);
+}
+
+static cb_ctl_status report(cb_ctl *ctl, const replacement *r, cb_ctl_status status)
+{
+    json_t *now = json_pack("{s:{s:s,s:b},s:{s:s?,s:b,s:b}}", "old", "id", r->old_id, "revoked",
+                            r->revoked, "new", "id", r->issued ? r->new_id : NULL, "issued",
+                            r->issued, "active", r->activated);
+    if (status && ctl->json)
+        cb_ctl_json(ctl, now);
+    if (status)
+        say_what_remains(ctl, r);
+    else
+        status = cb_ctl_done(ctl, now, "card %s issued and active; card %s revoked", r->new_id,
+                             r->old_id);
+    json_decref(now);
+    return status;
+}
+
+/* The old card's holder, level and whether it is revoked already. */
+static cb_ctl_status look_up(cb_ctl *ctl, const char *operand, replacement *r, cb_id *holder,
+                             uint8_t *level)
+{
+    cb_id id;
+    char path[64];
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_need_id(ctl, operand, "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, r->old_id);
+    snprintf(path, sizeof path, "/v1/cards/%s", r->old_id);
+    status = cb_ctl_call(ctl, "GET", path, NULL, &card);
+    if (!status)
+        status = cb_ctl_id_field(ctl, card, "holder", holder);
+    r->revoked = strcmp(cb_ctl_text_field(card, "state"), "revoked") == 0;
+    if (json_integer_value(json_object_get(card, "level")) == CB_LEVEL_POSSESSION)
+        *level = CB_LEVEL_POSSESSION;
+    json_decref(card);
+    return status;
+}
+
+cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    const char *given = cb_ctl_arg(args, "reason"), *reason = given ? given : "replaced";
+    replacement r = {0};
+    cb_id holder;
+    uint8_t level = CB_LEVEL_PIN;
+    cb_buf certificate = CB_BUF(4096);
+    cb_ctl_status status = look_up(ctl, args->operand[0], &r, &holder, &level);
+    if (!status)
+        status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
+    if (status)
+        goto out;
+    /* A lost card is dead at once, even if there is something wrong with the new one. */
+    if (out_of_hand(reason))
+        status = revoke_old(ctl, &r, reason);
+    if (!status)
+        status = cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &certificate);
+    if (!status)
+        status = issue_new(ctl, &r, &holder, cb_buf_bytes(&certificate), level);
+    if (!status)
+        status = revoke_old(ctl, &r, reason);
+    status = report(ctl, &r, status);
+out:
+    cb_buf_free(&certificate);
+    return status;
+}

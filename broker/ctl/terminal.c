@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Terminals: known by the key of their certificate, limited to the services that are listed for
+ * them.
+ */
+#include "broker/ctl/commands.h"
+#include "broker/ctl/files.h"
+#include "broker/ctl/output.h"
+#include "broker/ctl/resolve.h"
+
+static const cb_ctl_column columns[] = {{"TERMINAL", "id"},
+                                        {"NAME", "name"},
+                                        {"STATE", "state"},
+                                        {"SERVICES", "services"},
+                                        {"RATE", "rate"},
+                                        {"SINCE", "created"},
+                                        {0}};
+
+static const cb_ctl_column all_columns[] = {
+    {"terminal", "id"},     {"name", "name"},         {"state", "state"},
+    {"key", "key"},         {"services", "services"}, {"taps a minute", "rate"},
+    {"created", "created"}, {"changed", "changed"},   {0}};
+
+/* The services named on the command line; NULL when none was, which allows all. */
+static cb_ctl_status services(cb_ctl *ctl, const cb_ctl_args *args, json_t **out)
+{
+    const char *name;
+    cb_ctl_status status = CB_CTL_DONE;
+    for (unsigned i = 0; !status && (name = cb_ctl_arg_at(args, "service", i)); i++) {
+        if (!*out)
+            *out = json_array();
+        status = cb_ctl_need_service(ctl, name);
+        if (!status && json_array_append_new(*out, json_string(name)) != 0)
+            status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    }
+    return status;
+}
+
+static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_buf pem = CB_BUF(16 * 1024);
+    json_t *body = NULL, *made = NULL, *allowed = NULL;
+    uint64_t rate = 0;
+    cb_ctl_status status = services(ctl, args, &allowed);
+    if (!status && cb_ctl_number(cb_ctl_arg(args, "rate"), 100000, &rate))
+        status = cb_ctl_misuse(ctl, "--rate is a number of taps a minute, at most 100000");
+    if (!status)
+        status = cb_ctl_read_certificates(ctl, cb_ctl_arg(args, "certificate"), 1, &pem);
+    if (status)
+        goto out;
+    body = json_pack("{s:s,s:s#,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "certificate",
+                     pem.data, (int)pem.len, "services", allowed, "rate",
+                     rate ? json_integer((json_int_t)rate) : NULL);
+    if (!body) {
+        status = cb_ctl_misuse(ctl, "the name is not UTF-8");
+        goto out;
+    }
+    status = cb_ctl_call(ctl, "POST", "/v1/terminals", body, &made);
+    if (!status)
+        status = cb_ctl_done(ctl, made, "terminal %s enrolled", cb_ctl_text_field(made, "id"));
+    if (!status && !allowed)
+        cb_ctl_note(ctl, "It may ask for every service, for none was listed (--service).");
+out:
+    json_decref(body);
+    json_decref(made);
+    json_decref(allowed);
+    cb_buf_free(&pem);
+    return status;
+}
+
+static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    const char *reason = cb_ctl_arg(args, "reason");
+    cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/terminals/%s/revoke", text);
+    json_t *now = json_pack("{s:s,s:s}", "id", text, "state", "revoked");
+    json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
+    status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
+                  : cb_ctl_misuse(ctl, "the reason is not UTF-8");
+    if (!status)
+        status = cb_ctl_done(ctl, now, "terminal %s revoked", text);
+    json_decref(now);
+    json_decref(body);
+    return status;
+}
+
+static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    (void)args;
+    json_t *rows = NULL, *row;
+    size_t index;
+    cb_ctl_status status = cb_ctl_collect(ctl, "/v1/terminals", "terminals", 0, &rows);
+    if (!ctl->json)
+        json_array_foreach(rows, index, row)
+        {
+            if (!json_is_array(json_object_get(row, "services")))
+                json_object_set_new(row, "services", json_string("all"));
+        }
+    if (!status)
+        status = cb_ctl_table(ctl, rows, columns);
+    json_decref(rows);
+    return status;
+}
+
+static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[64];
+    json_t *terminal = NULL;
+    cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/terminals/%s", text);
+    status = cb_ctl_call(ctl, "GET", path, NULL, &terminal);
+    if (!status)
+        status = cb_ctl_object(ctl, terminal, all_columns);
+    json_decref(terminal);
+    return status;
+}
+
+static const cb_ctl_option enrol_options[] = {
+    {"name", "NAME", "what operators call it; unique among active terminals", true, false},
+    {"certificate", "PEMFILE", "its certificate; whoever signed it does not matter", true, false},
+    {"service", "NAME", "a service it may ask for (default: all)", false, true},
+    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {0}};
+static const cb_ctl_option revoke_options[] = {
+    {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
+
+const cb_ctl_command cb_ctl_terminal_commands[] = {
+    {"terminal", "enrol", "", 0, 0, enrol_options, "Register a terminal by its certificate", enrol},
+    {"terminal", "revoke", "TERMINAL", 1, 1, revoke_options, "End a terminal for good, at once",
+     revoke},
+    {"terminal", "list", "", 0, 0, NULL, "List terminals", list},
+    {"terminal", "show", "TERMINAL", 1, 1, NULL, "Show one terminal, by identifier or name", show},
+    {0}};
