@@ -223,7 +223,7 @@ static void keep_session(cardbroker_login *login)
     bool asked = false;
     cb_log_set_request(NULL);
     if (login->kind == CB_SESSION_RELAYED)
-        asked = cb_relay_serve(login, &id);
+        asked = cb_login_relay(login, &id);
     else if (login->plugin->table->log_out)
         asked = wait_for_end(login, &id);
     if (!asked)

@@ -353,7 +353,7 @@ static bool wait_for_broker(cardbroker_login *login)
     return false;
 }
 
-bool cb_relay_serve(cardbroker_login *login, uint32_t *id)
+bool cb_login_relay(cardbroker_login *login, uint32_t *id)
 {
     cb_msg msg;
     bool log_out = false;

@@ -12,6 +12,6 @@
 #include "connectors/host/login.h"
 
 /* Serves the broker until the session ends; true when it asked to log out (that question's id in *id). */
-bool cb_relay_serve(cardbroker_login *login, uint32_t *id);
+bool cb_login_relay(cardbroker_login *login, uint32_t *id);
 
 #endif
