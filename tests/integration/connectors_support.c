@@ -171,7 +171,7 @@ static cb_error sign_rsa(const holder *h, WC_RNG *rng, uint8_t operation, uint8_
     return CB_OK;
 }
 
-static cb_error use_key(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result)
+cb_error holder_use(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result)
 {
     holder *h = context;
     WC_RNG rng;
@@ -194,22 +194,6 @@ static void read_file(const char *dir, const char *name, const char *end, cb_buf
     CHECK(cb_file_read(path, out) == CB_OK);
 }
 
-/* The SubjectPublicKeyInfo of a certificate. */
-static void take_public_key(holder *h)
-{
-    struct DecodedCert *cert = malloc(64 * 1024);
-    byte der[1024];
-    word32 len = sizeof der;
-    CHECK(cert);
-    wc_InitDecodedCert(cert, h->certificate.data, (word32)h->certificate.len, NULL);
-    CHECK(wc_ParseCert(cert, CERT_TYPE, NO_VERIFY, NULL) == 0);
-    CHECK(wc_GetPubKeyDerFromCert(cert, der, &len) == 0);
-    wc_FreeDecodedCert(cert);
-    free(cert);
-    h->public_key = CB_BUF(1024);
-    cb_buf_put(&h->public_key, cb_bytes_make(der, len));
-}
-
 void holder_new(const bench *b, holder *h, const char *name, const char *algorithm)
 {
     char command[3 * PATH_SIZE];
@@ -220,7 +204,7 @@ void holder_new(const bench *b, holder *h, const char *name, const char *algorit
     CHECK(run(command) == 0);
     read_file(b->service, name, ".der", &h->certificate);
     read_file(b->service, name, ".key", &h->private_key);
-    take_public_key(h);
+    read_file(b->service, name, ".pub", &h->public_key);
 }
 
 void holder_free(holder *h)
@@ -251,7 +235,7 @@ cb_error log_in(bench *b, holder *h, const char *connector, const char *config, 
                                 .public_key = cb_buf_bytes(&h->public_key),
                                 .algorithm = h->algorithm,
                                 .session = cb_id_new()};
-    cb_login_keys keys = {h, use_key};
+    cb_login_keys keys = {h, holder_use};
     return cb_connector_login(b->connectors, &request, &keys, cb_deadline_in(time), result, session);
 }
 

@@ -42,6 +42,9 @@ void bench_stop_connectord(bench *b, int signal);
 void holder_new(const bench *b, holder *h, const char *name, const char *algorithm);
 void holder_free(holder *h);
 
+/* For cb_login_keys; context is the holder. */
+cb_error holder_use(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result);
+
 /* {"url":"https://localhost:<port><path>","ca_file":…<extra>} */
 const char *service_config(const bench *b, int port, const char *path, const char *extra, cb_buf *out);
 

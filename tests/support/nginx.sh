@@ -12,7 +12,7 @@ usage: tests/support/nginx.sh COMMAND DIR [ARGUMENT...]
   init DIR                     make the authorities and the server's certificate in DIR
   start DIR PORT               serve https://localhost:PORT (TLS 1.2 and 1.3), PORT+1 (1.2 only), PORT+2 (1.3 only)
   stop DIR                     stop what start started
-  client DIR NAME ALGORITHM    make a key (NAME.key, PKCS#8 DER) and its certificate (NAME.der); ec-p256, ec-p384, rsa-2048, rsa-3072
+  client DIR NAME ALGORITHM    make a key (NAME.key, PKCS#8; NAME.pub) and its certificate (NAME.der), all DER; ec-p256, ec-p384, rsa-2048, rsa-3072
   sign DIR CSR OUT [DAYS]      certify a PKCS#10 request (DER or PEM) as the client authority: OUT.pem and OUT.der
 
 DIR holds server-ca.pem (whom a connector must trust), client-ca.pem and client-ca.key, and the logs.
@@ -67,6 +67,7 @@ sign() {
 client() {
     new_key "$2" > "$dir/$1.key.pem"
     openssl pkcs8 -topk8 -nocrypt -in "$dir/$1.key.pem" -outform DER -out "$dir/$1.key"
+    openssl pkey -in "$dir/$1.key.pem" -pubout -outform DER -out "$dir/$1.pub"
     openssl req -new -key "$dir/$1.key.pem" -subj "/O=Test service/CN=$1" -out "$dir/$1.csr"
     sign "$dir/$1.csr" "$dir/$1"
     rm -f "$dir/$1.csr"
