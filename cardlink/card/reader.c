@@ -171,7 +171,12 @@ static void take_messages(cb_card_reader *reader)
 static void receive(cb_card_reader *reader)
 {
     uint8_t chunk[CHUNK];
+    const int on = 1;
     ssize_t got = recv(reader->fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    /* The driver sends length and payload apart, and the second waits for our acknowledgement: 40 ms a command unless it is
+     * quick. The kernel forgets the wish, so it is repeated. */
+    if (reader->vpcd)
+        setsockopt(reader->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got > 0)
