@@ -291,6 +291,36 @@ class TerminalTest(unittest.TestCase):
         finally:
             self.scene.configure(self.scene.path("port").read_text(encoding="ascii"))
 
+    @unittest.skipUnless("CB_VCARD" in os.environ, "CB_VCARD and CB_ISSUER name no programs")
+    def test_the_native_card_answers_through_pcscd_and_without(self):
+        folder, issuer, card = self.scene.folder, os.environ["CB_ISSUER"], os.environ["CB_VCARD"]
+        for words in (["authority", "new", "--folder", folder / "cards", "--name", "CARDS"],
+                      ["authority", "new", "--folder", folder / "brokers", "--name", "BROKERS"],
+                      ["batch", "new", "--authority", folder / "cards", "--folder", folder / "batch", "--name", "B1"],
+                      ["card", "make", "--authority", folder / "cards", "--batch", folder / "batch",
+                       "--broker", f"{folder}/brokers/authority.cvc:10:01", "--state", folder / "native.state",
+                       "--certificate", folder / "native.crt", "--letter", folder / "letter"]):
+            made = run(issuer, *words)
+            self.assertEqual(made.returncode, 0, made.stderr)
+        socket = folder / "native.sock"
+        for reader, place in ((0, ["--vpcd", "127.0.0.1:35963"]), (None, ["--socket", socket])):
+            inside = [SUPPORT / "pcsc.sh", "exec", folder] if reader == 0 else []
+            native = subprocess.Popen([*inside, card, *place, folder / "native.state"], stderr=subprocess.DEVNULL)
+            self.scene.others.append(native)
+            self.assertTrue(wait_until(socket.exists if reader is None else lambda: self.scene.holds_card(0)))
+            port = self.scene.path("port").read_text(encoding="ascii")
+            self.scene.configure(port, readers="pcsc" if reader == 0 else f"virtual:{socket}")
+            try:
+                self.scene.forget_requests()
+                self.tap()
+                # Its application is selected; what the plain card knows, it does not.
+                self.assertTrue(self.scene.requests()[1]["body"]["answers"][0].startswith("6f"))
+            finally:
+                self.scene.configure(port)
+            native.terminate()
+            native.wait()
+        self.assertTrue(wait_until(lambda: self.scene.holds_card(0) is False))
+
     # --- PIN and delivery ---
 
     def test_the_pin_leaves_the_terminal_only_encrypted(self):
