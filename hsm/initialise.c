@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/initialise.h"
+
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "hsm/keyring_names.h"
+#include "hsm/make_keys.h"
+#include "hsm/token_parts.h"
+
+enum { SLOTS_MAX = 64 };
+
+/* ---- Sessions of the officer and the user ---- */
+
+static cb_error login_as(cb_token *token, CK_USER_TYPE who, const cb_buf *pin)
+{
+    token->f->C_Logout(token->session);
+    CK_RV rv = token->f->C_Login(token->session, who, pin->data, pin->len);
+    cb_error error = cb_token_note(token, who == CKU_SO ? "C_Login (officer)" : "C_Login", rv);
+    return error ? CB_E_CONFIG : CB_OK;
+}
+
+static cb_error open_session(cb_token *token)
+{
+    CK_RV rv = token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                       &token->session);
+    token->login = 1;
+    return cb_token_note(token, "C_OpenSession", rv);
+}
+
+/* ---- The token ---- */
+
+static cb_error empty_slot(cb_token *token)
+{
+    CK_SLOT_ID slots[SLOTS_MAX];
+    CK_ULONG count = SLOTS_MAX;
+    cb_error error =
+        cb_token_note(token, "C_GetSlotList", token->f->C_GetSlotList(CK_TRUE, slots, &count));
+    for (CK_ULONG i = 0; !error && i < count; i++) {
+        CK_TOKEN_INFO info;
+        if (token->f->C_GetTokenInfo(slots[i], &info) == CKR_OK &&
+            !(info.flags & CKF_TOKEN_INITIALIZED)) {
+            token->slot = slots[i];
+            return CB_OK;
+        }
+    }
+    return error ? error : cb_log_failure("token.slots", CB_E_CONFIG, "no slot holds an empty token");
+}
+
+static cb_error make_token(cb_token *token, const cb_initialise_options *options)
+{
+    CK_UTF8CHAR label[32];
+    memset(label, ' ', sizeof label);
+    memcpy(label, token->label, strlen(token->label));
+    cb_error error = empty_slot(token);
+    if (!error)
+        error = cb_token_note(token, "C_InitToken",
+                              token->f->C_InitToken(token->slot, options->so_pin->data,
+                                                    options->so_pin->len, label));
+    /* Initialising a token may give its slot another number. */
+    if (!error)
+        error = cb_module_slot(token);
+    if (!error)
+        error = open_session(token);
+    if (!error)
+        error = login_as(token, CKU_SO, options->so_pin);
+    if (!error)
+        error = cb_token_note(token, "C_InitPIN",
+                              token->f->C_InitPIN(token->session, options->pin->data,
+                                                  options->pin->len));
+    return error;
+}
+
+static cb_error open_token(cb_token *token, const cb_initialise_options *options)
+{
+    cb_error error = cb_module_slot(token);
+    if (error == CB_E_NOT_FOUND && options->make_token)
+        return make_token(token, options);
+    if (error)
+        return error == CB_E_NOT_FOUND ? cb_log_failure("token.label", CB_E_CONFIG, token->label)
+                                       : error;
+    return open_session(token);
+}
+
+/* ---- What is missing ---- */
+
+static cb_error count_named(cb_token *token, CK_OBJECT_CLASS class, const char *label, size_t *count)
+{
+    CK_OBJECT_HANDLE handles[2];
+    return cb_token_list(token, class, label, handles, 2, count);
+}
+
+static cb_error make_own_keys(cb_token *token, unsigned *made)
+{
+    size_t count;
+    char label[48];
+    cb_error error = count_named(token, CKO_SECRET_KEY, CB_LABEL_RECORDS, &count);
+    if (!error && count == 0) {
+        error = cb_make_record_key(token);
+        *made += !error;
+    }
+    for (unsigned i = 0; i < CB_OWN_KEY_COUNT && !error; i++) {
+        cb_own_key_label((cb_own_key)i, label);
+        error = count_named(token, CKO_PRIVATE_KEY, label, &count);
+        if (!error && count == 0) {
+            error = cb_make_own_key(token, (cb_own_key)i);
+            *made += !error;
+        }
+    }
+    return error;
+}
+
+static cb_token_key kek_named(cb_kek kind, uint32_t generation)
+{
+    cb_token_key key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label(kind));
+    cb_generation_id(generation, key.id);
+    key.id_len = sizeof key.id;
+    return key;
+}
+
+/* How many of a generation's three keys there are; with destroy, they are destroyed. */
+static cb_error look_at_generation(cb_token *token, uint32_t generation, bool destroy, unsigned *count)
+{
+    *count = 0;
+    for (int kind = CB_KEK_USE; kind <= CB_KEK_RELEASE; kind++) {
+        cb_token_key key = kek_named((cb_kek)kind, generation);
+        CK_OBJECT_HANDLE handle;
+        cb_error error = cb_token_find(token, &key, &handle);
+        if (error == CB_E_NOT_FOUND)
+            continue;
+        if (error)
+            return error;
+        ++*count;
+        if (destroy)
+            cb_token_destroy(token, &handle);
+    }
+    return CB_OK;
+}
+
+/* The number of complete generations; what an interrupted attempt left of the next is destroyed: nothing was ever sealed with it. */
+static cb_error complete_generations(cb_token *token, uint32_t *generations)
+{
+    unsigned count = 3;
+    cb_error error = CB_OK;
+    for (*generations = 0; !error && *generations < CB_GENERATIONS_MAX; ++*generations) {
+        error = look_at_generation(token, *generations + 1, false, &count);
+        if (!error && count < 3)
+            return look_at_generation(token, *generations + 1, true, &count);
+    }
+    return error;
+}
+
+static cb_error make_generation(cb_token *token, const cb_initialise_options *options,
+                                uint32_t generation)
+{
+    CK_OBJECT_HANDLE seed = CK_INVALID_HANDLE;
+    cb_error error = login_as(token, CKU_SO, options->so_pin);
+    if (!error)
+        error = cb_make_trusted_seed(token, &seed);
+    if (!error)
+        error = login_as(token, CKU_USER, options->pin);
+    if (!error)
+        error = cb_make_generation(token, seed, generation);
+    cb_token_destroy(token, &seed);
+    return error;
+}
+
+/* ---- The two acts ---- */
+
+typedef cb_error (*act)(cb_token *token, const cb_initialise_options *options, void *result);
+
+static cb_error with_token(const cb_initialise_options *options, act what, void *result)
+{
+    int lock = -1;
+    cb_token *token = calloc(1, sizeof *token);
+    cb_error error = token ? cb_module_load(&options->token, token, &lock) : CB_E_MEMORY;
+    if (!error)
+        error = open_token(token, options);
+    if (!error)
+        error = login_as(token, CKU_USER, options->pin);
+    if (!error)
+        error = what(token, options, result);
+    cb_token_close(&token);
+    cb_module_unlock(&lock);
+    cb_buf_free(options->so_pin);
+    cb_buf_free(options->pin);
+    return error;
+}
+
+static cb_error complete(cb_token *token, const cb_initialise_options *options, void *result)
+{
+    unsigned *made = result;
+    uint32_t generations;
+    cb_error error = make_own_keys(token, made);
+    if (!error)
+        error = complete_generations(token, &generations);
+    if (!error && generations == 0) {
+        error = make_generation(token, options, 1);
+        *made += error ? 0 : 3;
+    }
+    return error;
+}
+
+cb_error cb_hsm_initialise(const cb_initialise_options *options, unsigned *made)
+{
+    *made = 0;
+    return with_token(options, complete, made);
+}
+
+static cb_error add(cb_token *token, const cb_initialise_options *options, void *result)
+{
+    uint32_t *generation = result;
+    uint32_t generations;
+    cb_error error = complete_generations(token, &generations);
+    if (error)
+        return error;
+    if (generations == CB_GENERATIONS_MAX)
+        return CB_E_TOO_LARGE;
+    *generation = generations + 1;
+    return make_generation(token, options, *generation);
+}
+
+cb_error cb_hsm_add_generation(const cb_initialise_options *options, uint32_t *generation)
+{
+    return with_token(options, add, generation);
+}

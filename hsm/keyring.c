@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/keyring.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "hsm/keyring_names.h"
+#include "hsm/spki.h"
+
+enum { KEK_KINDS = 3, MAC_PARTS_MAX = 16, SIGNATURE_MAX = 512 };
+
+struct cb_keyring {
+    cb_token *token;
+    cb_token_key records;
+    cb_token_key own[CB_OWN_KEY_COUNT];
+    cb_token_key kek[CB_GENERATIONS_MAX + 1][KEK_KINDS];
+    uint32_t generation;
+};
+
+static const char *const own_names[CB_OWN_KEY_COUNT] = {
+    [CB_OWN_CARD_AGREEMENT] = "card-agreement",
+    [CB_OWN_CARD_SIGNATURE] = "card-signature",
+    [CB_OWN_LOG] = "log",
+    [CB_OWN_IMPORT] = "import",
+};
+
+/* ---- Names ---- */
+
+const char *cb_own_key_name(cb_own_key key)
+{
+    return (unsigned)key < CB_OWN_KEY_COUNT ? own_names[key] : NULL;
+}
+
+cb_error cb_own_key_parse(const char *name, cb_own_key *out)
+{
+    for (unsigned i = 0; i < CB_OWN_KEY_COUNT; i++) {
+        if (strcmp(own_names[i], name) == 0) {
+            *out = (cb_own_key)i;
+            return CB_OK;
+        }
+    }
+    return CB_E_NOT_FOUND;
+}
+
+void cb_own_key_label(cb_own_key key, char out[48])
+{
+    snprintf(out, 48, "cardbroker.%s", own_names[key]);
+}
+
+void cb_generation_id(uint32_t generation, uint8_t out[4])
+{
+    for (int i = 3; i >= 0; i--, generation >>= 8)
+        out[i] = (uint8_t)generation;
+}
+
+const char *cb_kek_label(cb_kek kind)
+{
+    static const char *const labels[KEK_KINDS] = {CB_LABEL_KEK_USE, CB_LABEL_KEK_REWRAP,
+                                                  CB_LABEL_KEK_RELEASE};
+    return labels[kind];
+}
+
+/* ---- Opening ---- */
+
+/* Whether all keys of a generation are there; what is found stays remembered. */
+static cb_error find_generation(cb_keyring *keyring, uint32_t generation)
+{
+    for (unsigned kind = 0; kind < KEK_KINDS; kind++) {
+        cb_token_key *key = &keyring->kek[generation][kind];
+        CK_OBJECT_HANDLE handle;
+        if (!key->login) {
+            *key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label((cb_kek)kind));
+            cb_generation_id(generation, key->id);
+            key->id_len = sizeof key->id;
+        }
+        cb_error error = cb_token_find(keyring->token, key, &handle);
+        if (error)
+            return error;
+    }
+    return CB_OK;
+}
+
+cb_error cb_keyring_refresh(cb_keyring *keyring)
+{
+    cb_error error = CB_OK;
+    while (!error && keyring->generation < CB_GENERATIONS_MAX) {
+        error = find_generation(keyring, keyring->generation + 1);
+        keyring->generation += !error;
+    }
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
+static cb_error find_keys(cb_keyring *keyring)
+{
+    CK_OBJECT_HANDLE handle;
+    char label[48];
+    keyring->records = cb_token_key_named(CKO_SECRET_KEY, CB_LABEL_RECORDS);
+    cb_error error = cb_token_find(keyring->token, &keyring->records, &handle);
+    for (unsigned i = 0; i < CB_OWN_KEY_COUNT && !error; i++) {
+        cb_own_key_label((cb_own_key)i, label);
+        keyring->own[i] = cb_token_key_named(CKO_PRIVATE_KEY, label);
+        error = cb_token_find(keyring->token, &keyring->own[i], &handle);
+    }
+    if (!error)
+        error = cb_keyring_refresh(keyring);
+    if (!error && keyring->generation == 0)
+        error = CB_E_NOT_FOUND;
+    if (error == CB_E_NOT_FOUND)
+        error = cb_log_failure("keyring.incomplete", CB_E_CONFIG,
+                               "the token lacks keys of the broker: initialise it");
+    return error;
+}
+
+cb_error cb_keyring_open(const cb_token_config *config, cb_buf *pin, cb_keyring **out)
+{
+    cb_keyring *keyring = calloc(1, sizeof *keyring);
+    if (!keyring) {
+        cb_buf_free(pin);
+        return CB_E_MEMORY;
+    }
+    cb_error error = cb_token_open(config, pin, &keyring->token);
+    if (!error)
+        error = find_keys(keyring);
+    if (error)
+        cb_keyring_close(&keyring);
+    else
+        *out = keyring;
+    return error;
+}
+
+void cb_keyring_close(cb_keyring **keyring)
+{
+    if (!*keyring)
+        return;
+    cb_token_close(&(*keyring)->token);
+    free(*keyring);
+    *keyring = NULL;
+}
+
+cb_token *cb_keyring_token(cb_keyring *keyring)
+{
+    return keyring->token;
+}
+
+/* ---- MACs ---- */
+
+static const char *mac_label(cb_mac_purpose purpose)
+{
+    switch (purpose) {
+    case CB_MAC_SEALED:
+        return "cardbroker mac sealed key 1";
+    case CB_MAC_BINDING:
+        return "cardbroker mac card binding 1";
+    case CB_MAC_RECEIPT:
+        return "cardbroker mac receipt 1";
+    case CB_MAC_LOG_HEAD:
+        return "cardbroker mac log head 1";
+    case CB_MAC_MEMORY:
+        return "cardbroker mac memory 1";
+    }
+    return NULL;
+}
+
+cb_error cb_keyring_mac(cb_keyring *keyring, cb_mac_purpose purpose, const cb_bytes *parts,
+                        size_t count, cb_digest *out)
+{
+    static const CK_MECHANISM hmac = {CKM_SHA256_HMAC, NULL, 0};
+    cb_bytes all[MAC_PARTS_MAX + 1];
+    cb_buf mac = CB_BUF(SIGNATURE_MAX);
+    const char *label = mac_label(purpose);
+    if (!label || count > MAC_PARTS_MAX)
+        return CB_E_ARGUMENT;
+    all[0] = cb_bytes_make(label, strlen(label) + 1);
+    for (size_t i = 0; i < count; i++)
+        all[i + 1] = parts[i];
+    cb_error error = cb_token_sign_with(keyring->token, &keyring->records, &hmac, all, count + 1, &mac);
+    if (!error && mac.len != CB_SHA256_SIZE)
+        error = CB_E_HSM_TOKEN;
+    if (!error)
+        memcpy(out->bytes, mac.data, CB_SHA256_SIZE);
+    cb_buf_free(&mac);
+    return error;
+}
+
+cb_error cb_keyring_mac_check(cb_keyring *keyring, cb_mac_purpose purpose, const cb_bytes *parts,
+                              size_t count, cb_bytes mac)
+{
+    cb_digest right;
+    cb_error error = cb_keyring_mac(keyring, purpose, parts, count, &right);
+    if (!error && !cb_equal(cb_digest_bytes(&right), mac))
+        error = CB_E_HSM_RECORD;
+    cb_wipe(&right, sizeof right);
+    return error;
+}
+
+/* ---- The broker's own keys ---- */
+
+static cb_error public_object(cb_keyring *keyring, cb_own_key key, CK_OBJECT_HANDLE *out)
+{
+    char label[48];
+    cb_own_key_label(key, label);
+    cb_token_key public_key = cb_token_key_named(CKO_PUBLIC_KEY, label);
+    return cb_token_find(keyring->token, &public_key, out);
+}
+
+cb_error cb_keyring_public(cb_keyring *keyring, cb_own_key key, cb_buf *out)
+{
+    CK_OBJECT_HANDLE object;
+    cb_error error = public_object(keyring, key, &object);
+    if (error)
+        return error;
+    return key == CB_OWN_IMPORT ? cb_spki_rsa(keyring->token, object, out)
+                                : cb_spki_ec(keyring->token, object, CB_KEY_EC_P256, out);
+}
+
+cb_error cb_keyring_point(cb_keyring *keyring, cb_own_key key, uint8_t out[CB_P256_POINT])
+{
+    CK_OBJECT_HANDLE object;
+    cb_buf point = CB_BUF(256);
+    if (key == CB_OWN_IMPORT)
+        return CB_E_ARGUMENT;
+    cb_error error = public_object(keyring, key, &object);
+    if (!error)
+        error = cb_spki_point(keyring->token, object, &point);
+    if (!error && point.len != CB_P256_POINT)
+        error = CB_E_HSM_TOKEN;
+    if (!error)
+        memcpy(out, point.data, CB_P256_POINT);
+    cb_buf_free(&point);
+    return error;
+}
+
+cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *digest,
+                         uint8_t signature[CB_P256_SIGNATURE])
+{
+    static const CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
+    cb_bytes part = cb_digest_bytes(digest);
+    cb_buf raw = CB_BUF(SIGNATURE_MAX);
+    if (key != CB_OWN_CARD_SIGNATURE && key != CB_OWN_LOG)
+        return CB_E_ARGUMENT;
+    cb_error error =
+        cb_token_sign_with(keyring->token, &keyring->own[key], &ecdsa, &part, 1, &raw);
+    if (!error && raw.len != CB_P256_SIGNATURE)
+        error = CB_E_HSM_TOKEN;
+    if (!error)
+        memcpy(signature, raw.data, CB_P256_SIGNATURE);
+    cb_buf_free(&raw);
+    return error;
+}
+
+cb_error cb_keyring_host_agree(void *keys, const uint8_t peer[CB_P256_POINT],
+                               uint8_t shared[CB_P256_SCALAR])
+{
+    cb_keyring *keyring = keys;
+    cb_bytes point = cb_bytes_make(peer, CB_P256_POINT);
+    if (!cb_p256_is_point(point))
+        return CB_E_CARD_ANSWER;
+    return cb_token_agree_with(keyring->token, &keyring->own[CB_OWN_CARD_AGREEMENT], point, shared,
+                               CB_P256_SCALAR);
+}
+
+cb_error cb_keyring_host_sign(void *keys, const cb_digest *digest,
+                              uint8_t signature[CB_P256_SIGNATURE])
+{
+    return cb_keyring_sign(keys, CB_OWN_CARD_SIGNATURE, digest, signature);
+}
+
+/* ---- Generations ---- */
+
+uint32_t cb_keyring_generation(const cb_keyring *keyring)
+{
+    return keyring->generation;
+}
+
+cb_error cb_keyring_kek(cb_keyring *keyring, cb_kek kind, uint32_t generation,
+                        CK_OBJECT_HANDLE *out)
+{
+    cb_error error = CB_OK;
+    if (generation > keyring->generation)
+        error = cb_keyring_refresh(keyring);
+    if (!error && (generation == 0 || generation > keyring->generation))
+        error = CB_E_HSM_RECORD;
+    return error ? error : cb_token_find(keyring->token, &keyring->kek[generation][kind], out);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the keys are called on the token, for those who make them and those who find them. Inside hsm/ only.
+ */
+#ifndef CB_HSM_KEYRING_NAMES_H
+#define CB_HSM_KEYRING_NAMES_H
+
+#include "hsm/keyring.h"
+
+#define CB_LABEL_KEK_USE "cardbroker.kek.use"
+#define CB_LABEL_KEK_REWRAP "cardbroker.kek.rewrap"
+#define CB_LABEL_KEK_RELEASE "cardbroker.kek.release"
+#define CB_LABEL_RECORDS "cardbroker.records"
+
+/* "cardbroker.log" and so on; at most 47 characters. */
+void cb_own_key_label(cb_own_key key, char out[48]);
+
+/* CKA_ID of a generation: four bytes, most significant first. */
+void cb_generation_id(uint32_t generation, uint8_t out[4]);
+
+const char *cb_kek_label(cb_kek kind);
+
+#endif

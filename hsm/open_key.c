@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Using a sealed key (sealed.h).
+ */
+#include "hsm/key_sign.h"
+#include "hsm/key_template.h"
+#include "hsm/sealed_parts.h"
+
+cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
+{
+    cb_bytes public_key, wrapped;
+    CK_OBJECT_HANDLE kek;
+    cb_key_template template;
+    *out = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
+    cb_error error = cb_sealed_parts(keyring, sealed, &out->info, &public_key, &wrapped);
+    if (error)
+        return error;
+    if (out->info.algorithm == CB_KEY_SECRET) {
+        cb_buf_put(&out->wrapped, wrapped);
+        return cb_buf_error(&out->wrapped);
+    }
+    error = cb_keyring_kek(keyring, CB_KEK_USE, out->info.generation, &kek);
+    if (error)
+        return error;
+    cb_template_key(&template, out->info.algorithm, CB_STATION_USE, true);
+    return cb_token_unwrap(cb_keyring_token(keyring), &cb_key_wrap, kek, wrapped,
+                           cb_template_of(&template), &out->handle);
+}
+
+static cb_error mac(cb_keyring *keyring, const cb_open_key *key, cb_bytes data, cb_buf *result)
+{
+    static const CK_MECHANISM hmac = {CKM_SHA256_HMAC, NULL, 0};
+    if (key->info.algorithm != CB_KEY_HMAC_SHA256)
+        return CB_E_HSM_ALGORITHM;
+    if (data.len > CB_USE_DATA_MAX)
+        return CB_E_TOO_LARGE;
+    return cb_token_sign(cb_keyring_token(keyring), key->handle, &hmac, &data, 1, result);
+}
+
+/* The secret is readable in the token for as long as it takes to read it. */
+static cb_error release(cb_keyring *keyring, const cb_open_key *key, cb_buf *result)
+{
+    cb_token *token = cb_keyring_token(keyring);
+    CK_OBJECT_HANDLE kek, secret = CK_INVALID_HANDLE;
+    cb_key_template template;
+    if (key->info.algorithm != CB_KEY_SECRET)
+        return CB_E_HSM_ALGORITHM;
+    cb_error error = cb_keyring_kek(keyring, CB_KEK_RELEASE, key->info.generation, &kek);
+    if (error)
+        return error;
+    cb_template_key(&template, CB_KEY_SECRET, CB_STATION_RELEASE, true);
+    error = cb_token_unwrap(token, &cb_key_wrap, kek, cb_buf_bytes(&key->wrapped),
+                            cb_template_of(&template), &secret);
+    if (!error)
+        error = cb_token_attribute(token, secret, CKA_VALUE, result);
+    cb_token_destroy(token, &secret);
+    return error;
+}
+
+cb_error cb_open_key_use(cb_keyring *keyring, cb_open_key *key, uint8_t operation, uint8_t hash,
+                         cb_bytes data, cb_buf *result)
+{
+    switch (operation) {
+    case CB_USE_SIGN_DIGEST:
+    case CB_USE_SIGN_PSS:
+        if (cb_is_secret(key->info.algorithm))
+            return CB_E_HSM_ALGORITHM;
+        return cb_key_sign(cb_keyring_token(keyring), key->handle, key->info.algorithm, operation,
+                           hash, data, result);
+    case CB_USE_MAC:
+        return mac(keyring, key, data, result);
+    case CB_USE_RELEASE:
+        return data.len == 0 ? release(keyring, key, result) : CB_E_ARGUMENT;
+    default:
+        return CB_E_ARGUMENT;
+    }
+}
+
+void cb_open_key_close(cb_keyring *keyring, cb_open_key *key)
+{
+    cb_token_destroy(cb_keyring_token(keyring), &key->handle);
+    cb_buf_free(&key->wrapped);
+    *key = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
+}
