@@ -107,7 +107,7 @@ static cb_error file_for(const cb_output *output, const json_t *result, char out
         len = snprintf(out, PATH_BYTES, "%s", output->file);
     } else if (output->folder) {
         if (cb_id_parse(text_of(result, "session"), &session) != CB_OK)
-            return CB_E_PROTOCOL;
+            session = cb_id_random(); /* a delivery without a session has a file too */
         cb_id_text(&session, name);
         len = snprintf(out, PATH_BYTES, "%s/%s.json", output->folder, name);
     }
