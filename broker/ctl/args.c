@@ -31,8 +31,9 @@ static cb_error wrong(cb_buf *why, const char *before, const char *word, const c
 }
 
 /* One option; *index is moved past a value that stands in a word of its own. */
-static cb_error read_option(int argc, char **argv, int *index, const cb_ctl_option *options,
-                            const cb_ctl_option *common, cb_ctl_args *out, cb_buf *why)
+static cb_error read_option(int argc, const char *const *argv, int *index,
+                            const cb_ctl_option *options, const cb_ctl_option *common,
+                            cb_ctl_args *out, cb_buf *why)
 {
     const char *name = argv[*index] + 2;
     const char *equals = strchr(name, '=');
@@ -69,7 +70,7 @@ static cb_error check_required(const cb_ctl_option *options, const cb_ctl_args *
     return CB_OK;
 }
 
-cb_error cb_ctl_args_read(int argc, char **argv, const cb_ctl_option *options,
+cb_error cb_ctl_args_read(int argc, const char *const *argv, const cb_ctl_option *options,
                           const cb_ctl_option *common, unsigned least, unsigned most,
                           cb_ctl_args *out, cb_buf *why)
 {

@@ -38,7 +38,7 @@ typedef struct cb_ctl_args {
 /* Reads argc words with an option table, and a second one that may be NULL. Strings are borrowed.
  * least and most are the numbers of operands. CB_E_ARGUMENT with a sentence in why. --help anywhere
  * stops the reading and is no error. */
-cb_error cb_ctl_args_read(int argc, char **argv, const cb_ctl_option *options,
+cb_error cb_ctl_args_read(int argc, const char *const *argv, const cb_ctl_option *options,
                           const cb_ctl_option *common, unsigned least, unsigned most,
                           cb_ctl_args *out, cb_buf *why);
 

@@ -125,7 +125,7 @@ static cb_ctl_status configure(cb_ctl *ctl, const cb_ctl_args *before, const cb_
 }
 
 static cb_ctl_status run_command(cb_ctl *ctl, const cb_ctl_command *command,
-                                 const cb_ctl_args *before, int argc, char **argv)
+                                 const cb_ctl_args *before, int argc, const char *const *argv)
 {
     cb_ctl_args args;
     cb_buf why = CB_BUF(4096);
@@ -198,7 +198,7 @@ static bool answer_plainly(cb_ctl *ctl, const char *word, const char *second)
     return true;
 }
 
-static cb_ctl_status dispatch(cb_ctl *ctl, int argc, char **argv)
+static cb_ctl_status dispatch(cb_ctl *ctl, int argc, const char *const *argv)
 {
     cb_ctl_args before;
     cb_buf why = CB_BUF(4096);
@@ -233,7 +233,7 @@ cb_ctl_status cb_ctl_main(int argc, char **argv, FILE *out, FILE *err)
     cb_log_init("cardbrokerctl", CB_LOG_ERROR);
     cb_log_set_request(&request);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    cb_ctl_status status = dispatch(&ctl, argc, argv);
+    cb_ctl_status status = dispatch(&ctl, argc, (const char *const *)argv);
     cb_ctl_http_close(&ctl.http);
     cb_hsm_close(&ctl.hsm);
     free(ctl.run);
