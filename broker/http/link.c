@@ -15,7 +15,7 @@
 #include "broker/http/hello.h"
 #include "broker/http/tls.h"
 
-enum { PIECES_A_STEP = 8, STOP_IDLE = 1000000 };
+enum { PIECES_A_STEP = 8, STOP_IDLE = 1000000, CLOSING_BYTES = 1024 * 1024 };
 
 static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
@@ -202,6 +202,7 @@ static void begin_closing(cb_link *link)
     wolfSSL_shutdown(link->session);
     shutdown(link->socket, SHUT_WR);
     link->began = cb_clock_monotonic_us();
+    link->turn_bytes = 0;
     link->state = CB_LINK_CLOSING;
 }
 
@@ -233,6 +234,9 @@ static void step_closing(cb_link *link, uint8_t *scratch)
             link->state = CB_LINK_DEAD;
         if (got <= 0)
             return;
+        link->turn_bytes += (uint64_t)got;
+        if (link->turn_bytes > CLOSING_BYTES)
+            link->state = CB_LINK_DEAD; /* it does not listen: it only sends */
     }
 }
 

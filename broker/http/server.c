@@ -13,7 +13,6 @@ enum {
     WORKERS_DEFAULT = 16,
     QUEUE_DEFAULT = 256,
     RESERVED_DEFAULT = 2,
-    RESERVED_QUEUE = 64,
     STREAMS_DEFAULT = 256,
     CONNECTIONS_DEFAULT = 8192,
     CONNECTION_MEMORY = 32 * 1024, /* request line and headers must fit in it */
@@ -121,7 +120,7 @@ cb_error cb_server_open(const cb_server_config *config, cb_server **out)
     if (!error)
         error = cb_workers_open(server->config.workers, server->config.queue, &server->workers);
     if (!error)
-        error = cb_workers_open(server->config.reserved, RESERVED_QUEUE, &server->reserved);
+        error = cb_workers_open(server->config.reserved, server->config.queue, &server->reserved);
     for (unsigned i = 0; i < server->config.pollers && !error; i++) {
         server->daemons[i] = start_daemon(server);
         if (!server->daemons[i])

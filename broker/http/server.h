@@ -35,7 +35,7 @@ typedef struct cb_server_config {
 
     unsigned pollers;     /* threads that read and write HTTP; 0: 2 */
     unsigned workers;     /* 0: 16 */
-    unsigned queue;       /* requests that may wait for a worker; 0: 256 */
+    unsigned queue;       /* requests that may wait for a worker, and for a reserved one; 0: 256 */
     unsigned reserved;    /* workers for reserved routes; 0: 2 */
     unsigned streams;     /* at a time; 0: 256 */
     unsigned connections; /* handed over at a time; 0: 8192 */
