@@ -26,7 +26,8 @@ struct carrier {
     char peer[sizeof(cb_peer)];
 };
 
-static void on_message(void *context, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_message(void *context, const char *format,
+                                                             va_list args)
 {
     char text[256];
     (void)context;
