@@ -159,14 +159,13 @@ enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, 
     call->request.method = call->method;
     read_peer(call);
     read_host(call, host);
-    if (is_stream_host(call->server, host)) {
+    bool stream = is_stream_host(call->server, host);
+    if (stream)
         call->series = call->server->config.route_count + 1;
-        call->error = cb_stream_begin(call, host);
-    } else {
-        call->error = find_route(call);
-    }
-    if (!call->error)
-        return MHD_YES;
+    cb_error error = stream ? cb_stream_begin(call, host) : find_route(call);
+    if (!error)
+        return MHD_YES; /* a stream's thread may have ended by now and said how it went */
+    call->error = error;
     call->complete = cb_clock_monotonic_us();
     return cb_call_answer(call);
 }

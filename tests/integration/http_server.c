@@ -11,6 +11,7 @@
  */
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,7 +125,7 @@ static cb_error identify(cb_request *request, cb_reply *reply)
 
 /* ---- Streams ---- */
 
-static volatile sig_atomic_t disconnects;
+static atomic_int disconnects;
 
 static cb_error send_big(cb_stream *stream, bool chunked)
 {
@@ -139,7 +140,7 @@ static cb_error send_big(cb_stream *stream, bool chunked)
         left -= (int64_t)size;
     }
     if (error == CB_E_CLOSED)
-        disconnects = disconnects + 1;
+        atomic_fetch_add(&disconnects, 1);
     return error;
 }
 
@@ -183,7 +184,7 @@ static cb_error wait_for_the_end(cb_stream *stream)
     for (int i = 0; i < 1000 && !cb_stream_gone(stream); i++)
         usleep(10000);
     if (cb_stream_gone(stream))
-        disconnects = disconnects + 1;
+        atomic_fetch_add(&disconnects, 1);
     return CB_E_CLOSED;
 }
 
@@ -198,7 +199,7 @@ static cb_error fail_in_the_middle(cb_stream *stream)
 static cb_error count_disconnects(cb_stream *stream)
 {
     char text[16];
-    snprintf(text, sizeof text, "%d", (int)disconnects);
+    snprintf(text, sizeof text, "%d", atomic_load(&disconnects));
     cb_error error = cb_stream_head(stream, 200, "", -1);
     return error ? error : cb_stream_write(stream, cb_bytes_str(text));
 }
