@@ -15,8 +15,8 @@
 #include "connectors/session.h"
 #include "hsm/client.h"
 
-/* A connection is made for each operation, so there is nothing to keep, to share between threads, or to make anew when connectord
- * was restarted. */
+/* A connection is made for each operation, so there is nothing to keep, to share between threads,
+ * or to make anew when connectord was restarted. */
 struct cb_connectors {
     char *path;
 };
@@ -55,10 +55,7 @@ static cb_error down(cb_error error)
     }
 }
 
-static void put_text(cb_buf *buf, const char *text)
-{
-    cb_buf_put_var(buf, cb_bytes_str(text));
-}
+static void put_text(cb_buf *buf, const char *text) { cb_buf_put_var(buf, cb_bytes_str(text)); }
 
 /* One question, one answer. The answer's body is left in msg. */
 static cb_error ask(cb_connectors *connectors, cb_msg *msg, int64_t deadline)
@@ -198,7 +195,8 @@ static cb_error answer_use(int socket, const cb_msg *question, const cb_login_ke
         return CB_E_CONNECTOR_ANSWER;
     cb_msg_init(&msg, CB_CONN_USE);
     msg.id = question->id;
-    msg.error = keys ? keys->use(keys->context, operation, hash, data, &result) : CB_E_HSM_ACTIVATION;
+    msg.error =
+        keys ? keys->use(keys->context, operation, hash, data, &result) : CB_E_HSM_ACTIVATION;
     if (!msg.error)
         msg.error = cb_buf_error(&result);
     if (!msg.error)

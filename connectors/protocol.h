@@ -2,12 +2,14 @@
  *
  * What travels between the broker (client.c) and connectord.
  *
- * Every operation is a connection of its own to <run>/connectors.sock. Its first message names the operation and the
- * connector; connectord hands the connection to a process made for it, which answers. After a login the connection is the
- * session, and its end is the session's end: whoever dies, the other side and the zygote see the socket close.
+ * Every operation is a connection of its own to <run>/connectors.sock. Its first message names the
+ * operation and the connector; connectord hands the connection to a process made for it, which
+ * answers. After a login the connection is the session, and its end is the session's end: whoever
+ * dies, the other side and the zygote see the socket close.
  *
- * "var" is a 32-bit length and that many bytes (cb_buf_put_var), "text" the same without zero bytes. An answer whose error is not CB_OK
- * has a text as its body: one sentence for the log, possibly empty.
+ * "var" is a 32-bit length and that many bytes (cb_buf_put_var), "text" the same without zero
+ * bytes. An answer whose error is not CB_OK has a text as its body: one sentence for the log,
+ * possibly empty.
  *
  *   first message, broker → connectord                       answer
  *   PING   text connector (empty: any)                       –
@@ -16,18 +18,18 @@
  *   ENROL  as LOGIN                                          text JSON
  *   HEALTH as CHECK                                          –
  *   LOGIN  text connector, service, config, enrolment;       u8 kind, i64 expires, var value
- *          var certificate, chain, public key; u8 algorithm; 16 bytes session; i64 deadline (monotonic clock)
+ *          var certificate, chain, public key; u8 algorithm; 16 bytes session; i64 deadline
+ * (monotonic clock)
  *
  *   during LOGIN, process → broker
  *   USE    u8 operation, u8 hash, var data                   var result; or the error of use()
  *   LOG    u8 level, text event, text message                no answer, at any time
  *
  *   in a relayed session, broker → process
- *   OPEN   text method, target, headers; i64 body length (-1: chunked), i64 deadline        no answer
- *   SEND   bytes of the body                                                                no answer
- *   HEAD   (ends the body)                                   u16 status, text headers
- *   READ   u32 most                                          bytes of the body; none at the end
- *   CLOSE                                                    no answer
+ *   OPEN   text method, target, headers; i64 body length (-1: chunked), i64 deadline        no
+ * answer SEND   bytes of the body                                                                no
+ * answer HEAD   (ends the body)                                   u16 status, text headers READ u32
+ * most                                          bytes of the body; none at the end CLOSE no answer
  *   LOGOUT                                                   –
  */
 #ifndef CB_CONNECTORS_PROTOCOL_H
@@ -59,11 +61,11 @@ enum {
     CB_CONN_NAME_MAX = 63,
     CB_CONN_CERTIFICATE_MAX = 8 * 1024,
     CB_CONN_CHAIN_MAX = 12 * 1024,
-    CB_CONN_TEXT_MAX = 1024,    /* of a reason, event, log line */
+    CB_CONN_TEXT_MAX = 1024, /* of a reason, event, log line */
     CB_CONN_METHOD_MAX = 32,
     CB_CONN_TARGET_MAX = 8 * 1024,
     CB_CONN_CHUNK_MAX = 48 * 1024, /* of a body, in one message */
-    CB_CONN_USES_MAX = 16       /* of a key, in one login: as in hsm/records.h */
+    CB_CONN_USES_MAX = 16          /* of a key, in one login: as in hsm/records.h */
 };
 
 /* The longest that any operation but a login may take. */

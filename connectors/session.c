@@ -10,8 +10,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* The owner and everybody inside a cb_relay_* function hold the session: the last of them frees it. Ending it shuts the
- * socket down, which wakes whoever waits on it; nobody closes it while somebody may use it. */
+/* The owner and everybody inside a cb_relay_* function hold the session: the last of them frees it.
+ * Ending it shuts the socket down, which wakes whoever waits on it; nobody closes it while somebody
+ * may use it. */
 struct cb_session {
     pthread_mutex_t mutex;
     pthread_cond_t turn;
@@ -110,7 +111,8 @@ static cb_error wait_for_turn(cb_session *session, int64_t deadline)
 }
 
 /* Waits for an answer of this type and id; logs go to the log. */
-static cb_error await(cb_session *session, cb_msg *msg, uint16_t type, uint32_t id, int64_t deadline)
+static cb_error await(cb_session *session, cb_msg *msg, uint16_t type, uint32_t id,
+                      int64_t deadline)
 {
     cb_error error;
     do {
@@ -275,7 +277,8 @@ cb_error cb_relay_head(cb_relay *relay, unsigned *status, cb_buf *headers)
     if (!error) {
         *status = cb_cursor_u16(&cursor);
         cb_buf_put(headers, cb_cursor_var(&cursor, CB_RELAY_HEADERS_MAX));
-        error = note(relay, cb_cursor_done(&cursor) ? cb_buf_error(headers) : CB_E_CONNECTOR_ANSWER);
+        error =
+            note(relay, cb_cursor_done(&cursor) ? cb_buf_error(headers) : CB_E_CONNECTOR_ANSWER);
     }
     cb_msg_free(&msg);
     return error;

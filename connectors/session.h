@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Inside the broker's end: a session made of the socket of a successful login. See client.h for what the broker sees.
+ * Inside the broker's end: a session made of the socket of a successful login. See client.h for
+ * what the broker sees.
  */
 #ifndef CB_CONNECTORS_SESSION_H
 #define CB_CONNECTORS_SESSION_H

@@ -9,10 +9,7 @@ int __wrap_connect(int socket, const struct sockaddr *address, socklen_t size);
 
 static bool always;
 
-void cb_connected_from_now(void)
-{
-    always = true;
-}
+void cb_connected_from_now(void) { always = true; }
 
 int __wrap_connect(int socket, const struct sockaddr *address, socklen_t size)
 {

@@ -44,8 +44,8 @@ static bool may_connect(const cb_dispatcher *about, int socket)
     char who[16];
     snprintf(who, sizeof who, "%u", uid);
     if (!allowed)
-        cb_log(CB_LOG_WARNING, "client.refused", "A user who is not a client connected.", "uid", who,
-               NULL);
+        cb_log(CB_LOG_WARNING, "client.refused", "A user who is not a client connected.", "uid",
+               who, NULL);
     return allowed;
 }
 
@@ -58,7 +58,8 @@ static void take_guest(state *s)
         close(socket);
         return;
     }
-    s->guests[s->count++] = (waiting){.socket = socket, .until = cb_deadline_in(FIRST_MESSAGE_TIME)};
+    s->guests[s->count++] =
+        (waiting){.socket = socket, .until = cb_deadline_in(FIRST_MESSAGE_TIME)};
 }
 
 static void refuse(const cb_msg *question, int socket, cb_error error, const char *why)
@@ -72,7 +73,8 @@ static void refuse(const cb_msg *question, int socket, cb_error error, const cha
     cb_msg_free(&msg);
 }
 
-/* The zygote for a first message; an empty name is any. Its number, or the count if there is none. */
+/* The zygote for a first message; an empty name is any. Its number, or the count if there is none.
+ */
 static size_t zygote_for(const cb_dispatcher *about, const cb_msg *msg)
 {
     cb_cursor cursor = cb_msg_cursor(msg);
@@ -103,10 +105,7 @@ static void hand_over(const cb_dispatcher *about, cb_msg *msg, int socket)
     cb_log_set_request(NULL);
 }
 
-static void drop(state *s, size_t i)
-{
-    s->guests[i] = s->guests[--s->count];
-}
+static void drop(state *s, size_t i) { s->guests[i] = s->guests[--s->count]; }
 
 static void hear_guest(state *s, size_t i)
 {
@@ -134,7 +133,8 @@ static int next_timeout(const state *s)
 static bool step(state *s)
 {
     size_t count = s->count;
-    s->polled[0] = (struct pollfd){.fd = count < WAITING_MAX ? s->about->listener : -1, .events = POLLIN};
+    s->polled[0] =
+        (struct pollfd){.fd = count < WAITING_MAX ? s->about->listener : -1, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
         s->polled[i + 1] = (struct pollfd){.fd = s->guests[i].socket, .events = POLLIN};
     if (poll(s->polled, count + 1, next_timeout(s)) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Takes the broker's connections and hands each, with its first message, to the zygote of the connector that it names.
+ * Takes the broker's connections and hands each, with its first message, to the zygote of the
+ * connector that it names.
  */
 #ifndef CB_CONNECTORS_HOST_DISPATCHER_H
 #define CB_CONNECTORS_HOST_DISPATCHER_H
@@ -10,8 +11,8 @@
 
 typedef struct cb_dispatcher {
     int listener;
-    const char *user;         /* to become, when started as root; NULL: stay */
-    const uid_t *clients;     /* who may connect, besides root and the own user */
+    const char *user;     /* to become, when started as root; NULL: stay */
+    const uid_t *clients; /* who may connect, besides root and the own user */
     size_t client_count;
     const char *const *names; /* of the connectors */
     const int *orders;        /* their zygotes' sockets */

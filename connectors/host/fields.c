@@ -113,7 +113,8 @@ static cb_error take_file(const cardbroker_field *field, const char *path, cb_fi
 static bool is_choice(const char *choices, const char *text)
 {
     size_t len = strlen(text);
-    for (const char *at = choices; len > 0 && at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
+    for (const char *at = choices; len > 0 && at;
+         at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
         if (strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == 0))
             return true;
     }
@@ -208,7 +209,8 @@ static cb_error take_object(cb_fields *fields, const char *text, unsigned of, cb
         size_t i = place_of(fields->about, name);
         if (i == fields->about->field_count ||
             (fields->about->fields[i].flags & CARDBROKER_OF_ENROLMENT) != of) {
-            cb_buf_printf(why, "%s has a field that this connector does not know: %.64s", whose, name);
+            cb_buf_printf(why, "%s has a field that this connector does not know: %.64s", whose,
+                          name);
             error = CB_E_ARGUMENT;
         } else {
             error = take_json(fields, &fields->about->fields[i], member, &fields->values[i], why);

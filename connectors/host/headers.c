@@ -37,8 +37,10 @@ static cb_bytes trim(cb_bytes text)
 /* Up to the byte, which is taken too; everything when it is not there. */
 static cb_bytes take_until(cb_cursor *cursor, char stop)
 {
-    const uint8_t *at = cursor->rest.len > 0 ? memchr(cursor->rest.data, stop, cursor->rest.len) : NULL;
-    cb_bytes part = cb_cursor_take(cursor, at ? (size_t)(at - cursor->rest.data) : cursor->rest.len);
+    const uint8_t *at =
+        cursor->rest.len > 0 ? memchr(cursor->rest.data, stop, cursor->rest.len) : NULL;
+    cb_bytes part =
+        cb_cursor_take(cursor, at ? (size_t)(at - cursor->rest.data) : cursor->rest.len);
     if (at)
         cb_cursor_u8(cursor);
     return part;
@@ -113,9 +115,16 @@ static bool is_named_by_connection(cb_bytes headers, const cb_header *header)
 
 static bool is_hop_by_hop(cb_bytes headers, const cb_header *header)
 {
-    static const char *const names[] = {"Connection", "Keep-Alive", "Proxy-Connection",
-                                        "Proxy-Authenticate", "Proxy-Authorization", "TE",
-                                        "Trailer", "Transfer-Encoding", "Upgrade", NULL};
+    static const char *const names[] = {"Connection",
+                                        "Keep-Alive",
+                                        "Proxy-Connection",
+                                        "Proxy-Authenticate",
+                                        "Proxy-Authorization",
+                                        "TE",
+                                        "Trailer",
+                                        "Transfer-Encoding",
+                                        "Upgrade",
+                                        NULL};
     return is_one_of(header, names) || is_named_by_connection(headers, header);
 }
 
@@ -131,7 +140,8 @@ static void put(cb_buf *out, cb_bytes name, cb_bytes value)
 static void origin_text(const cb_origin *origin, char out[ORIGIN_TEXT])
 {
     bool v6 = strchr(origin->host, ':') != NULL;
-    int len = snprintf(out, ORIGIN_TEXT, "https://%s%s%s", v6 ? "[" : "", origin->host, v6 ? "]" : "");
+    int len =
+        snprintf(out, ORIGIN_TEXT, "https://%s%s%s", v6 ? "[" : "", origin->host, v6 ? "]" : "");
     if (origin->port != HTTPS_PORT)
         snprintf(out + len, ORIGIN_TEXT - (size_t)len, ":%u", origin->port);
 }
@@ -201,9 +211,16 @@ static bool is_replaced(const cb_header *header, cb_bytes added)
 cb_error cb_headers_to_service(cb_bytes headers, const cb_origin *service, cb_bytes added,
                                cb_buf *out)
 {
-    static const char *const left_out[] = {"Host", "Content-Length", "Expect", "Cookie",
-                                           "Forwarded", "X-Forwarded-For", "X-Forwarded-Host",
-                                           "X-Forwarded-Proto", "X-Real-IP", NULL};
+    static const char *const left_out[] = {"Host",
+                                           "Content-Length",
+                                           "Expect",
+                                           "Cookie",
+                                           "Forwarded",
+                                           "X-Forwarded-For",
+                                           "X-Forwarded-Host",
+                                           "X-Forwarded-Proto",
+                                           "X-Real-IP",
+                                           NULL};
     cb_cursor cursor = cb_cursor_over(headers);
     cb_bytes relay = {0};
     cb_bytes rest;
@@ -237,7 +254,8 @@ static bool is_at_service(cb_bytes url, const cb_origin *service, const char **p
     char *fragment = whole ? strchr((char *)(uintptr_t)whole, '#') : NULL;
     if (fragment)
         *fragment = 0;
-    bool same = whole && cb_origin_of(whole, &origin, path) == CB_OK && cb_origin_same(&origin, service);
+    bool same =
+        whole && cb_origin_of(whole, &origin, path) == CB_OK && cb_origin_same(&origin, service);
     if (fragment)
         *fragment = '#';
     return same;
@@ -282,7 +300,8 @@ static void put_cookie(cb_buf *out, const cb_header *header, const cb_origin *se
         cb_bytes attribute = trim(take_until(&cursor, ';'));
         cb_cursor parts = cb_cursor_over(attribute);
         cb_bytes name = trim(take_until(&parts, '='));
-        if (!first && same_text(name, "Domain") && covers(trim(cb_cursor_rest(&parts)), service->host))
+        if (!first && same_text(name, "Domain") &&
+            covers(trim(cb_cursor_rest(&parts)), service->host))
             continue;
         cb_buf_put_str(out, first ? "" : "; ");
         cb_buf_put(out, attribute);

@@ -142,15 +142,16 @@ static cb_error choose_origin(cb_http *http, const char *url, cb_origin *origin)
     while (!error && i < fields->origin_count && !cb_origin_same(&fields->origins[i], origin))
         i++;
     if (error || i == fields->origin_count) {
-        cb_login_explain(http->login, "the address is not of an origin that the configuration names");
+        cb_login_misused(http->login,
+                         "the address is not of an origin that the configuration names");
         return CB_E_ARGUMENT;
     }
     http->origin = i;
     return CB_OK;
 }
 
-/* The name to check in the service's certificate is the one libcurl thinks it connects to; where that is to differ from the URL's host, the URL
- * is rewritten and the Host header kept. */
+/* The name to check in the service's certificate is the one libcurl thinks it connects to; where
+ * that is to differ from the URL's host, the URL is rewritten and the Host header kept. */
 static char *url_for(const char *url, const cb_origin *origin, const char *server_name)
 {
     const char *path = "";
@@ -226,7 +227,8 @@ cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64
     if (error)
         return error;
     long left = milliseconds_until(deadline);
-    long whole = request->timeout_ms && request->timeout_ms < left ? (long)request->timeout_ms : left;
+    long whole =
+        request->timeout_ms && request->timeout_ms < left ? (long)request->timeout_ms : left;
     char *url = url_for(request->url, &origin, request->server_name);
     curl_easy_setopt(easy, CURLOPT_URL, url);
     set_protocol(easy);
@@ -282,6 +284,14 @@ static bool is_over(CURLM *multi, CURLcode *code)
     return false;
 }
 
+/* Whether an answer broke off, rather than none having come. */
+static bool has_begun(const cb_http *http)
+{
+    long status = 0;
+    curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status > 0;
+}
+
 static bool is_broker_gone(const cb_http *http)
 {
     struct pollfd p = {.fd = http->login->socket};
@@ -314,7 +324,9 @@ cb_error cb_http_perform(cb_http *http)
         cb_login_explain(http->login, detail);
     if (http->login->key_error)
         return http->login->key_error;
-    return http->error ? http->error : error_of(code);
+    if (http->error)
+        return http->error;
+    return code == CURLE_RECV_ERROR && has_begun(http) ? CB_E_SERVICE_ANSWER : error_of(code);
 }
 
 static struct curl_slist *header_list(const char *headers)
@@ -350,7 +362,7 @@ static cb_error check_request(cb_http *http, const cardbroker_request *request)
     if (request->size < sizeof *request || !request->method || !request->url ||
         !cb_is_header_text(request->method) || strlen(request->url) > CB_CONN_TARGET_MAX ||
         (request->server_name && !cb_is_header_text(request->server_name))) {
-        cb_login_explain(http->login, "the connector's request is not well formed");
+        cb_login_misused(http->login, "the connector's request is not well formed");
         return CB_E_ARGUMENT;
     }
     return CB_OK;
@@ -400,11 +412,10 @@ cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
     curl_slist_free_all(headers);
     const char *text = cb_buf_cstr(&http->headers);
     if (!error && response)
-        *response = (cardbroker_response){
-            .size = response->size,
-            .status = http->status,
-            .headers = text ? text : "",
-            .body = {http->body.data, http->body.len}};
+        *response = (cardbroker_response){.size = response->size,
+                                          .status = http->status,
+                                          .headers = text ? text : "",
+                                          .body = {http->body.data, http->body.len}};
     return error;
 }
 

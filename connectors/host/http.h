@@ -2,8 +2,9 @@
  *
  * HTTP/1.1 over TLS towards a service, by libcurl on wolfSSL, for one login.
  *
- * Nothing is shared with another login: not a connection, not a TLS session, not a cookie. libcurl resolves nothing and opens nothing: each connection
- * comes from the opener, for an origin of the service's configuration, and each is a fresh one with a full handshake. Where the holder's
+ * Nothing is shared with another login: not a connection, not a TLS session, not a cookie. libcurl
+ * resolves nothing and opens nothing: each connection comes from the opener, for an origin of the
+ * service's configuration, and each is a fresh one with a full handshake. Where the holder's
  * certificate is presented, the handshake's signature is asked from the broker.
  *
  * What is made before the sandbox closes is made by cb_http_new.
@@ -34,22 +35,24 @@ typedef struct cb_http {
     char *resolve;
 } cb_http;
 
-/* The parts of libcurl that need descriptors; reads the system's list of certificate authorities. CB_E_MEMORY. */
+/* The parts of libcurl that need descriptors; reads the system's list of certificate authorities.
+ * CB_E_MEMORY. */
 cb_error cb_http_new(struct cardbroker_login *login, cb_http **out);
 
-/* One exchange, buffered. Errors: CB_E_SERVICE_*, CB_E_ARGUMENT, CB_E_TOO_LARGE, or what the key said. */
+/* One exchange, buffered. Errors: CB_E_SERVICE_*, CB_E_ARGUMENT, CB_E_TOO_LARGE, or what the key
+ * said. */
 cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
                           cardbroker_response *response);
 
-/* Options that every request of this login has; the relay starts from them too. CB_E_ARGUMENT for an origin that the service's configuration does not
- * name. deadline: monotonic. */
+/* Options that every request of this login has; the relay starts from them too. CB_E_ARGUMENT for
+ * an origin that the service's configuration does not name. deadline: monotonic. */
 cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64_t deadline);
 
 /* Drives the prepared transfer to its end; ends early when the broker's socket closes. */
 cb_error cb_http_perform(cb_http *http);
 
-/* Gathers one header line; the status line of each answer starts anew, so that interim answers (1xx) are not mixed in. For
- * CURLOPT_HEADERFUNCTION. */
+/* Gathers one header line; the status line of each answer starts anew, so that interim answers
+ * (1xx) are not mixed in. For CURLOPT_HEADERFUNCTION. */
 size_t cb_http_take_header(char *line, size_t size, size_t count, void *http);
 
 /* Value of the first header of that name, or NULL. */

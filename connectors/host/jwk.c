@@ -20,7 +20,8 @@ static void put_member(cb_buf *json, const char *name, cb_bytes value)
     cb_buf_put_str(json, "\"");
 }
 
-/* Members in the order of their names and nothing else: what the thumbprint is taken over (RFC 7638, 3.2). */
+/* Members in the order of their names and nothing else: what the thumbprint is taken over (RFC
+ * 7638, 3.2). */
 static cb_error put_ec(cb_bytes curve, cb_bytes point, cb_buf *json)
 {
     bool small = cb_bytes_same(curve, CB_BYTES_OF(p256));

@@ -14,7 +14,7 @@
 #include "connectors/host/relay.h"
 #include "hsm/records.h"
 
-enum { LOGGED_MAX = 200 };
+enum { LOGGED_MAX = 50 };
 #define ANSWER_TIME (CB_SECOND)
 /* Kept back from the deadline, so that the answer arrives before the broker gives up. */
 #define MARGIN (50 * CB_MILLISECOND)
@@ -67,7 +67,14 @@ void cb_login_explain(cardbroker_login *login, const char *sentence)
     if (!sentence || login->reason.len > 0)
         return;
     cb_bytes text = cb_bytes_str(sentence);
-    cb_buf_put(&login->reason, cb_bytes_make(text.data, text.len < CB_CONN_TEXT_MAX ? text.len : CB_CONN_TEXT_MAX));
+    cb_buf_put(&login->reason,
+               cb_bytes_make(text.data, text.len < CB_CONN_TEXT_MAX ? text.len : CB_CONN_TEXT_MAX));
+}
+
+void cb_login_misused(cardbroker_login *login, const char *sentence)
+{
+    login->misused = true;
+    cb_login_explain(login, sentence);
 }
 
 static void answer(cardbroker_login *login, uint16_t type, uint32_t id, cb_error error,
@@ -149,7 +156,8 @@ static cb_error prepare(cardbroker_login *login, const cb_msg *msg, int registra
     if (!error)
         error = read_login(login, msg, &config, &enrolment);
     if (!error)
-        error = cb_fields_read(&login->fields, login->plugin->about, config, enrolment, &login->reason);
+        error =
+            cb_fields_read(&login->fields, login->plugin->about, config, enrolment, &login->reason);
     if (!error && enrolment)
         error = check_algorithm(login);
     if (!error)
@@ -174,6 +182,8 @@ static cb_error outcome(const cardbroker_login *login, cardbroker_status status)
         return login->key_error;
     if (status == CARDBROKER_OK)
         return CB_OK;
+    if (login->misused)
+        return CB_E_CONNECTOR_ANSWER;
     if (login->host_error && cb_status_of_error(login->host_error) == status)
         return login->host_error;
     return cb_error_of_status(status);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * One operation of a connector, in the process made for it: what it was asked, what it has, what came of it.
+ * One operation of a connector, in the process made for it: what it was asked, what it has, what
+ * came of it.
  */
 #ifndef CB_CONNECTORS_HOST_LOGIN_H
 #define CB_CONNECTORS_HOST_LOGIN_H
@@ -13,8 +14,8 @@
 #include "connectors/protocol.h"
 
 struct cardbroker_login {
-    int socket;    /* to the broker */
-    int channel;   /* to the opener */
+    int socket;  /* to the broker */
+    int channel; /* to the opener */
     const cb_plugin *plugin;
     cb_fields fields;
     char *service;
@@ -32,13 +33,15 @@ struct cardbroker_login {
     cb_buf relay_headers; /* "Name: value\r\n" that the connector adds */
     cb_buf reason;        /* one sentence */
     cb_error key_error;   /* what use() answered, when it was an error */
-    cb_error host_error;  /* the host's own reason for a failure, more exact than the connector's status */
+    cb_error host_error;  /* the host's own reason for a failure, more exact than the connector's
+                             status */
+    bool misused;         /* the connector asked the host for what makes no sense */
     unsigned logged;
     unsigned uses;
 };
 
-/* Runs the operation that a first message asks for, then, for a relayed session, the session. Takes over the message's descriptor.
- * Returns the process's exit status. */
+/* Runs the operation that a first message asks for, then, for a relayed session, the session. Takes
+ * over the message's descriptor. Returns the process's exit status. */
 int cb_login_run(const cb_plugin *plugin, cb_msg *msg, int registrations,
                  const cb_login_limits *limits);
 
@@ -54,6 +57,9 @@ void cb_login_log(cardbroker_login *login, uint8_t level, const char *event, con
 
 /* Keeps a sentence for the log; the first one stays. */
 void cb_login_explain(cardbroker_login *login, const char *sentence);
+
+/* Notes that the connector itself is at fault: a failure that follows is CB_E_CONNECTOR_ANSWER. */
+void cb_login_misused(cardbroker_login *login, const char *sentence);
 
 cb_error cb_error_of_status(cardbroker_status status);
 cardbroker_status cb_status_of_error(cb_error error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * cardbroker-connectord: wires the dispatcher, the opener and a zygote for every connector, and keeps them running.
+ * cardbroker-connectord: wires the dispatcher, the opener and a zygote for every connector, and
+ * keeps them running.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,31 +48,31 @@ static program self;
 
 static int usage(FILE *out, int status)
 {
-    fputs("usage: cardbroker-connectord --config FILE [--check]\n"
-          "\n"
-          "Runs the connectors that log holders in at services, each login in a process of its own.\n"
-          "\n"
-          "  -c, --config FILE  configuration; see connectord.conf(5)\n"
-          "      --check        read the configuration, load the plug-ins and end\n"
-          "      --help         show this and end\n"
-          "      --version      show the version and end\n",
-          out);
+    fputs(
+        "usage: cardbroker-connectord --config FILE [--check]\n"
+        "\n"
+        "Runs the connectors that log holders in at services, each login in a process of its own.\n"
+        "\n"
+        "  -c, --config FILE  configuration; see connectord.conf(5)\n"
+        "      --check        read the configuration, load the plug-ins and end\n"
+        "      --help         show this and end\n"
+        "      --version      show the version and end\n",
+        out);
     return status;
 }
 
 /* ---- configuration ---- */
 
-static cfg_opt_t connector_options[] = {CFG_STR("plugin", NULL, CFGF_NODEFAULT),
-                                        CFG_INT("sessions", 256, CFGF_NONE),
-                                        CFG_INT("memory_mb", 256, CFGF_NONE),
-                                        CFG_INT("cpu_seconds", 60, CFGF_NONE), CFG_END()};
-static cfg_opt_t options[] = {CFG_STR("run", "/run/cardbroker", CFGF_NONE),
-                              CFG_STR("user", NULL, CFGF_NONE),
-                              CFG_STR_LIST("clients", NULL, CFGF_NONE),
-                              CFG_STR("log_level", "info", CFGF_NONE),
-                              CFG_SEC("connector", connector_options,
-                                      CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
-                              CFG_END()};
+static cfg_opt_t connector_options[] = {
+    CFG_STR("plugin", NULL, CFGF_NODEFAULT), CFG_INT("sessions", 256, CFGF_NONE),
+    CFG_INT("memory_mb", 256, CFGF_NONE), CFG_INT("cpu_seconds", 60, CFGF_NONE), CFG_END()};
+static cfg_opt_t options[] = {
+    CFG_STR("run", "/run/cardbroker", CFGF_NONE),
+    CFG_STR("user", NULL, CFGF_NONE),
+    CFG_STR_LIST("clients", NULL, CFGF_NONE),
+    CFG_STR("log_level", "info", CFGF_NONE),
+    CFG_SEC("connector", connector_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_END()};
 
 static cb_error complain(cb_buf *why, const char *what, const char *detail)
 {

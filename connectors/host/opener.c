@@ -77,7 +77,8 @@ static int connect_one(const struct addrinfo *address, int64_t deadline)
 static cb_error connect_to(const cb_origin *origin, int64_t deadline, int *out)
 {
     char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
     struct addrinfo *addresses = NULL;
     snprintf(port, sizeof port, "%u", origin->port);
     int fd = -1;
@@ -88,7 +89,8 @@ static cb_error connect_to(const cb_origin *origin, int64_t deadline, int *out)
         left++;
     errno = 0;
     for (const struct addrinfo *a = addresses; a && fd < 0; a = a->ai_next, left--) {
-        /* Each address gets its share of the time, so that one that swallows packets leaves some for the next. */
+        /* Each address gets its share of the time, so that one that swallows packets leaves some
+         * for the next. */
         int64_t share = (deadline - cb_clock_monotonic_us()) / (int64_t)left;
         if (share <= 0)
             errno = ETIMEDOUT;

@@ -93,7 +93,8 @@ cb_error cb_plugin_check(cb_plugin *plugin, const char *name, const cardbroker_c
     if (fault)
         return refuse(why, name, fault);
     if (strcmp(about->name, name) != 0)
-        return refuse(why, name, "the plug-in calls itself otherwise: correct the name or the path");
+        return refuse(why, name,
+                      "the plug-in calls itself otherwise: correct the name or the path");
     *plugin = (cb_plugin){.name = name, .table = table, .about = about};
     return CB_OK;
 }
@@ -115,11 +116,10 @@ cb_error cb_plugin_load(cb_plugin *plugin, const char *name, const char *path, c
 
 static json_t *field_as_json(const cardbroker_field *field)
 {
-    json_t *out = json_pack("{s:s, s:s, s:b, s:s, s:s}", "name", field->name, "type",
-                            types[field->type], "required",
-                            (field->flags & CARDBROKER_REQUIRED) != 0, "of",
-                            field->flags & CARDBROKER_OF_ENROLMENT ? "enrolment" : "service",
-                            "help", field->help);
+    json_t *out = json_pack(
+        "{s:s, s:s, s:b, s:s, s:s}", "name", field->name, "type", types[field->type], "required",
+        (field->flags & CARDBROKER_REQUIRED) != 0, "of",
+        field->flags & CARDBROKER_OF_ENROLMENT ? "enrolment" : "service", "help", field->help);
     if (out && field->fallback)
         json_object_set_new(out, "default", json_string(field->fallback));
     if (out && field->choices)
@@ -134,9 +134,9 @@ static json_t *field_as_json(const cardbroker_field *field)
 cb_error cb_plugin_describe(const cb_plugin *plugin, cb_buf *json)
 {
     const cardbroker_description *about = plugin->about;
-    json_t *root = json_pack("{s:s, s:s, s:s, s:[], s:[], s:[]}", "name", about->name, "title",
-                             about->title, "version", about->version, "kinds", "algorithms",
-                             "fields");
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:[], s:[], s:[]}", "name", about->name, "title", about->title,
+                  "version", about->version, "kinds", "algorithms", "fields");
     for (unsigned i = 0; i < KINDS; i++) {
         if (about->kinds & kinds[i].bit)
             json_array_append_new(json_object_get(root, "kinds"), json_string(kinds[i].name));

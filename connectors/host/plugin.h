@@ -15,15 +15,16 @@ typedef struct cb_plugin {
     void *handle;
 } cb_plugin;
 
-/* Loads and checks one. name must be what it says of itself. CB_E_CONFIG, with a sentence in why. Never unloaded: the process
- * lives for it. */
+/* Loads and checks one. name must be what it says of itself. CB_E_CONFIG, with a sentence in why.
+ * Never unloaded: the process lives for it. */
 cb_error cb_plugin_load(cb_plugin *plugin, const char *name, const char *path, cb_buf *why);
 
 /* Checks tables that are already in memory, as cb_plugin_load does. */
 cb_error cb_plugin_check(cb_plugin *plugin, const char *name, const cardbroker_connector *table,
                          cb_buf *why);
 
-/* The description as JSON, for administrators: {"name","title","version","kinds":[…],"algorithms":[…],"fields":[…]}. */
+/* The description as JSON, for administrators:
+ * {"name","title","version","kinds":[…],"algorithms":[…],"fields":[…]}. */
 cb_error cb_plugin_describe(const cb_plugin *plugin, cb_buf *json);
 
 #endif

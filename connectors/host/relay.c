@@ -15,8 +15,8 @@ enum { DRAIN_MAX = 4 * 1024 * 1024 };
 /* Kept back from a deadline, so that the answer arrives before the broker gives up. */
 #define MARGIN (50 * CB_MILLISECOND)
 
-/* One exchange. The broker's messages are received inside libcurl's callbacks: while the broker is not ready, nothing is read from the
- * service, so that TCP slows it down. */
+/* One exchange. The broker's messages are received inside libcurl's callbacks: while the broker is
+ * not ready, nothing is read from the service, so that TCP slows it down. */
 typedef struct exchange {
     cardbroker_login *login;
     char *method;
@@ -25,13 +25,13 @@ typedef struct exchange {
     cb_buf headers; /* towards the service */
     int64_t length; /* of the body */
     int64_t deadline;
-    cb_msg msg;     /* the last one received */
-    size_t used;    /* of a SEND's bytes */
-    bool sending;   /* a SEND is in msg */
-    bool asked;     /* HEAD came */
+    cb_msg msg;   /* the last one received */
+    size_t used;  /* of a SEND's bytes */
+    bool sending; /* a SEND is in msg */
+    bool asked;   /* HEAD came */
     uint32_t head_id;
-    bool answered;  /* the head was given */
-    bool closed;    /* CLOSE came */
+    bool answered; /* the head was given */
+    bool closed;   /* CLOSE came */
     size_t drained;
     cb_error error; /* a reason of our own to break off */
 } exchange;
@@ -212,7 +212,8 @@ static struct curl_slist *header_list(exchange *x)
     if (x->length < 0)
         list = curl_slist_append(list, "Transfer-Encoding: chunked");
     bool v6 = strchr(x->origin.host, ':') != NULL;
-    int len = snprintf(host, sizeof host, "Host: %s%s%s", v6 ? "[" : "", x->origin.host, v6 ? "]" : "");
+    int len =
+        snprintf(host, sizeof host, "Host: %s%s%s", v6 ? "[" : "", x->origin.host, v6 ? "]" : "");
     if (x->origin.port != 443)
         snprintf(host + len, sizeof host - (size_t)len, ":%u", x->origin.port);
     return curl_slist_append(list, host);
@@ -233,7 +234,8 @@ static void set_body(exchange *x, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
 }
 
-/* The request differs from the login's in what was said above, and so finds the login's connection. */
+/* The request differs from the login's in what was said above, and so finds the login's connection.
+ */
 static cb_error perform(exchange *x)
 {
     cb_http *http = x->login->http;
@@ -275,7 +277,8 @@ static bool is_method(const char *text)
 
 static bool is_target(const char *text)
 {
-    return (*text == '/' || strcmp(text, "*") == 0) && cb_is_header_text(text) && !strchr(text, ' ');
+    return (*text == '/' || strcmp(text, "*") == 0) && cb_is_header_text(text) &&
+           !strchr(text, ' ');
 }
 
 static cb_error read_question(exchange *x, cb_bytes *headers)

@@ -45,6 +45,13 @@ cardbroker_status cb_status_of_error(cb_error error)
     return CARDBROKER_FAILED;
 }
 
+/* What makes no sense is the connector's fault, not the service's. */
+static cardbroker_status reject(cardbroker_login *login, const char *sentence)
+{
+    cb_login_misused(login, sentence);
+    return CARDBROKER_INVALID;
+}
+
 /* ---- configuration ---- */
 
 static const char *text(cardbroker_login *login, const char *field)
@@ -114,7 +121,7 @@ static cardbroker_status sign(cardbroker_login *login, cardbroker_scheme scheme,
                               size_t size, size_t *len)
 {
     if (scheme != CARDBROKER_SIGN && scheme != CARDBROKER_SIGN_PSS)
-        return CARDBROKER_INVALID;
+        return reject(login, "the connector asked for an unknown kind of signature");
     return use(login, scheme == CARDBROKER_SIGN ? CB_USE_SIGN_DIGEST : CB_USE_SIGN_PSS,
                (uint8_t)hash, digest, out, size, len);
 }
@@ -162,10 +169,7 @@ static int64_t wall_clock(cardbroker_login *login)
     return cb_clock_wall_us() / CB_SECOND;
 }
 
-static int64_t time_left(cardbroker_login *login)
-{
-    return cb_deadline_left_ms(login->deadline);
-}
+static int64_t time_left(cardbroker_login *login) { return cb_deadline_left_ms(login->deadline); }
 
 static void draw(cardbroker_login *login, void *out, size_t len)
 {
@@ -200,9 +204,12 @@ static bool is_json_object(const char *value)
 static cardbroker_status set(cardbroker_login *login, unsigned kind_bit, cb_session_kind kind,
                              const char *value, int64_t expires)
 {
-    if (login->kind || !(login->plugin->about->kinds & kind_bit) || expires < 0 ||
-        expires > INT64_MAX / CB_SECOND)
-        return CARDBROKER_INVALID;
+    if (login->kind)
+        return reject(login, "the connector gave two results");
+    if (!(login->plugin->about->kinds & kind_bit))
+        return reject(login, "the connector gave a kind of result that it does not declare");
+    if (expires < 0 || expires > INT64_MAX / CB_SECOND)
+        return reject(login, "the connector gave an expiry that is no time");
     cb_buf_put_str(&login->value, value);
     if (cb_buf_error(&login->value)) {
         cb_buf_reset(&login->value);
@@ -215,29 +222,31 @@ static cardbroker_status set(cardbroker_login *login, unsigned kind_bit, cb_sess
 
 static cardbroker_status set_token(cardbroker_login *login, const char *json, int64_t expires)
 {
-    return json && is_json_object(json) ? set(login, CARDBROKER_TOKEN, CB_SESSION_TOKEN, json, expires)
-                                        : CARDBROKER_INVALID;
+    if (!json || !is_json_object(json))
+        return reject(login, "the connector gave a token that is no JSON object");
+    return set(login, CARDBROKER_TOKEN, CB_SESSION_TOKEN, json, expires);
 }
 
 static cardbroker_status set_url(cardbroker_login *login, const char *url, int64_t expires)
 {
     cb_origin origin;
-    return url && cb_origin_of(url, &origin, NULL) == CB_OK
-               ? set(login, CARDBROKER_ONE_TIME_URL, CB_SESSION_URL, url, expires)
-               : CARDBROKER_INVALID;
+    if (!url || cb_origin_of(url, &origin, NULL) != CB_OK)
+        return reject(login, "the connector gave an address that is not https");
+    return set(login, CARDBROKER_ONE_TIME_URL, CB_SESSION_URL, url, expires);
 }
 
 static cardbroker_status set_cookies(cardbroker_login *login, const char *json, int64_t expires)
 {
-    return json && is_json_object(json)
-               ? set(login, CARDBROKER_COOKIES, CB_SESSION_COOKIES, json, expires)
-               : CARDBROKER_INVALID;
+    if (!json || !is_json_object(json))
+        return reject(login, "the connector gave cookies that are no JSON object");
+    return set(login, CARDBROKER_COOKIES, CB_SESSION_COOKIES, json, expires);
 }
 
 static cardbroker_status set_relayed(cardbroker_login *login, int64_t expires)
 {
     if (!login->http || login->http->connection < 0) {
-        cb_login_explain(login, "the service did not keep the connection open, so that there is no session");
+        cb_login_explain(login,
+                         "the service did not keep the connection open, so there is no session");
         return CARDBROKER_ANSWER;
     }
     return set(login, CARDBROKER_RELAYED, CB_SESSION_RELAYED, "", expires);

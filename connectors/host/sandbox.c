@@ -19,14 +19,49 @@
 #define SANITIZED 0
 #endif
 
-/* No openat, socket, connect, bind, execve, fork, clone, ptrace, kill of others, prctl, prlimit. recvmsg is how an open connection arrives. */
-static const char *const allowed[] = {
-    "read", "write", "readv", "writev", "close", "recvfrom", "sendto", "recvmsg", "sendmsg",
-    "shutdown", "poll", "ppoll", "fcntl", "getsockopt", "setsockopt", "getsockname", "getpeername",
-    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
-    "clock_gettime", "gettimeofday", "time", "nanosleep", "clock_nanosleep",
-    "getpid", "gettid", "getrandom", "rseq", "exit", "exit_group", NULL};
+/* No openat, socket, connect, bind, execve, fork, clone, ptrace, kill of others, prctl, prlimit.
+ * recvmsg is how an open connection arrives. */
+static const char *const allowed[] = {"read",
+                                      "write",
+                                      "readv",
+                                      "writev",
+                                      "close",
+                                      "recvfrom",
+                                      "sendto",
+                                      "recvmsg",
+                                      "sendmsg",
+                                      "shutdown",
+                                      "poll",
+                                      "ppoll",
+                                      "fcntl",
+                                      "getsockopt",
+                                      "setsockopt",
+                                      "getsockname",
+                                      "getpeername",
+                                      "brk",
+                                      "mmap",
+                                      "munmap",
+                                      "mremap",
+                                      "mprotect",
+                                      "madvise",
+                                      "futex",
+                                      "rt_sigaction",
+                                      "rt_sigprocmask",
+                                      "rt_sigreturn",
+                                      "sigaltstack",
+                                      "restart_syscall",
+                                      "clock_gettime",
+                                      "gettimeofday",
+                                      "time",
+                                      "nanosleep",
+                                      "clock_nanosleep",
+                                      "getpid",
+                                      "gettid",
+                                      "getrandom",
+                                      "rseq",
+                                      "exit",
+                                      "exit_group",
+                                      NULL};
 
 static bool is_kept(int fd, const int *keep, unsigned count)
 {

@@ -17,7 +17,8 @@ typedef struct cb_login_limits {
 /* Closes every descriptor from 3 on but those kept, and lets 0, 1 and 2 lead nowhere. */
 cb_error cb_login_close_others(const int *keep, unsigned count);
 
-/* Resource limits, then system calls: computing, talking over descriptors it has, ending. Any other ends the process (SIGSYS). */
+/* Resource limits, then system calls: computing, talking over descriptors it has, ending. Any other
+ * ends the process (SIGSYS). */
 cb_error cb_login_confine(const cb_login_limits *limits);
 
 #endif

@@ -16,7 +16,10 @@ static cardbroker_login *current;
 
 static uint8_t hash_of_size(size_t size)
 {
-    return size == 32 ? CB_HASH_SHA256 : size == 48 ? CB_HASH_SHA384 : size == 64 ? CB_HASH_SHA512 : 0;
+    return size == 32   ? CB_HASH_SHA256
+           : size == 48 ? CB_HASH_SHA384
+           : size == 64 ? CB_HASH_SHA512
+                        : 0;
 }
 
 /* Has a digest signed; wolfSSL's convention for results. */
@@ -136,7 +139,8 @@ static int check_pss(WOLFSSL *ssl, unsigned char *signature, unsigned int size, 
     return status;
 }
 
-/* Only the callback of the key's own kind: each one that is set is taken to mean a key of that kind. */
+/* Only the callback of the key's own kind: each one that is set is taken to mean a key of that
+ * kind. */
 static void set_callbacks(WOLFSSL_CTX *ctx)
 {
     if (current->algorithm == CB_KEY_EC_P256 || current->algorithm == CB_KEY_EC_P384) {
@@ -153,9 +157,11 @@ static cb_error present_certificate(WOLFSSL_CTX *ctx)
 {
     cb_buf all = CB_BUF(CB_CONN_CERTIFICATE_MAX + CB_CONN_CHAIN_MAX);
     cb_error error = CB_OK;
+    if (current->certificate.len == 0)
+        return CB_E_ENROLMENT_PENDING;
     cb_buf_put(&all, cb_buf_bytes(&current->certificate));
     cb_buf_put(&all, cb_buf_bytes(&current->chain));
-    if (current->certificate.len == 0 || cb_buf_error(&all) ||
+    if (cb_buf_error(&all) ||
         wolfSSL_CTX_use_certificate_chain_buffer_format(ctx, all.data, (long)all.len,
                                                         WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS) {
         cb_login_explain(current, "the holder's certificate cannot be used");
@@ -167,11 +173,24 @@ static cb_error present_certificate(WOLFSSL_CTX *ctx)
     return error;
 }
 
+/* Notes why a handshake fails, which libcurl does not always tell. */
+static int note_verification(int good, WOLFSSL_X509_STORE_CTX *store)
+{
+    if (!good) {
+        int number = wolfSSL_X509_STORE_CTX_get_error(store);
+        const char *reason = wolfSSL_ERR_reason_error_string((unsigned long)number);
+        cb_login_explain(current, reason ? reason : "the service's certificate is not trusted");
+        current->http->error = CB_E_SERVICE_CERTIFICATE;
+    }
+    return good;
+}
+
 cb_error cb_tls_set_up(cardbroker_login *login, void *ctx)
 {
     cb_bytes trust = login->http->trust;
     current = login;
     wolfSSL_CTX_SetMinVersion(ctx, WOLFSSL_TLSV1_2);
+    wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, note_verification);
     wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
     wolfSSL_CTX_NoTicketTLSv12(ctx);
     if (trust.len == 0 ||

@@ -12,15 +12,13 @@ const cb_jws_algorithm cb_jws_ps256 = {"PS256", CARDBROKER_SIGN_PSS, CARDBROKER_
 enum { SIGNATURE_MAX = 512, DIGEST_MAX = 64 };
 
 /* Most characters of the base64url of so many bytes, without padding. */
-static size_t encoded(size_t len)
-{
-    return (len * 4 + 2) / 3;
-}
+static size_t encoded(size_t len) { return (len * 4 + 2) / 3; }
 
 /* Writes base64url (RFC 4648, 5) without padding and a final zero; returns where the zero is. */
 static char *put_base64url(char *out, const uint8_t *data, size_t len)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     uint32_t bits = 0;
     unsigned held = 0;
     for (size_t i = 0; i < len; i++) {
@@ -57,9 +55,10 @@ cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *log
     cardbroker_status status = CARDBROKER_FAILED;
     char *first = json_dumps(header, JSON_COMPACT);
     char *second = json_dumps(claims, JSON_COMPACT);
-    char *text = first && second ? malloc(encoded(strlen(first)) + encoded(strlen(second)) +
-                                          encoded(SIGNATURE_MAX) + 3)
-                                 : NULL;
+    char *text =
+        first && second
+            ? malloc(encoded(strlen(first)) + encoded(strlen(second)) + encoded(SIGNATURE_MAX) + 3)
+            : NULL;
     if (text) {
         char *at = put_base64url(text, (const uint8_t *)first, strlen(first));
         *at++ = '.';

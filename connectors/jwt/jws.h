@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * JSON Web Signatures in their compact form (RFC 7515, 7.1), signed by the holder's key through the host.
+ * JSON Web Signatures in their compact form (RFC 7515, 7.1), signed by the holder's key through the
+ * host.
  */
 #ifndef CB_CONNECTORS_JWT_JWS_H
 #define CB_CONNECTORS_JWT_JWS_H

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Logs in with an assertion that the holder's key signs (RFC 7521, RFC 7523), exchanged for an access token.
+ * Logs in with an assertion that the holder's key signs (RFC 7521, RFC 7523), exchanged for an
+ * access token.
  *
- * client_credentials: the holder is a client of the authorization server, which knows its public key; the assertion authenticates that
- * client (private_key_jwt). jwt-bearer: the assertion itself is the grant, made by an issuer the server trusts for that subject.
+ * client_credentials: the holder is a client of the authorization server, which knows its public
+ * key; the assertion authenticates that client (private_key_jwt). jwt-bearer: the assertion itself
+ * is the grant, made by an issuer the server trusts for that subject.
  */
 #include <jansson.h>
 #include <stdbool.h>
@@ -22,34 +24,59 @@ CARDBROKER_EXPORT extern const cardbroker_connector CARDBROKER_CONNECTOR_NAME;
 enum { FORM_MAX = 16 * 1024, JTI_BYTES = 16 };
 
 static const cardbroker_field fields[] = {
-    {.name = "token_endpoint", .type = CARDBROKER_URL, .flags = CARDBROKER_REQUIRED,
+    {.name = "token_endpoint",
+     .type = CARDBROKER_URL,
+     .flags = CARDBROKER_REQUIRED,
      .help = "Where the assertion is exchanged for a token."},
-    {.name = "ca", .type = CARDBROKER_STRING,
+    {.name = "ca",
+     .type = CARDBROKER_STRING,
      .help = "Certificate authorities that may have issued the service's certificate, PEM."},
-    {.name = "ca_file", .type = CARDBROKER_FILE,
-     .help = "The same, from a file on the broker's machine. Without either, the system's list is used."},
-    {.name = "server_name", .type = CARDBROKER_STRING,
+    {.name = "ca_file",
+     .type = CARDBROKER_FILE,
+     .help = "The same, from a file on the broker's machine. Without either, the system's list is "
+             "used."},
+    {.name = "server_name",
+     .type = CARDBROKER_STRING,
      .help = "The name in the service's certificate, when it is not the URL's host."},
-    {.name = "grant", .type = CARDBROKER_CHOICE, .fallback = "client_credentials",
+    {.name = "grant",
+     .type = CARDBROKER_CHOICE,
+     .fallback = "client_credentials",
      .choices = "client_credentials|jwt-bearer",
      .help = "Whether the assertion authenticates the holder as a client, or is itself the grant."},
-    {.name = "audience", .type = CARDBROKER_STRING,
+    {.name = "audience",
+     .type = CARDBROKER_STRING,
      .help = "What the service calls itself in an assertion (aud). By default the token endpoint."},
-    {.name = "issuer", .type = CARDBROKER_STRING,
+    {.name = "issuer",
+     .type = CARDBROKER_STRING,
      .help = "Who makes the assertion (iss), for jwt-bearer. By default the subject."},
     {.name = "scope", .type = CARDBROKER_STRING, .help = "Scopes to ask for, separated by spaces."},
-    {.name = "resource", .type = CARDBROKER_STRING,
+    {.name = "resource",
+     .type = CARDBROKER_STRING,
      .help = "The resource to ask for (RFC 8707), an address."},
-    {.name = "rsa", .type = CARDBROKER_CHOICE, .fallback = "PS256", .choices = "PS256|RS256",
+    {.name = "rsa",
+     .type = CARDBROKER_CHOICE,
+     .fallback = "PS256",
+     .choices = "PS256|RS256",
      .help = "How RSA keys sign. EC keys sign ES256 or ES384 by their size."},
-    {.name = "lifetime_s", .type = CARDBROKER_INTEGER, .fallback = "60", .least = 10, .most = 300,
+    {.name = "lifetime_s",
+     .type = CARDBROKER_INTEGER,
+     .fallback = "60",
+     .least = 10,
+     .most = 300,
      .help = "How long an assertion is valid."},
-    {.name = "timeout_ms", .type = CARDBROKER_INTEGER, .fallback = "10000", .least = 100,
-     .most = 120000, .help = "How long the login may take."},
-    {.name = "subject", .type = CARDBROKER_STRING,
+    {.name = "timeout_ms",
+     .type = CARDBROKER_INTEGER,
+     .fallback = "10000",
+     .least = 100,
+     .most = 120000,
+     .help = "How long the login may take."},
+    {.name = "subject",
+     .type = CARDBROKER_STRING,
      .flags = CARDBROKER_REQUIRED | CARDBROKER_OF_ENROLMENT,
      .help = "Whom the service knows the holder as (sub): a client identifier, or an account."},
-    {.name = "key_id", .type = CARDBROKER_STRING, .flags = CARDBROKER_OF_ENROLMENT,
+    {.name = "key_id",
+     .type = CARDBROKER_STRING,
+     .flags = CARDBROKER_OF_ENROLMENT,
      .help = "What the service calls the key (kid). By default its thumbprint (RFC 7638)."}};
 
 static const cardbroker_description description = {
@@ -63,10 +90,7 @@ static const cardbroker_description description = {
     .fields = fields,
     .field_count = sizeof fields / sizeof *fields};
 
-static const cardbroker_description *describe(void)
-{
-    return &description;
-}
+static const cardbroker_description *describe(void) { return &description; }
 
 static cardbroker_status check(const cardbroker_host *host, cardbroker_login *login)
 {
@@ -81,10 +105,7 @@ static bool is_bearer(const cardbroker_host *host, cardbroker_login *login)
     return strcmp(host->text(login, "grant"), "jwt-bearer") == 0;
 }
 
-static bool is_there(const char *text)
-{
-    return text && *text;
-}
+static bool is_there(const char *text) { return text && *text; }
 
 /* ---- the assertion ---- */
 
@@ -141,8 +162,8 @@ static cardbroker_status make_assertion(const cardbroker_host *host, cardbroker_
 {
     cb_jws_algorithm algorithm = algorithm_of(host, login);
     char *kid = key_id(host, login);
-    json_t *header = kid ? json_pack("{s:s, s:s, s:s}", "alg", algorithm.name, "typ", "JWT", "kid", kid)
-                         : NULL;
+    json_t *header =
+        kid ? json_pack("{s:s, s:s, s:s}", "alg", algorithm.name, "typ", "JWT", "kid", kid) : NULL;
     json_t *claims = claims_for(host, login);
     cardbroker_status status = CARDBROKER_FAILED;
     if (header && claims)
@@ -172,7 +193,8 @@ static void put(form *f, char c)
 /* application/x-www-form-urlencoded; values that are not there are left out. */
 static void add(form *f, const char *name, const char *value)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     static const char digits[] = "0123456789ABCDEF";
     if (!is_there(value))
         return;
@@ -272,7 +294,8 @@ static cardbroker_status exchange(const cardbroker_host *host, cardbroker_login 
     request.headers = "Content-Type: application/x-www-form-urlencoded\r\n"
                       "Accept: application/json\r\n";
     request.body = (cardbroker_bytes){(const uint8_t *)f->text, f->len};
-    cardbroker_status status = f->failed ? CARDBROKER_LARGE : host->http(login, &request, &response);
+    cardbroker_status status =
+        f->failed ? CARDBROKER_LARGE : host->http(login, &request, &response);
     free(f);
     if (status != CARDBROKER_OK)
         return status;
@@ -310,8 +333,8 @@ static cardbroker_status enrol(const cardbroker_host *host, cardbroker_login *lo
         json_object_set_new(jwk, "use", json_string("sig"));
         json_object_set_new(jwk, "alg", json_string(algorithm_of(host, login).name));
     }
-    json_t *whole = jwk && kid ? json_pack("{s:s, s:{s:[O]}}", "subject", host->text(login, "subject"),
-                                           "jwks", "keys", jwk)
+    json_t *whole = jwk && kid ? json_pack("{s:s, s:{s:[O]}}", "subject",
+                                           host->text(login, "subject"), "jwks", "keys", jwk)
                                : NULL;
     char *done = whole ? json_dumps(whole, JSON_COMPACT) : NULL;
     status = done ? host->set_enrolment(login, done) : CARDBROKER_FAILED;

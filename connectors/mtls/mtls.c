@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Logs in with the holder's certificate: the service asks for it in the TLS handshake, and the connection on which it was
- * presented becomes a relayed session. One request, to the login path, shows that the service accepted it.
+ * Logs in with the holder's certificate: the service asks for it in the TLS handshake, and the
+ * connection on which it was presented becomes a relayed session. One request, to the login path,
+ * shows that the service accepted it.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,20 +14,36 @@
 CARDBROKER_EXPORT extern const cardbroker_connector CARDBROKER_CONNECTOR_NAME;
 
 static const cardbroker_field fields[] = {
-    {.name = "url", .type = CARDBROKER_URL, .flags = CARDBROKER_REQUIRED,
+    {.name = "url",
+     .type = CARDBROKER_URL,
+     .flags = CARDBROKER_REQUIRED,
      .help = "The service's origin and the path to ask for at login, https://host[:port]/path."},
-    {.name = "ca", .type = CARDBROKER_STRING,
+    {.name = "ca",
+     .type = CARDBROKER_STRING,
      .help = "Certificate authorities that may have issued the service's certificate, PEM."},
-    {.name = "ca_file", .type = CARDBROKER_FILE,
-     .help = "The same, from a file on the broker's machine. Without either, the system's list is used."},
-    {.name = "server_name", .type = CARDBROKER_STRING,
+    {.name = "ca_file",
+     .type = CARDBROKER_FILE,
+     .help = "The same, from a file on the broker's machine. Without either, the system's list is "
+             "used."},
+    {.name = "server_name",
+     .type = CARDBROKER_STRING,
      .help = "The name in the service's certificate, when it is not the URL's host."},
-    {.name = "status", .type = CARDBROKER_STRING, .fallback = "200-399",
+    {.name = "status",
+     .type = CARDBROKER_STRING,
+     .fallback = "200-399",
      .help = "Which answers mean success: numbers and ranges, e.g. \"200,302\"."},
-    {.name = "connect_timeout_ms", .type = CARDBROKER_INTEGER, .fallback = "5000", .least = 100,
-     .most = 60000, .help = "How long connecting and the TLS handshake may take."},
-    {.name = "timeout_ms", .type = CARDBROKER_INTEGER, .fallback = "10000", .least = 100,
-     .most = 120000, .help = "How long the whole login may take."}};
+    {.name = "connect_timeout_ms",
+     .type = CARDBROKER_INTEGER,
+     .fallback = "5000",
+     .least = 100,
+     .most = 60000,
+     .help = "How long connecting and the TLS handshake may take."},
+    {.name = "timeout_ms",
+     .type = CARDBROKER_INTEGER,
+     .fallback = "10000",
+     .least = 100,
+     .most = 120000,
+     .help = "How long the whole login may take."}};
 
 static const cardbroker_description description = {
     .size = sizeof description,
@@ -39,12 +56,10 @@ static const cardbroker_description description = {
     .fields = fields,
     .field_count = sizeof fields / sizeof *fields};
 
-static const cardbroker_description *describe(void)
-{
-    return &description;
-}
+static const cardbroker_description *describe(void) { return &description; }
 
-/* Whether a status is in a list like "200,300-399". Also tells a list that is none: *good is then false. */
+/* Whether a status is in a list like "200,300-399". Also tells a list that is none: *good is then
+ * false. */
 static bool is_listed(const char *list, unsigned long status, bool *good)
 {
     bool listed = false;
@@ -90,7 +105,8 @@ static cardbroker_request request_for(const cardbroker_host *host, cardbroker_lo
                                 .headers = "Accept: */*\r\n",
                                 .trust = host->content(login, trust),
                                 .server_name = name && *name ? name : NULL,
-                                .connect_timeout_ms = (uint32_t)host->number(login, "connect_timeout_ms"),
+                                .connect_timeout_ms =
+                                    (uint32_t)host->number(login, "connect_timeout_ms"),
                                 .timeout_ms = (uint32_t)host->number(login, "timeout_ms")};
 }
 
@@ -106,7 +122,8 @@ static cardbroker_status authenticate(const cardbroker_host *host, cardbroker_lo
         return status;
     if (is_listed(host->text(login, "status"), response.status, &good))
         return host->set_relayed(login, 0);
-    snprintf(sentence, sizeof sentence, "the service answered the login with status %u", response.status);
+    snprintf(sentence, sizeof sentence, "the service answered the login with status %u",
+             response.status);
     host->explain(login, sentence);
     return response.status == 400 || response.status == 401 || response.status == 403
                ? CARDBROKER_REFUSED

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A connector to begin with: copy this file, give it a name, and replace what authenticate does. As it stands it asks a service for
- * a one-time address, proving who the holder is by a signature over a fresh value.
+ * A connector to begin with: copy this file, give it a name, and replace what authenticate does. As
+ * it stands it asks a service for a one-time address, proving who the holder is by a signature over
+ * a fresh value.
  *
  * It needs <cardbroker/connector.h> and nothing else of Cardbroker:
  *
@@ -17,31 +18,32 @@
 /* The one symbol that the host looks for. */
 CARDBROKER_EXPORT extern const cardbroker_connector CARDBROKER_CONNECTOR_NAME;
 
-/* What an administrator can set. The host checks names and types, reads files, and allows connections to the origins of URLs.
- * Fields of an enrolment differ from holder to holder. */
+/* What an administrator can set. The host checks names and types, reads files, and allows
+ * connections to the origins of URLs. Fields of an enrolment differ from holder to holder. */
 static const cardbroker_field fields[] = {
-    {.name = "url", .type = CARDBROKER_URL, .flags = CARDBROKER_REQUIRED,
+    {.name = "url",
+     .type = CARDBROKER_URL,
+     .flags = CARDBROKER_REQUIRED,
      .help = "Where to ask for the one-time address."},
-    {.name = "ca_file", .type = CARDBROKER_FILE,
+    {.name = "ca_file",
+     .type = CARDBROKER_FILE,
      .help = "Certificate authorities that may have issued the service's certificate, PEM."},
-    {.name = "account", .type = CARDBROKER_STRING,
+    {.name = "account",
+     .type = CARDBROKER_STRING,
      .flags = CARDBROKER_REQUIRED | CARDBROKER_OF_ENROLMENT,
      .help = "What the service calls the holder."}};
 
-static const cardbroker_description description = {
-    .size = sizeof description,
-    .name = "template",
-    .title = "A connector to begin with",
-    .version = "1",
-    .kinds = CARDBROKER_ONE_TIME_URL,
-    .algorithms = CARDBROKER_USES(CARDBROKER_EC_P256),
-    .fields = fields,
-    .field_count = sizeof fields / sizeof *fields};
+static const cardbroker_description description = {.size = sizeof description,
+                                                   .name = "template",
+                                                   .title = "A connector to begin with",
+                                                   .version = "1",
+                                                   .kinds = CARDBROKER_ONE_TIME_URL,
+                                                   .algorithms =
+                                                       CARDBROKER_USES(CARDBROKER_EC_P256),
+                                                   .fields = fields,
+                                                   .field_count = sizeof fields / sizeof *fields};
 
-static const cardbroker_description *describe(void)
-{
-    return &description;
-}
+static const cardbroker_description *describe(void) { return &description; }
 
 static void put_hex(const uint8_t *data, size_t len, char *out)
 {
@@ -91,8 +93,8 @@ static cardbroker_status authenticate(const cardbroker_host *host, cardbroker_lo
     cardbroker_status status = prove(host, login, account, nonce, proof);
     if (status != CARDBROKER_OK)
         return status; /* pass on what the host said: it knows more */
-    snprintf(headers, sizeof headers, "X-Account: %.200s\r\nX-Nonce: %s\r\nX-Proof: %s\r\n", account,
-             nonce, proof);
+    snprintf(headers, sizeof headers, "X-Account: %.200s\r\nX-Nonce: %s\r\nX-Proof: %s\r\n",
+             account, nonce, proof);
     cardbroker_request request = {.size = sizeof request,
                                   .method = "POST",
                                   .url = host->text(login, "url"),

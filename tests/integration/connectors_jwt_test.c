@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Logins with assertions at npm's oidc-provider, which nobody here wrote. Skipped (77) when npm cannot fetch it.
+ * Logins with assertions at npm's oidc-provider, which nobody here wrote. Skipped (77) when npm
+ * cannot fetch it.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -38,10 +39,11 @@ static const struct {
 static const char *config_for(const char *extra, cb_buf *out)
 {
     *out = CB_BUF(4096);
-    cb_buf_printf(out,
-                  "{\"token_endpoint\":\"https://localhost:%d/token\",\"ca_file\":\"%s/server-ca.pem\","
-                  "\"scope\":\"taxes\"%s}",
-                  port, b.service, extra);
+    cb_buf_printf(
+        out,
+        "{\"token_endpoint\":\"https://localhost:%d/token\",\"ca_file\":\"%s/server-ca.pem\","
+        "\"scope\":\"taxes\"%s}",
+        port, b.service, extra);
     return cb_buf_cstr(out);
 }
 
@@ -86,7 +88,10 @@ static bool fetch_provider(char modules[PATH_SIZE])
     char command[4 * PATH_SIZE];
     const char *cache = getenv("CARDBROKER_CACHE");
     const char *home = getenv("HOME");
-    snprintf(modules, PATH_SIZE, "%s%s/oidc-provider-" VERSION, cache ? cache : home ? home : "/tmp",
+    snprintf(modules, PATH_SIZE, "%s%s/oidc-provider-" VERSION,
+             cache  ? cache
+             : home ? home
+                    : "/tmp",
              cache ? "" : "/.cache/cardbroker");
     snprintf(command, sizeof command,
              "test -d '%s/node_modules/oidc-provider' || npm install --silent --no-audit --no-fund "
@@ -168,8 +173,8 @@ static cb_error log_in_as(unsigned i, const char *name, const char *extra, cb_lo
     cb_login_request request =
         request_of(&holders[i], config_for(extra, &config), enrolment_of(name, enrolment));
     cb_login_keys keys = {&holders[i], holder_use};
-    cb_error error = cb_connector_login(b.connectors, &request, &keys, cb_deadline_in(20 * CB_SECOND),
-                                        result, &session);
+    cb_error error = cb_connector_login(b.connectors, &request, &keys,
+                                        cb_deadline_in(20 * CB_SECOND), result, &session);
     cb_session_end(&session);
     cb_buf_free(&config);
     return error;
@@ -184,8 +189,9 @@ static void assert_token_of(const cb_login_result *result, const char *name)
     assert_string_equal(json_string_value(json_object_get(token, "token_type")), "Bearer");
     assert_string_equal(json_string_value(json_object_get(token, "scope")), "taxes");
     assert_int_equal(json_integer_value(json_object_get(token, "expires_in")), 600);
-    snprintf(command, sizeof command, "curl -s --cacert %s/server-ca.pem 'https://localhost:%d/who?token=%s'",
-             b.service, port, text);
+    snprintf(command, sizeof command,
+             "curl -s --cacert %s/server-ca.pem 'https://localhost:%d/who?token=%s'", b.service,
+             port, text);
     FILE *out = popen(command, "r");
     assert_non_null(fgets(answer, sizeof answer, out));
     pclose(out);
@@ -241,7 +247,8 @@ static void what_is_wrong_in_a_configuration_is_named(void **state)
     (void)state;
     assert_int_equal(cb_connectors_check(b.connectors, "jwt", "{}", &why), CB_E_ARGUMENT);
     assert_non_null(strstr(cb_buf_cstr(&why), "token_endpoint"));
-    assert_int_equal(cb_connectors_check(b.connectors, "jwt", config_for("", &config), &why), CB_OK);
+    assert_int_equal(cb_connectors_check(b.connectors, "jwt", config_for("", &config), &why),
+                     CB_OK);
     cb_buf_free(&why);
     cb_buf_free(&config);
 }

@@ -129,12 +129,13 @@ static void headers_are_rewritten_so_that_the_browser_stays(void **state)
     assert_non_null(strstr(cb_buf_cstr(&headers), "Set-Cookie: a=1; Path=/; Secure\r\n"));
     assert_non_null(strstr(cb_buf_cstr(&headers), "Set-Cookie: b=2; Domain=elsewhere.test\r\n"));
     /* The service sees its own name, and what the browser said otherwise. */
-    assert_int_equal(fetch(session, "GET", "/headers",
-                           "Host: abc.relay.test:8443\r\nOrigin: https://abc.relay.test:8443\r\n"
-                           "Referer: https://elsewhere.test/x\r\nAccept: text/html\r\nCookie: c=3\r\n"
-                           "X-Empty:\r\nKeep-Alive: 5\r\n",
-                           &status, NULL, &text),
-                     CB_OK);
+    assert_int_equal(
+        fetch(session, "GET", "/headers",
+              "Host: abc.relay.test:8443\r\nOrigin: https://abc.relay.test:8443\r\n"
+              "Referer: https://elsewhere.test/x\r\nAccept: text/html\r\nCookie: c=3\r\n"
+              "X-Empty:\r\nKeep-Alive: 5\r\n",
+              &status, NULL, &text),
+        CB_OK);
     char expected[128];
     snprintf(expected, sizeof expected, "Host: localhost:%d\n", b.port);
     assert_non_null(strstr(cb_buf_cstr(&text), expected));
@@ -257,8 +258,8 @@ static void other_methods_and_answers_pass(void **state)
     assert_int_equal(status, 500);
     assert_int_equal(fetch(session, "GET", "/status?code=304", "", &status, NULL, NULL), CB_OK);
     assert_int_equal(status, 304);
-    assert_int_equal(fetch(session, "GET", "/whoami", "Upgrade: websocket\r\nConnection: Upgrade\r\n",
-                           &status, NULL, NULL),
+    assert_int_equal(fetch(session, "GET", "/whoami",
+                           "Upgrade: websocket\r\nConnection: Upgrade\r\n", &status, NULL, NULL),
                      CB_OK);
     assert_int_equal(status, 501);
     assert_int_equal(fetch(session, "GET", "/a b", "", &status, NULL, NULL), CB_E_ARGUMENT);
@@ -280,14 +281,15 @@ static void an_answer_left_early_does_not_end_the_session_when_little_is_left(vo
     cb_buf headers = CB_BUF(CB_RELAY_HEADERS_MAX);
     (void)state;
     cb_session *session = session_of(&h, "hans");
-    assert_int_equal(cb_relay_open(session, "GET", "/whoami", "", 0, cb_deadline_in(CB_SECOND), &relay),
-                     CB_OK);
+    assert_int_equal(
+        cb_relay_open(session, "GET", "/whoami", "", 0, cb_deadline_in(CB_SECOND), &relay), CB_OK);
     assert_int_equal(cb_relay_head(relay, &status, &headers), CB_OK);
     cb_relay_close(&relay);
     assert_is(session, "hans");
     /* 8 MiB are more than is read for nothing. */
-    assert_int_equal(cb_relay_open(session, "GET", "/download", "", 0, cb_deadline_in(CB_SECOND), &relay),
-                     CB_OK);
+    assert_int_equal(
+        cb_relay_open(session, "GET", "/download", "", 0, cb_deadline_in(CB_SECOND), &relay),
+        CB_OK);
     cb_relay_close(&relay);
     assert_int_equal(fetch(session, "GET", "/whoami", "", &status, NULL, NULL), CB_E_SESSION_ENDED);
     cb_session_end(&session);
@@ -297,10 +299,7 @@ static void an_answer_left_early_does_not_end_the_session_when_little_is_left(vo
 
 /* ---- how a session ends ---- */
 
-static bool is_dead(void *session)
-{
-    return !cb_session_alive(session);
-}
+static bool is_dead(void *session) { return !cb_session_alive(session); }
 
 static void a_session_ends_when_the_service_closes_its_connection(void **state)
 {
@@ -358,9 +357,9 @@ static void cutting_a_session_wakes_whoever_reads_from_it(void **state)
     cb_session *session = session_of(&h, "kurt");
     int64_t before = cb_clock_monotonic_us();
     assert_int_equal(pthread_create(&thread, NULL, cut_soon, session), 0);
-    assert_int_equal(cb_relay_open(session, "GET", "/trickle", "", 0, cb_deadline_in(60 * CB_SECOND),
-                                   &relay),
-                     CB_OK);
+    assert_int_equal(
+        cb_relay_open(session, "GET", "/trickle", "", 0, cb_deadline_in(60 * CB_SECOND), &relay),
+        CB_OK);
     assert_int_equal(cb_relay_head(relay, &status, &headers), CB_OK);
     while (!error && got > 0)
         error = cb_relay_read(relay, chunk, sizeof chunk, &got);

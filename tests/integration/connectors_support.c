@@ -92,8 +92,8 @@ void bench_start(bench *b, const char *connectors, bool with_service)
     snprintf(b->service, sizeof b->service, "%.200s/service", b->dir);
     b->port = 20000 + (int)(getpid() % 4000) * 3;
     if (with_service) {
-        snprintf(command, sizeof command, "%s/nginx.sh start %s %d", getenv("CB_SUPPORT"), b->service,
-                 b->port);
+        snprintf(command, sizeof command, "%s/nginx.sh start %s %d", getenv("CB_SUPPORT"),
+                 b->service, b->port);
         CHECK(run(command) == 0);
     }
     write_config(b, connectors);
@@ -107,8 +107,8 @@ void bench_stop(bench *b)
     if (b->connectord > 0)
         bench_stop_connectord(b, SIGTERM);
     cb_connectors_close(&b->connectors);
-    snprintf(command, sizeof command, "%s/nginx.sh stop %s; rm -rf %s", getenv("CB_SUPPORT"), b->service,
-             b->dir);
+    snprintf(command, sizeof command, "%s/nginx.sh stop %s; rm -rf %s", getenv("CB_SUPPORT"),
+             b->service, b->dir);
     run(command);
     running = NULL;
 }
@@ -148,8 +148,8 @@ static const struct {
               {SHA384h, WC_HASH_TYPE_SHA384, WC_MGF1SHA384},
               {SHA512h, WC_HASH_TYPE_SHA512, WC_MGF1SHA512}};
 
-static cb_error sign_rsa(const holder *h, WC_RNG *rng, uint8_t operation, uint8_t hash, cb_bytes digest,
-                         cb_buf *result)
+static cb_error sign_rsa(const holder *h, WC_RNG *rng, uint8_t operation, uint8_t hash,
+                         cb_bytes digest, cb_buf *result)
 {
     RsaKey key;
     word32 at = 0;
@@ -199,12 +199,18 @@ void holder_new(const bench *b, holder *h, const char *name, const char *algorit
     char command[3 * PATH_SIZE];
     *h = (holder){.algorithm = algorithm_named(algorithm)};
     snprintf(h->name, sizeof h->name, "%s", name);
-    snprintf(command, sizeof command, "%s/nginx.sh client %s %s %s", getenv("CB_SUPPORT"), b->service, name,
-             algorithm);
+    snprintf(command, sizeof command, "%s/nginx.sh client %s %s %s", getenv("CB_SUPPORT"),
+             b->service, name, algorithm);
     CHECK(run(command) == 0);
     read_file(b->service, name, ".der", &h->certificate);
     read_file(b->service, name, ".key", &h->private_key);
     read_file(b->service, name, ".pub", &h->public_key);
+}
+
+void holder_reload(const bench *b, holder *h)
+{
+    cb_buf_free(&h->certificate);
+    read_file(b->service, h->name, ".der", &h->certificate);
 }
 
 void holder_free(holder *h)
@@ -216,11 +222,12 @@ void holder_free(holder *h)
 
 /* ---- logging in ---- */
 
-const char *service_config(const bench *b, int port, const char *path, const char *extra, cb_buf *out)
+const char *service_config(const bench *b, int port, const char *path, const char *extra,
+                           cb_buf *out)
 {
     *out = CB_BUF(4096);
-    cb_buf_printf(out, "{\"url\":\"https://localhost:%d%s\",\"ca_file\":\"%s/server-ca.pem\"%s}", port, path,
-                  b->service, extra);
+    cb_buf_printf(out, "{\"url\":\"https://localhost:%d%s\",\"ca_file\":\"%s/server-ca.pem\"%s}",
+                  port, path, b->service, extra);
     return cb_buf_cstr(out);
 }
 
@@ -236,7 +243,8 @@ cb_error log_in(bench *b, holder *h, const char *connector, const char *config, 
                                 .algorithm = h->algorithm,
                                 .session = cb_id_new()};
     cb_login_keys keys = {h, holder_use};
-    return cb_connector_login(b->connectors, &request, &keys, cb_deadline_in(time), result, session);
+    return cb_connector_login(b->connectors, &request, &keys, cb_deadline_in(time), result,
+                              session);
 }
 
 cb_session *log_in_at_service(bench *b, holder *h, int port)
@@ -244,8 +252,8 @@ cb_session *log_in_at_service(bench *b, holder *h, int port)
     cb_buf config;
     cb_login_result result;
     cb_session *session = NULL;
-    cb_error error = log_in(b, h, "mtls", service_config(b, port, "/whoami", "", &config), 10 * CB_SECOND,
-                            &result, &session);
+    cb_error error = log_in(b, h, "mtls", service_config(b, port, "/whoami", "", &config),
+                            10 * CB_SECOND, &result, &session);
     if (error)
         fprintf(stderr, "login of %s: %s\n", h->name, cb_error_code(error));
     CHECK(error == CB_OK && session && result.kind == CB_SESSION_RELAYED);
@@ -254,8 +262,8 @@ cb_session *log_in_at_service(bench *b, holder *h, int port)
     return session;
 }
 
-cb_error fetch(cb_session *session, const char *method, const char *target, const char *request_headers,
-               unsigned *status, cb_buf *headers, cb_buf *text)
+cb_error fetch(cb_session *session, const char *method, const char *target,
+               const char *request_headers, unsigned *status, cb_buf *headers, cb_buf *text)
 {
     cb_relay *relay;
     cb_buf ignored = CB_BUF(CB_RELAY_HEADERS_MAX);
@@ -353,6 +361,20 @@ pid_t zygote_of(const bench *b, const char *plugin)
             return all[i];
     }
     return -1;
+}
+
+bool process_is_gone(void *pid) { return kill(*(pid_t *)pid, 0) != 0; }
+
+bool sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
 }
 
 bool eventually(bool (*condition)(void *), void *context)

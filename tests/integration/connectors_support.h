@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the tests of connectors stand on: a private connectord, a private nginx, keys in software behind cb_login_keys.
- * Everything lives in one temporary folder and is stopped by process id. Failures end the test.
+ * What the tests of connectors stand on: a private connectord, a private nginx, keys in software
+ * behind cb_login_keys. Everything lives in one temporary folder and is stopped by process id.
+ * Failures end the test.
  */
 #ifndef CB_TESTS_CONNECTORS_SUPPORT_H
 #define CB_TESTS_CONNECTORS_SUPPORT_H
@@ -29,7 +30,7 @@ typedef struct holder {
     cb_buf public_key;
     cb_buf private_key; /* PKCS#8, DER */
     atomic_uint uses;
-    cb_error refuse;    /* what use() answers, when not CB_OK */
+    cb_error refuse; /* what use() answers, when not CB_OK */
 } holder;
 
 /* connectors: connectord.conf sections, "" for mtls alone. With nginx when with_service. */
@@ -42,11 +43,15 @@ void bench_stop_connectord(bench *b, int signal);
 void holder_new(const bench *b, holder *h, const char *name, const char *algorithm);
 void holder_free(holder *h);
 
+/* Reads the certificate again from nginx's folder. */
+void holder_reload(const bench *b, holder *h);
+
 /* For cb_login_keys; context is the holder. */
 cb_error holder_use(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result);
 
 /* {"url":"https://localhost:<port><path>","ca_file":…<extra>} */
-const char *service_config(const bench *b, int port, const char *path, const char *extra, cb_buf *out);
+const char *service_config(const bench *b, int port, const char *path, const char *extra,
+                           cb_buf *out);
 
 /* Logs in with the connector and configuration given. */
 cb_error log_in(bench *b, holder *h, const char *connector, const char *config, int64_t time,
@@ -56,15 +61,21 @@ cb_error log_in(bench *b, holder *h, const char *connector, const char *config, 
 cb_session *log_in_at_service(bench *b, holder *h, int port);
 
 /* One exchange without a body; text gets the answer's body, headers may be NULL. */
-cb_error fetch(cb_session *session, const char *method, const char *target, const char *request_headers,
-               unsigned *status, cb_buf *headers, cb_buf *text);
+cb_error fetch(cb_session *session, const char *method, const char *target,
+               const char *request_headers, unsigned *status, cb_buf *headers, cb_buf *text);
 
 /* Descriptors that this process has open, and all descendants of connectord. */
 unsigned open_descriptors(pid_t pid);
 unsigned descendants(pid_t pid, pid_t *out, unsigned most);
 
-/* The process of connectord's worker whose name (mtls, …) is this: the first child that has a login's zygote's plug-in mapped. */
+/* The process of connectord's worker whose name (mtls, …) is this: the first child that has a
+ * login's zygote's plug-in mapped. */
 pid_t zygote_of(const bench *b, const char *plugin);
+
+bool process_is_gone(void *pid);
+
+/* Whether the tests were built with a sanitizer that maps more memory than any limit. */
+bool sanitized(void);
 
 /* Waits until the condition holds, up to five seconds. */
 bool eventually(bool (*condition)(void *), void *context);

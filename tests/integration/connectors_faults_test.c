@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What goes wrong costs one login an error, says which, and leaves nothing: services that misbehave in every phase, connectors that
+ * crash, hang, lie or try what they may not, processes that are killed.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/integration/connectors_support.h"
+
+static bench b;
+static holder anna;
+static pid_t services;
+static int first_port;
+
+static void start_services(void)
+{
+    int pipes[2];
+    char script[2 * PATH_SIZE], port[16], line[64] = "";
+    first_port = 44000 + (int)(getpid() % 500) * 20;
+    snprintf(script, sizeof script, "%s/bad_service.py", getenv("CB_SUPPORT"));
+    snprintf(port, sizeof port, "%d", first_port);
+    assert_int_equal(pipe(pipes), 0);
+    services = fork();
+    if (services == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(pipes[1], STDOUT_FILENO);
+        close(pipes[0]);
+        execl("/usr/bin/python3", "python3", script, b.service, port, (char *)NULL);
+        _exit(127);
+    }
+    close(pipes[1]);
+    FILE *out = fdopen(pipes[0], "r");
+    assert_non_null(fgets(line, sizeof line, out));
+    assert_string_equal(line, "ready\n");
+    fclose(out);
+}
+
+static int start(void **state)
+{
+    char connectors[4 * PATH_SIZE];
+    const char *folder = getenv("CB_CONNECTORS");
+    (void)state;
+    snprintf(connectors, sizeof connectors,
+             "connector mtls {\n  plugin = \"%s/mtls.so\"\n}\n"
+             "connector bad {\n  plugin = \"%s/bad.so\"\n  cpu_seconds = 1\n}\n",
+             folder, getenv("CB_BAD_CONNECTORS"));
+    bench_start(&b, connectors, true);
+    holder_new(&b, &anna, "anna", "ec-p256");
+    start_services();
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    if (services > 0) {
+        kill(services, SIGKILL);
+        waitpid(services, NULL, 0);
+    }
+    holder_free(&anna);
+    bench_stop(&b);
+    return 0;
+}
+
+/* ---- services ---- */
+
+static cb_error try_service(int port, const char *extra, int64_t time)
+{
+    cb_buf config;
+    cb_login_result result;
+    cb_session *session = NULL;
+    cb_error error = log_in(&b, &anna, "mtls", service_config(&b, port, "/whoami", extra, &config), time,
+                            &result, &session);
+    if (!error)
+        cb_session_end(&session);
+    assert_null(session);
+    cb_login_result_free(&result);
+    cb_buf_free(&config);
+    return error;
+}
+
+static void a_service_that_misbehaves_gives_the_error_that_says_so(void **state)
+{
+    static const struct {
+        const char *mode;
+        cb_error expected;
+    } cases[] = {{"slow_tcp", CB_E_SERVICE_SLOW},
+                 {"slow_tls", CB_E_SERVICE_SLOW},
+                 {"slow_headers", CB_E_SERVICE_SLOW},
+                 {"slow_body", CB_E_SERVICE_SLOW},
+                 {"close_in_tls", CB_E_SERVICE_DOWN},
+                 {"close_after_tls", CB_E_SERVICE_DOWN},
+                 {"close_in_headers", CB_E_SERVICE_ANSWER},
+                 {"close_in_body", CB_E_SERVICE_ANSWER},
+                 {"huge_headers", CB_E_SERVICE_ANSWER},
+                 {"huge_body", CB_E_SERVICE_ANSWER},
+                 {"no_http", CB_E_SERVICE_ANSWER},
+                 {"zero_in_header", CB_E_SERVICE_ANSWER},
+                 {"endless_interim", CB_E_SERVICE_ANSWER},
+                 {"expired", CB_E_SERVICE_CERTIFICATE},
+                 {"other_host", CB_E_SERVICE_CERTIFICATE},
+                 {"untrusted", CB_E_SERVICE_CERTIFICATE},
+                 {"plain_http", CB_E_SERVICE_DOWN},
+                 {"good", CB_OK},
+                 {"closing", CB_E_SERVICE_ANSWER}};
+    unsigned wrong = 0;
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t before = cb_clock_monotonic_us();
+        cb_error error = try_service(first_port + (int)i, "", CB_SECOND);
+        int64_t took = cb_clock_monotonic_us() - before;
+        if (error != cases[i].expected || took > 3 * CB_SECOND) {
+            fprintf(stderr, "%s: %s after %d ms\n", cases[i].mode, cb_error_code(error), (int)(took / 1000));
+            wrong++;
+        }
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void a_service_that_is_not_there_is_down(void **state)
+{
+    (void)state;
+    assert_int_equal(try_service(1, "", 5 * CB_SECOND), CB_E_SERVICE_DOWN);
+}
+
+static void a_service_that_refuses_the_certificate_refuses_the_login(void **state)
+{
+    holder stranger = {0};
+    cb_buf config, none = CB_BUF(16);
+    cb_login_result result;
+    cb_session *session = NULL;
+    (void)state;
+    /* A certificate of an authority that nginx does not know: its server authority. */
+    holder_new(&b, &stranger, "stranger", "ec-p256");
+    char command[6 * PATH_SIZE];
+    snprintf(command, sizeof command,
+             "cd %s && openssl req -x509 -new -key stranger.key.pem -subj /CN=stranger -days 2 "
+             "-outform DER -out stranger.der",
+             b.service);
+    assert_int_equal(system(command), 0);
+    holder_reload(&b, &stranger);
+    assert_int_equal(log_in(&b, &stranger, "mtls", service_config(&b, b.port, "/whoami", "", &config),
+                            5 * CB_SECOND, &result, &session),
+                     CB_E_SERVICE_REFUSED);
+    /* And one whose key is another's. */
+    cb_buf_reset(&stranger.certificate);
+    cb_buf_put(&stranger.certificate, cb_buf_bytes(&anna.certificate));
+    cb_error error = log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session);
+    assert_true(error == CB_E_SERVICE_DOWN || error == CB_E_SERVICE_REFUSED);
+    cb_buf_free(&stranger.certificate);
+    stranger.certificate = none;
+    assert_int_equal(log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session),
+                     CB_E_ENROLMENT_PENDING);
+    cb_buf_free(&config);
+    holder_free(&stranger);
+}
+
+static void an_unexpected_status_is_no_login(void **state)
+{
+    (void)state;
+    assert_int_equal(try_service(b.port, ",\"status\":\"302\"", 5 * CB_SECOND), CB_E_SERVICE_ANSWER);
+    assert_int_equal(try_service(b.port, ",\"status\":\"200-204,302\"", 5 * CB_SECOND), CB_OK);
+}
+
+static void another_name_in_the_certificate_can_be_configured(void **state)
+{
+    (void)state;
+    assert_int_equal(try_service(b.port, ",\"server_name\":\"service.test\"", 5 * CB_SECOND), CB_OK);
+    assert_int_equal(try_service(b.port, ",\"server_name\":\"other.test\"", 5 * CB_SECOND),
+                     CB_E_SERVICE_CERTIFICATE);
+}
+
+/* ---- connectors ---- */
+
+static cb_error misbehave(const char *how, int64_t time, cb_login_result *result)
+{
+    char config[128];
+    cb_session *session = NULL;
+    snprintf(config, sizeof config, "{\"do\":\"%s\"}", how);
+    cb_error error = log_in(&b, &anna, "bad", config, time, result, &session);
+    cb_session_end(&session);
+    return error;
+}
+
+static void assert_still_good(void)
+{
+    cb_login_result result;
+    assert_int_equal(misbehave("good", 5 * CB_SECOND, &result), CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&result.value), cb_bytes_str("{\"access_token\":\"good\"}")));
+    cb_login_result_free(&result);
+}
+
+static void what_a_connector_may_not_do_ends_its_login_only(void **state)
+{
+    static const char *const forbidden[] = {"open", "socket", "connect", "execve", "fork", "ptrace",
+                                            "kill", "bind", "setrlimit", "unlink", "io_uring"};
+    (void)state;
+    for (unsigned i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
+        cb_login_result result;
+        cb_error error = misbehave(forbidden[i], 5 * CB_SECOND, &result);
+        if (error != CB_E_CONNECTOR_FAILED)
+            fprintf(stderr, "%s: %s\n", forbidden[i], cb_error_code(error));
+        assert_int_equal(error, CB_E_CONNECTOR_FAILED);
+        assert_still_good();
+    }
+}
+
+static void a_connector_that_fails_costs_one_login_an_error(void **state)
+{
+    static const struct {
+        const char *how;
+        cb_error expected;
+    } cases[] = {{"crash", CB_E_CONNECTOR_FAILED},  {"abort", CB_E_CONNECTOR_FAILED},
+                 {"exit", CB_E_CONNECTOR_FAILED},   {"hang", CB_E_TIMEOUT},
+                 {"nothing", CB_E_CONNECTOR_ANSWER}, {"no-json", CB_E_CONNECTOR_ANSWER},
+                 {"kind", CB_E_CONNECTOR_ANSWER},           {"url", CB_E_CONNECTOR_ANSWER},
+                 {"status", CB_E_CONNECTOR_FAILED}, {"short-digest", CB_E_CONNECTOR_ANSWER},
+                 {"sign", CB_E_HSM_ACTIVATION},     {"elsewhere", CB_E_CONNECTOR_ANSWER}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_login_result result;
+        cb_error error = misbehave(cases[i].how, CB_SECOND, &result);
+        if (error != cases[i].expected)
+            fprintf(stderr, "%s: %s\n", cases[i].how, cb_error_code(error));
+        assert_int_equal(error, cases[i].expected);
+        cb_login_result_free(&result);
+        assert_still_good();
+    }
+}
+
+static void memory_and_time_are_limited(void **state)
+{
+    cb_login_result result;
+    (void)state;
+    assert_int_equal(misbehave("spin", 10 * CB_SECOND, &result), CB_E_CONNECTOR_FAILED);
+    if (!sanitized())
+        assert_int_equal(misbehave("memory", 5 * CB_SECOND, &result), CB_OK);
+    cb_login_result_free(&result);
+    assert_int_equal(misbehave("log", 5 * CB_SECOND, &result), CB_OK);
+    cb_login_result_free(&result);
+    assert_still_good();
+}
+
+static void a_key_that_refuses_ends_the_login_with_its_error(void **state)
+{
+    (void)state;
+    anna.refuse = CB_E_HSM_INTENT;
+    assert_int_equal(try_service(b.port, "", 5 * CB_SECOND), CB_E_HSM_INTENT);
+    anna.refuse = CB_OK;
+    assert_int_equal(try_service(b.port, "", 5 * CB_SECOND), CB_OK);
+}
+
+static void unknown_connectors_and_configurations_are_refused(void **state)
+{
+    cb_login_result result;
+    cb_session *session = NULL;
+    cb_buf why = CB_BUF(4096);
+    (void)state;
+    assert_int_equal(log_in(&b, &anna, "none", "{}", CB_SECOND, &result, &session), CB_E_CONNECTOR_DOWN);
+    assert_int_equal(log_in(&b, &anna, "mtls", "{", CB_SECOND, &result, &session), CB_E_ARGUMENT);
+    assert_int_equal(log_in(&b, &anna, "mtls", "{\"url\":\"http://x/\"}", CB_SECOND, &result, &session),
+                     CB_E_ARGUMENT);
+    assert_int_equal(cb_connectors_ping(b.connectors, "none"), CB_E_CONNECTOR_DOWN);
+    assert_int_equal(cb_connectors_check(b.connectors, "mtls", "{\"url\":\"https://x/\",\"what\":1}", &why),
+                     CB_E_ARGUMENT);
+    assert_non_null(strstr(cb_buf_cstr(&why), "what"));
+    cb_buf_free(&why);
+}
+
+/* ---- processes that are killed ---- */
+
+static bool answers(void *connector)
+{
+    return cb_connectors_ping(b.connectors, connector) == CB_OK;
+}
+
+static bool is_dead(void *session)
+{
+    return !cb_session_alive(session);
+}
+
+static void a_killed_zygote_ends_its_sessions_and_is_made_anew(void **state)
+{
+    unsigned status;
+    (void)state;
+    cb_session *session = log_in_at_service(&b, &anna, b.port);
+    pid_t zygote = zygote_of(&b, "mtls.so");
+    assert_true(zygote > 0);
+    kill(zygote, SIGKILL);
+    assert_true(eventually(is_dead, session));
+    assert_int_equal(fetch(session, "GET", "/whoami", "", &status, NULL, NULL), CB_E_SESSION_ENDED);
+    cb_session_end(&session);
+    char name[] = "mtls";
+    assert_true(eventually(answers, name));
+    session = log_in_at_service(&b, &anna, b.port);
+    cb_session_end(&session);
+}
+
+static void a_killed_connectord_takes_everything_along_and_can_be_started_again(void **state)
+{
+    pid_t all[64];
+    unsigned status;
+    (void)state;
+    cb_session *session = log_in_at_service(&b, &anna, b.port);
+    unsigned count = descendants(b.connectord, all, 64);
+    assert_true(count >= 5);
+    bench_stop_connectord(&b, SIGKILL);
+    assert_true(eventually(is_dead, session));
+    assert_int_equal(fetch(session, "GET", "/whoami", "", &status, NULL, NULL), CB_E_SESSION_ENDED);
+    cb_session_end(&session);
+    assert_int_equal(try_service(b.port, "", CB_SECOND), CB_E_CONNECTOR_DOWN);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(eventually(process_is_gone, &all[i]));
+    bench_start_connectord(&b);
+    session = log_in_at_service(&b, &anna, b.port);
+    cb_session_end(&session);
+}
+
+static bool nothing_is_left(void *unused)
+{
+    (void)unused;
+    return descendants(b.connectord, NULL, 0) == 4;
+}
+
+static void nothing_is_left_of_any_of_this(void **state)
+{
+    (void)state;
+    assert_true(eventually(nothing_is_left, NULL)); /* dispatcher, opener, two zygotes */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_service_that_misbehaves_gives_the_error_that_says_so),
+        cmocka_unit_test(a_service_that_is_not_there_is_down),
+        cmocka_unit_test(a_service_that_refuses_the_certificate_refuses_the_login),
+        cmocka_unit_test(an_unexpected_status_is_no_login),
+        cmocka_unit_test(another_name_in_the_certificate_can_be_configured),
+        cmocka_unit_test(what_a_connector_may_not_do_ends_its_login_only),
+        cmocka_unit_test(a_connector_that_fails_costs_one_login_an_error),
+        cmocka_unit_test(memory_and_time_are_limited),
+        cmocka_unit_test(a_key_that_refuses_ends_the_login_with_its_error),
+        cmocka_unit_test(unknown_connectors_and_configurations_are_refused),
+        cmocka_unit_test(nothing_is_left_of_any_of_this),
+        cmocka_unit_test(a_killed_zygote_ends_its_sessions_and_is_made_anew),
+        cmocka_unit_test(a_killed_connectord_takes_everything_along_and_can_be_started_again)};
+    return cmocka_run_group_tests(tests, start, stop);
+}
