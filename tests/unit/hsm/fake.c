@@ -15,7 +15,7 @@
 #define MUST(condition)                                                                            \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: " #condition "\n", __FILE__, __LINE__);                        \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
             abort();                                                                               \
         }                                                                                          \
     } while (0)

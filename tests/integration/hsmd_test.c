@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A real cardbroker-hsmd, a SoftHSM token, and a card in process.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "attacks.h"
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/msg.h"
+#include "front.h"
+#include "hsmd_support.h"
+
+enum { SKIPPED = 77 };
+
+static world w;
+static hsmd h;
+static front f;
+static const front_wish plain = {"tax", NULL, CB_LEVEL_POSSESSION, 0};
+
+static void write_anchor(void)
+{
+    char path[128];
+    cb_buf certificate = CB_BUF(CB_CVC_MAX);
+    snprintf(path, sizeof path, "%s/anchor.cvc", h.folder);
+    good(cb_issue_certificate(&w.cards, cb_bytes_make(w.cards.anchor.name, w.cards.anchor.name_len),
+                              CB_CVC_AUTHORITY, CB_BYTES_OF(w.cards.anchor.point),
+                              cb_issue_days_from_today(5), &certificate));
+    good(cb_file_replace(path, cb_buf_bytes(&certificate), 0600));
+    cb_buf_free(&certificate);
+}
+
+static int setup(void **state)
+{
+    world_make(&w, false);
+    write_anchor();
+    if (hsmd_run(&h, "--initialise") != 0)
+        return -1;
+    hsmd_start(&h);
+    attack_run = h.run;
+    *state = &f;
+    cb_hsm *hsm;
+    good(cb_hsm_open(h.run, &hsm));
+    good(hsmd_wait(hsm, false));
+    cb_hsm_close(&hsm);
+    good(front_make(&f, &w, h.run));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    front_free(&f);
+    world_free(&w);
+    return 0;
+}
+
+static int fresh_card(void **state)
+{
+    (void)state;
+    cb_card_close(&w.card);
+    return cb_card_make(&w.first, NULL, &w.card) == CB_OK ? 0 : -1;
+}
+
+static void without_certificates_only_taps_are_missing(void **state)
+{
+    front *fe = *state;
+    front_tap tap;
+    cb_hsm_state status;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    expect(CB_E_HSM_DOWN, cb_hsm_ping(fe->hsm));
+    expect(CB_E_HSM_DOWN, front_begin(fe, &tap, &script));
+    good(cb_hsm_status(fe->hsm, &status));
+    assert_int_equal(status.workers, 2);
+    assert_int_equal(status.generation, 1);
+    assert_true(status.objects > 0 && status.objects < 64);
+    hsmd_certify(&h, fe->hsm, fe->w);
+    kill(h.pid, SIGHUP);
+    good(hsmd_wait(fe->hsm, true));
+    usleep(100000); /* the other worker */
+    good(front_begin(fe, &tap, &script));
+    cb_buf_free(&script);
+}
+
+static cb_error sign(front *fe, const front_tap *tap, const front_key *key)
+{
+    cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+    cb_error error = front_sign(fe, tap, key, &receipt);
+    cb_buf_free(&receipt);
+    return error;
+}
+
+static void reloading_drops_no_tap(void **state)
+{
+    front *fe = *state;
+    front_key key;
+    front_tap tap;
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 2, &key));
+    good(front_open(fe, plain, &key, &tap));
+    hsmd_certify(&h, fe->hsm, fe->w);
+    kill(h.pid, SIGHUP);
+    usleep(200000);
+    good(sign(fe, &tap, &key));
+    good(front_open(fe, plain, &key, &tap));
+    good(sign(fe, &tap, &key));
+    front_key_free(&key);
+}
+
+static void a_bad_certificate_leaves_the_old_one_in_use(void **state)
+{
+    char path[128];
+    front *fe = *state;
+    front_tap tap;
+    snprintf(path, sizeof path, "%s/agreement.cvc", h.folder);
+    good(cb_file_replace(path, cb_bytes_str("nonsense"), 0600));
+    kill(h.pid, SIGHUP);
+    usleep(200000);
+    good(front_activate(fe, plain, &tap));
+    hsmd_certify(&h, fe->hsm, fe->w);
+}
+
+static void a_killed_worker_is_back_within_a_second(void **state)
+{
+    front *fe = *state;
+    front_key key;
+    front_tap tap;
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 2, &key));
+    good(front_open(fe, plain, &key, &tap));
+    kill(hsmd_worker_pid(&h, 0), SIGKILL);
+    kill(hsmd_worker_pid(&h, 1), SIGKILL);
+    int64_t from = cb_clock_monotonic_us();
+    cb_error error;
+    do
+        error = front_open(fe, plain, &key, &tap);
+    while (error && cb_clock_monotonic_us() - from < 5 * CB_SECOND);
+    good(error);
+    print_message("a tap %lld ms after both workers were killed\n",
+                  (long long)(cb_clock_monotonic_us() - from) / 1000);
+    assert_true(cb_clock_monotonic_us() - from < 2 * CB_SECOND);
+    good(sign(fe, &tap, &key));
+    front_key_free(&key);
+}
+
+static void keys_survive_new_generations_and_rewrapping(void **state)
+{
+    front *fe = *state;
+    front_key key;
+    front_tap tap;
+    uint32_t generation = 0;
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 1, &key));
+    good(cb_hsm_new_generation(fe->hsm, &generation));
+    assert_int_equal(generation, 2);
+    good(front_open(fe, plain, &key, &tap));
+    good(sign(fe, &tap, &key));
+    cb_buf again = CB_BUF(CB_SEALED_MAX);
+    good(cb_hsm_rewrap(fe->hsm, cb_buf_bytes(&key.sealed), &again));
+    cb_sealed_info info;
+    good(cb_sealed_info_read(cb_buf_bytes(&again), &info));
+    assert_int_equal(info.generation, 2);
+    cb_buf old = key.sealed;
+    key.sealed = again;
+    good(front_open(fe, plain, &key, &tap));
+    good(sign(fe, &tap, &key));
+    front_key_free(&key);
+    cb_buf_free(&old);
+}
+
+static void every_algorithm_works_through_a_tap(void **state)
+{
+    static const struct {
+        uint8_t algorithm, operation, hash;
+        size_t data, result;
+    } row[] = {{CB_KEY_EC_P384, CB_USE_SIGN_DIGEST, CB_HASH_SHA384, 48, 96},
+               {CB_KEY_RSA_2048, CB_USE_SIGN_DIGEST, CB_HASH_SHA256, 32, 256},
+               {CB_KEY_RSA_2048, CB_USE_SIGN_PSS, CB_HASH_SHA256, 32, 256},
+               {CB_KEY_HMAC_SHA256, CB_USE_MAC, 0, 100, 32},
+               {CB_KEY_SECRET, CB_USE_RELEASE, 0, 0, 0}};
+    static const uint8_t data[128] = {1};
+    front *fe = *state;
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        front_key key;
+        front_tap tap;
+        cb_buf result = CB_BUF(CB_USE_RESULT_MAX), receipt = CB_BUF(CB_RECEIPT_MAX);
+        good(
+            front_key_make(fe, &fe->holder, "tax", row[i].algorithm, CB_LEVEL_POSSESSION, 1, &key));
+        good(front_open(fe, plain, &key, &tap));
+        good(cb_hsm_use(fe->hsm, &tap.context.tap, row[i].operation, row[i].hash,
+                        cb_bytes_make(data, row[i].data), &result, &receipt));
+        if (row[i].result)
+            assert_int_equal(result.len, row[i].result);
+        else
+            assert_true(result.len > 0);
+        good(cb_hsm_receipt_check(fe->hsm, cb_buf_bytes(&receipt)));
+        /* The wrong operation for the key: refused, and the tap is over. */
+        good(front_open(fe, plain, &key, &tap));
+        expect(CB_E_HSM_ALGORITHM,
+               cb_hsm_use(fe->hsm, &tap.context.tap,
+                          row[i].operation == CB_USE_MAC ? CB_USE_RELEASE : CB_USE_MAC, 0,
+                          (cb_bytes){0}, &result, &receipt));
+        cb_buf_free(&result);
+        cb_buf_free(&receipt);
+        front_key_free(&key);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_certificates_only_taps_are_missing),
+        cmocka_unit_test_setup(reloading_drops_no_tap, fresh_card),
+        cmocka_unit_test_setup(a_bad_certificate_leaves_the_old_one_in_use, fresh_card),
+        cmocka_unit_test_setup(a_killed_worker_is_back_within_a_second, fresh_card),
+        cmocka_unit_test_setup(keys_survive_new_generations_and_rewrapping, fresh_card),
+        cmocka_unit_test_setup(every_algorithm_works_through_a_tap, fresh_card),
+    };
+    struct CMUnitTest all[64];
+    size_t count = 0;
+    const char *program = getenv("CB_HSMD");
+    if (!program || !hsmd_make(&h, program, "workers = 2\n")) {
+        fputs("skipped: CB_HSMD is not set, or there is no SoftHSM\n", stderr);
+        return SKIPPED;
+    }
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
+        all[count++] = tests[i];
+    for (size_t i = 0; i < attack_count; i++)
+        all[count++] = attack_tests[i];
+    int failed = _cmocka_run_group_tests("hsmd", all, count, setup, teardown);
+    if (!hsmd_end(&h)) {
+        fputs("cardbroker-hsmd did not end well\n", stderr);
+        failed++;
+    }
+    return failed;
+}
