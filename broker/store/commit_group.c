@@ -161,12 +161,13 @@ static cb_error put_head(cb_txn *txn, const group *g)
     return g->has_head ? cb_row_head_put(txn->sql, &g->head, &g->frontier) : CB_OK;
 }
 
-/* A head that could not be stored is kept for later, unless a newer one has come. Lock held. */
+/* A head that could not be stored is kept for later, unless a newer one has come or the store is being closed: then it will be signed
+ * again at the next start. Lock held. */
 static void head_done(cb_store *store, const group *g, cb_error error)
 {
     if (!g->has_head)
         return;
-    if (error && !store->has_head) {
+    if (error && !store->has_head && !store->writer_stops) {
         store->has_head = true;
         store->head = g->head;
         store->head_frontier = g->frontier;
@@ -345,7 +346,9 @@ static bool take_group(cb_store *store, group *g)
     pthread_mutex_lock(&store->lock);
     wait_for_work(store);
     bool more = has_work(store) || store->has_head;
-    g->has_head = store->has_head;
+    /* One that could not be stored just now must not keep changes from being tried. */
+    g->has_head = store->has_head && (store->unstored.first || store->writer_stops ||
+                                      cb_clock_monotonic_us() >= store->head_since);
     if (g->has_head) {
         g->head = store->head;
         g->frontier = store->head_frontier;

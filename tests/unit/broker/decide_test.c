@@ -293,7 +293,7 @@ static void while_nobody_signs_only_revocations_are_taken(void **state)
     cb_store_state status;
     cb_holder holder;
     assert_int_equal(t1(&w, &open), CB_OK);
-    w.signer->fail = CB_E_HSM_DOWN;
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
     assert_int_equal(t1(&w, &late), CB_E_HSM_DOWN); /* committed, then closed again */
     assert_int_equal(open_intents(&w), 1);
     late.context.tap = cb_id_random();
@@ -306,7 +306,7 @@ static void while_nobody_signs_only_revocations_are_taken(void **state)
     assert_int_equal(status.signer, CB_E_HSM_DOWN);
     assert_true(status.leaves_unsigned > 0);
 
-    w.signer->fail = CB_OK;
+    set_signer(&w.signer->fail, CB_OK);
     for (int i = 0; i < 100 && status.leaves_unsigned > 0; i++) {
         usleep(50000);
         assert_int_equal(cb_store_status(w.store, &status), CB_OK);
@@ -328,7 +328,7 @@ static void an_accept_that_cannot_be_given_out_is_recorded_as_withheld(void **st
     cb_intent_request request = intent_of(&w);
     cb_id session = cb_id_new();
     assert_int_equal(t1(&w, &request), CB_OK);
-    w.signer->fail = CB_E_HSM_DOWN; /* but nobody has noticed yet */
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN); /* but nobody has noticed yet */
     cb_result_request result = {.tap = request.context.tap, .session = session};
     assert_int_equal(cb_decide_result(w.store, &result), CB_E_HSM_DOWN);
     assert_string_equal(last_of(&w).kind, "tap.withheld");
@@ -341,7 +341,7 @@ static void an_answer_that_was_lost_does_not_stop_the_log(void **state)
     world w;
     (void)state;
     world_begin(&w);
-    w.signer->lose = 1;
+    set_signer(&w.signer->lose, 1);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_DOWN);
     cb_error error = CB_E_HSM_DOWN;
     for (int i = 0; i < 100 && error; i++) {

@@ -15,8 +15,9 @@
 static cb_error soft_state(void *context, cb_tree_head *remembered)
 {
     soft_signer *signer = context;
-    if (signer->fail)
-        return (cb_error)signer->fail;
+    cb_error fail = (cb_error)__atomic_load_n(&signer->fail, __ATOMIC_SEQ_CST);
+    if (fail)
+        return fail;
     *remembered = signer->remembered;
     return CB_OK;
 }
@@ -26,11 +27,9 @@ static cb_error soft_sign(void *context, const cb_tree_head *head, const cb_merk
 {
     soft_signer *signer = context;
     cb_buf text = CB_BUF(1024);
-    signer->calls++;
-    if (signer->delay_us)
-        usleep((useconds_t)signer->delay_us);
-    if (signer->fail)
-        return (cb_error)signer->fail;
+    cb_error fail = (cb_error)__atomic_load_n(&signer->fail, __ATOMIC_SEQ_CST);
+    if (fail)
+        return fail;
     if (!cb_merkle_extends(&signer->remembered, head, extends)) {
         if (remembered)
             *remembered = signer->remembered;
@@ -43,8 +42,8 @@ static cb_error soft_sign(void *context, const cb_tree_head *head, const cb_merk
     cb_buf_free(&text);
     out->mac = digest;
     signer->remembered = *head;
-    if (signer->lose > 0) {
-        signer->lose--;
+    if (__atomic_load_n(&signer->lose, __ATOMIC_SEQ_CST) > 0) {
+        __atomic_fetch_sub(&signer->lose, 1, __ATOMIC_SEQ_CST);
         return CB_E_TIMEOUT;
     }
     return error;

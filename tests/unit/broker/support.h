@@ -24,10 +24,9 @@ typedef struct soft_signer {
     uint8_t scalar[CB_P256_SCALAR];
     uint8_t point[CB_P256_POINT];
     cb_tree_head remembered;
-    volatile int fail;      /* a cb_error that sign and state return */
-    volatile int lose;      /* signs, remembers, and then says CB_E_TIMEOUT: so many times */
-    volatile int delay_us;
-    volatile unsigned calls;
+    /* Set with set_signer while the store is open. */
+    int fail; /* a cb_error that sign and state return */
+    int lose; /* signs, remembers, and then says CB_E_TIMEOUT: so many times */
 } soft_signer;
 
 typedef struct world {
@@ -41,6 +40,11 @@ typedef struct world {
     cb_terminal terminal;
     cb_enrolment enrolment;
 } world;
+
+static inline void set_signer(int *what, int value)
+{
+    __atomic_store_n(what, value, __ATOMIC_SEQ_CST);
+}
 
 /* A folder and a signer, nothing open. */
 void world_make(world *w);
