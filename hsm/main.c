@@ -30,6 +30,7 @@ typedef struct command {
     const char *config;
     const char *public_key; /* print it and end */
     bool initialise;
+    bool new_generation;
     int pin_fd;
     int so_pin_fd;
 } command;
@@ -52,6 +53,8 @@ static const char help[] =
     "\n"
     "  -c, --config FILE      the configuration, see hsmd.conf(5)\n"
     "      --initialise       make what the token lacks of the broker's keys, and end\n"
+    "      --new-generation   make new key-encryption keys, which running workers find by "
+    "themselves, and end\n"
     "      --public-key NAME  print a public key as PEM, and end: card-agreement, card-signature, "
     "log, import\n"
     "      --pin-fd N         read the user PIN from descriptor N instead of from pin-file\n"
@@ -69,10 +72,19 @@ static int number_of(const char *text)
 /* 0 to go on, otherwise 1 + the exit status. */
 static int parse(int argc, char **argv, command *out)
 {
-    enum { OPT_INITIALISE = 256, OPT_PUBLIC, OPT_PIN, OPT_SO, OPT_HELP, OPT_VERSION };
+    enum {
+        OPT_INITIALISE = 256,
+        OPT_GENERATION,
+        OPT_PUBLIC,
+        OPT_PIN,
+        OPT_SO,
+        OPT_HELP,
+        OPT_VERSION
+    };
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
         {"initialise", no_argument, NULL, OPT_INITIALISE},
+        {"new-generation", no_argument, NULL, OPT_GENERATION},
         {"public-key", required_argument, NULL, OPT_PUBLIC},
         {"pin-fd", required_argument, NULL, OPT_PIN},
         {"so-pin-fd", required_argument, NULL, OPT_SO},
@@ -89,6 +101,9 @@ static int parse(int argc, char **argv, command *out)
             break;
         case OPT_INITIALISE:
             out->initialise = true;
+            break;
+        case OPT_GENERATION:
+            out->new_generation = true;
             break;
         case OPT_PUBLIC:
             out->public_key = optarg;
@@ -109,7 +124,8 @@ static int parse(int argc, char **argv, command *out)
             wrong = true;
         }
     }
-    if (wrong || optind < argc || !out->config || (out->initialise && out->public_key)) {
+    int commands = out->initialise + out->new_generation + (out->public_key != NULL);
+    if (wrong || optind < argc || !out->config || commands > 1) {
         fputs(help, stderr);
         return 1 + EXIT_USAGE;
     }
@@ -146,22 +162,50 @@ static cb_error make_state(program *p)
     return error;
 }
 
-static cb_error initialise(program *p)
+/* What root is for: PIN, sockets, limits. */
+static cb_error give_up_root(program *p)
+{
+    int dropped;
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    if (geteuid() == 0)
+        setrlimit(RLIMIT_MEMLOCK, &all);
+    cb_error error = cb_sandbox_become(p->config.user, &dropped);
+    if (error)
+        cb_buf_printf(&p->why, "cannot become user %s", p->config.user);
+    return error;
+}
+
+static void log_number(const char *event, const char *message, const char *name, unsigned value)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%u", value);
+    cb_log(CB_LOG_INFO, event, message, name, text, NULL);
+}
+
+/* The two acts of the security officer, whose PIN may be root's alone to read. */
+static cb_error act_as_officer(program *p)
 {
     unsigned made = 0;
-    char count[16];
+    uint32_t generation = 0;
     cb_buf so_pin = CB_BUF(CB_HSM_PIN_MAX);
     cb_error error = read_pin(p, p->command.so_pin_fd, p->config.so_pin_file, &so_pin);
-    cb_initialise_options options = {
-        .token = p->config.token, .make_token = true, .so_pin = &so_pin, .pin = &p->pin};
+    cb_initialise_options options = {.token = p->config.token,
+                                     .make_token = p->command.initialise,
+                                     .so_pin = &so_pin,
+                                     .pin = &p->pin};
     if (!error)
-        error = cb_hsm_initialise(&options, &made);
+        error = give_up_root(p);
+    if (!error)
+        error = p->command.initialise ? cb_hsm_initialise(&options, &made)
+                                      : cb_hsm_add_generation(&options, &generation);
     cb_buf_free(&so_pin);
     if (error)
         return error;
-    snprintf(count, sizeof count, "%u", made);
-    cb_log(CB_LOG_INFO, "keyring.initialised", "The token has all of the broker's keys.", "made",
-           count, NULL);
+    if (p->command.initialise)
+        log_number("keyring.initialised", "The token has all of the broker's keys.", "made", made);
+    else
+        log_number("generation.made", "New key-encryption keys were made.", "generation",
+                   generation);
     return CB_OK;
 }
 
@@ -186,6 +230,8 @@ static cb_error print_public_key(program *p)
     cb_error error = cb_own_key_parse(p->command.public_key, &key);
     if (error)
         cb_buf_printf(&p->why, "%s: there is no such key", p->command.public_key);
+    if (!error)
+        error = give_up_root(p);
     if (!error)
         error = cb_keyring_open(&p->config.token, &p->pin, &keyring);
     if (!error)
@@ -265,19 +311,6 @@ static void say_ready(void *context)
             NULL);
 }
 
-/* What root is for: PIN, sockets, limits. */
-static cb_error give_up_root(program *p)
-{
-    int dropped;
-    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-    if (geteuid() == 0)
-        setrlimit(RLIMIT_MEMLOCK, &all);
-    cb_error error = cb_sandbox_become(p->config.user, &dropped);
-    if (error)
-        cb_buf_printf(&p->why, "cannot become user %s", p->config.user);
-    return error;
-}
-
 static cb_error serve(program *p)
 {
     cb_error error = make_folder(p, p->config.run, 0755);
@@ -303,12 +336,10 @@ static cb_error run(program *p)
         error = make_state(p);
     if (error)
         return error;
-    if (p->command.initialise || p->command.public_key) {
-        error = give_up_root(p);
-        if (error)
-            return error;
-        return p->command.initialise ? initialise(p) : print_public_key(p);
-    }
+    if (p->command.initialise || p->command.new_generation)
+        return act_as_officer(p);
+    if (p->command.public_key)
+        return print_public_key(p);
     return serve(p);
 }
 
