@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/crypto.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/aes.h>
 #include <wolfssl/wolfcrypt/asn.h>
@@ -48,10 +51,24 @@ cb_error cb_hmac_sha256(cb_bytes key, cb_bytes data, cb_digest *out)
     return status == 0 ? CB_OK : CB_E_CRYPTO;
 }
 
+static pthread_key_t generator_key;
+
+static void generator_end(void *rng)
+{
+    wc_FreeRng(rng);
+}
+
+static void generator_key_make(void)
+{
+    if (pthread_key_create(&generator_key, generator_end) != 0)
+        abort();
+}
+
 /* One generator a thread: seeding one costs more than a signature. It is seeded again after fork, so that
- * two processes never draw the same numbers. */
+ * two processes never draw the same numbers, and ends with its thread. */
 static WC_RNG *generator(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     static _Thread_local WC_RNG rng;
     static _Thread_local pid_t owner;
     pid_t self = getpid();
@@ -60,6 +77,8 @@ static WC_RNG *generator(void)
     if (owner != 0)
         wc_FreeRng(&rng);
     owner = wc_InitRng(&rng) == 0 ? self : 0;
+    pthread_once(&once, generator_key_make);
+    pthread_setspecific(generator_key, owner ? &rng : NULL);
     return owner ? &rng : NULL;
 }
 
