@@ -113,6 +113,8 @@ static cb_error take_file(const cardbroker_field *field, const char *path, cb_fi
 static bool is_choice(const char *choices, const char *text)
 {
     size_t len = strlen(text);
+    if (strchr(text, '|'))
+        return false;
     for (const char *at = choices; len > 0 && at;
          at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL) {
         if (strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == 0))

@@ -11,7 +11,14 @@ static const uint8_t p256[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
 static const uint8_t p384[] = {0x2B, 0x81, 0x04, 0x00, 0x22};
 static const uint8_t rsa_key[] = {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01};
 
-enum { SEQUENCE = 0x30, INTEGER = 0x02, BIT_STRING = 0x03, OBJECT = 0x06, UNCOMPRESSED = 0x04 };
+enum {
+    SEQUENCE = 0x30,
+    INTEGER = 0x02,
+    BIT_STRING = 0x03,
+    NOTHING = 0x05,
+    OBJECT = 0x06,
+    UNCOMPRESSED = 0x04
+};
 
 static void put_member(cb_buf *json, const char *name, cb_bytes value)
 {
@@ -76,9 +83,14 @@ static cb_error put_key(cb_bytes public_key, cb_buf *json)
     bool whole = cb_cursor_u8(&bits) == 0; /* unused bits */
     if (!whole || !cb_cursor_done(&outer) || !cb_cursor_done(&info) || !cb_cursor_ok(&bits))
         return CB_E_FORMAT;
-    if (cb_bytes_same(kind, CB_BYTES_OF(ec_key)))
-        return put_ec(cb_tlv_expect(&algorithm, OBJECT), cb_cursor_rest(&bits), json);
-    if (cb_bytes_same(kind, CB_BYTES_OF(rsa_key)))
+    bool ec = cb_bytes_same(kind, CB_BYTES_OF(ec_key));
+    /* Parameters: the curve, or NULL. */
+    cb_bytes parameters = cb_tlv_expect(&algorithm, ec ? OBJECT : NOTHING);
+    if (!cb_cursor_done(&algorithm))
+        return CB_E_FORMAT;
+    if (ec)
+        return put_ec(parameters, cb_cursor_rest(&bits), json);
+    if (cb_bytes_same(kind, CB_BYTES_OF(rsa_key)) && parameters.len == 0)
         return put_rsa(cb_cursor_rest(&bits), json);
     return CB_E_FORMAT;
 }

@@ -33,6 +33,7 @@ enum {
 };
 
 typedef struct program {
+    cfg_t *cfg; /* owns the strings below */
     const char *run;
     const char *user;
     cb_dispatcher dispatcher;
@@ -119,12 +120,11 @@ static cb_error read_clients(cfg_t *cfg, cb_buf *why)
 
 static cb_error read_config(const char *path, cb_buf *why)
 {
-    cfg_t *cfg = NULL;
     cb_log_level level;
-    cb_error error = cb_config_load(path, options, &cfg, why);
+    cb_error error = cb_config_load(path, options, &self.cfg, why);
+    cfg_t *cfg = self.cfg;
     if (error)
         return error;
-    /* The strings are the configuration's, which therefore stays. */
     self.run = cfg_getstr(cfg, "run");
     self.user = cfg_getstr(cfg, "user");
     self.count = cfg_size(cfg, "connector");
@@ -238,6 +238,8 @@ static int run(const char *config, bool check)
         status = error == CB_E_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
     }
     cb_buf_free(&why);
+    if (self.cfg)
+        cfg_free(self.cfg);
     return status;
 }
 

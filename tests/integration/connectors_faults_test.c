@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What goes wrong costs one login an error, says which, and leaves nothing: services that misbehave in every phase, connectors that
- * crash, hang, lie or try what they may not, processes that are killed.
+ * What goes wrong costs one login an error, says which, and leaves nothing: services that misbehave
+ * in every phase, connectors that crash, hang, lie or try what they may not, processes that are
+ * killed.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -78,8 +79,8 @@ static cb_error try_service(int port, const char *extra, int64_t time)
     cb_buf config;
     cb_login_result result;
     cb_session *session = NULL;
-    cb_error error = log_in(&b, &anna, "mtls", service_config(&b, port, "/whoami", extra, &config), time,
-                            &result, &session);
+    cb_error error = log_in(&b, &anna, "mtls", service_config(&b, port, "/whoami", extra, &config),
+                            time, &result, &session);
     if (!error)
         cb_session_end(&session);
     assert_null(session);
@@ -93,24 +94,15 @@ static void a_service_that_misbehaves_gives_the_error_that_says_so(void **state)
     static const struct {
         const char *mode;
         cb_error expected;
-    } cases[] = {{"slow_tcp", CB_E_SERVICE_SLOW},
-                 {"slow_tls", CB_E_SERVICE_SLOW},
-                 {"slow_headers", CB_E_SERVICE_SLOW},
-                 {"slow_body", CB_E_SERVICE_SLOW},
-                 {"close_in_tls", CB_E_SERVICE_DOWN},
-                 {"close_after_tls", CB_E_SERVICE_DOWN},
-                 {"close_in_headers", CB_E_SERVICE_ANSWER},
-                 {"close_in_body", CB_E_SERVICE_ANSWER},
-                 {"huge_headers", CB_E_SERVICE_ANSWER},
-                 {"huge_body", CB_E_SERVICE_ANSWER},
-                 {"no_http", CB_E_SERVICE_ANSWER},
-                 {"zero_in_header", CB_E_SERVICE_ANSWER},
-                 {"endless_interim", CB_E_SERVICE_ANSWER},
-                 {"expired", CB_E_SERVICE_CERTIFICATE},
-                 {"other_host", CB_E_SERVICE_CERTIFICATE},
-                 {"untrusted", CB_E_SERVICE_CERTIFICATE},
-                 {"plain_http", CB_E_SERVICE_DOWN},
-                 {"good", CB_OK},
+    } cases[] = {{"slow_tcp", CB_E_SERVICE_SLOW},           {"slow_tls", CB_E_SERVICE_SLOW},
+                 {"slow_headers", CB_E_SERVICE_SLOW},       {"slow_body", CB_E_SERVICE_SLOW},
+                 {"close_in_tls", CB_E_SERVICE_DOWN},       {"close_after_tls", CB_E_SERVICE_DOWN},
+                 {"close_in_headers", CB_E_SERVICE_ANSWER}, {"close_in_body", CB_E_SERVICE_ANSWER},
+                 {"huge_headers", CB_E_SERVICE_ANSWER},     {"huge_body", CB_E_SERVICE_ANSWER},
+                 {"no_http", CB_E_SERVICE_ANSWER},          {"zero_in_header", CB_E_SERVICE_ANSWER},
+                 {"endless_interim", CB_E_SERVICE_ANSWER},  {"expired", CB_E_SERVICE_CERTIFICATE},
+                 {"other_host", CB_E_SERVICE_CERTIFICATE},  {"untrusted", CB_E_SERVICE_CERTIFICATE},
+                 {"plain_http", CB_E_SERVICE_DOWN},         {"good", CB_OK},
                  {"closing", CB_E_SERVICE_ANSWER}};
     unsigned wrong = 0;
     (void)state;
@@ -119,7 +111,8 @@ static void a_service_that_misbehaves_gives_the_error_that_says_so(void **state)
         cb_error error = try_service(first_port + (int)i, "", CB_SECOND);
         int64_t took = cb_clock_monotonic_us() - before;
         if (error != cases[i].expected || took > 3 * CB_SECOND) {
-            fprintf(stderr, "%s: %s after %d ms\n", cases[i].mode, cb_error_code(error), (int)(took / 1000));
+            fprintf(stderr, "%s: %s after %d ms\n", cases[i].mode, cb_error_code(error),
+                    (int)(took / 1000));
             wrong++;
         }
     }
@@ -148,18 +141,21 @@ static void a_service_that_refuses_the_certificate_refuses_the_login(void **stat
              b.service);
     assert_int_equal(system(command), 0);
     holder_reload(&b, &stranger);
-    assert_int_equal(log_in(&b, &stranger, "mtls", service_config(&b, b.port, "/whoami", "", &config),
-                            5 * CB_SECOND, &result, &session),
+    assert_int_equal(log_in(&b, &stranger, "mtls",
+                            service_config(&b, b.port, "/whoami", "", &config), 5 * CB_SECOND,
+                            &result, &session),
                      CB_E_SERVICE_REFUSED);
     /* And one whose key is another's. */
     cb_buf_reset(&stranger.certificate);
     cb_buf_put(&stranger.certificate, cb_buf_bytes(&anna.certificate));
-    cb_error error = log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session);
+    cb_error error =
+        log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session);
     assert_true(error == CB_E_SERVICE_DOWN || error == CB_E_SERVICE_REFUSED);
     cb_buf_free(&stranger.certificate);
     stranger.certificate = none;
-    assert_int_equal(log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session),
-                     CB_E_ENROLMENT_PENDING);
+    assert_int_equal(
+        log_in(&b, &stranger, "mtls", cb_buf_cstr(&config), 5 * CB_SECOND, &result, &session),
+        CB_E_ENROLMENT_PENDING);
     cb_buf_free(&config);
     holder_free(&stranger);
 }
@@ -167,14 +163,16 @@ static void a_service_that_refuses_the_certificate_refuses_the_login(void **stat
 static void an_unexpected_status_is_no_login(void **state)
 {
     (void)state;
-    assert_int_equal(try_service(b.port, ",\"status\":\"302\"", 5 * CB_SECOND), CB_E_SERVICE_ANSWER);
+    assert_int_equal(try_service(b.port, ",\"status\":\"302\"", 5 * CB_SECOND),
+                     CB_E_SERVICE_ANSWER);
     assert_int_equal(try_service(b.port, ",\"status\":\"200-204,302\"", 5 * CB_SECOND), CB_OK);
 }
 
 static void another_name_in_the_certificate_can_be_configured(void **state)
 {
     (void)state;
-    assert_int_equal(try_service(b.port, ",\"server_name\":\"service.test\"", 5 * CB_SECOND), CB_OK);
+    assert_int_equal(try_service(b.port, ",\"server_name\":\"service.test\"", 5 * CB_SECOND),
+                     CB_OK);
     assert_int_equal(try_service(b.port, ",\"server_name\":\"other.test\"", 5 * CB_SECOND),
                      CB_E_SERVICE_CERTIFICATE);
 }
@@ -195,14 +193,16 @@ static void assert_still_good(void)
 {
     cb_login_result result;
     assert_int_equal(misbehave("good", 5 * CB_SECOND, &result), CB_OK);
-    assert_true(cb_bytes_same(cb_buf_bytes(&result.value), cb_bytes_str("{\"access_token\":\"good\"}")));
+    assert_true(
+        cb_bytes_same(cb_buf_bytes(&result.value), cb_bytes_str("{\"access_token\":\"good\"}")));
     cb_login_result_free(&result);
 }
 
 static void what_a_connector_may_not_do_ends_its_login_only(void **state)
 {
-    static const char *const forbidden[] = {"open", "socket", "connect", "execve", "fork", "ptrace",
-                                            "kill", "bind", "setrlimit", "unlink", "io_uring"};
+    static const char *const forbidden[] = {"open",      "socket", "connect", "execve",
+                                            "fork",      "ptrace", "kill",    "bind",
+                                            "setrlimit", "unlink", "io_uring"};
     (void)state;
     for (unsigned i = 0; i < sizeof forbidden / sizeof *forbidden; i++) {
         cb_login_result result;
@@ -219,12 +219,12 @@ static void a_connector_that_fails_costs_one_login_an_error(void **state)
     static const struct {
         const char *how;
         cb_error expected;
-    } cases[] = {{"crash", CB_E_CONNECTOR_FAILED},  {"abort", CB_E_CONNECTOR_FAILED},
-                 {"exit", CB_E_CONNECTOR_FAILED},   {"hang", CB_E_TIMEOUT},
+    } cases[] = {{"crash", CB_E_CONNECTOR_FAILED},   {"abort", CB_E_CONNECTOR_FAILED},
+                 {"exit", CB_E_CONNECTOR_FAILED},    {"hang", CB_E_TIMEOUT},
                  {"nothing", CB_E_CONNECTOR_ANSWER}, {"no-json", CB_E_CONNECTOR_ANSWER},
-                 {"kind", CB_E_CONNECTOR_ANSWER},           {"url", CB_E_CONNECTOR_ANSWER},
-                 {"status", CB_E_CONNECTOR_FAILED}, {"short-digest", CB_E_CONNECTOR_ANSWER},
-                 {"sign", CB_E_HSM_ACTIVATION},     {"elsewhere", CB_E_CONNECTOR_ANSWER}};
+                 {"kind", CB_E_CONNECTOR_ANSWER},    {"url", CB_E_CONNECTOR_ANSWER},
+                 {"status", CB_E_CONNECTOR_FAILED},  {"short-digest", CB_E_CONNECTOR_ANSWER},
+                 {"sign", CB_E_HSM_ACTIVATION},      {"elsewhere", CB_E_CONNECTOR_ANSWER}};
     (void)state;
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         cb_login_result result;
@@ -265,13 +265,16 @@ static void unknown_connectors_and_configurations_are_refused(void **state)
     cb_session *session = NULL;
     cb_buf why = CB_BUF(4096);
     (void)state;
-    assert_int_equal(log_in(&b, &anna, "none", "{}", CB_SECOND, &result, &session), CB_E_CONNECTOR_DOWN);
+    assert_int_equal(log_in(&b, &anna, "none", "{}", CB_SECOND, &result, &session),
+                     CB_E_CONNECTOR_DOWN);
     assert_int_equal(log_in(&b, &anna, "mtls", "{", CB_SECOND, &result, &session), CB_E_ARGUMENT);
-    assert_int_equal(log_in(&b, &anna, "mtls", "{\"url\":\"http://x/\"}", CB_SECOND, &result, &session),
-                     CB_E_ARGUMENT);
+    assert_int_equal(
+        log_in(&b, &anna, "mtls", "{\"url\":\"http://x/\"}", CB_SECOND, &result, &session),
+        CB_E_ARGUMENT);
     assert_int_equal(cb_connectors_ping(b.connectors, "none"), CB_E_CONNECTOR_DOWN);
-    assert_int_equal(cb_connectors_check(b.connectors, "mtls", "{\"url\":\"https://x/\",\"what\":1}", &why),
-                     CB_E_ARGUMENT);
+    assert_int_equal(
+        cb_connectors_check(b.connectors, "mtls", "{\"url\":\"https://x/\",\"what\":1}", &why),
+        CB_E_ARGUMENT);
     assert_non_null(strstr(cb_buf_cstr(&why), "what"));
     cb_buf_free(&why);
 }
@@ -283,10 +286,7 @@ static bool answers(void *connector)
     return cb_connectors_ping(b.connectors, connector) == CB_OK;
 }
 
-static bool is_dead(void *session)
-{
-    return !cb_session_alive(session);
-}
+static bool is_dead(void *session) { return !cb_session_alive(session); }
 
 static void a_killed_zygote_ends_its_sessions_and_is_made_anew(void **state)
 {

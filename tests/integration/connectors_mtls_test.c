@@ -185,7 +185,7 @@ static void a_long_download_arrives_whole_in_constant_memory(void **state)
     snprintf(path, sizeof path, "%s/www/download", b.service);
     assert_int_equal(cb_file_read(path, &file), CB_OK);
     assert_true(cb_bytes_same(cb_buf_bytes(&text), cb_buf_bytes(&file)));
-    assert_true(before > 0 && after - before < 1024 * 1024);
+    assert_true(sanitized() || (before > 0 && after - before < 1024 * 1024));
     assert_is(session, "emil");
     cb_session_end(&session);
     cb_buf_free(&text);
@@ -235,7 +235,7 @@ static void uploads_arrive_whole_with_and_without_a_known_length(void **state)
     upload(session, "POST", 0, true);
     upload(session, "PATCH", 1, true);
     /* 75 MiB went through; a few buffers stay. */
-    assert_true(before > 0 && largest_login() - before < 2 * 1024 * 1024);
+    assert_true(sanitized() || (before > 0 && largest_login() - before < 2 * 1024 * 1024));
     assert_is(session, "fred");
     cb_session_end(&session);
     holder_free(&h);
