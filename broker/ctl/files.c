@@ -134,7 +134,8 @@ json_t *cb_ctl_hex(cb_bytes bytes)
 {
     cb_buf text = CB_BUF(HEX_MAX);
     cb_buf_put_hex(&text, bytes);
-    json_t *out = cb_buf_error(&text) ? NULL : json_stringn((const char *)text.data, text.len);
+    const char *hex = cb_buf_cstr(&text);
+    json_t *out = hex ? json_string(hex) : NULL;
     cb_buf_free(&text);
     return out;
 }

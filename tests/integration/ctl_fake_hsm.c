@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * In place of hsmd's client (hsm/client.h), for tests of cardbrokerctl alone: blobs that say what
+ * they were asked for, as text. In the folder of the sockets, the file "hsm-fails" may hold lines
+ * "function error-number"; "import.der" is the import key; "log.der" the log's. What is imported is
+ * written to "imported", and each call is a line of "hsm-calls".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/config.h"
+#include "base/text.h"
+#include "hsm/client.h"
+
+struct cb_hsm {
+    char run[256];
+};
+
+cb_error cb_hsm_open(const char *run, cb_hsm **out)
+{
+    *out = calloc(1, sizeof **out);
+    if (*out)
+        snprintf((*out)->run, sizeof(*out)->run, "%s", run);
+    return *out ? CB_OK : CB_E_MEMORY;
+}
+
+void cb_hsm_close(cb_hsm **hsm)
+{
+    free(*hsm);
+    *hsm = NULL;
+}
+
+static FILE *open_beside(const cb_hsm *hsm, const char *name, const char *mode)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", hsm->run, name);
+    return fopen(path, mode);
+}
+
+/* Notes the call; the error that it is to end with. */
+static cb_error begin(const cb_hsm *hsm, const char *function)
+{
+    char name[64];
+    unsigned number = 0;
+    cb_error error = CB_OK;
+    FILE *calls = open_beside(hsm, "hsm-calls", "a");
+    if (calls) {
+        fprintf(calls, "%s\n", function);
+        fclose(calls);
+    }
+    FILE *fails = open_beside(hsm, "hsm-fails", "r");
+    while (fails && fscanf(fails, "%63s %u", name, &number) == 2)
+        if (strcmp(name, function) == 0)
+            error = (cb_error)number;
+    if (fails)
+        fclose(fails);
+    return error;
+}
+
+static cb_error read_beside(const cb_hsm *hsm, const char *name, cb_buf *out)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", hsm->run, name);
+    return cb_file_read(path, out);
+}
+
+static void put_info(cb_buf *out, const char *what, const cb_sealed_info *info)
+{
+    char holder[CB_ID_TEXT];
+    cb_id_text(&info->holder, holder);
+    cb_buf_printf(out, "%s %s %s %s level=%u uses=%u sequence=%llu", what, holder, info->service,
+                  cb_key_algorithm_name(info->algorithm), info->level, info->uses,
+                  (unsigned long long)info->sequence);
+}
+
+cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
+                     uint64_t sequence, cb_buf *binding)
+{
+    char text[CB_ID_TEXT];
+    cb_id_text(holder, text);
+    cb_buf_printf(binding, "binding %s level=%u sequence=%llu ", text, level,
+                  (unsigned long long)sequence);
+    cb_buf_put_hex(binding, card_certificate);
+    return begin(hsm, "bind");
+}
+
+cb_error cb_hsm_generate(cb_hsm *hsm, cb_sealed_info *info, cb_bytes subject_der, cb_buf *sealed,
+                         cb_buf *public_key, cb_buf *csr)
+{
+    put_info(sealed, "generated", info);
+    if (info->algorithm < CB_KEY_HMAC_SHA256)
+        cb_buf_put_str(public_key, "public");
+    if (csr)
+        cb_buf_put(csr, subject_der);
+    return begin(hsm, "generate");
+}
+
+cb_error cb_hsm_import(cb_hsm *hsm, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
+                       cb_buf *public_key)
+{
+    FILE *out = open_beside(hsm, "imported", "w");
+    if (out) {
+        fwrite(wrapped.data, 1, wrapped.len, out);
+        fclose(out);
+    }
+    put_info(sealed, "imported", info);
+    if (info->algorithm < CB_KEY_HMAC_SHA256)
+        cb_buf_put_str(public_key, "public");
+    return begin(hsm, "import");
+}
+
+cb_error cb_hsm_rewrap(cb_hsm *hsm, cb_bytes sealed, cb_buf *out)
+{
+    cb_buf_put_str(out, "rewrapped ");
+    cb_buf_put(out, sealed);
+    return begin(hsm, "rewrap");
+}
+
+cb_error cb_hsm_new_generation(cb_hsm *hsm, uint32_t *generation)
+{
+    *generation = 2;
+    return begin(hsm, "new_generation");
+}
+
+cb_error cb_hsm_public_key(cb_hsm *hsm, const char *name, cb_buf *out)
+{
+    cb_error error = begin(hsm, "public_key");
+    if (error)
+        return error;
+    return read_beside(hsm, strcmp(name, "import") == 0 ? "import.der" : "log.der", out);
+}
+
+cb_error cb_hsm_receipt_check(cb_hsm *hsm, cb_bytes receipt)
+{
+    cb_error error = begin(hsm, "receipt_check");
+    if (!error && (receipt.len == 0 || receipt.data[0] != 'R'))
+        error = CB_E_HSM_RECORD;
+    return error;
+}
+
+cb_error cb_hsm_status(cb_hsm *hsm, cb_hsm_state *out)
+{
+    *out = (cb_hsm_state){.workers = 2,
+                          .generation = 1,
+                          .objects = 7,
+                          .feed_number = 3,
+                          .log_size = 9,
+                          .separated = true};
+    return begin(hsm, "status");
+}
