@@ -70,7 +70,7 @@ static void print_help(FILE *out, const cb_ctl_command *command)
 static cb_ctl_status load_config(cb_ctl *ctl, const char *path, bool must_exist)
 {
     cfg_opt_t options[] = {CFG_STR("run", DEFAULT_RUN, CFGF_NONE),
-                           CFG_STR("origin", NULL, CFGF_NONE), CFG_STR("log_key", NULL, CFGF_NONE),
+                           CFG_STR("origin", NULL, CFGF_NONE), CFG_STR("log-key", NULL, CFGF_NONE),
                            CFG_END()};
     cb_buf why = CB_BUF(1024), content = CB_BUF(CB_CONFIG_MAX);
     cfg_t *cfg = NULL;
@@ -86,7 +86,7 @@ static cb_ctl_status load_config(cb_ctl *ctl, const char *path, bool must_exist)
     free(ctl->run);
     ctl->run = strdup(cfg_getstr(cfg, "run"));
     ctl->origin = cfg_getstr(cfg, "origin") ? strdup(cfg_getstr(cfg, "origin")) : NULL;
-    ctl->log_key = cfg_getstr(cfg, "log_key") ? strdup(cfg_getstr(cfg, "log_key")) : NULL;
+    ctl->log_key = cfg_getstr(cfg, "log-key") ? strdup(cfg_getstr(cfg, "log-key")) : NULL;
 out:
     if (cfg)
         cfg_free(cfg);

@@ -667,7 +667,7 @@ class Audits(Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("auditor's own copy", result.stderr)
         self.assertEqual(self.run_ctl("audit", "verify", "--log-key", self.public).returncode, 2)
-        config = self.write("ctl.conf", f'run = "{self.folder}"\norigin = "example"\nlog_key = "{self.public}"\n')
+        config = self.write("ctl.conf", f'run = "{self.folder}"\norigin = "example"\nlog-key = "{self.public}"\n')
         result = subprocess.run([CTL, "audit", "verify", "--config", str(config)], text=True, capture_output=True, check=False, timeout=20)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
 
