@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The card application by itself: order of commands, power cuts, nonsense.
+ */
+#include "world.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/config.h"
+#include "base/tlv.h"
+#include "cardlink/apdu.h"
+
+static int setup(void **state)
+{
+    *state = malloc(sizeof(world));
+    world_make(*state, false);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_free(*state);
+    free(*state);
+    return 0;
+}
+
+/* A broker by hand: it can send what cb_profile_native never would. */
+typedef struct hand {
+    world *w;
+    cb_sm sm;
+    cb_sm_mark mark;
+    cb_proof_request request;
+    uint8_t card_point[CB_P256_POINT];
+} hand;
+
+static uint16_t send_plain(cb_card *card, cb_apdu apdu, cb_buf *answer)
+{
+    cb_buf command = CB_BUF(CB_COMMAND_MAX), own = CB_BUF(512);
+    cb_buf *to = answer ? answer : &own;
+    cb_buf_reset(to);
+    cb_apdu_put(&command, &apdu);
+    cb_card_process(card, cb_buf_bytes(&command), to);
+    uint16_t status = cb_answer_status(cb_buf_bytes(to));
+    cb_buf_free(&command);
+    cb_buf_free(&own);
+    return status;
+}
+
+static uint16_t select_card(cb_card *card)
+{
+    return send_plain(card, (cb_apdu){0, CB_INS_SELECT, 4, 0, CB_BYTES_OF(cb_native_aid), true},
+                      NULL);
+}
+
+static uint16_t send_secure(hand *h, uint8_t ins, uint8_t p1, uint8_t p2, cb_bytes data)
+{
+    cb_buf command = CB_BUF(CB_COMMAND_MAX), answer = CB_BUF(512);
+    assert_int_equal(
+        cb_sm_wrap_command(&h->sm, &(cb_apdu){0x80, ins, p1, p2, data, false}, &command, &h->mark),
+        CB_OK);
+    cb_card_process(h->w->card, cb_buf_bytes(&command), &answer);
+    uint16_t status = cb_answer_status(cb_buf_bytes(&answer));
+    cb_buf_free(&command);
+    cb_buf_free(&answer);
+    return status;
+}
+
+static void open_by_hand(hand *h, world *w)
+{
+    uint8_t scalar[32], point[65], ephemeral[32], fixed[32], data[CB_CHANNEL_DATA], receipt[16];
+    cb_buf answer = CB_BUF(512);
+    cb_cvc batch;
+    *h = (hand){.w = w};
+    cb_bytes agreement = cb_buf_bytes(&w->agreement_certificate);
+    cb_bytes certificate = cb_bytes_make(w->batch.certificate, w->batch.certificate_len);
+    assert_int_equal(select_card(w->card), CB_SW_OK);
+    assert_int_equal(
+        send_plain(w->card, (cb_apdu){0x80, CB_INS_PSO, 1, 0x20, agreement, false}, NULL),
+        CB_SW_OK);
+    cb_p256_generate(scalar, point);
+    cb_channel_data_make(point, data);
+    assert_int_equal(send_plain(w->card,
+                                (cb_apdu){0x80, CB_INS_MUTUAL, 1, 0x11, CB_BYTES_OF(data), false},
+                                &answer),
+                     CB_SW_OK);
+    cb_bytes found = {0};
+    assert_true(cb_tlv_find(cb_answer_data(cb_buf_bytes(&answer)), CB_TAG_EPHEMERAL, &found));
+    memcpy(h->card_point, found.data, sizeof h->card_point);
+    cb_cvc_parse(certificate, &batch);
+    cb_p256_agree(scalar, found, ephemeral);
+    w->host.agree(w, batch.point.data, fixed);
+    assert_int_equal(cb_channel_open(ephemeral, fixed, data, h->card_point, &h->sm, receipt),
+                     CB_OK);
+    h->request.transcript = cb_channel_transcript(
+        &(cb_channel_facts){0x20, 1, agreement, certificate, point, h->card_point, receipt});
+    h->request.signer_certificate = cb_sha256(cb_buf_bytes(&w->signer_certificate));
+    cb_buf_free(&answer);
+}
+
+static uint16_t send_signer(hand *h)
+{
+    return send_secure(h, CB_INS_PSO, 1, 0x20, cb_buf_bytes(&h->w->signer_certificate));
+}
+
+static uint16_t send_pin(hand *h, uint8_t ins, cb_pin_form form, const char *secret,
+                         const char *fresh)
+{
+    cb_buf pin = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
+    assert_int_equal(
+        cb_pin_encrypt(form, cb_bytes_str(secret), cb_bytes_str(fresh), h->card_point, &pin),
+        CB_OK);
+    uint16_t status = send_secure(h, ins, 0, 0x80, cb_buf_bytes(&pin));
+    cb_buf_free(&pin);
+    return status;
+}
+
+static uint16_t send_request(hand *h)
+{
+    uint8_t data[CB_PROOF_REQUEST] = {0};
+    cb_digest digest = cb_proof_request_digest(&h->request);
+    assert_int_equal(h->w->host.sign(h->w, &digest, &data[64]), CB_OK);
+    return send_secure(h, CB_INS_PROVE, 0, 0, CB_BYTES_OF(data));
+}
+
+static void the_atr_has_a_good_check_byte(void **state)
+{
+    uint8_t check = 0;
+    (void)state;
+    for (size_t i = 1; i < sizeof cb_card_atr; i++)
+        check ^= cb_card_atr[i];
+    assert_int_equal(check, 0);
+    assert_int_equal(cb_card_atr[1] & 0x0F, sizeof cb_card_atr - 5);
+}
+
+static void each_command_has_its_place(void **state)
+{
+    world *w = *state;
+    static const uint8_t store_of[] = {0xA6, 0x04, 0x83, 0x02, 0x11, 0x01};
+    uint8_t data[CB_CHANNEL_DATA];
+    cb_channel_data_make(w->point, data);
+    cb_bytes agreement = cb_buf_bytes(&w->agreement_certificate);
+    const cb_apdu get_data = {0, CB_INS_GET_DATA, 0xBF, 0x21, CB_BYTES_OF(store_of), true};
+    const cb_apdu pso = {0x80, CB_INS_PSO, 1, 0x20, agreement, false};
+    const cb_apdu mutual = {0x80, CB_INS_MUTUAL, 1, 0x11, CB_BYTES_OF(data), false};
+    assert_int_equal(send_plain(w->card, get_data, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(send_plain(w->card, pso, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(select_card(w->card), CB_SW_OK);
+    assert_int_equal(send_plain(w->card, mutual, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(send_plain(w->card, get_data, NULL), CB_SW_OK);
+    for (unsigned ins = 0; ins < 256; ins++) {
+        /* Without a channel, no command that belongs into it is legal in any class. */
+        if (ins == CB_INS_VERIFY || ins == CB_INS_CHANGE || ins == CB_INS_UNBLOCK ||
+            ins == CB_INS_PROVE)
+            assert_int_equal(
+                send_plain(w->card, (cb_apdu){0x80, (uint8_t)ins, 0, 0x80, agreement, true}, NULL),
+                CB_SW_INS);
+        assert_int_equal(
+            send_plain(w->card, (cb_apdu){0x84, (uint8_t)ins, 0, 0, agreement, true}, NULL),
+            CB_SW_SECURITY);
+    }
+    assert_int_equal(send_plain(w->card, pso, NULL), CB_SW_OK);
+    assert_int_equal(send_plain(w->card, (cb_apdu){0, CB_INS_SELECT, 4, 0, agreement, true}, NULL),
+                     CB_SW_FILE_NOT_FOUND);
+    assert_int_equal(send_plain(w->card, mutual, NULL), CB_SW_CONDITIONS); /* forgotten */
+}
+
+static void inside_the_channel_the_order_is_fixed(void **state)
+{
+    world *w = *state;
+    hand h;
+    open_by_hand(&h, w);
+    assert_int_equal(send_request(&h), CB_SW_CONDITIONS); /* before the signer is known */
+    assert_int_equal(send_signer(&h), CB_SW_SECURITY);    /* and that closed it */
+    open_by_hand(&h, w);
+    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
+                     CB_SW_CONDITIONS);
+    open_by_hand(&h, w);
+    assert_int_equal(send_signer(&h), CB_SW_OK);
+    assert_int_equal(send_request(&h), CB_SW_OK);
+    assert_int_equal(send_request(&h), CB_SW_SECURITY); /* one proof a session */
+    assert_int_equal(cb_card_state_of(w->card)->counter, 1);
+}
+
+static void one_pin_command_a_session(void **state)
+{
+    world *w = *state;
+    hand h;
+    open_by_hand(&h, w);
+    assert_int_equal(send_signer(&h), CB_SW_OK);
+    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, "0000", NULL), 0x63C2);
+    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
+                     CB_SW_CONDITIONS);
+    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 2);
+    assert_int_equal(send_request(&h), CB_SW_OK);
+}
+
+static void a_pin_block_is_for_its_command(void **state)
+{
+    world *w = *state;
+    hand h;
+    open_by_hand(&h, w);
+    assert_int_equal(send_signer(&h), CB_SW_OK);
+    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
+                     CB_SW_DATA);
+    open_by_hand(&h, w);
+    assert_int_equal(send_signer(&h), CB_SW_OK);
+    assert_int_equal(send_pin(&h, CB_INS_UNBLOCK, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
+                     CB_SW_DATA);
+    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
+    assert_int_equal(cb_card_state_of(w->card)->code_tries, 10);
+}
+
+static void a_plain_command_closes_the_channel(void **state)
+{
+    static const uint8_t ins[] = {CB_INS_GET_DATA, CB_INS_SELECT, CB_INS_VERIFY, 0xB0, CB_INS_PSO};
+    world *w = *state;
+    for (size_t i = 0; i < sizeof ins; i++) {
+        hand h;
+        open_by_hand(&h, w);
+        assert_int_equal(send_signer(&h), CB_SW_OK);
+        send_plain(w->card, (cb_apdu){0, ins[i], 0, 0, {0}, true}, NULL);
+        assert_int_equal(send_request(&h), CB_SW_SECURITY);
+    }
+    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+}
+
+static void a_request_for_another_transcript_or_context_is_refused(void **state)
+{
+    world *w = *state;
+    for (int part = 0; part < 4; part++) {
+        hand h;
+        open_by_hand(&h, w);
+        assert_int_equal(send_signer(&h), CB_SW_OK);
+        uint8_t *field[] = {h.request.transcript.bytes, h.request.signer_certificate.bytes,
+                            h.request.nonce, h.request.context.bytes};
+        field[part][0] ^= 1; /* signed so, but the command carries zeros */
+        assert_int_equal(send_request(&h), CB_SW_SECURITY);
+    }
+    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+}
+
+/* Power that fails at a chosen write of the state, before or after it has become durable. */
+typedef struct power {
+    char path[64];
+    int writes;
+    int cut_at;
+    bool after;
+} power;
+
+static cb_error save_or_die(void *context, const cb_card_state *state)
+{
+    power *p = context;
+    bool now = ++p->writes == p->cut_at;
+    if (now && !p->after)
+        raise(SIGKILL);
+    cb_error error = cb_card_state_write(p->path, state);
+    if (now)
+        raise(SIGKILL);
+    return error;
+}
+
+/* A tap with a power cut, in a process of its own. Whether it was cut. */
+static bool cut_tap(world *w, power *p, typed pin)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        cb_card_state state;
+        cb_card_claim claim;
+        cb_card_store store = {p, save_or_die};
+        p->writes = 0;
+        if (cb_card_state_read(p->path, &state) || cb_card_make(&state, &store, &w->card))
+            _exit(1);
+        _exit(world_tap(w, pin, &claim) ? 1 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status);
+}
+
+static void a_power_cut_gives_no_free_try(void **state)
+{
+    world *w = *state;
+    power p = {.path = "/tmp/cardlink-card-XXXXXX"};
+    cb_card_state now;
+    int fd = mkstemp(p.path);
+    assert_true(fd >= 0);
+    close(fd);
+    for (p.cut_at = 1; p.cut_at <= 4; p.cut_at++) {
+        for (int after = 0; after < 2; after++) {
+            p.after = after;
+            assert_int_equal(cb_card_state_write(p.path, &w->first), CB_OK);
+            bool cut = cut_tap(w, &p, (typed){"0000", NULL});
+            assert_int_equal(cb_card_state_read(p.path, &now), CB_OK);
+            /* Only the write that takes the try away, cut before it was made, leaves three. */
+            assert_int_equal(now.pin_tries, p.cut_at == 1 && !p.after ? 3 : 2);
+            assert_int_equal(cut, p.cut_at <= 2); /* the try, the proof */
+            assert_int_equal(now.counter, p.cut_at > 2 || (p.cut_at == 2 && p.after));
+            assert_true(now.failures == 1 || now.pin_tries == 3 || now.counter == 1);
+        }
+    }
+    unlink(p.path);
+}
+
+static void a_power_cut_during_a_change_leaves_one_pin_or_the_other(void **state)
+{
+    world *w = *state;
+    power p = {.path = "/tmp/cardlink-card-XXXXXX"};
+    uint8_t old[CB_PIN_MAX], fresh[CB_PIN_MAX];
+    cb_card_state now;
+    close(mkstemp(p.path));
+    cb_pin_pad(cb_bytes_str(WORLD_PIN), old);
+    cb_pin_pad(cb_bytes_str("777777"), fresh);
+    w->context.purpose = CB_TAP_PIN_CHANGE;
+    for (p.cut_at = 1; p.cut_at <= 4; p.cut_at++) {
+        for (int after = 0; after < 2; after++) {
+            p.after = after;
+            assert_int_equal(cb_card_state_write(p.path, &w->first), CB_OK);
+            cut_tap(w, &p, (typed){WORLD_PIN, "777777"});
+            assert_int_equal(cb_card_state_read(p.path, &now), CB_OK);
+            bool changed = p.cut_at > 2 || (p.cut_at == 2 && p.after);
+            assert_memory_equal(now.pin, changed ? fresh : old, CB_PIN_MAX);
+            assert_true(now.pin_tries >= 2);
+        }
+    }
+    unlink(p.path);
+}
+
+static cb_error save_nothing(void *context, const cb_card_state *state)
+{
+    int *left = context;
+    (void)state;
+    return (*left)-- > 0 ? CB_OK : CB_E_IO;
+}
+
+static void memory_that_fails_silences_the_card(void **state)
+{
+    world *w = *state;
+    for (int writes = 0; writes < 3; writes++) {
+        int left = writes;
+        cb_card_claim claim;
+        cb_card_store store = {&left, save_nothing};
+        cb_card_close(&w->card);
+        assert_int_equal(cb_card_make(&w->first, &store, &w->card), CB_OK);
+        assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_E_CARD_STATUS);
+        assert_int_equal(select_card(w->card), CB_SW_MEMORY);
+        cb_card_reset(w->card);
+        assert_int_equal(select_card(w->card), CB_SW_OK);
+    }
+}
+
+static void a_state_file_belongs_to_one_program(void **state)
+{
+    world *w = *state;
+    char path[] = "/tmp/cardlink-card-XXXXXX", lock[64];
+    cb_card *one, *two;
+    cb_card_claim claim;
+    close(mkstemp(path));
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    assert_int_equal(cb_card_state_write(path, &w->first), CB_OK);
+    assert_int_equal(cb_card_open(path, &one), CB_OK);
+    assert_int_equal(cb_card_open(path, &two), CB_E_BUSY);
+    assert_null(two);
+    cb_card_close(&w->card);
+    w->card = one;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_OK);
+    cb_card_close(&w->card);
+    assert_int_equal(cb_card_open(path, &w->card), CB_OK);
+    assert_int_equal(cb_card_state_of(w->card)->counter, 3);
+    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK);
+    assert_int_equal(claim.counter, 4);
+    assert_int_equal(cb_card_open("/nonexistent/card", &two), CB_E_NOT_FOUND);
+    unlink(path);
+    unlink(lock);
+}
+
+static void a_damaged_state_is_refused(void **state)
+{
+    world *w = *state;
+    cb_buf file = CB_BUF(CB_CARD_STATE_MAX);
+    cb_card_state read;
+    cb_card_state_put(&file, &w->first);
+    assert_int_equal(cb_buf_error(&file), CB_OK);
+    assert_int_equal(cb_card_state_parse(cb_buf_bytes(&file), &read), CB_OK);
+    assert_memory_equal(&read.card, &w->first.card, sizeof read.card);
+    assert_memory_equal(read.kloc, w->first.kloc, sizeof read.kloc);
+    for (size_t i = 0; i < file.len; i++) {
+        file.data[i] ^= 0x10;
+        assert_int_equal(cb_card_state_parse(cb_buf_bytes(&file), &read), CB_E_FORMAT);
+        file.data[i] ^= 0x10;
+        assert_int_equal(cb_card_state_parse(cb_bytes_make(file.data, i), &read), CB_E_FORMAT);
+    }
+    cb_buf_free(&file);
+}
+
+static void verified_certificates_are_remembered_with_the_next_proof(void **state)
+{
+    world *w = *state;
+    cb_card_claim claim;
+    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK);
+    cb_digest signer = cb_sha256(cb_buf_bytes(&w->signer_certificate));
+    const cb_card_state *now = cb_card_state_of(w->card);
+    assert_memory_equal(now->remembered[CB_CARD_SLOT_SIGNER].digest.bytes, signer.bytes, 32);
+    /* What is remembered for one use is not taken for the other. */
+    w->host.agreement_certificate = cb_buf_bytes(&w->signer_certificate);
+    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_FOREIGN);
+}
+
+/* A small generator that gives the same numbers every time. */
+static uint32_t next(uint32_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    return *seed ^= *seed << 5;
+}
+
+static void nonsense_is_answered_and_does_no_harm(void **state)
+{
+    static const uint8_t known[] = {CB_INS_SELECT, CB_INS_GET_DATA, CB_INS_PSO,     CB_INS_MUTUAL,
+                                    CB_INS_VERIFY, CB_INS_CHANGE,   CB_INS_UNBLOCK, CB_INS_PROVE};
+    world *w = *state;
+    uint32_t seed = 2463534242u;
+    for (int i = 0; i < 30000; i++) {
+        uint8_t command[300];
+        size_t len = next(&seed) % (i % 4 ? 40 : sizeof command);
+        cb_buf answer = CB_BUF(512);
+        for (size_t j = 0; j < len; j++)
+            command[j] = (uint8_t)next(&seed);
+        if (len > 5 && i % 3) {
+            command[0] = (uint8_t[]){0x00, 0x80, 0x84}[next(&seed) % 3];
+            command[1] = known[next(&seed) % sizeof known];
+            command[4] = (uint8_t)(len - 5);
+        }
+        if (i % 64 == 0)
+            select_card(w->card);
+        cb_card_process(w->card, cb_bytes_make(command, len), &answer);
+        assert_int_equal(cb_buf_error(&answer), CB_OK);
+        assert_true(answer.len >= 2 && answer.len <= 258);
+        cb_buf_free(&answer);
+    }
+    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
+    cb_card_claim claim;
+    assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_OK);
+}
+
+static void nonsense_inside_the_channel_does_no_harm(void **state)
+{
+    world *w = *state;
+    uint32_t seed = 88172645u;
+    for (int i = 0; i < 300; i++) {
+        hand h;
+        uint8_t data[CB_SM_PLAIN_MAX];
+        open_by_hand(&h, w);
+        if (i % 2)
+            assert_int_equal(send_signer(&h), CB_SW_OK);
+        for (size_t j = 0; j < sizeof data; j++)
+            data[j] = (uint8_t)next(&seed);
+        static const uint8_t ins[] = {CB_INS_PSO,   CB_INS_VERIFY, CB_INS_CHANGE, CB_INS_UNBLOCK,
+                                      CB_INS_PROVE, 0x00,          0xFF};
+        uint8_t p2 = i % 3 ? 0x80 : 0x20;
+        send_secure(&h, ins[next(&seed) % sizeof ins], i % 5 == 0, p2,
+                    cb_bytes_make(data, next(&seed) % sizeof data));
+    }
+    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_atr_has_a_good_check_byte),
+        TEST(each_command_has_its_place),
+        TEST(inside_the_channel_the_order_is_fixed),
+        TEST(one_pin_command_a_session),
+        TEST(a_pin_block_is_for_its_command),
+        TEST(a_plain_command_closes_the_channel),
+        TEST(a_request_for_another_transcript_or_context_is_refused),
+        TEST(a_power_cut_gives_no_free_try),
+        TEST(a_power_cut_during_a_change_leaves_one_pin_or_the_other),
+        TEST(memory_that_fails_silences_the_card),
+        TEST(a_state_file_belongs_to_one_program),
+        TEST(a_damaged_state_is_refused),
+        TEST(verified_certificates_are_remembered_with_the_next_proof),
+        TEST(nonsense_is_answered_and_does_no_harm),
+        TEST(nonsense_inside_the_channel_does_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
