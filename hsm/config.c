@@ -39,6 +39,7 @@ static cfg_opt_t options[] = {
     CFG_SEC("certificates", certificates_options, CFGF_NONE),
     CFG_STR("log-level", "info", CFGF_NONE),
     CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
+    CFG_STR_LIST("sandbox-allow", NULL, CFGF_NONE),
     CFG_END(),
 };
 
@@ -122,16 +123,30 @@ static cb_error texts(const reading *r, cb_hsmd_config *out)
     out->user = text_or_null(r->cfg, "user");
     out->origin = cfg_getstr(r->cfg, "origin");
     out->sandbox = cfg_getbool(r->cfg, "sandbox");
-    out->anchors = cfg_size(r->cfg, "trust-anchors");
-    if (out->anchors > CB_HSMD_ANCHORS_MAX)
-        return wrong(r, "trust-anchors", "names too many files");
-    for (unsigned i = 0; i < out->anchors; i++)
-        out->anchor[i] = cfg_getnstr(r->cfg, "trust-anchors", i);
     if (!origin_ok(out->origin))
         return wrong(r, "origin", "must be printable characters without spaces");
     if (cb_log_level_parse(cfg_getstr(r->cfg, "log-level"), &out->log_level))
         return wrong(r, "log-level", "must be debug, info, warning or error");
     return CB_OK;
+}
+
+static cb_error list(const reading *r, const char *name, const char **out, size_t most,
+                     size_t *count)
+{
+    *count = cfg_size(r->cfg, name);
+    if (*count > most)
+        return wrong(r, name, "has too many entries");
+    for (unsigned i = 0; i < *count; i++)
+        out[i] = cfg_getnstr(r->cfg, name, i);
+    return CB_OK;
+}
+
+static cb_error lists(const reading *r, cb_hsmd_config *out)
+{
+    cb_error error = list(r, "trust-anchors", out->anchor, CB_HSMD_ANCHORS_MAX, &out->anchors);
+    if (!error)
+        error = list(r, "sandbox-allow", out->extra_call, CB_SANDBOX_EXTRA_MAX, &out->extra_calls);
+    return error;
 }
 
 static cb_error path_in(const reading *r, const char *folder, const char *name, char out[512])
@@ -202,6 +217,8 @@ cb_error cb_hsmd_config_load(const char *path, cb_hsmd_config *out, cb_buf *why)
     error = numbers(&r, out);
     if (!error)
         error = texts(&r, out);
+    if (!error)
+        error = lists(&r, out);
     if (!error)
         error = paths(&r, out);
     if (!error)

@@ -10,9 +10,15 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "hsm/sandbox.h"
 #include "hsm/token.h"
 
-enum { CB_HSMD_USERS_MAX = 16, CB_HSM_PIN_MAX = 256, CB_ORIGIN_MAX = 200, CB_HSMD_ANCHORS_MAX = 64 };
+enum {
+    CB_HSMD_USERS_MAX = 16,
+    CB_HSM_PIN_MAX = 256,
+    CB_ORIGIN_MAX = 200,
+    CB_HSMD_ANCHORS_MAX = 64
+};
 
 typedef struct cb_hsmd_users {
     bool separated; /* started as root with users named: the lanes' users differ */
@@ -44,6 +50,8 @@ typedef struct cb_hsmd_config {
     cb_hsmd_users users;
     cb_log_level log_level;
     bool sandbox;
+    const char *extra_call[CB_SANDBOX_EXTRA_MAX]; /* see sandbox.h */
+    size_t extra_calls;
     char lock_path[512]; /* of the token */
     char feed_path[512];
     char log_path[512];

@@ -112,7 +112,10 @@ static void close_lane(worker *w)
 
 static cb_error serve(worker *w)
 {
-    cb_error error = w->plan->config->sandbox ? cb_hsmd_sandbox() : CB_OK;
+    const cb_hsmd_config *config = w->plan->config;
+    cb_error error = CB_OK;
+    if (config->sandbox)
+        error = cb_hsmd_sandbox(config->extra_call, config->extra_calls);
     if (error)
         return cb_log_failure("sandbox.refused", error, NULL);
     cb_log(CB_LOG_INFO, "worker.ready", "A worker serves.", "worker", w->plan->name, NULL);
