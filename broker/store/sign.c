@@ -61,45 +61,48 @@ static cb_error prove_from(cb_store *store, const cb_merkle_frontier *known,
     return error;
 }
 
-static bool tree_at(cb_store *store, const cb_signed_batch *batch, uint64_t size,
-                    cb_merkle_frontier *out)
+/* The tree over the first size leaves: of those in memory, or else read from the start. */
+static cb_error tree_at(cb_store *store, const cb_signed_batch *batch, uint64_t size,
+                        cb_merkle_frontier *out)
 {
-    if (size > batch->before.size + batch->count)
-        return false;
     *out = batch->before;
-    for (size_t i = 0; out->size < size; i++)
+    for (size_t i = 0; out->size < size && i < batch->count; i++)
         cb_merkle_append(out, &batch->hash[i]);
-    if (out->size == size)
-        return true;
+    if (out->size <= size)
+        return out->size == size ? CB_OK : CB_E_HSM_ROLLED_BACK;
     cb_sql *sql = NULL;
     cb_error error = cb_reader_take(store, &sql);
     if (!error)
         error = cb_row_frontier_at(sql, size, out);
     cb_reader_give(store, &sql);
-    return !error;
+    return error;
 }
 
-/* Finds the remembered head in this log. */
+static void say_rolled_back(uint64_t signed_size, uint64_t here)
+{
+    char theirs[24], ours[24];
+    snprintf(theirs, sizeof theirs, "%llu", (unsigned long long)signed_size);
+    snprintf(ours, sizeof ours, "%llu", (unsigned long long)here);
+    cb_log(CB_LOG_ERROR, "store.rolled_back",
+           "The key service has signed a log head that this database does not lead to: the "
+           "database is older or another one; restore the newest",
+           "signed", theirs, "here", ours, NULL);
+}
+
+/* Finds the remembered head in this log. CB_E_HSM_ROLLED_BACK when it is not there. */
 static cb_error find_remembered(cb_store *store, const cb_signed_batch *batch,
                                 const cb_tree_head *remembered, cb_merkle_frontier *out)
 {
     *out = (cb_merkle_frontier){0};
     if (remembered->size == 0)
         return CB_OK;
-    if (tree_at(store, batch, remembered->size, out)) {
-        cb_tree_head ours = cb_frontier_head(out);
-        if (memcmp(&ours.root, &remembered->root, sizeof ours.root) == 0)
-            return CB_OK;
-    }
-    char theirs[24], here[24];
-    snprintf(theirs, sizeof theirs, "%llu", (unsigned long long)remembered->size);
-    snprintf(here, sizeof here, "%llu",
-             (unsigned long long)(batch->before.size + batch->count));
-    cb_log(CB_LOG_ERROR, "store.rolled_back",
-           "The key service has signed a log head that this database does not lead to: the "
-           "database is older or another one; restore the newest",
-           "signed", theirs, "here", here, NULL);
-    return CB_E_HSM_ROLLED_BACK;
+    cb_error error = tree_at(store, batch, remembered->size, out);
+    cb_tree_head ours = cb_frontier_head(out);
+    if (!error && memcmp(&ours.root, &remembered->root, sizeof ours.root) != 0)
+        error = CB_E_HSM_ROLLED_BACK;
+    if (error == CB_E_HSM_ROLLED_BACK)
+        say_rolled_back(remembered->size, batch->before.size + batch->count);
+    return error;
 }
 
 static cb_error sign_once(cb_store *store, job *j, cb_tree_head *remembered)

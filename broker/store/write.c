@@ -34,8 +34,11 @@ static void enqueue(cb_store *store, cb_waiter *waiter)
     pthread_cond_signal(&store->work);
 }
 
+/* A signer that lets one wait too long lets the next wait too: until it answers, nobody else is made to. */
 static void give_up(cb_store *store, cb_waiter *waiter)
 {
+    if (waiter->stage == CB_STAGE_COMMITTED && !store->lane)
+        store->lane = CB_E_TIMEOUT;
     cb_waiters_remove(waiter->stage == CB_STAGE_SIGNED ? &store->unstored : &store->unsigned_wait,
                       waiter);
     cb_waiter_done(waiter, CB_E_HSM_DOWN);

@@ -36,6 +36,14 @@ CREATE TABLE feed (
     leaf    INTEGER NOT NULL UNIQUE REFERENCES evidence_leaf (position)
 ) STRICT;
 
+-- What is recorded is not changed by mistake. Whoever can write the file can also drop these: that is what signatures are for.
+CREATE TRIGGER evidence_leaf_stays BEFORE UPDATE ON evidence_leaf BEGIN SELECT RAISE (ABORT, 'evidence is never changed'); END;
+CREATE TRIGGER evidence_leaf_kept BEFORE DELETE ON evidence_leaf BEGIN SELECT RAISE (ABORT, 'evidence is never deleted'); END;
+CREATE TRIGGER tree_head_stays BEFORE UPDATE ON tree_head BEGIN SELECT RAISE (ABORT, 'evidence is never changed'); END;
+CREATE TRIGGER tree_head_kept BEFORE DELETE ON tree_head BEGIN SELECT RAISE (ABORT, 'evidence is never deleted'); END;
+CREATE TRIGGER feed_stays BEFORE UPDATE ON feed BEGIN SELECT RAISE (ABORT, 'evidence is never changed'); END;
+CREATE TRIGGER feed_kept BEFORE DELETE ON feed BEGIN SELECT RAISE (ABORT, 'evidence is never deleted'); END;
+
 -- ---- Registry ----
 
 CREATE TABLE holder (

@@ -274,6 +274,11 @@ void tamper(world *w, const char *sql)
     char *why = NULL;
     assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
     sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
+    sqlite3_exec(db,
+                 "DROP TRIGGER evidence_leaf_stays; DROP TRIGGER evidence_leaf_kept;"
+                 "DROP TRIGGER tree_head_stays; DROP TRIGGER tree_head_kept;"
+                 "DROP TRIGGER feed_stays; DROP TRIGGER feed_kept",
+                 NULL, NULL, NULL);
     if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
         fail_msg("%s", why);
     sqlite3_close(db);
