@@ -440,6 +440,7 @@ class Browser:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or 443
         with socket.create_connection(("127.0.0.1", port), timeout=30) as raw:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.context.wrap_socket(raw, server_hostname=host) as tls:
                 connection = http.client.HTTPConnection(host, port)
                 connection.sock = tls
