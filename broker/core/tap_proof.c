@@ -10,7 +10,7 @@
 #include "broker/core/decide.h"
 #include "broker/core/tap_parts.h"
 
-enum { FEED_BATCH = 500, FEED_ROUNDS = 64 };
+enum { FEED_BATCH = 500, FEED_ROUNDS = 64, FEED_LOOKS = 8 };
 
 /* One run through the steps. */
 typedef struct proof_run {
@@ -51,14 +51,21 @@ static cb_error bring_feed_up_to_date(cb_taps *taps, const cb_id *tap)
     return error;
 }
 
+/* A revocation of somebody else may come between reading the head and hsmd's look at it; then hsmd knows more than the
+ * head that was read. Looking again tells this from a database that was really rolled back. */
+static bool look_again(cb_error error)
+{
+    return error == CB_E_HSM_FEED_BEHIND || error == CB_E_HSM_ROLLED_BACK;
+}
+
 static cb_error activate(proof_run *run, const cb_card *card, cb_activation *activation)
 {
     cb_taps *taps = run->taps;
     const cb_id *tap = &run->context->tap;
     cb_error error = CB_E_HSM_FEED_BEHIND;
-    for (unsigned round = 0; error == CB_E_HSM_FEED_BEHIND && round < 3; round++) {
+    for (unsigned round = 0; look_again(error) && round < FEED_LOOKS; round++) {
         cb_feed_head head;
-        error = round > 0 ? bring_feed_up_to_date(taps, tap) : CB_OK;
+        error = round > 0 && error == CB_E_HSM_FEED_BEHIND ? bring_feed_up_to_date(taps, tap) : CB_OK;
         if (!error)
             error = cb_feed_head_now(taps->parts.store, &head);
         if (!error)

@@ -23,6 +23,7 @@ static cb_error recorded;     /* the outcome of the last result or refusal */
 static uint8_t login_kind;
 static unsigned uses;         /* how often the connector uses the key */
 static unsigned behind;       /* how often hsmd says that it has not heard of everything */
+static cb_error behind_error; /* and how it says so */
 static uint8_t service_level;
 static uint32_t terminal_rate;
 static uint8_t terminal_state;
@@ -67,7 +68,7 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
     if (behind > 0) {
         behind--;
         step("behind");
-        return CB_E_HSM_FEED_BEHIND;
+        return behind_error;
     }
     *out = (cb_activation){.holder = {{2}}, .card = {{1}}, .level = CB_LEVEL_PIN, .pin_tries_left = 2};
     return step("activate");
@@ -315,6 +316,7 @@ static int open_taps(void **state)
     login_kind = CB_SESSION_RELAYED;
     uses = 1;
     behind = 0;
+    behind_error = CB_E_HSM_FEED_BEHIND;
     fed = false;
     service_level = CB_LEVEL_POSSESSION;
     terminal_rate = 0;
@@ -454,6 +456,20 @@ static void hsmd_is_told_of_revocations_it_has_missed(void **state)
     cb_tap_outcome_free(&outcome);
 }
 
+/* Somebody else's revocation came between reading the head and hsmd's look at it. */
+static void a_revocation_of_another_card_does_not_refuse_this_one(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    behind = 3;
+    behind_error = CB_E_HSM_ROLLED_BACK;
+    assert_int_equal(run(&outcome), CB_OK);
+    cb_tap_outcome_free(&outcome);
+    behind = 99;
+    assert_int_equal(run(&outcome), CB_E_HSM_ROLLED_BACK);
+    cb_tap_outcome_free(&outcome);
+}
+
 static void a_connector_cannot_use_the_key_without_end(void **state)
 {
     (void)state;
@@ -553,6 +569,7 @@ int main(void)
         T(every_step_can_fail),
         T(a_token_of_a_withdrawn_tap_is_logged_out_and_not_given),
         T(hsmd_is_told_of_revocations_it_has_missed),
+        T(a_revocation_of_another_card_does_not_refuse_this_one),
         T(a_connector_cannot_use_the_key_without_end),
         T(steps_come_once_and_in_order_and_from_the_same_terminal),
         T(a_mistake_can_be_put_right_while_the_card_stays),
