@@ -38,7 +38,7 @@ static const char *value_of(cb_bytes leaf, const char *name, cb_buf *buf)
     return cb_buf_cstr(buf);
 }
 
-/* "card" asks for every kind that begins with "card."; "card.revoke" for that one. */
+/* "card" asks for every kind that begins with "card."; "card.revoked" for that one. */
 static bool is_kind(const char *kind, const char *wanted)
 {
     size_t len = strlen(wanted);
@@ -167,7 +167,8 @@ static const cb_ctl_option list_options[] = {
     {"from", "N", "position to begin at (default 0)", false, false},
     {"last", "N", "begin N leaves before the end", false, false},
     {"count", "N", "most leaves to show (default 100)", false, false},
-    {"kind", "KIND", "of this kind only: card.revoke, or card for all that begin so", false, false},
+    {"kind", "KIND", "of this kind only: card.revoked, or card for all that begin so", false,
+     false},
     {"holder", "ID", "that name this holder", false, true},
     {"card", "ID", "that name this card", false, true},
     {"terminal", "ID", "that name this terminal", false, true},

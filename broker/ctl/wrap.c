@@ -70,10 +70,10 @@ static cb_error encrypt(RsaKey *key, const uint8_t aes[AES_KEY], cb_buf *out)
     if (wc_InitRng(&rng) != 0)
         return CB_E_CRYPTO;
     uint8_t *room = cb_buf_extend(out, (size_t)size);
-    int done =
-        room ? wc_RsaPublicEncrypt_ex(aes, AES_KEY, room, (word32)size, key, &rng, WC_RSA_OAEP_PAD,
-                                      WC_HASH_TYPE_SHA256, WC_MGF1SHA256, NULL, 0)
-             : -1;
+    int done = room
+                   ? wc_RsaPublicEncrypt_ex(aes, AES_KEY, room, (word32)size, key, &rng,
+                                            WC_RSA_OAEP_PAD, WC_HASH_TYPE_SHA, WC_MGF1SHA1, NULL, 0)
+                   : -1;
     wc_FreeRng(&rng);
     if (!room)
         return cb_buf_error(out);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Encrypting an existing key or secret to hsmd's import key, so that it travels and rests encrypted
- * from here on:
+ * from here on (hsm/client.h):
  *
- *   RSA-OAEP-SHA256(fresh AES-256 key) ‖ AES-KWP(that key, PKCS#8 or secret)       (RFC 8017, RFC
- * 5649; CKM_RSA_AES_KEY_WRAP)
+ *   RSA-OAEP(fresh AES-256 key) ‖ AES-KWP(that key, PKCS#8 or secret)       RFC 8017, RFC 5649
+ *
+ * OAEP with SHA-1, the only one SoftHSM can undo; its security rests on no collision resistance.
  */
 #ifndef CB_BROKER_CTL_WRAP_H
 #define CB_BROKER_CTL_WRAP_H
