@@ -42,10 +42,18 @@ def wait_until(what, condition, seconds=15.0, process=None):
     raise Failure(f"{what}: not ready after {seconds:g} s")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def free_port(count=1):
+    """The first of so many ports in a row that nobody listens on, below those which outgoing connections take by chance."""
+    for _ in range(200):
+        first = 15000 + secrets.randbelow(17000)
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+    raise Failure("there are no free ports")
 
 
 def answers(port):
@@ -397,10 +405,9 @@ readers = "{readers or self.readers}"
         """An unmodified nginx that demands client certificates; returns its port."""
         folder = self.folder / "nginx"
         run([self.support("nginx.sh"), "init", folder])
-        port = free_port()
-        run([self.support("nginx.sh"), "start", folder, port])
+        port = free_port(3)
         self.programs["nginx"] = folder
-        wait_until("nginx", lambda: answers(port))
+        run([self.support("nginx.sh"), "start", folder, port])
         return port
 
     def sign_with_nginx_authority(self, request, out):

@@ -162,8 +162,6 @@ await() {
     return 1
 }
 
-listens() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
-
 start() {
     local port=$1
     [[ -e $dir/server.pem ]] || init
@@ -171,10 +169,12 @@ start() {
     rm -f "$dir/application.sock"
     /usr/bin/python3 "$here/application.py" "$dir/application.sock" > "$dir/application.log" 2>&1 < /dev/null &
     echo $! > "$dir/application.pid"
+    rm -f "$dir/nginx.pid"
     nginx -p "$dir" -c "$dir/nginx.conf" > "$dir/nginx.log" 2>&1 < /dev/null &
     echo $! > "$dir/started.pid"
     await "the application" test -S "$dir/application.sock"
-    await nginx listens "$port"
+    # Written when all ports are its own; before that it may listen on some, and end because of another.
+    await nginx test -s "$dir/nginx.pid"
 }
 
 stop() {
