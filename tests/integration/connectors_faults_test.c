@@ -279,6 +279,37 @@ static void unknown_connectors_and_configurations_are_refused(void **state)
     cb_buf_free(&why);
 }
 
+/* Whether connectord, asked to check a configuration with this plug-in under this name, refuses it. */
+static bool is_refused(const char *name, const char *plugin)
+{
+    char path[2 * PATH_SIZE], command[8 * PATH_SIZE];
+    snprintf(path, sizeof path, "%s/check.conf", b.dir);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fprintf(file, "run = \"%s\"\nconnector %s {\n plugin = \"%s\"\n}\n", b.dir, name, plugin);
+    fclose(file);
+    snprintf(command, sizeof command, "%s --config %s --check 2>/dev/null", getenv("CB_CONNECTORD"), path);
+    int status = system(command);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 78;
+}
+
+static void a_plugin_of_another_interface_is_refused_at_start(void **state)
+{
+    static const char *const plugins[] = {"bad_abi", "bad_size", "bad_symbol", "bad_start"};
+    char path[2 * PATH_SIZE];
+    (void)state;
+    snprintf(path, sizeof path, "%s/bad.so", getenv("CB_BAD_CONNECTORS"));
+    assert_false(is_refused("bad", path));
+    assert_true(is_refused("good", path));
+    assert_true(is_refused("bad", "bad.so"));
+    assert_true(is_refused("bad", "/does/not/exist.so"));
+    for (unsigned i = 0; i < sizeof plugins / sizeof *plugins; i++) {
+        snprintf(path, sizeof path, "%s/%s.so", getenv("CB_BAD_CONNECTORS"), plugins[i]);
+        assert_true(is_refused("bad", path));
+    }
+}
+
 /* ---- processes that are killed ---- */
 
 static bool answers(void *connector)
@@ -317,9 +348,9 @@ static void a_killed_connectord_takes_everything_along_and_can_be_started_again(
     assert_true(eventually(is_dead, session));
     assert_int_equal(fetch(session, "GET", "/whoami", "", &status, NULL, NULL), CB_E_SESSION_ENDED);
     cb_session_end(&session);
-    assert_int_equal(try_service(b.port, "", CB_SECOND), CB_E_CONNECTOR_DOWN);
     for (unsigned i = 0; i < count; i++)
         assert_true(eventually(process_is_gone, &all[i]));
+    assert_int_equal(try_service(b.port, "", CB_SECOND), CB_E_CONNECTOR_DOWN);
     bench_start_connectord(&b);
     session = log_in_at_service(&b, &anna, b.port);
     cb_session_end(&session);
@@ -350,6 +381,7 @@ int main(void)
         cmocka_unit_test(memory_and_time_are_limited),
         cmocka_unit_test(a_key_that_refuses_ends_the_login_with_its_error),
         cmocka_unit_test(unknown_connectors_and_configurations_are_refused),
+        cmocka_unit_test(a_plugin_of_another_interface_is_refused_at_start),
         cmocka_unit_test(nothing_is_left_of_any_of_this),
         cmocka_unit_test(a_killed_zygote_ends_its_sessions_and_is_made_anew),
         cmocka_unit_test(a_killed_connectord_takes_everything_along_and_can_be_started_again)};

@@ -27,6 +27,11 @@
 #define NAME "bad"
 #endif
 
+#ifdef OTHER_SYMBOL
+#undef CARDBROKER_CONNECTOR_NAME
+#define CARDBROKER_CONNECTOR_NAME cardbroker_connector_0
+#endif
+
 CARDBROKER_EXPORT extern const cardbroker_connector CARDBROKER_CONNECTOR_NAME;
 
 static const cardbroker_field fields[] = {
@@ -41,6 +46,9 @@ static const cardbroker_description description = {
 
 static const cardbroker_description *describe(void)
 {
+#ifdef CRASHES_AT_START
+    abort();
+#endif
     return &description;
 }
 
