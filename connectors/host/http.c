@@ -16,6 +16,16 @@
 
 enum { SYSTEM_TRUST_MAX = 2 * 1024 * 1024, POLL_MS = 1000 };
 
+static cb_buf system_trust;
+
+void cb_http_read_system_trust(void)
+{
+    system_trust = CB_BUF(SYSTEM_TRUST_MAX);
+    /* Absent on some machines; then each service names its own. */
+    if (cb_file_read(SYSTEM_TRUST, &system_trust) != CB_OK)
+        cb_buf_reset(&system_trust);
+}
+
 /* ---- callbacks ---- */
 
 /* libcurl believes that it connects to this; the opener decides where the socket really goes. */
@@ -103,7 +113,6 @@ cb_error cb_http_new(cardbroker_login *login, cb_http **out)
     *http = (cb_http){.login = login,
                       .connection = -1,
                       .may_connect = true,
-                      .system_trust = CB_BUF(SYSTEM_TRUST_MAX),
                       .headers = CB_BUF(CARDBROKER_HEADERS_MAX),
                       .body = CB_BUF(CARDBROKER_BODY_MAX),
                       .found = CB_BUF(CARDBROKER_HEADERS_MAX)};
@@ -112,8 +121,6 @@ cb_error cb_http_new(cardbroker_login *login, cb_http **out)
     *out = http;
     if (!http->easy || !http->multi)
         return CB_E_MEMORY;
-    /* Absent on some machines; then each service names its own. */
-    cb_file_read(SYSTEM_TRUST, &http->system_trust);
     return CB_OK;
 }
 
@@ -123,7 +130,6 @@ void cb_http_free(cb_http **http)
         return;
     curl_easy_cleanup((*http)->easy);
     curl_multi_cleanup((*http)->multi);
-    cb_buf_free(&(*http)->system_trust);
     cb_buf_free(&(*http)->headers);
     cb_buf_free(&(*http)->body);
     cb_buf_free(&(*http)->found);
@@ -239,7 +245,7 @@ cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64
     http->with_certificate = request->flags & CARDBROKER_WITH_CERTIFICATE;
     http->trust = cb_bytes_make(request->trust.data, request->trust.len);
     if (http->trust.len == 0)
-        http->trust = cb_buf_bytes(&http->system_trust);
+        http->trust = cb_buf_bytes(&system_trust);
     http->error = CB_OK;
     free(url);
     return url ? CB_OK : CB_E_MEMORY;

@@ -26,8 +26,7 @@ typedef struct cb_http {
     unsigned origin;  /* number of the origin of the request */
     bool with_certificate;
     cb_bytes trust;
-    cb_buf system_trust; /* read before the sandbox; used when a request names no trust */
-    cb_error error;      /* what a callback found; more exact than libcurl's code */
+    cb_error error; /* what a callback found; more exact than libcurl's code */
     unsigned status;
     cb_buf headers;
     cb_buf body;
@@ -35,8 +34,11 @@ typedef struct cb_http {
     char *resolve;
 } cb_http;
 
-/* The parts of libcurl that need descriptors; reads the system's list of certificate authorities.
- * CB_E_MEMORY. */
+/* Reads the system's list of certificate authorities, for requests that name no trust. Once, in
+ * the zygote: copies share it. */
+void cb_http_read_system_trust(void);
+
+/* The parts of libcurl that need descriptors. CB_E_MEMORY. */
 cb_error cb_http_new(struct cardbroker_login *login, cb_http **out);
 
 /* One exchange, buffered. Errors: CB_E_SERVICE_*, CB_E_ARGUMENT, CB_E_TOO_LARGE, or what the key

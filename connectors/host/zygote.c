@@ -196,6 +196,7 @@ static cb_error load(state *s)
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (!error && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         error = CB_E_INTERNAL;
+    cb_http_read_system_trust();
     if (!error)
         error = cb_plugin_load(&s->plugin, s->about->name, s->about->path, &why);
     if (error)

@@ -26,7 +26,7 @@ static void start_services(void)
 {
     int pipes[2];
     char script[2 * PATH_SIZE], port[16], line[64] = "";
-    first_port = 44000 + (int)(getpid() % 500) * 20;
+    first_port = 10000 + (int)(getpid() % 400) * 20;
     snprintf(script, sizeof script, "%s/bad_service.py", getenv("CB_SUPPORT"));
     snprintf(port, sizeof port, "%d", first_port);
     assert_int_equal(pipe(pipes), 0);
@@ -279,7 +279,8 @@ static void unknown_connectors_and_configurations_are_refused(void **state)
     cb_buf_free(&why);
 }
 
-/* Whether connectord, asked to check a configuration with this plug-in under this name, refuses it. */
+/* Whether connectord, asked to check a configuration with this plug-in under this name, refuses it.
+ */
 static bool is_refused(const char *name, const char *plugin)
 {
     char path[2 * PATH_SIZE], command[8 * PATH_SIZE];
@@ -288,7 +289,8 @@ static bool is_refused(const char *name, const char *plugin)
     assert_non_null(file);
     fprintf(file, "run = \"%s\"\nconnector %s {\n plugin = \"%s\"\n}\n", b.dir, name, plugin);
     fclose(file);
-    snprintf(command, sizeof command, "%s --config %s --check 2>/dev/null", getenv("CB_CONNECTORD"), path);
+    snprintf(command, sizeof command, "%s --config %s --check 2>/dev/null", getenv("CB_CONNECTORD"),
+             path);
     int status = system(command);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status) == 78;
@@ -308,6 +310,55 @@ static void a_plugin_of_another_interface_is_refused_at_start(void **state)
         snprintf(path, sizeof path, "%s/%s.so", getenv("CB_BAD_CONNECTORS"), plugins[i]);
         assert_true(is_refused("bad", path));
     }
+}
+
+/* ---- another user ---- */
+
+static long uid_of(pid_t pid)
+{
+    char path[64], line[256];
+    long uid = -1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "r");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "Uid: %ld", &uid) != 1)
+        continue;
+    if (file)
+        fclose(file);
+    return uid;
+}
+
+static void started_as_root_connectors_are_another_user(void **state)
+{
+    bench other;
+    char connectors[4 * PATH_SIZE], plugin[64];
+    pid_t all[16];
+    cb_login_result result;
+    cb_session *session = NULL;
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    /* Where that user can read it. */
+    snprintf(plugin, sizeof plugin, "/tmp/cb-bad-%d.so", (int)getpid());
+    snprintf(connectors, sizeof connectors, "install -m 644 %s/bad.so %s",
+             getenv("CB_BAD_CONNECTORS"), plugin);
+    assert_int_equal(system(connectors), 0);
+    snprintf(connectors, sizeof connectors, "user = nobody\nconnector bad {\n plugin = \"%s\"\n}\n",
+             plugin);
+    bench_start(&other, connectors, false);
+    assert_int_equal(
+        log_in(&other, &anna, "bad", "{\"do\":\"good\"}", 5 * CB_SECOND, &result, &session), CB_OK);
+    cb_session_end(&session);
+    cb_login_result_free(&result);
+    unsigned count = descendants(other.connectord, all, 16);
+    assert_int_equal(count, 3);
+    for (unsigned i = 0; i < count; i++)
+        assert_int_equal(uid_of(all[i]), 65534);
+    /* Who changed users still dies with the parent. */
+    bench_stop_connectord(&other, SIGKILL);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(eventually(process_is_gone, &all[i]));
+    bench_stop(&other);
+    unlink(plugin);
 }
 
 /* ---- processes that are killed ---- */
@@ -382,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_key_that_refuses_ends_the_login_with_its_error),
         cmocka_unit_test(unknown_connectors_and_configurations_are_refused),
         cmocka_unit_test(a_plugin_of_another_interface_is_refused_at_start),
+        cmocka_unit_test(started_as_root_connectors_are_another_user),
         cmocka_unit_test(nothing_is_left_of_any_of_this),
         cmocka_unit_test(a_killed_zygote_ends_its_sessions_and_is_made_anew),
         cmocka_unit_test(a_killed_connectord_takes_everything_along_and_can_be_started_again)};

@@ -39,10 +39,14 @@ static const cardbroker_field fields[] = {
     {.name = "url", .type = CARDBROKER_URL, .help = "A service."}};
 
 static const cardbroker_description description = {
-    .size = sizeof description, .name = NAME, .title = "Misbehaves", .version = "1",
+    .size = sizeof description,
+    .name = NAME,
+    .title = "Misbehaves",
+    .version = "1",
     .kinds = CARDBROKER_TOKEN | CARDBROKER_ONE_TIME_URL,
     .algorithms = CARDBROKER_USES(CARDBROKER_EC_P256),
-    .fields = fields, .field_count = sizeof fields / sizeof *fields};
+    .fields = fields,
+    .field_count = sizeof fields / sizeof *fields};
 
 static const cardbroker_description *describe(void)
 {
