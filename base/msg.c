@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 
-enum { PACKET_MAX = CB_MSG_HEADER + CB_MSG_BODY_MAX, BACKLOG = 128 };
+enum { PACKET_MAX = CB_MSG_HEADER + CB_MSG_BODY_MAX, BACKLOG = 128, CONNECT_SECONDS = 1 };
 
 void cb_msg_init(cb_msg *msg, uint16_t type)
 {
@@ -58,10 +59,14 @@ cb_error cb_msg_connect(const char *path, int *out)
     int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (s < 0)
         return CB_E_IO;
+    /* A full backlog makes connect wait; without a limit for ever, when nobody accepts. Sends are not affected: they
+     * never wait in the kernel. */
+    struct timeval limit = {.tv_sec = CONNECT_SECONDS};
+    setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     if (connect(s, (struct sockaddr *)&address, sizeof address) != 0) {
-        error = errno == ECONNREFUSED || errno == ENOENT ? CB_E_CLOSED
-                : errno == EACCES                        ? CB_E_DENIED
-                                                         : CB_E_IO;
+        error = errno == ECONNREFUSED || errno == ENOENT || errno == EAGAIN ? CB_E_CLOSED
+                : errno == EACCES                                           ? CB_E_DENIED
+                                                                            : CB_E_IO;
         close(s);
         return error;
     }

@@ -53,7 +53,7 @@ cb_error cb_msg_pair(int out[2]);
  * Path length is limited to 107 bytes (CB_E_CONFIG). */
 cb_error cb_msg_listen(const char *path, unsigned mode, int *out);
 
-/* Connects to a path. CB_E_CLOSED when nobody listens there. */
+/* Connects to a path. CB_E_CLOSED when nobody listens there, or nobody accepts for a second while others wait. */
 cb_error cb_msg_connect(const char *path, int *out);
 
 /* Sends one message; blocks until the deadline at most (see clock.h). CB_E_TIMEOUT, CB_E_CLOSED,
