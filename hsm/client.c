@@ -116,6 +116,12 @@ static bool in_step_after(cb_error error)
     }
 }
 
+/* The manage lane may be making an RSA key for somebody else. */
+static int64_t hello_time(unsigned lane)
+{
+    return lane == CB_LANE_OF_MANAGE ? cb_hsm_long_time : HELLO_TIME;
+}
+
 static cb_error connect_to(cb_hsm *hsm, unsigned lane, int *out)
 {
     char path[256];
@@ -126,7 +132,7 @@ static cb_error connect_to(cb_hsm *hsm, unsigned lane, int *out)
     if (error)
         return as_down(error);
     cb_msg_init(&hello, CB_HSM_HELLO);
-    error = cb_msg_call(*out, &hello, &hello, cb_deadline_in(HELLO_TIME));
+    error = cb_msg_call(*out, &hello, &hello, cb_deadline_in(hello_time(lane)));
     cb_msg_free(&hello);
     if (!error)
         return CB_OK;

@@ -5,7 +5,9 @@
 #include "hsm/client.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "attacks.h"
 #include "base/clock.h"
@@ -159,6 +161,28 @@ static void the_manage_lane_answers(void **state)
     front_key_free(&key);
 }
 
+static void connecting_where_nobody_accepts_ends(void **state)
+{
+    char path[128];
+    int listener, s[300];
+    unsigned count = 0;
+    cb_error error = CB_OK;
+    (void)state;
+    snprintf(path, sizeof path, "%s/deaf.sock", f.folder);
+    good(cb_msg_listen(path, 0600, &listener));
+    int64_t from = cb_clock_monotonic_us();
+    while (!error && count < sizeof s / sizeof *s) {
+        error = cb_msg_connect(path, &s[count]);
+        count += error == CB_OK;
+    }
+    expect(CB_E_CLOSED, error);
+    assert_true(cb_clock_monotonic_us() - from < 5 * CB_SECOND);
+    while (count > 0)
+        close(s[--count]);
+    close(listener);
+    unlink(path);
+}
+
 enum { THREADS = 6, ROUNDS = 20 };
 
 static void *begin_and_end(void *context)
@@ -199,6 +223,7 @@ int main(void)
         cmocka_unit_test(calls_do_not_hang_on_a_worker_that_is_down),
         cmocka_unit_test(there_is_an_error_where_there_is_no_hsmd),
         cmocka_unit_test(a_full_worker_says_so),
+        cmocka_unit_test(connecting_where_nobody_accepts_ends),
         cmocka_unit_test(many_threads_share_a_client),
     };
     int failed = cmocka_run_group_tests_name("client", tests, setup, teardown);
