@@ -9,8 +9,9 @@
  *   manage.sock               binds cards, makes, imports and rewraps keys; for administrators, never the front end
  *
  * Functions block until their answer or until ten seconds have passed (CB_E_TIMEOUT; generation of RSA keys a minute),
- * may be called by many threads, and return CB_E_HSM_DOWN when the process they need does not answer. Blobs are
- * described in records.h; scripts and answers in cardlink/script.h.
+ * may be called by many threads, and return CB_E_HSM_DOWN when the process they need does not answer: within about two seconds
+ * where a process is starting anew, at once where none runs. Blobs are described in records.h; scripts and answers in
+ * cardlink/script.h.
  */
 #ifndef CB_HSM_CLIENT_H
 #define CB_HSM_CLIENT_H
@@ -25,13 +26,15 @@ typedef struct cb_hsm cb_hsm;
 cb_error cb_hsm_open(const char *run, cb_hsm **out);
 void cb_hsm_close(cb_hsm **hsm);
 
-/* Whether at least one use worker, and the log lane, answer now. */
+/* Whether at least one use worker serves taps (it has certificates and a trust anchor), and the log lane answers, now. */
 cb_error cb_hsm_ping(cb_hsm *hsm);
 
-/* ---- A tap: begin, challenge, finish, activate, use …, end. Any other order is CB_E_TAP_ORDER and ends the tap. ---- */
+/* ---- A tap: begin, challenge, finish, activate, open_key, use …, end. Any other order is CB_E_TAP_ORDER and ends the tap; so
+ * does any error but the two that cb_hsm_tap_activate names. A tap that hsmd does not know is CB_E_TAP_UNKNOWN (to open_key and use:
+ * CB_E_HSM_ACTIVATION), one whose time is over CB_E_TAP_EXPIRED. ---- */
 
 /* Opens a tap in the least busy worker and appends the first script. It expires after 60 s (prefetched scripts: 30 s
- * until the challenge). CB_E_BUSY when the worker holds too many. */
+ * until the challenge). CB_E_BUSY when all workers hold too many; CB_E_HSM_DOWN also while hsmd has no certificates. */
 cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, cb_id *tap,
                           cb_buf *script);
 
@@ -52,8 +55,9 @@ typedef struct cb_activation {
 
 /* Believes the claim if the binding is genuine, names that card, and the signature verifies with its key. feed is the
  * head of the revocation feed as the database has it: CB_E_HSM_FEED_BEHIND (pass the missing entries
- * on with cb_hsm_feed_extend, then call again; this one error leaves the tap as it was), CB_E_HSM_ROLLED_BACK when it does not
- * extend what hsmd remembers, CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED, CB_E_TERMINAL_REVOKED, CB_E_CARD_PROOF,
+ * on with cb_hsm_feed_extend, then call again), CB_E_HSM_ROLLED_BACK when it does not extend what hsmd remembers (another
+ * thread may have told hsmd of a revocation in between: read the head again, and call again if it differs); these two
+ * errors leave the tap as it was. CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED, CB_E_TERMINAL_REVOKED, CB_E_CARD_PROOF,
  * CB_E_PIN_WRONG / CB_E_PIN_BLOCKED (out is filled in for these two), CB_E_TAP_LEVEL, CB_E_HSM_RECORD. */
 cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
                              const cb_feed_head *feed, cb_activation *out);
@@ -129,10 +133,12 @@ cb_error cb_hsm_import(cb_hsm *hsm, cb_sealed_info *info, cb_bytes wrapped, cb_b
 /* Seals again under the newest generation of the key-encryption key. */
 cb_error cb_hsm_rewrap(cb_hsm *hsm, cb_bytes sealed, cb_buf *out);
 
-/* Starts a new generation of the key-encryption keys; older ones stay able to unwrap. */
+/* Starts a new generation of the key-encryption keys; older ones stay able to unwrap. CB_E_CONFIG when hsmd may not read the
+ * security officer's PIN (so-pin-file): then it is made with cardbroker-hsmd --new-generation. */
 cb_error cb_hsm_new_generation(cb_hsm *hsm, uint32_t *generation);
 
-/* Public halves of the broker's own keys: "card-agreement", "card-signature", "log", "import". DER SubjectPublicKeyInfo. */
+/* Public halves of the broker's own keys: "card-agreement", "card-signature", "log", "import". DER SubjectPublicKeyInfo. Asks
+ * the log lane where the manage lane cannot be reached, so the front end may ask too. */
 cb_error cb_hsm_public_key(cb_hsm *hsm, const char *name, cb_buf *out);
 
 /* Whether a receipt is genuine (for audits). CB_E_HSM_RECORD. */
