@@ -46,8 +46,10 @@ typedef struct program {
 } program;
 
 static const char help[] =
-    "usage: cardbroker-hsmd --config FILE [--initialise | --public-key NAME] [--pin-fd N] "
+    "usage: cardbroker-hsmd --config FILE [--pin-fd N]\n"
+    "       cardbroker-hsmd --config FILE --initialise | --new-generation [--pin-fd N] "
     "[--so-pin-fd N]\n"
+    "       cardbroker-hsmd --config FILE --public-key NAME [--pin-fd N]\n"
     "\n"
     "Serves uses of sealed keys to those whose card proves itself.\n"
     "\n"
@@ -311,6 +313,24 @@ static void say_ready(void *context)
             NULL);
 }
 
+/* Logs in once before the workers do: with a wrong PIN each of them would use up one of the token's
+ * tries. */
+static cb_error check_token(program *p)
+{
+    cb_keyring *keyring = NULL;
+    cb_buf pin = CB_BUF(CB_HSM_PIN_MAX);
+    cb_buf_put(&pin, cb_buf_bytes(&p->pin));
+    cb_error error = cb_buf_error(&pin);
+    if (!error)
+        error = cb_keyring_open(&p->config.token, &pin, &keyring);
+    if (error)
+        cb_buf_printf(&p->why, "the token \"%s\" cannot be used; the reason stands above",
+                      p->config.token.label);
+    cb_keyring_close(&keyring);
+    cb_buf_free(&pin);
+    return error;
+}
+
 static cb_error serve(program *p)
 {
     cb_error error = make_folder(p, p->config.run, 0755);
@@ -318,6 +338,8 @@ static cb_error serve(program *p)
         error = add_workers(p);
     if (!error)
         error = give_up_root(p);
+    if (!error)
+        error = check_token(p);
     if (!error)
         error = cb_supervise(p->worker, p->workers, say_ready, p);
     return error;
