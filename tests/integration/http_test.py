@@ -22,6 +22,10 @@ import unittest
 
 SERVER, THIEF = (os.path.abspath(name) for name in sys.argv[1:3])
 WORK = tempfile.TemporaryDirectory(prefix="http-test.")
+with open(SERVER, "rb") as program:
+    content = program.read()
+    # Sanitizers keep freed memory for a while: how much is in use says nothing then.
+    SANITIZED = any(name in content for name in (b"__asan_init", b"__tsan_init"))
 # Sanitizers slow everything down; times here are bounds against hanging, not measurements.
 PATIENCE = 20
 
@@ -486,7 +490,7 @@ class Streams(Case):
         for target in (f"/big?{size}", f"/chunked?{size}"):
             result = self.server.curl("-o", "/dev/null", "-w", "%{size_download} %{http_code}", *self.url(target))
             self.assertEqual(result.stdout, f"{size} 200".encode())
-        self.assertLess(self.memory() - before, 30_000_000)
+        self.assertLess(self.memory() - before, 30_000_000 if not SANITIZED else 1 << 40)
 
     def test_large_uploads_flow_in_constant_memory(self):
         before = self.memory()
@@ -496,7 +500,7 @@ class Streams(Case):
         for more in ((), ("-H", "Transfer-Encoding: chunked")):
             result = self.server.curl("-T", path("zeros"), *more, *self.url("/sink"))
             self.assertEqual(result.stdout, str(size).encode())
-        self.assertLess(self.memory() - before, 30_000_000)
+        self.assertLess(self.memory() - before, 30_000_000 if not SANITIZED else 1 << 40)
 
     def test_an_early_answer_to_an_upload(self):
         result = self.server.curl("-T", path("small"), "-o", "/dev/null", "-w", "%{http_code}", *self.url("/early"))
@@ -674,7 +678,7 @@ class Many(Case):
             time.sleep(0.1)
         after = state()
         self.assertLessEqual(after[1], before[1])
-        if "SANITIZE" not in os.environ:
+        if not SANITIZED:
             self.assertLess(after[0] - before[0], 8192)
 
 
