@@ -10,8 +10,9 @@
 
 enum { LINE_MAX_BYTES = 8192, VALUE_MAX_BYTES = 1024 };
 
-static const char *program_name = "cardbroker";
-static cb_log_level least_level = CB_LOG_INFO;
+/* Atomic because a reload may change them while others log. */
+static const char *_Atomic program_name = "cardbroker";
+static _Atomic cb_log_level least_level = CB_LOG_INFO;
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 
 static _Thread_local cb_id current_request;
