@@ -28,14 +28,42 @@ static bool is_string(uint32_t tag)
     return tag == 0x0C || tag == 0x13 || tag == 0x16 || tag == 0x1E;
 }
 
+/* Whether what the cursor has just moved over was written with the shortest length, as DER wants it. */
+static bool is_short(size_t before, const cb_cursor *cursor, cb_bytes value)
+{
+    size_t head = value.len < 0x80 ? 2 : value.len < 0x100 ? 3 : 4;
+    return before - cursor->rest.len == head + value.len;
+}
+
+static cb_bytes der_expect(cb_cursor *cursor, uint32_t tag)
+{
+    size_t before = cursor->rest.len;
+    cb_bytes value = cb_tlv_expect(cursor, tag);
+    if (!is_short(before, cursor, value))
+        cb_cursor_fail(cursor);
+    return value;
+}
+
+static bool string_follows(cb_cursor *cursor)
+{
+    size_t before = cursor->rest.len;
+    cb_tlv string;
+    return cb_tlv_next(cursor, &string) && is_short(before, cursor, string.value) &&
+           is_string(string.tag) && string.value.len > 0;
+}
+
+/* An object identifier ends where its last number ends. */
+static bool is_oid(cb_bytes value)
+{
+    return value.len > 0 && !(value.data[value.len - 1] & 0x80);
+}
+
 /* AttributeTypeAndValue: an OID and a string. */
 static void check_pair(cb_cursor *set)
 {
-    cb_cursor pair = cb_cursor_over(cb_tlv_expect(set, TAG_SEQUENCE));
-    cb_tlv string;
-    cb_bytes oid = cb_tlv_expect(&pair, TAG_OID);
-    bool good = oid.len > 0 && cb_tlv_next(&pair, &string) && is_string(string.tag) &&
-                string.value.len > 0 && cb_cursor_done(&pair);
+    cb_cursor pair = cb_cursor_over(der_expect(set, TAG_SEQUENCE));
+    cb_bytes oid = der_expect(&pair, TAG_OID);
+    bool good = is_oid(oid) && string_follows(&pair) && cb_cursor_done(&pair);
     if (!good)
         cb_cursor_fail(set);
 }
@@ -45,10 +73,10 @@ cb_error cb_csr_subject_check(cb_bytes subject)
     cb_cursor outer = cb_cursor_over(subject);
     if (subject.len > CB_SUBJECT_MAX)
         return CB_E_ARGUMENT;
-    cb_cursor names = cb_cursor_over(cb_tlv_expect(&outer, TAG_SEQUENCE));
+    cb_cursor names = cb_cursor_over(der_expect(&outer, TAG_SEQUENCE));
     bool good = cb_cursor_done(&outer) && names.rest.len > 0;
     for (unsigned n = 0; good && names.rest.len > 0; n++) {
-        cb_cursor set = cb_cursor_over(cb_tlv_expect(&names, TAG_SET));
+        cb_cursor set = cb_cursor_over(der_expect(&names, TAG_SET));
         good = n < NAMES_MAX && cb_cursor_ok(&names) && set.rest.len > 0;
         for (unsigned p = 0; good && set.rest.len > 0; p++) {
             check_pair(&set);

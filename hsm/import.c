@@ -232,7 +232,9 @@ cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wr
     cb_buf spki = CB_BUF(CB_PUBLIC_KEY_MAX), blob = CB_BUF(CB_SEALED_MAX);
     if (!cb_sealed_info_ok(info))
         return CB_E_ARGUMENT;
-    cb_error error = unwrap_key(keyring, info->algorithm, wrapped, &key);
+    cb_error error = cb_token_revive(token);
+    if (!error)
+        error = unwrap_key(keyring, info->algorithm, wrapped, &key);
     if (!error)
         error = check_kind(token, key, info->algorithm);
     if (!error && cb_curve_oid(info->algorithm).len > 0)

@@ -110,42 +110,17 @@ static cb_error make_own_keys(cb_token *token, unsigned *made)
     return error;
 }
 
-static cb_token_key kek_named(cb_kek kind, uint32_t generation)
+/* Whether a generation is complete, and the first number that nothing has. What an interrupted attempt left keeps its
+ * number: nobody can tell it from a generation that somebody damaged, so nothing is ever destroyed here. */
+static cb_error look_at_generations(cb_token *token, bool *complete, uint32_t *next)
 {
-    cb_token_key key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label(kind));
-    cb_generation_id(generation, key.id);
-    key.id_len = sizeof key.id;
-    return key;
-}
-
-/* How many of a generation's three keys there are; with destroy, they are destroyed. */
-static cb_error look_at_generation(cb_token *token, uint32_t generation, bool destroy, unsigned *count)
-{
-    *count = 0;
-    for (int kind = CB_KEK_USE; kind <= CB_KEK_RELEASE; kind++) {
-        cb_token_key key = kek_named((cb_kek)kind, generation);
-        CK_OBJECT_HANDLE handle;
-        cb_error error = cb_token_find(token, &key, &handle);
-        if (error == CB_E_NOT_FOUND)
-            continue;
-        if (error)
-            return error;
-        ++*count;
-        if (destroy)
-            cb_token_destroy(token, &handle);
-    }
-    return CB_OK;
-}
-
-/* The number of complete generations; what an interrupted attempt left of the next is destroyed: nothing was ever sealed with it. */
-static cb_error complete_generations(cb_token *token, uint32_t *generations)
-{
-    unsigned count = 3;
-    cb_error error = CB_OK;
-    for (*generations = 0; !error && *generations < CB_GENERATIONS_MAX; ++*generations) {
-        error = look_at_generation(token, *generations + 1, false, &count);
-        if (!error && count < 3)
-            return look_at_generation(token, *generations + 1, true, &count);
+    uint8_t kinds[CB_GENERATIONS_MAX + 1];
+    cb_error error = cb_kek_survey(token, kinds);
+    *complete = false;
+    *next = 1;
+    for (uint32_t g = 1; g <= CB_GENERATIONS_MAX && !error; g++) {
+        *complete = *complete || kinds[g] == CB_KEK_KINDS;
+        *next = kinds[g] > 0 ? g + 1 : *next;
     }
     return error;
 }
@@ -154,6 +129,8 @@ static cb_error make_generation(cb_token *token, const cb_initialise_options *op
                                 uint32_t generation)
 {
     CK_OBJECT_HANDLE seed = CK_INVALID_HANDLE;
+    if (generation > CB_GENERATIONS_MAX)
+        return CB_E_TOO_LARGE;
     cb_error error = login_as(token, CKU_SO, options->so_pin);
     if (!error)
         error = cb_make_trusted_seed(token, &seed);
@@ -190,12 +167,13 @@ static cb_error with_token(const cb_initialise_options *options, act what, void 
 static cb_error complete(cb_token *token, const cb_initialise_options *options, void *result)
 {
     unsigned *made = result;
-    uint32_t generations;
+    bool there = false;
+    uint32_t next;
     cb_error error = make_own_keys(token, made);
     if (!error)
-        error = complete_generations(token, &generations);
-    if (!error && generations == 0) {
-        error = make_generation(token, options, 1);
+        error = look_at_generations(token, &there, &next);
+    if (!error && !there) {
+        error = make_generation(token, options, next);
         *made += error ? 0 : 3;
     }
     return error;
@@ -210,13 +188,10 @@ cb_error cb_hsm_initialise(const cb_initialise_options *options, unsigned *made)
 static cb_error add(cb_token *token, const cb_initialise_options *options, void *result)
 {
     uint32_t *generation = result;
-    uint32_t generations;
-    cb_error error = complete_generations(token, &generations);
+    bool there;
+    cb_error error = look_at_generations(token, &there, generation);
     if (error)
         return error;
-    if (generations == CB_GENERATIONS_MAX)
-        return CB_E_TOO_LARGE;
-    *generation = generations + 1;
     return make_generation(token, options, *generation);
 }
 

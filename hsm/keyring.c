@@ -4,19 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cursor.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "hsm/keyring_names.h"
 #include "hsm/spki.h"
 
-enum { KEK_KINDS = 3, MAC_PARTS_MAX = 16, SIGNATURE_MAX = 512 };
+enum { MAC_PARTS_MAX = 16, SIGNATURE_MAX = 512 };
 
 struct cb_keyring {
     cb_token *token;
     cb_token_key records;
     cb_token_key own[CB_OWN_KEY_COUNT];
-    cb_token_key kek[CB_GENERATIONS_MAX + 1][KEK_KINDS];
-    uint32_t generation;
+    cb_token_key kek[CB_GENERATIONS_MAX + 1][CB_KEK_KINDS];
+    bool complete[CB_GENERATIONS_MAX + 1];
+    uint32_t generation; /* the newest that is complete */
 };
 
 static const char *const own_names[CB_OWN_KEY_COUNT] = {
@@ -57,51 +59,102 @@ void cb_generation_id(uint32_t generation, uint8_t out[4])
 
 const char *cb_kek_label(cb_kek kind)
 {
-    static const char *const labels[KEK_KINDS] = {CB_LABEL_KEK_USE, CB_LABEL_KEK_REWRAP,
+    static const char *const labels[CB_KEK_KINDS] = {CB_LABEL_KEK_USE, CB_LABEL_KEK_REWRAP,
                                                   CB_LABEL_KEK_RELEASE};
     return labels[kind];
 }
 
 /* ---- Opening ---- */
 
-/* Whether all keys of a generation are there; what is found stays remembered. */
-static cb_error find_generation(cb_keyring *keyring, uint32_t generation)
+/* Adds one for each object of a kind to its generation. Objects with a foreign CKA_ID are not ours. */
+static cb_error survey_kind(cb_token *token, cb_kek kind, uint8_t kinds[CB_GENERATIONS_MAX + 1])
 {
-    for (unsigned kind = 0; kind < KEK_KINDS; kind++) {
-        cb_token_key *key = &keyring->kek[generation][kind];
-        CK_OBJECT_HANDLE handle;
-        if (!key->login) {
-            *key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label((cb_kek)kind));
-            cb_generation_id(generation, key->id);
-            key->id_len = sizeof key->id;
-        }
-        cb_error error = cb_token_find(keyring->token, key, &handle);
-        if (error)
-            return error;
+    CK_OBJECT_HANDLE found[CB_GENERATIONS_MAX];
+    size_t count;
+    cb_buf id = CB_BUF(256);
+    cb_error error = cb_token_list(token, CKO_SECRET_KEY, cb_kek_label(kind), found,
+                                   CB_GENERATIONS_MAX, &count);
+    for (size_t i = 0; i < count && !error; i++) {
+        cb_buf_reset(&id);
+        error = cb_token_attribute(token, found[i], CKA_ID, &id);
+        cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&id));
+        uint32_t number = cb_cursor_u32(&cursor);
+        if (!error && cb_cursor_done(&cursor) && number <= CB_GENERATIONS_MAX)
+            kinds[number]++;
     }
-    return CB_OK;
+    cb_buf_free(&id);
+    return error;
 }
 
-cb_error cb_keyring_refresh(cb_keyring *keyring)
+cb_error cb_kek_survey(cb_token *token, uint8_t kinds[CB_GENERATIONS_MAX + 1])
 {
     cb_error error = CB_OK;
-    while (!error && keyring->generation < CB_GENERATIONS_MAX) {
-        error = find_generation(keyring, keyring->generation + 1);
-        keyring->generation += !error;
+    memset(kinds, 0, CB_GENERATIONS_MAX + 1);
+    for (unsigned kind = 0; kind < CB_KEK_KINDS && !error; kind++)
+        error = survey_kind(token, (cb_kek)kind, kinds);
+    return error;
+}
+
+static cb_error check_flag(cb_keyring *keyring, cb_token_key *key, CK_ATTRIBUTE_TYPE type,
+                           bool wanted)
+{
+    CK_OBJECT_HANDLE handle;
+    cb_buf value = CB_BUF(16);
+    cb_error error = cb_token_find(keyring->token, key, &handle);
+    if (!error)
+        error = cb_token_attribute(keyring->token, handle, type, &value);
+    if (!error && (value.len != sizeof(CK_BBOOL) || (value.data[0] != CK_FALSE) != wanted))
+        error = cb_log_failure("keyring.attributes", CB_E_CONFIG, key->label);
+    cb_buf_free(&value);
+    return error;
+}
+
+/* A key that can leave the token is not one that initialise.h made: nothing is served with it. */
+static cb_error check_locked(cb_keyring *keyring, cb_token_key *key)
+{
+    cb_error error = check_flag(keyring, key, CKA_SENSITIVE, true);
+    return error ? error : check_flag(keyring, key, CKA_EXTRACTABLE, false);
+}
+
+static cb_error find_kek(cb_keyring *keyring, cb_kek kind, uint32_t generation)
+{
+    cb_token_key *key = &keyring->kek[generation][kind];
+    *key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label(kind));
+    cb_generation_id(generation, key->id);
+    key->id_len = sizeof key->id;
+    cb_error error = check_locked(keyring, key);
+    if (!error)
+        error = check_flag(keyring, key, CKA_DECRYPT, false);
+    if (!error)
+        error = check_flag(keyring, key, CKA_TRUSTED, kind == CB_KEK_REWRAP);
+    return error;
+}
+
+/* Generations may be missing between others: one that was left half made is never completed, nor destroyed. */
+cb_error cb_keyring_refresh(cb_keyring *keyring)
+{
+    uint8_t kinds[CB_GENERATIONS_MAX + 1];
+    cb_error error = cb_kek_survey(keyring->token, kinds);
+    for (uint32_t g = 1; g <= CB_GENERATIONS_MAX && !error; g++) {
+        if (kinds[g] != CB_KEK_KINDS || keyring->complete[g])
+            continue;
+        for (unsigned kind = 0; kind < CB_KEK_KINDS && !error; kind++)
+            error = find_kek(keyring, (cb_kek)kind, g);
+        keyring->complete[g] = !error;
+        keyring->generation = !error && g > keyring->generation ? g : keyring->generation;
     }
-    return error == CB_E_NOT_FOUND ? CB_OK : error;
+    return error;
 }
 
 static cb_error find_keys(cb_keyring *keyring)
 {
-    CK_OBJECT_HANDLE handle;
     char label[48];
     keyring->records = cb_token_key_named(CKO_SECRET_KEY, CB_LABEL_RECORDS);
-    cb_error error = cb_token_find(keyring->token, &keyring->records, &handle);
+    cb_error error = check_locked(keyring, &keyring->records);
     for (unsigned i = 0; i < CB_OWN_KEY_COUNT && !error; i++) {
         cb_own_key_label((cb_own_key)i, label);
         keyring->own[i] = cb_token_key_named(CKO_PRIVATE_KEY, label);
-        error = cb_token_find(keyring->token, &keyring->own[i], &handle);
+        error = check_locked(keyring, &keyring->own[i]);
     }
     if (!error)
         error = cb_keyring_refresh(keyring);
@@ -208,7 +261,9 @@ static cb_error public_object(cb_keyring *keyring, cb_own_key key, CK_OBJECT_HAN
 cb_error cb_keyring_public(cb_keyring *keyring, cb_own_key key, cb_buf *out)
 {
     CK_OBJECT_HANDLE object;
-    cb_error error = public_object(keyring, key, &object);
+    cb_error error = cb_token_revive(keyring->token);
+    if (!error)
+        error = public_object(keyring, key, &object);
     if (error)
         return error;
     return key == CB_OWN_IMPORT ? cb_spki_rsa(keyring->token, object, out)
@@ -278,9 +333,11 @@ cb_error cb_keyring_kek(cb_keyring *keyring, cb_kek kind, uint32_t generation,
                         CK_OBJECT_HANDLE *out)
 {
     cb_error error = CB_OK;
-    if (generation > keyring->generation)
+    if (generation == 0 || generation > CB_GENERATIONS_MAX)
+        return CB_E_HSM_RECORD;
+    if (!keyring->complete[generation])
         error = cb_keyring_refresh(keyring);
-    if (!error && (generation == 0 || generation > keyring->generation))
+    if (!error && !keyring->complete[generation])
         error = CB_E_HSM_RECORD;
     return error ? error : cb_token_find(keyring->token, &keyring->kek[generation][kind], out);
 }

@@ -20,4 +20,9 @@ void cb_generation_id(uint32_t generation, uint8_t out[4]);
 
 const char *cb_kek_label(cb_kek kind);
 
+enum { CB_KEK_KINDS = 3 };
+
+/* How many of its key-encryption keys each generation has, by number; CB_KEK_KINDS when it is complete. */
+cb_error cb_kek_survey(cb_token *token, uint8_t kinds[CB_GENERATIONS_MAX + 1]);
+
 #endif

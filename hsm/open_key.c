@@ -22,9 +22,17 @@ cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
     error = cb_keyring_kek(keyring, CB_KEK_USE, out->info.generation, &kek);
     if (error)
         return error;
+    out->login = cb_token_login(cb_keyring_token(keyring));
     cb_template_key(&template, out->info.algorithm, CB_STATION_USE, true);
     return cb_token_unwrap(cb_keyring_token(keyring), &cb_key_wrap, kek, wrapped,
                            cb_template_of(&template), &out->handle);
+}
+
+/* A handle of an earlier login may by now be another key's. */
+static bool is_open(cb_keyring *keyring, const cb_open_key *key)
+{
+    return key->handle != CK_INVALID_HANDLE &&
+           key->login == cb_token_login(cb_keyring_token(keyring));
 }
 
 static cb_error mac(cb_keyring *keyring, const cb_open_key *key, cb_bytes data, cb_buf *result)
@@ -34,6 +42,8 @@ static cb_error mac(cb_keyring *keyring, const cb_open_key *key, cb_bytes data, 
         return CB_E_HSM_ALGORITHM;
     if (data.len > CB_USE_DATA_MAX)
         return CB_E_TOO_LARGE;
+    if (!is_open(keyring, key))
+        return CB_E_HSM_TOKEN;
     return cb_token_sign(cb_keyring_token(keyring), key->handle, &hmac, &data, 1, result);
 }
 
@@ -45,7 +55,9 @@ static cb_error release(cb_keyring *keyring, const cb_open_key *key, cb_buf *res
     cb_key_template template;
     if (key->info.algorithm != CB_KEY_SECRET)
         return CB_E_HSM_ALGORITHM;
-    cb_error error = cb_keyring_kek(keyring, CB_KEK_RELEASE, key->info.generation, &kek);
+    cb_error error = cb_token_revive(token);
+    if (!error)
+        error = cb_keyring_kek(keyring, CB_KEK_RELEASE, key->info.generation, &kek);
     if (error)
         return error;
     cb_template_key(&template, CB_KEY_SECRET, CB_STATION_RELEASE, true);
@@ -65,6 +77,8 @@ cb_error cb_open_key_use(cb_keyring *keyring, cb_open_key *key, uint8_t operatio
     case CB_USE_SIGN_PSS:
         if (cb_is_secret(key->info.algorithm))
             return CB_E_HSM_ALGORITHM;
+        if (!is_open(keyring, key))
+            return CB_E_HSM_TOKEN;
         return cb_key_sign(cb_keyring_token(keyring), key->handle, key->info.algorithm, operation,
                            hash, data, result);
     case CB_USE_MAC:
@@ -78,7 +92,8 @@ cb_error cb_open_key_use(cb_keyring *keyring, cb_open_key *key, uint8_t operatio
 
 void cb_open_key_close(cb_keyring *keyring, cb_open_key *key)
 {
-    cb_token_destroy(cb_keyring_token(keyring), &key->handle);
+    if (is_open(keyring, key))
+        cb_token_destroy(cb_keyring_token(keyring), &key->handle);
     cb_buf_free(&key->wrapped);
     *key = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
 }

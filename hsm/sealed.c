@@ -101,6 +101,8 @@ cb_error cb_sealed_generate(cb_keyring *keyring, cb_sealed_info *info, cb_bytes 
         return CB_E_HSM_ALGORITHM;
     cb_error error = csr ? cb_csr_subject_check(subject) : CB_OK;
     if (!error)
+        error = cb_token_revive(token);
+    if (!error)
         error = cb_is_secret(info->algorithm) ? generate_secret(keyring, info->algorithm, &key)
                                               : generate_pair(keyring, info->algorithm, &key, &spki);
     info->key = cb_id_new();
@@ -133,7 +135,9 @@ cb_error cb_sealed_rewrap(cb_keyring *keyring, cb_bytes sealed, cb_buf *out)
     cb_key_template template;
     CK_OBJECT_HANDLE kek, key = CK_INVALID_HANDLE;
     cb_token *token = cb_keyring_token(keyring);
-    cb_error error = cb_keyring_refresh(keyring);
+    cb_error error = cb_token_revive(token);
+    if (!error)
+        error = cb_keyring_refresh(keyring);
     if (!error)
         error = cb_sealed_parts(keyring, sealed, &info, &public_key, &wrapped);
     if (!error && info.generation == cb_keyring_generation(keyring)) {

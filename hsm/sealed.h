@@ -50,6 +50,7 @@ cb_error cb_sealed_rewrap(cb_keyring *keyring, cb_bytes sealed, cb_buf *out);
 typedef struct cb_open_key {
     cb_sealed_info info;
     CK_OBJECT_HANDLE handle; /* 0 for secrets, which are unwrapped when they are released */
+    unsigned login;          /* that handle belongs to; after a later one it is nobody's, or another key's */
     cb_buf wrapped;          /* of a secret */
 } cb_open_key;
 
@@ -58,7 +59,8 @@ cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out);
 
 /* One use (cb_key_operation, cb_hash): appends at most CB_USE_RESULT_MAX bytes. For a signature,
  * data is a digest of hash's size (CB_E_ARGUMENT otherwise). CB_E_HSM_ALGORITHM when this key
- * cannot do that operation. */
+ * cannot do that operation;
+ * CB_E_HSM_TOKEN when the token was lost since the key was opened: open it again. */
 cb_error cb_open_key_use(cb_keyring *keyring, cb_open_key *key, uint8_t operation, uint8_t hash,
                          cb_bytes data, cb_buf *result);
 

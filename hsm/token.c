@@ -174,6 +174,20 @@ cb_error cb_token_again(cb_token *token)
     return error ? CB_E_HSM_TOKEN : CB_OK;
 }
 
+cb_error cb_token_revive(cb_token *token)
+{
+    CK_SESSION_INFO info;
+    CK_RV rv = token->f->C_GetSessionInfo(token->session, &info);
+    if (rv == CKR_OK && info.state == CKS_RW_USER_FUNCTIONS)
+        return CB_OK;
+    return cb_token_again(token);
+}
+
+unsigned cb_token_login(const cb_token *token)
+{
+    return token->login;
+}
+
 /* The PIN is asked for again only when the token was gone; until then it should not be on a disk. */
 static cb_error keep_pin(cb_token *token, cb_buf *pin)
 {

@@ -37,6 +37,13 @@ typedef struct cb_token_config {
  * the PIN is wrong or locked. */
 cb_error cb_token_open(const cb_token_config *config, cb_buf *pin, cb_token **out);
 
+/* Looks whether the session is alive, and logs in anew if it is not. The functions that begin with a session object
+ * made a moment ago cannot try again by themselves; what comes before them calls this. */
+cb_error cb_token_revive(cb_token *token);
+
+/* Counts logins from 1. A session object is good for the login that it was made in. */
+unsigned cb_token_login(const cb_token *token);
+
 /* Destroys session objects, logs out, unloads. NULL inside is allowed. */
 void cb_token_close(cb_token **token);
 
