@@ -118,6 +118,7 @@ static cb_error take_in_all(cb_feed *feed)
 static cb_error catch_up(cb_feed *feed)
 {
     struct stat about;
+    uint64_t known = feed->head.sequence;
     cb_error error = cb_durable_read(feed->fd, &feed->head);
     if (!error && feed->head.number < feed->now.number)
         error = CB_E_HSM_ROLLED_BACK;
@@ -130,9 +131,12 @@ static cb_error catch_up(cb_feed *feed)
     if (!error && about.st_size != place_of(feed->head.number) &&
         ftruncate(feed->fd, place_of(feed->head.number)) != 0)
         error = CB_E_IO;
-    /* Whoever wrote the head may have ended before it was safe. */
-    if (!error && fdatasync(feed->fd) != 0)
+    /* Whoever wrote the head may have ended before it was safe. One that this process wrote, or
+     * synced, is safe. */
+    if (!error && feed->head.sequence != known && fdatasync(feed->fd) != 0)
         error = CB_E_IO;
+    if (error)
+        feed->head.sequence = known;
     return error;
 }
 
