@@ -263,12 +263,16 @@ static cb_error attend(int socket, uint32_t id, const cb_login_request *request,
                        const cb_login_keys *keys, int64_t deadline, cb_login_result *result)
 {
     cb_msg msg;
-    unsigned uses = 0;
+    unsigned uses = 0, logs = 0;
     cb_error error;
     cb_msg_init(&msg, 0);
     for (;;) {
         error = cb_msg_receive(socket, &msg, deadline);
         if (error || (msg.type != CB_CONN_LOG && msg.type != CB_CONN_USE))
+            break;
+        if (msg.type == CB_CONN_LOG && ++logs > CB_CONN_LOGS_MAX)
+            error = CB_E_CONNECTOR_ANSWER;
+        if (error)
             break;
         if (msg.type == CB_CONN_LOG)
             cb_session_log(&msg);

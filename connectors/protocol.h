@@ -65,6 +65,7 @@ enum {
     CB_CONN_METHOD_MAX = 32,
     CB_CONN_TARGET_MAX = 8 * 1024,
     CB_CONN_CHUNK_MAX = 48 * 1024, /* of a body, in one message */
+    CB_CONN_LOGS_MAX = 50, /* log messages of one process */
     CB_CONN_USES_MAX = 16          /* of a key, in one login: as in hsm/records.h */
 };
 

@@ -115,11 +115,13 @@ static cb_error await(cb_session *session, cb_msg *msg, uint16_t type, uint32_t 
                       int64_t deadline)
 {
     cb_error error;
-    do {
+    unsigned logs = 0;
+    for (;;) {
         error = cb_msg_receive(session->socket, msg, deadline);
-        if (!error && msg->type == CB_CONN_LOG)
-            cb_session_log(msg);
-    } while (!error && msg->type == CB_CONN_LOG);
+        if (error || msg->type != CB_CONN_LOG || ++logs > CB_CONN_LOGS_MAX)
+            break;
+        cb_session_log(msg);
+    }
     if (!error && (msg->type != type || msg->id != id))
         error = CB_E_CONNECTOR_ANSWER;
     return error ? error : msg->error;
@@ -161,6 +163,8 @@ void cb_session_end(cb_session **session)
 
 bool cb_session_alive(cb_session *session)
 {
+    /* No events asked for: what its process still says does not matter, only whether it has hung
+     * up. */
     struct pollfd p = {.fd = session->socket};
     return poll(&p, 1, 0) == 0;
 }

@@ -14,7 +14,6 @@
 #include "connectors/host/relay.h"
 #include "hsm/records.h"
 
-enum { LOGGED_MAX = 50 };
 #define ANSWER_TIME (CB_SECOND)
 /* Kept back from the deadline, so that the answer arrives before the broker gives up. */
 #define MARGIN (50 * CB_MILLISECOND)
@@ -52,7 +51,7 @@ static void put_text(cb_buf *buf, const char *text)
 void cb_login_log(cardbroker_login *login, uint8_t level, const char *event, const char *message)
 {
     cb_msg msg;
-    if (login->logged++ >= LOGGED_MAX || !event || !message)
+    if (login->logged++ >= CB_CONN_LOGS_MAX || !event || !message)
         return;
     cb_msg_init(&msg, CB_CONN_LOG);
     cb_buf_put_u8(&msg.body, level);
@@ -240,6 +239,7 @@ static void keep_session(cardbroker_login *login)
         return;
     login->deadline = cb_deadline_in(CB_CONN_LOGOUT_TIME - MARGIN);
     login->uses = CB_CONN_USES_MAX;
+    login->http->may_connect = true;
     cb_error error = run(login, login->plugin->table->log_out);
     answer(login, CB_CONN_LOGOUT, id, error, &(cb_buf){0});
 }

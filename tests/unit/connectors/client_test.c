@@ -164,6 +164,12 @@ SCRIPT(many_uses)
         ask_for_use(socket, CB_USE_SIGN_DIGEST, CB_HASH_SHA256, 32);
     give(socket, msg->id, CB_SESSION_RELAYED, "");
 }
+SCRIPT(log_flood)
+{
+    for (int i = 0; i < 1000; i++)
+        answer(socket, CB_CONN_LOG, 0, CB_OK, cb_bytes_str("x"));
+    give(socket, msg->id, CB_SESSION_RELAYED, "");
+}
 SCRIPT(good)
 {
     answer(socket, CB_CONN_LOG, 0, CB_OK, cb_bytes_str("not a log message"));
@@ -176,7 +182,8 @@ static void nonsense_is_called_so_and_nothing_is_left(void **state)
     static const script scripts[] = {garbage,          other_type,         other_id,
                                      no_body,          unknown_kind,       token_that_is_none,
                                      url_that_is_none, relayed_with_value, unknown_use,
-                                     raw_rsa,          wrong_size,         many_uses};
+                                     raw_rsa,          wrong_size,         log_flood,
+                                     many_uses};
     (void)state;
     for (unsigned i = 0; i < sizeof scripts / sizeof *scripts; i++) {
         cb_session *session = NULL;
