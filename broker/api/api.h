@@ -83,6 +83,8 @@ cb_error cb_api_enrolment_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_certificate(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_renew(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_remove(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_sealed(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_rewrap(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_audit_leaves(cb_request *request, cb_reply *reply);
 cb_error cb_api_audit_heads(cb_request *request, cb_reply *reply);

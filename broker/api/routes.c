@@ -47,6 +47,8 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_get,         0, false},
     {"POST",   "/v1/enrolments/{id}/certificate",  ADMIN,    cb_api_enrolment_certificate, 0, false},
     {"POST",   "/v1/enrolments/{id}/renew",        ADMIN,    cb_api_enrolment_renew,       0, false},
+    {"GET",    "/v1/enrolments/{id}/sealed",       ADMIN,    cb_api_enrolment_sealed,      0, false},
+    {"POST",   "/v1/enrolments/{id}/rewrap",       ADMIN,    cb_api_enrolment_rewrap,      0, false},
     {"DELETE", "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_remove,      0, true},
 
     {"GET",    "/v1/audit/leaves",                 ADMIN,    cb_api_audit_leaves,          0, false},
