@@ -11,6 +11,7 @@
 #include "broker/ctl/http.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/pem.h"
+#include "broker/ctl/rewrap.h"
 
 static cb_ctl_status print_key(cb_ctl *ctl, const char *name, cb_bytes der)
 {
@@ -72,4 +73,6 @@ const cb_ctl_command cb_ctl_key_commands[] = {
      "Show a public key of the broker: card-agreement, card-signature, log, import", show},
     {"key", "new-generation", "", 0, 0, NULL, "Start a new generation of the key-encryption keys",
      new_generation},
+    {"key", "rewrap-all", "", 0, 0, NULL, "Seal every key again under the newest generation",
+     cb_ctl_key_rewrap_all},
     {0}};

@@ -151,6 +151,11 @@ class Programs(unittest.TestCase):
         for name in ("card-agreement", "card-signature", "import"):
             openssl("pkey", "-pubin", "-noout", data=self.ctl("key", "show", name).stdout.encode())
 
+    def test_08b_a_new_generation(self):
+        self.assertEqual(self.as_json("key", "new-generation"), {"generation": 2})
+        self.assertEqual(self.as_json("key", "rewrap-all"), {"generation": 2, "rewrapped": 1, "already": 0})
+        self.assertEqual(self.as_json("key", "rewrap-all"), {"generation": 2, "rewrapped": 0, "already": 1})
+
     def test_09_the_record(self):
         kinds = [leaf["kind"] for leaf in self.as_json("audit", "list", "--count", "1000")]
         self.assertIn("card.revoked", kinds)

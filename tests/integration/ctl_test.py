@@ -575,6 +575,21 @@ class Enrolments(Case):
         self.fails(1, "error [resource.state]", "enrolment", "renew", ENROLMENT, "--algorithm", "ec-p256")
         self.assertIn("sequence=5", self.sealed(1, path))
 
+    def test_rewrap_all(self):
+        removed = {**enrolment("removed"), "id": OTHER, "key": None}
+        self.fake.on("GET", "/v1/enrolments", 200, {"enrolments": [enrolment(), removed]})
+        keys = [{"id": SESSION_KEY, "generation": 0, "sealed": b"old".hex()}, {"id": OTHER, "generation": 1, "sealed": b"new".hex()}]
+        self.fake.on("GET", f"/v1/enrolments/{ENROLMENT}/sealed", 200, {"keys": keys})
+        path = f"/v1/enrolments/{ENROLMENT}/rewrap"
+        self.fake.on("POST", path, 200, enrolment())
+        self.assertEqual(self.as_json("key", "rewrap-all"), {"generation": 1, "rewrapped": 1, "already": 1})
+        self.assertEqual(self.sealed(0, path), "rewrapped old")
+        self.assertEqual(self.fake.changes(), [("POST", path)])
+        self.fake.on("POST", path, 503, problem("store.unavailable", "Later.", 503))
+        self.fails(1, "0 keys were sealed anew; run the command again", "key", "rewrap-all")
+        self.hsm_fails("rewrap", ERRORS["hsm.record"])
+        self.fails(1, "it stays as it was", "key", "rewrap-all")
+
     def test_certify_remove_list_show(self):
         pem = self.folder / "c.pem"
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=t", "-keyout", self.folder / "k", "-out", pem)
