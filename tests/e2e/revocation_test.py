@@ -1,0 +1,369 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Revocation in time: whatever is ended, and whenever, nothing that starts later succeeds; and no message counts twice."""
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+import unittest
+
+from world import PATIENCE, Card, Terminal, main, wait_until, world
+
+w = None
+ENDED = {"card.revoked", "card.suspended", "terminal.revoked", "enrolment.none", "tap.withdrawn", "hsm.key_retired"}
+
+
+def setUpModule():
+    global w
+    w = world()
+    w.add_nginx("slow", path="/slow?seconds=2", timeout_ms=12000)
+    w.add_holder("Hanako", services=("nginx", "slow"))
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+class Cast:
+    """A holder, a card and a terminal of their own for one test, and the ways to end them."""
+    number = 0
+
+    def __init__(self, services=("nginx",)):
+        Cast.number += 1
+        self.name = f"cast{Cast.number}"
+        self.services = services
+        w.add_holder(self.name, services=services)
+        self.terminal_id = w.enrol_terminal_freely(self.name)
+        self.terminal = Terminal(w, self.name)
+        w.insert_card(self.name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.terminal.close()
+
+    def end(self, what):
+        card = w.card_ids[self.name]
+        if what == "card revoke":
+            w.ctl("card", "revoke", card, "--reason", "lost")
+        elif what == "card suspend":
+            w.ctl("card", "suspend", card)
+        elif what == "terminal revoke":
+            w.ctl("terminal", "revoke", self.terminal_id)
+        elif what == "enrolment remove":
+            w.ctl("enrolment", "remove", w.enrolments[self.name, self.services[0]])
+
+
+ENDINGS = ("card revoke", "card suspend", "terminal revoke", "enrolment remove")
+
+
+def steps_of(cast, service, between):
+    """A tap by hand; between(n) is called before step n. The last answer: of the proof, or of what was refused."""
+    between(0)
+    begun = cast.terminal.begin()
+    if begun.status != 201:
+        return begun
+    between(1)
+    with Card(w.reader) as reader:
+        first = reader.play(begun.json["script"])
+        between(2)
+        asked = cast.terminal.challenge(begun.json["tap"], first, service)
+        if asked.status != 200:
+            return asked
+        between(3)
+        answers = reader.play(asked.json["script"])
+    between(4)
+    return cast.terminal.proof(begun.json["tap"], answers)
+
+
+def accepts_of(card):
+    return [leaf for leaf in w.leaves("--card", card) if leaf["kind"] == "tap.result" and "\noutcome accepted" in leaf["leaf"]]
+
+
+class BetweenTheSteps(unittest.TestCase):
+    def ended_before_every_step(self, what):
+        for step in range(5):
+            with self.subTest(step=step), Cast() as cast:
+                done = steps_of(cast, "nginx", lambda n: cast.end(what) if n == step else None)
+                self.assertIn(done.code, ENDED, done)
+                self.assertNotIn("delivery", done.json)
+                self.assertEqual(accepts_of(w.card_ids[cast.name]), [])
+
+    def test_a_card_revoked_before_any_step_is_not_accepted(self):
+        self.ended_before_every_step("card revoke")
+
+    def test_a_card_suspended_before_any_step_is_not_accepted(self):
+        self.ended_before_every_step("card suspend")
+
+    def test_a_terminal_revoked_before_any_step_brings_no_tap_to_its_end(self):
+        self.ended_before_every_step("terminal revoke")
+
+    def test_an_enrolment_removed_before_any_step_lets_nobody_in(self):
+        self.ended_before_every_step("enrolment remove")
+
+    def test_the_same_steps_without_a_revocation_are_accepted(self):
+        with Cast() as cast:
+            done = steps_of(cast, "nginx", lambda n: None)
+            self.assertEqual(done.json.get("outcome"), "accepted", done)
+
+
+class DuringTheLogin(unittest.TestCase):
+    def ended_during_login(self, what):
+        with Cast(services=("slow",)) as cast:
+            tap, answers = w.played(cast.terminal, None, "slow")
+            results = []
+            thread = threading.Thread(target=lambda: results.append(cast.terminal.proof(tap, answers)))
+            thread.start()
+            wait_until("the intent", lambda: any(leaf["kind"] == "tap.intent" for leaf in w.leaves("--tap", tap)),
+                       10 * PATIENCE)
+            began = time.monotonic()
+            cast.end(what)
+            took = time.monotonic() - began
+            self.assertTrue(thread.is_alive() or results, "the login went on")
+            thread.join(60)
+            self.assertEqual(results[0].code, "tap.withdrawn", results[0])
+            self.assertLess(took, 1.5 * PATIENCE, "the revocation waited for the login")
+            results = [leaf["leaf"] for leaf in w.leaves("--tap", tap) if leaf["kind"] == "tap.result"]
+            self.assertEqual(len(results), 1)
+            self.assertIn("outcome tap.withdrawn", results[0])
+
+    def test_a_card_revoked_during_the_login_has_its_result_withdrawn(self):
+        self.ended_during_login("card revoke")
+
+    def test_a_card_suspended_during_the_login_has_its_result_withdrawn(self):
+        self.ended_during_login("card suspend")
+
+    def test_a_terminal_revoked_during_the_login_has_its_result_withdrawn(self):
+        self.ended_during_login("terminal revoke")
+
+    def test_an_enrolment_removed_during_the_login_has_its_result_withdrawn(self):
+        self.ended_during_login("enrolment remove")
+
+
+class OpenSessions(unittest.TestCase):
+    """Sessions that the broker relays, by a browser that keeps its connection."""
+
+    def open_session(self, cast):
+        done = w.tap_by_hand(cast.terminal)
+        self.assertEqual(done.json.get("outcome"), "accepted", done)
+        url = done.json["delivery"]["url"]
+        browser = w.browser()
+        self.assertEqual(browser.get(url).status, 200)
+        host = url.split("/")[2].split(":")[0]
+        cookie = "; ".join(f"{k}={v}" for k, v in browser.cookies[host].items())
+        return host, {"Cookie": cookie, "Host": f"{host}:{w.port}"}
+
+    def connection(self, host):
+        context = ssl.create_default_context(cafile=str(w.pki / "tls" / "ca.pem"))
+        connection = http.client.HTTPConnection(host, w.port, timeout=60)
+        raw = socket.create_connection(("127.0.0.1", w.port), timeout=60)
+        connection.sock = context.wrap_socket(raw, server_hostname=host)
+        self.addCleanup(connection.sock.close)
+        return connection
+
+    def get(self, connection, path, headers):
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
+
+    def test_a_session_ends_within_a_kept_connection_whatever_was_revoked(self):
+        for what in ENDINGS:
+            with self.subTest(what=what), Cast() as cast:
+                host, headers = self.open_session(cast)
+                connection = self.connection(host)
+                answer = self.get(connection, "/whoami", headers)
+                self.assertIn(f"CN={cast.name}", answer.read().decode())
+                cast.end(what)
+                answer = self.get(connection, "/whoami", headers)
+                text = answer.read().decode()
+                self.assertEqual(answer.status, 410, text)
+                self.assertIn("session.ended", text)
+                self.assertNotIn("CN=", text)
+                connection.close()
+
+    def cut_in_the_middle(self, path, what, read_on):
+        with Cast() as cast:
+            host, headers = self.open_session(cast)
+            connection = self.connection(host)
+            answer = self.get(connection, path, headers)
+            self.assertEqual(answer.status, 200)
+            got = len(answer.read(512))
+            cast.end(what)
+            began = time.monotonic()
+            try:
+                while read_on and (part := answer.read(65536)):
+                    got += len(part)
+            except (http.client.IncompleteRead, ConnectionError, ssl.SSLError) as problem:
+                got += len(getattr(problem, "partial", b""))
+            self.assertLess(got, 8 * 1024 * 1024, "the download was brought to its end")
+            self.assertLess(time.monotonic() - began, 5 * PATIENCE, "the connection was not cut")
+            connection.close()
+
+    def test_a_slow_download_is_cut_in_the_middle(self):
+        for what in ENDINGS:
+            with self.subTest(what=what):
+                self.cut_in_the_middle("/trickle", what, True)
+
+    def test_a_download_that_nobody_reads_is_cut_in_the_middle(self):
+        self.cut_in_the_middle("/download", "card revoke", True)
+
+    def test_one_holders_revocation_leaves_anothers_session(self):
+        with Cast() as one, Cast() as other:
+            host, headers = self.open_session(other)
+            one.end("card revoke")
+            answer = self.get(self.connection(host), "/whoami", headers)
+            self.assertEqual(answer.status, 200)
+            self.assertIn(f"CN={other.name}", answer.read().decode())
+
+    def test_a_session_is_nobody_elses(self):
+        with Cast() as one:
+            host, headers = self.open_session(one)
+            w.insert_card("Hanako")
+            with Terminal(w) as terminal:
+                other = w.tap_by_hand(terminal).json["delivery"]["url"].split("/")[2].split(":")[0]
+            answer = self.get(self.connection(other), "/whoami", {**headers, "Host": f"{other}:{w.port}"})
+            self.assertNotEqual(answer.status, 200)
+            answer = self.get(self.connection(host), "/whoami", {"Host": headers["Host"]})
+            self.assertNotEqual(answer.status, 200)
+
+
+class Messages(unittest.TestCase):
+    """Each message counts once, in its tap, at its terminal, in its turn."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.other = w.enrol_terminal_freely("other")
+
+    def setUp(self):
+        w.insert_card("Hanako")
+        self.one, self.two = Terminal(w), Terminal(w, "other")
+        self.addCleanup(self.one.close)
+        self.addCleanup(self.two.close)
+        self.before = w.size()
+
+    def receipts(self):
+        return sum(line.startswith("receipt ") for leaf in w.leaves("--from", self.before)
+                   for line in leaf["leaf"].splitlines())
+
+    def first_half(self, terminal):
+        begun = terminal.begin().json
+        with Card(w.reader) as reader:
+            return begun["tap"], reader.play(begun["script"])
+
+    def test_a_tap_belongs_to_the_terminal_that_started_it(self):
+        tap, answers = self.first_half(self.one)
+        self.assertEqual(self.two.challenge(tap, answers).code, "tap.unknown")
+        tap, answers = w.played(self.one, None)
+        self.assertEqual(self.two.proof(tap, answers).code, "tap.unknown")
+        self.assertEqual(self.one.proof(tap, answers).json.get("outcome"), "accepted", "its own terminal may go on")
+
+    def test_a_script_made_for_one_terminal_proves_nothing_at_another(self):
+        begun = self.one.begin().json
+        with Card(w.reader) as reader:
+            first = reader.play(begun["script"])
+            asked = self.one.challenge(begun["tap"], first).json
+            answers = reader.play(asked["script"])
+        tap, _ = self.first_half(self.two)
+        refused = self.two.challenge(tap, first)
+        if refused.status == 200:
+            refused = self.two.proof(tap, answers)
+        self.assertIn(refused.code, ("card.answer", "card.proof", "card.status"), refused)
+        self.assertEqual(self.receipts(), 0)
+
+    def test_answers_of_an_earlier_tap_open_no_channel(self):
+        _, earlier = self.first_half(self.one)
+        tap, _ = self.first_half(self.one)
+        refused = self.one.challenge(tap, earlier)
+        self.assertIn(refused.code, ("card.answer", "card.proof", "card.status"), refused)
+
+    def test_the_proof_of_an_earlier_tap_proves_nothing(self):
+        tap, earlier = w.played(self.one, None)
+        self.assertEqual(self.one.proof(tap, earlier).json.get("outcome"), "accepted")
+        tap, _ = w.played(self.one, None)
+        refused = self.one.proof(tap, earlier)
+        self.assertIn(refused.code, ("card.answer", "card.proof", "card.status"), refused)
+        self.assertEqual(self.receipts(), 1)
+
+    def test_a_proof_sent_twice_counts_once(self):
+        tap, answers = w.played(self.one, None)
+        self.assertEqual(self.one.proof(tap, answers).json.get("outcome"), "accepted")
+        self.assertEqual(self.one.proof(tap, answers).code, "tap.unknown")
+        self.assertEqual(self.receipts(), 1)
+
+    def test_a_proof_sent_eight_times_at_once_counts_once(self):
+        tap, answers = w.played(self.one, None)
+        replies = []
+        start = threading.Barrier(8)
+
+        def send():
+            with Terminal(w) as terminal:
+                terminal.begin()
+                start.wait()
+                replies.append(terminal.proof(tap, answers))
+        threads = [threading.Thread(target=send) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        accepted = [reply for reply in replies if reply.json.get("outcome") == "accepted"]
+        self.assertEqual(len(accepted), 1, replies)
+        self.assertEqual({reply.code for reply in replies if reply not in accepted}, {"tap.unknown"})
+        self.assertEqual(self.receipts(), 1)
+
+    def test_a_proof_for_one_service_opens_no_other(self):
+        begun = self.one.begin().json
+        with Card(w.reader) as reader:
+            first = reader.play(begun["script"])
+            asked = self.one.challenge(begun["tap"], first, "nginx").json
+            again = self.one.challenge(begun["tap"], first, "slow")
+            self.assertEqual(again.code, "tap.order", again)
+            reader.play(asked["script"])
+
+    def test_steps_out_of_order_end_the_tap(self):
+        tap = self.one.begin().json["tap"]
+        self.assertEqual(self.one.proof(tap, ["9000"]).code, "tap.order")
+        self.assertEqual(self.one.challenge(tap, ["9000"]).code, "tap.unknown")
+        tap, answers = w.played(self.one, None)
+        self.assertEqual(self.one.challenge(tap, answers).code, "tap.order")
+        self.assertEqual(self.one.proof(tap, answers).code, "tap.unknown")
+
+    def test_one_bit_changed_in_any_answer_is_noticed(self):
+        for half in (0, 1):
+            begun = self.one.begin().json
+            with Card(w.reader) as reader:
+                answers = reader.play(begun["script"])
+                if half:
+                    answers = reader.play(self.one.challenge(begun["tap"], answers).json["script"])
+            for number, answer in enumerate(answers):
+                if len(answer) <= 4:
+                    continue
+                with self.subTest(half=half, answer=number):
+                    begun = self.one.begin().json
+                    with Card(w.reader) as reader:
+                        sent = reader.play(begun["script"])
+                        if half:
+                            sent = reader.play(self.one.challenge(begun["tap"], sent).json["script"])
+                    middle = len(sent[number]) // 4 * 2
+                    changed = int(sent[number][middle:middle + 2], 16) ^ 1
+                    sent[number] = f"{sent[number][:middle]}{changed:02x}{sent[number][middle + 2:]}"
+                    ask = self.one.proof if half else self.one.challenge
+                    refused = ask(begun["tap"], sent)
+                    if refused.status == 200 and not half:
+                        with Card(w.reader) as reader:
+                            refused = self.one.proof(begun["tap"], reader.play(refused.json["script"]))
+                    self.assertNotEqual(refused.json.get("outcome"), "accepted", f"answer {number} was not looked at")
+        self.assertEqual(self.receipts(), 0)
+
+
+class ZRecord(unittest.TestCase):
+    def test_the_record_of_it_all_verifies_and_nothing_is_open(self):
+        report = w.verify()
+        self.assertTrue(report["verified"], report["findings"])
+        self.assertEqual(report["open_intents"], 0)
+        self.assertEqual(report["receipts"], report["receipts_genuine"])
+
+
+if __name__ == "__main__":
+    main()
