@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "cardlink/apdu.h"
+#include "cardlink/card/application.h"
 
 /* Changes one byte of one message of a tap. */
 typedef struct tamper {
@@ -350,6 +350,35 @@ static void a_pin_for_another_session_costs_no_try(void **state)
     cb_buf_free(&pin);
 }
 
+/* A card may say that it saw no PIN. It may not say that it saw one that nobody sent, or another
+ * kind. */
+static void a_card_cannot_claim_a_pin_that_was_not_sent(void **state)
+{
+    static const struct {
+        typed pin;
+        uint8_t form;
+    } rows[] = {{{0}, CB_PIN_FORM_VERIFY}, {{WORLD_PIN, NULL}, CB_PIN_FORM_UNBLOCK}};
+    world *w = *state;
+    for (size_t i = 0; i < 2; i++) {
+        void *tap = world_state();
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        cb_card_claim claim;
+        cb_card_reset(w->card);
+        world_begin(w, tap, &script);
+        world_play(w->card, &script, &answers);
+        assert_int_equal(world_challenge(w, tap, &answers, rows[i].pin, &script), CB_OK);
+        w->card->session.pin_used = true;
+        w->card->session.pin_form = rows[i].form;
+        w->card->session.pin_state = CB_PIN_VERIFIED;
+        world_play(w->card, &script, &answers);
+        assert_int_equal(world_finish(w, tap, &answers, &claim), CB_E_CARD_ANSWER);
+        assert_int_equal(claim.pin, CB_PIN_NOT_PRESENTED);
+        free(tap);
+        cb_buf_free(&script);
+        cb_buf_free(&answers);
+    }
+}
+
 static void a_pin_for_one_purpose_is_none_for_another(void **state)
 {
     world *w = *state;
@@ -379,6 +408,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_claim_counts_for_its_card_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pin_for_another_session_costs_no_try, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_card_cannot_claim_a_pin_that_was_not_sent, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pin_for_one_purpose_is_none_for_another, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,7 @@ static void wrong_pins_are_counted_reported_and_block(void **state)
     assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_OK);
     assert_int_equal(claim.pin, CB_PIN_VERIFIED);
     assert_int_equal(claim.pin_tries_left, 3);
+    assert_int_equal(claim.pin_failures, 0); /* the wrong one was reported */
     for (uint8_t left = 2; left > 0; left--) {
         assert_int_equal(world_tap(w, (typed){"12345", NULL}, &claim), CB_OK);
         assert_int_equal(claim.pin_tries_left, left);
