@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@
 #include "broker/config.h"
 #include "broker/core/decide.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PATH_SIZE = 512 };
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
 
 typedef struct program {
     const char *path; /* of the configuration */
@@ -106,6 +107,23 @@ static cb_error become_user(program *p)
                "Runs as root: name a user of its own in the configuration", NULL);
     umask(0077);
     return error;
+}
+
+/* Each connection over TLS takes three descriptors: the client's, and both ends of the pair behind
+ * it. */
+static void raise_descriptors(const program *p)
+{
+    struct rlimit limit;
+    rlim_t needed = 3 * (rlim_t)p->config.limits.connections + OTHER_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < needed)
+        cb_log(
+            CB_LOG_WARNING, "start.descriptors",
+            "The system allows fewer open files than limits.connections needs: raise LimitNOFILE "
+            "or lower that limit",
+            NULL);
 }
 
 /* Everything that serving needs: memory, files, sockets, threads. No program is ever started. */
@@ -289,6 +307,7 @@ static cb_error open_server(program *p)
 static cb_error start(program *p)
 {
     p->api.started = cb_clock_wall_us();
+    raise_descriptors(p);
     cb_error error = open_network(p);
     if (!error)
         error = become_user(p);
