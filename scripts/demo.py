@@ -287,9 +287,9 @@ def main():
     print(f"Everything is under {folder}; nothing else is written.\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     e = Environment(folder)
+    demonstration = Demonstration(e)
     status = 1
     try:
-        demonstration = Demonstration(e)
         began = time.monotonic()
         demonstration.run_all()
         print(f"\nAll {demonstration.step_number} steps did what they say, in {time.monotonic() - began:.1f} s.", flush=True)
@@ -299,8 +299,9 @@ def main():
             signal.pause()
     except KeyboardInterrupt:
         print("\nStopping.", flush=True)
-    except Failure as failure:
-        print(f"\ndemo: step {demonstration.step_number + 1} failed: {failure}\ndemo: the logs are in {e.logs}", file=sys.stderr)
+    except (Failure, OSError, KeyError, ValueError, IndexError) as problem:
+        print(f"\ndemo: step {demonstration.step_number + 1} failed: {type(problem).__name__}: {problem}\n"
+              f"demo: the logs are in {e.logs}", file=sys.stderr)
     finally:
         e.stop()
         if status == 0:

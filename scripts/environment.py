@@ -103,11 +103,15 @@ class Program:
 
 def run(argv, env=None, data=None, ok=(0,), cwd=None, pass_fds=(), timeout=120):
     """Runs a program to its end; its output as bytes. Failure unless its exit status is one of ok."""
-    done = subprocess.run([str(a) for a in argv], env=env, input=data, cwd=cwd, pass_fds=pass_fds, timeout=timeout,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          stdin=subprocess.DEVNULL if data is None else None)
+    name = " ".join(str(a) for a in argv[:4])
+    try:
+        done = subprocess.run([str(a) for a in argv], env=env, input=data, cwd=cwd, pass_fds=pass_fds, timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              stdin=subprocess.DEVNULL if data is None else None)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise Failure(f"{name} …: {problem}") from None
     if done.returncode not in ok:
-        raise Failure(f"{' '.join(str(a) for a in argv[:4])} … ended with status {done.returncode}:\n"
+        raise Failure(f"{name} … ended with status {done.returncode}:\n"
                       f"{done.stderr.decode(errors='replace').strip()}\n{done.stdout.decode(errors='replace').strip()}".rstrip())
     return done
 
