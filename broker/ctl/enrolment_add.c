@@ -51,18 +51,21 @@ static cb_ctl_status know_holder(cb_ctl *ctl, const cb_id *holder)
 static cb_ctl_status record(cb_ctl *ctl, const cb_ctl_args *args, const cb_ctl_new_key *key,
                             const char *path, const json_t *body, json_t **made)
 {
-    cb_ctl_status status = cb_ctl_new_key_write(ctl, args, key);
+    cb_ctl_answer answer = {0};
+    cb_ctl_status status =
+        body ? cb_ctl_new_key_write(ctl, args, key) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     if (status)
         return status;
-    status =
-        body ? cb_ctl_call(ctl, "POST", path, body, made) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
-    if (status == CB_CTL_FAILED) {
+    status = cb_ctl_ask(ctl, "POST", path, body, &answer);
+    if (!status && (answer.status < 200 || answer.status > 299)) {
+        status = cb_ctl_problem(ctl, &answer);
         cb_ctl_new_key_unwrite(args);
         cb_ctl_note(ctl, "The key was not recorded and is gone; nothing has changed.");
-    } else if (status) {
-        cb_ctl_note(ctl, "Whether the key was recorded is not known: look at cardbrokerctl "
-                         "enrolment list before you try again.");
+    } else if (!status) {
+        *made = answer.body;
+        answer.body = NULL;
     }
+    cb_ctl_answer_free(&answer);
     return status;
 }
 

@@ -146,6 +146,8 @@ cb_ctl_status cb_ctl_ask(cb_ctl *ctl, const char *method, const char *path, cons
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     CURLcode code = curl_easy_perform(easy);
     status = code == CURLE_OK ? read_answer(ctl, answer) : no_answer(ctl, code);
+    if (status && code != CURLE_COULDNT_CONNECT && strcmp(method, "GET") != 0)
+        cb_ctl_note(ctl, "Whether it was done is not known: look before you ask for it again.");
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
 out:
     free(text);

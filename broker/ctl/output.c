@@ -211,7 +211,9 @@ cb_ctl_status cb_ctl_object(cb_ctl *ctl, const json_t *object, const cb_ctl_colu
 
 cb_ctl_status cb_ctl_json(cb_ctl *ctl, const json_t *value)
 {
-    if (json_dumpf(value, ctl->out, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0)
+    static const char none[] = "{}"; /* a success that came without an object */
+    if (!value ? fputs(none, ctl->out) < 0
+               : json_dumpf(value, ctl->out, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0)
         return cb_ctl_fail(ctl, CB_E_IO, "writing the answer");
     putc('\n', ctl->out);
     return CB_CTL_DONE;
