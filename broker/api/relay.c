@@ -146,15 +146,36 @@ static int64_t length_of(const char *headers)
     return -1;
 }
 
-static cb_error send_answer(cb_stream *stream, cb_relay *relay, uint8_t *chunk)
+/* The headers that the browser gets. */
+static cb_error answer_headers(const char *from_service, cb_buf *out)
+{
+    line l;
+    while (next_line(&from_service, &l)) {
+        if (cb_relay_returns(l.name, l.value))
+            put_line(out, l.name, l.value);
+    }
+    return cb_buf_error(out);
+}
+
+static cb_error send_head(cb_stream *stream, cb_relay *relay)
 {
     unsigned status;
-    cb_buf headers = CB_BUF(CB_RELAY_HEADERS_MAX);
+    cb_buf headers = CB_BUF(CB_RELAY_HEADERS_MAX), kept = CB_BUF(CB_RELAY_HEADERS_MAX);
     cb_error error = cb_relay_head(relay, &status, &headers);
     const char *text = error ? NULL : cb_buf_cstr(&headers);
     if (!error)
-        error = text ? cb_stream_head(stream, status, text, length_of(text)) : CB_E_MEMORY;
+        error = text ? answer_headers(text, &kept) : CB_E_MEMORY;
+    const char *sent = error ? NULL : cb_buf_cstr(&kept);
+    if (!error)
+        error = sent ? cb_stream_head(stream, status, sent, length_of(text)) : CB_E_MEMORY;
     cb_buf_free(&headers);
+    cb_buf_free(&kept);
+    return error;
+}
+
+static cb_error send_answer(cb_stream *stream, cb_relay *relay, uint8_t *chunk)
+{
+    cb_error error = send_head(stream, relay);
     while (!error) {
         size_t got;
         error = cb_relay_read(relay, chunk, CHUNK, &got);

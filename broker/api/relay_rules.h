@@ -2,8 +2,9 @@
  *
  * What of a browser's request goes on to a service through a relayed session, and what stays here.
  *
- * Stays: whatever concerns one connection only (RFC 9110, 7.6.1), the Host (the service has its own), and the broker's
- * own cookie, which is the browser's right to the session and nobody else's business.
+ * Stays: whatever concerns one connection only (RFC 9110, 7.6.1), and the broker's own cookie, which is the browser's right to the
+ * session and nobody else's business. The Host goes as far as the session's process, which puts the service's own name in its place, in
+ * Origin and Referer too. Of the answer, a cookie that would take the place of the broker's stays here.
  */
 #ifndef CB_BROKER_API_RELAY_RULES_H
 #define CB_BROKER_API_RELAY_RULES_H
@@ -21,6 +22,9 @@ cb_error cb_relay_label(const char *host, const char *relay_domain, char label[C
 
 /* Whether a header of the request goes on. connection is the value of its Connection header, or NULL: it may name more that stay. */
 bool cb_relay_forwards(const char *name, const char *connection);
+
+/* Whether a header of the service's answer goes on to the browser: all but a Set-Cookie of the broker's own cookie's name. */
+bool cb_relay_returns(cb_bytes name, cb_bytes value);
 
 /* Takes the broker's cookie out of a Cookie header's value: its value to secret ("" if it is not there or not 64 hex digits), the
  * other cookies to rest. A second one of the same name is dropped as well. */

@@ -31,7 +31,8 @@ static void a_host_name_names_a_session(void **state)
 static void what_concerns_the_connection_stays(void **state)
 {
     (void)state;
-    assert_false(cb_relay_forwards("host", NULL));
+    assert_true(cb_relay_forwards("host", NULL));
+    assert_false(cb_relay_forwards("keep-alive", NULL));
     assert_false(cb_relay_forwards("TRANSFER-ENCODING", NULL));
     assert_false(cb_relay_forwards("Cookie", NULL));
     assert_false(cb_relay_forwards("X-Forwarded-For", NULL));
@@ -65,12 +66,30 @@ static void the_brokers_cookie_never_goes_on(void **state)
     take("x__Host-cardbroker=" SECRET, "", "x__Host-cardbroker=" SECRET);
 }
 
+static bool returns(const char *name, const char *value)
+{
+    return cb_relay_returns(cb_bytes_str(name), cb_bytes_str(value));
+}
+
+static void a_service_cannot_set_the_brokers_cookie(void **state)
+{
+    (void)state;
+    assert_false(returns("Set-Cookie", "__Host-cardbroker=" SECRET "; Path=/"));
+    assert_false(returns("set-cookie", "__host-cardbroker = x"));
+    assert_false(returns("SET-COOKIE", "__Host-Cardbroker\t="));
+    assert_true(returns("Set-Cookie", "__Host-cardbroker2=x"));
+    assert_true(returns("Set-Cookie", "__Host-cardbroker"));
+    assert_true(returns("Set-Cookie", "a=__Host-cardbroker=x"));
+    assert_true(returns("X-Set-Cookie", "__Host-cardbroker=x"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_host_name_names_a_session),
         cmocka_unit_test(what_concerns_the_connection_stays),
         cmocka_unit_test(the_brokers_cookie_never_goes_on),
+        cmocka_unit_test(a_service_cannot_set_the_brokers_cookie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
