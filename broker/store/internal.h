@@ -89,6 +89,8 @@ struct cb_store {
     pthread_cond_t sign;  /* for the signer */
     bool writer_stops, signer_stops;
     cb_error refused; /* with what changes are refused from now on: CB_OK while all is well */
+    bool short_of_space;
+    int64_t space_asked; /* when, monotonic */
     cb_error lane;    /* CB_OK, or why the signer did not sign last time */
     cb_waiters urgent, queue;
     unsigned queued;     /* in queue */
@@ -103,6 +105,9 @@ struct cb_store {
     int64_t head_since;
     uint64_t groups, changes;
 };
+
+/* space.c: whether only what must be recorded may still be written. Asks the file system once a second. Lock held. */
+bool cb_store_short_of_space(cb_store *store);
 
 /* A condition whose timed waits use the monotonic clock. */
 cb_error cb_cond_init(pthread_cond_t *cond);

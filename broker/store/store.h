@@ -40,6 +40,7 @@ typedef struct cb_store_options {
     unsigned queue;         /* changes that may wait at a time, revocations not counted; 0: 1024 */
     int64_t lock_wait;      /* microseconds to wait for a lock that another process holds; 0: 2 s */
     int64_t max_bytes;      /* the database may not grow beyond; 0: no limit of our own */
+    int64_t reserve;        /* bytes of the file system kept for revocations and results; 0: 16 MB, -1: none */
     /* For tests: called at each step by the thread that has come to it: "begin", "ran", "commit", "committed" (writer), "signed"
      * (signer), "released" (caller). */
     void (*probe)(void *context, const char *step);

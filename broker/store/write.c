@@ -9,7 +9,7 @@
 
 enum { QUEUE_DEFAULT = 1024 };
 
-static cb_error admission(const cb_store *store, const cb_change *change)
+static cb_error admission(cb_store *store, const cb_change *change)
 {
     unsigned most = store->options.queue ? store->options.queue : QUEUE_DEFAULT;
     if (store->writer_stops)
@@ -20,6 +20,8 @@ static cb_error admission(const cb_store *store, const cb_change *change)
         return CB_OK;
     if (store->lane)
         return CB_E_HSM_DOWN;
+    if (cb_store_short_of_space(store))
+        return CB_E_STORE_FULL;
     return store->queued >= most ? CB_E_BUSY : CB_OK;
 }
 

@@ -4,10 +4,14 @@
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -451,6 +455,76 @@ static void a_full_disk_is_said_and_nothing_is_half_done(void **state)
     world_end(&w);
 }
 
+static void the_last_of_the_disk_is_kept_for_revocations(void **state)
+{
+    world w;
+    cb_holder holder;
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    w.options.reserve = INT64_MAX;
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_STORE_FULL);
+    assert_int_equal(cb_holder_add(w.store, "test", "Taro", &holder), CB_E_STORE_FULL);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, NULL, NULL), CB_OK);
+    world_end(&w);
+}
+
+/* In a process of its own, whose files may not grow: every write beyond is an I/O error. */
+static void meet_io_errors(world *w, volatile unsigned *accepted)
+{
+    struct rlimit limit = {768 * 1024, 768 * 1024};
+    cb_store_state status;
+    cb_error error = CB_OK;
+    world_open(w);
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int i = 0; i < 5000 && !error; i++) {
+        error = tap_once(w, NULL, NULL);
+        *accepted += error == CB_OK;
+    }
+    cb_error revoked = cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, NULL, NULL);
+    cb_store_status(w->store, &status);
+    _exit(error == CB_E_STORE && revoked == CB_E_STORE && status.error == CB_E_STORE ? 0 : 1);
+}
+
+static cb_error count_accepts(void *context, const cb_log_leaf *leaf)
+{
+    cb_buf outcome = CB_BUF(128);
+    *(unsigned *)context += cb_leaf_find(leaf->data, "outcome", &outcome) == CB_OK &&
+                            strcmp(cb_buf_cstr(&outcome), "accepted") == 0;
+    cb_buf_free(&outcome);
+    return CB_OK;
+}
+
+static void after_an_io_error_nothing_is_taken_and_nothing_is_lost(void **state)
+{
+    world w;
+    int status = 0;
+    unsigned found = 0;
+    (void)state;
+    unsigned *accepted =
+        mmap(NULL, sizeof *accepted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    world_begin(&w);
+    world_close(&w);
+    pid_t child = fork();
+    if (child == 0)
+        meet_io_errors(&w, accepted);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_open(&w);
+    cb_store_state s;
+    assert_int_equal(cb_store_status(w.store, &s), CB_OK);
+    for (uint64_t from = 0; from < s.leaves; from += 1000)
+        assert_int_equal(cb_log_leaves(w.store, from, 1000, count_accepts, &found), CB_OK);
+    assert_true(*accepted > 0);
+    assert_true(found >= *accepted);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    munmap(accepted, sizeof *accepted);
+    world_end(&w);
+}
+
 static void a_backup_is_a_whole_database(void **state)
 {
     world w;
@@ -490,6 +564,8 @@ int main(void)
         cmocka_unit_test(a_change_that_fails_leaves_nothing_behind),
         cmocka_unit_test(a_full_queue_is_said_and_revocations_go_first),
         cmocka_unit_test(a_full_disk_is_said_and_nothing_is_half_done),
+        cmocka_unit_test(the_last_of_the_disk_is_kept_for_revocations),
+        cmocka_unit_test(after_an_io_error_nothing_is_taken_and_nothing_is_lost),
         cmocka_unit_test(a_backup_is_a_whole_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
