@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Taking in a key that somebody else has made (sealed.h): it is decrypted inside the HSM and never seen here.
+ * Taking in a key that somebody else has made (sealed.h): it is decrypted inside the HSM and never
+ * seen here.
  *
- * An EC private key object does not tell its public key. Its X coordinate is what ECDH with the curve's base point gives; Y follows
- * from the curve's equation up to its sign, and a signature tells which of the two it is.
+ * An EC private key object does not tell its public key. Its X coordinate is what ECDH with the
+ * curve's base point gives; Y follows from the curve's equation up to its sign, and a signature
+ * tells which of the two it is.
  */
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/wolfmath.h>
@@ -16,7 +18,12 @@
 #include "hsm/sealed_parts.h"
 #include "hsm/spki.h"
 
-enum { COORDINATE_MAX = 48, POINT_MAX = 2 * COORDINATE_MAX + 1, IMPORT_RSA_BYTES = 384 };
+enum {
+    COORDINATE_MAX = 48,
+    POINT_MAX = 2 * COORDINATE_MAX + 1,
+    IMPORT_RSA_BYTES = 384,
+    KWP_BLOCK = 8
+};
 
 /* ---- The public half of an EC key ---- */
 
@@ -76,8 +83,7 @@ static bool negate(const curve *c, uint8_t *y_bytes)
     if (mp_init_multi(&y, &p, NULL, NULL, NULL, NULL) != MP_OKAY)
         return false;
     if (mp_read_radix(&p, c->parameters->prime, MP_RADIX_HEX) == MP_OKAY &&
-        mp_read_unsigned_bin(&y, y_bytes, (int)c->size) == MP_OKAY &&
-        mp_sub(&p, &y, &y) == MP_OKAY)
+        mp_read_unsigned_bin(&y, y_bytes, (int)c->size) == MP_OKAY && mp_sub(&p, &y, &y) == MP_OKAY)
         good = put_number(&y, y_bytes, c->size);
     mp_clear(&y);
     mp_clear(&p);
@@ -145,29 +151,56 @@ static cb_error ec_public(cb_token *token, CK_OBJECT_HANDLE key, uint8_t algorit
 
 /* ---- Is it what it is said to be? ---- */
 
+/* What a key's wrapped form says of its size, up to seven bytes too much. */
+static size_t size_at_most(cb_bytes wrapped_key) { return wrapped_key.len - KWP_BLOCK; }
+
+static bool size_ok(uint8_t algorithm, cb_bytes wrapped_key)
+{
+    if (wrapped_key.len < 2 * KWP_BLOCK || wrapped_key.len % KWP_BLOCK != 0)
+        return false;
+    if (!cb_is_secret(algorithm))
+        return true;
+    size_t size = size_at_most(wrapped_key);
+    return size <= CB_SECRET_MAX && (algorithm == CB_KEY_SECRET || size >= CB_HMAC_SECRET_MIN);
+}
+
 static cb_error check_kind(cb_token *token, CK_OBJECT_HANDLE key, uint8_t algorithm)
 {
     cb_buf value = CB_BUF(1024);
     cb_bytes curve_oid = cb_curve_oid(algorithm);
-    cb_error error;
+    cb_error error = CB_OK;
     if (curve_oid.len > 0) {
         error = cb_token_attribute(token, key, CKA_EC_PARAMS, &value);
         if (!error && !cb_bytes_same(cb_buf_bytes(&value), curve_oid))
             error = CB_E_FORMAT;
-    } else if (cb_is_secret(algorithm)) {
-        error = cb_token_attribute(token, key, CKA_VALUE_LEN, &value);
-        CK_ULONG len = 0;
-        if (!error && value.len == sizeof len)
-            memcpy(&len, value.data, sizeof len);
-        if (!error && (len == 0 || len > CB_SECRET_MAX ||
-                       (algorithm == CB_KEY_HMAC_SHA256 && len < CB_HMAC_SECRET_MIN)))
-            error = CB_E_FORMAT;
-    } else {
+    } else if (!cb_is_secret(algorithm)) {
+        size_t size = algorithm == CB_KEY_RSA_2048 ? 256 : 384;
         error = cb_token_attribute(token, key, CKA_MODULUS, &value);
-        if (!error && value.len != (algorithm == CB_KEY_RSA_2048 ? 256 : 384))
+        if (!error && (value.len != size || !(value.data[0] & 0x80)))
             error = CB_E_FORMAT;
     }
     cb_buf_free(&value);
+    return error;
+}
+
+/* Whether the sealed copy makes the MACs that the imported key makes. */
+static cb_error same_macs(cb_keyring *keyring, CK_OBJECT_HANDLE key, cb_bytes sealed)
+{
+    static const CK_MECHANISM hmac = {CKM_SHA256_HMAC, NULL, 0};
+    cb_bytes message = cb_bytes_str("cardbroker import: is this the same key?");
+    cb_buf before = CB_BUF(1024), after = CB_BUF(1024);
+    cb_open_key copy = {.wrapped = CB_BUF(CB_WRAPPED_MAX)};
+    cb_error error = cb_token_sign(cb_keyring_token(keyring), key, &hmac, &message, 1, &before);
+    if (!error)
+        error = cb_sealed_open(keyring, sealed, &copy);
+    if (!error)
+        error = cb_open_key_use(keyring, &copy, CB_USE_MAC, 0, message, &after);
+    if (error == CB_E_HSM_TOKEN ||
+        (!error && !cb_equal(cb_buf_bytes(&before), cb_buf_bytes(&after))))
+        error = CB_E_FORMAT;
+    cb_open_key_close(keyring, &copy);
+    cb_buf_free(&before);
+    cb_buf_free(&after);
     return error;
 }
 
@@ -176,9 +209,8 @@ static cb_error check_kind(cb_token *token, CK_OBJECT_HANDLE key, uint8_t algori
 /* The transport key, which only the import key can decrypt. */
 static cb_error unwrap_transport(cb_keyring *keyring, cb_bytes wrapped, CK_OBJECT_HANDLE *out)
 {
-    CK_RSA_PKCS_OAEP_PARAMS parameters = {.hashAlg = CKM_SHA_1,
-                                          .mgf = CKG_MGF1_SHA1,
-                                          .source = CKZ_DATA_SPECIFIED};
+    CK_RSA_PKCS_OAEP_PARAMS parameters = {
+        .hashAlg = CKM_SHA_1, .mgf = CKG_MGF1_SHA1, .source = CKZ_DATA_SPECIFIED};
     CK_MECHANISM oaep = {CKM_RSA_PKCS_OAEP, &parameters, sizeof parameters};
     char label[48];
     snprintf(label, sizeof label, "cardbroker.%s", cb_own_key_name(CB_OWN_IMPORT));
@@ -207,9 +239,10 @@ static cb_error unwrap_key(cb_keyring *keyring, uint8_t algorithm, cb_bytes wrap
     cb_cursor cursor = cb_cursor_over(wrapped);
     cb_bytes encrypted = cb_cursor_take(&cursor, IMPORT_RSA_BYTES);
     cb_bytes key = cb_cursor_rest(&cursor);
-    if (!cb_cursor_ok(&cursor) || key.len == 0 || wrapped.len > CB_IMPORT_MAX)
+    if (!cb_cursor_ok(&cursor) || wrapped.len > CB_IMPORT_MAX || !size_ok(algorithm, key))
         return CB_E_FORMAT;
-    cb_template_key(&template, algorithm, CB_STATION_NEWBORN, true);
+    cb_template_key(&template, algorithm,
+                    algorithm == CB_KEY_SECRET ? CB_STATION_RELEASE : CB_STATION_NEWBORN, true);
     if (cb_curve_oid(algorithm).len > 0) {
         for (CK_ULONG i = 0; i < template.count; i++) {
             if (template.attribute[i].type == CKA_DERIVE)
@@ -219,7 +252,8 @@ static cb_error unwrap_key(cb_keyring *keyring, uint8_t algorithm, cb_bytes wrap
     }
     cb_error error = unwrap_transport(keyring, encrypted, &transport);
     if (!error)
-        error = cb_token_unwrap(token, &cb_key_wrap, transport, key, cb_template_of(&template), out);
+        error =
+            cb_token_unwrap(token, &cb_key_wrap, transport, key, cb_template_of(&template), out);
     cb_token_destroy(token, &transport);
     return error == CB_E_HSM_RECORD || error == CB_E_HSM_TOKEN ? CB_E_FORMAT : error;
 }
@@ -229,6 +263,7 @@ cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wr
 {
     cb_token *token = cb_keyring_token(keyring);
     CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    size_t size = 0;
     cb_buf spki = CB_BUF(CB_PUBLIC_KEY_MAX), blob = CB_BUF(CB_SEALED_MAX);
     if (!cb_sealed_info_ok(info))
         return CB_E_ARGUMENT;
@@ -241,9 +276,13 @@ cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wr
         error = ec_public(token, key, info->algorithm, &spki);
     else if (!error && !cb_is_secret(info->algorithm))
         error = cb_spki_rsa(token, key, &spki);
+    if (!error && info->algorithm == CB_KEY_SECRET)
+        error = cb_token_value_size(token, key, &size);
     info->key = cb_id_new();
     if (!error)
-        error = cb_seal_key(keyring, info, key, cb_buf_bytes(&spki), &blob);
+        error = cb_seal_key(keyring, info, key, size, cb_buf_bytes(&spki), &blob);
+    if (!error && info->algorithm == CB_KEY_HMAC_SHA256)
+        error = same_macs(keyring, key, cb_buf_bytes(&blob));
     cb_token_destroy(token, &key);
     if (!error) {
         cb_buf_put(sealed, cb_buf_bytes(&blob));

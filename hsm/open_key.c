@@ -2,6 +2,8 @@
  *
  * Using a sealed key (sealed.h).
  */
+#include "base/cursor.h"
+#include "base/secret.h"
 #include "hsm/key_sign.h"
 #include "hsm/key_template.h"
 #include "hsm/sealed_parts.h"
@@ -47,25 +49,46 @@ static cb_error mac(cb_keyring *keyring, const cb_open_key *key, cb_bytes data, 
     return cb_token_sign(cb_keyring_token(keyring), key->handle, &hmac, &data, 1, result);
 }
 
+/* The value as it was imported: what the token filled it up with is cut off, and must be zeros. */
+static cb_error put_secret(const cb_buf *value, size_t size, cb_buf *result)
+{
+    static const uint8_t zeros[8];
+    cb_cursor cursor = cb_cursor_over(cb_buf_bytes(value));
+    cb_bytes secret = cb_cursor_take(&cursor, size);
+    cb_bytes filling = cb_cursor_rest(&cursor);
+    if (!cb_cursor_ok(&cursor) || filling.len >= sizeof zeros ||
+        !cb_equal(filling, cb_bytes_make(zeros, filling.len)))
+        return CB_E_HSM_TOKEN;
+    cb_buf_put(result, secret);
+    return cb_buf_error(result);
+}
+
 /* The secret is readable in the token for as long as it takes to read it. */
 static cb_error release(cb_keyring *keyring, const cb_open_key *key, cb_buf *result)
 {
     cb_token *token = cb_keyring_token(keyring);
     CK_OBJECT_HANDLE kek, secret = CK_INVALID_HANDLE;
     cb_key_template template;
+    cb_bytes wrapped = cb_buf_bytes(&key->wrapped);
+    cb_buf value = CB_BUF(CB_SECRET_MAX + 8);
+    size_t size;
     if (key->info.algorithm != CB_KEY_SECRET)
         return CB_E_HSM_ALGORITHM;
-    cb_error error = cb_token_revive(token);
+    cb_error error = cb_secret_size(key->info.algorithm, &wrapped, &size);
+    if (!error)
+        error = cb_token_revive(token);
     if (!error)
         error = cb_keyring_kek(keyring, CB_KEK_RELEASE, key->info.generation, &kek);
     if (error)
         return error;
     cb_template_key(&template, CB_KEY_SECRET, CB_STATION_RELEASE, true);
-    error = cb_token_unwrap(token, &cb_key_wrap, kek, cb_buf_bytes(&key->wrapped),
-                            cb_template_of(&template), &secret);
+    error = cb_token_unwrap(token, &cb_key_wrap, kek, wrapped, cb_template_of(&template), &secret);
     if (!error)
-        error = cb_token_attribute(token, secret, CKA_VALUE, result);
+        error = cb_token_attribute(token, secret, CKA_VALUE, &value);
     cb_token_destroy(token, &secret);
+    if (!error)
+        error = put_secret(&value, size, result);
+    cb_buf_free(&value);
     return error;
 }
 

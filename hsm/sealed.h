@@ -6,6 +6,9 @@
  * uses, u32 generation, u64 sequence, var public key (DER SubjectPublicKeyInfo), var wrapped key,
  * MAC (32)
  *
+ * A secret that may be released has its size (u16) before its wrapped bytes: SoftHSM fills secrets
+ * up with zeros to a multiple of eight when it wraps them.
+ *
  * The wrapped key is AES key wrap with padding (RFC 5649) of the PKCS#8 or the secret; the MAC
  * covers all that stands before it. So nothing can be moved from one record to another, and no
  * field can be edited.
@@ -21,7 +24,7 @@
 #include "hsm/records.h"
 
 enum {
-    CB_HMAC_SECRET_MIN = 16,
+    CB_HMAC_SECRET_MIN = 32, /* what SoftHSM asks of SHA-256 */
     CB_SECRET_MAX = 1024, /* of secrets that are imported */
     CB_IMPORT_MAX = 4096
 };
@@ -34,7 +37,9 @@ cb_error cb_sealed_generate(cb_keyring *keyring, cb_sealed_info *info, cb_bytes 
                             cb_buf *sealed, cb_buf *public_key, cb_buf *csr);
 
 /* Seals a key that was encrypted to the import key (client.h says how). The kind of key must be
- * what info says, and RSA moduli of that size: CB_E_FORMAT otherwise. */
+ * what info says, and RSA moduli of that size: CB_E_FORMAT otherwise. Secrets for HMAC have
+ * CB_HMAC_SECRET_MIN to CB_SECRET_MAX bytes, and those of more than 64 a number that eight divides
+ * (the token may fill them up, which only then changes the MACs; it is tried out). */
 cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wrapped,
                           cb_buf *sealed, cb_buf *public_key);
 

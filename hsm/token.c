@@ -328,3 +328,13 @@ cb_error cb_token_attribute(cb_token *token, CK_OBJECT_HANDLE object, CK_ATTRIBU
     out->len = before + (rv == CKR_OK ? attribute.ulValueLen : 0);
     return cb_token_note(token, "C_GetAttributeValue", rv);
 }
+
+cb_error cb_token_value_size(cb_token *token, CK_OBJECT_HANDLE object, size_t *out)
+{
+    CK_ATTRIBUTE attribute = {CKA_VALUE, NULL, 0};
+    CK_RV rv = token->f->C_GetAttributeValue(token->session, object, &attribute, 1);
+    if (rv == CKR_OK && attribute.ulValueLen == CK_UNAVAILABLE_INFORMATION)
+        rv = CKR_ATTRIBUTE_SENSITIVE;
+    *out = rv == CKR_OK ? attribute.ulValueLen : 0;
+    return cb_token_note(token, "C_GetAttributeValue", rv);
+}

@@ -77,6 +77,10 @@ cb_error cb_token_count(cb_token *token, bool persistent, size_t *count);
 cb_error cb_token_attribute(cb_token *token, CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type,
                             cb_buf *out);
 
+/* The size of a readable object's value, without reading it. CKA_VALUE_LEN does not tell: SoftHSM leaves it 0 in
+ * objects that were unwrapped. */
+cb_error cb_token_value_size(cb_token *token, CK_OBJECT_HANDLE object, size_t *out);
+
 /* One signature, or MAC, over the parts one after the other (a single part where the mechanism
  * knows no parts). Appends the result, of at most 512 bytes. */
 cb_error cb_token_sign(cb_token *token, CK_OBJECT_HANDLE key, const CK_MECHANISM *mechanism,
