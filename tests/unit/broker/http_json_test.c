@@ -87,14 +87,9 @@ static void a_field_that_is_wrong_is_named(void **state)
 static void every_kind_refuses_the_others(void **state)
 {
     (void)state;
-    static const char *const values[] = {"\"text\"",
-                                         "\""
-                                         "0189f7c2-0000-7000-8000-000000000001\"",
-                                         "\"00ff\"",
-                                         "7",
-                                         "true",
-                                         "{}",
-                                         "[]"};
+    static const char *const values[] = {
+        "\"text\"", "\"0189f7c2-0000-7000-8000-000000000001\"", "\"00ff\"", "7", "true", "{}",
+        "[]"};
     char why[512];
     union {
         const char *text;
