@@ -6,26 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/sandbox.h"
-#include "broker/api/api.h"
-#include "broker/api/relay.h"
-#include "broker/config.h"
-#include "broker/core/decide.h"
+#include "broker/program.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
-
-typedef struct program {
-    const char *path; /* of the configuration */
-    cb_broker_config config;
-    cb_api api;
-    cb_relay_context relay;
-    cb_buf why;
-} program;
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
 static const char help[] =
     "usage: cardbrokerd --config FILE [--check]\n"
@@ -36,295 +21,7 @@ static const char help[] =
     "      --check        read the configuration, say what is wrong with it, and end\n"
     "      --help, --version\n";
 
-/* ---- Calls that parts make into one another ---- */
-
-static bool take_connection(void *context, int fd, const cb_peer *peer)
-{
-    const program *p = context;
-    return cb_server_take(p->api.server, fd, peer);
-}
-
-static void lose_connection(void *context, uint64_t connection)
-{
-    const program *p = context;
-    cb_server_gone(p->api.server, connection);
-}
-
-static void record_end(void *context, const cb_session_facts *facts, const char *why)
-{
-    const program *p = context;
-    cb_error error = cb_decide_session_end(p->api.store, &facts->session, why);
-    if (error && error != CB_E_SESSION_UNKNOWN)
-        cb_log_failure("session.end_unrecorded", error, why);
-}
-
-/* ---- Start ---- */
-
-static cb_error join(program *p, const char *folder, const char *name, char out[PATH_SIZE])
-{
-    int length = name[0] == '/' ? snprintf(out, PATH_SIZE, "%s", name)
-                                : snprintf(out, PATH_SIZE, "%s/%s", folder, name);
-    if (length > 0 && length < PATH_SIZE)
-        return CB_OK;
-    cb_buf_printf(&p->why, "%s: the path is too long", name);
-    return CB_E_CONFIG;
-}
-
-/* While the program may still be root: low ports, and keys that only root may read. */
-static cb_error open_network(program *p)
-{
-    cb_acceptor_sink sink = {p, take_connection, lose_connection};
-    cb_error error =
-        cb_acceptor_open(&p->config.limits, &sink, p->config.tls_threads, &p->api.acceptor);
-    for (size_t i = 0; i < p->config.listener_count && !error; i++) {
-        const cb_broker_listener *listener = &p->config.listeners[i];
-        error = cb_acceptor_listen(p->api.acceptor, listener->address, listener->port,
-                                   listener->entries, listener->entry_count, NULL, &p->why);
-    }
-    return error;
-}
-
-/* The socket's folder decides who reaches it, and the user id of each connection who is let in. */
-static cb_error open_local(program *p)
-{
-    char path[PATH_SIZE];
-    cb_error error = join(p, p->config.run, "admin.sock", path);
-    if (!error)
-        error = cb_acceptor_listen_local(
-            p->api.acceptor, path, p->config.administrator_count > 0 ? 0666 : 0600,
-            p->config.administrators, p->config.administrator_count, &p->why);
-    return error;
-}
-
-static cb_error become_user(program *p)
-{
-    int dropped = 0;
-    cb_error error = cb_sandbox_become(p->config.user, &dropped);
-    if (error)
-        cb_buf_printf(&p->why, "cannot become user %s", p->config.user);
-    else if (geteuid() == 0)
-        cb_log(CB_LOG_WARNING, "start.root",
-               "Runs as root: name a user of its own in the configuration", NULL);
-    umask(0077);
-    return error;
-}
-
-/* Each connection over TLS takes three descriptors: the client's, and both ends of the pair behind
- * it. */
-static void raise_descriptors(const program *p)
-{
-    struct rlimit limit;
-    rlim_t needed = 3 * (rlim_t)p->config.limits.connections + OTHER_DESCRIPTORS;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max < needed)
-        cb_log(
-            CB_LOG_WARNING, "start.descriptors",
-            "The system allows fewer open files than limits.connections needs: raise LimitNOFILE "
-            "or lower that limit",
-            NULL);
-}
-
-/* Everything that serving needs: memory, files, sockets, threads. No program is ever started. */
-static cb_error confine(const program *p)
-{
-    static const char *const calls[] = {"accept4",
-                                        "bind",
-                                        "connect",
-                                        "getpeername",
-                                        "getsockname",
-                                        "getsockopt",
-                                        "listen",
-                                        "recvfrom",
-                                        "recvmsg",
-                                        "recvmmsg",
-                                        "sendfile",
-                                        "sendmmsg",
-                                        "sendmsg",
-                                        "sendto",
-                                        "setsockopt",
-                                        "shutdown",
-                                        "socket",
-                                        "socketpair",
-                                        "epoll_create1",
-                                        "epoll_ctl",
-                                        "epoll_pwait",
-                                        "epoll_wait",
-                                        "eventfd2",
-                                        "pipe2",
-                                        "poll",
-                                        "ppoll",
-                                        "pselect6",
-                                        "select",
-                                        "close",
-                                        "dup",
-                                        "dup2",
-                                        "dup3",
-                                        "fcntl",
-                                        "ioctl",
-                                        "access",
-                                        "chmod",
-                                        "faccessat",
-                                        "faccessat2",
-                                        "fallocate",
-                                        "fchmod",
-                                        "fchown",
-                                        "fdatasync",
-                                        "flock",
-                                        "fstat",
-                                        "fstatfs",
-                                        "fsync",
-                                        "ftruncate",
-                                        "getcwd",
-                                        "getdents64",
-                                        "link",
-                                        "lseek",
-                                        "lstat",
-                                        "mkdir",
-                                        "newfstatat",
-                                        "open",
-                                        "openat",
-                                        "pread64",
-                                        "pwrite64",
-                                        "pwritev",
-                                        "read",
-                                        "readlink",
-                                        "readv",
-                                        "rename",
-                                        "renameat",
-                                        "renameat2",
-                                        "rmdir",
-                                        "stat",
-                                        "statfs",
-                                        "statx",
-                                        "umask",
-                                        "unlink",
-                                        "unlinkat",
-                                        "utimensat",
-                                        "write",
-                                        "writev",
-                                        "brk",
-                                        "madvise",
-                                        "mmap",
-                                        "mprotect",
-                                        "mremap",
-                                        "munmap",
-                                        "clone",
-                                        "clone3",
-                                        "exit",
-                                        "exit_group",
-                                        "futex",
-                                        "gettid",
-                                        "rseq",
-                                        "sched_getaffinity",
-                                        "sched_yield",
-                                        "set_robust_list",
-                                        "tgkill",
-                                        "clock_getres",
-                                        "clock_gettime",
-                                        "clock_nanosleep",
-                                        "getegid",
-                                        "geteuid",
-                                        "getgid",
-                                        "getpid",
-                                        "getppid",
-                                        "getrandom",
-                                        "getrlimit",
-                                        "gettimeofday",
-                                        "getuid",
-                                        "membarrier",
-                                        "nanosleep",
-                                        "prctl",
-                                        "prlimit64",
-                                        "restart_syscall",
-                                        "rt_sigaction",
-                                        "rt_sigprocmask",
-                                        "rt_sigreturn",
-                                        "rt_sigtimedwait",
-                                        "sigaltstack",
-                                        "sysinfo",
-                                        "time",
-                                        "uname",
-                                        NULL};
-    return p->config.sandbox ? cb_sandbox_allow(calls) : CB_OK;
-}
-
-static cb_error open_store(program *p)
-{
-    char path[PATH_SIZE];
-    cb_error error = join(p, p->config.state, p->config.database, path);
-    cb_store_options options = {.path = path, .signer = cb_head_signer_hsm(p->api.hsm)};
-    if (!error)
-        error = cb_store_open(&options, &p->api.store);
-    if (error && p->why.len == 0)
-        cb_buf_printf(&p->why, "%s: cannot be used: %s", path, cb_error_text(error));
-    return error;
-}
-
-static cb_error open_parts(program *p)
-{
-    cb_api *api = &p->api;
-    cb_error error = cb_hsm_open(p->config.run, &api->hsm);
-    if (!error)
-        error = cb_connectors_open(p->config.run, &api->connectors);
-    if (!error)
-        error = open_store(p);
-    const cb_sessions_parts sessions = {p->config.relay_domain, p->config.relay_port,
-                                        p->config.sessions, record_end, p};
-    if (!error)
-        error = cb_sessions_open(&sessions, &api->sessions);
-    const cb_taps_parts taps = {api->store,    api->hsm,       api->connectors,
-                                api->sessions, p->config.taps, p->config.login_deadline};
-    if (!error)
-        error = cb_taps_open(&taps, &api->taps);
-    if (!error)
-        error = cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
-    return error;
-}
-
-static cb_error open_server(program *p)
-{
-    p->relay =
-        (cb_relay_context){.sessions = p->api.sessions, .relay_domain = p->config.relay_domain};
-    const cb_server_config config = {
-        .routes = cb_api_routes,
-        .route_count = cb_api_route_count,
-        .context = &p->api,
-        .identify = cb_api_identify,
-        .stream_domain = p->config.relay_domain,
-        .stream = cb_relay_serve,
-        .stream_context = &p->relay,
-        .pollers = p->config.http_threads,
-        .workers = p->config.workers,
-        .queue = p->config.queue,
-        .streams = p->config.streams,
-        .connections = 2 * p->config.limits.connections,
-    };
-    return cb_server_open(&config, &p->api.server);
-}
-
-static cb_error start(program *p)
-{
-    p->api.started = cb_clock_wall_us();
-    raise_descriptors(p);
-    cb_error error = open_network(p);
-    if (!error)
-        error = become_user(p);
-    if (!error)
-        error = confine(p);
-    if (!error)
-        error = open_parts(p);
-    if (!error)
-        error = open_server(p);
-    if (!error)
-        error = open_local(p);
-    if (!error)
-        error = cb_acceptor_start(p->api.acceptor);
-    return error;
-}
-
-/* ---- Reload and stop ---- */
+/* ---- Reload ---- */
 
 static bool same_listeners(const cb_broker_config *a, const cb_broker_config *b)
 {
@@ -336,7 +33,7 @@ static bool same_listeners(const cb_broker_config *a, const cb_broker_config *b)
 }
 
 /* Certificates, limits and the log's level change at once; the rest is for the next start. */
-static cb_error reload(program *p)
+static cb_error reload(cb_program *p)
 {
     cb_broker_config fresh;
     cb_error error = cb_broker_config_load(p->path, &fresh, &p->why);
@@ -358,7 +55,7 @@ static cb_error reload(program *p)
     return error;
 }
 
-static void say_reloaded(program *p, cb_error error)
+static void say_reloaded(cb_program *p, cb_error error)
 {
     if (error)
         cb_log(CB_LOG_ERROR, "reload.failed", "The configuration was read again and is not used",
@@ -368,39 +65,7 @@ static void say_reloaded(program *p, cb_error error)
     cb_buf_reset(&p->why);
 }
 
-/* Listens no more, finishes what is under way, for as long as the configuration allows. */
-static void drain(program *p)
-{
-    cb_acceptor_state state;
-    int64_t deadline = cb_deadline_in(p->config.stop_time);
-    cb_server_drain(p->api.server);
-    cb_acceptor_drain(p->api.acceptor);
-    do {
-        usleep(20000);
-        cb_acceptor_status(p->api.acceptor, &state);
-    } while ((state.connections > 0 || cb_server_busy(p->api.server) > 0) &&
-             cb_deadline_left_ms(deadline) > 0);
-}
-
-static void end(program *p)
-{
-    cb_api *api = &p->api;
-    if (api->acceptor && api->server)
-        drain(p);
-    if (api->sessions)
-        cb_sessions_cut(api->sessions, NULL,
-                        "stopped"); /* before waiting for who reads from them */
-    cb_acceptor_close(&api->acceptor);
-    cb_server_close(&api->server);
-    cb_watch_close(&api->watch);
-    cb_taps_close(&api->taps);
-    cb_sessions_close(&api->sessions);
-    cb_store_close(&api->store);
-    cb_connectors_close(&api->connectors);
-    cb_hsm_close(&api->hsm);
-}
-
-static void serve(program *p, const sigset_t *signals)
+static void serve(cb_program *p, const sigset_t *signals)
 {
     int number = 0;
     cb_watch_view view;
@@ -423,7 +88,7 @@ static void take_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int run(program *p, bool check_only)
+static int run(cb_program *p, bool check_only)
 {
     sigset_t signals;
     cb_error error = cb_broker_config_load(p->path, &p->config, &p->why);
@@ -433,7 +98,7 @@ static int run(program *p, bool check_only)
         cb_log_init("cardbrokerd", p->config.log_level);
         cb_json_wipe_always();
         take_signals(&signals);
-        error = start(p);
+        error = cb_program_start(p);
     }
     if (!error)
         serve(p, &signals);
@@ -441,7 +106,7 @@ static int run(program *p, bool check_only)
         cb_log(CB_LOG_ERROR, "start.failed",
                p->why.len > 0 ? cb_buf_cstr(&p->why) : cb_error_text(error), "error",
                cb_error_code(error), NULL);
-    end(p);
+    cb_program_end(p);
     if (!error)
         cb_log(CB_LOG_INFO, "stopped", "Everything is recorded and closed", NULL);
     cb_broker_config_free(&p->config);
@@ -458,7 +123,7 @@ int main(int argc, char **argv)
         {"version", no_argument, NULL, OPT_VERSION},
         {0},
     };
-    static program p;
+    static cb_program p;
     bool check = false;
     bool wrong = false;
     cb_log_init("cardbrokerd", CB_LOG_INFO);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The parts of cardbrokerd, from their start to their end; for main.c.
+ */
+#ifndef CB_BROKER_PROGRAM_H
+#define CB_BROKER_PROGRAM_H
+
+#include "broker/api/api.h"
+#include "broker/api/relay.h"
+#include "broker/config.h"
+
+typedef struct cb_program {
+    const char *path; /* of the configuration */
+    cb_broker_config config;
+    cb_api api;
+    cb_relay_context relay;
+    cb_buf why; /* what is wrong, in a sentence */
+} cb_program;
+
+/* Opens sockets, gives up rights, opens the parts, serves. After an error, which why explains where
+ * it can, cb_program_end is still to be called. Signals that the caller waits for are blocked
+ * before: the threads made here inherit that. */
+cb_error cb_program_start(cb_program *p);
+
+/* Listens no more, finishes what is under way for as long as the configuration allows, cuts
+ * sessions, closes everything. */
+void cb_program_end(cb_program *p);
+
+#endif
