@@ -176,6 +176,8 @@ void cb_ctl_new_key_unwrite(const cb_ctl_args *args)
 
 json_t *cb_ctl_new_key_json(const cb_ctl_new_key *key)
 {
+    if (key->public_key.len == 0)
+        return json_pack("{s:o}", "sealed", cb_ctl_hex(cb_buf_bytes(&key->sealed)));
     return json_pack("{s:o,s:o}", "sealed", cb_ctl_hex(cb_buf_bytes(&key->sealed)), "public_key",
                      cb_ctl_hex(cb_buf_bytes(&key->public_key)));
 }

@@ -38,7 +38,7 @@ cb_ctl_status cb_ctl_new_key_write(cb_ctl *ctl, const cb_ctl_args *args, const c
 /* Takes the files away again when the key was refused. */
 void cb_ctl_new_key_unwrite(const cb_ctl_args *args);
 
-/* What add and renew post of it: sealed and public_key; NULL for want of memory. */
+/* What add and renew post of it: sealed, and public_key unless it is a secret. NULL for want of memory. */
 json_t *cb_ctl_new_key_json(const cb_ctl_new_key *key);
 
 #define CB_CTL_NEW_KEY_OPTIONS                                                                     \

@@ -146,6 +146,18 @@ class Programs(unittest.TestCase):
             else:
                 self.assertFalse(public.exists())
 
+    def test_07b_secrets_are_brought_along(self):
+        for algorithm, secret in (("secret", b"correct horse battery"), ("hmac-sha256", os.urandom(32)), ("hmac-sha256", b"short")):
+            path = self.folder / "secret"
+            path.write_bytes(secret)
+            path.chmod(0o600)
+            result = self.ctl("enrolment", "add", "--holder", "田中 花子", "--service", "health", "--algorithm", algorithm, "--import", path,
+                              "--json", status=1 if secret == b"short" else 0)
+            self.assertNotIn("correct", result.stdout + result.stderr)
+            if result.returncode == 0:
+                self.assertIsNone(json.loads(result.stdout)["key"]["public_key"])
+                self.ctl("enrolment", "remove", json.loads(result.stdout)["id"])
+
     def test_08_keys_of_the_broker(self):
         self.assertEqual(self.ctl("key", "show", "log").stdout, (self.e.pki / "log.pem").read_text())
         for name in ("card-agreement", "card-signature", "import"):
