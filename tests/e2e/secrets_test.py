@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets: what must not be written is written nowhere, and what must not be known is in nobody's memory."""
+
+import os
+import stat
+import subprocess
+import unittest
+from pathlib import Path
+
+from world import PATIENCE, Terminal, main, world
+
+w = None
+PIN, NEW_PIN, CODE = "831740269517", "604918273655", "73920418"
+DAEMONS = ("cardbroker-hsmd", "cardbrokerd", "cardbroker-connectord")
+
+
+def setUpModule():
+    global w
+    umask = os.umask(0)     # so that a private mode is the program's own doing
+    try:
+        w = world()
+    finally:
+        os.umask(umask)
+    w.add_nginx("vault", level="pin")
+    w.holders["Hanako"] = w.ctl("holder", "add", "--name", "Hanako")["id"]
+    w.card_ids["Hanako"] = w.ctl("card", "issue", "--holder", w.holders["Hanako"], "--certificate",
+                                 w.make_card("Hanako", pin=PIN, code=CODE), "--activate")["id"]
+    w.enrol("Hanako", "vault")
+    w.insert_card("Hanako")
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+def spellings(secret):
+    """A secret as text, as hexadecimal text, and as UTF-16."""
+    return [secret.encode(), secret.encode().hex().encode(), secret.encode().hex().upper().encode(), secret.encode("utf-16-le")]
+
+
+def memory_of(pid):
+    """All that a process can write to, piece by piece."""
+    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, rights = line.split()[:2]
+            first, last = (int(part, 16) for part in span.split("-"))
+            if "w" not in rights or last - first > 1 << 34:
+                continue
+            try:
+                memory.seek(first)
+                while first < last:
+                    part = memory.read(min(last - first, 1 << 22))
+                    if not part:
+                        break
+                    yield part
+                    first += len(part)
+            except (OSError, ValueError, OverflowError):
+                continue
+
+
+def in_memory_of(pid, secret):
+    wanted, kept = spellings(secret), b""
+    for part in memory_of(pid):
+        data = kept + part
+        if any(word in data for word in wanted):
+            return True
+        kept = data[-64:]
+    return False
+
+
+def files(*folders):
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+class Pins(unittest.TestCase):
+    """PINs are typed, rightly and wrongly, changed and unblocked; then everything is searched."""
+
+    @classmethod
+    def setUpClass(cls):
+        said = [w.tap("vault", pin=PIN), w.tap("vault", pin=NEW_PIN), w.tap("vault", pin=PIN)]
+        cls.said = [one.get("outcome") or one.get("code") for one in said]
+        w.cardlink("pin", "change", pin=[PIN, NEW_PIN], timeout=60 * PATIENCE)
+        for _ in range(3):
+            w.tap("vault", pin=PIN)
+        w.cardlink("pin", "unblock", pin=[CODE, PIN], timeout=60 * PATIENCE)
+
+    def test_the_taps_were_what_they_should_be(self):
+        self.assertEqual(self.said, ["accepted", "pin.wrong", "accepted"])
+        self.assertEqual(w.tap("vault", pin=PIN).get("outcome"), "accepted")
+
+    def test_no_pin_is_in_any_file_but_the_cards(self):
+        for path in files(w.state, w.logs, w.run_folder, w.etc, w.folder / "nginx"):
+            data = path.read_bytes()
+            for secret in (PIN, NEW_PIN, CODE):
+                for word in spellings(secret):
+                    self.assertNotIn(word, data, f"{path.name} holds it")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
+    def test_no_pin_is_in_the_memory_of_the_broker_the_connectors_or_the_key_service(self):
+        for name in DAEMONS:
+            for pid, _ in w.processes(name):
+                for secret in (PIN, NEW_PIN, CODE):
+                    self.assertFalse(in_memory_of(pid, secret), f"{name} ({pid}) remembers a PIN")
+
+
+class HsmPin(unittest.TestCase):
+    def setUp(self):
+        self.pin = (w.etc / "hsm.pin").read_text().strip()
+        self.so_pin = (w.etc / "hsm.so-pin").read_text().strip()
+
+    def everybody(self):
+        return [(name, pid) for name in (*DAEMONS, "card") for pid, _ in w.processes(name)]
+
+    def test_it_is_in_no_argument_list_and_no_environment(self):
+        for name, pid in self.everybody():
+            for file in ("cmdline", "environ"):
+                data = Path(f"/proc/{pid}/{file}").read_bytes()
+                self.assertNotIn(self.pin.encode(), data, f"{file} of {name}")
+                self.assertNotIn(self.so_pin.encode(), data, f"{file} of {name}")
+
+    def test_it_is_in_no_log_and_no_file_of_the_state(self):
+        for path in files(w.state, w.logs):
+            data = path.read_bytes()
+            for secret in (self.pin, self.so_pin):
+                for word in spellings(secret):
+                    self.assertNotIn(word, data, f"{path.name} holds it")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
+    def test_it_is_in_the_memory_of_the_key_service_only(self):
+        found = {name for name, pid in self.everybody() if in_memory_of(pid, self.pin)}
+        self.assertEqual(found, {"cardbroker-hsmd"})
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
+    def test_the_officers_pin_is_in_nobodys_memory(self):
+        self.assertEqual([name for name, pid in self.everybody() if in_memory_of(pid, self.so_pin)], [])
+
+    def test_a_pin_file_that_others_may_read_is_refused(self):
+        os.chmod(w.etc / "hsm.pin", 0o644)
+        try:
+            done = subprocess.run([str(w.program("cardbroker-hsmd")), "--config", str(w.etc / "hsmd.conf")], env=w.env,
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=30 * PATIENCE)
+            self.assertEqual(done.returncode, 78, done.stderr[-1000:])
+            self.assertNotIn(self.pin.encode(), done.stdout + done.stderr)
+        finally:
+            os.chmod(w.etc / "hsm.pin", 0o600)
+
+
+class Sessions(unittest.TestCase):
+    def test_codes_and_cookies_of_sessions_are_in_no_file(self):
+        accepted = w.tap("vault", pin=PIN)
+        url = accepted["delivery"]["url"]
+        code = url.split("code=")[1]
+        browser = w.browser()
+        self.assertEqual(browser.get(url).status, 200)
+        values = [value for jar in browser.cookies.values() for value in jar.values()]
+        self.assertTrue(values)
+        for path in files(w.state, w.logs):
+            data = path.read_bytes()
+            for secret in (code, *values):
+                self.assertNotIn(secret.encode(), data, path.name)
+
+    def test_a_delivery_is_written_for_its_owner_only(self):
+        file = w.folder / "delivery.json"
+        umask = os.umask(0)
+        try:
+            said = w.cardlink("tap", "--service", "vault", "--timeout", "10", "--delivery", file, pin=[PIN], timeout=60 * PATIENCE)
+        finally:
+            os.umask(umask)
+        self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
+        self.assertNotIn("code=", str(said))
+        self.assertIn("code=", file.read_text())
+
+
+class Walls(unittest.TestCase):
+    def test_core_dumps_are_off_everywhere(self):
+        for name in (*DAEMONS, "card"):
+            for pid, _ in w.processes(name):
+                limits = Path(f"/proc/{pid}/limits").read_text()
+                line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+                self.assertEqual(line.split()[4:6], ["0", "0"], name)
+
+    @unittest.skipIf(os.geteuid() == 0, "root owns its processes' files in /proc in either case; see the test of users")
+    def test_nobody_can_be_traced(self):
+        for name in DAEMONS:
+            for pid, _ in w.processes(name):
+                self.assertEqual(os.stat(f"/proc/{pid}").st_uid, 0, name)
+
+    def test_no_process_that_speaks_to_the_outside_may_gain_rights(self):
+        for name in DAEMONS:
+            for pid, _ in w.processes(name)[0 if name == "cardbrokerd" else 1:]:
+                text = Path(f"/proc/{pid}/status").read_text()
+                fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+                self.assertEqual(fields["NoNewPrivs"].strip(), "1", name)
+
+    def test_files_and_sockets_are_private_whatever_the_umask(self):
+        for folder in (w.state, w.run_folder):
+            for path in folder.rglob("*"):
+                if "tokens" in path.parts:
+                    continue    # SoftHSM's own
+                mode = stat.S_IMODE(path.lstat().st_mode)
+                self.assertEqual(mode & 0o077, 0, f"{path.relative_to(w.folder)} has mode {mode:o}")
+        for name in ("terminal.key",):
+            self.assertEqual(stat.S_IMODE((w.etc / name).stat().st_mode), 0o600, name)
+        for path in w.cards.glob("*.card"):
+            self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path.name)
+
+    def test_private_keys_that_the_issuer_made_are_private(self):
+        for path in w.pki.rglob("*"):
+            if path.is_file() and path.suffix in (".key", ".p8") and "tls" not in path.parts:
+                self.assertEqual(stat.S_IMODE(path.stat().st_mode) & 0o077, 0, path.name)
+
+    def test_the_key_of_the_broker_is_not_given_to_who_asks(self):
+        with Terminal(w) as terminal:
+            for path in ("/v1/status", "/v1/holders", "/v1/cards", "/v1/audit/leaves", "/metrics", "/v1/enrolments"):
+                answer = terminal.ask("GET", path)
+                self.assertIn(answer.status, (401, 403, 404), path)
+
+
+if __name__ == "__main__":
+    main()
