@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What all administrative acts share: their leaf, with who did it and why, and finding what they put an end to.
+ * What all administrative acts share: their leaf, with who did it and why, and finding what they
+ * put an end to.
  */
 #ifndef CB_BROKER_CORE_ACT_H
 #define CB_BROKER_CORE_ACT_H

@@ -150,8 +150,7 @@ typedef struct list_cards {
 static cb_error run_list(cb_txn *txn, void *context)
 {
     const list_cards *list = context;
-    return cb_row_card_each(txn, list->holder, list->after, list->limit, list->each,
-                            list->context);
+    return cb_row_card_each(txn, list->holder, list->after, list->limit, list->each, list->context);
 }
 
 cb_error cb_card_list(cb_store *store, const cb_id *holder, const cb_id *after, unsigned limit,

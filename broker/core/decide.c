@@ -155,8 +155,8 @@ static cb_error fill_key(const cb_enrolment_key *from, cb_enrolment_key *to)
     cb_buf_put(&to->public_key, cb_buf_bytes(&from->public_key));
     cb_buf_put(&to->certificate, cb_buf_bytes(&from->certificate));
     cb_buf_put(&to->chain, cb_buf_bytes(&from->chain));
-    bool failed = to->sealed.error || to->public_key.error || to->certificate.error ||
-                  to->chain.error;
+    bool failed =
+        to->sealed.error || to->public_key.error || to->certificate.error || to->chain.error;
     return failed ? CB_E_MEMORY : CB_OK;
 }
 

@@ -2,23 +2,24 @@
  *
  * The only place that decides whether a login goes ahead (T1) and whether it counts (T2).
  *
- * T1 reads card, holder, terminal, service and enrolment under the writer's lock and records an intent; no key is used without
- * one. T2 reads them again and records the result; only a T2 that says accepted, and whose evidence is stored under a
- * stored signed head, releases what the service answered. A revocation is a transaction of the same writer: it stands either
- * before a T2, which is then not accepted, or after it, and then it lists the session that the T2 opened.
+ * T1 reads card, holder, terminal, service and enrolment under the writer's lock and records an
+ * intent; no key is used without one. T2 reads them again and records the result; only a T2 that
+ * says accepted, and whose evidence is stored under a stored signed head, releases what the service
+ * answered. A revocation is a transaction of the same writer: it stands either before a T2, which
+ * is then not accepted, or after it, and then it lists the session that the T2 opened.
  *
  * "Since T1" includes a renewal that retired the key: a result made with it is withdrawn too.
  *
- * Errors in common: CB_E_BUSY (T1 only), CB_E_HSM_DOWN (the head could not be signed or stored in time), CB_E_STORE,
- * CB_E_STORE_FULL, CB_E_HSM_ROLLED_BACK.
+ * Errors in common: CB_E_BUSY (T1 only), CB_E_HSM_DOWN (the head could not be signed or stored in
+ * time), CB_E_STORE, CB_E_STORE_FULL, CB_E_HSM_ROLLED_BACK.
  */
 #ifndef CB_BROKER_CORE_DECIDE_H
 #define CB_BROKER_CORE_DECIDE_H
 
 #include "broker/core/registry.h"
 
-/* A card's binding and state, to pass on to cb_hsm_tap_activate. out as cb_card_get. CB_E_CARD_UNKNOWN. Says CB_OK for a card in any state:
- * T1 refuses. */
+/* A card's binding and state, to pass on to cb_hsm_tap_activate. out as cb_card_get.
+ * CB_E_CARD_UNKNOWN. Says CB_OK for a card in any state: T1 refuses. */
 cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out);
 
 /* CB_OK for an active card; CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED. */
@@ -34,38 +35,42 @@ typedef struct cb_intent_request {
 typedef struct cb_intent_grant {
     cb_intent_proof proof; /* for cb_hsm_tap_open_key; proof.intent.key is the key */
     cb_id enrolment;
-    cb_service service;    /* connector, config, life, idle, kind */
-    cb_enrolment_key key;  /* sealed, certificate, chain, public key, algorithm */
-    cb_buf data;           /* the enrolment's JSON */
+    cb_service service;   /* connector, config, life, idle, kind */
+    cb_enrolment_key key; /* sealed, certificate, chain, public key, algorithm */
+    cb_buf data;          /* the enrolment's JSON */
 } cb_intent_grant;
 
 void cb_intent_grant_init(cb_intent_grant *grant);
 void cb_intent_grant_free(cb_intent_grant *grant);
 
-/* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED, CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED,
- * CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN, CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder
- * that hsmd took from the binding is not the card's holder here): refused, nothing recorded yet; call cb_decide_refused.
- * CB_E_EXISTS: this tap has an intent. CB_E_HSM_DOWN after the intent was recorded: it is closed here, as failed. So after any error
- * there is no intent to close, and after CB_OK the caller ends it with exactly one cb_decide_result. */
+/* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED,
+ * CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED, CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN,
+ * CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
+ * hsmd took from the binding is not the card's holder here): refused, nothing recorded yet; call
+ * cb_decide_refused. CB_E_EXISTS: this tap has an intent. CB_E_HSM_DOWN after the intent was
+ * recorded: it is closed here, as failed. So after any error there is no intent to close, and after
+ * CB_OK the caller ends it with exactly one cb_decide_result. */
 cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_intent_grant *out);
 
 enum { CB_RESULT_RECEIPTS = 16 };
 
 typedef struct cb_result_request {
     cb_id tap;
-    cb_error outcome;  /* CB_OK: the service has accepted; otherwise why there is no login */
-    const cb_bytes *receipts; /* of the uses of the key, in order; they are recorded for every outcome */
+    cb_error outcome; /* CB_OK: the service has accepted; otherwise why there is no login */
+    const cb_bytes
+        *receipts; /* of the uses of the key, in order; they are recorded for every outcome */
     size_t receipt_count;
-    cb_id session;     /* opened at the service; zero: none stays open that the broker could cut */
-    uint8_t kind;      /* cb_session_kind */
-    int64_t expires;   /* wall clock, or 0 */
+    cb_id session;   /* opened at the service; zero: none stays open that the broker could cut */
+    uint8_t kind;    /* cb_session_kind */
+    int64_t expires; /* wall clock, or 0 */
 } cb_result_request;
 
-/* T2. With outcome CB_OK: CB_OK is the accept; CB_E_TAP_WITHDRAWN means that something was revoked, suspended or removed since T1
- * (recorded as such); after any error the caller discards the result and logs the session out; if the accept had been committed but its head
- * could not be stored (CB_E_HSM_DOWN), that it was withheld is recorded too (kind "tap.withheld").
- * With another outcome: CB_OK when it is recorded (its head may wait for a signature).
- * CB_E_STATE: no intent of this tap is open. */
+/* T2. With outcome CB_OK: CB_OK is the accept; CB_E_TAP_WITHDRAWN means that something was revoked,
+ * suspended or removed since T1 (recorded as such); after any error the caller discards the result
+ * and logs the session out; if the accept had been committed but its head could not be stored
+ * (CB_E_HSM_DOWN), that it was withheld is recorded too (kind "tap.withheld"). With another
+ * outcome: CB_OK when it is recorded (its head may wait for a signature). CB_E_STATE: no intent of
+ * this tap is open. */
 cb_error cb_decide_result(cb_store *store, const cb_result_request *request);
 
 /* A tap that ended before T1. Unknown fields are zero or "". */
@@ -81,14 +86,17 @@ typedef struct cb_refusal {
 
 cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal);
 
-/* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder and terminal as T1 does; what it
- * finds is recorded and returned. CB_OK when it is recorded as done and its head is stored. */
+/* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder
+ * and terminal as T1 does; what it finds is recorded and returned. CB_OK when it is recorded as
+ * done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
-/* The end of a session that T2 recorded. why is a short word (core/session.h). CB_E_SESSION_UNKNOWN when it is not open. */
+/* The end of a session that T2 recorded. why is a short word (core/session.h). CB_E_SESSION_UNKNOWN
+ * when it is not open. */
 cb_error cb_decide_session_end(cb_store *store, const cb_id *session, const char *why);
 
-/* Sessions that T2 recorded and whose end is not recorded yet, in the order of ids; holder and service may be NULL. Pages as in registry.h. */
+/* Sessions that T2 recorded and whose end is not recorded yet, in the order of ids; holder and
+ * service may be NULL. Pages as in registry.h. */
 cb_error cb_open_sessions(cb_store *store, const cb_id *holder, const char *service,
                           const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_session_row *session),

@@ -198,8 +198,7 @@ static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_leaf_begin(&leaf, "tap.pin", cb_clock_wall_us());
     cb_leaf_id(&leaf, "tap", &context->tap);
-    cb_leaf_text(&leaf, "purpose",
-                 context->purpose == CB_TAP_PIN_UNBLOCK ? "unblock" : "change");
+    cb_leaf_text(&leaf, "purpose", context->purpose == CB_TAP_PIN_UNBLOCK ? "unblock" : "change");
     cb_leaf_text(&leaf, "outcome", pin->decision ? cb_error_code(pin->decision) : "done");
     cb_leaf_id(&leaf, "card", &pin->request->card);
     cb_leaf_id(&leaf, "holder", &pin->request->holder);

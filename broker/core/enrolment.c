@@ -58,8 +58,8 @@ static cb_error take(const cb_enrolment_new *from, int64_t now, cb_enrolment *to
     memcpy(to->service, from->service, strlen(from->service) + 1);
     to->created = to->changed = now;
     cb_buf_put_str(&to->data, data);
-    cb_error error = cb_key_take(&to->holder, to->service, from->sealed, from->public_key,
-                                 &to->next);
+    cb_error error =
+        cb_key_take(&to->holder, to->service, from->sealed, from->public_key, &to->next);
     return error ? error : cb_buf_error(&to->data);
 }
 

@@ -136,8 +136,8 @@ cb_error cb_enrolment_certificate(cb_store *store, const char *actor, const cb_i
                    .certificate = certificate,
                    .chain = chain,
                    .change = change_certificate};
-    if (cb_act_check(actor, NULL) || certificate.len == 0 ||
-        certificate.len > CB_CERTIFICATE_MAX || chain.len > CB_CHAIN_MAX)
+    if (cb_act_check(actor, NULL) || certificate.len == 0 || certificate.len > CB_CERTIFICATE_MAX ||
+        chain.len > CB_CHAIN_MAX)
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_act, &act, CB_WRITE_ORDINARY);
 }

@@ -14,7 +14,8 @@ cb_error cb_key_take(const cb_id *holder, const char *service, cb_bytes sealed, 
 /* Adds key, algorithm and sequence to a leaf. */
 void cb_key_leaf(cb_buf *leaf, const cb_enrolment_key *key);
 
-/* Erases a key and retires it in the feed, with a leaf of its own. Nothing for a key that is none. */
+/* Erases a key and retires it in the feed, with a leaf of its own. Nothing for a key that is none.
+ */
 cb_error cb_key_retire(cb_txn *txn, const cb_act *act, const cb_id *enrolment,
                        const cb_enrolment_key *key);
 

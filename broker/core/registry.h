@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The registry: who holds which card, which terminals may ask for which services, and which keys stand ready.
+ * The registry: who holds which card, which terminals may ask for which services, and which keys
+ * stand ready.
  *
- * Every act is one transaction with its evidence leaf (kind "card.revoked" and so on, docs/architecture.md), which names the
- * actor: 1 to 128 printable ASCII characters. Acts are durable when they return CB_OK. In common:
+ * Every act is one transaction with its evidence leaf (kind "card.revoked" and so on,
+ * docs/architecture.md), which names the actor: 1 to 128 printable ASCII characters. Acts are
+ * durable when they return CB_OK. In common:
  *
  *   CB_E_ARGUMENT    a value is missing, too long or not allowed
  *   CB_E_NOT_FOUND   no such row; also a holder or service that is referred to
@@ -13,8 +15,9 @@
  *   CB_E_HSM_DOWN    the log lane does not answer; never for revocations, suspensions and removals
  *   CB_E_STORE, CB_E_STORE_FULL, CB_E_HSM_ROLLED_BACK   nothing was changed
  *
- * Lists call each row's visitor in the order of ids (services: names) and stop at the first error, which they return.
- * A page is what follows "after" (zero id or "": from the start), limit rows at most (0: 100, at most CB_PAGE_LIMIT).
+ * Lists call each row's visitor in the order of ids (services: names) and stop at the first error,
+ * which they return. A page is what follows "after" (zero id or "": from the start), limit rows at
+ * most (0: 100, at most CB_PAGE_LIMIT).
  */
 #ifndef CB_BROKER_CORE_REGISTRY_H
 #define CB_BROKER_CORE_REGISTRY_H
@@ -22,8 +25,8 @@
 #include "broker/store/rows.h"
 #include "broker/store/store.h"
 
-/* The taps and sessions that an act has put an end to: no T2 for these taps will be accepted, and the caller cuts these
- * sessions (cb_sessions_cut). Zero it before use, free it afterwards. */
+/* The taps and sessions that an act has put an end to: no T2 for these taps will be accepted, and
+ * the caller cuts these sessions (cb_sessions_cut). Zero it before use, free it afterwards. */
 typedef struct cb_affected {
     cb_id *taps;
     size_t tap_count;
@@ -43,7 +46,8 @@ cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
 
 /* ---- Cards: issued → active ⇄ suspended, any → revoked ---- */
 
-/* binding is the record that cb_hsm_bind made; card, holder, profile, level are read from it. State: issued. */
+/* binding is the record that cb_hsm_bind made; card, holder, profile, level are read from it.
+ * State: issued. */
 cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_card *out);
 cb_error cb_card_get(cb_store *store, const cb_id *id, cb_card *out);
 
@@ -58,26 +62,29 @@ typedef enum cb_card_act {
     CB_CARD_REVOKE = 4
 } cb_card_act;
 
-/* Changes a card's state. reason is "" or NULL or a short word [a-z0-9._-]{1,32}, e.g. "lost". Suspending, resuming and revoking make
- * an entry of the revocation feed in the same transaction. affected may be NULL. Revoking a revoked card is CB_E_STATE. */
+/* Changes a card's state. reason is "" or NULL or a short word [a-z0-9._-]{1,32}, e.g. "lost".
+ * Suspending, resuming and revoking make an entry of the revocation feed in the same transaction.
+ * affected may be NULL. Revoking a revoked card is CB_E_STATE. */
 cb_error cb_card_change(cb_store *store, const char *actor, const cb_id *id, cb_card_act act,
                         const char *reason, cb_affected *affected);
 
 /* ---- Terminals: active → revoked ---- */
 
 typedef struct cb_terminal_new {
-    const char *name;            /* unique among active ones */
-    cb_digest key;               /* SHA-256 of the certificate's SubjectPublicKeyInfo; a revoked one never comes back */
+    const char *name; /* unique among active ones */
+    cb_digest
+        key; /* SHA-256 of the certificate's SubjectPublicKeyInfo; a revoked one never comes back */
     const char *const *services; /* NULL: all services */
     unsigned service_count;
-    uint32_t rate;               /* taps a minute; 0: no limit */
+    uint32_t rate; /* taps a minute; 0: no limit */
 } cb_terminal_new;
 
 cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_new *terminal,
                          cb_terminal *out);
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out);
 
-/* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED (out is filled in for this one). */
+/* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED (out is
+ * filled in for this one). */
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out);
 cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
@@ -91,21 +98,22 @@ bool cb_terminal_allows(const cb_terminal *terminal, const char *service);
 /* ---- Services ---- */
 
 typedef struct cb_service_new {
-    const char *name;      /* cb_service_name_ok */
+    const char *name; /* cb_service_name_ok */
     const char *title;
     const char *connector; /* like a service's name */
     const char *config;    /* JSON text of an object; NULL: {} */
     uint8_t level;         /* cb_level: possession or PIN */
     uint8_t kind;          /* cb_session_kind, or 0 */
     bool certificate;
-    int64_t life, idle;    /* microseconds, or 0 */
+    int64_t life, idle; /* microseconds, or 0 */
 } cb_service_new;
 
 cb_error cb_service_add(cb_store *store, const char *actor, const cb_service_new *service);
 
 /* Replaces everything but the name. */
 cb_error cb_service_update(cb_store *store, const char *actor, const cb_service_new *service);
-cb_error cb_service_get(cb_store *store, const char *name, cb_service *out); /* CB_E_SERVICE_UNKNOWN */
+cb_error cb_service_get(cb_store *store, const char *name,
+                        cb_service *out); /* CB_E_SERVICE_UNKNOWN */
 cb_error cb_service_list(cb_store *store, const char *after, unsigned limit,
                          cb_error (*each)(void *context, const cb_service *service), void *context);
 
@@ -119,8 +127,8 @@ typedef struct cb_enrolment_new {
     const char *data;    /* JSON object; NULL: {} */
 } cb_enrolment_new;
 
-/* Active at once where the service needs no certificate, else pending. One enrolment of a holder at a service that is not
- * removed: CB_E_EXISTS. */
+/* Active at once where the service needs no certificate, else pending. One enrolment of a holder at
+ * a service that is not removed: CB_E_EXISTS. */
 cb_error cb_enrolment_add(cb_store *store, const char *actor, const cb_enrolment_new *enrolment,
                           cb_enrolment *out);
 cb_error cb_enrolment_get(cb_store *store, const cb_id *id, cb_enrolment *out);
@@ -131,24 +139,28 @@ cb_error cb_enrolment_list(cb_store *store, const cb_id *holder, const char *ser
                            cb_error (*each)(void *context, const cb_enrolment *enrolment),
                            void *context);
 
-/* Installs the certificate of the key that waits, which then takes the place of the one in use; the old key is retired in
- * the feed. With no key waiting, replaces the certificate of the one in use. The certificate must be for that key: CB_E_ARGUMENT. */
+/* Installs the certificate of the key that waits, which then takes the place of the one in use; the
+ * old key is retired in the feed. With no key waiting, replaces the certificate of the one in use.
+ * The certificate must be for that key: CB_E_ARGUMENT. */
 cb_error cb_enrolment_certificate(cb_store *store, const char *actor, const cb_id *id,
                                   cb_bytes certificate, cb_bytes chain);
 
-/* A second key beside the one in use, with a higher sequence. Where the service needs no certificate it takes over at once and
- * the old key is retired. CB_E_STATE when one waits already (its certificate is missing) or the enrolment is removed. */
+/* A second key beside the one in use, with a higher sequence. Where the service needs no
+ * certificate it takes over at once and the old key is retired. CB_E_STATE when one waits already
+ * (its certificate is missing) or the enrolment is removed. */
 cb_error cb_enrolment_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes sealed,
                             cb_bytes public_key);
 
-/* The same key, sealed under a newer generation of the key-encryption key (cb_hsm_rewrap): CB_E_ARGUMENT when it is another key. */
+/* The same key, sealed under a newer generation of the key-encryption key (cb_hsm_rewrap):
+ * CB_E_ARGUMENT when it is another key. */
 cb_error cb_enrolment_rewrap(cb_store *store, const char *actor, const cb_id *id, cb_bytes sealed);
 
 /* Retires its keys in the feed and erases them here. */
 cb_error cb_enrolment_remove(cb_store *store, const char *actor, const cb_id *id,
                              cb_affected *affected);
 
-/* The DER SubjectPublicKeyInfo of a DER X.509 certificate, appended. CB_E_FORMAT. Its SHA-256 is a terminal's key. */
+/* The DER SubjectPublicKeyInfo of a DER X.509 certificate, appended. CB_E_FORMAT. Its SHA-256 is a
+ * terminal's key. */
 cb_error cb_certificate_public_key(cb_bytes certificate, cb_buf *out);
 
 #endif

@@ -56,9 +56,8 @@ static cb_error do_write(cb_store *store, const char *actor, const char *kind,
                          const cb_service_new *service,
                          cb_error (*put)(cb_txn *txn, const cb_service *service))
 {
-    write_service write = {.act = {.actor = actor, .time = cb_clock_wall_us()},
-                           .kind = kind,
-                           .put = put};
+    write_service write = {
+        .act = {.actor = actor, .time = cb_clock_wall_us()}, .kind = kind, .put = put};
     if (cb_act_check(actor, NULL) || !service_ok(service))
         return CB_E_ARGUMENT;
     cb_service_init(&write.service);

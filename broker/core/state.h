@@ -17,7 +17,7 @@ typedef struct cb_transition {
 /* How an act on a card is written down. */
 typedef struct cb_card_act_row {
     uint8_t act;
-    uint8_t feed;     /* cb_feed_kind; 0: none */
+    uint8_t feed; /* cb_feed_kind; 0: none */
     cb_urgency urgency;
     const char *kind; /* of the leaf */
 } cb_card_act_row;

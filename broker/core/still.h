@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Whether those who take part in a tap may, as things stand in this transaction. T1 asks, and T2 asks again.
+ * Whether those who take part in a tap may, as things stand in this transaction. T1 asks, and T2
+ * asks again.
  */
 #ifndef CB_BROKER_CORE_STILL_H
 #define CB_BROKER_CORE_STILL_H

@@ -68,8 +68,8 @@ void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *lea
         cb_check_finding(check, position, "feed.missing", "The revocation is not in the feed.");
         return;
     }
-    cb_feed_entry entry = {.number = check->feed_count + 1, .kind = revoking[i].feed,
-                           .time = leaf->time};
+    cb_feed_entry entry = {
+        .number = check->feed_count + 1, .kind = revoking[i].feed, .time = leaf->time};
     entry.subject = subject_of(leaf, revoking[i].subject);
     check->feed_hash = cb_feed_hash(&check->feed_hash, &entry);
     if (leaf->feed != entry.number ||
@@ -134,7 +134,4 @@ void cb_check_feed_end(cb_check *check)
                          "Revocations in the log are missing from the feed.");
 }
 
-void cb_check_feed_free(cb_check *check)
-{
-    free(check->feed);
-}
+void cb_check_feed_free(cb_check *check) { free(check->feed); }

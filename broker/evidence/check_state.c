@@ -7,8 +7,8 @@
 #include "broker/evidence/check.h"
 
 /* States by number; a key is "live" until it is retired. */
-static const char *const names[] = {"",        "issued", "active",  "suspended", "revoked",
-                                    "pending", "removed", "live", "retired"};
+static const char *const names[] = {"",        "issued",  "active", "suspended", "revoked",
+                                    "pending", "removed", "live",   "retired"};
 
 static uint64_t number_of(const char *state)
 {

@@ -9,7 +9,8 @@
 #include "broker/evidence/check.h"
 #include "hsm/records.h"
 
-/* Counters that were seen, as ranges in order: their number is that of the gaps, not of the receipts. */
+/* Counters that were seen, as ranges in order: their number is that of the gaps, not of the
+ * receipts. */
 typedef struct range {
     uint64_t from, to;
 } range;
@@ -88,7 +89,8 @@ static void join(struct cb_boot *boot, size_t i)
     boot->count--;
 }
 
-/* CB_E_EXISTS for a counter that was there. They come nearly in order, so the search is from the end. */
+/* CB_E_EXISTS for a counter that was there. They come nearly in order, so the search is from the
+ * end. */
 static cb_error add_counter(struct cb_boot *boot, uint64_t counter)
 {
     size_t i = boot->count;
@@ -150,8 +152,8 @@ static uint64_t missing_of(const struct cb_boot *boot)
     return missing;
 }
 
-/* A use whose answer was lost leaves a gap, and a result that is not an accept; more gaps than such results mean uses
- * that nobody recorded. */
+/* A use whose answer was lost leaves a gap, and a result that is not an accept; more gaps than such
+ * results mean uses that nobody recorded. */
 void cb_check_receipts_end(cb_check *check)
 {
     char detail[160];

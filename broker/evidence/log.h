@@ -14,7 +14,8 @@ typedef struct cb_log_leaf {
 } cb_log_leaf;
 
 typedef cb_error (*cb_leaf_visitor)(void *context, const cb_log_leaf *leaf);
-typedef cb_error (*cb_head_visitor)(void *context, const cb_signed_head *head); /* its mac is zero */
+typedef cb_error (*cb_head_visitor)(void *context,
+                                    const cb_signed_head *head); /* its mac is zero */
 
 /* Leaves from a position on, at most count (0: 100, at most CB_PAGE_LIMIT), in order. */
 cb_error cb_log_leaves(cb_store *store, uint64_t from, unsigned count, cb_leaf_visitor each,

@@ -33,10 +33,7 @@ void cb_log_tail_append(cb_log_tail *tail, const cb_digest *hash, size_t count)
     tail->count += count;
 }
 
-uint64_t cb_log_tail_size(const cb_log_tail *tail)
-{
-    return tail->base.size + tail->count;
-}
+uint64_t cb_log_tail_size(const cb_log_tail *tail) { return tail->base.size + tail->count; }
 
 bool cb_log_tail_at(const cb_log_tail *tail, uint64_t size, cb_merkle_frontier *out)
 {

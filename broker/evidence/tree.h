@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The end of the log, in memory: the tree up to the last signed head as a frontier, and the hashes of the leaves
- * that came after it. Enough to make the next head and to prove that it extends the last.
+ * The end of the log, in memory: the tree up to the last signed head as a frontier, and the hashes
+ * of the leaves that came after it. Enough to make the next head and to prove that it extends the
+ * last.
  */
 #ifndef CB_BROKER_EVIDENCE_TREE_H
 #define CB_BROKER_EVIDENCE_TREE_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The pass over leaves and heads. The tree is computed from the leaves' bytes, never from stored hashes.
+ * The pass over leaves and heads. The tree is computed from the leaves' bytes, never from stored
+ * hashes.
  */
 #include "broker/evidence/verify.h"
 
@@ -19,10 +20,10 @@ typedef struct pass {
     cb_merkle_frontier tree;
     cb_digest hash[PAGE]; /* of the leaves of this page */
     unsigned hashes;
-    uint64_t next_leaf;   /* position that is expected next */
+    uint64_t next_leaf; /* position that is expected next */
     cb_signed_head head[PAGE];
     unsigned heads, head_at;
-    uint64_t head_from;   /* size from which heads are to be read */
+    uint64_t head_from; /* size from which heads are to be read */
     bool heads_ended;
 } pass;
 
@@ -80,8 +81,8 @@ static cb_error next_head(pass *p, const cb_signed_head **out)
     *out = NULL;
     if (p->head_at == p->heads && !p->heads_ended) {
         p->heads = p->head_at = 0;
-        cb_error error = p->check.source->heads(p->check.source->context, p->head_from, PAGE,
-                                                take_head, p);
+        cb_error error =
+            p->check.source->heads(p->check.source->context, p->head_from, PAGE, take_head, p);
         if (error)
             return error;
         p->heads_ended = p->heads == 0;
@@ -113,7 +114,8 @@ static void check_head(pass *p, const cb_signed_head *head)
     check->summary->heads++;
 }
 
-/* Heads over the tree as it is now. One that says fewer leaves has been passed already: out of order. */
+/* Heads over the tree as it is now. One that says fewer leaves has been passed already: out of
+ * order. */
 static cb_error check_heads(pass *p)
 {
     const cb_signed_head *head;
@@ -146,8 +148,8 @@ static cb_error heads_beyond(pass *p)
 static cb_error one_page(pass *p)
 {
     p->hashes = 0;
-    cb_error error = p->check.source->leaves(p->check.source->context, p->next_leaf, PAGE,
-                                             take_leaf, p);
+    cb_error error =
+        p->check.source->leaves(p->check.source->context, p->next_leaf, PAGE, take_leaf, p);
     for (unsigned i = 0; !error && i < p->hashes; i++) {
         cb_merkle_append(&p->tree, &p->hash[i]);
         error = check_heads(p);

@@ -2,17 +2,18 @@
  *
  * Checking the whole record without trusting whoever kept it (cardbrokerctl audit verify).
  *
- * Leaves and heads come from a source: a database file, or pages fetched over the administrators' interface.
- * One pass over the leaves. Memory does not grow with their number: some 100 bytes for each card, terminal, enrolment and key, and for
- * each revocation.
+ * Leaves and heads come from a source: a database file, or pages fetched over the administrators'
+ * interface. One pass over the leaves. Memory does not grow with their number: some 100 bytes for
+ * each card, terminal, enrolment and key, and for each revocation.
  *
  *   leaves    well formed, no gaps, each stored hash right
- *   heads     each signature by the log's key; each root that of the leaves below it, so each head extends the one before
- *   feed      numbers without gaps, the chain of hashes right, each revoking leaf with its entry
- *   taps      every result has its intent, no two results of an intent, which intents are open
- *   receipts  each of the tap it stands in, none twice; the counters of each worker's boot have no more gaps than taps ended without an
- *             accept (a use whose answer was lost leaves one gap and one such result)
- *   tables    (database only) cards, terminals, enrolments and keys are in the state to which the leaves lead
+ *   heads     each signature by the log's key; each root that of the leaves below it, so each head
+ * extends the one before feed      numbers without gaps, the chain of hashes right, each revoking
+ * leaf with its entry taps      every result has its intent, no two results of an intent, which
+ * intents are open receipts  each of the tap it stands in, none twice; the counters of each
+ * worker's boot have no more gaps than taps ended without an accept (a use whose answer was lost
+ * leaves one gap and one such result) tables    (database only) cards, terminals, enrolments and
+ * keys are in the state to which the leaves lead
  */
 #ifndef CB_BROKER_EVIDENCE_VERIFY_H
 #define CB_BROKER_EVIDENCE_VERIFY_H
@@ -20,7 +21,7 @@
 #include "broker/evidence/log.h"
 
 typedef struct cb_table_row {
-    char kind;         /* 'c' card, 't' terminal, 'e' enrolment, 'k' key */
+    char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key */
     cb_id id;
     const char *state; /* "revoked" …; of a key "live" or "retired" */
 } cb_table_row;
@@ -40,22 +41,25 @@ typedef struct cb_evidence_source {
 
 typedef struct cb_finding {
     uint64_t position; /* of the leaf, or size of the head; UINT64_MAX: of the record as a whole */
-    const char *what;  /* stable: "leaf.hash", "leaf.gap", "leaf.format", "head.signature", "head.root", "head.order", "head.beyond",
-                          "feed.chain", "feed.leaf", "feed.missing", "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap", "receipt.twice",
-                          "table.state", "table.missing", "table.extra" */
-    char detail[160];  /* a sentence */
+    const char
+        *what; /* stable: "leaf.hash", "leaf.gap", "leaf.format", "head.signature", "head.root",
+                  "head.order", "head.beyond", "feed.chain", "feed.leaf", "feed.missing",
+                  "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap",
+                  "receipt.twice", "table.state", "table.missing", "table.extra" */
+    char detail[160]; /* a sentence */
 } cb_finding;
 
 typedef struct cb_evidence_summary {
     uint64_t leaves;
     uint64_t heads;
-    uint64_t leaves_unsigned; /* after the last head: no finding, revocations may wait for a signature */
+    uint64_t
+        leaves_unsigned; /* after the last head: no finding, revocations may wait for a signature */
     uint64_t findings;
-    uint64_t open_intents;    /* no finding while the broker runs */
+    uint64_t open_intents; /* no finding while the broker runs */
     uint64_t receipts;
-    uint64_t receipts_lost;   /* gaps; a finding only when they are too many */
+    uint64_t receipts_lost; /* gaps; a finding only when they are too many */
     uint64_t feed_number;
-    cb_tree_head last;        /* the last head that verified */
+    cb_tree_head last; /* the last head that verified */
 } cb_evidence_summary;
 
 typedef struct cb_evidence_report {
@@ -63,8 +67,9 @@ typedef struct cb_evidence_report {
     void (*finding)(void *context, const cb_finding *finding); /* may be NULL */
 } cb_evidence_report;
 
-/* log_point is the log's public key (P-256, 65 bytes), origin hsmd's configured name of the log. CB_OK: verified; CB_E_EVIDENCE: there are
- * findings, all reported; other errors: the source failed, and nothing can be said. */
+/* log_point is the log's public key (P-256, 65 bytes), origin hsmd's configured name of the log.
+ * CB_OK: verified; CB_E_EVIDENCE: there are findings, all reported; other errors: the source
+ * failed, and nothing can be said. */
 cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point,
                             const char *origin, const cb_evidence_report *report,
                             cb_evidence_summary *summary);

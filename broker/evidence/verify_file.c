@@ -81,8 +81,8 @@ static cb_error file_feed(void *context, uint64_t after, cb_feed_entry *entries,
 }
 
 /* A key that is not retired is live: which one is in use, the leaves of its enrolment tell. */
-static cb_error file_rows(void *context, cb_error (*each)(void *each_context,
-                                                          const cb_table_row *row),
+static cb_error file_rows(void *context,
+                          cb_error (*each)(void *each_context, const cb_table_row *row),
                           void *each_context)
 {
     cb_evidence_file *file = context;

@@ -2,9 +2,10 @@
  *
  * The writer: many changes, one COMMIT.
  *
- * Nothing waits for a group to fill: while one group is being committed the next gathers. Between two changes of a group,
- * urgent ones are taken first. When SQLite gives up the whole transaction for one change (a full disk), each is
- * tried once more in a transaction of its own, so that only those fail that cannot be done.
+ * Nothing waits for a group to fill: while one group is being committed the next gathers. Between
+ * two changes of a group, urgent ones are taken first. When SQLite gives up the whole transaction
+ * for one change (a full disk), each is tried once more in a transaction of its own, so that only
+ * those fail that cannot be done.
  */
 #include <string.h>
 
@@ -161,8 +162,8 @@ static cb_error put_head(cb_txn *txn, const group *g)
     return g->has_head ? cb_row_head_put(txn->sql, &g->head, &g->frontier) : CB_OK;
 }
 
-/* A head that could not be stored is kept for later, unless a newer one has come or the store is being closed: then it will be signed
- * again at the next start. Lock held. */
+/* A head that could not be stored is kept for later, unless a newer one has come or the store is
+ * being closed: then it will be signed again at the next start. Lock held. */
 static void head_done(cb_store *store, const group *g, cb_error error)
 {
     if (!g->has_head)
@@ -278,11 +279,13 @@ static cb_error run_all(cb_store *store, group *g)
     return error;
 }
 
-/* After a failed fsync nobody knows what the disk holds: what is read back may never have been written. */
+/* After a failed fsync nobody knows what the disk holds: what is read back may never have been
+ * written. */
 static void note_fault(cb_store *store, cb_error error)
 {
     int status = sqlite3_extended_errcode(store->writer->db);
-    if (error != CB_E_STORE || ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
+    if (error != CB_E_STORE ||
+        ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
         return;
     pthread_mutex_lock(&store->lock);
     cb_store_refuse(store, CB_E_STORE,

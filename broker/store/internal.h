@@ -2,9 +2,10 @@
  *
  * What the files of the store share, and nobody else sees.
  *
- * Two threads. The writer (commit_group.c) takes changes from the queue and commits them in groups; the signer (sign.c) has the
- * head over what is committed signed, and hands it back to the writer to be stored. A change goes through the stages below, carried
- * by a cb_waiter on its caller's stack.
+ * Two threads. The writer (commit_group.c) takes changes from the queue and commits them in groups;
+ * the signer (sign.c) has the head over what is committed signed, and hands it back to the writer
+ * to be stored. A change goes through the stages below, carried by a cb_waiter on its caller's
+ * stack.
  */
 #ifndef CB_BROKER_STORE_INTERNAL_H
 #define CB_BROKER_STORE_INTERNAL_H
@@ -17,7 +18,8 @@
 
 enum { CB_GROUP_MAX = 256, CB_READERS_MAX = 32 };
 
-/* One signed head and the leaves that it added: from it each caller makes the proof for its own leaf, in its own thread. */
+/* One signed head and the leaves that it added: from it each caller makes the proof for its own
+ * leaf, in its own thread. */
 typedef struct cb_signed_batch {
     unsigned references; /* under the store's lock */
     cb_merkle_frontier before;
@@ -60,7 +62,7 @@ void cb_waiters_remove(cb_waiters *list, cb_waiter *waiter);
 struct cb_txn {
     cb_store *store;
     cb_sql *sql;
-    uint64_t position;  /* of the next leaf */
+    uint64_t position; /* of the next leaf */
     cb_feed_head feed;
     cb_log_tail leaves; /* hashes appended by this group; base is not used */
     cb_until until;     /* of the change that runs */
@@ -91,22 +93,23 @@ struct cb_store {
     cb_error refused; /* with what changes are refused from now on: CB_OK while all is well */
     bool short_of_space;
     int64_t space_asked; /* when, monotonic */
-    cb_error lane;    /* CB_OK, or why the signer did not sign last time */
+    cb_error lane;       /* CB_OK, or why the signer did not sign last time */
     cb_waiters urgent, queue;
-    unsigned queued;     /* in queue */
+    unsigned queued;          /* in queue */
     cb_waiters unsigned_wait; /* stage COMMITTED */
-    cb_waiters unstored; /* stage SIGNED */
+    cb_waiters unstored;      /* stage SIGNED */
 
-    cb_log_tail tail;    /* committed leaves after the last signed head */
-    cb_feed_head feed;   /* committed */
-    bool has_head;       /* a signed head that is not stored yet */
+    cb_log_tail tail;  /* committed leaves after the last signed head */
+    cb_feed_head feed; /* committed */
+    bool has_head;     /* a signed head that is not stored yet */
     cb_signed_head head;
     cb_merkle_frontier head_frontier;
     int64_t head_since;
     uint64_t groups, changes;
 };
 
-/* space.c: whether only what must be recorded may still be written. Asks the file system once a second. Lock held. */
+/* space.c: whether only what must be recorded may still be written. Asks the file system once a
+ * second. Lock held. */
 bool cb_store_short_of_space(cb_store *store);
 
 /* A condition whose timed waits use the monotonic clock. */
@@ -126,7 +129,8 @@ void cb_store_refuse(cb_store *store, cb_error error, const char *why);
 void *cb_writer_main(void *store);
 void *cb_signer_main(void *store);
 
-/* Compares what the signer remembers with this log, before the threads start. CB_OK, CB_E_HSM_ROLLED_BACK, or the signer's error. */
+/* Compares what the signer remembers with this log, before the threads start. CB_OK,
+ * CB_E_HSM_ROLLED_BACK, or the signer's error. */
 cb_error cb_signer_check(cb_store *store);
 
 /* row_log.c: the end of the log. */

@@ -2,8 +2,9 @@
  *
  * Migrations: the numbered files of schema/sqlite/, which are part of the program.
  *
- * Each is applied once, in its own transaction, and recorded with its number, name and SHA-256. A database that
- * records one which this program does not have, or has differently, is of another version and left alone.
+ * Each is applied once, in its own transaction, and recorded with its number, name and SHA-256. A
+ * database that records one which this program does not have, or has differently, is of another
+ * version and left alone.
  */
 #ifndef CB_BROKER_STORE_MIGRATE_H
 #define CB_BROKER_STORE_MIGRATE_H
@@ -22,7 +23,8 @@ extern const unsigned cb_migration_count;
 /* Applies what is missing. CB_E_STORE_VERSION, CB_E_STORE, CB_E_STORE_FULL. */
 cb_error cb_migrate(cb_sql *sql);
 
-/* Whether the database is exactly of this program's version; for readers, which change nothing. CB_E_STORE_VERSION. */
+/* Whether the database is exactly of this program's version; for readers, which change nothing.
+ * CB_E_STORE_VERSION. */
 cb_error cb_migrate_check(cb_sql *sql);
 
 #endif

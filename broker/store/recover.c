@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * After a crash: what was under way is recorded as interrupted (S0-7.5.4, S1-2). The processes that held the sessions are gone
- * with the broker that started them, so these are over as well.
+ * After a crash: what was under way is recorded as interrupted (S0-7.5.4, S1-2). The processes that
+ * held the sessions are gone with the broker that started them, so these are over as well.
  */
 #include <stdio.h>
 #include <stdlib.h>

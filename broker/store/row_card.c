@@ -5,8 +5,8 @@
 
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO card (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO card (" COLUMNS
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &card->id);
     cb_query_id(&q, &card->holder);
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));

@@ -7,8 +7,8 @@ cb_error cb_row_enrolment_put(cb_txn *txn, const cb_enrolment *enrolment)
 {
     cb_buf data = CB_BUF(CB_ENROLMENT_DATA_MAX + 1);
     cb_buf_put(&data, cb_buf_bytes(&enrolment->data));
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO enrolment (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql,
+                                "INSERT INTO enrolment (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &enrolment->id);
     cb_query_id(&q, &enrolment->holder);
     cb_query_text(&q, enrolment->service);
@@ -116,7 +116,7 @@ static cb_query begin_each(cb_txn *txn, const cb_id *holder, const char *service
     static const char of_both[] = "SELECT " COLUMNS " FROM enrolment "
                                   "WHERE holder = ? AND service = ? AND id > ? ORDER BY id LIMIT ?";
     const char *one = holder ? of_holder : of_service;
-    cb_query q = cb_query_begin(txn->sql, holder && service ? of_both
+    cb_query q = cb_query_begin(txn->sql, holder && service   ? of_both
                                           : holder || service ? one
                                                               : all);
     if (holder)
@@ -169,8 +169,8 @@ cb_error cb_row_key_put(cb_txn *txn, const cb_id *enrolment, bool current,
 
 cb_error cb_row_key_certificate(cb_txn *txn, const cb_id *key, cb_bytes certificate, cb_bytes chain)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "UPDATE enrolment_key SET certificate = ?, chain = ? WHERE id = ?");
+    cb_query q = cb_query_begin(txn->sql,
+                                "UPDATE enrolment_key SET certificate = ?, chain = ? WHERE id = ?");
     cb_query_blob(&q, certificate);
     cb_query_blob(&q, chain);
     cb_query_id(&q, key);

@@ -213,8 +213,7 @@ cb_error cb_row_frontier_at(cb_sql *sql, uint64_t size, cb_merkle_frontier *out)
 static cb_error last_head(cb_sql *sql, cb_tree_head *out)
 {
     *out = (cb_tree_head){0};
-    cb_query q =
-        cb_query_begin(sql, "SELECT size, root FROM tree_head ORDER BY size DESC LIMIT 1");
+    cb_query q = cb_query_begin(sql, "SELECT size, root FROM tree_head ORDER BY size DESC LIMIT 1");
     if (cb_query_next(&q)) {
         out->size = (uint64_t)cb_column_number(&q, 0);
         cb_column_digest(&q, 1, &out->root);
@@ -226,8 +225,8 @@ static cb_error kept_frontier(cb_sql *sql, cb_merkle_frontier *out)
 {
     *out = (cb_merkle_frontier){0};
     cb_query q = cb_query_begin(sql, "SELECT size, nodes FROM tree_frontier");
-    if (cb_query_next(&q) && cb_frontier_get((uint64_t)cb_column_number(&q, 0),
-                                             cb_column_bytes(&q, 1), out) != CB_OK)
+    if (cb_query_next(&q) &&
+        cb_frontier_get((uint64_t)cb_column_number(&q, 0), cb_column_bytes(&q, 1), out) != CB_OK)
         *out = (cb_merkle_frontier){0};
     return cb_query_end(&q);
 }
@@ -238,7 +237,8 @@ static bool leads_to(const cb_merkle_frontier *frontier, const cb_tree_head *hea
     return own.size == head->size && memcmp(&own.root, &head->root, sizeof own.root) == 0;
 }
 
-/* The frontier is believed when it has the last head's root; if not, the leaves themselves are asked. */
+/* The frontier is believed when it has the last head's root; if not, the leaves themselves are
+ * asked. */
 static cb_error load_base(cb_sql *sql, const cb_tree_head *head, cb_merkle_frontier *base)
 {
     cb_error error = kept_frontier(sql, base);
@@ -255,7 +255,8 @@ static cb_error load_base(cb_sql *sql, const cb_tree_head *head, cb_merkle_front
     return error;
 }
 
-/* Nothing signed covers the leaves after the last head yet, so here their text is hashed again too. */
+/* Nothing signed covers the leaves after the last head yet, so here their text is hashed again too.
+ */
 static cb_error check_tail(cb_sql *sql, const cb_log_tail *tail)
 {
     cb_error error = CB_OK;

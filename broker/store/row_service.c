@@ -30,9 +30,8 @@ cb_error cb_row_service_put(cb_txn *txn, const cb_service *service)
     cb_buf config = CB_BUF(CB_SERVICE_CONFIG_MAX + 1);
     cb_error error = config_text(service, &config);
     if (!error) {
-        cb_query q = cb_query_begin(
-            txn->sql,
-            "INSERT INTO service (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        cb_query q = cb_query_begin(txn->sql, "INSERT INTO service (" COLUMNS
+                                              ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
         cb_query_text(&q, service->name);
         bind_content(&q, service, cb_buf_cstr(&config));
         cb_query_number(&q, service->created);
@@ -88,8 +87,8 @@ cb_error cb_row_service_each(cb_txn *txn, const char *after, unsigned limit,
 {
     cb_error error = CB_OK;
     cb_service service;
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT " COLUMNS " FROM service WHERE name > ? ORDER BY name LIMIT ?");
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS
+                                          " FROM service WHERE name > ? ORDER BY name LIMIT ?");
     cb_query_text(&q, after ? after : "");
     cb_query_number(&q, cb_row_limit(limit));
     cb_service_init(&service);

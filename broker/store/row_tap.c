@@ -5,15 +5,14 @@
 #include "broker/store/row.h"
 
 #define INTENT "tap, leaf, card, holder, terminal, enrolment, key, service, reached, time"
-#define SESSION                                                                                    \
-    "id, tap, leaf, card, holder, terminal, enrolment, service, kind, opened, expires"
+#define SESSION "id, tap, leaf, card, holder, terminal, enrolment, service, kind, opened, expires"
 
 /* ---- Intents ---- */
 
 cb_error cb_row_intent_put(cb_txn *txn, const cb_intent_row *intent)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO intent (" INTENT ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO intent (" INTENT
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &intent->tap);
     cb_query_number(&q, (int64_t)intent->leaf);
     cb_query_id(&q, &intent->card);
@@ -95,8 +94,8 @@ cb_error cb_row_intent_each(cb_txn *txn, const cb_tap_match *match,
 
 cb_error cb_row_session_put(cb_txn *txn, const cb_session_row *session)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO session (" SESSION ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO session (" SESSION
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &session->id);
     cb_query_id(&q, &session->tap);
     cb_query_number(&q, (int64_t)session->leaf);

@@ -5,8 +5,8 @@
 
 static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *service)
 {
-    cb_query q = cb_query_begin(txn->sql,
-                                "INSERT INTO terminal_service (terminal, service) VALUES (?, ?)");
+    cb_query q =
+        cb_query_begin(txn->sql, "INSERT INTO terminal_service (terminal, service) VALUES (?, ?)");
     cb_query_id(&q, terminal);
     cb_query_text(&q, service);
     return cb_query_run(&q);
@@ -14,8 +14,8 @@ static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *serv
 
 cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO terminal (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO terminal (" COLUMNS
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &terminal->id);
     cb_query_text(&q, terminal->name);
     cb_query_text(&q, cb_row_state(cb_terminal_states, terminal->state));
@@ -93,8 +93,8 @@ cb_error cb_row_terminal_each(cb_txn *txn, const cb_id *after, unsigned limit,
 {
     cb_error error = CB_OK;
     cb_terminal terminal;
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT " COLUMNS " FROM terminal WHERE id > ? ORDER BY id LIMIT ?");
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS
+                                          " FROM terminal WHERE id > ? ORDER BY id LIMIT ?");
     cb_query_id(&q, cb_row_after(after));
     cb_query_number(&q, cb_row_limit(limit));
     while (!error && cb_query_next(&q)) {

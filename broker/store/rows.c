@@ -25,40 +25,22 @@ uint8_t cb_state_number(const char *const *names, const char *name)
     return 0;
 }
 
-const char *cb_card_state_name(uint8_t state)
-{
-    return name_of(cb_card_states, state);
-}
+const char *cb_card_state_name(uint8_t state) { return name_of(cb_card_states, state); }
 
-const char *cb_terminal_state_name(uint8_t state)
-{
-    return name_of(cb_terminal_states, state);
-}
+const char *cb_terminal_state_name(uint8_t state) { return name_of(cb_terminal_states, state); }
 
-const char *cb_enrolment_state_name(uint8_t state)
-{
-    return name_of(cb_enrolment_states, state);
-}
+const char *cb_enrolment_state_name(uint8_t state) { return name_of(cb_enrolment_states, state); }
 
-void cb_card_init(cb_card *card)
-{
-    *card = (cb_card){.binding = CB_BUF(CB_BINDING_MAX)};
-}
+void cb_card_init(cb_card *card) { *card = (cb_card){.binding = CB_BUF(CB_BINDING_MAX)}; }
 
-void cb_card_free(cb_card *card)
-{
-    cb_buf_free(&card->binding);
-}
+void cb_card_free(cb_card *card) { cb_buf_free(&card->binding); }
 
 void cb_service_init(cb_service *service)
 {
     *service = (cb_service){.config = CB_BUF(CB_SERVICE_CONFIG_MAX)};
 }
 
-void cb_service_free(cb_service *service)
-{
-    cb_buf_free(&service->config);
-}
+void cb_service_free(cb_service *service) { cb_buf_free(&service->config); }
 
 void cb_enrolment_key_init(cb_enrolment_key *key)
 {

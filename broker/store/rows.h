@@ -2,8 +2,9 @@
  *
  * What the store keeps about holders, cards, terminals, services and enrolments.
  *
- * Times are wall clock microseconds. Structures that hold a cb_buf are begun with their _init, ended with their
- * _free, and may be filled again in between; in a visitor they are borrowed and die when it returns.
+ * Times are wall clock microseconds. Structures that hold a cb_buf are begun with their _init,
+ * ended with their _free, and may be filled again in between; in a visitor they are borrowed and
+ * die when it returns.
  */
 #ifndef CB_BROKER_STORE_ROWS_H
 #define CB_BROKER_STORE_ROWS_H
@@ -14,13 +15,13 @@
 #include "hsm/records.h"
 
 enum {
-    CB_NAME_MAX = 128,             /* bytes of UTF-8: names and titles */
+    CB_NAME_MAX = 128, /* bytes of UTF-8: names and titles */
     CB_SERVICE_CONFIG_MAX = 16 * 1024,
     CB_ENROLMENT_DATA_MAX = 4 * 1024,
     CB_CERTIFICATE_MAX = 8 * 1024, /* DER, one */
     CB_CHAIN_MAX = 32 * 1024,      /* DER, one after another */
     CB_TERMINAL_SERVICES_MAX = 64,
-    CB_PAGE_LIMIT = 1000           /* most rows of one page */
+    CB_PAGE_LIMIT = 1000 /* most rows of one page */
 };
 
 typedef struct cb_holder {
@@ -47,7 +48,10 @@ typedef struct cb_card {
     cb_buf binding;
 } cb_card;
 
-typedef enum cb_terminal_state { CB_TERMINAL_ACTIVE = 1, CB_TERMINAL_REVOKED = 2 } cb_terminal_state;
+typedef enum cb_terminal_state {
+    CB_TERMINAL_ACTIVE = 1,
+    CB_TERMINAL_REVOKED = 2
+} cb_terminal_state;
 
 typedef struct cb_terminal {
     cb_id id;
@@ -71,7 +75,7 @@ typedef struct cb_service {
     int64_t life;     /* of a session, microseconds; 0: the default of core/session.h */
     int64_t idle;     /* likewise */
     int64_t created, changed;
-    cb_buf config;    /* JSON text of an object */
+    cb_buf config; /* JSON text of an object */
 } cb_service;
 
 typedef enum cb_enrolment_state {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The signer: has the head over everything committed signed, one head for however many groups came in the meantime.
+ * The signer: has the head over everything committed signed, one head for however many groups came
+ * in the meantime.
  *
- * The key service remembers the last head it signed and signs only what extends it. It may have signed one whose answer was
- * lost, so when it refuses, what it remembers is looked for in this log: if it is there, the proof starts from it; if
- * it is not, this database is older than, or another than, the one that was served before.
+ * The key service remembers the last head it signed and signs only what extends it. It may have
+ * signed one whose answer was lost, so when it refuses, what it remembers is looked for in this
+ * log: if it is there, the proof starts from it; if it is not, this database is older than, or
+ * another than, the one that was served before.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +41,8 @@ static cb_error make_job(cb_store *store, job *out)
     return CB_OK;
 }
 
-/* The leaves of the batch and those before it as far back as the key service's memory, if that is older. */
+/* The leaves of the batch and those before it as far back as the key service's memory, if that is
+ * older. */
 static cb_error prove_from(cb_store *store, const cb_merkle_frontier *known,
                            const cb_signed_batch *batch, cb_merkle_proof *proof)
 {
@@ -202,7 +205,8 @@ static void lane_is(cb_store *store, cb_error error)
     store->lane = error;
 }
 
-/* One round: signs what is committed, or only asks whether the lane is back. Lock held on entry and return. */
+/* One round: signs what is committed, or only asks whether the lane is back. Lock held on entry and
+ * return. */
 static void one_round(cb_store *store)
 {
     job j = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The last of the disk is kept for revocations and for results of taps that are under way: when it fills up, new taps are
- * refused first.
+ * The last of the disk is kept for revocations and for results of taps that are under way: when it
+ * fills up, new taps are refused first.
  */
 #include <sys/statvfs.h>
 
@@ -27,7 +27,8 @@ bool cb_store_short_of_space(cb_store *store)
         return store->short_of_space;
     bool now_short = is_short(store);
     if (now_short != store->short_of_space)
-        cb_log(now_short ? CB_LOG_ERROR : CB_LOG_INFO, now_short ? "store.space" : "store.space_back",
+        cb_log(now_short ? CB_LOG_ERROR : CB_LOG_INFO,
+               now_short ? "store.space" : "store.space_back",
                now_short ? "Little space is left: only revocations and results are recorded"
                          : "There is space again",
                NULL);

@@ -51,7 +51,8 @@ static cb_error sync_folder(const char *path)
 {
     cb_buf folder = CB_BUF(4096);
     const char *slash = strrchr(path, '/');
-    cb_buf_put(&folder, slash ? cb_bytes_make(path, (size_t)(slash - path) + 1) : cb_bytes_str("."));
+    cb_buf_put(&folder,
+               slash ? cb_bytes_make(path, (size_t)(slash - path) + 1) : cb_bytes_str("."));
     const char *name = cb_buf_cstr(&folder);
     int fd = name ? open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     cb_error error = fd >= 0 && fsync(fd) == 0 ? CB_OK : CB_E_STORE;
@@ -134,10 +135,7 @@ cb_error cb_sql_run(cb_sql *sql, const char *text)
     return cb_sql_error(sql, sqlite3_exec(sql->db, text, NULL, NULL, NULL));
 }
 
-bool cb_sql_in_transaction(cb_sql *sql)
-{
-    return !sqlite3_get_autocommit(sql->db);
-}
+bool cb_sql_in_transaction(cb_sql *sql) { return !sqlite3_get_autocommit(sql->db); }
 
 static size_t slot_of(const cb_sql *sql, const char *text)
 {
@@ -152,9 +150,9 @@ cb_query cb_query_begin(cb_sql *sql, const char *text)
     size_t at = slot_of(sql, text);
     cb_query query = {.sql = sql};
     if (!sql->kept[at].text) {
-        query.error = cb_sql_error(sql, sqlite3_prepare_v3(sql->db, text, -1,
-                                                           SQLITE_PREPARE_PERSISTENT,
-                                                           &sql->kept[at].statement, NULL));
+        query.error =
+            cb_sql_error(sql, sqlite3_prepare_v3(sql->db, text, -1, SQLITE_PREPARE_PERSISTENT,
+                                                 &sql->kept[at].statement, NULL));
         if (query.error)
             return query;
         sql->kept[at].text = text;

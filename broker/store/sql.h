@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A connection to SQLite whose statements are prepared once and kept, and queries that are written like buffers:
- * bind, step and read without asking each time; the first thing that went wrong is remembered and said at the end.
+ * A connection to SQLite whose statements are prepared once and kept, and queries that are written
+ * like buffers: bind, step and read without asking each time; the first thing that went wrong is
+ * remembered and said at the end.
  *
  *   cb_query q = cb_query_begin(sql, "SELECT name FROM holder WHERE id = ?");
  *   cb_query_id(&q, id);
@@ -9,7 +10,8 @@
  *       cb_column_text(&q, 0, name, sizeof name);
  *   return cb_query_end(&q);
  *
- * SQL texts are string literals: a statement is found again by its text's address. Internal to the store.
+ * SQL texts are string literals: a statement is found again by its text's address. Internal to the
+ * store.
  */
 #ifndef CB_BROKER_STORE_SQL_H
 #define CB_BROKER_STORE_SQL_H
@@ -36,15 +38,16 @@ typedef enum cb_sql_mode {
     CB_SQL_READ_ONLY /* of a file that may not be written at all */
 } cb_sql_mode;
 
-/* Opens a connection with the store's settings: WAL, synchronous FULL, foreign keys, a bounded wait for locks. */
+/* Opens a connection with the store's settings: WAL, synchronous FULL, foreign keys, a bounded wait
+ * for locks. */
 cb_error cb_sql_open(const char *path, cb_sql_mode mode, int64_t lock_wait, cb_sql **out);
 void cb_sql_close(cb_sql **sql);
 
 /* Runs statements that give no rows and have no parameters. */
 cb_error cb_sql_run(cb_sql *sql, const char *text);
 
-/* What an SQLite status means here; faults are logged. CB_E_EXISTS (unique), CB_E_NOT_FOUND (foreign key), CB_E_ARGUMENT (check),
- * CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE. */
+/* What an SQLite status means here; faults are logged. CB_E_EXISTS (unique), CB_E_NOT_FOUND
+ * (foreign key), CB_E_ARGUMENT (check), CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE. */
 cb_error cb_sql_error(cb_sql *sql, int status);
 
 /* Whether a transaction is open: some errors end it. */
@@ -72,18 +75,20 @@ bool cb_query_next(cb_query *query);
 /* Ends the query, so that its statement can be used again. */
 cb_error cb_query_end(cb_query *query);
 
-/* Runs a statement that gives no rows, and ends the query. CB_E_NOT_FOUND when it was to change a row and changed none. */
+/* Runs a statement that gives no rows, and ends the query. CB_E_NOT_FOUND when it was to change a
+ * row and changed none. */
 cb_error cb_query_run(cb_query *query);
 cb_error cb_query_change_one(cb_query *query);
 
-/* Columns of the present row, from 0. A value of the wrong size marks the query with CB_E_STORE and gives zero. */
+/* Columns of the present row, from 0. A value of the wrong size marks the query with CB_E_STORE and
+ * gives zero. */
 int64_t cb_column_number(cb_query *query, int column);
 bool cb_column_is_null(cb_query *query, int column);
 void cb_column_id(cb_query *query, int column, cb_id *out);
 void cb_column_digest(cb_query *query, int column, cb_digest *out);
 void cb_column_fixed(cb_query *query, int column, void *out, size_t len);
 void cb_column_text(cb_query *query, int column, char *out, size_t size);
-cb_bytes cb_column_bytes(cb_query *query, int column); /* borrowed until the next step */
+cb_bytes cb_column_bytes(cb_query *query, int column);        /* borrowed until the next step */
 void cb_column_buf(cb_query *query, int column, cb_buf *out); /* replaces what it held */
 
 #endif

@@ -20,8 +20,8 @@
 
 #define LOCK_WAIT_DEFAULT (2 * CB_SECOND)
 
-/* Two brokers on one database would each take the log for their own. The lock is a file beside it: closing any other descriptor of
- * the database itself would drop SQLite's locks. */
+/* Two brokers on one database would each take the log for their own. The lock is a file beside it:
+ * closing any other descriptor of the database itself would drop SQLite's locks. */
 static cb_error lock_database(cb_store *store)
 {
     char name[4096];
@@ -67,7 +67,8 @@ static cb_error open_database(cb_store *store)
     return error;
 }
 
-/* A signer that is away is asked again by its thread; one that has seen more than this database ends the start. */
+/* A signer that is away is asked again by its thread; one that has seen more than this database
+ * ends the start. */
 static cb_error check_signer(cb_store *store)
 {
     store->lane = cb_signer_check(store);
@@ -86,10 +87,8 @@ static cb_error start_threads(cb_store *store)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    store->writer_runs =
-        pthread_create(&store->writer_thread, NULL, cb_writer_main, store) == 0;
-    store->signer_runs =
-        pthread_create(&store->signer_thread, NULL, cb_signer_main, store) == 0;
+    store->writer_runs = pthread_create(&store->writer_thread, NULL, cb_writer_main, store) == 0;
+    store->signer_runs = pthread_create(&store->signer_thread, NULL, cb_signer_main, store) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return store->writer_runs && store->signer_runs ? CB_OK : CB_E_MEMORY;
 }
@@ -142,7 +141,8 @@ cb_error cb_store_open(const cb_store_options *options, cb_store **out)
     return error;
 }
 
-/* The writer finishes the queue; the signer then signs what is committed; that last head is stored from here. */
+/* The writer finishes the queue; the signer then signs what is committed; that last head is stored
+ * from here. */
 static void stop_threads(cb_store *store)
 {
     pthread_mutex_lock(&store->lock);

@@ -2,9 +2,10 @@
  *
  * A transaction of the store, as broker/core/ sees it: rows, leaves and the feed; no SQL.
  *
- * A change is a function that reads and writes through its cb_txn. It runs in the writer's thread, alone; when it returns an error,
- * nothing that it wrote remains. It may be run more than once (when the transaction that it shared had to be given up), so it
- * begins by resetting what it hands out, and has no effects of its own. It must not call the store otherwise, nor wait.
+ * A change is a function that reads and writes through its cb_txn. It runs in the writer's thread,
+ * alone; when it returns an error, nothing that it wrote remains. It may be run more than once
+ * (when the transaction that it shared had to be given up), so it begins by resetting what it hands
+ * out, and has no effects of its own. It must not call the store otherwise, nor wait.
  */
 #ifndef CB_BROKER_STORE_TXN_H
 #define CB_BROKER_STORE_TXN_H
@@ -18,9 +19,11 @@ typedef struct cb_txn cb_txn;
 typedef cb_error (*cb_txn_function)(cb_txn *txn, void *context);
 
 typedef enum cb_urgency {
-    CB_WRITE_ORDINARY, /* CB_E_BUSY when too many wait; CB_E_HSM_DOWN while the log lane does not answer */
-    CB_WRITE_DUE,      /* ends or records what has happened: in turn, never refused for these two reasons */
-    CB_WRITE_URGENT    /* a revocation: before all others, likewise never refused */
+    CB_WRITE_ORDINARY, /* CB_E_BUSY when too many wait; CB_E_HSM_DOWN while the log lane does not
+                          answer */
+    CB_WRITE_DUE, /* ends or records what has happened: in turn, never refused for these two reasons
+                   */
+    CB_WRITE_URGENT /* a revocation: before all others, likewise never refused */
 } cb_urgency;
 
 typedef enum cb_until {
@@ -45,8 +48,9 @@ typedef struct cb_change {
     bool *committed;         /* set when the change is durable, whatever is returned; or NULL */
 } cb_change;
 
-/* Makes a change and waits as it asks. Returns run's error, or why it could not be committed (then it was not), or CB_E_HSM_DOWN when
- * it is committed but its head was not signed (or stored) in time. */
+/* Makes a change and waits as it asks. Returns run's error, or why it could not be committed (then
+ * it was not), or CB_E_HSM_DOWN when it is committed but its head was not signed (or stored) in
+ * time. */
 cb_error cb_store_write(cb_store *store, const cb_change *change);
 
 /* Reads on a snapshot. run must not write. */
@@ -66,7 +70,8 @@ void cb_txn_commit_only(cb_txn *txn);
 /* Appends a leaf; leaf's own error is returned. *position may be NULL. */
 cb_error cb_txn_leaf(cb_txn *txn, const cb_buf *leaf, uint64_t *position);
 
-/* Makes the next entry of the feed and appends the leaf, completed with "feed" and "feed_hash". *number may be NULL. */
+/* Makes the next entry of the feed and appends the leaf, completed with "feed" and "feed_hash".
+ * *number may be NULL. */
 cb_error cb_txn_feed(cb_txn *txn, uint8_t kind, const cb_id *subject, int64_t time, cb_buf *leaf,
                      uint64_t *number);
 
@@ -79,13 +84,14 @@ typedef cb_error (*cb_feed_visitor)(void *context, const cb_feed_entry *entry,
                                     const cb_digest *hash, uint64_t leaf);
 cb_error cb_row_feed(cb_txn *txn, uint64_t after, size_t max, cb_feed_visitor each, void *context);
 
-/* ---- Rows. "put" adds (CB_E_EXISTS), "get" finds by key (CB_E_NOT_FOUND), "each" visits in order of keys. ---- */
+/* ---- Rows. "put" adds (CB_E_EXISTS), "get" finds by key (CB_E_NOT_FOUND), "each" visits in order
+ * of keys. ---- */
 
 typedef cb_error (*cb_holder_visitor)(void *context, const cb_holder *holder);
 cb_error cb_row_holder_put(cb_txn *txn, const cb_holder *holder);
 cb_error cb_row_holder_get(cb_txn *txn, const cb_id *id, cb_holder *out);
-cb_error cb_row_holder_each(cb_txn *txn, const cb_id *after, unsigned limit,
-                            cb_holder_visitor each, void *context);
+cb_error cb_row_holder_each(cb_txn *txn, const cb_id *after, unsigned limit, cb_holder_visitor each,
+                            void *context);
 
 typedef cb_error (*cb_card_visitor)(void *context, const cb_card *card);
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card);

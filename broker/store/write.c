@@ -36,7 +36,8 @@ static void enqueue(cb_store *store, cb_waiter *waiter)
     pthread_cond_signal(&store->work);
 }
 
-/* A signer that lets one wait too long lets the next wait too: until it answers, nobody else is made to. */
+/* A signer that lets one wait too long lets the next wait too: until it answers, nobody else is
+ * made to. */
 static void give_up(cb_store *store, cb_waiter *waiter)
 {
     if (waiter->stage == CB_STAGE_COMMITTED && !store->lane)
@@ -46,7 +47,8 @@ static void give_up(cb_store *store, cb_waiter *waiter)
     cb_waiter_done(waiter, CB_E_HSM_DOWN);
 }
 
-/* What is queued will be committed or not, and only then is it known which; so that wait has no end of its own. */
+/* What is queued will be committed or not, and only then is it known which; so that wait has no end
+ * of its own. */
 static void wait_until_done(cb_store *store, cb_waiter *waiter)
 {
     while (waiter->stage != CB_STAGE_DONE) {
@@ -136,7 +138,4 @@ cb_error cb_store_feed_head(cb_store *store, cb_feed_head *out)
     return error;
 }
 
-void cb_txn_commit_only(cb_txn *txn)
-{
-    txn->until = CB_UNTIL_COMMITTED;
-}
+void cb_txn_commit_only(cb_txn *txn) { txn->until = CB_UNTIL_COMMITTED; }

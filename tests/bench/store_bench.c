@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How long T1 and T2 take, with a signer in software: for 1, 4 and 16 taps at a time, on the file system of the given folder.
+ * How long T1 and T2 take, with a signer in software: for 1, 4 and 16 taps at a time, on the file
+ * system of the given folder.
  *
  *   store_bench [FOLDER [TAPS]]      (default: the present folder, 2000)
  */
@@ -65,10 +66,7 @@ static void need(cb_error error, const char *what)
     exit(1);
 }
 
-static void put_mac(cb_buf *blob)
-{
-    memset(cb_buf_extend(blob, CB_RECORD_MAC), 0, CB_RECORD_MAC);
-}
+static void put_mac(cb_buf *blob) { memset(cb_buf_extend(blob, CB_RECORD_MAC), 0, CB_RECORD_MAC); }
 
 static void furnish(place *p)
 {
@@ -84,12 +82,17 @@ static void furnish(place *p)
     need(cb_service_add(p->store, "bench", &service), "service");
     cb_terminal_new terminal = {.name = "counter"};
     need(cb_terminal_add(p->store, "bench", &terminal, &p->terminal), "terminal");
-    cb_sealed_info key = {.key = cb_id_new(), .holder = p->holder.id, .service = "tax",
-                          .algorithm = CB_KEY_EC_P256, .level = 1, .uses = 1, .generation = 1};
+    cb_sealed_info key = {.key = cb_id_new(),
+                          .holder = p->holder.id,
+                          .service = "tax",
+                          .algorithm = CB_KEY_EC_P256,
+                          .level = 1,
+                          .uses = 1,
+                          .generation = 1};
     cb_sealed_body_put(&sealed, &key, (cb_bytes){0}, cb_bytes_str("wrapped"));
     put_mac(&sealed);
-    cb_enrolment_new enrolment = {.holder = p->holder.id, .service = "tax",
-                                  .sealed = cb_buf_bytes(&sealed)};
+    cb_enrolment_new enrolment = {
+        .holder = p->holder.id, .service = "tax", .sealed = cb_buf_bytes(&sealed)};
     need(cb_enrolment_add(p->store, "bench", &enrolment, NULL), "enrolment");
     cb_buf_free(&binding);
     cb_buf_free(&sealed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The broker is killed at every step of its work. Afterwards: what was acknowledged is there, what is there is whole, and the
- * record verifies.
+ * The broker is killed at every step of its work. Afterwards: what was acknowledged is there, what
+ * is there is whole, and the record verifies.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -165,8 +165,11 @@ static void a_terminal_asks_for_its_own_services_only(void **state)
     world_begin(&w);
     add_service(&w, "bank", false);
     const char *const services[] = {"bank"};
-    cb_terminal_new new = {.name = "counter 2", .key = cb_sha256(cb_bytes_str("2")),
-                           .services = services, .service_count = 1, .rate = 5};
+    cb_terminal_new new = {.name = "counter 2",
+                           .key = cb_sha256(cb_bytes_str("2")),
+                           .services = services,
+                           .service_count = 1,
+                           .rate = 5};
     cb_terminal terminal;
     assert_int_equal(cb_terminal_add(w.store, "test", &new, &terminal), CB_OK);
     cb_intent_request request = intent_of(&w);
@@ -196,8 +199,8 @@ static cb_error remove_enrolment(world *w, cb_affected *affected)
     return cb_enrolment_remove(w->store, "test", &w->enrolment.id, affected);
 }
 
-static cb_error (*const withdrawals[])(world *, cb_affected *) = {suspend, revoke_card, revoke_terminal,
-                                                                  remove_enrolment};
+static cb_error (*const withdrawals[])(world *, cb_affected *) = {
+    suspend, revoke_card, revoke_terminal, remove_enrolment};
 
 static void what_is_withdrawn_between_t1_and_t2_is_not_accepted(void **state)
 {
@@ -268,8 +271,10 @@ static void failures_and_refusals_are_recorded(void **state)
     assert_int_equal(t1(&w, &request), CB_OK);
     assert_int_equal(t2(&w, &request.context.tap, CB_E_SERVICE_DOWN), CB_OK);
     assert_string_equal(last_of(&w).outcome, "service.unreachable");
-    cb_refusal refusal = {.tap = request.context.tap, .terminal = w.terminal.id,
-                          .error = CB_E_PIN_WRONG, .pin_tries_left = 2};
+    cb_refusal refusal = {.tap = request.context.tap,
+                          .terminal = w.terminal.id,
+                          .error = CB_E_PIN_WRONG,
+                          .pin_tries_left = 2};
     assert_int_equal(cb_decide_refused(w.store, &refusal), CB_OK);
     assert_string_equal(last_of(&w).outcome, "pin.wrong");
     request = intent_of(&w);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Many at once. Sixteen threads tap while cards are revoked: no accept whose T2 was asked for after the revocation was
- * acknowledged, every accept after which the card was revoked is one whose session the revocation listed.
- * CARDBROKER_RACE_ROUNDS=n makes the race longer.
+ * Many at once. Sixteen threads tap while cards are revoked: no accept whose T2 was asked for after
+ * the revocation was acknowledged, every accept after which the card was revoked is one whose
+ * session the revocation listed. CARDBROKER_RACE_ROUNDS=n makes the race longer.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -56,8 +56,9 @@ static void the_actor_is_in_the_record_and_the_holders_name_is_not(void **state)
     sqlite3_stmt *q = NULL;
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(w.path, &db), SQLITE_OK);
-    sqlite3_prepare_v2(db, "SELECT count(*) FROM evidence_leaf "
-                           "WHERE instr(data, CAST('Momoko' AS BLOB)) > 0",
+    sqlite3_prepare_v2(db,
+                       "SELECT count(*) FROM evidence_leaf "
+                       "WHERE instr(data, CAST('Momoko' AS BLOB)) > 0",
                        -1, &q, NULL);
     assert_int_equal(sqlite3_step(q), SQLITE_ROW);
     assert_int_equal(sqlite3_column_int(q, 0), 0);
@@ -89,9 +90,9 @@ static void lists_come_in_pages(void **state)
         assert_int_equal(cb_holder_add(w.store, "test", "Taro", &holder), CB_OK);
     for (size_t before = SIZE_MAX; before != seen.count;) {
         before = seen.count;
-        assert_int_equal(cb_holder_list(w.store, before ? &seen.id[before - 1] : NULL, 3,
-                                        see_holder, &seen),
-                         CB_OK);
+        assert_int_equal(
+            cb_holder_list(w.store, before ? &seen.id[before - 1] : NULL, 3, see_holder, &seen),
+            CB_OK);
         assert_true(seen.count - before <= 3);
     }
     assert_int_equal(seen.count, 10);
@@ -141,8 +142,8 @@ static void cards_change_state_as_their_table_says(void **state)
         for (cb_card_act act = CB_CARD_ACTIVATE; act <= CB_CARD_REVOKE; act++) {
             cb_id id = add_card(&w, false);
             for (size_t k = 0; rows[i].path[k]; k++)
-                assert_int_equal(
-                    cb_card_change(w.store, "test", &id, rows[i].path[k], NULL, NULL), CB_OK);
+                assert_int_equal(cb_card_change(w.store, "test", &id, rows[i].path[k], NULL, NULL),
+                                 CB_OK);
             assert_int_equal(cb_card_change(w.store, "test", &id, act, NULL, NULL),
                              rows[i].to[act] ? CB_OK : CB_E_STATE);
             assert_int_equal(cb_card_get(w.store, &id, &card), CB_OK);
@@ -215,11 +216,13 @@ static void a_terminals_services_exist_and_are_named_once(void **state)
 {
     world w;
     cb_terminal terminal, got;
-    const char *const twice[] = {"tax", "tax"}, *const none[] = {"none"}, *const wrong[] = {"T A X"};
+    const char *const twice[] = {"tax", "tax"}, *const none[] = {"none"},
+                      *const wrong[] = {"T A X"};
     const char *const good[] = {"tax"};
     (void)state;
     world_begin(&w);
-    cb_terminal_new new = {.name = "counter 2", .key = {{2}}, .services = twice, .service_count = 2};
+    cb_terminal_new new = {
+        .name = "counter 2", .key = {{2}}, .services = twice, .service_count = 2};
     assert_int_equal(cb_terminal_add(w.store, "test", &new, &terminal), CB_E_ARGUMENT);
     new.services = wrong, new.service_count = 1;
     assert_int_equal(cb_terminal_add(w.store, "test", &new, &terminal), CB_E_ARGUMENT);
@@ -296,15 +299,18 @@ static void make_certificate(cb_bytes key_body, cb_buf *out)
     cb_buf_free(&whole);
 }
 
-/* An enrolment of the world's holder at a service that needs certificates; its key is SEQUENCE { body }. */
+/* An enrolment of the world's holder at a service that needs certificates; its key is SEQUENCE {
+ * body }. */
 static void enrol(world *w, const char *body, cb_enrolment *out)
 {
     cb_id key = cb_id_new();
     cb_buf sealed = CB_BUF(CB_SEALED_MAX), spki = CB_BUF(64);
     make_sealed(&key, &w->holder.id, "bank", 1, 1, &sealed);
     cb_tlv_put(&spki, 0x30, cb_bytes_str(body));
-    cb_enrolment_new new = {.holder = w->holder.id, .service = "bank",
-                            .sealed = cb_buf_bytes(&sealed), .public_key = cb_buf_bytes(&spki)};
+    cb_enrolment_new new = {.holder = w->holder.id,
+                            .service = "bank",
+                            .sealed = cb_buf_bytes(&sealed),
+                            .public_key = cb_buf_bytes(&spki)};
     assert_int_equal(cb_enrolment_add(w->store, "test", &new, out), CB_OK);
     cb_buf_free(&sealed);
     cb_buf_free(&spki);
@@ -317,8 +323,8 @@ static cb_error renew(world *w, const cb_id *id, const char *service, uint64_t s
     *key = cb_id_new();
     make_sealed(key, &w->holder.id, service, sequence, 1, &sealed);
     cb_tlv_put(&spki, 0x30, cb_bytes_str(body));
-    cb_error error = cb_enrolment_renew(w->store, "test", id, cb_buf_bytes(&sealed),
-                                        cb_buf_bytes(&spki));
+    cb_error error =
+        cb_enrolment_renew(w->store, "test", id, cb_buf_bytes(&sealed), cb_buf_bytes(&spki));
     cb_buf_free(&sealed);
     cb_buf_free(&spki);
     return error;
@@ -432,7 +438,8 @@ static void a_sealed_key_of_somebody_else_is_refused(void **state)
     world_begin(&w);
     assert_int_equal(cb_holder_add(w.store, "test", "Taro", &other), CB_OK);
     make_sealed(&key, &other.id, "tax", 1, 1, &sealed);
-    cb_enrolment_new new = {.holder = w.holder.id, .service = "tax", .sealed = cb_buf_bytes(&sealed)};
+    cb_enrolment_new new = {
+        .holder = w.holder.id, .service = "tax", .sealed = cb_buf_bytes(&sealed)};
     assert_int_equal(cb_enrolment_add(w.store, "test", &new, NULL), CB_E_ARGUMENT);
     new.holder = other.id;
     new.service = "bank";
@@ -457,20 +464,18 @@ static void a_rewrapped_key_is_the_same_key_of_no_older_generation(void **state)
     cb_enrolment_init(&e);
     key = w.enrolment.current.id;
     make_sealed(&other, &w.holder.id, "tax", 1, 3, &sealed);
-    assert_int_equal(
-        cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)),
-        CB_E_ARGUMENT);
+    assert_int_equal(cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)),
+                     CB_E_ARGUMENT);
     cb_buf_reset(&sealed);
     make_sealed(&key, &w.holder.id, "tax", 1, 3, &sealed);
-    assert_int_equal(
-        cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)), CB_OK);
+    assert_int_equal(cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)),
+                     CB_OK);
     assert_int_equal(cb_enrolment_get(w.store, &w.enrolment.id, &e), CB_OK);
     assert_true(cb_bytes_same(cb_buf_bytes(&e.current.sealed), cb_buf_bytes(&sealed)));
     cb_buf_reset(&sealed);
     make_sealed(&key, &w.holder.id, "tax", 1, 2, &sealed);
-    assert_int_equal(
-        cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)),
-        CB_E_ARGUMENT);
+    assert_int_equal(cb_enrolment_rewrap(w.store, "test", &w.enrolment.id, cb_buf_bytes(&sealed)),
+                     CB_E_ARGUMENT);
     cb_buf_free(&sealed);
     cb_enrolment_free(&e);
     world_end(&w);
@@ -486,8 +491,8 @@ static void what_is_no_certificate_gives_no_key(void **state)
     assert_true(cb_bytes_same(cb_buf_bytes(&key), cb_buf_bytes(&expected)));
     for (size_t len = 0; len < certificate.len; len++) {
         cb_buf_reset(&key);
-        assert_int_equal(
-            cb_certificate_public_key((cb_bytes){certificate.data, len}, &key), CB_E_FORMAT);
+        assert_int_equal(cb_certificate_public_key((cb_bytes){certificate.data, len}, &key),
+                         CB_E_FORMAT);
         assert_int_equal(key.len, 0);
     }
     cb_buf_put_u8(&certificate, 0);

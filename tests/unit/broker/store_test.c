@@ -150,7 +150,8 @@ static void a_database_rolled_back_past_a_signed_head_is_refused(void **state)
     world_end(&w);
 }
 
-/* The old copy is given new leaves until it is longer than what was signed: its size no longer tells. */
+/* The old copy is given new leaves until it is longer than what was signed: its size no longer
+ * tells. */
 static void a_rolled_back_database_that_grew_again_is_refused(void **state)
 {
     world w;
@@ -166,7 +167,8 @@ static void a_rolled_back_database_that_grew_again_is_refused(void **state)
     world_close(&w);
     real = *w.signer;
     copy_file(old, w.path);
-    set_signer(&w.signer->fail, CB_E_HSM_DOWN); /* opened while hsmd was away, it takes revocations */
+    set_signer(&w.signer->fail,
+               CB_E_HSM_DOWN); /* opened while hsmd was away, it takes revocations */
     world_open(&w);
     assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
     assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, NULL, NULL), CB_OK);

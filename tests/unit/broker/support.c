@@ -57,23 +57,17 @@ void world_make(world *w)
     strcpy(w->folder, "/tmp/cardbroker-test-XXXXXX");
     assert_non_null(mkdtemp(w->folder));
     snprintf(w->path, sizeof w->path, "%s/broker.db", w->folder);
-    w->signer = mmap(NULL, sizeof *w->signer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                     -1, 0);
+    w->signer =
+        mmap(NULL, sizeof *w->signer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(w->signer != MAP_FAILED);
     w->signer->remembered.root = cb_sha256((cb_bytes){0});
     assert_int_equal(cb_p256_generate(w->signer->scalar, w->signer->point), CB_OK);
     w->options = (cb_store_options){.path = w->path, .signer = {w->signer, soft_sign, soft_state}};
 }
 
-void world_open(world *w)
-{
-    assert_int_equal(cb_store_open(&w->options, &w->store), CB_OK);
-}
+void world_open(world *w) { assert_int_equal(cb_store_open(&w->options, &w->store), CB_OK); }
 
-void world_close(world *w)
-{
-    cb_store_close(&w->store);
-}
+void world_close(world *w) { cb_store_close(&w->store); }
 
 void world_end(world *w)
 {
@@ -147,10 +141,7 @@ void world_begin(world *w)
 
 /* ---- Records ---- */
 
-static void put_mac(cb_buf *out)
-{
-    memset(cb_buf_extend(out, CB_RECORD_MAC), 0x55, CB_RECORD_MAC);
-}
+static void put_mac(cb_buf *out) { memset(cb_buf_extend(out, CB_RECORD_MAC), 0x55, CB_RECORD_MAC); }
 
 void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out)
 {
@@ -181,8 +172,13 @@ void make_sealed(const cb_id *key, const cb_id *holder, const char *service, uin
 
 void make_receipt(const cb_id *boot, uint64_t counter, const cb_id *tap, cb_buf *out)
 {
-    cb_receipt_info info = {.boot = *boot, .counter = counter, .time = 1, .tap = *tap,
-                            .card = *boot, .key = *boot, .operation = 1};
+    cb_receipt_info info = {.boot = *boot,
+                            .counter = counter,
+                            .time = 1,
+                            .tap = *tap,
+                            .card = *boot,
+                            .key = *boot,
+                            .operation = 1};
     cb_receipt_body_put(out, &info);
     put_mac(out);
 }

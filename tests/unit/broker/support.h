@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the tests of the store, the record and the decisions share: a folder of their own, a signer in software
- * that behaves like hsmd's log lane, records as hsmd writes them (with a MAC that nobody checks here), and a small world:
- * one holder with an active card, one terminal, one service, one enrolment.
+ * What the tests of the store, the record and the decisions share: a folder of their own, a signer
+ * in software that behaves like hsmd's log lane, records as hsmd writes them (with a MAC that
+ * nobody checks here), and a small world: one holder with an active card, one terminal, one
+ * service, one enrolment.
  */
 #ifndef CB_TESTS_UNIT_BROKER_SUPPORT_H
 #define CB_TESTS_UNIT_BROKER_SUPPORT_H
@@ -50,7 +51,8 @@ static inline void set_signer(int *what, int value)
 void world_make(world *w);
 void world_open(world *w);
 
-/* Opens, and adds holder, card, terminal, service "tax" (no certificate, possession) and enrolment. */
+/* Opens, and adds holder, card, terminal, service "tax" (no certificate, possession) and enrolment.
+ */
 void world_begin(world *w);
 void world_close(world *w);
 

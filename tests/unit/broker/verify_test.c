@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Someone who has the database and its tools, but not the log's key, changes the record: each change is found.
+ * Someone who has the database and its tools, but not the log's key, changes the record: each
+ * change is found.
  */
 #include <unistd.h>
 
@@ -20,8 +21,8 @@ static void live_a_little(world *w)
         assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
         make_receipt(&boot, i, &request.context.tap, &receipt);
         cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
-        cb_result_request result = {.tap = request.context.tap, .receipts = receipts,
-                                    .receipt_count = 1};
+        cb_result_request result = {
+            .tap = request.context.tap, .receipts = receipts, .receipt_count = 1};
         assert_int_equal(cb_decide_result(w->store, &result), CB_OK);
         cb_buf_free(&receipt);
         cb_intent_grant_free(&grant);
@@ -68,7 +69,8 @@ static void another_key_or_another_log_does_not_verify(void **state)
 }
 
 #define LAST "(SELECT max(position) FROM evidence_leaf)"
-#define OF_KIND(kind) "(SELECT max(position) FROM evidence_leaf WHERE instr(data, CAST('kind " kind "' AS BLOB)))"
+#define OF_KIND(kind)                                                                              \
+    "(SELECT max(position) FROM evidence_leaf WHERE instr(data, CAST('kind " kind "' AS BLOB)))"
 
 /* What an attacker does, and a finding that must follow. */
 static const struct {
@@ -171,7 +173,8 @@ static void lost_receipts_are_counted_and_too_many_are_a_finding(void **state)
         assert_int_equal(cb_decide_intent(w.store, &request, &grant), CB_OK);
         make_receipt(&boot, counters[i], &request.context.tap, &receipt);
         cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
-        cb_result_request result = {.tap = request.context.tap, .receipts = receipts,
+        cb_result_request result = {.tap = request.context.tap,
+                                    .receipts = receipts,
                                     .receipt_count = 1,
                                     .outcome = i == 1 ? CB_E_SERVICE_DOWN : CB_OK};
         assert_int_equal(cb_decide_result(w.store, &result), CB_OK);
