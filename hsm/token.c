@@ -174,13 +174,16 @@ cb_error cb_token_again(cb_token *token)
     return error ? CB_E_HSM_TOKEN : CB_OK;
 }
 
-cb_error cb_token_revive(cb_token *token)
+static bool alive(cb_token *token)
 {
     CK_SESSION_INFO info;
-    CK_RV rv = token->f->C_GetSessionInfo(token->session, &info);
-    if (rv == CKR_OK && info.state == CKS_RW_USER_FUNCTIONS)
-        return CB_OK;
-    return cb_token_again(token);
+    return token->f->C_GetSessionInfo(token->session, &info) == CKR_OK &&
+           info.state == CKS_RW_USER_FUNCTIONS;
+}
+
+cb_error cb_token_revive(cb_token *token)
+{
+    return alive(token) ? CB_OK : cb_token_again(token);
 }
 
 unsigned cb_token_login(const cb_token *token)
@@ -290,6 +293,9 @@ cb_error cb_token_find(cb_token *token, cb_token_key *key, CK_OBJECT_HANDLE *out
     cb_error error = search(token, wanted, key->id_len ? 4 : 3, found, 2, &count);
     if (error)
         return error;
+    /* Who is logged out sees no private objects. */
+    if (count == 0 && !alive(token))
+        return cb_token_note(token, "C_FindObjects", CKR_USER_NOT_LOGGED_IN);
     if (count != 1)
         return count == 0 ? CB_E_NOT_FOUND
                           : cb_log_failure("token.ambiguous", CB_E_CONFIG, key->label);
