@@ -2,6 +2,7 @@
  *
  * Requests of the use lanes: taps, and the revocation feed.
  */
+#include "base/log.h"
 #include "hsm/activation.h"
 #include "hsm/protocol.h"
 #include "hsm/request.h"
@@ -100,6 +101,15 @@ cb_error cb_handle_open_key(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *o
     return cb_tap_open_key(lane->taps, tap, sealed, &place);
 }
 
+static void tell_use(const cb_tap *tap)
+{
+    char id[CB_ID_TEXT], key[CB_ID_TEXT];
+    cb_id_text(&tap->id, id);
+    cb_id_text(&tap->key.key, key);
+    cb_log(CB_LOG_INFO, "key.used", "A key was used for a tap.", "tap", id, "key", key, "service",
+           tap->key.service, NULL);
+}
+
 cb_error cb_handle_use(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_buf result = CB_BUF(CB_USE_RESULT_MAX), receipt = CB_BUF(CB_RECEIPT_MAX);
@@ -113,6 +123,7 @@ cb_error cb_handle_use(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     if (!error) {
         cb_buf_put_var(out, cb_buf_bytes(&result));
         cb_buf_put_var(out, cb_buf_bytes(&receipt));
+        tell_use(tap);
     }
     cb_buf_free(&result);
     cb_buf_free(&receipt);

@@ -58,6 +58,15 @@ static _Noreturn void run_child(state *s, cb_msg *msg, pid_t parent)
     _exit(cb_login_run(&s->plugin, msg, s->about->registrations, &s->about->limits));
 }
 
+/* A login's own process has no log: what it says goes to the broker. This line ties its process to the request. */
+static void tell_start(const state *s, pid_t pid)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%d", (int)pid);
+    cb_log(CB_LOG_INFO, "login.started", "A login got a process of its own.", "connector",
+           s->about->name, "process", number, NULL);
+}
+
 static void start_child(state *s, cb_msg *msg)
 {
     pid_t parent = getpid();
@@ -72,6 +81,8 @@ static void start_child(state *s, cb_msg *msg)
         return;
     }
     s->children[s->count++] = (child){.pid = pid, .socket = keep, .request = msg->request};
+    if (msg->type == CB_CONN_LOGIN)
+        tell_start(s, pid);
 }
 
 static void describe(state *s, const cb_msg *msg)
