@@ -330,6 +330,29 @@ static void what_is_no_key_inside_a_genuine_wrapping_is_refused_and_leaves_nothi
     cb_buf_free(&spki);
 }
 
+static void a_password_is_the_same_after_rewrapping(void **state)
+{
+    (void)state;
+    uint32_t generation = 0;
+    cb_bytes password = cb_bytes_str("thirteen char");
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX), again = CB_BUF(CB_SEALED_MAX),
+           out = CB_BUF(CB_USE_RESULT_MAX);
+    cb_buf pin = softhsm_pin(), so_pin = softhsm_so_pin();
+    cb_initialise_options options = {.token = softhsm_config(&hsm), .so_pin = &so_pin, .pin = &pin};
+    assert_int_equal(import_secret(CB_KEY_SECRET, password, 32, &sealed), CB_OK);
+    cb_keyring_close(&keyring);
+    assert_int_equal(cb_hsm_add_generation(&options, &generation), CB_OK);
+    keyring = softhsm_open(&hsm);
+    assert_int_equal(cb_sealed_rewrap(keyring, cb_buf_bytes(&sealed), &again), CB_OK);
+    assert_false(cb_bytes_same(cb_buf_bytes(&sealed), cb_buf_bytes(&again)));
+    assert_int_equal(use(cb_buf_bytes(&again), CB_USE_RELEASE, (cb_bytes){0}, &out), CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&out), password));
+    cb_buf_free(&sealed);
+    cb_buf_free(&again);
+    cb_buf_free(&out);
+    assert_int_equal(session_objects(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +364,7 @@ int main(void)
         cmocka_unit_test(secrets_of_a_wrong_size_are_refused),
         cmocka_unit_test(what_was_changed_or_cut_on_the_way_is_refused_and_leaves_nothing),
         cmocka_unit_test(what_is_no_key_inside_a_genuine_wrapping_is_refused_and_leaves_nothing),
+        cmocka_unit_test(a_password_is_the_same_after_rewrapping),
     };
     return cmocka_run_group_tests(tests, open_token, close_token);
 }
