@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The application behind the tests' nginx, on a Unix socket: answers that nginx alone cannot give."""
 import hashlib
+import html
 import os
 import socketserver
 import sys
@@ -34,10 +35,10 @@ class Handler(BaseHTTPRequestHandler):
             left -= len(data)
             yield data
 
-    def answer(self, text, status=200, headers=()):
+    def answer(self, text, status=200, headers=(), kind="plain"):
         data = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Type", f"text/{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
         for name, value in headers:
             self.send_header(name, value)
@@ -51,6 +52,19 @@ class Handler(BaseHTTPRequestHandler):
             digest.update(part)
             length += len(part)
         self.answer(f"method={self.command}\nlength={length}\nsha256={digest.hexdigest()}\n")
+
+    def page(self):
+        """What a person clicks through: a link, a form, a cookie that counts the visits."""
+        cookies = dict(pair.strip().partition("=")[::2] for pair in self.headers.get("Cookie", "").split(";"))
+        visit = int(cookies.get("visits", "0")) + 1
+        said = parse_qs(b"".join(self.body()).decode()).get("said", [""])[0]
+        self.answer(f"""<!doctype html><title>Page</title><p id="who">{self.headers.get("X-Client-Subject")}</p>
+<p id="visit">{visit}</p><p id="cookies">{" ".join(sorted(filter(None, cookies)))}</p>
+<p id="asked">{self.command} {self.path} {html.escape(said)}</p>
+<p id="origin">{html.escape(self.headers.get("Origin", "none"))}</p>
+<a id="link" href="/page?by=link">link</a>
+<form method="post" action="/page?by=form"><input name="said" value="a &amp; b"><button id="send">send</button></form>
+""", headers=[("Set-Cookie", f"visits={visit}; Path=/; Secure; HttpOnly")], kind="html")
 
     def do(self):
         url = urlsplit(self.path)
@@ -66,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/cookie":
             self.answer("", 200, [("Set-Cookie", f"a=1; Domain={host.split(':')[0]}; Path=/; Secure"),
                                   ("Set-Cookie", "b=2; Domain=elsewhere.test")])
+        elif url.path == "/page":
+            self.page()
         elif url.path == "/headers":
             self.answer("".join(f"{name}: {value}\n" for name, value in self.headers.items()))
         elif url.path == "/status":

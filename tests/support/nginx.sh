@@ -17,7 +17,7 @@ usage: tests/support/nginx.sh COMMAND DIR [ARGUMENT...]
 
 DIR holds server-ca.pem (whom a connector must trust), client-ca.pem and client-ca.key, and the logs.
 Paths: /whoami, / and /login (who the service thinks you are), /download (8 MiB), /trickle (a slow body), and the application's: /slow, /echo,
-/redirect, /cookie, /headers.
+/redirect, /cookie, /headers, /page.
 USAGE
 }
 
