@@ -60,7 +60,9 @@ static cb_error open_network(cb_program *p)
     return error;
 }
 
-/* The socket's folder decides who reaches it, and the user id of each connection who is let in. */
+/* The socket's folder decides who reaches it, and the user id of each connection who is let in. Made while the program may
+ * still be root, for in that folder lie the sockets of others: a front end that could write to it could put its own in the
+ * place of manage.sock. */
 static cb_error open_local(cb_program *p)
 {
     char path[PATH_SIZE];
@@ -286,6 +288,8 @@ cb_error cb_program_start(cb_program *p)
     raise_descriptors(p);
     cb_error error = open_network(p);
     if (!error)
+        error = open_local(p);
+    if (!error)
         error = become_user(p);
     if (!error)
         error = confine(p);
@@ -293,8 +297,6 @@ cb_error cb_program_start(cb_program *p)
         error = open_parts(p);
     if (!error)
         error = open_server(p);
-    if (!error)
-        error = open_local(p);
     if (!error)
         error = cb_acceptor_start(p->api.acceptor);
     return error;

@@ -54,8 +54,6 @@ static void look(cb_watch *watch, bool everything)
     if (everything) {
         view.hsm = cb_hsm_ping(watch->hsm);
         view.connectors = cb_connectors_ping(watch->connectors, NULL);
-        if (view.hsm || cb_hsm_status(watch->hsm, &view.state) != CB_OK)
-            view.state = (cb_hsm_state){0};
     }
     view.feed = view.hsm ? view.hsm : pass_on(watch);
     tell_change("watch.hsm", before.hsm, view.hsm);

@@ -18,8 +18,6 @@ typedef struct cb_watch_view {
     cb_error hsm; /* CB_OK: a use worker and the log lane answered at the last look */
     cb_error connectors;
     cb_error feed; /* of the last attempt to pass revocations on */
-    cb_hsm_state
-        state; /* of the key service, as far as it tells a front end; zero if it does not */
 } cb_watch_view;
 
 /* Looks once before it returns, then every two seconds. */
