@@ -51,22 +51,65 @@ bool cb_relay_forwards(const char *name, const char *connection)
 
 static const char own_cookie[] = CB_RELAY_COOKIE "=";
 
+static bool is_blank(uint8_t c) { return c == ' ' || c == '\t'; }
+
+static cb_bytes trim(cb_bytes text)
+{
+    cb_cursor cursor = cb_cursor_over(text);
+    while (cursor.rest.len > 0 && is_blank(cursor.rest.data[0]))
+        cb_cursor_u8(&cursor);
+    while (cursor.rest.len > 0 && is_blank(cursor.rest.data[cursor.rest.len - 1]))
+        cursor.rest.len--;
+    return cursor.rest;
+}
+
+/* Up to the byte, which is taken too; everything when it is not there. */
+static cb_bytes take_until(cb_cursor *cursor, char stop)
+{
+    const uint8_t *at = cursor->rest.len > 0 ? memchr(cursor->rest.data, stop, cursor->rest.len) : NULL;
+    cb_bytes part = cb_cursor_take(cursor, at ? (size_t)(at - cursor->rest.data) : cursor->rest.len);
+    if (at)
+        cb_cursor_u8(cursor);
+    return part;
+}
+
+static bool is_text(cb_bytes bytes, const char *text)
+{
+    return bytes.len == strlen(text) && strncasecmp((const char *)bytes.data, text, bytes.len) == 0;
+}
+
+/* "name = value" sets the cookie as well (RFC 6265, 5.2), and so would "=name=value", whose cookie without a name is sent as it stands.
+ * Names are compared by case, browsers' prefixes are not. */
+static bool is_own(cb_bytes pair)
+{
+    cb_cursor cursor = cb_cursor_over(trim(pair));
+    while (cursor.rest.len > 0 && (cursor.rest.data[0] == '=' || is_blank(cursor.rest.data[0])))
+        cb_cursor_u8(&cursor);
+    size_t all = cursor.rest.len;
+    cb_bytes name = take_until(&cursor, '=');
+    return name.len < all && is_text(trim(name), CB_RELAY_COOKIE);
+}
+
+/* Whether a Set-Cookie stays with this host name, and leaves the broker's own alone. */
+static bool stays_here(cb_bytes cookie)
+{
+    cb_cursor cursor = cb_cursor_over(cookie);
+    if (is_own(take_until(&cursor, ';')))
+        return false;
+    while (cursor.rest.len > 0) {
+        cb_cursor attribute = cb_cursor_over(take_until(&cursor, ';'));
+        bool domain = is_text(trim(take_until(&attribute, '=')), "Domain");
+        if (domain && trim(cb_cursor_rest(&attribute)).len > 0)
+            return false;
+    }
+    return true;
+}
+
 bool cb_relay_returns(cb_bytes name, cb_bytes value)
 {
-    static const char set[] = "Set-Cookie";
-    if (name.len != sizeof set - 1 || strncasecmp((const char *)name.data, set, name.len) != 0)
-        return true;
-    /* "name = value" sets the cookie as well (RFC 6265, 5.2); names are compared by case, browsers' prefixes are not. */
-    size_t len = sizeof own_cookie - 2;
-    if (value.len < len || strncasecmp((const char *)value.data, own_cookie, len) != 0)
-        return true;
-    cb_cursor rest = cb_cursor_over(value);
-    cb_cursor_take(&rest, len);
-    uint8_t next;
-    do {
-        next = cb_cursor_u8(&rest);
-    } while (next == ' ' || next == '\t');
-    return next != '=';
+    if (is_text(name, "Clear-Site-Data"))
+        return false;
+    return !is_text(name, "Set-Cookie") || stays_here(value);
 }
 
 static bool is_secret(const char *text, size_t len)

@@ -197,6 +197,15 @@ class Relayed(unittest.TestCase):
         self.browser.open(first + "/page")
         self.assertEqual((self.browser.text("who"), self.browser.text("visit")), ("CN=Hanako", "2"))
 
+    def test_a_service_can_neither_set_nor_clear_cookies_of_another_session(self):
+        self.enter("Hanako")
+        first = self.origin()
+        w.add_holder("Saburo")
+        self.enter("Saburo")
+        self.browser.open(self.origin() + "/everywhere?domain=relay.localhost")
+        self.browser.open(first + "/page")
+        self.assertEqual((self.browser.text("who"), self.browser.text("cookies")), ("CN=Hanako", ""))
+
 
 if __name__ == "__main__":
     main()

@@ -82,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
                                   ("Set-Cookie", "b=2; Domain=elsewhere.test")])
         elif url.path == "/page":
             self.page()
+        elif url.path == "/everywhere":
+            domain = query["domain"]
+            self.answer("everywhere\n", 200, [("Set-Cookie", f"everywhere=1; Domain={domain}; Path=/; Secure"),
+                                              ("Clear-Site-Data", '"cookies"')])
         elif url.path == "/headers":
             self.answer("".join(f"{name}: {value}\n" for name, value in self.headers.items()))
         elif url.path == "/status":

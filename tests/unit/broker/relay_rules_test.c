@@ -81,6 +81,25 @@ static void a_service_cannot_set_the_brokers_cookie(void **state)
     assert_true(returns("Set-Cookie", "__Host-cardbroker"));
     assert_true(returns("Set-Cookie", "a=__Host-cardbroker=x"));
     assert_true(returns("X-Set-Cookie", "__Host-cardbroker=x"));
+    /* A cookie without a name is sent as its value stands. */
+    assert_false(returns("Set-Cookie", "=__Host-cardbroker=" SECRET));
+    assert_false(returns("Set-Cookie", " = __Host-cardbroker=" SECRET));
+    assert_true(returns("Set-Cookie", ""));
+    assert_true(returns("Set-Cookie", "=; Path=/"));
+}
+
+static void a_service_cannot_set_or_clear_what_other_sessions_have(void **state)
+{
+    (void)state;
+    assert_false(returns("Set-Cookie", "a=1; Domain=relay.localhost"));
+    assert_false(returns("Set-Cookie", "a=1;\tdOMAIN = .relay.localhost ;Path=/"));
+    assert_false(returns("Set-Cookie", "a=1; Path=/; Domain=; Domain=localhost"));
+    assert_true(returns("Set-Cookie", "a=1; Path=/; Domain=; Secure"));
+    assert_true(returns("Set-Cookie", "a=1; Domain"));
+    assert_true(returns("Set-Cookie", "Domain=1; Path=/"));
+    assert_true(returns("Set-Cookie", "a=1; X-Domain=b"));
+    assert_false(returns("Clear-Site-Data", "\"cookies\""));
+    assert_false(returns("clear-site-data", "\"*\""));
 }
 
 int main(void)
@@ -90,6 +109,7 @@ int main(void)
         cmocka_unit_test(what_concerns_the_connection_stays),
         cmocka_unit_test(the_brokers_cookie_never_goes_on),
         cmocka_unit_test(a_service_cannot_set_the_brokers_cookie),
+        cmocka_unit_test(a_service_cannot_set_or_clear_what_other_sessions_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
