@@ -14,8 +14,11 @@
 #define DEFAULT_IDLE (15 * 60 * CB_SECOND)
 #define ENDED_KEPT (10 * 60 * CB_SECOND) /* how long a browser is told "ended" and not "unknown" */
 #define SWEEP_EVERY CB_SECOND
+/* For logging out at services, of all sessions that end together: one that dawdles must not keep the others open. */
+#define LOGOUTS_TIME CB_SECOND
 
-enum { DEFAULT_MOST = 1024, BUCKETS = 1024, SECRET_BYTES = 32 };
+/* Browsers use six connections to a host. Each use is a thread, of which all sessions together have a limited number. */
+enum { DEFAULT_MOST = 1024, BUCKETS = 1024, SECRET_BYTES = 32, USES_MOST = 16 };
 
 /* One session. The table owns one reference, each use another; the last one frees it. While ended is false the entry
  * is live; afterwards it only remembers that it was. */
@@ -104,11 +107,11 @@ static void release(cb_sessions *sessions, entry *e)
         destroy(e);
 }
 
-/* Ends a live entry, whose references the caller holds one of. Without the lock, because a cut waits for a
- * process and the callback writes to the database. */
-static void finish(cb_sessions *sessions, entry *e, const char *why)
+/* Ends a live entry, whose references the caller holds one of; politely before the deadline only. Without the lock,
+ * because a cut waits for a process and the callback writes to the database. */
+static void finish(cb_sessions *sessions, entry *e, const char *why, int64_t deadline)
 {
-    bool logout = strcmp(why, "closed") != 0;
+    bool logout = strcmp(why, "closed") != 0 && cb_deadline_left_ms(deadline) > 0;
     cb_session_cut(e->session, logout);
     if (sessions->ended)
         sessions->ended(sessions->context, &e->facts, why);
@@ -155,8 +158,9 @@ static void mark_ended(cb_sessions *sessions, entry *e)
 /* Ends what is listed; returns how many. */
 static unsigned finish_all(cb_sessions *sessions, ending *list, unsigned count)
 {
+    int64_t deadline = cb_deadline_in(LOGOUTS_TIME);
     for (unsigned i = 0; i < count; i++) {
-        finish(sessions, list[i].entry, list[i].why);
+        finish(sessions, list[i].entry, list[i].why, deadline);
         release(sessions, list[i].entry);
     }
     free(list);
@@ -273,13 +277,14 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
 
 static void end_everything(cb_sessions *sessions)
 {
+    int64_t deadline = cb_deadline_in(LOGOUTS_TIME);
     for (unsigned b = 0; b < BUCKETS; b++) {
         while (sessions->bucket[b]) {
             entry *e = sessions->bucket[b];
             sessions->bucket[b] = e->next;
             e->listed = false;
             if (!e->ended)
-                finish(sessions, e, "stopped");
+                finish(sessions, e, "stopped", deadline);
             release(sessions, e);
         }
     }
@@ -409,7 +414,7 @@ cb_error cb_sessions_get(cb_sessions *sessions, const char *label, const char *c
     pthread_mutex_lock(&sessions->lock);
     entry *e = find(sessions, label);
     if (e && e->entered && secret_is(&e->cookie, cookie))
-        error = e->ended ? CB_E_SESSION_ENDED : CB_OK;
+        error = e->ended ? CB_E_SESSION_ENDED : e->references > USES_MOST ? CB_E_BUSY : CB_OK;
     if (!error) {
         e->references++;
         e->used = cb_clock_monotonic_us();

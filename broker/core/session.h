@@ -54,7 +54,8 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
 
 /* Which sessions to cut: all that match every field that is not zero. At least one must be given; match NULL: all
  * sessions, for a broker that stops. Returns how many were cut; when it
- * returns, none of them answers any more. */
+ * returns, none of them answers any more. Logging out at services takes two seconds at most, however many they are: those whose turn
+ * does not come are cut without it. */
 typedef struct cb_session_match {
     cb_id session, card, holder, terminal, enrolment;
 } cb_session_match;
@@ -68,7 +69,8 @@ typedef struct cb_session_use cb_session_use; /* a reference to a live session *
 cb_error cb_sessions_enter(cb_sessions *sessions, const char *label, const char *code,
                            char cookie[CB_SESSION_SECRET]);
 
-/* The session of a label, if the cookie secret is its own. CB_E_SESSION_UNKNOWN, CB_E_SESSION_ENDED. End with cb_session_put. */
+/* The session of a label, if the cookie secret is its own. CB_E_SESSION_UNKNOWN, CB_E_SESSION_ENDED; CB_E_BUSY while it has 16 uses
+ * already, for nobody's session may take all places. End with cb_session_put. */
 cb_error cb_sessions_get(cb_sessions *sessions, const char *label, const char *cookie,
                          cb_session_use **out);
 cb_session *cb_session_of(cb_session_use *use);

@@ -22,9 +22,12 @@ struct cb_session {
 };
 
 static atomic_int freed;
+static atomic_int logout_takes; /* microseconds */
 
 void cb_session_cut(cb_session *session, bool logout)
 {
+    if (logout)
+        usleep((useconds_t)logout_takes);
     session->cut = true;
     session->logged_out = logout;
 }
@@ -254,6 +257,40 @@ static void places_are_limited_and_a_refused_session_stays_the_callers(void **st
     cb_buf_free(&url);
 }
 
+static void a_session_cannot_take_all_places_of_the_relay(void **state)
+{
+    (void)state;
+    char cookie[CB_SESSION_SECRET];
+    cb_id card = cb_id_new();
+    cb_session_facts facts = facts_of(&card);
+    address a = add(&facts, new_session());
+    cb_session_use *use[17] = {NULL};
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use[i]), CB_OK);
+    assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use[16]), CB_E_BUSY);
+    cb_session_put(&use[3]);
+    assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use[16]), CB_OK);
+    for (int i = 0; i < 17; i++)
+        cb_session_put(&use[i]);
+}
+
+static void services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open(void **state)
+{
+    (void)state;
+    cb_id card = cb_id_new();
+    for (int i = 0; i < 4; i++) {
+        cb_session_facts facts = facts_of(&card);
+        add(&facts, new_session());
+    }
+    logout_takes = 999999;
+    int64_t began = cb_clock_monotonic_us();
+    assert_int_equal(cb_sessions_cut(sessions, &(cb_session_match){.card = card}, "revoked"), 4);
+    assert_true(cb_clock_monotonic_us() - began < 3 * CB_SECOND);
+    assert_int_equal(ends(), 4);
+    logout_takes = 0;
+}
+
 static void stopping_ends_everything(void **state)
 {
     (void)state;
@@ -310,6 +347,8 @@ int main(void)
         T(a_session_that_the_service_closed_ends),
         T(life_and_idleness_are_limited),
         T(places_are_limited_and_a_refused_session_stays_the_callers),
+        T(a_session_cannot_take_all_places_of_the_relay),
+        T(services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open),
         T(stopping_ends_everything),
         T(users_and_a_cut_do_not_meet_badly),
     };
