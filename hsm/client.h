@@ -126,7 +126,9 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
 cb_error cb_hsm_generate(cb_hsm *hsm, cb_sealed_info *info, cb_bytes subject_der, cb_buf *sealed,
                          cb_buf *public_key, cb_buf *csr);
 
-/* Takes a key that was encrypted to hsmd's import key: RSA-OAEP (SHA-1 and MGF1 with SHA-1, which is what SoftHSM can; AES-256 key) ‖ AES-KWP(key, PKCS#8 or secret). */
+/* Takes a key that was encrypted to hsmd's import key: RSA-OAEP (SHA-1 and MGF1 with SHA-1, which is what SoftHSM can;
+ * AES-256 key) ‖ AES-KWP (RFC 5649; PKCS#8 or secret). Secrets have at most 1,024 bytes; for HMAC at least 32, and more than 64
+ * only in multiples of eight. CB_E_FORMAT when it is not what info says. */
 cb_error cb_hsm_import(cb_hsm *hsm, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
                        cb_buf *public_key);
 

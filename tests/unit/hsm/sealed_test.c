@@ -342,7 +342,7 @@ static void the_login_pin_does_not_read_keys(void **state)
                          CKR_OK);
     cb_token_destroy(token, &own);
     unmake(&m);
-    destroy_session_objects(); /* SoftHSM keeps what it made before it refused the template */
+    destroy_session_objects(); /* SoftHSM keeps the key it made before it refused CKA_TRUSTED */
 }
 
 static void nothing_is_left_behind(void **state)
