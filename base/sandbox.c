@@ -4,6 +4,7 @@
 #endif
 #include "base/sandbox.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <seccomp.h>
@@ -37,18 +38,26 @@ cb_error cb_sandbox_become(const char *user, int *dropped)
     return cb_sandbox_no_dumps();
 }
 
-cb_error cb_sandbox_allow(const char *const *names)
+/* A call that this architecture does not have needs no rule. */
+static int add_rules(scmp_filter_ctx filter, uint32_t action, const char *const *names)
+{
+    int failed = 0;
+    for (; names && *names && !failed; names++) {
+        int number = seccomp_syscall_resolve_name(*names);
+        if (number != __NR_SCMP_ERROR)
+            failed = seccomp_rule_add(filter, action, number, 0);
+    }
+    return failed;
+}
+
+cb_error cb_sandbox_allow(const char *const *allowed, const char *const *refused)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return CB_E_INTERNAL;
-    int failed = 0;
-    for (; *names && !failed; names++) {
-        int number = seccomp_syscall_resolve_name(*names);
-        /* A call that this architecture does not have needs no permission. */
-        if (number != __NR_SCMP_ERROR)
-            failed = seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
-    }
+    int failed = add_rules(filter, SCMP_ACT_ALLOW, allowed);
+    if (!failed)
+        failed = add_rules(filter, SCMP_ACT_ERRNO(EACCES), refused);
     if (!failed)
         failed = seccomp_load(filter);
     seccomp_release(filter);

@@ -17,8 +17,9 @@ cb_error cb_sandbox_no_dumps(void);
  * that name. Without root, or with user NULL, does nothing and sets *dropped to 0. */
 cb_error cb_sandbox_become(const char *user, int *dropped);
 
-/* From now on only these system calls, named as in the kernel, are allowed; any other ends the
- * process (SIGSYS). names ends with NULL. CB_E_INTERNAL if the kernel refuses the filter. */
-cb_error cb_sandbox_allow(const char *const *names);
+/* From now on only these system calls, named as in the kernel, are allowed. Those in refused (NULL: none) fail with EACCES: what a
+ * library tries in vain and goes on without. Any other ends the process (SIGSYS). Both lists end with NULL. CB_E_INTERNAL if the kernel
+ * refuses the filter. */
+cb_error cb_sandbox_allow(const char *const *allowed, const char *const *refused);
 
 #endif

@@ -225,7 +225,7 @@ static cb_error confine(const cb_program *p)
                                         "time",
                                         "uname",
                                         NULL};
-    return p->config.sandbox ? cb_sandbox_allow(calls) : CB_OK;
+    return p->config.sandbox ? cb_sandbox_allow(calls, NULL) : CB_OK;
 }
 
 static cb_error open_store(cb_program *p)

@@ -106,5 +106,5 @@ cb_error cb_login_confine(const cb_login_limits *limits)
     if (!SANITIZED)
         done = done && limit(RLIMIT_AS, (rlim_t)limits->memory_mb * 1024 * 1024);
     cb_error error = done ? cb_sandbox_no_dumps() : CB_E_INTERNAL;
-    return error ? error : cb_sandbox_allow(allowed);
+    return error ? error : cb_sandbox_allow(allowed, NULL);
 }

@@ -4,7 +4,7 @@
 import json
 import unittest
 
-from world import main, world
+from world import main, wait_until, world
 
 w = None
 
@@ -31,7 +31,8 @@ class Log(unittest.TestCase):
         self.assertEqual(w.tap_with("Hanako").get("outcome"), "accepted")
         request = next(request for request, event in events("cardbrokerd") if event == "tap.accepted")
         self.assertIsNotNone(request)
-        self.assertIn((request, "http.request"), events("cardbrokerd"))
+        # The line about the answer is written when the answer is.
+        wait_until("the line about the answer", lambda: (request, "http.request") in events("cardbrokerd"), 10)
         self.assertIn((request, "key.used"), events("cardbroker-hsmd"))
         self.assertIn((request, "login.started"), events("cardbroker-connectord"))
 

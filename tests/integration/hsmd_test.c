@@ -168,6 +168,30 @@ static void keys_survive_new_generations_and_rewrapping(void **state)
     cb_buf_free(&old);
 }
 
+/* The token library complains through the system's log then, which a worker cannot reach: it must not die of it. */
+static void an_import_that_does_not_decrypt_is_an_error_and_nothing_else(void **state)
+{
+    front *fe = *state;
+    uint8_t wrapped[424];
+    pid_t before[4];
+    for (unsigned i = 0; i < 4; i++)
+        before[i] = hsmd_worker_pid(&h, i);
+    cb_sealed_info info = {.holder = fe->holder,
+                           .service = "tax",
+                           .algorithm = CB_KEY_EC_P256,
+                           .level = CB_LEVEL_POSSESSION,
+                           .uses = 1,
+                           .sequence = 1};
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX), public_key = CB_BUF(CB_PUBLIC_KEY_MAX);
+    for (int i = 0; i < 4; i++) {
+        memset(wrapped, i, sizeof wrapped);
+        expect(CB_E_FORMAT, cb_hsm_import(fe->hsm, &info, CB_BYTES_OF(wrapped), &sealed, &public_key));
+    }
+    assert_int_equal(sealed.len + public_key.len, 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(hsmd_worker_pid(&h, i), before[i]);
+}
+
 static void every_algorithm_works_through_a_tap(void **state)
 {
     static const struct {
@@ -214,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup(a_bad_certificate_leaves_the_old_one_in_use, fresh_card),
         cmocka_unit_test_setup(a_killed_worker_is_back_within_a_second, fresh_card),
         cmocka_unit_test_setup(keys_survive_new_generations_and_rewrapping, fresh_card),
+        cmocka_unit_test_setup(an_import_that_does_not_decrypt_is_an_error_and_nothing_else, fresh_card),
         cmocka_unit_test_setup(every_algorithm_works_through_a_tap, fresh_card),
     };
     struct CMUnitTest all[64];
