@@ -48,11 +48,16 @@ const char *cb_stream_headers(const cb_stream *stream)
     return (const char *)stream->headers.data;
 }
 
+static const char *text_at(const cb_stream *stream, size_t at)
+{
+    return (const char *)stream->texts.data + at;
+}
+
 const char *cb_stream_header(const cb_stream *stream, const char *name)
 {
     for (size_t i = 0; i < stream->header_count; i++)
-        if (strcasecmp(stream->header_list[i].name, name) == 0)
-            return stream->header_list[i].value;
+        if (strcasecmp(text_at(stream, stream->header_list[i].name), name) == 0)
+            return text_at(stream, stream->header_list[i].value);
     return NULL;
 }
 
@@ -74,8 +79,8 @@ static bool find_cookie(const char *header, const char *name, cb_buf *value)
 bool cb_stream_cookie(const cb_stream *stream, const char *name, cb_buf *value)
 {
     for (size_t i = 0; i < stream->header_count; i++)
-        if (strcasecmp(stream->header_list[i].name, "Cookie") == 0 &&
-            find_cookie(stream->header_list[i].value, name, value))
+        if (strcasecmp(text_at(stream, stream->header_list[i].name), "Cookie") == 0 &&
+            find_cookie(text_at(stream, stream->header_list[i].value), name, value))
             return true;
     return false;
 }

@@ -25,8 +25,9 @@ struct cb_stream {
     pthread_cond_t changed;
     char host[256];
     cb_buf headers; /* with a final zero */
+    cb_buf texts;   /* the same as names and values, each with a zero */
     struct {
-        const char *name, *value; /* libmicrohttpd's, valid while the request is */
+        size_t name, value; /* where they are in texts */
     } header_list[CB_STREAM_HEADER_COUNT];
     size_t header_count;
     int64_t body_length;

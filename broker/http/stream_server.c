@@ -12,6 +12,14 @@ enum { BLOCK = 32 * 1024, STACK = 1024 * 1024 };
 
 /* ---- Beginning and end ---- */
 
+static size_t keep_text(cb_stream *stream, const char *text)
+{
+    size_t at = stream->texts.len;
+    cb_buf_put(&stream->texts, cb_bytes_make(text, strlen(text) + 1));
+    return at;
+}
+
+/* Everything is copied: libmicrohttpd frees what it has when the client goes, and the handler's thread may look at a header later. */
 static enum MHD_Result add_header(void *context, enum MHD_ValueKind kind, const char *name,
                                   const char *value)
 {
@@ -21,8 +29,8 @@ static enum MHD_Result add_header(void *context, enum MHD_ValueKind kind, const 
         stream->headers.error = CB_E_TOO_LARGE;
         return MHD_NO;
     }
-    stream->header_list[stream->header_count].name = name;
-    stream->header_list[stream->header_count++].value = value ? value : "";
+    stream->header_list[stream->header_count].name = keep_text(stream, name);
+    stream->header_list[stream->header_count++].value = keep_text(stream, value ? value : "");
     cb_buf_printf(&stream->headers, "%s: %s\r\n", name, value ? value : "");
     return MHD_YES;
 }
@@ -32,6 +40,9 @@ static cb_error read_head(cb_stream *stream)
     struct MHD_Connection *connection = stream->call->connection;
     MHD_get_connection_values(connection, MHD_HEADER_KIND, add_header, stream);
     cb_buf_cstr(&stream->headers);
+    if (cb_buf_error(&stream->headers) || cb_buf_error(&stream->texts))
+        return cb_buf_error(&stream->headers) ? cb_buf_error(&stream->headers)
+                                              : cb_buf_error(&stream->texts);
     const char *length = cb_stream_header(stream, "Content-Length");
     if (cb_stream_header(stream, "Transfer-Encoding"))
         stream->body_length = -1;
@@ -39,7 +50,7 @@ static cb_error read_head(cb_stream *stream)
         stream->body_length = strtoll(length, NULL, 10);
     if (stream->call->target[0] != '/' || stream->body_length < -1)
         return CB_E_FORMAT;
-    return cb_buf_error(&stream->headers);
+    return CB_OK;
 }
 
 static void list(cb_stream *stream)
@@ -131,6 +142,7 @@ cb_error cb_stream_begin(cb_call *call, const char *host)
     stream->call = call;
     pthread_cond_init(&stream->changed, NULL);
     cb_buf_init(&stream->headers, CB_STREAM_HEADERS_MAX);
+    cb_buf_init(&stream->texts, CB_STREAM_HEADERS_MAX);
     cb_buf_init(&stream->answer_headers, CB_STREAM_HEADERS_MAX);
     snprintf(stream->host, sizeof stream->host, "%s", host);
     call->stream = stream;
@@ -147,6 +159,7 @@ void cb_stream_free(cb_stream **stream)
     if (!*stream)
         return;
     cb_buf_free(&(*stream)->headers);
+    cb_buf_free(&(*stream)->texts);
     cb_buf_free(&(*stream)->answer_headers);
     pthread_cond_destroy(&(*stream)->changed);
     cb_wipe(&(*stream)->up, sizeof(*stream)->up);

@@ -188,6 +188,23 @@ static cb_error wait_for_the_end(cb_stream *stream)
     return CB_E_CLOSED;
 }
 
+/* A handler may ask for a header when the client has long gone. */
+static cb_error ask_late(cb_stream *stream)
+{
+    cb_buf cookie = CB_BUF(4096);
+    for (int i = 0; i < 1000 && !cb_stream_gone(stream); i++)
+        usleep(10000);
+    usleep(200000);
+    const char *found = cb_stream_header(stream, "X-Late");
+    bool right = found && strcmp(found, "still here") == 0 &&
+                 cb_stream_cookie(stream, "late", &cookie) &&
+                 strcmp(cb_buf_cstr(&cookie), "kept") == 0;
+    if (right)
+        atomic_fetch_add(&disconnects, 1);
+    cb_buf_free(&cookie);
+    return CB_E_CLOSED;
+}
+
 static cb_error fail_in_the_middle(cb_stream *stream)
 {
     cb_error error = cb_stream_head(stream, 200, "", -1);
@@ -222,6 +239,8 @@ static cb_error on_stream(void *context, cb_stream *stream)
         return cb_stream_head(stream, 413, "", 0);
     if (target_is(stream, "/wait"))
         return wait_for_the_end(stream);
+    if (target_is(stream, "/late"))
+        return ask_late(stream);
     if (target_is(stream, "/half"))
         return fail_in_the_middle(stream);
     if (target_is(stream, "/bad"))

@@ -546,6 +546,23 @@ class Streams(Case):
             time.sleep(0.05)
         self.assertEqual(count(), before + 2)
 
+    def test_a_handler_that_outlives_its_client_still_has_the_headers(self):
+        def count():
+            return int(self.ask("GET", "/disconnects")[2])
+        before = count()
+        with self.server.connect(name=self.host) as stream:
+            stream.sendall(head("GET", "/late", "X-Late: still here", "Cookie: late=kept", host=self.host))
+            time.sleep(0.2)
+        # A malformed body ends a connection as well.
+        with self.server.connect(name=self.host) as stream:
+            stream.sendall(head("POST", "/late", "X-Late: still here", "Cookie: late=kept", "Transfer-Encoding: chunked",
+                                host=self.host) + b"f" * 17 + b"\r\n")
+            read_all(stream)
+        end = time.monotonic() + PATIENCE
+        while count() < before + 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertEqual(count(), before + 2)
+
     def test_more_streams_than_allowed_are_refused_at_once(self):
         streams = [self.server.connect(name=self.host) for _ in range(16)]
         for stream in streams:
