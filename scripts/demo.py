@@ -241,7 +241,7 @@ def fetch_provider():
     folder = Path(cache) / f"oidc-provider-{PROVIDER_VERSION}"
     if not (folder / "node_modules" / "oidc-provider").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, f"oidc-provider@{PROVIDER_VERSION}"],
+        run(["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--prefix", folder, f"oidc-provider@{PROVIDER_VERSION}"],
             timeout=300)
     return folder
 
