@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/http/framing.h"
 
 enum { DISCARD_MAX = 1024 * 1024, HOST_MAX = 256 };
 
@@ -160,9 +161,16 @@ enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, 
     read_peer(call);
     read_host(call, host);
     bool stream = is_stream_host(call->server, host);
-    if (stream)
-        call->series = call->server->config.route_count + 1;
-    cb_error error = stream ? cb_stream_begin(call, host) : find_route(call);
+    call->series = call->server->config.route_count + (stream ? 1 : 0);
+    cb_error error;
+    if (!cb_framing_ok(connection)) {
+        call->last = true;
+        error = cb_reply_fail(&call->reply, CB_E_FORMAT,
+                              "The headers do not say in one way where the request ends and for "
+                              "whom it is.");
+    } else {
+        error = stream ? cb_stream_begin(call, host) : find_route(call);
+    }
     if (!error)
         return MHD_YES; /* a stream's thread may have ended by now and said how it went */
     call->error = error;

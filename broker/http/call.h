@@ -48,6 +48,7 @@ typedef struct cb_call {
     bool suspended;
     bool done;       /* the reply is ready */
     bool dispatched; /* to a worker */
+    bool last;       /* nothing more is read from this connection */
     char *target;    /* as sent */
     char *path;      /* the same, cut at the query */
     char method[16];

@@ -29,7 +29,7 @@ enum MHD_Result cb_call_queue(cb_call *call, unsigned status, struct MHD_Respons
         return MHD_NO;
     cb_id_text(&call->request.id, id);
     MHD_add_response_header(response, "Request-Id", id);
-    if (atomic_load(&call->server->draining))
+    if (call->last || atomic_load(&call->server->draining))
         MHD_add_response_header(response, "Connection", "close");
     enum MHD_Result result = MHD_queue_response(call->connection, status, response);
     MHD_destroy_response(response);
