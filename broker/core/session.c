@@ -31,6 +31,7 @@ typedef struct entry {
     cb_digest cookie;
     bool entered;
     bool ended;
+    bool superseded; /* to be ended by the sweeper: its card has newer ones */
     bool listed; /* the table owns one of the references */
     unsigned references;
     int64_t opened;
@@ -132,6 +133,8 @@ static bool matches_all(const cb_session_match *m, const cb_session_facts *f)
 /* Why a live session must end now, or NULL. */
 static const char *overdue(const entry *e, int64_t now)
 {
+    if (e->superseded)
+        return "superseded";
     if (!cb_session_alive(e->session))
         return "closed";
     if (now - e->opened > e->facts.life)
@@ -352,6 +355,27 @@ static void insert(cb_sessions *sessions, entry *e)
     sessions->live++;
 }
 
+/* Makes place for a card's next session: of those it has, the oldest goes when there are too many. So nobody can take all places by
+ * tapping on and on. The sweeper ends it, for that may take a while. The lock is held. */
+static void supersede(cb_sessions *sessions, const cb_id *card)
+{
+    unsigned own = 0;
+    entry *oldest = NULL;
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        for (entry *e = sessions->bucket[b]; e; e = e->next) {
+            if (e->ended || e->superseded || !cb_id_same(&e->facts.card, card))
+                continue;
+            own++;
+            if (!oldest || e->opened < oldest->opened)
+                oldest = e;
+        }
+    }
+    if (own < CB_SESSIONS_PER_CARD)
+        return;
+    oldest->superseded = true;
+    pthread_cond_signal(&sessions->wake);
+}
+
 cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, cb_session *session,
                          cb_buf *url)
 {
@@ -374,8 +398,10 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
         error = CB_E_STOPPING;
     else if (sessions->live >= sessions->most)
         error = CB_E_BUSY;
-    else if ((error = cb_buf_error(url)) == CB_OK)
+    else if ((error = cb_buf_error(url)) == CB_OK) {
+        supersede(sessions, &facts->card);
         insert(sessions, e);
+    }
     pthread_mutex_unlock(&sessions->lock);
     if (error)
         free(e);

@@ -6,14 +6,15 @@
  * code in its first URL is exchanged for a cookie; both are random 32 bytes, kept only as SHA-256. Every request looks the
  * session up here, so that a cut takes effect at the next byte.
  *
- * A session ends by a cut (revocation, suspension, removal, an administrator), by its life or idle limit, or because the service or its
- * process ended it. Each end is recorded (kind "session.ended") through the callback given at open.
+ * A session ends by a cut (revocation, suspension, removal, an administrator), by its life or idle limit, because the service or its
+ * process ended it, or because its card opened CB_SESSIONS_PER_CARD newer ones. Each end is recorded (kind "session.ended") through the callback given at open.
  */
 #ifndef CB_BROKER_CORE_SESSION_H
 #define CB_BROKER_CORE_SESSION_H
 
 #include "connectors/client.h"
 
+enum { CB_SESSIONS_PER_CARD = 8 };
 enum { CB_SESSION_LABEL = 27 /* 26 characters and a zero */, CB_SESSION_SECRET = 65 /* 64 hex digits and a zero */ };
 
 typedef struct cb_sessions cb_sessions;
@@ -36,7 +37,7 @@ typedef struct cb_sessions_parts {
     unsigned relay_port;      /* of the public URL; 443 is left out of it */
     unsigned most;            /* sessions at a time; 0: 1024 */
     /* Called once for each end, by any thread, without locks held; why is a short word: "revoked", "expired", "idle",
-     * "closed" (by the service), "stopped" (the broker stops), "ended" (by request). */
+     * "closed" (by the service), "superseded", "stopped" (the broker stops), "ended" (by request). */
     void (*ended)(void *context, const cb_session_facts *facts, const char *why);
     void *context;
 } cb_sessions_parts;

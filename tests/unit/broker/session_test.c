@@ -97,6 +97,14 @@ static int open_table(void **state)
     return cb_sessions_open(&parts, &sessions) == CB_OK ? 0 : -1;
 }
 
+static void sessions_reopen(unsigned most)
+{
+    cb_sessions_parts parts = {
+        .relay_domain = "relay.localhost", .relay_port = 8443, .most = most, .ended = note_end};
+    cb_sessions_close(&sessions);
+    assert_int_equal(cb_sessions_open(&parts, &sessions), CB_OK);
+}
+
 static int close_table(void **state)
 {
     (void)state;
@@ -291,6 +299,26 @@ static void services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open(voi
     logout_takes = 0;
 }
 
+static void a_card_that_taps_on_and_on_ends_its_own_oldest_session_only(void **state)
+{
+    (void)state;
+    cb_id greedy = cb_id_new(), other = cb_id_new();
+    cb_session_facts one = facts_of(&other), first = facts_of(&greedy);
+    cb_session *untouched = new_session();
+    sessions_reopen(CB_SESSIONS_PER_CARD + 4);
+    add(&one, untouched);
+    add(&first, new_session());
+    for (unsigned i = 0; i < CB_SESSIONS_PER_CARD; i++) {
+        cb_session_facts next = facts_of(&greedy);
+        add(&next, new_session());
+    }
+    assert_true(wait_for_ends(1));
+    assert_string_equal(ended_why, "superseded");
+    assert_true(cb_id_same(&ended_session, &first.session));
+    assert_int_equal(cb_sessions_count(sessions), CB_SESSIONS_PER_CARD + 1);
+    assert_false(untouched->cut);
+}
+
 static void stopping_ends_everything(void **state)
 {
     (void)state;
@@ -349,6 +377,7 @@ int main(void)
         T(places_are_limited_and_a_refused_session_stays_the_callers),
         T(a_session_cannot_take_all_places_of_the_relay),
         T(services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open),
+        T(a_card_that_taps_on_and_on_ends_its_own_oldest_session_only),
         T(stopping_ends_everything),
         T(users_and_a_cut_do_not_meet_badly),
     };
