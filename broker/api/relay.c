@@ -168,6 +168,9 @@ static cb_error send_head(cb_stream *stream, cb_relay *relay)
     const char *sent = error ? NULL : cb_buf_cstr(&kept);
     if (!error)
         error = sent ? cb_stream_head(stream, status, sent, length_of(text)) : CB_E_MEMORY;
+    /* A status or a header that is none is the service's mistake, and not the person's. */
+    if (error == CB_E_FORMAT)
+        error = CB_E_SERVICE_ANSWER;
     cb_buf_free(&headers);
     cb_buf_free(&kept);
     return error;

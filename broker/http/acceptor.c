@@ -58,6 +58,8 @@ cb_error cb_acceptor_open(const cb_limits *limits, const cb_acceptor_sink *sink,
     acceptor->limits = *limits;
     pthread_mutex_init(&acceptor->limits_lock, NULL);
     cb_error error = cb_addresses_open(&acceptor->addresses);
+    if (!error)
+        error = cb_addresses_open(&acceptor->shaking);
     unsigned count = threads ? threads : LOOPS_DEFAULT;
     if (!error)
         error = make_loops(acceptor, count < LOOPS_MAX ? count : LOOPS_MAX);
@@ -277,6 +279,7 @@ void cb_acceptor_close(cb_acceptor **out)
     for (size_t i = 0; i < acceptor->listener_count; i++)
         cb_tls_close(&acceptor->listeners[i].tls);
     cb_addresses_close(&acceptor->addresses);
+    cb_addresses_close(&acceptor->shaking);
     pthread_mutex_destroy(&acceptor->limits_lock);
     free(acceptor->loops);
     free(acceptor);

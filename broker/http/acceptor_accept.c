@@ -57,8 +57,11 @@ static bool admit(cb_acceptor *acceptor, const cb_address *address)
         goto full;
     if (atomic_fetch_add(&acceptor->handshakes, 1) >= limits.handshakes)
         goto busy;
+    if (!cb_addresses_take(acceptor->shaking, address, cb_limits_handshakes_per_address(&limits)))
+        goto busy;
     if (cb_addresses_take(acceptor->addresses, address, limits.per_address))
         return true;
+    cb_addresses_put(acceptor->shaking, address);
 busy:
     atomic_fetch_sub(&acceptor->handshakes, 1);
 full:
@@ -69,6 +72,7 @@ full:
 static void abandon(cb_acceptor *acceptor, const cb_address *address)
 {
     cb_addresses_put(acceptor->addresses, address);
+    cb_addresses_put(acceptor->shaking, address);
     atomic_fetch_sub(&acceptor->handshakes, 1);
     atomic_fetch_sub(&acceptor->connections, 1);
 }

@@ -74,6 +74,7 @@ static void free_link(cb_loop *loop, cb_link *link)
     cb_acceptor *acceptor = loop->acceptor;
     uint64_t connection = link->handed ? link->peer.connection : 0;
     if (!link->handed) {
+        cb_addresses_put(acceptor->shaking, &link->address);
         atomic_fetch_sub(&acceptor->handshakes, 1);
         atomic_fetch_add(&acceptor->handshakes_failed, 1);
     }
@@ -97,6 +98,7 @@ static void hand_over(cb_loop *loop, cb_link *link)
     }
     link->inner = pair[0];
     link->handed = true;
+    cb_addresses_put(acceptor->shaking, &link->address);
     atomic_fetch_sub(&acceptor->handshakes, 1);
     atomic_fetch_add(&acceptor->handshakes_done, 1);
     if (!acceptor->sink.take(acceptor->sink.context, pair[1], &link->peer))

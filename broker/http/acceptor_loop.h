@@ -36,7 +36,8 @@ struct cb_acceptor {
     cb_acceptor_sink sink;
     pthread_mutex_t limits_lock;
     cb_limits limits;
-    cb_addresses *addresses;
+    cb_addresses *addresses; /* of connections */
+    cb_addresses *shaking;   /* of handshakes under way */
     cb_listener listeners[CB_LISTENERS_MAX];
     size_t listener_count;
     cb_loop **loops;

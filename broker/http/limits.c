@@ -42,6 +42,11 @@ bool cb_limits_too_slow(const cb_limits *limits, int64_t began, uint64_t bytes, 
     return over > 0 && bytes < (uint64_t)(over / CB_SECOND + 1) * limits->request_rate;
 }
 
+unsigned cb_limits_handshakes_per_address(const cb_limits *limits)
+{
+    return limits->handshakes / 4 > 0 ? limits->handshakes / 4 : 1;
+}
+
 cb_address cb_address_of(const struct sockaddr_storage *from)
 {
     cb_address address = {.bytes = {[10] = 0xFF, [11] = 0xFF}};

@@ -616,8 +616,21 @@ class Limits(Case):
             self.assertLess(time.monotonic() - began, 3.5)
 
     def test_2_handshakes_are_counted_and_the_rest_closed(self):
-        silent = [self.server.plain() for _ in range(8)]
+        def plain(number):
+            return socket.create_connection(("127.0.0.1", self.server.port), timeout=PATIENCE,
+                                            source_address=(f"127.0.0.{number}", 0))
+        # One address has a quarter of them, and keeps nobody else out.
+        silent = [plain(1), plain(1)]
         time.sleep(0.3)
+        with plain(1) as stream:
+            self.assertTrue(self.closes(stream, 1))
+        with context().wrap_socket(plain(2), server_hostname="localhost") as stream:
+            stream.sendall(head("GET", "/v1/live", "Connection: close"))
+            self.assertIn(b" 200 ", read_all(stream))
+        silent += [plain(number) for number in (2, 2, 3, 3, 4, 4)]
+        time.sleep(0.3)
+        with plain(5) as stream:
+            self.assertTrue(self.closes(stream, 1))
         with self.server.plain() as stream:
             self.assertTrue(self.closes(stream, 1))
         for stream in silent:
