@@ -11,7 +11,7 @@ static const char *const calls[] = {
     "poll", "ppoll", "close",
     /* files: hsmd's memory, certificates, a software token's objects */
     "openat", "read", "pread64", "write", "pwrite64", "lseek", "fstat", "newfstatat", "statx",
-    "fcntl", "flock", "ftruncate", "fsync", "fdatasync", "getdents64", "unlink", "unlinkat",
+    "fcntl", "flock", "ftruncate", "fsync", "fdatasync", "getdents64", "unlink", "unlinkat", "readlink",
     /* memory, time, signals, itself */
     "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "mlock", "munlock", "getrandom",
     "clock_gettime", "clock_nanosleep", "futex", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
