@@ -6,7 +6,7 @@ import threading
 import time
 import unittest
 
-from world import Terminal, main, wait_until, world
+from world import PATIENCE, Terminal, main, wait_until, world
 
 w = None
 
@@ -163,8 +163,9 @@ class Cards(unittest.TestCase):
             said = w.tap(seconds=1)
             pull.join()
             codes.add(said.get("code") or said.get("outcome"))
+            wait_until("the card to be gone", lambda: not w.card_is_there(), 10 * PATIENCE)
             card.process.send_signal(signal.SIGUSR1)
-            wait_until("the card", w.card_is_there, 10)
+            wait_until("the card", w.card_is_there, 10 * PATIENCE)
         self.assertLessEqual(codes, {"card.removed", "card.absent", "accepted"})
         self.assertEqual(w.tap().get("outcome"), "accepted")
         self.assertEqual(w.verify()["open_intents"], 0)
