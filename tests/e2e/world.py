@@ -5,6 +5,7 @@ A test file calls world() in setUpModule and gets a whole installation: token, k
 terminal. Cards lie on a virtual reader without PC/SC unless the file asks for a real pcscd.
 """
 
+import atexit
 import http.client
 import json
 import os
@@ -141,6 +142,7 @@ class World(Environment):
         self.reader = folder / "reader"
         super().__init__(folder, readers=readers or f"virtual:{self.reader}", **options)
         self.holders, self.card_ids, self.enrolments = {}, {}, {}
+        atexit.register(self.tear_down)     # also when the tests are told to end
 
     def build_up(self, nginx=True):
         """Everything that most tests need."""
@@ -153,6 +155,7 @@ class World(Environment):
         return self
 
     def tear_down(self):
+        atexit.unregister(self.tear_down)
         self.stop()
         if os.environ.get("CARDBROKER_KEEP"):
             print(f"kept: {self.folder}", file=sys.stderr)
