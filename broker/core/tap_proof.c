@@ -214,6 +214,9 @@ static cb_error authenticate(proof_run *run)
                                 cb_buf_bytes(&run->grant.key.sealed), &run->grant.proof);
     if (!error)
         error = log_in(run);
+    /* The key was good at T1: it was renewed or removed since, and hsmd heard of it first. */
+    if (error == CB_E_HSM_KEY_RETIRED)
+        error = CB_E_TAP_WITHDRAWN;
     if (!error)
         error = enter_session(run);
     cb_error recorded = record_result(run, error);

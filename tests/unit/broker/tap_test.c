@@ -442,6 +442,20 @@ static void a_token_of_a_withdrawn_tap_is_logged_out_and_not_given(void **state)
     cb_tap_outcome_free(&outcome);
 }
 
+static void a_key_that_was_retired_after_the_intent_withdraws_the_tap(void **state)
+{
+    (void)state;
+    static const char *const steps[] = {"open", "use"};
+    for (size_t i = 0; i < 2; i++) {
+        cb_tap_outcome outcome;
+        failing = steps[i];
+        failure = CB_E_HSM_KEY_RETIRED;
+        assert_int_equal(run(&outcome), CB_E_TAP_WITHDRAWN);
+        assert_int_equal(recorded, CB_E_TAP_WITHDRAWN);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
 static void hsmd_is_told_of_revocations_it_has_missed(void **state)
 {
     (void)state;
@@ -568,6 +582,7 @@ int main(void)
         T(a_token_is_given_out_and_no_session_kept),
         T(every_step_can_fail),
         T(a_token_of_a_withdrawn_tap_is_logged_out_and_not_given),
+        T(a_key_that_was_retired_after_the_intent_withdraws_the_tap),
         T(hsmd_is_told_of_revocations_it_has_missed),
         T(a_revocation_of_another_card_does_not_refuse_this_one),
         T(a_connector_cannot_use_the_key_without_end),
