@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,16 @@ static void *run(void *context)
     return NULL;
 }
 
+/* Whether the client has ended its side. Asked once the stream is listed: who leaves later is cut, and who left before, perhaps when
+ * nobody had read the request yet, has shut this socket by then. */
+static bool has_left(const cb_call *call)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct pollfd p = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 static cb_error start(cb_stream *stream)
 {
     cb_server *server = stream->call->server;
@@ -120,6 +131,11 @@ static cb_error start(cb_stream *stream)
     pthread_mutex_unlock(&server->lock);
     if (error)
         return error;
+    if (has_left(stream->call)) {
+        unlist(stream);
+        count_out(server);
+        return CB_E_CLOSED;
+    }
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
