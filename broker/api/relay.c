@@ -17,10 +17,14 @@ enum { CHUNK = 32 * 1024 };
 /* ---- Entering ---- */
 
 /* The one-time code of "/.cardbroker/enter?code=…", or NULL. */
-static const char *code_of(const char *target)
+static const char *code_of(const cb_stream *stream)
 {
     static const char prefix[] = CB_RELAY_ENTER "?code=";
-    return strncmp(target, prefix, sizeof prefix - 1) == 0 ? target + sizeof prefix - 1 : NULL;
+    const char *target = cb_stream_target(stream);
+    /* A program that only looks whether an address is there (HEAD) must not use up the person's code. */
+    bool entering = strcmp(cb_stream_method(stream), "GET") == 0 &&
+                    strncmp(target, prefix, sizeof prefix - 1) == 0;
+    return entering ? target + sizeof prefix - 1 : NULL;
 }
 
 /* After this the address bar holds no code, and the code is used up. */
@@ -231,7 +235,7 @@ cb_error cb_relay_serve(void *argument, cb_stream *stream)
 {
     const cb_relay_context *context = argument;
     char label[CB_SESSION_LABEL];
-    const char *code = code_of(cb_stream_target(stream));
+    const char *code = code_of(stream);
     cb_error error = cb_relay_label(cb_stream_host(stream), context->relay_domain, label);
     if (!error)
         error = code ? enter(context->sessions, label, code, stream)

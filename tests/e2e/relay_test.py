@@ -31,6 +31,8 @@ class Session:
         self.host = re.match(r"https://([^:/]+)", url)[1]
         self.context = ssl.create_default_context(cafile=str(w.pki / "tls" / "ca.pem"))
         self.code = url.partition("code=")[2]
+        # Whoever only looks uses nothing up.
+        self.looked = self.send(f"HEAD /.cardbroker/enter?code={self.code} HTTP/1.1", f"Host: {self.host}:{w.port}")
         answer = self.send(f"GET /.cardbroker/enter?code={self.code} HTTP/1.1", f"Host: {self.host}:{w.port}")
         self.cookie = re.search(rb"__Host-cardbroker=[0-9a-f]{64}", answer)[0].decode()
 
@@ -65,6 +67,12 @@ class Relay(unittest.TestCase):
         self.assertNotIn(b"CN=", answer)
         # Nor does the service ever see one.
         self.assertNotIn(b"__Host-", one.ask("GET /headers", f"Cookie: x=1; {other.cookie}"))
+
+    def test_only_opening_the_address_uses_its_code(self):
+        session = Session("Hanako")
+        self.assertIn(b" 404 ", session.looked.split(b"\r\n")[0])
+        self.assertNotIn(b"Set-Cookie", session.looked)
+        self.assertTrue(session.lives())
 
     def test_relay_and_interfaces_are_told_apart_by_host(self):
         session = Session("Hanako")
