@@ -9,16 +9,16 @@
 #include "cardlink/card/card.h"
 
 /* Where a session stands. The values are bits, so that a row of the table can name several. */
-typedef enum cb_card_step {
-    CB_CARD_IDLE = 0x01, /* power, nothing selected */
-    CB_CARD_SELECTED = 0x02,
-    CB_CARD_CERTIFIED = 0x04,  /* the broker's key agreement certificate was verified */
-    CB_CARD_CHANNEL = 0x08,    /* the channel is open */
-    CB_CARD_IDENTIFIED = 0x10, /* so was the certificate of its signature key, inside the channel */
-    CB_CARD_MUTE = 0x20        /* the memory failed: nothing until the next reset */
-} cb_card_step;
+typedef enum cb_vcard_step {
+    CB_VCARD_IDLE = 0x01, /* power, nothing selected */
+    CB_VCARD_SELECTED = 0x02,
+    CB_VCARD_CERTIFIED = 0x04,  /* the broker's key agreement certificate was verified */
+    CB_VCARD_CHANNEL = 0x08,    /* the channel is open */
+    CB_VCARD_IDENTIFIED = 0x10, /* so was the certificate of its signature key, inside the channel */
+    CB_VCARD_MUTE = 0x20        /* the memory failed: nothing until the next reset */
+} cb_vcard_step;
 
-typedef struct cb_card_session {
+typedef struct cb_vcard_session {
     uint8_t step;
     bool ends;                     /* after this command's answer */
     uint8_t kloc_id, kloc_version; /* of the agreement certificate */
@@ -34,31 +34,31 @@ typedef struct cb_card_session {
     cb_digest signer_certificate;
     bool pin_used; /* one PIN command a session */
     uint8_t pin_form, pin_state, pin_tries_left;
-} cb_card_session;
+} cb_vcard_session;
 
-struct cb_card {
-    cb_card_state state;
-    cb_card_store store;
-    cb_card_session session;
+struct cb_vcard {
+    cb_vcard_state state;
+    cb_vcard_store store;
+    cb_vcard_session session;
     char *path; /* of the state file; NULL: none */
     int lock;
 };
 
 /* A command: appends the answer's data and returns the status word. */
-typedef uint16_t (*cb_card_command)(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+typedef uint16_t (*cb_vcard_command)(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 
-uint16_t cb_card_select(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_get_data(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_pso(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_pso_signer(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_mutual(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_pin(cb_card *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_card_prove(cb_card *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pin(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 
 /* Forgets the session and stands at a step. */
-void cb_card_session_end(cb_card *card, cb_card_step step);
+void cb_vcard_session_end(cb_vcard *card, cb_vcard_step step);
 
 /* Makes the state durable; a failure silences the card. */
-bool cb_card_save(cb_card *card);
+bool cb_vcard_save(cb_vcard *card);
 
 #endif

@@ -7,17 +7,17 @@
 #include "base/secret.h"
 #include "base/tlv.h"
 
-uint16_t cb_card_select(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_card_session_end(card, CB_CARD_IDLE);
+    cb_vcard_session_end(card, CB_VCARD_IDLE);
     if (apdu->p1 != 0x04 || (apdu->p2 != 0x00 && apdu->p2 != 0x0C))
         return CB_SW_PARAMETERS;
     if (!cb_bytes_same(apdu->data, CB_BYTES_OF(cb_native_aid)))
         return CB_SW_FILE_NOT_FOUND;
     /* The last try of the unblocking code counts even if the power went before it was compared. */
-    if (card->state.life_cycle == CB_CARD_TERMINATED || card->state.code_tries == 0)
+    if (card->state.life_cycle == CB_LIFE_TERMINATED || card->state.code_tries == 0)
         return CB_SW_TERMINATED;
-    card->session.step = CB_CARD_SELECTED;
+    card->session.step = CB_VCARD_SELECTED;
     if (apdu->p2 == 0x00) {
         cb_buf fci = CB_BUF(64);
         cb_tlv_put(&fci, 0x84, CB_BYTES_OF(cb_native_aid));
@@ -27,7 +27,7 @@ uint16_t cb_card_select(cb_card *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-uint16_t cb_card_get_data(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
     static const uint8_t store_of[] = {
         0xA6, 0x04, 0x83, 0x02, CB_NATIVE_CARD_KEY_ID, CB_NATIVE_CARD_KEY_VERSION};
@@ -38,10 +38,10 @@ uint16_t cb_card_get_data(cb_card *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-static const cb_card_kloc *find_kloc(const cb_card *card, uint8_t key_id, uint8_t key_version)
+static const cb_vcard_kloc *find_kloc(const cb_vcard *card, uint8_t key_id, uint8_t key_version)
 {
     for (size_t i = 0; i < card->state.kloc_count; i++) {
-        const cb_card_kloc *kloc = &card->state.kloc[i];
+        const cb_vcard_kloc *kloc = &card->state.kloc[i];
         if (kloc->key_id == key_id && kloc->key_version == key_version)
             return kloc;
     }
@@ -50,13 +50,13 @@ static const cb_card_kloc *find_kloc(const cb_card *card, uint8_t key_id, uint8_
 
 /* Whether certificate is the broker's, for this usage; point gets its key. What was verified once
  * is remembered with the state, and so becomes durable with the next proof. */
-static uint16_t check_certificate(cb_card *card, const cb_apdu *apdu, uint16_t usage,
-                                  cb_card_slot slot, uint8_t point[CB_P256_POINT])
+static uint16_t check_certificate(cb_vcard *card, const cb_apdu *apdu, uint16_t usage,
+                                  cb_vcard_slot slot, uint8_t point[CB_P256_POINT])
 {
-    cb_card_remembered *remembered = &card->state.remembered[slot];
+    cb_vcard_remembered *remembered = &card->state.remembered[slot];
     cb_digest digest = cb_sha256(apdu->data);
     cb_cvc cvc;
-    const cb_card_kloc *kloc = find_kloc(card, apdu->p2, apdu->p1);
+    const cb_vcard_kloc *kloc = find_kloc(card, apdu->p2, apdu->p1);
     if (!kloc)
         return CB_SW_NOT_FOUND;
     if (cb_cvc_parse(apdu->data, &cvc) || apdu->data.len > CB_NATIVE_CERTIFICATE_MAX)
@@ -71,45 +71,45 @@ static uint16_t check_certificate(cb_card *card, const cb_apdu *apdu, uint16_t u
         !cb_cvc_verify(&cvc, CB_BYTES_OF(kloc->point)))
         return CB_SW_SECURITY;
     memcpy(point, cvc.point.data, CB_P256_POINT);
-    *remembered = (cb_card_remembered){digest, apdu->p2, apdu->p1, {0}};
+    *remembered = (cb_vcard_remembered){digest, apdu->p2, apdu->p1, {0}};
     memcpy(remembered->point, cvc.point.data, CB_P256_POINT);
     return CB_SW_OK;
 }
 
-uint16_t cb_card_pso(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_card_session *session = &card->session;
+    cb_vcard_session *session = &card->session;
     (void)data;
-    cb_card_session_end(card, CB_CARD_SELECTED);
+    cb_vcard_session_end(card, CB_VCARD_SELECTED);
     uint16_t status =
-        check_certificate(card, apdu, CB_CVC_AGREEMENT, CB_CARD_SLOT_AGREEMENT, session->broker);
+        check_certificate(card, apdu, CB_CVC_AGREEMENT, CB_VCARD_SLOT_AGREEMENT, session->broker);
     if (status != CB_SW_OK)
         return status;
     memcpy(session->certificate, apdu->data.data, apdu->data.len);
     session->certificate_len = apdu->data.len;
     session->kloc_id = apdu->p2;
     session->kloc_version = apdu->p1;
-    session->step = CB_CARD_CERTIFIED;
+    session->step = CB_VCARD_CERTIFIED;
     return CB_SW_OK;
 }
 
-uint16_t cb_card_pso_signer(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
     (void)data;
-    uint16_t status = check_certificate(card, apdu, CB_CVC_BROKER_SIGNATURE, CB_CARD_SLOT_SIGNER,
+    uint16_t status = check_certificate(card, apdu, CB_CVC_BROKER_SIGNATURE, CB_VCARD_SLOT_SIGNER,
                                         card->session.signer);
     if (status != CB_SW_OK)
         return status;
     card->session.signer_certificate = cb_sha256(apdu->data);
-    card->session.step = CB_CARD_IDENTIFIED;
+    card->session.step = CB_VCARD_IDENTIFIED;
     return CB_SW_OK;
 }
 
 /* The keys of the session, its transcript, and the receipt that tells the broker that it talks to
  * this card's batch. */
-static cb_error open_channel(cb_card *card, cb_bytes command, uint8_t receipt[CB_NATIVE_RECEIPT])
+static cb_error open_channel(cb_vcard *card, cb_bytes command, uint8_t receipt[CB_NATIVE_RECEIPT])
 {
-    cb_card_session *session = &card->session;
+    cb_vcard_session *session = &card->session;
     uint8_t broker_point[CB_P256_POINT];
     uint8_t ephemeral[CB_P256_SCALAR] = {0}, fixed[CB_P256_SCALAR] = {0};
     cb_error error = cb_channel_data_read(command, broker_point);
@@ -133,7 +133,7 @@ static cb_error open_channel(cb_card *card, cb_bytes command, uint8_t receipt[CB
     return error;
 }
 
-uint16_t cb_card_mutual(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
     uint8_t receipt[CB_NATIVE_RECEIPT];
     cb_error error = CB_OK;
@@ -143,18 +143,18 @@ uint16_t cb_card_mutual(cb_card *card, const cb_apdu *apdu, cb_buf *data)
     else if ((error = open_channel(card, apdu->data, receipt)) != CB_OK)
         status = error == CB_E_FORMAT ? CB_SW_DATA : CB_SW_FAULT;
     if (status != CB_SW_OK) {
-        cb_card_session_end(card, CB_CARD_SELECTED);
+        cb_vcard_session_end(card, CB_VCARD_SELECTED);
         return status;
     }
     cb_tlv_put(data, CB_TAG_EPHEMERAL, CB_BYTES_OF(card->session.point));
     cb_tlv_put(data, CB_TAG_RECEIPT, CB_BYTES_OF(receipt));
-    card->session.step = CB_CARD_CHANNEL;
+    card->session.step = CB_VCARD_CHANNEL;
     return CB_SW_OK;
 }
 
-static cb_proof_facts facts_of(const cb_card *card)
+static cb_proof_facts facts_of(const cb_vcard *card)
 {
-    const cb_card_session *session = &card->session;
+    const cb_vcard_session *session = &card->session;
     bool presented = session->pin_form != CB_PIN_FORM_NONE;
     return (cb_proof_facts){.card = card->state.card,
                             .pin_form = session->pin_form,
@@ -168,7 +168,7 @@ static cb_proof_facts facts_of(const cb_card *card)
 
 /* Reads the request and checks the broker's signature: until then nothing was said about this very
  * card. */
-static uint16_t check_request(const cb_card *card, const cb_apdu *apdu, cb_proof_request *request)
+static uint16_t check_request(const cb_vcard *card, const cb_apdu *apdu, cb_proof_request *request)
 {
     cb_cursor cursor = cb_cursor_over(apdu->data);
     request->transcript = card->session.transcript;
@@ -185,21 +185,21 @@ static uint16_t check_request(const cb_card *card, const cb_apdu *apdu, cb_proof
                                                                                  : CB_SW_SECURITY;
 }
 
-uint16_t cb_card_prove(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_proof_request request;
     uint8_t signature[CB_P256_SIGNATURE];
     uint16_t status = check_request(card, apdu, &request);
     if (status != CB_SW_OK)
         return status;
-    bool in_transit = card->state.life_cycle == CB_CARD_PERSONALISED;
+    bool in_transit = card->state.life_cycle == CB_LIFE_PERSONALISED;
     if ((in_transit && card->session.pin_form == CB_PIN_FORM_NONE) ||
         card->state.counter == UINT32_MAX)
         return CB_SW_CONDITIONS;
     cb_proof_facts facts = facts_of(card);
     card->state.counter = facts.counter;
     card->state.failures = 0;
-    if (!cb_card_save(card))
+    if (!cb_vcard_save(card))
         return CB_SW_MEMORY;
     card->session.ends = true; /* one proof a session: so a PIN counts once */
     cb_digest digest = cb_proof_digest(&request, &facts);

@@ -8,12 +8,12 @@
 
 #include "base/secret.h"
 
-const uint8_t cb_card_atr[14] = {0x3B, 0x89, 0x80, 0x01, 0x80, 0x57, 0x43,
+const uint8_t cb_vcard_atr[14] = {0x3B, 0x89, 0x80, 0x01, 0x80, 0x57, 0x43,
                                  0x42, 0x43, 0x41, 0x52, 0x44, 0x31, 0xFB};
 
 enum {
-    OUTSIDE = CB_CARD_SELECTED | CB_CARD_CERTIFIED,
-    ANYWHERE = CB_CARD_IDLE | OUTSIDE | CB_CARD_CHANNEL | CB_CARD_IDENTIFIED
+    OUTSIDE = CB_VCARD_SELECTED | CB_VCARD_CERTIFIED,
+    ANYWHERE = CB_VCARD_IDLE | OUTSIDE | CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED
 };
 
 /* Which command is legal where. SELECT is the only one that is plain and legal everywhere. */
@@ -22,34 +22,34 @@ static const struct row {
     uint8_t ins;
     bool secure;
     uint8_t steps;
-    cb_card_command command;
+    cb_vcard_command command;
 } table[] = {
-    {0x00, CB_INS_SELECT, false, ANYWHERE, cb_card_select},
-    {0x00, CB_INS_GET_DATA, false, OUTSIDE, cb_card_get_data},
-    {0x80, CB_INS_PSO, false, OUTSIDE, cb_card_pso},
-    {0x80, CB_INS_MUTUAL, false, CB_CARD_CERTIFIED, cb_card_mutual},
-    {0x80, CB_INS_PSO, true, CB_CARD_CHANNEL, cb_card_pso_signer},
-    {0x80, CB_INS_VERIFY, true, CB_CARD_IDENTIFIED, cb_card_pin},
-    {0x80, CB_INS_CHANGE, true, CB_CARD_IDENTIFIED, cb_card_pin},
-    {0x80, CB_INS_UNBLOCK, true, CB_CARD_IDENTIFIED, cb_card_pin},
-    {0x80, CB_INS_PROVE, true, CB_CARD_IDENTIFIED, cb_card_prove},
+    {0x00, CB_INS_SELECT, false, ANYWHERE, cb_vcard_select},
+    {0x00, CB_INS_GET_DATA, false, OUTSIDE, cb_vcard_get_data},
+    {0x80, CB_INS_PSO, false, OUTSIDE, cb_vcard_pso},
+    {0x80, CB_INS_MUTUAL, false, CB_VCARD_CERTIFIED, cb_vcard_mutual},
+    {0x80, CB_INS_PSO, true, CB_VCARD_CHANNEL, cb_vcard_pso_signer},
+    {0x80, CB_INS_VERIFY, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
+    {0x80, CB_INS_CHANGE, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
+    {0x80, CB_INS_UNBLOCK, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
+    {0x80, CB_INS_PROVE, true, CB_VCARD_IDENTIFIED, cb_vcard_prove},
 };
 
-void cb_card_session_end(cb_card *card, cb_card_step step)
+void cb_vcard_session_end(cb_vcard *card, cb_vcard_step step)
 {
     cb_wipe(&card->session, sizeof card->session);
     card->session.step = (uint8_t)step;
 }
 
-bool cb_card_save(cb_card *card)
+bool cb_vcard_save(cb_vcard *card)
 {
     if (!card->store.save || card->store.save(card->store.context, &card->state) == CB_OK)
         return true;
-    cb_card_session_end(card, CB_CARD_MUTE);
+    cb_vcard_session_end(card, CB_VCARD_MUTE);
     return false;
 }
 
-static uint16_t run(cb_card *card, const cb_apdu *apdu, bool secure, cb_buf *data)
+static uint16_t run(cb_vcard *card, const cb_apdu *apdu, bool secure, cb_buf *data)
 {
     uint16_t status = CB_SW_INS;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -65,15 +65,15 @@ static uint16_t run(cb_card *card, const cb_apdu *apdu, bool secure, cb_buf *dat
     return status;
 }
 
-static bool in_channel(const cb_card *card)
+static bool in_channel(const cb_vcard *card)
 {
-    return card->session.step & (CB_CARD_CHANNEL | CB_CARD_IDENTIFIED);
+    return card->session.step & (CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED);
 }
 
-static uint16_t run_plain(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+static uint16_t run_plain(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
     if (in_channel(card))
-        cb_card_session_end(card, CB_CARD_SELECTED);
+        cb_vcard_session_end(card, CB_VCARD_SELECTED);
     return run(card, apdu, false, data);
 }
 
@@ -84,7 +84,7 @@ static bool failure_stays(const cb_apdu *apdu)
     return apdu->ins == CB_INS_VERIFY || apdu->ins == CB_INS_CHANGE || apdu->ins == CB_INS_UNBLOCK;
 }
 
-static uint16_t run_secure(cb_card *card, const cb_apdu *wrapped, cb_buf *answer)
+static uint16_t run_secure(cb_vcard *card, const cb_apdu *wrapped, cb_buf *answer)
 {
     cb_apdu apdu;
     cb_buf command = CB_BUF(CB_APDU_DATA_MAX + 1), data = CB_BUF(CB_APDU_DATA_MAX);
@@ -96,21 +96,21 @@ static uint16_t run_secure(cb_card *card, const cb_apdu *wrapped, cb_buf *answer
         status = CB_SW_FAULT;
     bool closes = status != CB_SW_OK && !failure_stays(wrapped);
     if (in_channel(card) && (closes || status == CB_SW_SECURITY || card->session.ends))
-        cb_card_session_end(card, CB_CARD_SELECTED);
+        cb_vcard_session_end(card, CB_VCARD_SELECTED);
     cb_buf_free(&command);
     cb_buf_free(&data);
     return status;
 }
 
-void cb_card_process(cb_card *card, cb_bytes command, cb_buf *answer)
+void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)
 {
     cb_apdu apdu;
     uint16_t status;
-    if (card->session.step == CB_CARD_MUTE) {
+    if (card->session.step == CB_VCARD_MUTE) {
         status = CB_SW_MEMORY;
     } else if (cb_apdu_read(command, &apdu)) {
-        cb_card_session_end(card,
-                            card->session.step == CB_CARD_IDLE ? CB_CARD_IDLE : CB_CARD_SELECTED);
+        cb_vcard_session_end(card,
+                            card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE : CB_VCARD_SELECTED);
         status = CB_SW_LENGTH;
     } else if (apdu.cla == CB_NATIVE_CLA_SECURE) {
         status = run_secure(card, &apdu, answer);
@@ -124,14 +124,14 @@ void cb_card_process(cb_card *card, cb_bytes command, cb_buf *answer)
     cb_buf_put_u16(answer, status);
 }
 
-static cb_error save_file(void *context, const cb_card_state *state)
+static cb_error save_file(void *context, const cb_vcard_state *state)
 {
-    return cb_card_state_write(context, state);
+    return cb_vcard_state_write(context, state);
 }
 
-cb_error cb_card_make(const cb_card_state *state, const cb_card_store *store, cb_card **out)
+cb_error cb_vcard_make(const cb_vcard_state *state, const cb_vcard_store *store, cb_vcard **out)
 {
-    cb_card *card = calloc(1, sizeof *card);
+    cb_vcard *card = calloc(1, sizeof *card);
     *out = card;
     if (!card)
         return CB_E_MEMORY;
@@ -139,7 +139,7 @@ cb_error cb_card_make(const cb_card_state *state, const cb_card_store *store, cb
     card->lock = -1;
     if (store)
         card->store = *store;
-    cb_card_reset(card);
+    cb_vcard_reset(card);
     return CB_OK;
 }
 
@@ -160,29 +160,29 @@ static cb_error lock_file(const char *path, int *out)
     return error;
 }
 
-cb_error cb_card_open(const char *path, cb_card **out)
+cb_error cb_vcard_open(const char *path, cb_vcard **out)
 {
-    cb_card_state state = {0};
-    cb_card *card = NULL;
+    cb_vcard_state state = {0};
+    cb_vcard *card = NULL;
     *out = NULL;
     if (access(path, F_OK) != 0)
         return CB_E_NOT_FOUND;
-    cb_error error = cb_card_make(&state, NULL, &card);
+    cb_error error = cb_vcard_make(&state, NULL, &card);
     if (error)
         return error;
     error = lock_file(path, &card->lock);
     if (!error)
-        error = cb_card_state_read(path, &card->state);
+        error = cb_vcard_state_read(path, &card->state);
     if (!error && !(card->path = strdup(path)))
         error = CB_E_MEMORY;
-    card->store = (cb_card_store){card->path, save_file};
+    card->store = (cb_vcard_store){card->path, save_file};
     if (error)
-        cb_card_close(&card);
+        cb_vcard_close(&card);
     *out = card;
     return error;
 }
 
-void cb_card_close(cb_card **card)
+void cb_vcard_close(cb_vcard **card)
 {
     if (!*card)
         return;
@@ -194,19 +194,19 @@ void cb_card_close(cb_card **card)
     *card = NULL;
 }
 
-void cb_card_reset(cb_card *card)
+void cb_vcard_reset(cb_vcard *card)
 {
-    bool failed = card->session.step == CB_CARD_MUTE;
-    cb_card_state durable;
-    cb_card_session_end(card, CB_CARD_IDLE);
+    bool failed = card->session.step == CB_VCARD_MUTE;
+    cb_vcard_state durable;
+    cb_vcard_session_end(card, CB_VCARD_IDLE);
     /* After a failed write only the file knows what is durable. */
     if (failed && card->path) {
-        if (cb_card_state_read(card->path, &durable) == CB_OK)
+        if (cb_vcard_state_read(card->path, &durable) == CB_OK)
             card->state = durable;
         else
-            card->session.step = CB_CARD_MUTE;
+            card->session.step = CB_VCARD_MUTE;
         cb_wipe(&durable, sizeof durable);
     }
 }
 
-const cb_card_state *cb_card_state_of(const cb_card *card) { return &card->state; }
+const cb_vcard_state *cb_vcard_state_of(const cb_vcard *card) { return &card->state; }

@@ -12,36 +12,36 @@
 
 #include "cardlink/card/state.h"
 
-typedef struct cb_card cb_card;
+typedef struct cb_vcard cb_vcard;
 
 /* What a card says when it gets power: T=1, contactless convention, issuer's data "CBCARD1". */
-extern const uint8_t cb_card_atr[14];
+extern const uint8_t cb_vcard_atr[14];
 
 /* Where the state is kept. save returns when the state is durable; after an error the card is mute
  * until it is reset. */
-typedef struct cb_card_store {
+typedef struct cb_vcard_store {
     void *context;
-    cb_error (*save)(void *context, const cb_card_state *state);
-} cb_card_store;
+    cb_error (*save)(void *context, const cb_vcard_state *state);
+} cb_vcard_store;
 
 /* A card whose state is in a file. No two programs can hold the same one: path.lock is locked
  * meanwhile (CB_E_BUSY). CB_E_FORMAT, CB_E_NOT_FOUND, CB_E_IO. */
-cb_error cb_card_open(const char *path, cb_card **out);
+cb_error cb_vcard_open(const char *path, cb_vcard **out);
 
 /* A card with a copy of a state. Without a store (NULL), nothing outlives the card. */
-cb_error cb_card_make(const cb_card_state *state, const cb_card_store *store, cb_card **out);
+cb_error cb_vcard_make(const cb_vcard_state *state, const cb_vcard_store *store, cb_vcard **out);
 
 /* Wipes and frees. */
-void cb_card_close(cb_card **card);
+void cb_vcard_close(cb_vcard **card);
 
 /* Takes the power away and gives it back: the session is forgotten. */
-void cb_card_reset(cb_card *card);
+void cb_vcard_reset(cb_vcard *card);
 
 /* Carries out one command and appends its answer (data, SW1 SW2; at most 258 bytes) to an empty
  * buffer. */
-void cb_card_process(cb_card *card, cb_bytes command, cb_buf *answer);
+void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer);
 
 /* The state as it is now. Borrowed; for tests and for the program that shows it. */
-const cb_card_state *cb_card_state_of(const cb_card *card);
+const cb_vcard_state *cb_vcard_state_of(const cb_vcard *card);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { LINE_MAX_LEN = 128, ANSWER_LINES_MAX = 64 * 1024 };
 
-static bool card_lies_anywhere(const cb_vcards *all, const cb_card *card)
+static bool card_lies_anywhere(const cb_vcards *all, const cb_vcard *card)
 {
     for (size_t i = 0; i < all->reader_count; i++) {
         if (all->reader[i].card == card)
@@ -25,7 +25,7 @@ cb_error cb_vcards_insert(cb_vcards *all, size_t reader, size_t card)
         return CB_E_ARGUMENT;
     if (card_lies_anywhere(all, all->card[card]))
         return CB_E_STATE;
-    return cb_card_reader_insert(&all->reader[reader], all->card[card]);
+    return cb_vcard_reader_insert(&all->reader[reader], all->card[card]);
 }
 
 void cb_vcards_insert_all(cb_vcards *all)
@@ -37,7 +37,7 @@ void cb_vcards_insert_all(cb_vcards *all)
 void cb_vcards_remove_all(cb_vcards *all)
 {
     for (size_t i = 0; i < all->reader_count; i++)
-        cb_card_reader_remove(&all->reader[i]);
+        cb_vcard_reader_remove(&all->reader[i]);
 }
 
 static void list(const cb_vcards *all, cb_buf *answer)
@@ -45,7 +45,7 @@ static void list(const cb_vcards *all, cb_buf *answer)
     for (size_t i = 0; i < all->card_count; i++) {
         char id[CB_ID_TEXT];
         const char *place = "-";
-        cb_id_text(&cb_card_state_of(all->card[i])->card, id);
+        cb_id_text(&cb_vcard_state_of(all->card[i])->card, id);
         for (size_t j = 0; j < all->reader_count; j++) {
             if (all->reader[j].card == all->card[i])
                 place = all->reader[j].place;
@@ -63,7 +63,7 @@ static cb_error obey(cb_vcards *all, const char *line, cb_buf *answer)
     if (sscanf(line, "remove %4zu %n", &reader, &end) == 1 && line[end] == 0) {
         if (reader >= all->reader_count)
             return CB_E_ARGUMENT;
-        cb_card_reader_remove(&all->reader[reader]);
+        cb_vcard_reader_remove(&all->reader[reader]);
         return CB_OK;
     }
     if (strcmp(line, "list") != 0)

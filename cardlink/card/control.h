@@ -16,10 +16,10 @@ enum { CB_VCARD_MAX = 64 }; /* cards, and readers, of one process */
 
 typedef struct cb_vcards {
     size_t card_count;
-    cb_card *card[CB_VCARD_MAX];
+    cb_vcard *card[CB_VCARD_MAX];
     const char *file[CB_VCARD_MAX];
     size_t reader_count;
-    cb_card_reader reader[CB_VCARD_MAX];
+    cb_vcard_reader reader[CB_VCARD_MAX];
 } cb_vcards;
 
 /* Puts card on reader. CB_E_ARGUMENT for numbers out of range, CB_E_STATE when either is taken. */

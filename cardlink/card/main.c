@@ -46,7 +46,7 @@ static bool add_reader(cb_vcards *all, const char *place, bool vpcd)
 {
     if (all->reader_count == CB_VCARD_MAX || (vpcd && !strchr(place, ':')))
         return false;
-    cb_card_reader_init(&all->reader[all->reader_count++], place, vpcd);
+    cb_vcard_reader_init(&all->reader[all->reader_count++], place, vpcd);
     return true;
 }
 
@@ -101,16 +101,16 @@ static int fail(const char *what, cb_error error)
 
 static int show(const char *path)
 {
-    static const char *const life[] = {[CB_CARD_PERSONALISED] = "in transit",
-                                       [CB_CARD_ACTIVE] = "active",
-                                       [CB_CARD_TERMINATED] = "terminated"};
-    cb_card_state state;
-    char id[CB_ID_TEXT], atr[2 * sizeof cb_card_atr + 1];
-    cb_error error = cb_card_state_read(path, &state);
+    static const char *const life[] = {[CB_LIFE_PERSONALISED] = "in transit",
+                                       [CB_LIFE_ACTIVE] = "active",
+                                       [CB_LIFE_TERMINATED] = "terminated"};
+    cb_vcard_state state;
+    char id[CB_ID_TEXT], atr[2 * sizeof cb_vcard_atr + 1];
+    cb_error error = cb_vcard_state_read(path, &state);
     if (error)
         return fail(path, error);
     cb_id_text(&state.card, id);
-    cb_hex(CB_BYTES_OF(cb_card_atr), atr);
+    cb_hex(CB_BYTES_OF(cb_vcard_atr), atr);
     printf("card %s\nlife cycle %s\nPIN tries left %u\ncode tries left %u\nproofs %u\nATR %s\n", id,
            life[state.life_cycle], state.pin_tries, state.code_tries, state.counter, atr);
     return EXIT_SUCCESS;
@@ -119,7 +119,7 @@ static int show(const char *path)
 static cb_error open_cards(cb_vcards *all, char **files, int count)
 {
     for (int i = 0; i < count; i++) {
-        cb_error error = cb_card_open(files[i], &all->card[i]);
+        cb_error error = cb_vcard_open(files[i], &all->card[i]);
         if (error) {
             fail(files[i], error);
             return error;
@@ -164,11 +164,11 @@ static void serve(cb_vcards *all, int signals, int control)
         at[0] = (struct pollfd){.fd = signals, .events = POLLIN};
         at[1] = (struct pollfd){.fd = control, .events = POLLIN};
         for (size_t i = 0; i < all->reader_count; i++)
-            cb_card_reader_wait(&all->reader[i], &at[2 + 2 * i]);
+            cb_vcard_reader_wait(&all->reader[i], &at[2 + 2 * i]);
         if (poll(at, (nfds_t)(2 + 2 * all->reader_count), POLL_MS) <= 0)
             continue;
         for (size_t i = 0; i < all->reader_count; i++)
-            cb_card_reader_serve(&all->reader[i], &at[2 + 2 * i]);
+            cb_vcard_reader_serve(&all->reader[i], &at[2 + 2 * i]);
         if (at[1].revents)
             cb_vcard_control_serve(control, all);
     } while (take_signals(signals, all));
@@ -191,7 +191,7 @@ static int run(const options *chosen, cb_vcards *all, char **files, int count)
     }
     cb_vcards_remove_all(all);
     for (size_t i = 0; i < all->card_count; i++)
-        cb_card_close(&all->card[i]);
+        cb_vcard_close(&all->card[i]);
     if (control >= 0) {
         close(control);
         unlink(chosen->control);

@@ -19,7 +19,7 @@ static uint8_t form_of(uint8_t ins)
     }
 }
 
-static uint16_t presented(cb_card *card, uint8_t form, cb_pin_state state, uint8_t tries_left)
+static uint16_t presented(cb_vcard *card, uint8_t form, cb_pin_state state, uint8_t tries_left)
 {
     card->session.pin_form = form;
     card->session.pin_state = (uint8_t)state;
@@ -29,35 +29,35 @@ static uint16_t presented(cb_card *card, uint8_t form, cb_pin_state state, uint8
     return state == CB_PIN_BLOCKED ? CB_SW_BLOCKED : (uint16_t)(CB_SW_TRIES_LEFT | tries_left);
 }
 
-static uint16_t wrong(cb_card *card, uint8_t form, uint8_t tries_left)
+static uint16_t wrong(cb_vcard *card, uint8_t form, uint8_t tries_left)
 {
     if (form == CB_PIN_FORM_UNBLOCK && tries_left == 0) {
-        card->state.life_cycle = CB_CARD_TERMINATED;
-        if (!cb_card_save(card))
+        card->state.life_cycle = CB_LIFE_TERMINATED;
+        if (!cb_vcard_save(card))
             return CB_SW_MEMORY;
     }
     return presented(card, form, tries_left == 0 ? CB_PIN_BLOCKED : CB_PIN_WRONG, tries_left);
 }
 
-static uint16_t right(cb_card *card, const cb_pin_block *block, uint16_t failures)
+static uint16_t right(cb_vcard *card, const cb_pin_block *block, uint16_t failures)
 {
-    cb_card_state *state = &card->state;
-    uint8_t tries = CB_CARD_PIN_TRIES;
+    cb_vcard_state *state = &card->state;
+    uint8_t tries = CB_VCARD_PIN_TRIES;
     state->failures = failures;
-    state->pin_tries = CB_CARD_PIN_TRIES;
+    state->pin_tries = CB_VCARD_PIN_TRIES;
     if (block->form != CB_PIN_FORM_VERIFY)
         memcpy(state->pin, block->fresh, CB_PIN_MAX);
     if (block->form == CB_PIN_FORM_UNBLOCK)
-        state->code_tries = tries = CB_CARD_CODE_TRIES;
-    if (state->life_cycle == CB_CARD_PERSONALISED)
-        state->life_cycle = CB_CARD_ACTIVE; /* the transport PIN is gone */
-    return cb_card_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries) : CB_SW_MEMORY;
+        state->code_tries = tries = CB_VCARD_CODE_TRIES;
+    if (state->life_cycle == CB_LIFE_PERSONALISED)
+        state->life_cycle = CB_LIFE_ACTIVE; /* the transport PIN is gone */
+    return cb_vcard_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries) : CB_SW_MEMORY;
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */
-static uint16_t compare(cb_card *card, const cb_pin_block *block)
+static uint16_t compare(cb_vcard *card, const cb_pin_block *block)
 {
-    cb_card_state *state = &card->state;
+    cb_vcard_state *state = &card->state;
     bool code = block->form == CB_PIN_FORM_UNBLOCK;
     uint8_t *tries = code ? &state->code_tries : &state->pin_tries;
     const uint8_t *stored = code ? state->code : state->pin;
@@ -67,23 +67,23 @@ static uint16_t compare(cb_card *card, const cb_pin_block *block)
     --*tries;
     if (state->failures < UINT16_MAX)
         state->failures++;
-    if (!cb_card_save(card))
+    if (!cb_vcard_save(card))
         return CB_SW_MEMORY;
     if (!cb_equal(CB_BYTES_OF(block->secret), cb_bytes_make(stored, CB_PIN_MAX)))
         return wrong(card, block->form, *tries);
     return right(card, block, failures);
 }
 
-uint16_t cb_card_pin(cb_card *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pin(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_card_session *session = &card->session;
+    cb_vcard_session *session = &card->session;
     uint8_t form = form_of(apdu->ins);
     cb_pin_block block;
     (void)data;
     if (apdu->p1 != 0x00 || apdu->p2 != 0x80)
         return CB_SW_PARAMETERS;
     if (session->pin_used ||
-        (card->state.life_cycle == CB_CARD_PERSONALISED && form != CB_PIN_FORM_CHANGE))
+        (card->state.life_cycle == CB_LIFE_PERSONALISED && form != CB_PIN_FORM_CHANGE))
         return CB_SW_CONDITIONS;
     session->pin_used = true;
     cb_error error = cb_pin_decrypt(apdu->data, session->scalar, session->point, &block);

@@ -17,13 +17,13 @@ enum { POWER_OFF, POWER_ON, POWER_RESET, SEND_ATR = 4, MESSAGE_MAX = 2 + UINT16_
 
 static const int64_t retry_after = 200 * CB_MILLISECOND;
 
-void cb_card_reader_init(cb_card_reader *reader, const char *place, bool vpcd)
+void cb_vcard_reader_init(cb_vcard_reader *reader, const char *place, bool vpcd)
 {
-    *reader = (cb_card_reader){.place = place, .vpcd = vpcd, .listener = -1, .fd = -1};
+    *reader = (cb_vcard_reader){.place = place, .vpcd = vpcd, .listener = -1, .fd = -1};
     cb_buf_init(&reader->in, MESSAGE_MAX + CHUNK);
 }
 
-static void hang_up(cb_card_reader *reader)
+static void hang_up(cb_vcard_reader *reader)
 {
     if (reader->fd >= 0)
         close(reader->fd);
@@ -31,7 +31,7 @@ static void hang_up(cb_card_reader *reader)
     reader->retry_at = cb_deadline_in(retry_after);
     cb_buf_free(&reader->in);
     if (reader->card)
-        cb_card_reset(reader->card);
+        cb_vcard_reset(reader->card);
 }
 
 static void set_up(int fd)
@@ -53,7 +53,7 @@ static int connect_to(const struct addrinfo *address)
     return fd;
 }
 
-static void vpcd_connect(cb_card_reader *reader)
+static void vpcd_connect(cb_vcard_reader *reader)
 {
     char host[256];
     struct addrinfo *found = NULL;
@@ -72,7 +72,7 @@ static void vpcd_connect(cb_card_reader *reader)
         set_up(reader->fd);
 }
 
-static cb_error listen_at(cb_card_reader *reader)
+static cb_error listen_at(cb_vcard_reader *reader)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t len = strlen(reader->place);
@@ -92,7 +92,7 @@ static cb_error listen_at(cb_card_reader *reader)
     return CB_OK;
 }
 
-cb_error cb_card_reader_insert(cb_card_reader *reader, cb_card *card)
+cb_error cb_vcard_reader_insert(cb_vcard_reader *reader, cb_vcard *card)
 {
     if (reader->card)
         return CB_E_STATE;
@@ -100,13 +100,13 @@ cb_error cb_card_reader_insert(cb_card_reader *reader, cb_card *card)
     if (error)
         return error;
     reader->card = card;
-    cb_card_reset(card);
+    cb_vcard_reset(card);
     if (reader->vpcd)
         vpcd_connect(reader);
     return CB_OK;
 }
 
-void cb_card_reader_remove(cb_card_reader *reader)
+void cb_vcard_reader_remove(cb_vcard_reader *reader)
 {
     if (!reader->card)
         return;
@@ -119,7 +119,7 @@ void cb_card_reader_remove(cb_card_reader *reader)
     reader->card = NULL;
 }
 
-static void send_message(cb_card_reader *reader, cb_bytes payload)
+static void send_message(cb_vcard_reader *reader, cb_bytes payload)
 {
     cb_buf message = CB_BUF(MESSAGE_MAX);
     cb_buf_put_u16(&message, (uint16_t)payload.len);
@@ -130,24 +130,24 @@ static void send_message(cb_card_reader *reader, cb_bytes payload)
     cb_buf_free(&message);
 }
 
-static void take_message(cb_card_reader *reader, cb_bytes payload)
+static void take_message(cb_vcard_reader *reader, cb_bytes payload)
 {
     if (payload.len > 1) {
         cb_buf answer = CB_BUF(CB_APDU_DATA_MAX + 16);
-        cb_card_process(reader->card, payload, &answer);
+        cb_vcard_process(reader->card, payload, &answer);
         send_message(reader, cb_buf_bytes(&answer));
         cb_buf_free(&answer);
     } else if (payload.len == 1 && payload.data[0] == SEND_ATR) {
-        send_message(reader, CB_BYTES_OF(cb_card_atr));
+        send_message(reader, CB_BYTES_OF(cb_vcard_atr));
     } else if (payload.len == 1 && payload.data[0] <= POWER_RESET) {
-        cb_card_reset(reader->card);
+        cb_vcard_reset(reader->card);
     } else {
         hang_up(reader);
     }
 }
 
 /* Takes whole messages out of what has come. */
-static void take_messages(cb_card_reader *reader)
+static void take_messages(cb_vcard_reader *reader)
 {
     for (;;) {
         cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&reader->in));
@@ -168,7 +168,7 @@ static void take_messages(cb_card_reader *reader)
     }
 }
 
-static void receive(cb_card_reader *reader)
+static void receive(cb_vcard_reader *reader)
 {
     uint8_t chunk[CHUNK];
     const int on = 1;
@@ -188,7 +188,7 @@ static void receive(cb_card_reader *reader)
 }
 
 /* One end at a time: whoever else connects is sent away. */
-static void accept_one(cb_card_reader *reader)
+static void accept_one(cb_vcard_reader *reader)
 {
     int fd = accept4(reader->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
@@ -199,10 +199,10 @@ static void accept_one(cb_card_reader *reader)
     }
     set_up(fd);
     reader->fd = fd;
-    cb_card_reset(reader->card);
+    cb_vcard_reset(reader->card);
 }
 
-void cb_card_reader_wait(cb_card_reader *reader, struct pollfd at[2])
+void cb_vcard_reader_wait(cb_vcard_reader *reader, struct pollfd at[2])
 {
     if (reader->vpcd && reader->card && reader->fd < 0 &&
         cb_deadline_left_ms(reader->retry_at) == 0)
@@ -211,7 +211,7 @@ void cb_card_reader_wait(cb_card_reader *reader, struct pollfd at[2])
     at[1] = (struct pollfd){.fd = reader->listener, .events = POLLIN};
 }
 
-void cb_card_reader_serve(cb_card_reader *reader, const struct pollfd at[2])
+void cb_vcard_reader_serve(cb_vcard_reader *reader, const struct pollfd at[2])
 {
     if (at[0].revents && reader->fd >= 0 && reader->fd == at[0].fd)
         receive(reader);

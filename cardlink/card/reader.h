@@ -19,28 +19,28 @@
 
 #include <poll.h>
 
-typedef struct cb_card_reader {
+typedef struct cb_vcard_reader {
     const char *place; /* HOST:PORT or a path; borrowed */
     bool vpcd;
     int listener;     /* of a socket while a card lies there; -1 */
     int fd;           /* the connection; -1 */
     int64_t retry_at; /* vpcd: when to connect again */
-    cb_card *card;    /* what lies there; NULL: nothing. Borrowed. */
+    cb_vcard *card;    /* what lies there; NULL: nothing. Borrowed. */
     cb_buf in;        /* what has come of the next message */
-} cb_card_reader;
+} cb_vcard_reader;
 
 /* A place with nothing on it. */
-void cb_card_reader_init(cb_card_reader *reader, const char *place, bool vpcd);
+void cb_vcard_reader_init(cb_vcard_reader *reader, const char *place, bool vpcd);
 
 /* Puts a card there; CB_E_STATE if one lies there. CB_E_CONFIG, CB_E_IO for a socket that cannot be
  * made. */
-cb_error cb_card_reader_insert(cb_card_reader *reader, cb_card *card);
+cb_error cb_vcard_reader_insert(cb_vcard_reader *reader, cb_vcard *card);
 
 /* Takes it away: the card loses its power, the other end its connection. */
-void cb_card_reader_remove(cb_card_reader *reader);
+void cb_vcard_reader_remove(cb_vcard_reader *reader);
 
 /* Two entries for poll(2) (fd -1 where there is nothing to wait for), and what came of them. */
-void cb_card_reader_wait(cb_card_reader *reader, struct pollfd at[2]);
-void cb_card_reader_serve(cb_card_reader *reader, const struct pollfd at[2]);
+void cb_vcard_reader_wait(cb_vcard_reader *reader, struct pollfd at[2]);
+void cb_vcard_reader_serve(cb_vcard_reader *reader, const struct pollfd at[2]);
 
 #endif

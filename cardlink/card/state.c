@@ -6,7 +6,7 @@
 
 static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00, 0x01}; /* the last two: version */
 
-static void put_kloc(cb_buf *buf, const cb_card_kloc *kloc)
+static void put_kloc(cb_buf *buf, const cb_vcard_kloc *kloc)
 {
     cb_buf_put_u8(buf, kloc->key_id);
     cb_buf_put_u8(buf, kloc->key_version);
@@ -15,7 +15,7 @@ static void put_kloc(cb_buf *buf, const cb_card_kloc *kloc)
     cb_buf_put(buf, CB_BYTES_OF(kloc->point));
 }
 
-static void get_kloc(cb_cursor *cursor, cb_card_kloc *kloc)
+static void get_kloc(cb_cursor *cursor, cb_vcard_kloc *kloc)
 {
     kloc->key_id = cb_cursor_u8(cursor);
     kloc->key_version = cb_cursor_u8(cursor);
@@ -29,7 +29,7 @@ static void get_kloc(cb_cursor *cursor, cb_card_kloc *kloc)
     cb_cursor_copy(cursor, kloc->point, sizeof kloc->point);
 }
 
-static void put_remembered(cb_buf *buf, const cb_card_remembered *remembered)
+static void put_remembered(cb_buf *buf, const cb_vcard_remembered *remembered)
 {
     cb_buf_put(buf, cb_digest_bytes(&remembered->digest));
     cb_buf_put_u8(buf, remembered->key_id);
@@ -37,7 +37,7 @@ static void put_remembered(cb_buf *buf, const cb_card_remembered *remembered)
     cb_buf_put(buf, CB_BYTES_OF(remembered->point));
 }
 
-static void get_remembered(cb_cursor *cursor, cb_card_remembered *remembered)
+static void get_remembered(cb_cursor *cursor, cb_vcard_remembered *remembered)
 {
     cb_cursor_copy(cursor, remembered->digest.bytes, CB_SHA256_SIZE);
     remembered->key_id = cb_cursor_u8(cursor);
@@ -45,7 +45,7 @@ static void get_remembered(cb_cursor *cursor, cb_card_remembered *remembered)
     cb_cursor_copy(cursor, remembered->point, sizeof remembered->point);
 }
 
-void cb_card_state_put(cb_buf *buf, const cb_card_state *state)
+void cb_vcard_state_put(cb_buf *buf, const cb_vcard_state *state)
 {
     size_t start = buf->len;
     cb_buf_put(buf, CB_BYTES_OF(magic));
@@ -64,7 +64,7 @@ void cb_card_state_put(cb_buf *buf, const cb_card_state *state)
     cb_buf_put_u8(buf, state->code_tries);
     cb_buf_put_u16(buf, state->failures);
     cb_buf_put_u32(buf, state->counter);
-    for (size_t i = 0; i < CB_CARD_SLOTS; i++)
+    for (size_t i = 0; i < CB_VCARD_SLOTS; i++)
         put_remembered(buf, &state->remembered[i]);
     if (cb_buf_error(buf))
         return;
@@ -72,7 +72,7 @@ void cb_card_state_put(cb_buf *buf, const cb_card_state *state)
     cb_buf_put(buf, cb_digest_bytes(&digest));
 }
 
-static void get_keys(cb_cursor *cursor, cb_card_state *out)
+static void get_keys(cb_cursor *cursor, cb_vcard_state *out)
 {
     out->life_cycle = cb_cursor_u8(cursor);
     cb_cursor_copy(cursor, out->card.bytes, CB_ID_SIZE);
@@ -84,13 +84,13 @@ static void get_keys(cb_cursor *cursor, cb_card_state *out)
     else
         cb_cursor_copy(cursor, out->batch_certificate, out->batch_certificate_len);
     out->kloc_count = cb_cursor_u8(cursor);
-    if (out->kloc_count > CB_CARD_KLOC_MAX)
+    if (out->kloc_count > CB_VCARD_KLOC_MAX)
         cb_cursor_fail(cursor);
     for (size_t i = 0; cb_cursor_ok(cursor) && i < out->kloc_count; i++)
         get_kloc(cursor, &out->kloc[i]);
 }
 
-static void get_counters(cb_cursor *cursor, cb_card_state *out)
+static void get_counters(cb_cursor *cursor, cb_vcard_state *out)
 {
     cb_cursor_copy(cursor, out->pin, sizeof out->pin);
     out->pin_tries = cb_cursor_u8(cursor);
@@ -98,13 +98,13 @@ static void get_counters(cb_cursor *cursor, cb_card_state *out)
     out->code_tries = cb_cursor_u8(cursor);
     out->failures = cb_cursor_u16(cursor);
     out->counter = cb_cursor_u32(cursor);
-    for (size_t i = 0; i < CB_CARD_SLOTS; i++)
+    for (size_t i = 0; i < CB_VCARD_SLOTS; i++)
         get_remembered(cursor, &out->remembered[i]);
 }
 
-cb_error cb_card_state_parse(cb_bytes content, cb_card_state *out)
+cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out)
 {
-    *out = (cb_card_state){0};
+    *out = (cb_vcard_state){0};
     if (content.len < sizeof magic + CB_SHA256_SIZE)
         return CB_E_FORMAT;
     cb_cursor cursor = cb_cursor_over(content);
@@ -114,28 +114,28 @@ cb_error cb_card_state_parse(cb_bytes content, cb_card_state *out)
                 cb_bytes_same(cb_cursor_take(&body, sizeof magic), CB_BYTES_OF(magic));
     get_keys(&body, out);
     get_counters(&body, out);
-    if (good && cb_cursor_done(&body) && out->life_cycle >= CB_CARD_PERSONALISED &&
-        out->life_cycle <= CB_CARD_TERMINATED && out->pin_tries <= CB_CARD_PIN_TRIES &&
-        out->code_tries <= CB_CARD_CODE_TRIES)
+    if (good && cb_cursor_done(&body) && out->life_cycle >= CB_LIFE_PERSONALISED &&
+        out->life_cycle <= CB_LIFE_TERMINATED && out->pin_tries <= CB_VCARD_PIN_TRIES &&
+        out->code_tries <= CB_VCARD_CODE_TRIES)
         return CB_OK;
     cb_wipe(out, sizeof *out);
     return CB_E_FORMAT;
 }
 
-cb_error cb_card_state_read(const char *path, cb_card_state *out)
+cb_error cb_vcard_state_read(const char *path, cb_vcard_state *out)
 {
-    cb_buf file = CB_BUF(CB_CARD_STATE_MAX);
+    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
     cb_error error = cb_file_read(path, &file);
     if (!error)
-        error = cb_card_state_parse(cb_buf_bytes(&file), out);
+        error = cb_vcard_state_parse(cb_buf_bytes(&file), out);
     cb_buf_free(&file);
     return error;
 }
 
-cb_error cb_card_state_write(const char *path, const cb_card_state *state)
+cb_error cb_vcard_state_write(const char *path, const cb_vcard_state *state)
 {
-    cb_buf file = CB_BUF(CB_CARD_STATE_MAX);
-    cb_card_state_put(&file, state);
+    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
+    cb_vcard_state_put(&file, state);
     cb_error error = cb_buf_error(&file);
     if (!error)
         error = cb_file_replace(path, cb_buf_bytes(&file), 0600);

@@ -16,43 +16,43 @@
 #include "cardlink/native/proof.h"
 
 enum {
-    CB_CARD_STATE_MAX = 2048,
-    CB_CARD_KLOC_MAX = 4,
-    CB_CARD_PIN_TRIES = 3,
-    CB_CARD_CODE_TRIES = 10
+    CB_VCARD_STATE_MAX = 2048,
+    CB_VCARD_KLOC_MAX = 4,
+    CB_VCARD_PIN_TRIES = 3,
+    CB_VCARD_CODE_TRIES = 10
 };
 
 /* A key that brokers' certificates are checked with (CA-KLOC). */
-typedef struct cb_card_kloc {
+typedef struct cb_vcard_kloc {
     uint8_t key_id;
     uint8_t key_version;
     uint8_t name[CB_CVC_NAME_MAX];
     uint8_t name_len;
     uint8_t point[CB_P256_POINT];
-} cb_card_kloc;
+} cb_vcard_kloc;
 
 /* A broker's certificate that was verified before. One for each usage is remembered. */
-typedef struct cb_card_remembered {
+typedef struct cb_vcard_remembered {
     cb_digest digest; /* of the whole certificate; zero: none */
     uint8_t key_id;
     uint8_t key_version;
     uint8_t point[CB_P256_POINT];
-} cb_card_remembered;
+} cb_vcard_remembered;
 
-typedef enum cb_card_slot {
-    CB_CARD_SLOT_AGREEMENT,
-    CB_CARD_SLOT_SIGNER,
-    CB_CARD_SLOTS
-} cb_card_slot;
+typedef enum cb_vcard_slot {
+    CB_VCARD_SLOT_AGREEMENT,
+    CB_VCARD_SLOT_SIGNER,
+    CB_VCARD_SLOTS
+} cb_vcard_slot;
 
-typedef struct cb_card_state {
-    uint8_t life_cycle; /* cb_card_life_cycle */
+typedef struct cb_vcard_state {
+    uint8_t life_cycle; /* cb_life_cycle */
     cb_id card;
     uint8_t scalar[CB_P256_SCALAR];       /* the card's own key; signs proofs and nothing else */
     uint8_t batch_scalar[CB_P256_SCALAR]; /* key agreement; shared by the batch */
     uint8_t batch_certificate[CB_NATIVE_CERTIFICATE_MAX];
     uint8_t batch_certificate_len;
-    cb_card_kloc kloc[CB_CARD_KLOC_MAX];
+    cb_vcard_kloc kloc[CB_VCARD_KLOC_MAX];
     uint8_t kloc_count;
     uint8_t pin[CB_PIN_MAX]; /* cb_pin_pad */
     uint8_t pin_tries;
@@ -60,16 +60,16 @@ typedef struct cb_card_state {
     uint8_t code_tries;
     uint16_t failures; /* since the last proof */
     uint32_t counter;  /* proofs made */
-    cb_card_remembered remembered[CB_CARD_SLOTS];
-} cb_card_state;
+    cb_vcard_remembered remembered[CB_VCARD_SLOTS];
+} cb_vcard_state;
 
 /* Appends the file's content; reads it. CB_E_FORMAT for anything but what was written. */
-void cb_card_state_put(cb_buf *buf, const cb_card_state *state);
-cb_error cb_card_state_parse(cb_bytes content, cb_card_state *out);
+void cb_vcard_state_put(cb_buf *buf, const cb_vcard_state *state);
+cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out);
 
 /* The file. Reading: also CB_E_NOT_FOUND, CB_E_IO, CB_E_TOO_LARGE. Writing is durable when it
  * returns CB_OK. */
-cb_error cb_card_state_read(const char *path, cb_card_state *out);
-cb_error cb_card_state_write(const char *path, const cb_card_state *state);
+cb_error cb_vcard_state_read(const char *path, cb_vcard_state *out);
+cb_error cb_vcard_state_write(const char *path, const cb_vcard_state *state);
 
 #endif

@@ -227,7 +227,7 @@ cb_error cb_point_read(const char *path, uint8_t point[CB_P256_POINT], cb_buf *w
     return error;
 }
 
-cb_error cb_kloc_read(const char *text, cb_card_kloc *out, cb_buf *why)
+cb_error cb_kloc_read(const char *text, cb_vcard_kloc *out, cb_buf *why)
 {
     cb_trust_anchor anchor;
     cb_buf buf = CB_BUF(PATH_MAX_LEN);
@@ -235,7 +235,7 @@ cb_error cb_kloc_read(const char *text, cb_card_kloc *out, cb_buf *why)
     int end = 0;
     size_t len = strlen(text);
     const char *numbers = len > 6 ? &text[len - 6] : "";
-    *out = (cb_card_kloc){0};
+    *out = (cb_vcard_kloc){0};
     if (sscanf(numbers, ":%2x:%2x%n", &key_id, &key_version, &end) != 2 || end != 6 ||
         !cb_native_kloc_id_ok((uint8_t)key_id)) {
         cb_buf_printf(

@@ -33,7 +33,7 @@ cb_error cb_batch_take(const char *folder, cb_buf *why);
 cb_error cb_point_read(const char *path, uint8_t point[CB_P256_POINT], cb_buf *why);
 
 /* "FILE:KID:KVN" with the certificate of an authority above brokers, KID and KVN in hexadecimal. */
-cb_error cb_kloc_read(const char *text, cb_card_kloc *out, cb_buf *why);
+cb_error cb_kloc_read(const char *text, cb_vcard_kloc *out, cb_buf *why);
 
 /* Writes a new file. */
 cb_error cb_file_new(const char *path, cb_bytes content, unsigned mode, cb_buf *why);

@@ -86,11 +86,11 @@ cb_error cb_issue_batch_make(const cb_issue_authority *authority, cb_bytes name,
 
 static cb_error order_check(const cb_issue_order *order, const cb_issue_batch *batch)
 {
-    if (order->kloc_count == 0 || order->kloc_count > CB_CARD_KLOC_MAX ||
+    if (order->kloc_count == 0 || order->kloc_count > CB_VCARD_KLOC_MAX ||
         batch->certificate_len == 0 || batch->certificate_len > CB_NATIVE_CERTIFICATE_MAX)
         return CB_E_ARGUMENT;
     for (size_t i = 0; i < order->kloc_count; i++) {
-        const cb_card_kloc *kloc = &order->kloc[i];
+        const cb_vcard_kloc *kloc = &order->kloc[i];
         if (!cb_native_kloc_id_ok(kloc->key_id) || kloc->name_len == 0 ||
             kloc->name_len > CB_CVC_NAME_MAX || !cb_p256_is_point(CB_BYTES_OF(kloc->point)))
             return CB_E_ARGUMENT;
@@ -98,9 +98,9 @@ static cb_error order_check(const cb_issue_order *order, const cb_issue_batch *b
     return cb_pin_ok(order->pin) && cb_unblock_code_ok(order->code) ? CB_OK : CB_E_PIN_FORMAT;
 }
 
-static void fill(cb_card_state *state, const cb_issue_batch *batch, const cb_issue_order *order)
+static void fill(cb_vcard_state *state, const cb_issue_batch *batch, const cb_issue_order *order)
 {
-    state->life_cycle = order->in_transit ? CB_CARD_PERSONALISED : CB_CARD_ACTIVE;
+    state->life_cycle = order->in_transit ? CB_LIFE_PERSONALISED : CB_LIFE_ACTIVE;
     state->card = cb_id_random();
     memcpy(state->batch_scalar, batch->scalar, CB_P256_SCALAR);
     memcpy(state->batch_certificate, batch->certificate, batch->certificate_len);
@@ -109,15 +109,15 @@ static void fill(cb_card_state *state, const cb_issue_batch *batch, const cb_iss
     state->kloc_count = (uint8_t)order->kloc_count;
     cb_pin_pad(order->pin, state->pin);
     cb_pin_pad(order->code, state->code);
-    state->pin_tries = CB_CARD_PIN_TRIES;
-    state->code_tries = CB_CARD_CODE_TRIES;
+    state->pin_tries = CB_VCARD_PIN_TRIES;
+    state->code_tries = CB_VCARD_CODE_TRIES;
 }
 
 cb_error cb_issue_card(const cb_issue_authority *authority, const cb_issue_batch *batch,
-                       const cb_issue_order *order, cb_card_state *state, cb_buf *certificate)
+                       const cb_issue_order *order, cb_vcard_state *state, cb_buf *certificate)
 {
     uint8_t point[CB_P256_POINT];
-    *state = (cb_card_state){0};
+    *state = (cb_vcard_state){0};
     cb_error error = order_check(order, batch);
     if (error)
         return error;

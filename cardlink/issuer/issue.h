@@ -48,7 +48,7 @@ cb_error cb_issue_batch_make(const cb_issue_authority *authority, cb_bytes name,
 
 /* What a new card is made of, beside authority and batch. */
 typedef struct cb_issue_order {
-    const cb_card_kloc *kloc; /* 1..CB_CARD_KLOC_MAX */
+    const cb_vcard_kloc *kloc; /* 1..CB_VCARD_KLOC_MAX */
     size_t kloc_count;
     cb_bytes pin;       /* digits; the transport PIN of a card in transit */
     cb_bytes code;      /* 8 digits */
@@ -59,7 +59,7 @@ typedef struct cb_issue_order {
 /* A card with a new identity and key. Appends its own certificate, for registration at the broker.
  * The caller wipes state. CB_E_ARGUMENT, CB_E_PIN_FORMAT, CB_E_CRYPTO. */
 cb_error cb_issue_card(const cb_issue_authority *authority, const cb_issue_batch *batch,
-                       const cb_issue_order *order, cb_card_state *state, cb_buf *certificate);
+                       const cb_issue_order *order, cb_vcard_state *state, cb_buf *certificate);
 
 /* len random digits, each of the ten equally likely. */
 void cb_issue_digits(char *out, size_t len);

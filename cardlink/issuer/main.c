@@ -48,7 +48,7 @@ static const char usage[] =
 
 typedef struct options {
     const char *folder, *name, *authority, *use, *key, *out, *batch, *state, *certificate, *letter;
-    const char *broker[CB_CARD_KLOC_MAX];
+    const char *broker[CB_VCARD_KLOC_MAX];
     size_t brokers;
     unsigned years, limit, pin_len;
     int secrets_fd;
@@ -82,7 +82,7 @@ static bool take(int option, const char *value, options *out)
     unsigned fd = 0;
     switch (option) {
     case OPT_BROKER:
-        if (out->brokers == CB_CARD_KLOC_MAX)
+        if (out->brokers == CB_VCARD_KLOC_MAX)
             return false;
         out->broker[out->brokers++] = value;
         return true;
@@ -210,12 +210,12 @@ static cb_error get_secrets(const options *chosen, cb_card_secrets *out)
 }
 
 /* The state last: a card that exists has its certificate and its letter. */
-static cb_error write_card(const options *chosen, const cb_card_state *state,
+static cb_error write_card(const options *chosen, const cb_vcard_state *state,
                            const cb_card_secrets *secrets, cb_bytes certificate, cb_buf *why)
 {
     char id[CB_ID_TEXT];
-    cb_buf content = CB_BUF(CB_CARD_STATE_MAX);
-    cb_card_state_put(&content, state);
+    cb_buf content = CB_BUF(CB_VCARD_STATE_MAX);
+    cb_vcard_state_put(&content, state);
     cb_error error = cb_buf_error(&content);
     if (!error && chosen->letter)
         error = cb_secrets_letter(chosen->letter, &state->card, secrets, why);
@@ -236,8 +236,8 @@ static cb_error card_make(const options *chosen, cb_buf *why)
     cb_issue_authority authority = {0};
     cb_issue_batch batch = {0};
     cb_card_secrets secrets = {0};
-    cb_card_state state = {0};
-    cb_card_kloc kloc[CB_CARD_KLOC_MAX];
+    cb_vcard_state state = {0};
+    cb_vcard_kloc kloc[CB_VCARD_KLOC_MAX];
     cb_buf certificate = CB_BUF(CB_CVC_MAX);
     if (!chosen->authority || !chosen->batch || chosen->brokers == 0 || !chosen->state ||
         !chosen->certificate || (chosen->letter && chosen->secrets_fd >= 0))

@@ -309,7 +309,7 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
         else if (facts.pin_form != CB_PIN_FORM_NONE &&
                  (!tap->with_pin || facts.pin_form != tap->pin_form))
             error = CB_E_CARD_ANSWER;
-        else if (facts.life_cycle == CB_CARD_PERSONALISED && facts.pin_form == CB_PIN_FORM_NONE)
+        else if (facts.life_cycle == CB_LIFE_PERSONALISED && facts.pin_form == CB_PIN_FORM_NONE)
             error = CB_E_CARD_NOT_ACTIVE;
     }
     if (error)

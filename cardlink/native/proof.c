@@ -58,7 +58,7 @@ cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out)
     bool presented = out->pin_form != CB_PIN_FORM_NONE;
     if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_UNBLOCK ||
         out->pin_state > CB_PIN_BLOCKED || presented != (out->pin_state != CB_PIN_NOT_PRESENTED) ||
-        out->life_cycle < CB_CARD_PERSONALISED || out->life_cycle > CB_CARD_TERMINATED)
+        out->life_cycle < CB_LIFE_PERSONALISED || out->life_cycle > CB_LIFE_TERMINATED)
         return CB_E_CARD_ANSWER;
     return CB_OK;
 }

@@ -38,15 +38,15 @@ typedef struct cb_proof_facts {
     uint8_t tries_left; /* of what was presented; of the PIN, if nothing was */
     uint16_t failures;  /* wrong PINs and codes since the last proof */
     uint32_t counter;   /* proofs so far, this one included */
-    uint8_t life_cycle; /* cb_card_life_cycle, after this session's commands */
+    uint8_t life_cycle; /* cb_life_cycle, after this session's commands */
 } cb_proof_facts;
 
-typedef enum cb_card_life_cycle {
-    CB_CARD_PERSONALISED =
+typedef enum cb_life_cycle {
+    CB_LIFE_PERSONALISED =
         1, /* in transit: nothing but the change of the transport PIN is possible */
-    CB_CARD_ACTIVE = 2,
-    CB_CARD_TERMINATED = 3 /* for good */
-} cb_card_life_cycle;
+    CB_LIFE_ACTIVE = 2,
+    CB_LIFE_TERMINATED = 3 /* for good */
+} cb_life_cycle;
 
 cb_digest cb_proof_request_digest(const cb_proof_request *request);
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts);

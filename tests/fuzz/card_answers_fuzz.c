@@ -39,7 +39,7 @@ static void tap(uint8_t kind, cb_cursor *cursor, void *state, cb_buf *script, cb
     cb_card_claim claim;
     if (world_begin(&w, state, script))
         abort();
-    cb_card_reset(w.card);
+    cb_vcard_reset(w.card);
     if (kind == 0)
         cb_buf_put(answers, cb_cursor_rest(cursor));
     else

@@ -28,11 +28,11 @@ static void prepare(void)
 }
 
 /* A session as a broker would have brought it about, without the arithmetic. */
-static void stand_at(cb_card *card, uint8_t step)
+static void stand_at(cb_vcard *card, uint8_t step)
 {
-    static const uint8_t steps[] = {CB_CARD_IDLE, CB_CARD_SELECTED, CB_CARD_CERTIFIED,
-                                    CB_CARD_CHANNEL, CB_CARD_IDENTIFIED};
-    cb_card_session *session = &card->session;
+    static const uint8_t steps[] = {CB_VCARD_IDLE, CB_VCARD_SELECTED, CB_VCARD_CERTIFIED,
+                                    CB_VCARD_CHANNEL, CB_VCARD_IDENTIFIED};
+    cb_vcard_session *session = &card->session;
     session->step = steps[step % sizeof steps];
     session->sm.counter = 1;
     memcpy(session->scalar, w.batch.scalar, sizeof session->scalar);
@@ -41,7 +41,7 @@ static void stand_at(cb_card *card, uint8_t step)
     memcpy(session->signer, w.point, sizeof session->signer);
 }
 
-static void send(cb_card *card, bool secure, cb_bytes bytes)
+static void send(cb_vcard *card, bool secure, cb_bytes bytes)
 {
     cb_buf command = CB_BUF(CB_COMMAND_MAX), answer = CB_BUF(512);
     cb_sm broker = card->session.sm;
@@ -54,7 +54,7 @@ static void send(cb_card *card, bool secure, cb_bytes bytes)
                                 &(cb_apdu){0x80, apdu.ins, apdu.p1, apdu.p2, apdu.data, true},
                                 &command, &mark))
         goto end;
-    cb_card_process(card, cb_buf_bytes(&command), &answer);
+    cb_vcard_process(card, cb_buf_bytes(&command), &answer);
     if (cb_buf_error(&answer) || answer.len < 2 || answer.len > 258)
         abort();
 end:
@@ -65,9 +65,9 @@ end:
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cb_cursor cursor = cb_cursor_over(cb_bytes_make(data, size));
-    cb_card *card;
+    cb_vcard *card;
     prepare();
-    if (cb_card_make(&w.first, NULL, &card))
+    if (cb_vcard_make(&w.first, NULL, &card))
         return 0;
     stand_at(card, cb_cursor_u8(&cursor));
     for (int i = 0; i < 16 && cursor.rest.len > 0; i++) {
@@ -78,6 +78,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Without the broker's signature the card proves nothing, whatever came. */
     if (card->state.counter != 0)
         abort();
-    cb_card_close(&card);
+    cb_vcard_close(&card);
     return 0;
 }

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static uint8_t point[CB_P256_POINT];
     cb_bytes bytes = cb_bytes_make(data, size);
     cb_trust_anchor anchor;
-    cb_card_state state;
+    cb_vcard_state state;
     cb_pin_block block;
     cb_cvc cvc;
     if (point[0] == 0 && cb_p256_public(scalar, point))
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         cb_trust_anchor_parse(bytes, &anchor);
     }
-    cb_card_state_parse(bytes, &state);
+    cb_vcard_state_parse(bytes, &state);
     cb_pin_decrypt(bytes, scalar, point, &block);
     return 0;
 }

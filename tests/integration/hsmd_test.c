@@ -61,8 +61,8 @@ static int teardown(void **state)
 static int fresh_card(void **state)
 {
     (void)state;
-    cb_card_close(&w.card);
-    return cb_card_make(&w.first, NULL, &w.card) == CB_OK ? 0 : -1;
+    cb_vcard_close(&w.card);
+    return cb_vcard_make(&w.first, NULL, &w.card) == CB_OK ? 0 : -1;
 }
 
 static void without_certificates_only_taps_are_missing(void **state)

@@ -44,7 +44,7 @@ static void copy_with(cb_bytes bytes, tamper *change, bool mine, cb_buf *out)
     }
 }
 
-static void play_tampered(cb_card *card, const cb_buf *script, tamper *change, bool second,
+static void play_tampered(cb_vcard *card, const cb_buf *script, tamper *change, bool second,
                           cb_buf *answers)
 {
     cb_script commands;
@@ -54,7 +54,7 @@ static void play_tampered(cb_card *card, const cb_buf *script, tamper *change, b
         bool here = change->second == second && change->command == i;
         cb_buf command = CB_BUF(512), answer = CB_BUF(512), seen = CB_BUF(512);
         copy_with(commands.item[i].apdu, change, here && !change->answer, &command);
-        cb_card_process(card, cb_buf_bytes(&command), &answer);
+        cb_vcard_process(card, cb_buf_bytes(&command), &answer);
         copy_with(cb_buf_bytes(&answer), change, here && change->answer, &seen);
         cb_script_put(answers, 0, cb_buf_bytes(&seen));
         bool stop = cb_answer_status(cb_buf_bytes(&seen)) != CB_SW_OK &&
@@ -71,8 +71,8 @@ static cb_error tampered_tap(world *w, tamper *change, cb_card_claim *claim)
 {
     void *state = world_state();
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_card *card;
-    assert_int_equal(cb_card_make(&w->first, NULL, &card), CB_OK);
+    cb_vcard *card;
+    assert_int_equal(cb_vcard_make(&w->first, NULL, &card), CB_OK);
     cb_error error = world_begin(w, state, &script);
     if (!error) {
         play_tampered(card, &script, change, false, &answers);
@@ -84,7 +84,7 @@ static cb_error tampered_tap(world *w, tamper *change, cb_card_claim *claim)
     }
     cb_profile_native.end(state);
     free(state);
-    cb_card_close(&card);
+    cb_vcard_close(&card);
     cb_buf_free(&script);
     cb_buf_free(&answers);
     return error;
@@ -166,11 +166,11 @@ static void a_script_of_one_tap_does_nothing_in_another(void **state)
 {
     world *w = *state;
     void *a = world_state(), *b = world_state();
-    cb_card *other;
+    cb_vcard *other;
     cb_buf script_a = CB_BUF(CB_SCRIPT_BYTES_MAX), script_b = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_card_claim claim;
-    assert_int_equal(cb_card_make(&w->first, NULL, &other), CB_OK);
+    assert_int_equal(cb_vcard_make(&w->first, NULL, &other), CB_OK);
     assert_int_equal(world_begin(w, a, &script_a), CB_OK);
     world_play(w->card, &script_a, &answers);
     assert_int_equal(world_challenge(w, a, &answers, (typed){WORLD_PIN, NULL}, &script_a), CB_OK);
@@ -182,11 +182,11 @@ static void a_script_of_one_tap_does_nothing_in_another(void **state)
     assert_int_equal(world_finish(w, a, &answers, &claim), CB_E_CARD_STATUS);
     world_play(other, &script_b, &answers);
     assert_int_equal(world_finish(w, b, &answers, &claim), CB_E_CARD_STATUS);
-    assert_int_equal(cb_card_state_of(other)->counter, 0);
-    assert_int_equal(cb_card_state_of(other)->pin_tries, 3);
+    assert_int_equal(cb_vcard_state_of(other)->counter, 0);
+    assert_int_equal(cb_vcard_state_of(other)->pin_tries, 3);
     free(a);
     free(b);
-    cb_card_close(&other);
+    cb_vcard_close(&other);
     cb_buf_free(&script_a);
     cb_buf_free(&script_b);
     cb_buf_free(&answers);
@@ -205,7 +205,7 @@ static void commands_cannot_be_left_out_or_repeated(void **state)
         void *tap = world_state();
         cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
         cb_script commands;
-        cb_card_reset(w->card);
+        cb_vcard_reset(w->card);
         assert_int_equal(world_begin(w, tap, &script), CB_OK);
         world_play(w->card, &script, &answers);
         assert_int_equal(world_challenge(w, tap, &answers, (typed){WORLD_PIN, NULL}, &script),
@@ -214,12 +214,12 @@ static void commands_cannot_be_left_out_or_repeated(void **state)
         uint16_t status = CB_SW_OK;
         for (size_t j = 0; j < orders[i].count; j++) {
             cb_buf answer = CB_BUF(512);
-            cb_card_process(w->card, commands.item[orders[i].command[j]].apdu, &answer);
+            cb_vcard_process(w->card, commands.item[orders[i].command[j]].apdu, &answer);
             status = cb_answer_status(cb_buf_bytes(&answer));
             cb_buf_free(&answer);
         }
         assert_int_not_equal(status, CB_SW_OK);
-        assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+        assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
         free(tap);
         cb_buf_free(&script);
         cb_buf_free(&answers);
@@ -251,7 +251,7 @@ static void a_card_of_another_issuer_is_refused(void **state)
     world *foreign = malloc(sizeof *foreign);
     cb_card_claim claim;
     world_make(foreign, false);
-    cb_card *own = w->card, *others = foreign->card;
+    cb_vcard *own = w->card, *others = foreign->card;
     w->card = others;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_CERTIFICATE);
     w->card = own;
@@ -290,7 +290,7 @@ static void a_stolen_batch_key_does_not_make_the_card_speak(void **state)
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK); /* the premise: the channel opens */
     w->host.sign = sign_with_anything;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_STATUS);
-    assert_int_equal(cb_card_state_of(w->card)->counter, 1);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 1);
 }
 
 static void a_signers_certificate_is_no_agreement_certificate(void **state)
@@ -363,7 +363,7 @@ static void a_card_cannot_claim_a_pin_that_was_not_sent(void **state)
         void *tap = world_state();
         cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
         cb_card_claim claim;
-        cb_card_reset(w->card);
+        cb_vcard_reset(w->card);
         world_begin(w, tap, &script);
         world_play(w->card, &script, &answers);
         assert_int_equal(world_challenge(w, tap, &answers, rows[i].pin, &script), CB_OK);

@@ -40,20 +40,20 @@ typedef struct hand {
     uint8_t card_point[CB_P256_POINT];
 } hand;
 
-static uint16_t send_plain(cb_card *card, cb_apdu apdu, cb_buf *answer)
+static uint16_t send_plain(cb_vcard *card, cb_apdu apdu, cb_buf *answer)
 {
     cb_buf command = CB_BUF(CB_COMMAND_MAX), own = CB_BUF(512);
     cb_buf *to = answer ? answer : &own;
     cb_buf_reset(to);
     cb_apdu_put(&command, &apdu);
-    cb_card_process(card, cb_buf_bytes(&command), to);
+    cb_vcard_process(card, cb_buf_bytes(&command), to);
     uint16_t status = cb_answer_status(cb_buf_bytes(to));
     cb_buf_free(&command);
     cb_buf_free(&own);
     return status;
 }
 
-static uint16_t select_card(cb_card *card)
+static uint16_t select_card(cb_vcard *card)
 {
     return send_plain(card, (cb_apdu){0, CB_INS_SELECT, 4, 0, CB_BYTES_OF(cb_native_aid), true},
                       NULL);
@@ -65,7 +65,7 @@ static uint16_t send_secure(hand *h, uint8_t ins, uint8_t p1, uint8_t p2, cb_byt
     assert_int_equal(
         cb_sm_wrap_command(&h->sm, &(cb_apdu){0x80, ins, p1, p2, data, false}, &command, &h->mark),
         CB_OK);
-    cb_card_process(h->w->card, cb_buf_bytes(&command), &answer);
+    cb_vcard_process(h->w->card, cb_buf_bytes(&command), &answer);
     uint16_t status = cb_answer_status(cb_buf_bytes(&answer));
     cb_buf_free(&command);
     cb_buf_free(&answer);
@@ -133,10 +133,10 @@ static void the_atr_has_a_good_check_byte(void **state)
 {
     uint8_t check = 0;
     (void)state;
-    for (size_t i = 1; i < sizeof cb_card_atr; i++)
-        check ^= cb_card_atr[i];
+    for (size_t i = 1; i < sizeof cb_vcard_atr; i++)
+        check ^= cb_vcard_atr[i];
     assert_int_equal(check, 0);
-    assert_int_equal(cb_card_atr[1] & 0x0F, sizeof cb_card_atr - 5);
+    assert_int_equal(cb_vcard_atr[1] & 0x0F, sizeof cb_vcard_atr - 5);
 }
 
 static void each_command_has_its_place(void **state)
@@ -185,7 +185,7 @@ static void inside_the_channel_the_order_is_fixed(void **state)
     assert_int_equal(send_signer(&h), CB_SW_OK);
     assert_int_equal(send_request(&h), CB_SW_OK);
     assert_int_equal(send_request(&h), CB_SW_SECURITY); /* one proof a session */
-    assert_int_equal(cb_card_state_of(w->card)->counter, 1);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 1);
 }
 
 static void one_pin_command_a_session(void **state)
@@ -197,7 +197,7 @@ static void one_pin_command_a_session(void **state)
     assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, "0000", NULL), 0x63C2);
     assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
                      CB_SW_CONDITIONS);
-    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 2);
+    assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 2);
     assert_int_equal(send_request(&h), CB_SW_OK);
 }
 
@@ -213,8 +213,8 @@ static void a_pin_block_is_for_its_command(void **state)
     assert_int_equal(send_signer(&h), CB_SW_OK);
     assert_int_equal(send_pin(&h, CB_INS_UNBLOCK, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
                      CB_SW_DATA);
-    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
-    assert_int_equal(cb_card_state_of(w->card)->code_tries, 10);
+    assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
+    assert_int_equal(cb_vcard_state_of(w->card)->code_tries, 10);
 }
 
 static void a_plain_command_closes_the_channel(void **state)
@@ -228,7 +228,7 @@ static void a_plain_command_closes_the_channel(void **state)
         send_plain(w->card, (cb_apdu){0, ins[i], 0, 0, {0}, true}, NULL);
         assert_int_equal(send_request(&h), CB_SW_SECURITY);
     }
-    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
 }
 
 static void a_request_for_another_transcript_or_context_is_refused(void **state)
@@ -243,7 +243,7 @@ static void a_request_for_another_transcript_or_context_is_refused(void **state)
         field[part][0] ^= 1; /* signed so, but the command carries zeros */
         assert_int_equal(send_request(&h), CB_SW_SECURITY);
     }
-    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
 }
 
 /* Power that fails at a chosen write of the state, before or after it has become durable. */
@@ -254,13 +254,13 @@ typedef struct power {
     bool after;
 } power;
 
-static cb_error save_or_die(void *context, const cb_card_state *state)
+static cb_error save_or_die(void *context, const cb_vcard_state *state)
 {
     power *p = context;
     bool now = ++p->writes == p->cut_at;
     if (now && !p->after)
         raise(SIGKILL);
-    cb_error error = cb_card_state_write(p->path, state);
+    cb_error error = cb_vcard_state_write(p->path, state);
     if (now)
         raise(SIGKILL);
     return error;
@@ -272,11 +272,11 @@ static bool cut_tap(world *w, power *p, typed pin)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        cb_card_state state;
+        cb_vcard_state state;
         cb_card_claim claim;
-        cb_card_store store = {p, save_or_die};
+        cb_vcard_store store = {p, save_or_die};
         p->writes = 0;
-        if (cb_card_state_read(p->path, &state) || cb_card_make(&state, &store, &w->card))
+        if (cb_vcard_state_read(p->path, &state) || cb_vcard_make(&state, &store, &w->card))
             _exit(1);
         _exit(world_tap(w, pin, &claim) ? 1 : 0);
     }
@@ -289,16 +289,16 @@ static void a_power_cut_gives_no_free_try(void **state)
 {
     world *w = *state;
     power p = {.path = "/tmp/cardlink-card-XXXXXX"};
-    cb_card_state now;
+    cb_vcard_state now;
     int fd = mkstemp(p.path);
     assert_true(fd >= 0);
     close(fd);
     for (p.cut_at = 1; p.cut_at <= 4; p.cut_at++) {
         for (int after = 0; after < 2; after++) {
             p.after = after;
-            assert_int_equal(cb_card_state_write(p.path, &w->first), CB_OK);
+            assert_int_equal(cb_vcard_state_write(p.path, &w->first), CB_OK);
             bool cut = cut_tap(w, &p, (typed){"0000", NULL});
-            assert_int_equal(cb_card_state_read(p.path, &now), CB_OK);
+            assert_int_equal(cb_vcard_state_read(p.path, &now), CB_OK);
             /* Only the write that takes the try away, cut before it was made, leaves three. */
             assert_int_equal(now.pin_tries, p.cut_at == 1 && !p.after ? 3 : 2);
             assert_int_equal(cut, p.cut_at <= 2); /* the try, the proof */
@@ -314,7 +314,7 @@ static void a_power_cut_during_a_change_leaves_one_pin_or_the_other(void **state
     world *w = *state;
     power p = {.path = "/tmp/cardlink-card-XXXXXX"};
     uint8_t old[CB_PIN_MAX], fresh[CB_PIN_MAX];
-    cb_card_state now;
+    cb_vcard_state now;
     close(mkstemp(p.path));
     cb_pin_pad(cb_bytes_str(WORLD_PIN), old);
     cb_pin_pad(cb_bytes_str("777777"), fresh);
@@ -322,9 +322,9 @@ static void a_power_cut_during_a_change_leaves_one_pin_or_the_other(void **state
     for (p.cut_at = 1; p.cut_at <= 4; p.cut_at++) {
         for (int after = 0; after < 2; after++) {
             p.after = after;
-            assert_int_equal(cb_card_state_write(p.path, &w->first), CB_OK);
+            assert_int_equal(cb_vcard_state_write(p.path, &w->first), CB_OK);
             cut_tap(w, &p, (typed){WORLD_PIN, "777777"});
-            assert_int_equal(cb_card_state_read(p.path, &now), CB_OK);
+            assert_int_equal(cb_vcard_state_read(p.path, &now), CB_OK);
             bool changed = p.cut_at > 2 || (p.cut_at == 2 && p.after);
             assert_memory_equal(now.pin, changed ? fresh : old, CB_PIN_MAX);
             assert_true(now.pin_tries >= 2);
@@ -333,7 +333,7 @@ static void a_power_cut_during_a_change_leaves_one_pin_or_the_other(void **state
     unlink(p.path);
 }
 
-static cb_error save_nothing(void *context, const cb_card_state *state)
+static cb_error save_nothing(void *context, const cb_vcard_state *state)
 {
     int *left = context;
     (void)state;
@@ -346,12 +346,12 @@ static void memory_that_fails_silences_the_card(void **state)
     for (int writes = 0; writes < 3; writes++) {
         int left = writes;
         cb_card_claim claim;
-        cb_card_store store = {&left, save_nothing};
-        cb_card_close(&w->card);
-        assert_int_equal(cb_card_make(&w->first, &store, &w->card), CB_OK);
+        cb_vcard_store store = {&left, save_nothing};
+        cb_vcard_close(&w->card);
+        assert_int_equal(cb_vcard_make(&w->first, &store, &w->card), CB_OK);
         assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_E_CARD_STATUS);
         assert_int_equal(select_card(w->card), CB_SW_MEMORY);
-        cb_card_reset(w->card);
+        cb_vcard_reset(w->card);
         assert_int_equal(select_card(w->card), CB_SW_OK);
     }
 }
@@ -360,24 +360,24 @@ static void a_state_file_belongs_to_one_program(void **state)
 {
     world *w = *state;
     char path[] = "/tmp/cardlink-card-XXXXXX", lock[64];
-    cb_card *one, *two;
+    cb_vcard *one, *two;
     cb_card_claim claim;
     close(mkstemp(path));
     snprintf(lock, sizeof lock, "%s.lock", path);
-    assert_int_equal(cb_card_state_write(path, &w->first), CB_OK);
-    assert_int_equal(cb_card_open(path, &one), CB_OK);
-    assert_int_equal(cb_card_open(path, &two), CB_E_BUSY);
+    assert_int_equal(cb_vcard_state_write(path, &w->first), CB_OK);
+    assert_int_equal(cb_vcard_open(path, &one), CB_OK);
+    assert_int_equal(cb_vcard_open(path, &two), CB_E_BUSY);
     assert_null(two);
-    cb_card_close(&w->card);
+    cb_vcard_close(&w->card);
     w->card = one;
     for (int i = 0; i < 3; i++)
         assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_OK);
-    cb_card_close(&w->card);
-    assert_int_equal(cb_card_open(path, &w->card), CB_OK);
-    assert_int_equal(cb_card_state_of(w->card)->counter, 3);
+    cb_vcard_close(&w->card);
+    assert_int_equal(cb_vcard_open(path, &w->card), CB_OK);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 3);
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK);
     assert_int_equal(claim.counter, 4);
-    assert_int_equal(cb_card_open("/nonexistent/card", &two), CB_E_NOT_FOUND);
+    assert_int_equal(cb_vcard_open("/nonexistent/card", &two), CB_E_NOT_FOUND);
     unlink(path);
     unlink(lock);
 }
@@ -385,18 +385,18 @@ static void a_state_file_belongs_to_one_program(void **state)
 static void a_damaged_state_is_refused(void **state)
 {
     world *w = *state;
-    cb_buf file = CB_BUF(CB_CARD_STATE_MAX);
-    cb_card_state read;
-    cb_card_state_put(&file, &w->first);
+    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
+    cb_vcard_state read;
+    cb_vcard_state_put(&file, &w->first);
     assert_int_equal(cb_buf_error(&file), CB_OK);
-    assert_int_equal(cb_card_state_parse(cb_buf_bytes(&file), &read), CB_OK);
+    assert_int_equal(cb_vcard_state_parse(cb_buf_bytes(&file), &read), CB_OK);
     assert_memory_equal(&read.card, &w->first.card, sizeof read.card);
     assert_memory_equal(read.kloc, w->first.kloc, sizeof read.kloc);
     for (size_t i = 0; i < file.len; i++) {
         file.data[i] ^= 0x10;
-        assert_int_equal(cb_card_state_parse(cb_buf_bytes(&file), &read), CB_E_FORMAT);
+        assert_int_equal(cb_vcard_state_parse(cb_buf_bytes(&file), &read), CB_E_FORMAT);
         file.data[i] ^= 0x10;
-        assert_int_equal(cb_card_state_parse(cb_bytes_make(file.data, i), &read), CB_E_FORMAT);
+        assert_int_equal(cb_vcard_state_parse(cb_bytes_make(file.data, i), &read), CB_E_FORMAT);
     }
     cb_buf_free(&file);
 }
@@ -407,8 +407,8 @@ static void verified_certificates_are_remembered_with_the_next_proof(void **stat
     cb_card_claim claim;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK);
     cb_digest signer = cb_sha256(cb_buf_bytes(&w->signer_certificate));
-    const cb_card_state *now = cb_card_state_of(w->card);
-    assert_memory_equal(now->remembered[CB_CARD_SLOT_SIGNER].digest.bytes, signer.bytes, 32);
+    const cb_vcard_state *now = cb_vcard_state_of(w->card);
+    assert_memory_equal(now->remembered[CB_VCARD_SLOT_SIGNER].digest.bytes, signer.bytes, 32);
     /* What is remembered for one use is not taken for the other. */
     w->host.agreement_certificate = cb_buf_bytes(&w->signer_certificate);
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_FOREIGN);
@@ -441,13 +441,13 @@ static void nonsense_is_answered_and_does_no_harm(void **state)
         }
         if (i % 64 == 0)
             select_card(w->card);
-        cb_card_process(w->card, cb_bytes_make(command, len), &answer);
+        cb_vcard_process(w->card, cb_bytes_make(command, len), &answer);
         assert_int_equal(cb_buf_error(&answer), CB_OK);
         assert_true(answer.len >= 2 && answer.len <= 258);
         cb_buf_free(&answer);
     }
-    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
-    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
     cb_card_claim claim;
     assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_OK);
 }
@@ -470,8 +470,8 @@ static void nonsense_inside_the_channel_does_no_harm(void **state)
         send_secure(&h, ins[next(&seed) % sizeof ins], i % 5 == 0, p2,
                     cb_bytes_make(data, next(&seed) % sizeof data));
     }
-    assert_int_equal(cb_card_state_of(w->card)->counter, 0);
-    assert_int_equal(cb_card_state_of(w->card)->pin_tries, 3);
+    assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
+    assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

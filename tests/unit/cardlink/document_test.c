@@ -205,7 +205,7 @@ static void second_script(cb_sm *broker, const cb_proof_request *request, const 
                             .pin_state = CB_PIN_VERIFIED,
                             .tries_left = 3,
                             .counter = 1,
-                            .life_cycle = CB_CARD_ACTIVE};
+                            .life_cycle = CB_LIFE_ACTIVE};
     memset(facts.card.bytes, 0xC1, CB_ID_SIZE);
     cb_buf data = CB_BUF(256), answer = CB_BUF(256);
     cb_digest digest = cb_proof_request_digest(request);

@@ -120,7 +120,7 @@ static void ten_wrong_codes_end_the_card(void **state)
         assert_int_equal(world_tap(w, (typed){"00000000", "4321"}, &claim), CB_OK);
     assert_int_equal(claim.pin, CB_PIN_BLOCKED);
     assert_int_equal(world_tap(w, (typed){WORLD_CODE, "4321"}, &claim), CB_E_CARD_BLOCKED);
-    assert_int_equal(cb_card_state_of(w->card)->life_cycle, CB_CARD_TERMINATED);
+    assert_int_equal(cb_vcard_state_of(w->card)->life_cycle, CB_LIFE_TERMINATED);
 }
 
 static void a_card_in_transit_only_takes_a_new_pin(void **state)

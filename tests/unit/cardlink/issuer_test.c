@@ -157,7 +157,7 @@ static void the_brokers_key_is_named_by_numbers(void **state)
 {
     static const char *const bad[] = {"",       ":20:01", "x:2:01",  "x:30:01",
                                       "x:20:1", "x:20",   "x:20:0g", "x20:01"};
-    cb_card_kloc kloc;
+    cb_vcard_kloc kloc;
     char text[160];
     (void)state;
     assert_int_equal(cb_file_replace(in("root.cvc"), cb_buf_bytes(&certificate), 0644), CB_OK);

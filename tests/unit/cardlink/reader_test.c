@@ -39,13 +39,13 @@ static int teardown(void **state)
 }
 
 /* Lets the reader do what there is to do. */
-static void turn(cb_card_reader *reader)
+static void turn(cb_vcard_reader *reader)
 {
     for (int i = 0; i < 5; i++) {
         struct pollfd at[2];
-        cb_card_reader_wait(reader, at);
+        cb_vcard_reader_wait(reader, at);
         if (poll(at, 2, 10) > 0)
-            cb_card_reader_serve(reader, at);
+            cb_vcard_reader_serve(reader, at);
     }
 }
 
@@ -73,26 +73,26 @@ static size_t hear(int fd, uint8_t *out, size_t size)
 
 static void a_card_is_there_while_its_socket_is(void **state)
 {
-    cb_card_reader reader;
+    cb_vcard_reader reader;
     uint8_t answer[300];
     (void)state;
-    cb_card_reader_init(&reader, place, false);
+    cb_vcard_reader_init(&reader, place, false);
     assert_int_equal(reach(), -1);
-    assert_int_equal(cb_card_reader_insert(&reader, w.card), CB_OK);
-    assert_int_equal(cb_card_reader_insert(&reader, w.card), CB_E_STATE);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_OK);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_E_STATE);
     int fd = reach();
     assert_true(fd >= 0);
     say(fd, "\0\1\1\0\1\4", 6); /* on; the ATR; in one piece */
     turn(&reader);
-    assert_int_equal(hear(fd, answer, sizeof answer), 2 + sizeof cb_card_atr);
-    assert_memory_equal(&answer[2], cb_card_atr, sizeof cb_card_atr);
+    assert_int_equal(hear(fd, answer, sizeof answer), 2 + sizeof cb_vcard_atr);
+    assert_memory_equal(&answer[2], cb_vcard_atr, sizeof cb_vcard_atr);
 
     int second = reach(); /* one at a time */
     turn(&reader);
     assert_int_equal(hear(second, answer, sizeof answer), 0);
     close(second);
 
-    cb_card_reader_remove(&reader);
+    cb_vcard_reader_remove(&reader);
     assert_int_equal(hear(fd, answer, sizeof answer), 0);
     assert_int_equal(reach(), -1);
     close(fd);
@@ -100,12 +100,12 @@ static void a_card_is_there_while_its_socket_is(void **state)
 
 static void a_command_may_come_in_pieces(void **state)
 {
-    cb_card_reader reader;
+    cb_vcard_reader reader;
     cb_buf message = CB_BUF(64);
     uint8_t answer[300];
     (void)state;
-    cb_card_reader_init(&reader, place, false);
-    assert_int_equal(cb_card_reader_insert(&reader, w.card), CB_OK);
+    cb_vcard_reader_init(&reader, place, false);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_OK);
     int fd = reach();
     cb_buf_put_u16(&message, 5 + sizeof cb_native_aid);
     cb_buf_put(&message, cb_bytes_make("\x00\xA4\x04\x0C\x0C", 5));
@@ -124,7 +124,7 @@ static void a_command_may_come_in_pieces(void **state)
     fd = reach();
     assert_true(fd >= 0);
     close(fd);
-    cb_card_reader_remove(&reader);
+    cb_vcard_reader_remove(&reader);
     cb_buf_free(&message);
 }
 
@@ -132,12 +132,12 @@ static void power_ends_the_session(void **state)
 {
     static const uint8_t get_data[] = {0,    13,   0x00, 0xCA, 0xBF, 0x21, 6, 0xA6,
                                        0x04, 0x83, 0x02, 0x11, 0x01, 0x00, 0, 0};
-    cb_card_reader reader;
+    cb_vcard_reader reader;
     cb_buf select = CB_BUF(64);
     uint8_t answer[300];
     (void)state;
-    cb_card_reader_init(&reader, place, false);
-    assert_int_equal(cb_card_reader_insert(&reader, w.card), CB_OK);
+    cb_vcard_reader_init(&reader, place, false);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_OK);
     cb_buf_put(&select, cb_bytes_make("\0\x11\x00\xA4\x04\x0C\x0C", 7));
     cb_buf_put(&select, CB_BYTES_OF(cb_native_aid));
     for (uint8_t power = 0; power <= 2; power++) {
@@ -157,13 +157,13 @@ static void power_ends_the_session(void **state)
         close(fd);
         turn(&reader);
     }
-    cb_card_reader_remove(&reader);
+    cb_vcard_reader_remove(&reader);
     cb_buf_free(&select);
 }
 
 static void a_card_finds_the_drivers_port(void **state)
 {
-    cb_card_reader reader;
+    cb_vcard_reader reader;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     char port[32];
@@ -173,8 +173,8 @@ static void a_card_finds_the_drivers_port(void **state)
     assert_int_equal(bind(driver, (struct sockaddr *)&address, sizeof address), 0);
     getsockname(driver, (struct sockaddr *)&address, &len);
     snprintf(port, sizeof port, "127.0.0.1:%u", ntohs(address.sin_port));
-    cb_card_reader_init(&reader, port, true);
-    assert_int_equal(cb_card_reader_insert(&reader, w.card), CB_OK); /* nobody listens yet */
+    cb_vcard_reader_init(&reader, port, true);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_OK); /* nobody listens yet */
     assert_int_equal(reader.fd, -1);
     assert_int_equal(listen(driver, 1), 0);
     for (int i = 0; i < 100 && reader.fd < 0; i++)
@@ -182,8 +182,8 @@ static void a_card_finds_the_drivers_port(void **state)
     int fd = accept(driver, NULL, NULL);
     say(fd, "\0\1\4", 3);
     turn(&reader);
-    assert_int_equal(hear(fd, answer, sizeof answer), 2 + sizeof cb_card_atr);
-    cb_card_reader_remove(&reader);
+    assert_int_equal(hear(fd, answer, sizeof answer), 2 + sizeof cb_vcard_atr);
+    cb_vcard_reader_remove(&reader);
     assert_int_equal(hear(fd, answer, sizeof answer), 0);
     close(fd);
     close(driver);
@@ -197,8 +197,8 @@ static void a_card_lies_in_one_place(void **state)
     snprintf(other, sizeof other, "%s2", place);
     all.card[0] = w.card;
     all.card_count = 1;
-    cb_card_reader_init(&all.reader[0], place, false);
-    cb_card_reader_init(&all.reader[1], other, false);
+    cb_vcard_reader_init(&all.reader[0], place, false);
+    cb_vcard_reader_init(&all.reader[1], other, false);
     all.reader_count = 2;
     assert_int_equal(cb_vcards_insert(&all, 1, 0), CB_OK);
     assert_int_equal(cb_vcards_insert(&all, 0, 0), CB_E_STATE);

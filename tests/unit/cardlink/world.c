@@ -43,14 +43,14 @@ static void make_broker(world *w, cb_issue_days days)
 
 static void make_card(world *w, bool in_transit, cb_issue_days days)
 {
-    w->kloc = (cb_card_kloc){.key_id = 0x20, .key_version = 0x01};
+    w->kloc = (cb_vcard_kloc){.key_id = 0x20, .key_version = 0x01};
     w->kloc.name_len = (uint8_t)w->brokers.anchor.name_len;
     memcpy(w->kloc.name, w->brokers.anchor.name, w->kloc.name_len);
     memcpy(w->kloc.point, w->brokers.anchor.point, CB_P256_POINT);
     cb_issue_order order = {&w->kloc,   1,   cb_bytes_str(WORLD_PIN), cb_bytes_str(WORLD_CODE),
                             in_transit, days};
     MUST(cb_issue_card(&w->cards, &w->batch, &order, &w->first, &w->certificate));
-    MUST(cb_card_make(&w->first, NULL, &w->card));
+    MUST(cb_vcard_make(&w->first, NULL, &w->card));
     cb_id card;
     MUST(cb_card_certificate_check(cb_buf_bytes(&w->certificate), &w->cards.anchor, 1, &card,
                                    w->point));
@@ -81,21 +81,21 @@ void world_make(world *w, bool in_transit)
 
 void world_free(world *w)
 {
-    cb_card_close(&w->card);
+    cb_vcard_close(&w->card);
     cb_buf_free(&w->agreement_certificate);
     cb_buf_free(&w->signer_certificate);
     cb_buf_free(&w->certificate);
     cb_wipe(w, sizeof *w);
 }
 
-void world_play(cb_card *card, const cb_buf *script, cb_buf *answers)
+void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)
 {
     cb_script commands;
     cb_buf_reset(answers);
     MUST(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &commands));
     for (size_t i = 0; i < commands.count; i++) {
         cb_buf answer = CB_BUF(CB_ANSWER_MAX);
-        cb_card_process(card, commands.item[i].apdu, &answer);
+        cb_vcard_process(card, commands.item[i].apdu, &answer);
         MUST(cb_buf_error(&answer));
         cb_script_put(answers, 0, cb_buf_bytes(&answer));
         bool go_on = cb_answer_status(cb_buf_bytes(&answer)) == CB_SW_OK ||
@@ -154,7 +154,7 @@ cb_error world_tap(world *w, typed pin, cb_card_claim *claim)
     void *state = world_state();
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     *claim = (cb_card_claim){0};
-    cb_card_reset(w->card);
+    cb_vcard_reset(w->card);
     cb_error error = world_begin(w, state, &script);
     if (!error) {
         world_play(w->card, &script, &answers);

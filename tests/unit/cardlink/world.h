@@ -20,10 +20,10 @@ typedef struct world {
     uint8_t signer[CB_P256_SCALAR];
     cb_buf agreement_certificate;
     cb_buf signer_certificate;
-    cb_card_kloc kloc;
+    cb_vcard_kloc kloc;
     cb_profile_host host;
-    cb_card_state first; /* the card as it was made */
-    cb_card *card;
+    cb_vcard_state first; /* the card as it was made */
+    cb_vcard *card;
     cb_buf certificate; /* the card's own */
     uint8_t point[CB_P256_POINT];
     cb_tap_context context;
@@ -33,7 +33,7 @@ void world_make(world *w, bool in_transit);
 void world_free(world *w);
 
 /* Plays a script to a card as a terminal does; answers is emptied first. */
-void world_play(cb_card *card, const cb_buf *script, cb_buf *answers);
+void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers);
 
 /* What a terminal types, for the tap's purpose; NULL secret: no PIN. */
 typedef struct typed {

@@ -212,7 +212,7 @@ static void a_binding_of_another_card_is_refused(void **state)
                             cb_bytes_str(WORLD_CODE),
                             false,
                             cb_issue_days_from_today(5)};
-    cb_card_state card;
+    cb_vcard_state card;
     cb_buf certificate = CB_BUF(CB_CVC_MAX), binding = CB_BUF(CB_BINDING_MAX);
     good(cb_issue_card(&f->w->cards, &f->w->batch, &order, &card, &certificate));
     good(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &f->holder, CB_LEVEL_PIN, 1, &binding));
@@ -424,8 +424,8 @@ static void a_changed_pin_opens_no_key(void **state)
     good(make_key(f, &f->holder, "tax", CB_LEVEL_POSSESSION, 1, &key));
     expect(CB_E_HSM_ACTIVATION, front_open(f, change, &key, &tap));
     /* Back to the card as it was made. */
-    cb_card_close(&f->w->card);
-    good(cb_card_make(&f->w->first, NULL, &f->w->card));
+    cb_vcard_close(&f->w->card);
+    good(cb_vcard_make(&f->w->first, NULL, &f->w->card));
     front_key_free(&key);
 }
 
@@ -438,13 +438,13 @@ static void a_wrong_pin_is_told_and_opens_nothing(void **state)
     good(make_key(f, &f->holder, "tax", CB_LEVEL_POSSESSION, 1, &key));
     expect(CB_E_PIN_WRONG, front_activate(f, wrong, &tap));
     assert_int_equal(tap.activation.pin, CB_PIN_WRONG);
-    assert_int_equal(tap.activation.pin_tries_left, CB_CARD_PIN_TRIES - 1);
+    assert_int_equal(tap.activation.pin_tries_left, CB_VCARD_PIN_TRIES - 1);
     expect(CB_E_HSM_ACTIVATION, sign(f, &tap, &key));
     expect(CB_E_PIN_WRONG, front_activate(f, wrong, &tap));
     expect(CB_E_PIN_BLOCKED, front_activate(f, wrong, &tap));
     assert_int_equal(tap.activation.pin_tries_left, 0);
-    cb_card_close(&f->w->card);
-    good(cb_card_make(&f->w->first, NULL, &f->w->card));
+    cb_vcard_close(&f->w->card);
+    good(cb_vcard_make(&f->w->first, NULL, &f->w->card));
     front_key_free(&key);
 }
 

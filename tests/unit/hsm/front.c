@@ -43,7 +43,7 @@ void front_key_free(front_key *key)
 cb_error front_begin(front *f, front_tap *tap, cb_buf *script)
 {
     *tap = (front_tap){.context = {.terminal = f->terminal, .profile = CB_PROFILE_NATIVE}};
-    cb_card_reset(f->w->card);
+    cb_vcard_reset(f->w->card);
     return cb_hsm_tap_begin(f->hsm, CB_PROFILE_NATIVE, &f->terminal, &tap->context.tap, script);
 }
 

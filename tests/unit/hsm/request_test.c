@@ -153,7 +153,7 @@ static void body_of_challenge(walk *t)
 {
     cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
     t->context.tap = cb_get_id(&in);
-    cb_card_reset(w.card);
+    cb_vcard_reset(w.card);
     play(t, CB_ID_SIZE);
     cb_buf_reset(&t->body);
     cb_put_context(&t->body, &t->context);
