@@ -281,6 +281,8 @@ void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, i
         break;
     case CB_LINK_OPEN:
         over = now - link->active > limits->idle_time ||
+               /* Nothing more comes from a client that has ended its side, not even the rest of a request. */
+               (link->up.shut && now - link->active > limits->request_grace) ||
                (link->turn_bytes > 0 && !link->up.ended &&
                 cb_limits_too_slow(limits, link->turn_began, link->turn_bytes, link->active)) ||
                (stopping && link->turn_bytes == 0 && now - link->active > STOP_IDLE);

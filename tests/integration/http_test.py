@@ -668,6 +668,19 @@ class Limits(Case):
         with self.server.connect() as stream:
             self.assertTrue(self.closes(stream, PATIENCE))
 
+    def test_4_clients_that_left_within_a_request_keep_no_places(self):
+        request = head("POST", "/v1/echo", "Content-Length: 1000") + b"{"
+        for _ in range(30):
+            with self.server.connect() as stream:
+                stream.sendall(request)
+        left, status = time.monotonic(), 0
+        while status != 200 and time.monotonic() < left + PATIENCE:
+            try:
+                status = self.server.ask("GET", "/v1/live")[0]
+            except (ConnectionError, ssl.SSLError, OSError):
+                time.sleep(0.05)
+        self.assertLess(time.monotonic() - left, 1.6)
+
     def test_5_slowloris(self):
         """One byte now and then keeps no connection beyond its grace, in the head or in the body."""
         for begin in (b"GET /v1/live HTTP/1.1\r\n", head("POST", "/v1/echo", "Content-Length: 1000")):
