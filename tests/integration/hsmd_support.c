@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +71,7 @@ static pid_t spawn(const hsmd *h, const char *option, bool quiet)
     MUST(pid >= 0);
     if (pid > 0)
         return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* a test that fails leaves nothing running */
     int null = open("/dev/null", O_WRONLY);
     if (quiet)
         dup2(null, 1);
