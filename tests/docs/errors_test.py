@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/reference/errors.md is what scripts/errors makes of base/error.h today, with every code."""
+
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Errors(unittest.TestCase):
+    def test_the_page_is_current(self):
+        made = subprocess.run([sys.executable, ROOT / "scripts" / "errors"], check=True, capture_output=True, text=True).stdout
+        self.assertEqual((ROOT / "docs" / "reference" / "errors.md").read_text(), made,
+                         "run: scripts/errors > docs/reference/errors.md")
+
+    def test_every_code_is_on_it(self):
+        codes = re.findall(r'^ *X\(CB_E_\w+, *[A-Z]+, *"([^"]+)"', (ROOT / "base" / "error.h").read_text(), re.M)
+        page = (ROOT / "docs" / "reference" / "errors.md").read_text()
+        self.assertGreater(len(codes), 50)
+        self.assertEqual(re.findall(r"^\| `([^`]+)` \|", page, re.M), codes)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
