@@ -101,6 +101,17 @@ class Server:
     def connect(self, client=None, name="localhost"):
         return context(client).wrap_socket(self.plain(), server_hostname=name)
 
+    def connect_soon(self):
+        """A connection as soon as there is room for one: those that an earlier test closed may be counted for a moment."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.connect()
+            except (ConnectionError, ssl.SSLError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
     def ask(self, method, target, body=None, client=None, headers=None, host="localhost", raw=None):
         """One request on a connection of its own: status, headers, body."""
         connection = http.client.HTTPConnection(host, timeout=PATIENCE)
@@ -665,13 +676,13 @@ class Limits(Case):
                 time.sleep(0.05)
 
     def test_4_idle_connections_end(self):
-        with self.server.connect() as stream:
+        with self.server.connect_soon() as stream:
             self.assertTrue(self.closes(stream, PATIENCE))
 
     def test_4_clients_that_left_within_a_request_keep_no_places(self):
         request = head("POST", "/v1/echo", "Content-Length: 1000") + b"{"
         for _ in range(30):
-            with self.server.connect() as stream:
+            with self.server.connect_soon() as stream:
                 stream.sendall(request)
         left, status = time.monotonic(), 0
         while status != 200 and time.monotonic() < left + PATIENCE:
