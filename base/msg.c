@@ -182,14 +182,25 @@ cb_error cb_msg_send(int socket, const cb_msg *msg, int64_t deadline)
     }
 }
 
-static int take_descriptor(struct msghdr *packet)
+/* The space for one descriptor holds two, rounded up as it is: so all that came are taken, the first is kept, and the
+ * others are closed. False when there was more than one. */
+static bool take_descriptor(struct msghdr *packet, int *out)
 {
-    int fd = -1;
+    unsigned count = 0;
+    *out = -1;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(packet); c; c = CMSG_NXTHDR(packet, c)) {
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && fd < 0)
-            memcpy(&fd, CMSG_DATA(c), sizeof fd);
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, (const char *)c + at, sizeof fd);
+            if (count++ == 0)
+                *out = fd;
+            else
+                close(fd);
+        }
     }
-    return fd;
+    return count <= 1;
 }
 
 static cb_error take_header(cb_msg *msg, cb_bytes header)
@@ -233,11 +244,11 @@ cb_error cb_msg_receive(int socket, cb_msg *msg, int64_t deadline)
             return error;
         }
     }
-    msg->fd = take_descriptor(&packet);
+    bool at_most_one = take_descriptor(&packet, &msg->fd);
     msg->body.len = got > CB_MSG_HEADER ? (size_t)got - CB_MSG_HEADER : 0;
     if (got == 0)
         return CB_E_CLOSED;
-    if (got < CB_MSG_HEADER || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+    if (got < CB_MSG_HEADER || !at_most_one || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
         return CB_E_PROTOCOL;
     return take_header(msg, cb_bytes_make(header, sizeof header));
 }

@@ -96,6 +96,46 @@ static void a_descriptor_travels_and_is_closed_if_not_taken(void **state)
     close(pipes[1]);
 }
 
+static unsigned open_descriptors(void)
+{
+    unsigned count = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* A whole header, and some descriptors beside it: as many as a receiver has room for, and more. */
+static void send_descriptors(unsigned count)
+{
+    uint8_t header[CB_MSG_HEADER] = {0, 1, [8] = CB_MSG_VERSION};
+    struct iovec part = {header, sizeof header};
+    char control[CMSG_SPACE(8 * sizeof(int))] = {0};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&packet);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memset(CMSG_DATA(c), 0, count * sizeof(int)); /* standard input, again and again */
+    assert_int_equal(sendmsg(pair[0], &packet, 0), sizeof header);
+}
+
+static void no_descriptor_is_left_behind_however_many_come(void **state)
+{
+    (void)state;
+    cb_msg got;
+    cb_msg_init(&got, 0);
+    unsigned before = open_descriptors();
+    for (unsigned count = 1; count <= 8; count++) {
+        send_descriptors(count);
+        assert_int_equal(cb_msg_receive(pair[1], &got, soon()), count == 1 ? CB_OK : CB_E_PROTOCOL);
+        cb_msg_free(&got);
+        assert_int_equal(open_descriptors(), before);
+    }
+}
+
 static void bad_packets_are_refused(void **state)
 {
     (void)state;
@@ -205,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_largest_body_fits_and_one_byte_more_does_not, open_pair,
                                         close_pair),
         cmocka_unit_test_setup_teardown(a_descriptor_travels_and_is_closed_if_not_taken, open_pair,
+                                        close_pair),
+        cmocka_unit_test_setup_teardown(no_descriptor_is_left_behind_however_many_come, open_pair,
                                         close_pair),
         cmocka_unit_test_setup_teardown(bad_packets_are_refused, open_pair, close_pair),
         cmocka_unit_test_setup_teardown(silence_is_a_timeout_and_an_end_is_closed, open_pair,
