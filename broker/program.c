@@ -14,10 +14,10 @@ enum { PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
 
 /* ---- Calls that parts make into one another ---- */
 
-static bool take_connection(void *context, int fd, const cb_peer *peer)
+static bool take_connection(void *context, int fd, const cb_peer *peer, cb_turn *turn)
 {
     const cb_program *p = context;
-    return cb_server_take(p->api.server, fd, peer);
+    return cb_server_take(p->api.server, fd, peer, turn);
 }
 
 static void lose_connection(void *context, uint64_t connection)

@@ -3,7 +3,7 @@
  * The acceptor: the only part that listens. It accepts connections within limits, does TLS, and
  * hands the HTTP server the plain end of a socket pair together with what the handshake proved
  * about the other side (peer.h). Processes on this machine come in through a Unix socket, known by
- * their user id, and are handed over as they are.
+ * their user id, without TLS and without limits.
  *
  * A few event loops (epoll), each a thread, share the listening sockets; a connection stays with
  * the loop that accepted it.
@@ -14,14 +14,16 @@
 #include "broker/http/limits.h"
 #include "broker/http/peer.h"
 #include "broker/http/tls.h"
+#include "broker/http/turn.h"
 
 enum { CB_LISTENERS_MAX = 16, CB_LOCAL_USERS_MAX = 32 };
 
 /* Where connections go. Called by the loops' threads. */
 typedef struct cb_acceptor_sink {
     void *context;
-    /* Takes the descriptor over, whatever it returns. False: no room; the connection ends. */
-    bool (*take)(void *context, int fd, const cb_peer *peer);
+    /* Takes the descriptor over, whatever it returns; keeps its own reference to the turn. False:
+     * no room; the connection ends. */
+    bool (*take)(void *context, int fd, const cb_peer *peer, cb_turn *turn);
     /* The client of a connection has ended its side, or is gone. */
     void (*gone)(void *context, uint64_t connection);
 } cb_acceptor_sink;

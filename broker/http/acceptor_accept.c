@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,25 +20,6 @@ static bool user_allowed(const cb_listener *listener, uint32_t uid)
     for (size_t i = 0; i < listener->user_count && !allowed; i++)
         allowed = listener->users[i] == uid;
     return allowed;
-}
-
-static void take_local(cb_loop *loop, const cb_listener *listener, int fd)
-{
-    cb_acceptor *acceptor = loop->acceptor;
-    cb_peer peer = {.kind = CB_PEER_LOCAL, .address = "local"};
-    int pid = 0;
-    unsigned gid = 0;
-    unsigned uid = 0;
-    if (cb_msg_peer(fd, &pid, &uid, &gid) != CB_OK || !user_allowed(listener, uid)) {
-        cb_log(CB_LOG_WARNING, "local.refused",
-               "A user who is not an administrator tried the administration socket", NULL);
-        atomic_fetch_add(&acceptor->refused, 1);
-        close(fd);
-        return;
-    }
-    peer.uid = uid;
-    peer.connection = atomic_fetch_add(&acceptor->next_connection, 1) + 1;
-    acceptor->sink.take(acceptor->sink.context, fd, &peer);
 }
 
 static void name_address(const struct sockaddr_storage *from, char out[CB_PEER_ADDRESS])
@@ -77,12 +59,47 @@ static void abandon(cb_acceptor *acceptor, const cb_address *address)
     atomic_fetch_sub(&acceptor->connections, 1);
 }
 
-static void add_link(cb_loop *loop, cb_link *link)
+/* Takes the descriptor over. NULL: no memory. */
+static cb_link *add_link(cb_loop *loop, int fd)
 {
+    cb_link *link = calloc(1, sizeof *link);
+    if (!link || cb_loop_watch(loop, link, fd) != 0) {
+        free(link);
+        close(fd);
+        return NULL;
+    }
+    link->socket = fd;
+    link->inner = -1;
+    link->began = link->active = cb_clock_monotonic_us();
+    link->peer.connection = atomic_fetch_add(&loop->acceptor->next_connection, 1) + 1;
     link->next = loop->links;
     if (loop->links)
         loop->links->previous = link;
     loop->links = link;
+    return link;
+}
+
+static void take_local(cb_loop *loop, const cb_listener *listener, int fd)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    int pid = 0;
+    unsigned gid = 0;
+    unsigned uid = 0;
+    if (cb_msg_peer(fd, &pid, &uid, &gid) != CB_OK || !user_allowed(listener, uid)) {
+        cb_log(CB_LOG_WARNING, "local.refused",
+               "A user who is not an administrator tried the administration socket", NULL);
+        atomic_fetch_add(&acceptor->refused, 1);
+        close(fd);
+        return;
+    }
+    cb_link *link = add_link(loop, fd);
+    if (!link)
+        return;
+    link->state = CB_LINK_OPEN;
+    link->peer.kind = CB_PEER_LOCAL;
+    link->peer.uid = uid;
+    snprintf(link->peer.address, sizeof link->peer.address, "local");
+    cb_loop_settle(loop, link);
 }
 
 static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
@@ -95,24 +112,17 @@ static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
         close(fd);
         return;
     }
-    cb_link *link = calloc(1, sizeof *link);
     int on = 1;
-    if (!link || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
-        cb_loop_watch(loop, link, fd) != 0) {
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    cb_link *link = add_link(loop, fd);
+    if (!link) {
         abandon(acceptor, &address);
-        free(link);
-        close(fd);
         return;
     }
-    link->socket = fd;
-    link->inner = -1;
     link->tls = listener->tls;
     link->address = address;
-    link->began = link->active = cb_clock_monotonic_us();
     link->peer.kind = CB_PEER_NETWORK;
-    link->peer.connection = atomic_fetch_add(&acceptor->next_connection, 1) + 1;
     name_address(from, link->peer.address);
-    add_link(loop, link);
 }
 
 bool cb_loop_accept(cb_loop *loop, cb_listener *listener)

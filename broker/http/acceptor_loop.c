@@ -69,25 +69,36 @@ static void unlink_link(cb_loop *loop, cb_link *link)
         link->next->previous = link->previous;
 }
 
+static void count_handshake(cb_acceptor *acceptor, const cb_link *link)
+{
+    cb_addresses_put(acceptor->shaking, &link->address);
+    atomic_fetch_sub(&acceptor->handshakes, 1);
+}
+
+static void count_out(cb_acceptor *acceptor, const cb_link *link)
+{
+    if (!link->shaken) {
+        count_handshake(acceptor, link);
+        atomic_fetch_add(&acceptor->handshakes_failed, 1);
+    }
+    cb_addresses_put(acceptor->addresses, &link->address);
+    atomic_fetch_sub(&acceptor->connections, 1);
+}
+
 static void free_link(cb_loop *loop, cb_link *link)
 {
     cb_acceptor *acceptor = loop->acceptor;
     uint64_t connection = link->handed ? link->peer.connection : 0;
-    if (!link->handed) {
-        cb_addresses_put(acceptor->shaking, &link->address);
-        atomic_fetch_sub(&acceptor->handshakes, 1);
-        atomic_fetch_add(&acceptor->handshakes_failed, 1);
-    }
-    cb_addresses_put(acceptor->addresses, &link->address);
+    if (link->peer.kind == CB_PEER_NETWORK)
+        count_out(acceptor, link);
     unlink_link(loop, link);
     cb_link_release(link);
     free(link);
-    atomic_fetch_sub(&acceptor->connections, 1);
     if (connection)
         acceptor->sink.gone(acceptor->sink.context, connection);
 }
 
-/* The handshake is done: the HTTP server gets the other end of a socket pair. */
+/* The handshake is done, or there is none: the HTTP server gets the other end of a socket pair. */
 static void hand_over(cb_loop *loop, cb_link *link)
 {
     cb_acceptor *acceptor = loop->acceptor;
@@ -97,11 +108,19 @@ static void hand_over(cb_loop *loop, cb_link *link)
         return;
     }
     link->inner = pair[0];
+    link->turn = cb_turn_new(link->inner);
+    if (!link->turn) {
+        link->state = CB_LINK_DEAD;
+        close(pair[1]);
+        return;
+    }
     link->handed = true;
-    cb_addresses_put(acceptor->shaking, &link->address);
-    atomic_fetch_sub(&acceptor->handshakes, 1);
-    atomic_fetch_add(&acceptor->handshakes_done, 1);
-    if (!acceptor->sink.take(acceptor->sink.context, pair[1], &link->peer))
+    if (link->peer.kind == CB_PEER_NETWORK) {
+        link->shaken = true;
+        count_handshake(acceptor, link);
+        atomic_fetch_add(&acceptor->handshakes_done, 1);
+    }
+    if (!acceptor->sink.take(acceptor->sink.context, pair[1], &link->peer, link->turn))
         link->state = CB_LINK_DEAD;
     else
         cb_link_step(link,

@@ -72,14 +72,14 @@ static const char *header(const cb_call *call, const char *name)
     return MHD_lookup_connection_value(call->connection, MHD_HEADER_KIND, name);
 }
 
-/* The address that the server was given with the connection is the peer itself; see cb_server_take.
- */
-static void read_peer(cb_call *call)
+static void read_carrier(cb_call *call)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(call->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    if (info && info->client_addr)
-        memcpy(&call->request.peer, info->client_addr->sa_data, sizeof call->request.peer);
+    cb_carrier carrier;
+    memcpy(&carrier, info->client_addr, sizeof carrier);
+    call->request.peer = carrier.peer;
+    call->turn = carrier.turn;
 }
 
 static void read_host(const cb_call *call, char host[HOST_MAX])
@@ -152,13 +152,21 @@ static cb_error find_route(cb_call *call)
     return match->error ? match->error : check_body(call);
 }
 
-enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, const char *method)
+static bool asks_to_close(const cb_call *call, const char *version)
+{
+    const char *wish = header(call, "Connection");
+    return strcmp(version, MHD_HTTP_VERSION_1_1) != 0 || (wish && strcasestr(wish, "close"));
+}
+
+enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, const char *method,
+                              const char *version)
 {
     char host[HOST_MAX];
     call->connection = connection;
     snprintf(call->method, sizeof call->method, "%s", method);
+    call->last = asks_to_close(call, version);
     call->request.method = call->method;
-    read_peer(call);
+    read_carrier(call);
     read_host(call, host);
     bool stream = is_stream_host(call->server, host);
     call->series = call->server->config.route_count + (stream ? 1 : 0);
@@ -171,6 +179,8 @@ enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, 
     } else {
         error = stream ? cb_stream_begin(call, host) : find_route(call);
     }
+    if (!error && stream)
+        cb_turn_serve(call->turn); /* who is slow to take the body may be the service */
     if (!error)
         return MHD_YES; /* a stream's thread may have ended by now and said how it went */
     call->error = error;
@@ -245,8 +255,11 @@ static enum MHD_Result dispatch(cb_call *call)
 
 enum MHD_Result cb_call_go_on(cb_call *call)
 {
-    if (!call->complete)
+    call->whole = true;
+    if (!call->complete) {
         call->complete = cb_clock_monotonic_us();
+        cb_turn_serve(call->turn);
+    }
     if (call->stream)
         return cb_stream_go_on(call);
     if (call->error || call->dispatched)
@@ -274,14 +287,15 @@ static void log_access(const cb_call *call, cb_error error, int64_t us)
            call->stream ? "stream"
            : route      ? route->pattern
                         : "none",
-           "status", status, "us", duration, "error",
-           error ? cb_error_code(error) : NULL, "address", call->request.peer.address,
-           NULL);
+           "status", status, "us", duration, "error", error ? cb_error_code(error) : NULL,
+           "address", call->request.peer.address, NULL);
     cb_log_set_request(NULL);
 }
 
-void cb_call_completed(cb_call *call)
+void cb_call_completed(cb_call *call, bool in_order)
 {
+    if (call->turn)
+        cb_turn_end_answer(call->turn, in_order && call->whole && !call->last);
     if (call->stream)
         cb_stream_cut(call->stream);
     pthread_mutex_lock(&call->lock); /* a stream's thread may still be about to say how it went */

@@ -15,6 +15,7 @@
 
 #include "broker/http/metrics.h"
 #include "broker/http/server.h"
+#include "broker/http/turn.h"
 #include "broker/http/workers.h"
 
 enum { CB_POLLERS_MAX = 16, CB_STATUS_CLASSES = 6 };
@@ -43,12 +44,14 @@ struct cb_server {
 typedef struct cb_call {
     cb_server *server;
     struct MHD_Connection *connection; /* NULL until its headers are there */
+    cb_turn *turn;                     /* of the connection; for the thread that polls it */
     atomic_uint references;
     pthread_mutex_t lock; /* over suspended, done and the stream's fields */
     bool suspended;
     bool done;       /* the reply is ready */
     bool dispatched; /* to a worker */
     bool last;       /* nothing more is read from this connection */
+    bool whole;      /* all of the request was read */
     char *target;    /* as sent */
     char *path;      /* the same, cut at the query */
     char method[16];
@@ -63,19 +66,28 @@ typedef struct cb_call {
     cb_stream *stream;
 } cb_call;
 
+/* What travels with a descriptor into libmicrohttpd, in the place of an address, and comes back
+ * with each request. */
+typedef struct cb_carrier {
+    sa_family_t family;
+    cb_peer peer;
+    cb_turn *turn; /* a reference, until libmicrohttpd says that the connection ended */
+} cb_carrier;
+
 /* A call for a request line; NULL: no memory. */
 cb_call *cb_call_new(cb_server *server, const char *target);
 void cb_call_release(cb_call *call);
 
 /* The headers are there: finds the route or begins a stream. */
-enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, const char *method);
+enum MHD_Result cb_call_begin(cb_call *call, struct MHD_Connection *connection, const char *method,
+                              const char *version);
 
 /* Bytes of the body; the end of the request, and each time the connection was woken. */
 enum MHD_Result cb_call_data(cb_call *call, const char *data, size_t *size);
 enum MHD_Result cb_call_go_on(cb_call *call);
 
-/* The connection is done with it. */
-void cb_call_completed(cb_call *call);
+/* The connection is done with it; in order: its answer was written to the end. */
+void cb_call_completed(cb_call *call, bool in_order);
 
 /* Under the call's lock, by the polling thread; and by anybody else. */
 void cb_call_suspend(cb_call *call);

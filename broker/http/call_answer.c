@@ -3,23 +3,15 @@
 
 #include <stdio.h>
 
+#include "broker/http/headers.h"
 #include "broker/http/problem.h"
-
-/* An API for programs: nothing here is to be shown, framed, guessed at or kept by a browser or a
- * cache. */
-static const char *const common_headers[][2] = {
-    {"Cache-Control", "no-store"},
-    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
-    {"Referrer-Policy", "no-referrer"},
-    {"X-Content-Type-Options", "nosniff"},
-};
 
 static void add_common(const cb_call *call, struct MHD_Response *response)
 {
-    for (size_t i = 0; i < sizeof common_headers / sizeof *common_headers; i++)
-        MHD_add_response_header(response, common_headers[i][0], common_headers[i][1]);
+    for (size_t i = 0; i < sizeof cb_common_headers / sizeof *cb_common_headers; i++)
+        MHD_add_response_header(response, cb_common_headers[i][0], cb_common_headers[i][1]);
     if (call->request.peer.kind == CB_PEER_NETWORK)
-        MHD_add_response_header(response, "Strict-Transport-Security", "max-age=31536000");
+        MHD_add_response_header(response, CB_HSTS_HEADER, CB_HSTS_VALUE);
 }
 
 enum MHD_Result cb_call_queue(cb_call *call, unsigned status, struct MHD_Response *response)
@@ -29,8 +21,10 @@ enum MHD_Result cb_call_queue(cb_call *call, unsigned status, struct MHD_Respons
         return MHD_NO;
     cb_id_text(&call->request.id, id);
     MHD_add_response_header(response, "Request-Id", id);
-    if (call->last || atomic_load(&call->server->draining))
+    call->last |= atomic_load(&call->server->draining);
+    if (call->last)
         MHD_add_response_header(response, "Connection", "close");
+    cb_turn_begin_answer(call->turn);
     enum MHD_Result result = MHD_queue_response(call->connection, status, response);
     MHD_destroy_response(response);
     call->status = status;

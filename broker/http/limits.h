@@ -33,7 +33,8 @@ cb_limits cb_limits_default(void);
  * monotonic). */
 bool cb_limits_too_slow(const cb_limits *limits, int64_t began, uint64_t bytes, int64_t now);
 
-/* A quarter of all handshakes, at least one: silent connections of a single address must not keep everybody else out. */
+/* A quarter of all handshakes, at least one: silent connections of a single address must not keep
+ * everybody else out. */
 unsigned cb_limits_handshakes_per_address(const cb_limits *limits);
 
 /* Connections counted by where they come from. Thread-safe. */

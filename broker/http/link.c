@@ -7,17 +7,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <wolfssl/error-ssl.h>
 #include <wolfssl/ssl.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
 #include "broker/http/hello.h"
+#include "broker/http/link_io.h"
+#include "broker/http/rejection.h"
 #include "broker/http/tls.h"
 
-enum { PIECES_A_STEP = 8, STOP_IDLE = 1000000, CLOSING_BYTES = 1024 * 1024 };
-
-static bool would_block(void) { return errno == EAGAIN || errno == EWOULDBLOCK; }
+enum {
+    PIECES_A_STEP = 8,
+    STOP_IDLE = 1000000,
+    LOCAL_IDLE = 300000000,
+    CLOSING_BYTES = 1024 * 1024
+};
 
 /* Waits without spinning for a ClientHello that came in part: the socket becomes readable only when
  * there is more. */
@@ -31,7 +35,7 @@ static void step_hello(cb_link *link, uint8_t *scratch)
 {
     char name[CB_SERVER_NAME];
     ssize_t got = recv(link->socket, scratch, CB_LINK_PIECE, MSG_PEEK);
-    if (got < 0 && (would_block() || errno == EINTR))
+    if (got < 0 && cb_link_later())
         return;
     if (got <= 0) {
         link->state = CB_LINK_DEAD;
@@ -63,17 +67,17 @@ static void step_handshake(cb_link *link)
         link->state = CB_LINK_DEAD;
 }
 
-/* Keeps what the receiver had no room for. */
+/* Keeps what the receiver had no room for, after what it has no room for already. */
 static void keep(cb_link *link, cb_link_way *way, const uint8_t *from, size_t len)
 {
-    way->piece = malloc(len);
-    if (!way->piece) {
+    uint8_t *piece = realloc(way->piece, way->len + len);
+    if (!piece) {
         link->state = CB_LINK_DEAD;
         return;
     }
-    memcpy(way->piece, from, len);
-    way->at = 0;
-    way->len = len;
+    memcpy(piece + way->len, from, len);
+    way->piece = piece;
+    way->len += len;
 }
 
 static void drop(cb_link_way *way)
@@ -83,32 +87,6 @@ static void drop(cb_link_way *way)
     free(way->piece);
     way->piece = NULL;
     way->at = way->len = 0;
-}
-
-/* Bytes taken by the HTTP server; 0: no room. */
-static size_t write_inner(cb_link *link, const uint8_t *data, size_t len)
-{
-    ssize_t done = send(link->inner, data, len, MSG_NOSIGNAL);
-    if (done >= 0)
-        return (size_t)done;
-    if (!would_block() && errno != EINTR)
-        link->up.ended = true; /* the server has closed: what the client still sends is nobody's */
-    return would_block() || errno == EINTR ? 0 : len;
-}
-
-/* All or nothing, as the TLS library has it: a refused piece is offered again unchanged. */
-static size_t write_session(cb_link *link, const uint8_t *data, size_t len)
-{
-    int done = wolfSSL_write(link->session, data, (int)len);
-    if (done > 0) {
-        link->turn_bytes = 0;
-        link->active = cb_clock_monotonic_us();
-        return (size_t)done;
-    }
-    int error = wolfSSL_get_error(link->session, done);
-    if (error != WOLFSSL_ERROR_WANT_WRITE && error != WOLFSSL_ERROR_WANT_READ)
-        link->state = CB_LINK_DEAD;
-    return 0;
 }
 
 typedef size_t (*writer)(cb_link *link, const uint8_t *data, size_t len);
@@ -130,7 +108,7 @@ static bool flush(cb_link *link, cb_link_way *way, writer write)
 static void pass(cb_link *link, cb_link_way *way, writer write, const uint8_t *data, size_t len)
 {
     while (len > 0 && link->state == CB_LINK_OPEN) {
-        size_t done = write(link, data, len);
+        size_t done = way->piece ? 0 : write(link, data, len);
         if (done == 0) {
             keep(link, way, data, len);
             return;
@@ -140,43 +118,17 @@ static void pass(cb_link *link, cb_link_way *way, writer write, const uint8_t *d
     }
 }
 
-static void count_turn(cb_link *link, size_t bytes)
-{
-    link->active = cb_clock_monotonic_us();
-    if (link->turn_bytes == 0)
-        link->turn_began = link->active;
-    link->turn_bytes += bytes;
-}
-
-/* Bytes from the client; 0: none now, or its end. */
-static size_t read_session(cb_link *link, uint8_t *scratch)
-{
-    int got = wolfSSL_read(link->session, scratch, CB_LINK_PIECE);
-    if (got > 0) {
-        count_turn(link, (size_t)got);
-        return (size_t)got;
-    }
-    int error = wolfSSL_get_error(link->session, got);
-    if (error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE)
-        return 0;
-    link->up.ended = true;
-    if (error != WOLFSSL_ERROR_ZERO_RETURN && error != SOCKET_PEER_CLOSED_E &&
-        error != WOLFSSL_ERROR_SYSCALL)
-        link->state = CB_LINK_DEAD; /* a forged record or a broken connection, not an end */
-    return 0;
-}
-
 static void step_up(cb_link *link, uint8_t *scratch)
 {
     for (int i = 0; link->state == CB_LINK_OPEN; i++) {
-        if (!flush(link, &link->up, write_inner))
+        if (!flush(link, &link->up, cb_link_write_server))
             return;
         if (link->up.ended || i == PIECES_A_STEP)
             break;
-        size_t got = read_session(link, scratch);
+        size_t got = cb_link_read_client(link, scratch);
         if (got == 0 && !link->up.ended)
             return;
-        pass(link, &link->up, write_inner, scratch, got);
+        pass(link, &link->up, cb_link_write_server, scratch, got);
     }
     link->again |= !link->up.ended;
     if (link->up.ended && !link->up.shut && !link->up.piece) {
@@ -185,31 +137,63 @@ static void step_up(cb_link *link, uint8_t *scratch)
     }
 }
 
-static size_t read_inner(cb_link *link, uint8_t *scratch)
-{
-    ssize_t got = recv(link->inner, scratch, CB_LINK_PIECE, 0);
-    if (got > 0)
-        return (size_t)got;
-    if (got == 0 || (!would_block() && errno != EINTR))
-        link->down.ended = true;
-    return 0;
-}
-
 /* The HTTP server has closed and everything is sent: says so, and waits for the client's own end so
  * that the kernel does not take the last bytes back by a reset. */
 static void begin_closing(cb_link *link)
 {
-    wolfSSL_shutdown(link->session);
+    if (link->session)
+        wolfSSL_shutdown(link->session);
     shutdown(link->socket, SHUT_WR);
     link->began = cb_clock_monotonic_us();
     link->turn_bytes = 0;
     link->state = CB_LINK_CLOSING;
 }
 
+/* What the server did not answer is refused in the words of all refusals, and nothing more is
+ * heard. */
+static void refuse(cb_link *link, unsigned status)
+{
+    cb_buf answer;
+    cb_buf_init(&answer, CB_REJECTION_MAX);
+    if (cb_rejection_write(status, &link->peer, &answer) == CB_OK)
+        pass(link, &link->down, cb_link_write_client, answer.data, answer.len);
+    cb_buf_free(&answer);
+    link->down.ended = true;
+}
+
+/* libmicrohttpd closes without a word when it finds nothing that it could answer. */
+static bool owes_an_answer(const cb_link *link)
+{
+    return link->foreign_len == 0 && !link->up.ended && cb_turn_owes(link->turn);
+}
+
+/* Bytes that are of no answer of the server's: see rejection.h. They may come in pieces. */
+static void judge_rest(cb_link *link, const uint8_t *data, size_t len)
+{
+    while (len > 0 && !link->down.ended && link->state == CB_LINK_OPEN) {
+        unsigned status;
+        uint64_t turn_bytes = link->turn_bytes;
+        link->foreign[link->foreign_len++] = *data++;
+        len--;
+        switch (cb_rejection_look(cb_bytes_make(link->foreign, link->foreign_len), &status)) {
+        case CB_REJECTION_INCOMPLETE:
+            break;
+        case CB_REJECTION_INTERIM:
+            pass(link, &link->down, cb_link_write_client, link->foreign, link->foreign_len);
+            link->foreign_len = 0;
+            link->turn_bytes = turn_bytes; /* the client's turn goes on */
+            break;
+        case CB_REJECTION_FINAL:
+            refuse(link, status);
+            break;
+        }
+    }
+}
+
 static void step_down(cb_link *link, uint8_t *scratch)
 {
     for (int i = 0; link->state == CB_LINK_OPEN; i++) {
-        if (!flush(link, &link->down, write_session))
+        if (!flush(link, &link->down, cb_link_write_client))
             return;
         if (link->down.ended) {
             begin_closing(link);
@@ -219,10 +203,15 @@ static void step_down(cb_link *link, uint8_t *scratch)
             link->again = true;
             return;
         }
-        size_t got = read_inner(link, scratch);
+        size_t answers;
+        size_t got = cb_link_read_server(link, scratch, &answers);
         if (got == 0 && !link->down.ended)
             return;
-        pass(link, &link->down, write_session, scratch, got);
+        if (got == 0 && owes_an_answer(link))
+            refuse(link, link->stopping ? 503 : 400);
+        pass(link, &link->down, cb_link_write_client, scratch, answers);
+        if (got > answers)
+            judge_rest(link, scratch + answers, got - answers);
     }
 }
 
@@ -230,7 +219,7 @@ static void step_closing(cb_link *link, uint8_t *scratch)
 {
     for (int i = 0; i < PIECES_A_STEP; i++) {
         ssize_t got = recv(link->socket, scratch, CB_LINK_PIECE, 0);
-        if (got == 0 || (got < 0 && !would_block() && errno != EINTR))
+        if (got == 0 || (got < 0 && !cb_link_later()))
             link->state = CB_LINK_DEAD;
         if (got <= 0)
             return;
@@ -271,21 +260,39 @@ uint32_t cb_link_inner_events(const cb_link *link)
            (link->up.piece ? EPOLLOUT : 0u);
 }
 
+/* Until its request is complete the client is judged by the clock. Afterwards it waits for us: what
+ * counts is how fast it was. */
+static bool request_too_slow(const cb_link *link, const cb_limits *limits, int64_t now)
+{
+    if (link->turn_bytes == 0 || link->up.ended)
+        return false;
+    int64_t until = link->up.piece || cb_turn_serving(link->turn) ? link->active : now;
+    return cb_limits_too_slow(limits, link->turn_began, link->turn_bytes, until);
+}
+
+static bool open_too_long(const cb_link *link, const cb_limits *limits, int64_t now)
+{
+    return now - link->active > limits->idle_time ||
+           /* Nothing more comes from a client that has ended its side, not even the rest of a
+              request. */
+           (link->up.shut && now - link->active > limits->request_grace) ||
+           request_too_slow(link, limits, now);
+}
+
 void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, int64_t now)
 {
     bool over = false;
+    link->stopping = stopping;
     switch (link->state) {
     case CB_LINK_HELLO:
     case CB_LINK_HANDSHAKE:
         over = now - link->began > limits->handshake_time;
         break;
     case CB_LINK_OPEN:
-        over = now - link->active > limits->idle_time ||
-               /* Nothing more comes from a client that has ended its side, not even the rest of a request. */
-               (link->up.shut && now - link->active > limits->request_grace) ||
-               (link->turn_bytes > 0 && !link->up.ended &&
-                cb_limits_too_slow(limits, link->turn_began, link->turn_bytes, link->active)) ||
-               (stopping && link->turn_bytes == 0 && now - link->active > STOP_IDLE);
+        over = (stopping && link->turn_bytes == 0 && now - link->active > STOP_IDLE) ||
+               (link->peer.kind == CB_PEER_NETWORK
+                    ? open_too_long(link, limits, now)
+                    : now - link->active > LOCAL_IDLE && !cb_turn_serving(link->turn));
         break;
     case CB_LINK_CLOSING:
         over = now - link->began > limits->close_time;
@@ -303,6 +310,9 @@ void cb_link_release(cb_link *link)
     drop(&link->down);
     if (link->session)
         wolfSSL_free(link->session);
+    if (link->turn)
+        cb_turn_close(link->turn);
+    cb_turn_release(&link->turn);
     if (link->inner >= 0)
         close(link->inner);
     if (link->socket >= 0)

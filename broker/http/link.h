@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * One connection of a client: its handshake, and then bytes between TLS and a plain socket pair
- * whose other end is the HTTP server's. Each direction holds at most one piece that the receiver
- * had no room for, and reads nothing more until that is gone: so a slow reader slows the writer,
- * and memory stays constant however much flows.
+ * whose other end is the HTTP server's. What libmicrohttpd answers by itself is put into other
+ * words on the way. Each direction holds at most one piece that the receiver had no room for, and
+ * reads nothing more until that is gone: so a slow reader slows the writer, and memory stays
+ * constant however much flows.
  *
  * A link belongs to one event loop and is never touched by another thread.
  */
@@ -12,6 +13,8 @@
 
 #include "broker/http/limits.h"
 #include "broker/http/peer.h"
+#include "broker/http/rejection.h"
+#include "broker/http/turn.h"
 
 enum { CB_LINK_PIECE = 16 * 1024 /* a TLS record's content */ };
 
@@ -39,16 +42,21 @@ typedef struct cb_link {
     struct cb_link *todo;            /* the loop's list of links that need attention */
     bool listed;                     /* there */
     int socket;                      /* to the client */
-    int inner; /* to the HTTP server; -1 until the handshake is done and after it closed */
-    struct WOLFSSL *session;
+    int inner;     /* to the HTTP server; -1 until the handshake is done and after it closed */
+    cb_turn *turn; /* with the HTTP server, as soon as inner is there */
+    struct WOLFSSL *session; /* NULL: plain, a process on this machine */
     struct cb_tls *tls;
     cb_link_state state;
-    cb_link_way up, down; /* from the client, to the client */
-    bool wants_write;     /* the TLS library waits to write during the handshake */
-    bool again;           /* stopped for fairness with more to do */
-    bool handed;          /* the HTTP server has the other end */
+    cb_link_way up, down;               /* from the client, to the client */
+    bool wants_write;                   /* the TLS library waits to write during the handshake */
+    bool again;                         /* stopped for fairness with more to do */
+    bool handed;                        /* the HTTP server has the other end */
+    bool stopping;                      /* the program is */
+    bool shaken;                        /* counted as a handshake that was done */
+    uint8_t foreign[CB_REJECTION_HEAD]; /* the start of an answer that is not the server's own */
+    size_t foreign_len;
     cb_peer peer;
-    cb_address address;
+    cb_address address;                   /* counted under it; not for processes on this machine */
     int64_t began;                        /* of the connection, then of its closing; monotonic */
     int64_t active;                       /* last byte in either direction */
     int64_t turn_began;                   /* the client's present request */

@@ -28,11 +28,15 @@ const char *cb_problem_title(unsigned status)
         {409, "Conflict"},
         {410, "Gone"},
         {413, "Content Too Large"},
+        {414, "URI Too Long"},
         {422, "Unprocessable Content"},
+        {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
+        {501, "Not Implemented"},
         {502, "Bad Gateway"},
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++)
         if (titles[i].status == status)
@@ -40,7 +44,7 @@ const char *cb_problem_title(unsigned status)
     return "Unknown";
 }
 
-static json_t *problem(unsigned status, cb_error error, const char *detail, const cb_id *request)
+json_t *cb_problem(unsigned status, cb_error error, const char *detail, const cb_id *request)
 {
     char id[CB_ID_TEXT];
     cb_id_text(request, id);
@@ -57,9 +61,9 @@ void cb_problem_write(cb_reply *reply, cb_error error, const cb_id *request)
     if (reply->status == 503 && reply->retry_after == 0)
         reply->retry_after = 1;
     json_decref(reply->json);
-    reply->json = problem(reply->status, error, detail ? detail : cb_error_text(error), request);
+    reply->json = cb_problem(reply->status, error, detail ? detail : cb_error_text(error), request);
     if (!reply->json) /* a detail may quote what is not UTF-8 */
-        reply->json = problem(reply->status, error, cb_error_text(error), request);
+        reply->json = cb_problem(reply->status, error, cb_error_text(error), request);
     if (reply->json && reply->extra)
         json_object_update_missing(reply->json, reply->extra);
 }

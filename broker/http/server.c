@@ -15,15 +15,7 @@ enum {
     RESERVED_DEFAULT = 2,
     STREAMS_DEFAULT = 256,
     CONNECTIONS_DEFAULT = 8192,
-    CONNECTION_MEMORY = 32 * 1024, /* request line and headers must fit in it */
-    LOCAL_IDLE_SECONDS = 300       /* the acceptor's own limits are lower for the network */
-};
-
-/* What travels with a descriptor into libmicrohttpd and comes back with each request: the peer, in
- * the place of an address. */
-struct carrier {
-    sa_family_t family;
-    char peer[sizeof(cb_peer)];
+    CONNECTION_MEMORY = 32 * 1024 /* request line and headers must fit in it */
 };
 
 __attribute__((format(printf, 2, 0))) static void on_message(void *context, const char *format,
@@ -57,11 +49,10 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
     cb_call *call = *state;
     (void)context;
     (void)url;
-    (void)version;
     if (!call)
         return MHD_NO;
     if (!call->connection)
-        return cb_call_begin(call, connection, method);
+        return cb_call_begin(call, connection, method, version);
     if (*size > 0)
         return cb_call_data(call, data, size);
     return cb_call_go_on(call);
@@ -72,10 +63,23 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 {
     (void)context;
     (void)connection;
-    (void)why;
     if (*state)
-        cb_call_completed(*state);
+        cb_call_completed(*state, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     *state = NULL;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)context;
+    (void)state;
+    if (what != MHD_CONNECTION_NOTIFY_CLOSED)
+        return;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    cb_carrier carrier;
+    memcpy(&carrier, info->client_addr, sizeof carrier);
+    cb_turn_release(&carrier.turn);
 }
 
 static struct MHD_Daemon *start_daemon(cb_server *server)
@@ -86,10 +90,9 @@ static struct MHD_Daemon *start_daemon(cb_server *server)
         0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, server->config.connections / server->config.pollers + 1,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)LOCAL_IDLE_SECONDS, MHD_OPTION_STRICT_FOR_CLIENT,
-        1, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        server->config.connections / server->config.pollers + 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static unsigned or_default(unsigned value, unsigned otherwise) { return value ? value : otherwise; }
@@ -133,15 +136,17 @@ cb_error cb_server_open(const cb_server_config *config, cb_server **out)
     return error;
 }
 
-bool cb_server_take(void *context, int fd, const cb_peer *peer)
+bool cb_server_take(void *context, int fd, const cb_peer *peer, cb_turn *turn)
 {
     cb_server *server = context;
-    struct carrier carrier = {.family = AF_UNIX};
+    cb_carrier carrier = {.family = AF_UNIX, .peer = *peer, .turn = cb_turn_keep(turn)};
     unsigned next = atomic_fetch_add(&server->next_daemon, 1);
-    memcpy(carrier.peer, peer, sizeof *peer);
-    return MHD_add_connection(server->daemons[next % server->config.pollers], fd,
-                              (const struct sockaddr *)(const void *)&carrier,
-                              sizeof carrier) == MHD_YES;
+    bool taken = MHD_add_connection(server->daemons[next % server->config.pollers], fd,
+                                    (const struct sockaddr *)(const void *)&carrier,
+                                    sizeof carrier) == MHD_YES;
+    if (!taken)
+        cb_turn_release(&carrier.turn);
+    return taken;
 }
 
 void cb_server_gone(void *context, uint64_t connection) { cb_streams_cut(context, connection); }

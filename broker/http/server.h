@@ -17,6 +17,7 @@
 
 #include "broker/http/request.h"
 #include "broker/http/stream.h"
+#include "broker/http/turn.h"
 
 typedef struct cb_server cb_server;
 
@@ -44,7 +45,7 @@ typedef struct cb_server_config {
 cb_error cb_server_open(const cb_server_config *config, cb_server **out);
 
 /* For cb_acceptor_sink: context is the server. */
-bool cb_server_take(void *server, int fd, const cb_peer *peer);
+bool cb_server_take(void *server, int fd, const cb_peer *peer, cb_turn *turn);
 void cb_server_gone(void *server, uint64_t connection);
 
 /* From now on every answer says that its connection closes. */

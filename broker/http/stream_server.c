@@ -20,7 +20,8 @@ static size_t keep_text(cb_stream *stream, const char *text)
     return at;
 }
 
-/* Everything is copied: libmicrohttpd frees what it has when the client goes, and the handler's thread may look at a header later. */
+/* Everything is copied: libmicrohttpd frees what it has when the client goes, and the handler's
+ * thread may look at a header later. */
 static enum MHD_Result add_header(void *context, enum MHD_ValueKind kind, const char *name,
                                   const char *value)
 {
@@ -105,8 +106,9 @@ static void *run(void *context)
     return NULL;
 }
 
-/* Whether the client has ended its side. Asked once the stream is listed: who leaves later is cut, and who left before, perhaps when
- * nobody had read the request yet, has shut this socket by then. */
+/* Whether the client has ended its side. Asked once the stream is listed: who leaves later is cut,
+ * and who left before, perhaps when nobody had read the request yet, has shut this socket by then.
+ */
 static bool has_left(const cb_call *call)
 {
     const union MHD_ConnectionInfo *info =

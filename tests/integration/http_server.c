@@ -162,6 +162,21 @@ static cb_error swallow(cb_stream *stream)
     return error ? error : cb_stream_write(stream, cb_bytes_str(answer));
 }
 
+static cb_error mirror(cb_stream *stream)
+{
+    uint8_t page[4096];
+    size_t total = 0;
+    size_t got = 1;
+    cb_error error = CB_OK;
+    while (!error && got > 0 && total < sizeof page) {
+        error = cb_stream_read(stream, page + total, sizeof page - total, &got);
+        total += got;
+    }
+    if (!error)
+        error = cb_stream_head(stream, 200, "", -1);
+    return error ? error : cb_stream_write(stream, cb_bytes_make(page, total));
+}
+
 static cb_error tell(cb_stream *stream)
 {
     cb_buf text = CB_BUF(65536);
@@ -235,6 +250,8 @@ static cb_error on_stream(void *context, cb_stream *stream)
         return send_big(stream, target_is(stream, "/chunked"));
     if (target_is(stream, "/sink"))
         return swallow(stream);
+    if (target_is(stream, "/mirror"))
+        return mirror(stream);
     if (target_is(stream, "/early"))
         return cb_stream_head(stream, 413, "", 0);
     if (target_is(stream, "/wait"))

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stop and reload while clients are there."""
+import hashlib
+import os
+import signal
+import threading
+import time
+import unittest
+
+from http_support import fingerprint, head, main, make_certificate, path, PATIENCE, read_all, Server
+
+
+class Life(unittest.TestCase):
+    def test_stopping_under_load_loses_no_request(self):
+        server = Server()
+        lost, answered, stopping = [], [], threading.Event()
+
+        def client():
+            while not stopping.is_set():
+                try:
+                    stream = server.connect()
+                except OSError:
+                    if not stopping.is_set():
+                        lost.append("connect")
+                    return
+                with stream:
+                    # A connection that was made is served, whatever happens after.
+                    try:
+                        stream.sendall(head("GET", "/v1/slow?ms=20"))
+                        data = stream.recv(4096)
+                    except OSError as error:
+                        lost.append(repr(error))
+                        continue
+                    (answered if b" 200 OK" in data else lost).append(data[:60])
+
+        threads = [threading.Thread(target=client) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        began = time.monotonic()
+        stopping.set()
+        status = server.stop()
+        for thread in threads:
+            thread.join()
+        self.assertEqual((status, lost), (0, []))
+        self.assertGreater(len(answered), 20)
+        self.assertLess(time.monotonic() - began, PATIENCE)
+
+    def test_a_request_under_way_is_finished_and_its_connection_closed(self):
+        server = Server()
+        with server.connect() as stream:
+            stream.sendall(head("GET", "/v1/slow?ms=1000"))
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            data = read_all(stream)
+        self.assertIn(b" 200 OK", data)
+        self.assertIn(b"Connection: close", data)
+        with self.assertRaises(OSError):
+            server.plain()
+        self.assertEqual(server.stop(), 0)
+
+    def test_idle_connections_do_not_hold_up_the_stop(self):
+        server = Server()
+        held = [server.connect() for _ in range(5)]
+        began = time.monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - began, 8)
+        for stream in held:
+            stream.close()
+
+    def test_reload_swaps_the_certificate_and_keeps_connections(self):
+        for name in ("swap-1", "swap-2"):
+            make_certificate(name)
+        for part in ("pem", "key"):
+            os.symlink(path("swap-1." + part), path("swap." + part))
+        server = Server(certificate=path("swap.pem"), key=path("swap.key"))
+
+        def shown():
+            with server.connect() as stream:
+                return hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
+
+        self.assertEqual(shown(), fingerprint(path("swap-1.pem")))
+        with server.connect() as kept:
+            for part in ("pem", "key"):
+                os.unlink(path("swap." + part))
+                os.symlink(path("swap-2." + part), path("swap." + part))
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("reload.done")
+            self.assertEqual(shown(), fingerprint(path("swap-2.pem")))
+            kept.sendall(head("GET", "/v1/live"))
+            self.assertIn(b" 200 OK", kept.recv(4096))
+            # A pair that does not fit is refused as a whole.
+            os.unlink(path("swap.key"))
+            os.symlink(path("swap-1.key"), path("swap.key"))
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("reload.failed")
+            self.assertEqual(shown(), fingerprint(path("swap-2.pem")))
+        self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    main()
