@@ -67,6 +67,7 @@ typedef enum cb_error_class {
     X(CB_E_CARD_CERTIFICATE,     CARD,        "card.certificate",         "The card's certificate is not of a trusted issuer: use a card issued for this broker.") \
     X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \
     X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued first.") \
+    X(CB_E_CARD_BOUND,           CONFLICT,    "card.bound",               "The card is bound to another holder or level already, which stays so: use another card.") \
     X(CB_E_CARD_NOT_ACTIVE,      CARD,        "card.not_active",          "The card is not active yet: have it activated first.") \
     X(CB_E_CARD_SUSPENDED,       CARD,        "card.suspended",           "The card is suspended: have it resumed, or use another card.") \
     X(CB_E_CARD_REVOKED,         CARD,        "card.revoked",             "The card is revoked and will never work again: ask for a replacement card.") \

@@ -115,10 +115,17 @@ bool cb_signed_head_verify(const char *origin, const cb_signed_head *head, cb_by
 
 /* ---- The manage lane (cardbrokerctl only) ---- */
 
-/* Binds a card to a holder. card_certificate is the card's own CVC (tag 7F21), made by the card's issuer at personalisation;
- * its key, card id and issuer are checked against hsmd's trust anchors. CB_E_CARD_CERTIFICATE. */
+/* Binds a card to a holder. card_certificate is the card's own CVC (tag 7F21), made by the card's
+ * issuer at personalisation; its key, card id and issuer are checked against hsmd's trust anchors.
+ * CB_E_CARD_CERTIFICATE. hsmd remembers it: the same card for the same holder and level may be
+ * bound again, to repeat an attempt; otherwise CB_E_CARD_BOUND. CB_E_CARD_REVOKED. */
 cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
                      uint64_t sequence, cb_buf *binding);
+
+/* Lets a suspended card be used again, after cardbrokerd has recorded that it is resumed and has
+ * told hsmd (CB_E_HSM_FEED_BEHIND until then): hsmd does not take the front end's word for it.
+ * CB_E_CARD_REVOKED. */
+cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card);
 
 /* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
  * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for

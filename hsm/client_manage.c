@@ -44,6 +44,11 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
     return error;
 }
 
+cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
+{
+    return exchange(hsm, CB_HSM_RESUME, cb_id_bytes(card), NULL);
+}
+
 /* The answer of GENERATE and IMPORT; csr is NULL for the latter, and may be NULL for the former. */
 static cb_error take_key(const cb_msg *msg, cb_sealed_info *info, cb_buf *sealed,
                          cb_buf *public_key, bool has_csr, cb_buf *csr)

@@ -26,9 +26,10 @@ static cfg_opt_t options[] = {
     CFG_STR("pin-file", "/etc/cardbroker/hsm.pin", CFGF_NONE),
     CFG_STR("so-pin-file", NULL, CFGF_NODEFAULT),
     CFG_STR("run", "/run/cardbroker", CFGF_NONE),
-    CFG_STR("state", "/var/lib/cardbroker/hsmd", CFGF_NONE),
+    CFG_STR("state", "/var/lib/cardbroker-hsmd", CFGF_NONE),
     CFG_INT("workers", 2, CFGF_NONE),
     CFG_INT("taps", 4096, CFGF_NONE),
+    CFG_INT("revocations", 4000000, CFGF_NONE),
     CFG_INT("prefetch-seconds", CB_TAP_PREFETCH_SECONDS, CFGF_NONE),
     CFG_INT("tap-seconds", CB_TAP_SECONDS, CFGF_NONE),
     CFG_STR("user", NULL, CFGF_NODEFAULT),
@@ -74,11 +75,13 @@ static const char *text_or_null(cfg_t *cfg, const char *name)
 
 static cb_error numbers(const reading *r, cb_hsmd_config *out)
 {
-    long workers, taps, prefetch, lifetime, id, version;
+    long workers, taps, revocations, prefetch, lifetime, id, version;
     cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
     cb_error error = number(r, r->cfg, "workers", 1, CB_HSM_WORKERS_MAX, &workers);
     if (!error)
         error = number(r, r->cfg, "taps", 1, CB_TAPS_MAX, &taps);
+    if (!error)
+        error = number(r, r->cfg, "revocations", 1000, UINT32_MAX, &revocations);
     if (!error)
         error = number(r, r->cfg, "prefetch-seconds", 1, CB_TAP_PREFETCH_SECONDS, &prefetch);
     if (!error)
@@ -91,6 +94,7 @@ static cb_error numbers(const reading *r, cb_hsmd_config *out)
         return error;
     out->workers = (unsigned)workers;
     out->taps = (unsigned)taps;
+    out->revocations = (uint32_t)revocations;
     out->prefetch_us = prefetch * CB_SECOND;
     out->lifetime_us = lifetime * CB_SECOND;
     out->key_id = (uint8_t)id;
@@ -161,6 +165,8 @@ static cb_error paths(const reading *r, cb_hsmd_config *out)
     cb_error error = path_in(r, state, "token.lock", out->lock_path);
     if (!error)
         error = path_in(r, state, "revocations", out->feed_path);
+    if (!error)
+        error = path_in(r, state, "bound-cards", out->bound_path);
     if (!error)
         error = path_in(r, state, "log-head", out->log_path);
     out->token.lock = out->lock_path;

@@ -39,6 +39,7 @@ typedef struct cb_hsmd_config {
     const char *origin;
     unsigned workers;
     unsigned taps;
+    uint32_t revocations; /* remembered at most */
     int64_t prefetch_us;
     int64_t lifetime_us;
     const char *anchor[CB_HSMD_ANCHORS_MAX];
@@ -54,6 +55,7 @@ typedef struct cb_hsmd_config {
     size_t extra_calls;
     char lock_path[512]; /* of the token */
     char feed_path[512];
+    char bound_path[512];
     char log_path[512];
 } cb_hsmd_config;
 

@@ -10,6 +10,7 @@
 #include "base/cursor.h"
 #include "hsm/durable.h"
 #include "hsm/feed_set.h"
+#include "hsm/memo.h"
 
 enum { CHUNK_RECORDS = 1000, CHUNK = CHUNK_RECORDS * CB_FEED_RECORD };
 
@@ -18,6 +19,8 @@ struct cb_feed {
     cb_durable head;  /* as last read or written */
     cb_feed_head now; /* what the set holds */
     cb_feed_set set;
+    cb_memo *resumed;
+    uint32_t most; /* entries */
 };
 
 static off_t place_of(uint64_t number)
@@ -49,13 +52,15 @@ static void apply(cb_feed *feed, const cb_feed_entry *entry, const cb_digest *ha
         uint8_t add, take;
     } effect[] = {
         [CB_FEED_CARD_REVOKED] = {CB_MARK_CARD_REVOKED, 0},
-        [CB_FEED_CARD_SUSPENDED] = {CB_MARK_CARD_SUSPENDED, 0},
-        [CB_FEED_CARD_RESUMED] = {0, CB_MARK_CARD_SUSPENDED},
+        [CB_FEED_CARD_SUSPENDED] = {CB_MARK_CARD_SUSPENDED, CB_MARK_CARD_RESUMED},
+        [CB_FEED_CARD_RESUMED] = {CB_MARK_CARD_RESUMED, 0},
         [CB_FEED_TERMINAL_REVOKED] = {CB_MARK_TERMINAL_REVOKED, 0},
         [CB_FEED_KEY_RETIRED] = {CB_MARK_KEY_RETIRED, 0},
     };
     cb_feed_set_mark(&feed->set, &entry->subject, effect[entry->kind].add,
                      effect[entry->kind].take);
+    if (entry->kind == CB_FEED_CARD_SUSPENDED)
+        cb_feed_set_suspended(&feed->set, &entry->subject, (uint32_t)entry->number);
     feed->now = (cb_feed_head){entry->number, *hash};
 }
 
@@ -122,7 +127,7 @@ static cb_error catch_up(cb_feed *feed)
     cb_error error = cb_durable_read(feed->fd, &feed->head);
     if (!error && feed->head.number < feed->now.number)
         error = CB_E_HSM_ROLLED_BACK;
-    if (!error && feed->head.number > (INT64_MAX - CB_DURABLE_SIZE) / CB_FEED_RECORD)
+    if (!error && feed->head.number > UINT32_MAX)
         error = CB_E_HSM_RECORD;
     if (!error)
         error = take_in_all(feed);
@@ -151,13 +156,28 @@ static cb_error lock(const cb_feed *feed)
 
 static void unlock(const cb_feed *feed) { flock(feed->fd, LOCK_UN); }
 
+/* Opens the file beside path that says what was resumed. */
+static cb_error open_resumed(const char *path, cb_memo **out)
+{
+    cb_buf beside = CB_BUF(4096);
+    cb_buf_printf(&beside, "%s" CB_FEED_RESUMED, path);
+    cb_error error = cb_buf_error(&beside);
+    if (!error)
+        error = cb_memo_open(cb_buf_cstr(&beside), out);
+    cb_buf_free(&beside);
+    return error;
+}
+
 cb_error cb_feed_open(const char *path, cb_feed **out)
 {
     cb_feed *feed = calloc(1, sizeof *feed);
     if (!feed)
         return CB_E_MEMORY;
+    feed->most = UINT32_MAX;
     cb_feed_set_init(&feed->set);
     cb_error error = cb_durable_open(path, &feed->fd);
+    if (!error)
+        error = open_resumed(path, &feed->resumed);
     if (!error)
         error = lock(feed);
     if (!error) {
@@ -176,10 +196,13 @@ void cb_feed_close(cb_feed **feed)
         return;
     if ((*feed)->fd >= 0)
         close((*feed)->fd);
+    cb_memo_close(&(*feed)->resumed);
     cb_feed_set_free(&(*feed)->set);
     free(*feed);
     *feed = NULL;
 }
+
+void cb_feed_limit(cb_feed *feed, uint32_t most) { feed->most = most; }
 
 cb_error cb_feed_refresh(cb_feed *feed)
 {
@@ -281,6 +304,8 @@ cb_error cb_feed_extend(cb_feed *feed, const cb_feed_entry *entries, size_t coun
         error = CB_E_HSM_FEED_BEHIND;
     if (!error)
         error = chain(feed, entries, count, &records, &last);
+    if (!error && feed->now.number + records.len / CB_FEED_RECORD > feed->most && records.len > 0)
+        error = CB_E_STORE_FULL;
     if (!error && records.len > 0) {
         error = append(feed, &records, &last);
         cb_error after = catch_up(feed);
@@ -293,14 +318,41 @@ cb_error cb_feed_extend(cb_feed *feed, const cb_feed_entry *entries, size_t coun
 
 static bool marked(const cb_feed *feed, const cb_id *id, uint8_t mark)
 {
-    return cb_feed_set_marks(&feed->set, id) & mark;
+    return cb_feed_set_marks(&feed->set, id, NULL) & mark;
+}
+
+/* Whatever cannot be read lifts nothing. */
+static bool is_suspended(const cb_feed *feed, const cb_id *card)
+{
+    uint32_t number;
+    cb_digest lifted, suspended;
+    uint8_t marks = cb_feed_set_marks(&feed->set, card, &number);
+    if (!(marks & CB_MARK_CARD_SUSPENDED))
+        return false;
+    if (!(marks & CB_MARK_CARD_RESUMED) || cb_memo_get(feed->resumed, card, &lifted) ||
+        hash_of(feed, number, &suspended))
+        return true;
+    return memcmp(&lifted, &suspended, sizeof lifted) != 0;
 }
 
 cb_error cb_feed_card(const cb_feed *feed, const cb_id *card)
 {
     if (marked(feed, card, CB_MARK_CARD_REVOKED))
         return CB_E_CARD_REVOKED;
-    return marked(feed, card, CB_MARK_CARD_SUSPENDED) ? CB_E_CARD_SUSPENDED : CB_OK;
+    return is_suspended(feed, card) ? CB_E_CARD_SUSPENDED : CB_OK;
+}
+
+cb_error cb_feed_resume(cb_feed *feed, const cb_id *card)
+{
+    uint32_t number;
+    cb_digest suspended;
+    uint8_t marks = cb_feed_set_marks(&feed->set, card, &number);
+    if (marks & CB_MARK_CARD_REVOKED)
+        return CB_E_CARD_REVOKED;
+    if (!(marks & CB_MARK_CARD_SUSPENDED) || !(marks & CB_MARK_CARD_RESUMED))
+        return CB_E_HSM_FEED_BEHIND;
+    cb_error error = hash_of(feed, number, &suspended);
+    return error ? error : cb_memo_put(feed->resumed, card, &suspended);
 }
 
 cb_error cb_feed_terminal(const cb_feed *feed, const cb_id *terminal)

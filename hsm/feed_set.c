@@ -17,6 +17,7 @@ void cb_feed_set_free(cb_feed_set *set)
 {
     free(set->id);
     free(set->used);
+    free(set->number);
     *set = (cb_feed_set){0};
 }
 
@@ -44,13 +45,16 @@ static cb_error grow(cb_feed_set *set, size_t places)
     cb_feed_set next = {.places = places, .secret = set->secret};
     next.id = malloc(places * sizeof *next.id);
     next.used = calloc(places, 1);
-    if (!next.id || !next.used) {
+    next.number = calloc(places, sizeof *next.number);
+    if (!next.id || !next.used || !next.number) {
         cb_feed_set_free(&next);
         return CB_E_MEMORY;
     }
     for (size_t i = 0; i < set->places; i++) {
-        if (set->used[i])
-            cb_feed_set_mark(&next, &set->id[i], set->used[i], 0);
+        if (!set->used[i])
+            continue;
+        cb_feed_set_mark(&next, &set->id[i], set->used[i], 0);
+        cb_feed_set_suspended(&next, &set->id[i], set->number[i]);
     }
     cb_feed_set_free(set);
     *set = next;
@@ -78,9 +82,17 @@ void cb_feed_set_mark(cb_feed_set *set, const cb_id *id, uint8_t add, uint8_t ta
     set->used[at] = (uint8_t)(((set->used[at] | add) & ~take) | TAKEN);
 }
 
-uint8_t cb_feed_set_marks(const cb_feed_set *set, const cb_id *id)
+void cb_feed_set_suspended(cb_feed_set *set, const cb_id *id, uint32_t number)
+{
+    set->number[place_of(set, id)] = number;
+}
+
+uint8_t cb_feed_set_marks(const cb_feed_set *set, const cb_id *id, uint32_t *suspended)
 {
     if (set->places == 0)
         return 0;
-    return set->used[place_of(set, id)] & (uint8_t)~TAKEN;
+    size_t at = place_of(set, id);
+    if (suspended)
+        *suspended = set->number[at];
+    return set->used[at] & (uint8_t)~TAKEN;
 }

@@ -15,6 +15,7 @@
 
 #include "hsm/config.h"
 #include "hsm/loghead.h"
+#include "hsm/memo.h"
 #include "hsm/taps.h"
 
 /* One bit each, so that a request can name the lanes in which it is legal. */
@@ -34,7 +35,8 @@ typedef struct cb_lane {
     const cb_vault *vault;
     cb_host *host;       /* use and manage; replaced when files are read anew */
     cb_taps *taps;       /* use */
-    cb_feed *feed;       /* use */
+    cb_feed *feed;       /* use and manage */
+    cb_memo *bound;      /* manage: which holder each card was bound to */
     cb_loghead *loghead; /* log */
 } cb_lane;
 

@@ -19,6 +19,7 @@
 #include "base/secret.h"
 #include "base/supervise.h"
 #include "base/text.h"
+#include "hsm/folder.h"
 #include "hsm/initialise.h"
 #include "hsm/keyring.h"
 #include "hsm/protocol.h"
@@ -152,6 +153,13 @@ static cb_error make_folder(program *p, const char *path, unsigned mode)
     return CB_E_CONFIG;
 }
 
+/* Where users are separated, the front end's must not be able to put another folder in the place of
+ * one of hsmd's. */
+static cb_error check_folder(program *p, const char *path)
+{
+    return p->config.users.separated ? cb_folder_check(path, p->config.users.own, &p->why) : CB_OK;
+}
+
 /* hsmd's memory, and the lock around logging in to the token. */
 static cb_error make_state(program *p)
 {
@@ -161,7 +169,7 @@ static cb_error make_state(program *p)
         cb_buf_printf(&p->why, "%s: cannot be given to user %s", p->config.state, p->config.user);
         error = CB_E_CONFIG;
     }
-    return error;
+    return error ? error : check_folder(p, p->config.state);
 }
 
 /* What root is for: PIN, sockets, limits. */
@@ -334,6 +342,8 @@ static cb_error check_token(program *p)
 static cb_error serve(program *p)
 {
     cb_error error = make_folder(p, p->config.run, 0755);
+    if (!error)
+        error = check_folder(p, p->config.run);
     if (!error)
         error = add_workers(p);
     if (!error)

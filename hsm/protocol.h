@@ -7,29 +7,36 @@
  * body with anything missing, out of bounds or left over is malformed, and hsmd ends the connection
  * that sent it. "var" is a 32-bit length and that many bytes. A body that concerns a tap begins
  * with the tap's identifier, whose first byte is the worker's number.
- *
- *   type            question                                                     answer
- *   HELLO           –                                                            u32 workers, u8
- * ready TAP_BEGIN       u8 profile, terminal                                         tap, script
- * (the rest) TAP_CHALLENGE   context, var answers, var pin                                script
- * (the rest) TAP_FINISH      tap, var answers                                             claim
- *   TAP_ACTIVATE    tap, var binding, feed head                                  activation (with
- * PIN_WRONG, PIN_BLOCKED too) TAP_OPEN_KEY    tap, var sealed, i64 time, u64 index, head, mac,
- * proof       – TAP_USE         tap, u8 operation, u8 hash, var data                         var
- * result, var receipt TAP_END         tap – FEED_STATE      – feed head FEED_EXTEND     u16 count,
- * entries                                           – LOG_SIGN        head, proof signed head; with
- * HSM_HEAD the head remembered LOG_STATE       – head BIND            var certificate, holder, u8
- * level, u64 sequence              binding (the rest) GENERATE        sealed info, u8 want a
- * request, var subject                  key, u32 generation, var sealed, var public key, var csr
- *   IMPORT          sealed info, var wrapped                                     key, u32
- * generation, var sealed, var public key REWRAP          sealed (the rest) sealed (the rest)
- *   GENERATION      –                                                            u32 generation
- *   PUBLIC_KEY      name (the rest)                                              public key (the
- * rest) RECEIPT_CHECK   receipt (the rest)                                           – STATUS –
- * state
  */
 #ifndef CB_HSM_PROTOCOL_H
 #define CB_HSM_PROTOCOL_H
+
+/* clang-format off */
+/*   type            question                                           answer
+ *   HELLO           –                                                  u32 workers, u8 ready
+ *   TAP_BEGIN       u8 profile, terminal                               tap, script (the rest)
+ *   TAP_CHALLENGE   context, var answers, var pin                      script (the rest)
+ *   TAP_FINISH      tap, var answers                                   claim
+ *   TAP_ACTIVATE    tap, var binding, feed head                        activation (with PIN_WRONG, PIN_BLOCKED too)
+ *   TAP_OPEN_KEY    tap, var sealed, i64 time, u64 index, head, mac,   –
+ *                   proof
+ *   TAP_USE         tap, u8 operation, u8 hash, var data               var result, var receipt
+ *   TAP_END         tap                                                –
+ *   FEED_STATE      –                                                  feed head
+ *   FEED_EXTEND     u16 count, entries                                 –
+ *   LOG_SIGN        head, proof                                        signed head; with HSM_HEAD the head remembered
+ *   LOG_STATE       –                                                  head
+ *   BIND            var certificate, holder, u8 level, u64 sequence    binding (the rest)
+ *   GENERATE        sealed info, u8 want a request, var subject        key, u32 generation, var sealed, var public key, var csr
+ *   IMPORT          sealed info, var wrapped                           key, u32 generation, var sealed, var public key
+ *   REWRAP          sealed (the rest)                                  sealed (the rest)
+ *   GENERATION      –                                                  u32 generation
+ *   PUBLIC_KEY      name (the rest)                                    public key (the rest)
+ *   RECEIPT_CHECK   receipt (the rest)                                 –
+ *   STATUS          –                                                  state
+ *   RESUME          card                                               –
+ */
+/* clang-format on */
 
 #include "base/msg.h"
 #include "hsm/client.h"
@@ -55,6 +62,7 @@ typedef enum cb_hsm_message {
     CB_HSM_PUBLIC_KEY = 18,
     CB_HSM_RECEIPT_CHECK = 19,
     CB_HSM_STATUS = 20,
+    CB_HSM_RESUME = 21,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

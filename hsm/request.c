@@ -55,6 +55,7 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_PUBLIC_KEY]    = {"public_key",    CB_LANE_MANAGE | CB_LANE_LOG, 0, 0, 1, CB_HSM_NAME_MAX, cb_handle_public_key},
     [CB_HSM_RECEIPT_CHECK] = {"receipt_check", CB_LANE_MANAGE, 0, 0, 1, CB_RECEIPT_MAX, cb_handle_receipt_check},
     [CB_HSM_STATUS]        = {"status",        CB_LANE_MANAGE, 0, 0, 0, 0, cb_handle_status},
+    [CB_HSM_RESUME]        = {"resume",        CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_resume},
 };
 /* clang-format on */
 

@@ -7,7 +7,38 @@
 #include "base/log.h"
 #include "cardlink/native/certificate.h"
 #include "hsm/protocol.h"
+#include "hsm/record_codec.h"
 #include "hsm/request.h"
+
+/* What is remembered of a binding: whose the card is, and how far it may reach. Not the sequence:
+ * an attempt that was not recorded may be repeated after others were. */
+static cb_digest bound_to(const cb_binding_info *info)
+{
+    static const char domain[] = "cardbroker bound card 1";
+    const uint8_t small[] = {info->profile, info->level};
+    return cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(&info->card),
+                                        cb_id_bytes(&info->holder), CB_BYTES_OF(small),
+                                        CB_BYTES_OF(info->point)},
+                           5);
+}
+
+/* A card is bound once: a second binding would stay genuine beside the first, and whoever has the
+ * front end could choose between the two. Remembered before it is made, so that no crash in between
+ * leaves one that is not. */
+static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
+{
+    cb_digest before, now = bound_to(info);
+    cb_error error = cb_feed_refresh(lane->feed);
+    if (!error && cb_feed_card(lane->feed, &info->card) == CB_E_CARD_REVOKED)
+        error = CB_E_CARD_REVOKED;
+    if (!error)
+        error = cb_memo_get(lane->bound, &info->card, &before);
+    if (error == CB_E_NOT_FOUND)
+        return cb_memo_put(lane->bound, &info->card, &now);
+    if (!error && memcmp(&before, &now, sizeof now) != 0)
+        error = CB_E_CARD_BOUND;
+    return error;
+}
 
 cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
@@ -23,6 +54,10 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     const cb_profile_host *host = &lane->host->profile;
     cb_error error = cb_card_certificate_check(certificate, host->trust, host->trust_count,
                                                &info.card, info.point);
+    if (!error && !cb_binding_info_ok(&info))
+        error = CB_E_ARGUMENT;
+    if (!error)
+        error = bind_once(lane, &info);
     if (!error)
         error = lane->vault->binding_make(lane->vault->context, &info, out);
     if (error) {
@@ -162,6 +197,25 @@ cb_error cb_handle_receipt_check(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_b
     (void)out;
     cb_bytes receipt = cb_cursor_rest(in);
     return lane->vault->receipt_check(lane->vault->context, receipt);
+}
+
+cb_error cb_handle_resume(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    char text[CB_ID_TEXT];
+    (void)tap;
+    (void)out;
+    cb_id card = cb_get_id(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    cb_error error = cb_feed_refresh(lane->feed);
+    if (!error)
+        error = cb_feed_resume(lane->feed, &card);
+    if (error)
+        return error;
+    cb_id_text(&card, text);
+    cb_log(CB_LOG_INFO, "card.resumed", "A manager lifted the suspension of a card.", "card", text,
+           NULL);
+    return CB_OK;
 }
 
 cb_error cb_handle_status(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)

@@ -62,12 +62,31 @@ static void reload(cb_lane *lane)
                "worker", reloading->plan->name, NULL);
 }
 
-static cb_error open_use(worker *w)
+static cb_error open_feed(worker *w)
 {
     const cb_hsmd_config *config = w->plan->config;
     cb_error error = cb_feed_open(config->feed_path, &w->lane.feed);
     if (error)
         return cb_log_failure("feed.unusable", error, config->feed_path);
+    cb_feed_limit(w->lane.feed, config->revocations);
+    return CB_OK;
+}
+
+static cb_error open_manage(worker *w)
+{
+    const char *path = w->plan->config->bound_path;
+    cb_error error = open_feed(w);
+    if (!error && (error = cb_memo_open(path, &w->lane.bound)) != CB_OK)
+        cb_log_failure("bindings.unusable", error, path);
+    return error;
+}
+
+static cb_error open_use(worker *w)
+{
+    const cb_hsmd_config *config = w->plan->config;
+    cb_error error = open_feed(w);
+    if (error)
+        return error;
     cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
                            .capacity = (uint16_t)config->taps,
                            .prefetch_us = config->prefetch_us,
@@ -93,6 +112,8 @@ static cb_error open_lane(worker *w)
         error = open_host(w);
     if (!error && w->plan->kind == CB_LANE_USE)
         error = open_use(w);
+    if (!error && w->plan->kind == CB_LANE_MANAGE)
+        error = open_manage(w);
     if (!error && w->plan->kind == CB_LANE_LOG) {
         error = cb_loghead_open(w->plan->config->log_path, &w->lane.loghead);
         if (error)
@@ -105,6 +126,7 @@ static void close_lane(worker *w)
 {
     cb_taps_free(&w->lane.taps);
     cb_feed_close(&w->lane.feed);
+    cb_memo_close(&w->lane.bound);
     cb_loghead_close(&w->lane.loghead);
     cb_host_release(&w->lane.host);
     cb_vault_keyring_close(&w->vault);

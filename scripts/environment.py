@@ -132,6 +132,7 @@ class Environment:
         self.programs = {}
         self.port = free_port()
         self.etc, self.state, self.run_folder = (self.folder / n for n in ("etc", "state", "run"))
+        self.keys = self.state      # hsmd's memory and the token: in a folder of their own where users differ
         self.pki, self.cards, self.logs = (self.folder / n for n in ("pki", "cards", "log"))
         self.pcsc_folder = self.folder / "pcsc"
         self.env = {**os.environ, "SOFTHSM2_CONF": str(self.etc / "softhsm2.conf"),
@@ -167,7 +168,7 @@ class Environment:
         return path
 
     def prepare(self):
-        for folder in (self.etc, self.state, self.state / "hsmd", self.state / "tokens", self.run_folder, self.pki,
+        for folder in (self.etc, self.state, self.keys / "hsmd", self.keys / "tokens", self.run_folder, self.pki,
                        self.cards, self.logs, self.pcsc_folder):
             folder.mkdir(parents=True, mode=0o700)
         self.make_token()
@@ -177,7 +178,7 @@ class Environment:
 
     def make_token(self):
         (self.etc / "softhsm2.conf").write_text(
-            f"directories.tokendir = {self.state}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+            f"directories.tokendir = {self.keys}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
         self.secret_file("hsm.pin", f"{secrets.randbelow(10**12):012d}")
         self.secret_file("hsm.so-pin", f"{secrets.randbelow(10**12):012d}")
         self.write_hsmd_configuration()
@@ -190,7 +191,7 @@ token-label = "cardbroker"
 pin-file = "{self.etc}/hsm.pin"
 so-pin-file = "{self.etc}/hsm.so-pin"
 run = "{self.run_folder}"
-state = "{self.state}/hsmd"
+state = "{self.keys}/hsmd"
 workers = {self.workers}
 origin = "{self.LOG_ORIGIN}"
 trust-anchors = {{ "{self.pki}/cards/authority.cvc" }}

@@ -4,12 +4,19 @@
  */
 #include "broker/ctl/card.h"
 
+#include <poll.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
+#include "broker/ctl/http.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
+
+/* How long the front end may take to tell hsmd, and how often to look. */
+#define RESUME_TIME (15 * CB_SECOND)
+enum { RESUME_LOOK = 50 /* milliseconds */ };
 
 static const cb_ctl_column columns[] = {{"CARD", "id"},         {"HOLDER", "holder"},
                                         {"STATE", "state"},     {"LEVEL", "level"},
@@ -159,9 +166,54 @@ static cb_ctl_status suspend(cb_ctl *ctl, const cb_ctl_args *args)
     return change(ctl, args, "suspend", "suspended");
 }
 
+/* hsmd does not take the front end's word for it that a suspended card is good again, so it is told
+ * here; but it must have heard of the record first, which the front end passes on at once. */
+static cb_error tell_hsmd(cb_ctl *ctl, const cb_id *card, bool wait)
+{
+    cb_hsm *hsm = cb_ctl_hsm(ctl);
+    int64_t deadline = cb_deadline_in(wait ? RESUME_TIME : 0);
+    cb_error error = hsm ? CB_E_HSM_FEED_BEHIND : CB_E_MEMORY;
+    while (error == CB_E_HSM_FEED_BEHIND) {
+        error = cb_hsm_resume(hsm, card);
+        if (cb_deadline_left_ms(deadline) == 0)
+            break;
+        if (error == CB_E_HSM_FEED_BEHIND)
+            poll(NULL, 0, RESUME_LOOK);
+    }
+    return error;
+}
+
+/* A card that the record says is not suspended may still be so in hsmd: from a resumption that got
+ * no further than the record. */
 static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
 {
-    return change(ctl, args, "resume", "active");
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    cb_ctl_answer answer;
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/cards/%s/resume", text);
+    json_t *body = json_object();
+    status = cb_ctl_ask(ctl, "POST", path, body, &answer);
+    json_decref(body);
+    bool recorded = !status && answer.status >= 200 && answer.status <= 299;
+    cb_error error =
+        recorded || (!status && answer.status == 409) ? tell_hsmd(ctl, &id, recorded) : CB_OK;
+    if (!status && !recorded && (error || answer.status != 409))
+        status = cb_ctl_problem(ctl, &answer);
+    else if (!status && error)
+        status = cb_ctl_fail_hsm(
+            ctl, error,
+            "the card is resumed in the record, but not in hsmd: run this command again");
+    cb_ctl_answer_free(&answer);
+    if (status)
+        return status;
+    json_t *now = json_pack("{s:s,s:s}", "id", text, "state", "active");
+    status = cb_ctl_done(ctl, now, "card %s active", text);
+    json_decref(now);
+    return status;
 }
 
 static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)

@@ -20,6 +20,7 @@ class Separated(World):
 
     def prepare(self):
         os.chmod(self.folder, 0o711)
+        self.keys = self.folder / "keys"
         super().prepare()
         own(self.state, FRONT)
         os.chmod(self.run_folder, 0o755)
@@ -34,8 +35,8 @@ class Separated(World):
         own(self.pki / "tls" / "relay.key", FRONT)
 
     def make_token(self):
-        os.chmod(self.state, 0o711)
-        for folder in (self.state / "hsmd", self.state / "tokens"):
+        os.chmod(self.keys, 0o711)
+        for folder in (self.keys / "hsmd", self.keys / "tokens"):
             own(folder, KEYS)
         os.chmod(self.etc, 0o711)
         super().make_token()
@@ -196,7 +197,7 @@ class Users(unittest.TestCase):
 
     def test_nobody_reads_what_is_hsmds(self):
         paths = [w.etc / "hsm.pin", w.etc / "hsm.so-pin"]
-        paths += [path for folder in (w.state / "hsmd", w.state / "tokens") for path in folder.rglob("*") if path.is_file()]
+        paths += [path for folder in (w.keys / "hsmd", w.keys / "tokens") for path in folder.rglob("*") if path.is_file()]
         self.assertGreater(len(paths), 10)
         for user in (FRONT, CONNECTORS, STRANGER):
             self.assertEqual(as_user(user, OPEN, *paths), "", user)

@@ -85,6 +85,15 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
     return begin(hsm, "bind");
 }
 
+cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
+{
+    char call[64] = "resume ";
+    cb_id_text(card, call + strlen(call));
+    cb_error error = begin(hsm, "resume");
+    begin(hsm, call);
+    return error;
+}
+
 cb_error cb_hsm_generate(cb_hsm *hsm, cb_sealed_info *info, cb_bytes subject_der, cb_buf *sealed,
                          cb_buf *public_key, cb_buf *csr)
 {

@@ -206,8 +206,35 @@ class Cards(Case):
             self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/{act}"), [{}])
         self.ok("card", "revoke", CARD, "--reason", "lost")
         self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/revoke")[1], {"reason": "lost"})
+
+    def hsm_calls(self):
+        calls = self.folder / "hsm-calls"
+        return calls.read_text().split("\n")[:-1] if calls.exists() else []
+
+    def test_a_card_is_resumed_in_the_record_first_and_then_in_hsmd(self):
+        self.ok("card", "resume", CARD)
+        self.assertEqual(self.hsm_calls(), ["resume", f"resume {CARD}"])
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/resume"), [{}])
+        for act in ("activate", "suspend", "revoke"):
+            self.ok("card", act, CARD)
+        self.assertEqual(len(self.hsm_calls()), 2)
+
+    def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
+        for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
+            self.hsm_fails("resume", ERRORS[code])
+            self.fails(status, "run this command again", "card", "resume", CARD)
+        # Then the record says that it is not suspended; hsmd is told, or the record was right.
         self.fake.on("POST", f"/v1/cards/{CARD}/resume", 409, problem("resource.state", "Not in a state.", 409))
+        self.hsm_fails("resume", ERRORS["hsm.feed_behind"])
         self.fails(1, "error [resource.state]", "card", "resume", CARD)
+        (self.folder / "hsm-fails").unlink()
+        self.assertEqual(self.ok("card", "resume", CARD), f"card {CARD} active\n")
+
+    def test_what_the_record_refuses_is_not_told_to_hsmd(self):
+        for status in (401, 403, 404, 500, 503):
+            self.fake.on("POST", f"/v1/cards/{CARD}/resume", status, problem("resource.unknown", "No.", status))
+            self.run_ctl("card", "resume", CARD)
+        self.assertEqual(self.hsm_calls(), [])
 
     def test_show_and_list(self):
         self.fake.on("GET", "/v1/cards", 200, {"cards": [card(), card(NEW, "issued", 1)]})

@@ -108,6 +108,41 @@ static void workers_have_given_up_their_rights(void **state)
     }
 }
 
+/* A line of hsmd.conf that is read after the first ones, so the later value counts. */
+static void put_state(const char *path)
+{
+    FILE *file = fopen(h.config, "a");
+    assert_non_null(file);
+    fprintf(file, "state = \"%s\"\n", path);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Whoever owns, or may write, a folder above hsmd's memory can put an empty one in its place. */
+static void a_memory_that_others_can_replace_is_not_used(void **state)
+{
+    char above[128], inside[160];
+    const uid_t own = getpwnam(OWN)->pw_uid, front_end = getpwnam(FRONT_END)->pw_uid;
+    const struct {
+        uid_t uid;
+        mode_t mode;
+        int status;
+    } row[] = {{0, 0755, 0},    {own, 0700, 0}, {front_end, 0755, 78},
+               {own, 0777, 78}, {0, 0775, 78},  {0, 01777, 0}};
+    (void)state;
+    snprintf(above, sizeof above, "%s/above", h.folder);
+    snprintf(inside, sizeof inside, "%s/state", above);
+    assert_int_equal(mkdir(above, 0755), 0);
+    put_state(inside);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        assert_int_equal(chown(above, row[i].uid, (gid_t)-1), 0);
+        assert_int_equal(chmod(above, row[i].mode), 0);
+        assert_int_equal(hsmd_run(&h, "--initialise"), row[i].status);
+    }
+    /* The folder itself: hsmd's own, and nobody else writes it. */
+    assert_int_equal(chmod(inside, 0770), 0);
+    assert_int_equal(hsmd_run(&h, "--initialise"), 78);
+}
+
 static int setup(void **state)
 {
     char path[128];
@@ -128,6 +163,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_user_reaches_its_own_lanes_only),
         cmocka_unit_test(workers_have_given_up_their_rights),
+        cmocka_unit_test(
+            a_memory_that_others_can_replace_is_not_used), /* last: it changes hsmd.conf */
     };
     const char *program = getenv("CB_HSMD");
     bool users = getpwnam(OWN) && getpwnam(FRONT_END) && getpwnam(MANAGER) && getpwnam(STRANGER);

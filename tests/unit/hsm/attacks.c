@@ -162,17 +162,64 @@ static void a_key_that_asks_for_more_stays_closed(void **state)
     front_key_free(&key);
 }
 
+/* One more card of the world's issuer, and its certificate. */
+static void another_card(front *f, cb_vcard_state *card, cb_buf *certificate)
+{
+    cb_issue_order order = {&f->w->kloc,
+                            1,
+                            cb_bytes_str(WORLD_PIN),
+                            cb_bytes_str(WORLD_CODE),
+                            false,
+                            cb_issue_days_from_today(5)};
+    good(cb_issue_card(&f->w->cards, &f->w->batch, &order, card, certificate));
+}
+
 static void a_binding_caps_the_level(void **state)
 {
     front *f = *state;
     front_tap tap;
-    cb_buf low = CB_BUF(CB_BINDING_MAX);
-    good(cb_hsm_bind(f->hsm, cb_buf_bytes(&f->w->certificate), &f->holder, CB_LEVEL_POSSESSION, 2,
-                     &low));
+    cb_vcard_state other;
+    cb_vcard *card, *own = f->w->card;
+    cb_buf certificate = CB_BUF(CB_CVC_MAX), low = CB_BUF(CB_BINDING_MAX);
+    another_card(f, &other, &certificate);
+    good(cb_vcard_make(&other, NULL, &card));
+    good(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &f->holder, CB_LEVEL_POSSESSION, 2, &low));
+    f->w->card = card;
     good(front_finish(f, with_pin, &tap));
     expect(CB_E_TAP_LEVEL, cb_hsm_tap_activate(f->hsm, &tap.context.tap, cb_buf_bytes(&low),
                                                &f->feed, &tap.activation));
+    f->w->card = own;
+    cb_vcard_close(&card);
+    cb_wipe(&other, sizeof other);
+    cb_buf_free(&certificate);
     cb_buf_free(&low);
+}
+
+/* Binds the world's card, or refuses to. */
+static cb_error bind_again(front *f, const cb_id *holder, uint8_t level, uint64_t sequence)
+{
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_error error =
+        cb_hsm_bind(f->hsm, cb_buf_bytes(&f->w->certificate), holder, level, sequence, &binding);
+    assert_true((error == CB_OK) == (binding.len > 0));
+    cb_buf_free(&binding);
+    return error;
+}
+
+static void a_card_is_bound_once(void **state)
+{
+    front *f = *state;
+    front_tap tap;
+    cb_id other = cb_id_new();
+    expect(CB_E_CARD_BOUND, bind_again(f, &other, CB_LEVEL_PIN, 1));
+    expect(CB_E_CARD_BOUND, bind_again(f, &other, CB_LEVEL_PIN, 9));
+    expect(CB_E_CARD_BOUND, bind_again(f, &f->holder, CB_LEVEL_POSSESSION, 2));
+    expect(CB_E_ARGUMENT, bind_again(f, &f->holder, CB_LEVEL_NONE, 2));
+    /* The same once more, as after an attempt that was never recorded. */
+    good(bind_again(f, &f->holder, CB_LEVEL_PIN, 1));
+    good(bind_again(f, &f->holder, CB_LEVEL_PIN, 2));
+    good(front_activate(f, plain, &tap));
+    assert_true(cb_id_same(&tap.activation.holder, &f->holder));
 }
 
 static void an_edited_record_is_refused(void **state)
@@ -206,15 +253,9 @@ static void a_binding_of_another_card_is_refused(void **state)
     world *other = malloc(sizeof *other);
     world_make(other, false);
     /* A card of the same issuer. */
-    cb_issue_order order = {&f->w->kloc,
-                            1,
-                            cb_bytes_str(WORLD_PIN),
-                            cb_bytes_str(WORLD_CODE),
-                            false,
-                            cb_issue_days_from_today(5)};
     cb_vcard_state card;
     cb_buf certificate = CB_BUF(CB_CVC_MAX), binding = CB_BUF(CB_BINDING_MAX);
-    good(cb_issue_card(&f->w->cards, &f->w->batch, &order, &card, &certificate));
+    another_card(f, &card, &certificate);
     good(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &f->holder, CB_LEVEL_PIN, 1, &binding));
     good(front_finish(f, plain, &tap));
     expect(CB_E_HSM_RECORD, cb_hsm_tap_activate(f->hsm, &tap.context.tap, cb_buf_bytes(&binding),
@@ -513,13 +554,34 @@ static void a_revocation_ends_what_is_under_way(void **state)
     revoke_between_uses(f, CB_FEED_KEY_RETIRED, NULL, CB_E_HSM_KEY_RETIRED);
     revoke_between_uses(f, CB_FEED_CARD_SUSPENDED, &f->w->first.card, CB_E_CARD_SUSPENDED);
     good(front_revoke(f, CB_FEED_CARD_RESUMED, &f->w->first.card));
+    good(cb_hsm_resume(f->hsm, &f->w->first.card));
     good(front_activate(f, plain, &tap));
     revoke_between_uses(f, CB_FEED_TERMINAL_REVOKED, &f->terminal, CB_E_TERMINAL_REVOKED);
     f->terminal = cb_id_new();
     revoke_between_uses(f, CB_FEED_CARD_REVOKED, &f->w->first.card, CB_E_CARD_REVOKED);
     /* A revoked card is never good again, whatever else is said of it. */
     good(front_revoke(f, CB_FEED_CARD_RESUMED, &f->w->first.card));
+    expect(CB_E_CARD_REVOKED, cb_hsm_resume(f->hsm, &f->w->first.card));
     expect(CB_E_CARD_REVOKED, front_activate(f, plain, &tap));
+    expect(CB_E_CARD_REVOKED, bind_again(f, &f->holder, CB_LEVEL_PIN, 1));
+}
+
+/* A front end says what it likes of a suspended card. */
+static void only_a_manager_resumes_a_card(void **state)
+{
+    front *f = *state;
+    front_tap tap;
+    const cb_id *card = &f->w->first.card;
+    for (int round = 0; round < 2; round++) {
+        good(front_revoke(f, CB_FEED_CARD_SUSPENDED, card));
+        expect(CB_E_HSM_FEED_BEHIND, cb_hsm_resume(f->hsm, card));
+        expect(CB_E_CARD_SUSPENDED, front_activate(f, plain, &tap));
+        for (int i = 0; i < 3; i++)
+            good(front_revoke(f, CB_FEED_CARD_RESUMED, card));
+        expect(CB_E_CARD_SUSPENDED, front_activate(f, plain, &tap));
+        good(cb_hsm_resume(f->hsm, card));
+        good(front_activate(f, plain, &tap));
+    }
 }
 
 static void a_log_is_never_rewritten(void **state)
@@ -650,6 +712,8 @@ const struct CMUnitTest attack_tests[] = {
     cmocka_unit_test(a_key_of_another_service_stays_closed),
     cmocka_unit_test(a_key_that_asks_for_more_stays_closed),
     cmocka_unit_test(a_binding_caps_the_level),
+    cmocka_unit_test(a_card_is_bound_once),
+    cmocka_unit_test(only_a_manager_resumes_a_card),
     cmocka_unit_test(an_edited_record_is_refused),
     cmocka_unit_test(a_binding_of_another_card_is_refused),
     cmocka_unit_test(a_wrong_context_is_refused),

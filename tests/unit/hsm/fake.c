@@ -233,6 +233,7 @@ void fake_make(fake *f, world *w)
                          .lifetime_us = CB_TAP_SECONDS * CB_SECOND,
                          .users = {.front_end = getuid(), .manager = {getuid()}, .managers = 1}};
     snprintf(f->config.feed_path, sizeof f->config.feed_path, "%s/revocations", f->folder);
+    snprintf(f->config.bound_path, sizeof f->config.bound_path, "%s/bound-cards", f->folder);
     snprintf(f->config.log_path, sizeof f->config.log_path, "%s/log-head", f->folder);
 }
 
@@ -252,9 +253,12 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
         out->host = make_host(f->w);
     if (kind == CB_LANE_LOG)
         MUST(cb_loghead_open(f->config.log_path, &out->loghead) == CB_OK);
+    if (kind == CB_LANE_MANAGE)
+        MUST(cb_memo_open(f->config.bound_path, &out->bound) == CB_OK);
+    if (kind != CB_LANE_LOG)
+        MUST(cb_feed_open(f->config.feed_path, &out->feed) == CB_OK);
     if (kind != CB_LANE_USE)
         return;
-    MUST(cb_feed_open(f->config.feed_path, &out->feed) == CB_OK);
     cb_taps_setup setup = {.worker = (uint8_t)index,
                            .capacity = (uint16_t)f->config.taps,
                            .prefetch_us = f->config.prefetch_us,
@@ -269,6 +273,7 @@ void fake_lane_free(cb_lane *lane)
 {
     cb_taps_free(&lane->taps);
     cb_feed_close(&lane->feed);
+    cb_memo_close(&lane->bound);
     cb_loghead_close(&lane->loghead);
     cb_host_release(&lane->host);
 }
@@ -314,7 +319,8 @@ void fake_kill(fake *f, unsigned which)
 void fake_end(fake *f)
 {
     static const char *const files[] = {"use-0.sock",  "use-1.sock",  "log.sock",
-                                        "manage.sock", "revocations", "log-head"};
+                                        "manage.sock", "revocations", "revocations.resumed",
+                                        "bound-cards", "log-head"};
     char path[128];
     for (unsigned i = 0; i < FAKE_WORKERS + 2; i++) {
         int status = 0;

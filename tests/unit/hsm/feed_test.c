@@ -29,6 +29,9 @@ static int fresh(void **state)
 static int gone(void **state)
 {
     (void)state;
+    char beside[160];
+    snprintf(beside, sizeof beside, "%s" CB_FEED_RESUMED, path);
+    unlink(beside);
     unlink(path);
     return rmdir(folder);
 }
@@ -106,13 +109,128 @@ static void kinds_do_what_they_say(void **state)
     static const cb_error cards[] = {
         CB_E_CARD_SUSPENDED, CB_OK, CB_OK, CB_OK, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED,
         CB_E_CARD_REVOKED};
+    static const cb_error resumed[] = {
+        CB_E_HSM_FEED_BEHIND, CB_OK, CB_OK, CB_OK, CB_E_HSM_FEED_BEHIND, CB_E_CARD_REVOKED,
+        CB_E_CARD_REVOKED};
     for (size_t i = 0; i < sizeof kinds; i++) {
         cb_feed_entry entry = {i + 1, kinds[i], id, 0};
         good(cb_feed_extend(feed, &entry, 1));
+        expect(resumed[i], cb_feed_resume(feed, &id));
         expect(cards[i], cb_feed_card(feed, &id));
         expect(i >= 2 ? CB_E_TERMINAL_REVOKED : CB_OK, cb_feed_terminal(feed, &id));
         expect(i >= 3 ? CB_E_HSM_KEY_RETIRED : CB_OK, cb_feed_key(feed, &id));
     }
+    cb_feed_close(&feed);
+}
+
+static void say(cb_feed *feed, uint8_t kind, const cb_id *subject)
+{
+    cb_feed_entry entry = {cb_feed_now(feed).number + 1, kind, *subject, 0};
+    good(cb_feed_extend(feed, &entry, 1));
+}
+
+/* What one process sees, another that was there before, and one that comes after. */
+static void all_say(cb_error error, cb_feed *feed, cb_feed *other, const cb_id *id)
+{
+    cb_feed *later;
+    expect(error, cb_feed_card(feed, id));
+    good(cb_feed_refresh(other));
+    expect(error, cb_feed_card(other, id));
+    good(cb_feed_open(path, &later));
+    expect(error, cb_feed_card(later, id));
+    cb_feed_close(&later);
+}
+
+static void only_a_manager_resumes_a_card_and_only_what_was_suspended_before(void **state)
+{
+    cb_feed *feed, *other;
+    cb_id id = cb_id_new(), second = cb_id_new();
+    (void)state;
+    good(cb_feed_open(path, &feed));
+    good(cb_feed_open(path, &other));
+    expect(CB_E_HSM_FEED_BEHIND, cb_feed_resume(feed, &id));
+    say(feed, CB_FEED_CARD_RESUMED, &id);
+    expect(CB_E_HSM_FEED_BEHIND, cb_feed_resume(feed, &id));
+    all_say(CB_OK, feed, other, &id);
+    say(feed, CB_FEED_CARD_SUSPENDED, &id);
+    say(feed, CB_FEED_CARD_SUSPENDED, &second);
+    expect(CB_E_HSM_FEED_BEHIND, cb_feed_resume(feed, &id));
+    for (int i = 0; i < 3; i++)
+        say(feed, CB_FEED_CARD_RESUMED, &id);
+    say(feed, CB_FEED_CARD_RESUMED, &second);
+    all_say(CB_E_CARD_SUSPENDED, feed, other, &id);
+    good(cb_feed_resume(feed, &id));
+    good(cb_feed_resume(feed, &id));
+    all_say(CB_OK, feed, other, &id);
+    all_say(CB_E_CARD_SUSPENDED, feed, other, &second);
+    /* What lifted one suspension does not lift the next. */
+    say(feed, CB_FEED_CARD_SUSPENDED, &id);
+    all_say(CB_E_CARD_SUSPENDED, feed, other, &id);
+    say(feed, CB_FEED_CARD_RESUMED, &id);
+    all_say(CB_E_CARD_SUSPENDED, feed, other, &id);
+    good(cb_feed_resume(feed, &id));
+    all_say(CB_OK, feed, other, &id);
+    say(feed, CB_FEED_CARD_REVOKED, &id);
+    expect(CB_E_CARD_REVOKED, cb_feed_resume(feed, &id));
+    all_say(CB_E_CARD_REVOKED, feed, other, &id);
+    cb_feed_close(&other);
+    cb_feed_close(&feed);
+}
+
+static void a_resumption_that_was_damaged_or_lost_lifts_nothing(void **state)
+{
+    char beside[160];
+    cb_feed *feed;
+    cb_id id = cb_id_new();
+    struct stat about;
+    (void)state;
+    snprintf(beside, sizeof beside, "%s" CB_FEED_RESUMED, path);
+    good(cb_feed_open(path, &feed));
+    say(feed, CB_FEED_CARD_SUSPENDED, &id);
+    say(feed, CB_FEED_CARD_RESUMED, &id);
+    good(cb_feed_resume(feed, &id));
+    int fd = open(beside, O_RDWR);
+    assert_true(fd >= 0 && fstat(fd, &about) == 0 && about.st_size >= 64);
+    for (off_t at = about.st_size - 64; at < about.st_size; at++) {
+        uint8_t byte;
+        good(cb_feed_card(feed, &id));
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        expect(CB_E_CARD_SUSPENDED, cb_feed_card(feed, &id));
+        byte ^= 1;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    }
+    assert_int_equal(ftruncate(fd, 0), 0);
+    expect(CB_E_CARD_SUSPENDED, cb_feed_card(feed, &id));
+    close(fd);
+    cb_feed_close(&feed);
+}
+
+static void no_more_is_remembered_than_the_limit(void **state)
+{
+    static cb_feed_entry more[8];
+    cb_feed *feed;
+    struct stat about;
+    (void)state;
+    good(cb_feed_open(path, &feed));
+    cb_feed_limit(feed, 12);
+    extend(feed, 1, 10);
+    for (size_t i = 0; i < 8; i++)
+        more[i] = entry_of(9 + i);
+    expect(CB_E_STORE_FULL, cb_feed_extend(feed, more, 8));
+    assert_int_equal(cb_feed_now(feed).number, 10);
+    good(cb_feed_extend(feed, more, 4));
+    expect(CB_E_STORE_FULL, cb_feed_extend(feed, more, 5));
+    good(cb_feed_extend(feed, more, 4)); /* known ones again */
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_size, CB_DURABLE_SIZE + 12 * CB_FEED_RECORD);
+    /* A limit that was lowered forgets nothing. */
+    cb_feed_limit(feed, 5);
+    cb_id id = card(12);
+    good(cb_feed_refresh(feed));
+    expect(CB_E_CARD_REVOKED, cb_feed_card(feed, &id));
+    expect(CB_E_STORE_FULL, cb_feed_extend(feed, more, 5));
     cb_feed_close(&feed);
 }
 
@@ -300,7 +418,7 @@ static void a_set_holds_what_was_marked(void **state)
     (void)state;
     cb_feed_set_init(&set);
     cb_id id = card(1);
-    assert_int_equal(cb_feed_set_marks(&set, &id), 0);
+    assert_int_equal(cb_feed_set_marks(&set, &id, NULL), 0);
     for (uint64_t i = 0; i < MANY; i++) {
         id = card(i);
         good(cb_feed_set_reserve(&set, 1));
@@ -309,7 +427,7 @@ static void a_set_holds_what_was_marked(void **state)
     assert_int_equal(set.count, MANY);
     for (uint64_t i = 0; i < 2 * MANY; i++) {
         id = card(i);
-        assert_int_equal(cb_feed_set_marks(&set, &id), i < MANY ? 1 << i % 4 : 0);
+        assert_int_equal(cb_feed_set_marks(&set, &id, NULL), i < MANY ? 1 << i % 4 : 0);
     }
     cb_feed_set_free(&set);
 }
@@ -320,6 +438,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_told_outlives_the_process, fresh, gone),
         cmocka_unit_test(the_hash_chain_is_as_documented),
         cmocka_unit_test_setup_teardown(kinds_do_what_they_say, fresh, gone),
+        cmocka_unit_test_setup_teardown(
+            only_a_manager_resumes_a_card_and_only_what_was_suspended_before, fresh, gone),
+        cmocka_unit_test_setup_teardown(a_resumption_that_was_damaged_or_lost_lifts_nothing, fresh,
+                                        gone),
+        cmocka_unit_test_setup_teardown(no_more_is_remembered_than_the_limit, fresh, gone),
         cmocka_unit_test_setup_teardown(another_history_is_refused, fresh, gone),
         cmocka_unit_test_setup_teardown(one_worker_hears_what_another_was_told, fresh, gone),
         cmocka_unit_test_setup_teardown(processes_may_tell_at_the_same_time, fresh, gone),

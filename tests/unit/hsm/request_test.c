@@ -17,12 +17,14 @@ static world w;
 static fake f;
 static cb_lane use, log_lane, manage;
 static cb_merkle_frontier evidence;
+static cb_id holder; /* of the world's card, which is bound once */
 
 static int setup(void **state)
 {
     (void)state;
     cb_log_init("request_test", CB_LOG_ERROR);
     world_make(&w, false);
+    holder = cb_id_new();
     fake_make(&f, &w);
     fake_lane(&f, CB_LANE_USE, 0, &use);
     fake_lane(&f, CB_LANE_LOG, 0, &log_lane);
@@ -90,7 +92,7 @@ static void walk_free(walk *t)
 
 static void walk_make(walk *t)
 {
-    *t = (walk){.holder = cb_id_new()};
+    *t = (walk){.holder = holder};
     t->context = (cb_tap_context){.terminal = cb_id_new(),
                                   .profile = CB_PROFILE_NATIVE,
                                   .purpose = CB_TAP_AUTHENTICATE,
