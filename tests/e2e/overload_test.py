@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""More than the broker can do: what is too much is refused at once and politely; revocations, status and those who come back
+are served; and afterwards nothing is left of it."""
+
+import collections
+import http.client
+import os
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from world import PATIENCE, Card, Terminal, main, wait_until, world
+
+w = None
+WORKERS, QUEUE, CLIENTS = 2, 4, 32
+# Nobody waits for long to be refused, however slow the machine: the queue is short, and refusals do not stand in it.
+AT_ONCE = 5 * PATIENCE
+
+
+def setUpModule():
+    global w
+    w = world()
+    with (w.etc / "cardbroker.conf").open("a") as file:
+        file.write(f"workers = {WORKERS}\nqueue = {QUEUE}\n")
+    w.stop_one("cardbrokerd")
+    w.start_broker()
+    w.enrol_terminal_freely("crowd", rate=100000)
+    w.enrol_terminal_freely("greedy", rate=100000)
+    w.add_holder("Hanako")
+    w.insert_card("Hanako")
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+class Crowd:
+    """Clients of one terminal that ask for taps as fast as they get answers, however often they are refused. What they
+    begin they never go on with."""
+
+    def __init__(self, count=CLIENTS, terminal="crowd"):
+        self.answers, self.odd, self.slowest = collections.Counter(), [], collections.Counter()
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self.run, args=(terminal,)) for _ in range(count)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+    def run(self, terminal):
+        with Terminal(w, terminal) as client:
+            while not self.stopping.is_set():
+                began = time.monotonic()
+                try:
+                    answer = client.begin()
+                except (OSError, http.client.HTTPException) as problem:
+                    with self.lock:
+                        self.odd.append(problem)
+                    return
+                self.count(answer, time.monotonic() - began)
+
+    def count(self, answer, seconds):
+        known = answer.status == 201 or (answer.status, answer.code) == (503, "broker.busy")
+        polite = answer.status != 503 or 1 <= int(answer.headers.get("Retry-After", 0)) <= 60
+        with self.lock:
+            self.answers[answer.status] += 1
+            self.slowest[answer.status] = max(self.slowest[answer.status], seconds)
+            if not (known and polite):
+                self.odd.append(answer)
+
+
+def metric(name):
+    text = w.admin("GET", "/metrics").data.decode()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name) and line[len(name)] in " {")
+
+
+class Overload(unittest.TestCase):
+    def test_1_refusals_are_immediate_and_those_who_come_back_are_served(self):
+        with Crowd() as crowd:
+            wait_until("refusals", lambda: crowd.answers[503] > 200 and crowd.answers[201] > 50, 20 * PATIENCE)
+            # As a terminal would: who is refused tries again.
+            self.assertLess(w.works_again(seconds=20), 20 * PATIENCE)
+        self.assertEqual(crowd.odd, [])
+        self.assertLess(crowd.slowest[503], AT_ONCE)
+        self.assertGreater(metric("cardbroker_http_refused_total"), 0)
+
+    def test_2_revocation_and_status_have_their_own_places(self):
+        with Crowd() as crowd:
+            wait_until("refusals", lambda: crowd.answers[503] > 50, 20 * PATIENCE)
+            for _ in range(5):
+                began = time.monotonic()
+                status = w.admin("GET", "/v1/status")
+                self.assertEqual(status.status, 200)
+                self.assertLess(time.monotonic() - began, AT_ONCE)
+                self.assertEqual(w.admin("GET", "/v1/live").status, 200)
+            card = w.card_ids["Hanako"]
+            began = time.monotonic()
+            w.ctl("card", "suspend", card)
+            self.assertLess(time.monotonic() - began, AT_ONCE)
+            refused = self.until_not_busy(lambda terminal: w.tap_by_hand(terminal))
+            self.assertEqual(refused, "card.suspended")
+            w.ctl("card", "resume", card)
+        self.assertEqual(crowd.odd, [])
+
+    def until_not_busy(self, ask):
+        """The code of the first answer that is not about places."""
+        end = time.monotonic() + 20 * PATIENCE
+        while time.monotonic() < end:
+            try:
+                with Terminal(w) as terminal:
+                    answer = ask(terminal)
+            except KeyError:        # no script: refused at the start
+                continue
+            if answer.code != "broker.busy":
+                return answer.code
+        raise AssertionError("always busy")
+
+    def test_3_one_terminal_does_not_take_all_places(self):
+        with Terminal(w, "greedy") as greedy:
+            codes = collections.Counter(greedy.begin().code or "begun" for _ in range(5000))
+        self.assertEqual(set(codes), {"begun", "broker.busy"})
+        self.assertLess(w.works_again(), 8 * PATIENCE)
+
+    def test_4_nothing_is_left(self):
+        wait_until("an empty queue", lambda: metric("cardbroker_http_queue") == 0, 10 * PATIENCE)
+        pid = w.processes("cardbrokerd")[0][0]
+        files = len(os.listdir(f"/proc/{pid}/fd"))
+        threads = len(os.listdir(f"/proc/{pid}/task"))
+
+        def resident():
+            return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        with Crowd():
+            time.sleep(2)
+        before = resident()
+        for _ in range(3):
+            with Crowd():
+                time.sleep(2)
+        wait_until("closed connections", lambda: len(os.listdir(f"/proc/{pid}/fd")) <= files, 10 * PATIENCE)
+        self.assertEqual(len(os.listdir(f"/proc/{pid}/task")), threads)
+        self.assertLess(resident() - before, 16 * 1024 * PATIENCE)
+        self.assertTrue(w.verify()["verified"])
+
+
+if __name__ == "__main__":
+    main()
