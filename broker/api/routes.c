@@ -7,52 +7,58 @@ enum { SCRIPT_BODY = 96 * 1024 /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the re
 #define TERMINAL CB_ROLE_TERMINAL
 #define ADMIN CB_ROLE_ADMINISTRATOR
 
+#define COMMON CB_LANE_COMMON
+#define ENTRY CB_LANE_ENTRY
+#define STAFF CB_LANE_ADMINISTRATORS
+#define RESERVED CB_LANE_RESERVED
+#define HEALTH CB_LANE_HEALTH
+
 /* clang-format off */
-/* What must answer under overload is reserved: whether it lives, how it is, and whatever takes a right away. */
+/* What must answer whatever else goes on is reserved: how the broker is, and whatever takes a right away. */
 const cb_route cb_api_routes[] = {
-    {"GET",    "/v1/live",                         ANYBODY,  cb_api_live,                  0, true},
-    {"GET",    "/v1/ready",                        ANYBODY,  cb_api_ready,                 0, true},
-    {"GET",    "/v1/status",                       ADMIN,    cb_api_status,                0, true},
-    {"GET",    "/metrics",                         ADMIN,    cb_api_metrics,               0, true},
+    {"GET",    "/v1/live",                         ANYBODY,  cb_api_live,                  0, HEALTH},
+    {"GET",    "/v1/ready",                        ANYBODY,  cb_api_ready,                 0, HEALTH},
+    {"GET",    "/v1/status",                       ADMIN,    cb_api_status,                0, RESERVED},
+    {"GET",    "/metrics",                         ADMIN,    cb_api_metrics,               0, RESERVED},
 
-    {"POST",   "/v1/taps",                         TERMINAL, cb_api_tap_start,             0, false},
-    {"POST",   "/v1/taps/{tap}/challenge",         TERMINAL, cb_api_tap_challenge,         SCRIPT_BODY, false},
-    {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, false},
-    {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, false},
+    {"POST",   "/v1/taps",                         TERMINAL, cb_api_tap_start,             0, ENTRY},
+    {"POST",   "/v1/taps/{tap}/challenge",         TERMINAL, cb_api_tap_challenge,         SCRIPT_BODY, COMMON},
+    {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, COMMON},
+    {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 
-    {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, false},
-    {"GET",    "/v1/holders",                      ADMIN,    cb_api_holder_list,           0, false},
-    {"GET",    "/v1/holders/{id}",                 ADMIN,    cb_api_holder_get,            0, false},
+    {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, STAFF},
+    {"GET",    "/v1/holders",                      ADMIN,    cb_api_holder_list,           0, STAFF},
+    {"GET",    "/v1/holders/{id}",                 ADMIN,    cb_api_holder_get,            0, STAFF},
 
-    {"POST",   "/v1/cards",                        ADMIN,    cb_api_card_add,              0, false},
-    {"GET",    "/v1/cards",                        ADMIN,    cb_api_card_list,             0, false},
-    {"GET",    "/v1/cards/{id}",                   ADMIN,    cb_api_card_get,              0, false},
-    {"POST",   "/v1/cards/{id}/activate",          ADMIN,    cb_api_card_activate,         0, false},
-    {"POST",   "/v1/cards/{id}/suspend",           ADMIN,    cb_api_card_suspend,          0, true},
-    {"POST",   "/v1/cards/{id}/resume",            ADMIN,    cb_api_card_resume,           0, false},
-    {"POST",   "/v1/cards/{id}/revoke",            ADMIN,    cb_api_card_revoke,           0, true},
+    {"POST",   "/v1/cards",                        ADMIN,    cb_api_card_add,              0, STAFF},
+    {"GET",    "/v1/cards",                        ADMIN,    cb_api_card_list,             0, STAFF},
+    {"GET",    "/v1/cards/{id}",                   ADMIN,    cb_api_card_get,              0, STAFF},
+    {"POST",   "/v1/cards/{id}/activate",          ADMIN,    cb_api_card_activate,         0, STAFF},
+    {"POST",   "/v1/cards/{id}/suspend",           ADMIN,    cb_api_card_suspend,          0, RESERVED},
+    {"POST",   "/v1/cards/{id}/resume",            ADMIN,    cb_api_card_resume,           0, STAFF},
+    {"POST",   "/v1/cards/{id}/revoke",            ADMIN,    cb_api_card_revoke,           0, RESERVED},
 
-    {"POST",   "/v1/terminals",                    ADMIN,    cb_api_terminal_add,          0, false},
-    {"GET",    "/v1/terminals",                    ADMIN,    cb_api_terminal_list,         0, false},
-    {"GET",    "/v1/terminals/{id}",               ADMIN,    cb_api_terminal_get,          0, false},
-    {"POST",   "/v1/terminals/{id}/revoke",        ADMIN,    cb_api_terminal_revoke,       0, true},
+    {"POST",   "/v1/terminals",                    ADMIN,    cb_api_terminal_add,          0, STAFF},
+    {"GET",    "/v1/terminals",                    ADMIN,    cb_api_terminal_list,         0, STAFF},
+    {"GET",    "/v1/terminals/{id}",               ADMIN,    cb_api_terminal_get,          0, STAFF},
+    {"POST",   "/v1/terminals/{id}/revoke",        ADMIN,    cb_api_terminal_revoke,       0, RESERVED},
 
-    {"POST",   "/v1/services",                     ADMIN,    cb_api_service_add,           0, false},
-    {"GET",    "/v1/services",                     ADMIN,    cb_api_service_list,          0, false},
-    {"GET",    "/v1/services/{name}",              ADMIN,    cb_api_service_get,           0, false},
-    {"PUT",    "/v1/services/{name}",              ADMIN,    cb_api_service_update,        0, false},
+    {"POST",   "/v1/services",                     ADMIN,    cb_api_service_add,           0, STAFF},
+    {"GET",    "/v1/services",                     ADMIN,    cb_api_service_list,          0, STAFF},
+    {"GET",    "/v1/services/{name}",              ADMIN,    cb_api_service_get,           0, STAFF},
+    {"PUT",    "/v1/services/{name}",              ADMIN,    cb_api_service_update,        0, STAFF},
 
-    {"POST",   "/v1/enrolments",                   ADMIN,    cb_api_enrolment_add,         0, false},
-    {"GET",    "/v1/enrolments",                   ADMIN,    cb_api_enrolment_list,        0, false},
-    {"GET",    "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_get,         0, false},
-    {"POST",   "/v1/enrolments/{id}/certificate",  ADMIN,    cb_api_enrolment_certificate, 0, false},
-    {"POST",   "/v1/enrolments/{id}/renew",        ADMIN,    cb_api_enrolment_renew,       0, false},
-    {"GET",    "/v1/enrolments/{id}/sealed",       ADMIN,    cb_api_enrolment_sealed,      0, false},
-    {"POST",   "/v1/enrolments/{id}/rewrap",       ADMIN,    cb_api_enrolment_rewrap,      0, false},
-    {"DELETE", "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_remove,      0, true},
+    {"POST",   "/v1/enrolments",                   ADMIN,    cb_api_enrolment_add,         0, STAFF},
+    {"GET",    "/v1/enrolments",                   ADMIN,    cb_api_enrolment_list,        0, STAFF},
+    {"GET",    "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_get,         0, STAFF},
+    {"POST",   "/v1/enrolments/{id}/certificate",  ADMIN,    cb_api_enrolment_certificate, 0, STAFF},
+    {"POST",   "/v1/enrolments/{id}/renew",        ADMIN,    cb_api_enrolment_renew,       0, STAFF},
+    {"GET",    "/v1/enrolments/{id}/sealed",       ADMIN,    cb_api_enrolment_sealed,      0, STAFF},
+    {"POST",   "/v1/enrolments/{id}/rewrap",       ADMIN,    cb_api_enrolment_rewrap,      0, STAFF},
+    {"DELETE", "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_remove,      0, RESERVED},
 
-    {"GET",    "/v1/audit/leaves",                 ADMIN,    cb_api_audit_leaves,          0, false},
-    {"GET",    "/v1/audit/heads",                  ADMIN,    cb_api_audit_heads,           0, false},
+    {"GET",    "/v1/audit/leaves",                 ADMIN,    cb_api_audit_leaves,          0, STAFF},
+    {"GET",    "/v1/audit/heads",                  ADMIN,    cb_api_audit_heads,           0, STAFF},
 };
 /* clang-format on */
 

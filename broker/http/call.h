@@ -29,8 +29,8 @@ struct cb_server {
     cb_server_config config;
     struct MHD_Daemon *daemons[CB_POLLERS_MAX];
     atomic_uint next_daemon;
-    cb_workers *workers, *reserved;
-    cb_series *series; /* one a route, then those without one, then streams */
+    cb_workers *lanes[CB_LANE_HEALTH + 1]; /* none for CB_LANE_ENTRY */
+    cb_series *series;                     /* one a route, then those without one, then streams */
     atomic_bool draining;
     atomic_uint busy;
     _Atomic uint64_t refused_busy;

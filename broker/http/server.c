@@ -10,8 +10,10 @@
 
 enum {
     POLLERS_DEFAULT = 2,
+    LANES = CB_LANE_HEALTH + 1,
     WORKERS_DEFAULT = 16,
     QUEUE_DEFAULT = 256,
+    ADMINISTRATORS_DEFAULT = 4,
     RESERVED_DEFAULT = 2,
     STREAMS_DEFAULT = 256,
     CONNECTIONS_DEFAULT = 8192,
@@ -104,9 +106,25 @@ static void fill_in(cb_server_config *config)
         config->pollers = CB_POLLERS_MAX;
     config->workers = or_default(config->workers, WORKERS_DEFAULT);
     config->queue = or_default(config->queue, QUEUE_DEFAULT);
+    config->administrators = or_default(config->administrators, ADMINISTRATORS_DEFAULT);
     config->reserved = or_default(config->reserved, RESERVED_DEFAULT);
     config->streams = or_default(config->streams, STREAMS_DEFAULT);
     config->connections = or_default(config->connections, CONNECTIONS_DEFAULT);
+}
+
+static cb_error open_lanes(cb_server *server)
+{
+    const cb_server_config *config = &server->config;
+    cb_error error =
+        cb_workers_open(config->workers, config->queue, &server->lanes[CB_LANE_COMMON]);
+    if (!error)
+        error = cb_workers_open(config->administrators, config->queue,
+                                &server->lanes[CB_LANE_ADMINISTRATORS]);
+    if (!error)
+        error = cb_workers_open(config->reserved, config->queue, &server->lanes[CB_LANE_RESERVED]);
+    if (!error)
+        error = cb_workers_open(1, config->queue, &server->lanes[CB_LANE_HEALTH]);
+    return error;
 }
 
 cb_error cb_server_open(const cb_server_config *config, cb_server **out)
@@ -122,9 +140,7 @@ cb_error cb_server_open(const cb_server_config *config, cb_server **out)
     server->series = calloc(config->route_count + 2, sizeof *server->series);
     cb_error error = server->series ? CB_OK : CB_E_MEMORY;
     if (!error)
-        error = cb_workers_open(server->config.workers, server->config.queue, &server->workers);
-    if (!error)
-        error = cb_workers_open(server->config.reserved, server->config.queue, &server->reserved);
+        error = open_lanes(server);
     for (unsigned i = 0; i < server->config.pollers && !error; i++) {
         server->daemons[i] = start_daemon(server);
         if (!server->daemons[i])
@@ -176,15 +192,14 @@ void cb_server_close(cb_server **out)
     end_streams(server);
     /* Once no handler runs, no connection is suspended, as libmicrohttpd demands of whoever ends
      * it. */
-    if (server->workers)
-        cb_workers_stop(server->workers);
-    if (server->reserved)
-        cb_workers_stop(server->reserved);
+    for (size_t i = 0; i < LANES; i++)
+        if (server->lanes[i])
+            cb_workers_stop(server->lanes[i]);
     for (unsigned i = 0; i < CB_POLLERS_MAX; i++)
         if (server->daemons[i])
             MHD_stop_daemon(server->daemons[i]);
-    cb_workers_close(&server->workers);
-    cb_workers_close(&server->reserved);
+    for (size_t i = 0; i < LANES; i++)
+        cb_workers_close(&server->lanes[i]);
     pthread_cond_destroy(&server->stream_ended);
     pthread_mutex_destroy(&server->lock);
     free(server->series);

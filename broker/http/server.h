@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The HTTP server: libmicrohttpd reads and writes HTTP on the plain connections that the acceptor
- * hands over; handlers are plain functions that block, run by a bounded pool of workers. What finds
- * the pool's queue full is answered 503 at once; rows of the route table that are marked reserved
- * have workers of their own.
+ * hands over; handlers are plain functions that block, run by bounded pools of workers, one for
+ * each lane (route.h). What finds its pool's queue full is answered 503 at once.
  *
  * Every request gets an identifier (in the log, in the Request-Id header and in problems) and a
  * line in the log: method, pattern of the route, status, microseconds from the complete request to
@@ -34,12 +33,13 @@ typedef struct cb_server_config {
     cb_stream_handler stream;
     void *stream_context;
 
-    unsigned pollers;     /* threads that read and write HTTP; 0: 2 */
-    unsigned workers;     /* 0: 16 */
-    unsigned queue;       /* requests that may wait for a worker, and for a reserved one; 0: 256 */
-    unsigned reserved;    /* workers for reserved routes; 0: 2 */
-    unsigned streams;     /* at a time; 0: 256 */
-    unsigned connections; /* handed over at a time; 0: 8192 */
+    unsigned pollers;        /* threads that read and write HTTP; 0: 2 */
+    unsigned workers;        /* 0: 16 */
+    unsigned queue;          /* requests that may wait in each lane; 0: 256 */
+    unsigned administrators; /* workers for CB_LANE_ADMINISTRATORS; 0: 4 */
+    unsigned reserved;       /* workers for CB_LANE_RESERVED; 0: 2 */
+    unsigned streams;        /* at a time; 0: 256 */
+    unsigned connections;    /* handed over at a time; 0: 8192 */
 } cb_server_config;
 
 cb_error cb_server_open(const cb_server_config *config, cb_server **out);

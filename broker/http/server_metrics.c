@@ -5,6 +5,16 @@
 
 enum { LABELS = 160 };
 
+static const struct {
+    cb_lane lane;
+    const char *label;
+} lanes[] = {
+    {CB_LANE_COMMON, "lane=\"common\""},
+    {CB_LANE_ADMINISTRATORS, "lane=\"administrators\""},
+    {CB_LANE_RESERVED, "lane=\"reserved\""},
+    {CB_LANE_HEALTH, "lane=\"health\""},
+};
+
 static void name_series(const cb_server *server, size_t i, char labels[LABELS])
 {
     const cb_server_config *config = &server->config;
@@ -67,10 +77,9 @@ void cb_server_metrics(cb_server *server, cb_buf *out)
     cb_metric_begin(out, "cardbroker_http_busy", "gauge", "Requests under way.");
     cb_metric_value(out, "cardbroker_http_busy", "", cb_server_busy(server));
     cb_metric_begin(out, "cardbroker_http_queue", "gauge", "Requests that wait for a worker.");
-    cb_metric_value(out, "cardbroker_http_queue", "lane=\"general\"",
-                    cb_workers_waiting(server->workers));
-    cb_metric_value(out, "cardbroker_http_queue", "lane=\"reserved\"",
-                    cb_workers_waiting(server->reserved));
+    for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++)
+        cb_metric_value(out, "cardbroker_http_queue", lanes[i].label,
+                        cb_workers_waiting(server->lanes[lanes[i].lane]));
     cb_metric_begin(out, "cardbroker_http_refused_total", "counter",
                     "Requests refused because the queue was full.");
     cb_metric_value(out, "cardbroker_http_refused_total", "", atomic_load(&server->refused_busy));

@@ -66,10 +66,11 @@ cb_error cb_workers_open(unsigned threads, unsigned queue, cb_workers **out)
     return error;
 }
 
-bool cb_workers_submit(cb_workers *workers, cb_job job, void *context)
+bool cb_workers_submit(cb_workers *workers, cb_job job, void *context, bool enters)
 {
     pthread_mutex_lock(&workers->lock);
-    bool room = !workers->stopping && workers->waiting < workers->size;
+    unsigned most = enters ? (workers->size + 1) / 2 : workers->size;
+    bool room = !workers->stopping && workers->waiting < most;
     if (room) {
         unsigned end = (workers->at + workers->waiting) % workers->size;
         workers->queue[end] = (struct task){job, context};

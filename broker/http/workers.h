@@ -16,8 +16,9 @@ typedef void (*cb_job)(void *context);
 
 cb_error cb_workers_open(unsigned threads, unsigned queue, cb_workers **out);
 
-/* False when the queue is full or the workers are stopping. */
-bool cb_workers_submit(cb_workers *workers, cb_job job, void *context);
+/* False when the queue is full, or half full for a job that only enters, or the workers are
+ * stopping. */
+bool cb_workers_submit(cb_workers *workers, cb_job job, void *context, bool enters);
 
 /* Jobs that wait now. */
 unsigned cb_workers_waiting(cb_workers *workers);
