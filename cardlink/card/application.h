@@ -12,10 +12,12 @@
 typedef enum cb_vcard_step {
     CB_VCARD_IDLE = 0x01, /* power, nothing selected */
     CB_VCARD_SELECTED = 0x02,
-    CB_VCARD_CERTIFIED = 0x04,  /* the broker's key agreement certificate was verified */
-    CB_VCARD_CHANNEL = 0x08,    /* the channel is open */
-    CB_VCARD_IDENTIFIED = 0x10, /* so was the certificate of its signature key, inside the channel */
-    CB_VCARD_MUTE = 0x20        /* the memory failed: nothing until the next reset */
+    CB_VCARD_CERTIFIED = 0x04, /* the broker's key agreement certificate was verified */
+    CB_VCARD_CHANNEL = 0x08,   /* the channel is open */
+    CB_VCARD_IDENTIFIED =
+        0x10, /* so was the certificate of its signature key, inside the channel */
+    CB_VCARD_AUTHENTICATED = 0x20, /* and its signature */
+    CB_VCARD_MUTE = 0x40           /* the memory failed: nothing until the next reset */
 } cb_vcard_step;
 
 typedef struct cb_vcard_session {
@@ -29,10 +31,9 @@ typedef struct cb_vcard_session {
     uint8_t scalar[CB_P256_SCALAR]; /* the card's ephemeral key; wiped with the PIN command */
     uint8_t point[CB_P256_POINT];
     cb_sm sm;
-    cb_digest transcript;
     uint8_t signer[CB_P256_POINT];
-    cb_digest signer_certificate;
-    bool pin_used; /* one PIN command a session */
+    cb_proof_request request; /* its transcript from the open channel on */
+    bool pin_used;            /* one PIN command a session */
     uint8_t pin_form, pin_state, pin_tries_left;
 } cb_vcard_session;
 
@@ -52,6 +53,7 @@ uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_request(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pin(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
 

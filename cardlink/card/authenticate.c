@@ -100,7 +100,7 @@ uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
                                         card->session.signer);
     if (status != CB_SW_OK)
         return status;
-    card->session.signer_certificate = cb_sha256(apdu->data);
+    card->session.request.signer_certificate = cb_sha256(apdu->data);
     card->session.step = CB_VCARD_IDENTIFIED;
     return CB_SW_OK;
 }
@@ -123,7 +123,7 @@ static cb_error open_channel(cb_vcard *card, cb_bytes command, uint8_t receipt[C
         error =
             cb_channel_open(ephemeral, fixed, command.data, session->point, &session->sm, receipt);
     if (!error)
-        session->transcript = cb_channel_transcript(&(cb_channel_facts){
+        session->request.transcript = cb_channel_transcript(&(cb_channel_facts){
             session->kloc_id, session->kloc_version,
             cb_bytes_make(session->certificate, session->certificate_len),
             cb_bytes_make(card->state.batch_certificate, card->state.batch_certificate_len),
@@ -166,13 +166,13 @@ static cb_proof_facts facts_of(const cb_vcard *card)
                             .life_cycle = card->state.life_cycle};
 }
 
-/* Reads the request and checks the broker's signature: until then nothing was said about this very
- * card. */
-static uint16_t check_request(const cb_vcard *card, const cb_apdu *apdu, cb_proof_request *request)
+/* The broker's signature over this session: until then no PIN is compared and nothing was said
+ * about this very card. */
+uint16_t cb_vcard_request(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
+    cb_proof_request *request = &card->session.request;
     cb_cursor cursor = cb_cursor_over(apdu->data);
-    request->transcript = card->session.transcript;
-    request->signer_certificate = card->session.signer_certificate;
+    (void)data;
     cb_cursor_copy(&cursor, request->nonce, sizeof request->nonce);
     cb_cursor_copy(&cursor, request->context.bytes, CB_SHA256_SIZE);
     cb_bytes signature = cb_cursor_take(&cursor, CB_P256_SIGNATURE);
@@ -181,17 +181,19 @@ static uint16_t check_request(const cb_vcard *card, const cb_apdu *apdu, cb_proo
     if (!cb_cursor_done(&cursor))
         return CB_SW_DATA;
     cb_digest digest = cb_proof_request_digest(request);
-    return cb_p256_verify(CB_BYTES_OF(card->session.signer), &digest, signature) ? CB_SW_OK
-                                                                                 : CB_SW_SECURITY;
+    if (!cb_p256_verify(CB_BYTES_OF(card->session.signer), &digest, signature))
+        return CB_SW_SECURITY;
+    card->session.step = CB_VCARD_AUTHENTICATED;
+    return CB_SW_OK;
 }
 
 uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_proof_request request;
     uint8_t signature[CB_P256_SIGNATURE];
-    uint16_t status = check_request(card, apdu, &request);
-    if (status != CB_SW_OK)
-        return status;
+    if (apdu->p1 != 0 || apdu->p2 != 0)
+        return CB_SW_PARAMETERS;
+    if (apdu->data.len > 0)
+        return CB_SW_DATA;
     bool in_transit = card->state.life_cycle == CB_LIFE_PERSONALISED;
     if ((in_transit && card->session.pin_form == CB_PIN_FORM_NONE) ||
         card->state.counter == UINT32_MAX)
@@ -202,7 +204,7 @@ uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     if (!cb_vcard_save(card))
         return CB_SW_MEMORY;
     card->session.ends = true; /* one proof a session: so a PIN counts once */
-    cb_digest digest = cb_proof_digest(&request, &facts);
+    cb_digest digest = cb_proof_digest(&card->session.request, &facts);
     if (cb_p256_sign(card->state.scalar, &digest, signature))
         return CB_SW_FAULT;
     cb_proof_facts_put(data, &facts);

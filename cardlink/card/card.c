@@ -9,11 +9,12 @@
 #include "base/secret.h"
 
 const uint8_t cb_vcard_atr[14] = {0x3B, 0x89, 0x80, 0x01, 0x80, 0x57, 0x43,
-                                 0x42, 0x43, 0x41, 0x52, 0x44, 0x31, 0xFB};
+                                  0x42, 0x43, 0x41, 0x52, 0x44, 0x31, 0xFB};
 
 enum {
     OUTSIDE = CB_VCARD_SELECTED | CB_VCARD_CERTIFIED,
-    ANYWHERE = CB_VCARD_IDLE | OUTSIDE | CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED
+    INSIDE = CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED | CB_VCARD_AUTHENTICATED,
+    ANYWHERE = CB_VCARD_IDLE | OUTSIDE | INSIDE
 };
 
 /* Which command is legal where. SELECT is the only one that is plain and legal everywhere. */
@@ -29,10 +30,11 @@ static const struct row {
     {0x80, CB_INS_PSO, false, OUTSIDE, cb_vcard_pso},
     {0x80, CB_INS_MUTUAL, false, CB_VCARD_CERTIFIED, cb_vcard_mutual},
     {0x80, CB_INS_PSO, true, CB_VCARD_CHANNEL, cb_vcard_pso_signer},
-    {0x80, CB_INS_VERIFY, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
-    {0x80, CB_INS_CHANGE, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
-    {0x80, CB_INS_UNBLOCK, true, CB_VCARD_IDENTIFIED, cb_vcard_pin},
-    {0x80, CB_INS_PROVE, true, CB_VCARD_IDENTIFIED, cb_vcard_prove},
+    {0x80, CB_INS_REQUEST, true, CB_VCARD_IDENTIFIED, cb_vcard_request},
+    {0x80, CB_INS_VERIFY, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
+    {0x80, CB_INS_CHANGE, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
+    {0x80, CB_INS_UNBLOCK, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
+    {0x80, CB_INS_PROVE, true, CB_VCARD_AUTHENTICATED, cb_vcard_prove},
 };
 
 void cb_vcard_session_end(cb_vcard *card, cb_vcard_step step)
@@ -65,10 +67,7 @@ static uint16_t run(cb_vcard *card, const cb_apdu *apdu, bool secure, cb_buf *da
     return status;
 }
 
-static bool in_channel(const cb_vcard *card)
-{
-    return card->session.step & (CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED);
-}
+static bool in_channel(const cb_vcard *card) { return card->session.step & INSIDE; }
 
 static uint16_t run_plain(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 {
@@ -109,8 +108,8 @@ void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)
     if (card->session.step == CB_VCARD_MUTE) {
         status = CB_SW_MEMORY;
     } else if (cb_apdu_read(command, &apdu)) {
-        cb_vcard_session_end(card,
-                            card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE : CB_VCARD_SELECTED);
+        cb_vcard_session_end(card, card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE
+                                                                       : CB_VCARD_SELECTED);
         status = CB_SW_LENGTH;
     } else if (apdu.cla == CB_NATIVE_CLA_SECURE) {
         status = run_secure(card, &apdu, answer);

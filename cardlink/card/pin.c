@@ -51,7 +51,8 @@ static uint16_t right(cb_vcard *card, const cb_pin_block *block, uint16_t failur
         state->code_tries = tries = CB_VCARD_CODE_TRIES;
     if (state->life_cycle == CB_LIFE_PERSONALISED)
         state->life_cycle = CB_LIFE_ACTIVE; /* the transport PIN is gone */
-    return cb_vcard_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries) : CB_SW_MEMORY;
+    return cb_vcard_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries)
+                               : CB_SW_MEMORY;
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */

@@ -173,8 +173,8 @@ static void receive(cb_vcard_reader *reader)
     uint8_t chunk[CHUNK];
     const int on = 1;
     ssize_t got = recv(reader->fd, chunk, sizeof chunk, MSG_DONTWAIT);
-    /* The driver sends length and payload apart, and the second waits for our acknowledgement: 40 ms a command unless it is
-     * quick. The kernel forgets the wish, so it is repeated. */
+    /* The driver sends length and payload apart, and the second waits for our acknowledgement: 40
+     * ms a command unless it is quick. The kernel forgets the wish, so it is repeated. */
     if (reader->vpcd)
         setsockopt(reader->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))

@@ -25,7 +25,7 @@ typedef struct cb_vcard_reader {
     int listener;     /* of a socket while a card lies there; -1 */
     int fd;           /* the connection; -1 */
     int64_t retry_at; /* vpcd: when to connect again */
-    cb_vcard *card;    /* what lies there; NULL: nothing. Borrowed. */
+    cb_vcard *card;   /* what lies there; NULL: nothing. Borrowed. */
     cb_buf in;        /* what has come of the next message */
 } cb_vcard_reader;
 

@@ -12,7 +12,7 @@
 typedef enum tap_step { STEP_NEW, STEP_BEGUN, STEP_ASKED, STEP_DONE } tap_step;
 
 /* The commands of the second script, in their order; the PIN is left out when none is presented. */
-enum { SECOND_SIGNER, SECOND_PIN, SECOND_PROOF, SECOND_MAX };
+enum { SECOND_SIGNER, SECOND_REQUEST, SECOND_PIN, SECOND_PROOF, SECOND_MAX };
 /* Those of the first. */
 enum { FIRST_SELECT, FIRST_STORE, FIRST_PSO, FIRST_MUTUAL, FIRST_COUNT };
 
@@ -173,7 +173,7 @@ static cb_error put_pin(native_tap *tap, cb_bytes pin, cb_buf *script)
                       script);
 }
 
-static cb_error put_proof(native_tap *tap, const cb_profile_host *host, cb_buf *script)
+static cb_error put_request(native_tap *tap, const cb_profile_host *host, cb_buf *script)
 {
     uint8_t signature[CB_P256_SIGNATURE];
     cb_digest digest = cb_proof_request_digest(&tap->request);
@@ -187,8 +187,9 @@ static cb_error put_proof(native_tap *tap, const cb_profile_host *host, cb_buf *
     error = cb_buf_error(&data);
     if (!error)
         error = put_secure(
-            tap, SECOND_PROOF, 0,
-            &(cb_apdu){CB_NATIVE_CLA, CB_INS_PROVE, 0x00, 0x00, cb_buf_bytes(&data), true}, script);
+            tap, SECOND_REQUEST, 0,
+            &(cb_apdu){CB_NATIVE_CLA, CB_INS_REQUEST, 0x00, 0x00, cb_buf_bytes(&data), false},
+            script);
     cb_buf_free(&data);
     return error;
 }
@@ -200,10 +201,13 @@ static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_byte
                                 &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, host->key_version,
                                            host->key_id, host->signer_certificate, false},
                                 script);
+    if (!error)
+        error = put_request(tap, host, script);
     if (!error && tap->with_pin)
         error = put_pin(tap, pin, script);
     if (!error)
-        error = put_proof(tap, host, script);
+        error = put_secure(tap, SECOND_PROOF, 0,
+                           &(cb_apdu){CB_NATIVE_CLA, CB_INS_PROVE, 0x00, 0x00, {0}, true}, script);
     cb_wipe(tap->sm.mac, sizeof tap->sm.mac);
     return error;
 }
@@ -320,12 +324,10 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
 
 static cb_error read_second(const native_tap *tap, const cb_script *answers, cb_card_claim *claim)
 {
-    unsigned order[SECOND_MAX] = {SECOND_SIGNER, SECOND_PIN, SECOND_PROOF};
+    unsigned order[SECOND_MAX] = {SECOND_SIGNER, SECOND_REQUEST, SECOND_PIN, SECOND_PROOF};
     size_t count = SECOND_MAX;
-    if (!tap->with_pin) {
-        order[1] = SECOND_PROOF;
-        count = 2;
-    }
+    if (!tap->with_pin)
+        order[--count - 1] = SECOND_PROOF;
     if (answers->count > count)
         return CB_E_CARD_ANSWER;
     for (size_t i = 0; i < answers->count; i++) {

@@ -28,6 +28,7 @@ enum {
     CB_INS_PSO = 0x2A,     /* PERFORM SECURITY OPERATION: verify certificate */
     CB_INS_UNBLOCK = 0x2C, /* RESET RETRY COUNTER */
     CB_INS_MUTUAL = 0x82,  /* MUTUAL AUTHENTICATE */
+    CB_INS_REQUEST = 0x82, /* EXTERNAL AUTHENTICATE, inside the channel: the broker's signature */
     CB_INS_PROVE = 0x88,   /* INTERNAL AUTHENTICATE: the card's own proof */
     CB_INS_SELECT = 0xA4,
     CB_INS_GET_DATA = 0xCA,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The two signatures that are made inside the channel: the broker's, which the card checks before
- * it says who it is, and the card's, made by a key that signs nothing else. Each is ECDSA over
- * SHA-256 of a structure that starts with its own words, and that has fixed lengths, so that no two
- * readings of it are possible.
+ * it compares a PIN or says who it is, and the card's, made by a key that signs nothing else. Each
+ * is ECDSA over SHA-256 of a structure that starts with its own words, and that has fixed lengths,
+ * so that no two readings of it are possible.
  *
  *   broker  "cardbroker broker request 1" 00 ‖ transcript (32) ‖ SHA-256 of the signer's
  * certificate (32) ‖ nonce (32) ‖ context (32) card    "cardbroker card proof 1" 00 ‖ the same four
@@ -17,7 +17,7 @@
 
 enum {
     CB_PROOF_REQUEST =
-        CB_NATIVE_NONCE + CB_SHA256_SIZE + CB_P256_SIGNATURE, /* data of the command */
+        CB_NATIVE_NONCE + CB_SHA256_SIZE + CB_P256_SIGNATURE, /* data of EXTERNAL AUTHENTICATE */
     CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1,
     CB_PROOF_ANSWER = CB_PROOF_FACTS + CB_P256_SIGNATURE
 };

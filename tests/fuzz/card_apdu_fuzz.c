@@ -75,8 +75,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t len = cb_cursor_u8(&cursor);
         send(card, secure, cb_cursor_take(&cursor, len < cursor.rest.len ? len : cursor.rest.len));
     }
-    /* Without the broker's signature the card proves nothing, whatever came. */
-    if (card->state.counter != 0)
+    /* Without the broker's signature the card proves nothing and compares no PIN, whatever came. */
+    if (card->state.counter != 0 || card->state.pin_tries != w.first.pin_tries ||
+        card->state.code_tries != w.first.code_tries || card->state.failures != w.first.failures)
         abort();
     cb_vcard_close(&card);
     return 0;

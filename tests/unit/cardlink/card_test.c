@@ -126,7 +126,17 @@ static uint16_t send_request(hand *h)
     uint8_t data[CB_PROOF_REQUEST] = {0};
     cb_digest digest = cb_proof_request_digest(&h->request);
     assert_int_equal(h->w->host.sign(h->w, &digest, &data[64]), CB_OK);
-    return send_secure(h, CB_INS_PROVE, 0, 0, CB_BYTES_OF(data));
+    return send_secure(h, CB_INS_REQUEST, 0, 0, CB_BYTES_OF(data));
+}
+
+static uint16_t send_prove(hand *h) { return send_secure(h, CB_INS_PROVE, 0, 0, (cb_bytes){0}); }
+
+/* A session in which the broker has shown who it is. */
+static void authenticate_by_hand(hand *h, world *w)
+{
+    open_by_hand(h, w);
+    assert_int_equal(send_signer(h), CB_SW_OK);
+    assert_int_equal(send_request(h), CB_SW_OK);
 }
 
 static void the_atr_has_a_good_check_byte(void **state)
@@ -179,38 +189,69 @@ static void inside_the_channel_the_order_is_fixed(void **state)
     assert_int_equal(send_request(&h), CB_SW_CONDITIONS); /* before the signer is known */
     assert_int_equal(send_signer(&h), CB_SW_SECURITY);    /* and that closed it */
     open_by_hand(&h, w);
-    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
-                     CB_SW_CONDITIONS);
+    assert_int_equal(send_prove(&h), CB_SW_CONDITIONS);
     open_by_hand(&h, w);
     assert_int_equal(send_signer(&h), CB_SW_OK);
-    assert_int_equal(send_request(&h), CB_SW_OK);
-    assert_int_equal(send_request(&h), CB_SW_SECURITY); /* one proof a session */
+    assert_int_equal(send_prove(&h), CB_SW_CONDITIONS); /* before the broker has signed */
+    authenticate_by_hand(&h, w);
+    assert_int_equal(send_request(&h), CB_SW_CONDITIONS); /* one signature a session */
+    authenticate_by_hand(&h, w);
+    assert_int_equal(send_secure(&h, CB_INS_PROVE, 0, 0, cb_bytes_str("x")), CB_SW_DATA);
+    authenticate_by_hand(&h, w);
+    assert_int_equal(send_prove(&h), CB_SW_OK);
+    assert_int_equal(send_prove(&h), CB_SW_SECURITY); /* one proof a session */
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 1);
+}
+
+/* Who knows a batch key, and so can open a channel, spends nobody's tries. */
+static void no_pin_is_compared_before_the_broker_has_signed(void **state)
+{
+    static const uint8_t ins[] = {CB_INS_VERIFY, CB_INS_CHANGE, CB_INS_UNBLOCK};
+    static const cb_pin_form forms[] = {CB_PIN_FORM_VERIFY, CB_PIN_FORM_CHANGE,
+                                        CB_PIN_FORM_UNBLOCK};
+    world *w = *state;
+    for (size_t i = 0; i < sizeof ins; i++) {
+        const char *fresh = forms[i] == CB_PIN_FORM_VERIFY ? NULL : "9999";
+        const char *secret = forms[i] == CB_PIN_FORM_UNBLOCK ? "00000000" : "0000";
+        hand h;
+        open_by_hand(&h, w);
+        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
+        open_by_hand(&h, w);
+        assert_int_equal(send_signer(&h), CB_SW_OK);
+        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
+        open_by_hand(&h, w);
+        assert_int_equal(send_signer(&h), CB_SW_OK);
+        h.request.transcript.bytes[0] ^= 1; /* a signature of another session */
+        assert_int_equal(send_request(&h), CB_SW_SECURITY);
+        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_SECURITY);
+    }
+    assert_memory_equal(cb_vcard_state_of(w->card), &w->first,
+                        offsetof(cb_vcard_state, remembered));
+    assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
+    assert_int_equal(cb_vcard_state_of(w->card)->code_tries, 10);
+    assert_int_equal(cb_vcard_state_of(w->card)->failures, 0);
 }
 
 static void one_pin_command_a_session(void **state)
 {
     world *w = *state;
     hand h;
-    open_by_hand(&h, w);
-    assert_int_equal(send_signer(&h), CB_SW_OK);
+    authenticate_by_hand(&h, w);
     assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, "0000", NULL), 0x63C2);
     assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
                      CB_SW_CONDITIONS);
     assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 2);
-    assert_int_equal(send_request(&h), CB_SW_OK);
+    assert_int_equal(send_prove(&h), CB_SW_OK);
 }
 
 static void a_pin_block_is_for_its_command(void **state)
 {
     world *w = *state;
     hand h;
-    open_by_hand(&h, w);
-    assert_int_equal(send_signer(&h), CB_SW_OK);
+    authenticate_by_hand(&h, w);
     assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
                      CB_SW_DATA);
-    open_by_hand(&h, w);
-    assert_int_equal(send_signer(&h), CB_SW_OK);
+    authenticate_by_hand(&h, w);
     assert_int_equal(send_pin(&h, CB_INS_UNBLOCK, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
                      CB_SW_DATA);
     assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
@@ -223,10 +264,9 @@ static void a_plain_command_closes_the_channel(void **state)
     world *w = *state;
     for (size_t i = 0; i < sizeof ins; i++) {
         hand h;
-        open_by_hand(&h, w);
-        assert_int_equal(send_signer(&h), CB_SW_OK);
+        authenticate_by_hand(&h, w);
         send_plain(w->card, (cb_apdu){0, ins[i], 0, 0, {0}, true}, NULL);
-        assert_int_equal(send_request(&h), CB_SW_SECURITY);
+        assert_int_equal(send_prove(&h), CB_SW_SECURITY);
     }
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
 }
@@ -460,15 +500,17 @@ static void nonsense_inside_the_channel_does_no_harm(void **state)
         hand h;
         uint8_t data[CB_SM_PLAIN_MAX];
         open_by_hand(&h, w);
-        if (i % 2)
+        if (i % 3)
             assert_int_equal(send_signer(&h), CB_SW_OK);
+        if (i % 3 == 2)
+            assert_int_equal(send_request(&h), CB_SW_OK);
         for (size_t j = 0; j < sizeof data; j++)
             data[j] = (uint8_t)next(&seed);
-        static const uint8_t ins[] = {CB_INS_PSO,   CB_INS_VERIFY, CB_INS_CHANGE, CB_INS_UNBLOCK,
-                                      CB_INS_PROVE, 0x00,          0xFF};
-        uint8_t p2 = i % 3 ? 0x80 : 0x20;
+        static const uint8_t ins[] = {CB_INS_PSO,     CB_INS_REQUEST, CB_INS_VERIFY, CB_INS_CHANGE,
+                                      CB_INS_UNBLOCK, CB_INS_PROVE,   0x00,          0xFF};
+        uint8_t p2 = i % 4 ? 0x80 : 0x20;
         send_secure(&h, ins[next(&seed) % sizeof ins], i % 5 == 0, p2,
-                    cb_bytes_make(data, next(&seed) % sizeof data));
+                    cb_bytes_make(data, 1 + next(&seed) % (sizeof data - 1)));
     }
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
     assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
@@ -482,6 +524,7 @@ int main(void)
         cmocka_unit_test(the_atr_has_a_good_check_byte),
         TEST(each_command_has_its_place),
         TEST(inside_the_channel_the_order_is_fixed),
+        TEST(no_pin_is_compared_before_the_broker_has_signed),
         TEST(one_pin_command_a_session),
         TEST(a_pin_block_is_for_its_command),
         TEST(a_plain_command_closes_the_channel),

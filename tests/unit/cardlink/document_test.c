@@ -218,16 +218,17 @@ static void second_script(cb_sm *broker, const cb_proof_request *request, const 
     check_secure("secure-pso", "secure-pso-answer", broker, &card,
                  (cb_apdu){0x80, 0x2A, 0x01, 0x20, cb_buf_bytes(&signer_cvc), false},
                  (cb_bytes){0});
-    check_secure("secure-verify", "secure-verify-answer", broker, &card,
-                 (cb_apdu){0x80, 0x20, 0x00, 0x80, cb_buf_bytes(&pin), false}, (cb_bytes){0});
     cb_buf_put(&data, CB_BYTES_OF(request->nonce));
     cb_buf_put(&data, cb_digest_bytes(&request->context));
     cb_buf_put(&data, cb_buf_bytes(&request_signature));
+    check_secure("secure-request", "secure-request-answer", broker, &card,
+                 (cb_apdu){0x80, 0x82, 0x00, 0x00, cb_buf_bytes(&data), false}, (cb_bytes){0});
+    check_secure("secure-verify", "secure-verify-answer", broker, &card,
+                 (cb_apdu){0x80, 0x20, 0x00, 0x80, cb_buf_bytes(&pin), false}, (cb_bytes){0});
     cb_proof_facts_put(&answer, &facts);
     cb_buf_put(&answer, cb_buf_bytes(&proof_signature));
     check_secure("secure-prove", "secure-prove-answer", broker, &card,
-                 (cb_apdu){0x80, 0x88, 0x00, 0x00, cb_buf_bytes(&data), true},
-                 cb_buf_bytes(&answer));
+                 (cb_apdu){0x80, 0x88, 0x00, 0x00, {0}, true}, cb_buf_bytes(&answer));
     cb_buf_free(&data);
     cb_buf_free(&answer);
 }
