@@ -9,6 +9,7 @@
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/cmac.h>
 #include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/hmac.h>
 #include <wolfssl/wolfcrypt/random.h>
@@ -205,21 +206,35 @@ cb_error cb_p256_sign(const uint8_t scalar[CB_P256_SCALAR], const cb_digest *dig
     return error;
 }
 
-bool cb_p256_verify(cb_bytes point, const cb_digest *digest, cb_bytes signature)
+static bool no_memory(int status) { return status == MEMORY_E || status == MP_MEM; }
+
+cb_error cb_p256_check(cb_bytes point, const cb_digest *digest, cb_bytes signature)
 {
     ecc_key key;
     int good = 0;
-    if (signature.len != CB_P256_SIGNATURE || wc_ecc_init(&key) != 0)
-        return false;
+    if (signature.len != CB_P256_SIGNATURE || point.len != CB_P256_POINT || point.data[0] != 0x04)
+        return CB_E_CRYPTO;
+    int status = wc_ecc_init(&key);
+    if (status != 0)
+        return no_memory(status) ? CB_E_MEMORY : CB_E_CRYPTO;
     cb_buf der = CB_BUF(160);
     cb_ecdsa_to_der(signature, &der);
-    if (cb_buf_error(&der) || !load_public(&key, point) ||
-        wc_ecc_verify_hash(der.data, (word32)der.len, digest->bytes, CB_SHA256_SIZE, &good,
-                           &key) != 0)
-        good = 0;
+    cb_error error = cb_buf_error(&der);
+    if (!error)
+        status = wc_ecc_import_x963_ex(point.data, (word32)point.len, &key, ECC_SECP256R1);
+    if (!error && status == 0)
+        status = wc_ecc_verify_hash(der.data, (word32)der.len, digest->bytes, CB_SHA256_SIZE, &good,
+                                    &key);
+    if (!error && (status != 0 || good != 1))
+        error = no_memory(status) ? CB_E_MEMORY : CB_E_CRYPTO;
     cb_buf_free(&der);
     wc_ecc_free(&key);
-    return good == 1;
+    return error;
+}
+
+bool cb_p256_verify(cb_bytes point, const cb_digest *digest, cb_bytes signature)
+{
+    return cb_p256_check(point, digest, signature) == CB_OK;
 }
 
 cb_error cb_kdf_x963(cb_bytes shared, cb_bytes info, uint8_t *out, size_t len)

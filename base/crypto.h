@@ -50,6 +50,10 @@ cb_error cb_p256_agree(const uint8_t scalar[CB_P256_SCALAR], cb_bytes peer,
 /* ECDSA over a 32-byte digest. */
 cb_error cb_p256_sign(const uint8_t scalar[CB_P256_SCALAR], const cb_digest *digest,
                       uint8_t signature[CB_P256_SIGNATURE]);
+
+/* Whether the signature is by the point's key; check says CB_E_CRYPTO when it is not, and
+ * CB_E_MEMORY when that could not be told. */
+cb_error cb_p256_check(cb_bytes point, const cb_digest *digest, cb_bytes signature);
 bool cb_p256_verify(cb_bytes point, const cb_digest *digest, cb_bytes signature);
 
 /* ANSI X9.63 KDF with SHA-256 (SEC 1, 3.6.1). */

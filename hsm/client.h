@@ -111,7 +111,8 @@ cb_error cb_hsm_head_state(cb_hsm *hsm, cb_tree_head *remembered);
 
 /* What is signed: "cardbroker-log-head 1\norigin <name>\nsize <n>\nroot <hex>\ntime <rfc3339>\n". origin is hsmd's configuration. */
 void cb_signed_head_text(const char *origin, const cb_signed_head *head, cb_buf *text);
-bool cb_signed_head_verify(const char *origin, const cb_signed_head *head, cb_bytes log_point);
+/* Whether the signature is by the log's key: CB_E_CRYPTO when it is not, CB_E_MEMORY when that could not be told. */
+cb_error cb_signed_head_check(const char *origin, const cb_signed_head *head, cb_bytes log_point);
 
 /* ---- The manage lane (cardbrokerctl only) ---- */
 

@@ -16,15 +16,15 @@ void cb_signed_head_text(const char *origin, const cb_signed_head *head, cb_buf 
     cb_buf_printf(text, "\ntime %s\n", time);
 }
 
-bool cb_signed_head_verify(const char *origin, const cb_signed_head *head, cb_bytes log_point)
+cb_error cb_signed_head_check(const char *origin, const cb_signed_head *head, cb_bytes log_point)
 {
     cb_buf text = CB_BUF(HEAD_TEXT_MAX);
     cb_signed_head_text(origin, head, &text);
-    bool good = cb_buf_error(&text) == CB_OK;
-    if (good) {
+    cb_error error = cb_buf_error(&text);
+    if (!error) {
         cb_digest digest = cb_sha256(cb_buf_bytes(&text));
-        good = cb_p256_verify(log_point, &digest, CB_BYTES_OF(head->signature));
+        error = cb_p256_check(log_point, &digest, CB_BYTES_OF(head->signature));
     }
     cb_buf_free(&text);
-    return good;
+    return error;
 }

@@ -104,12 +104,13 @@ static void check_head(pass *p, const cb_signed_head *head)
         cb_check_finding(check, head->head.size, "head.root",
                          "The leaves below this head are not the ones that were signed.");
     }
-    if (!cb_signed_head_verify(p->origin, head, p->log_point)) {
-        good = false;
+    cb_error error = cb_signed_head_check(p->origin, head, p->log_point);
+    if (error && error != CB_E_CRYPTO)
+        check->error = error;
+    else if (error == CB_E_CRYPTO)
         cb_check_finding(check, head->head.size, "head.signature",
                          "The signature is not by the log's key.");
-    }
-    if (good)
+    if (good && !error)
         check->summary->last = head->head;
     check->summary->heads++;
 }
@@ -126,6 +127,8 @@ static cb_error check_heads(pass *p)
         else
             cb_check_finding(&p->check, head->head.size, "head.order", "Heads are out of order.");
         p->head_at++;
+        if (p->check.error)
+            return p->check.error;
     }
     return error;
 }
