@@ -23,7 +23,7 @@ cb_error cb_evidence_file_open(const char *path, cb_evidence_file **out)
     if (!error)
         error = cb_migrate_check(file->txn.sql);
     if (!error)
-        error = cb_sql_run(file->txn.sql, "BEGIN");
+        error = cb_sql_do(file->txn.sql, CB_SQL_BEGIN);
     if (error)
         cb_evidence_file_close(&file);
     *out = file;

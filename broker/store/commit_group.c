@@ -3,9 +3,9 @@
  * The writer: many changes, one COMMIT.
  *
  * Nothing waits for a group to fill: while one group is being committed the next gathers. Between
- * two changes of a group, urgent ones are taken first. When SQLite gives up the whole transaction
- * for one change (a full disk), each is tried once more in a transaction of its own, so that only
- * those fail that cannot be done.
+ * two changes of a group, urgent ones are taken first. When the whole transaction must be given up
+ * for one change (a full disk, no memory), each is tried once more in a transaction of its own, so
+ * that only those fail that cannot be done.
  */
 #include <string.h>
 
@@ -86,7 +86,7 @@ void cb_store_refuse(cb_store *store, cb_error error, const char *why)
 
 /* ---- The transaction of a group ---- */
 
-static void txn_begin(cb_store *store)
+static cb_error txn_begin(cb_store *store)
 {
     cb_txn *txn = &store->group;
     pthread_mutex_lock(&store->lock);
@@ -94,29 +94,41 @@ static void txn_begin(cb_store *store)
     txn->feed = store->feed;
     pthread_mutex_unlock(&store->lock);
     txn->leaves.count = 0;
+    cb_sql_give_up(txn->sql); /* one that could not be given up when it failed */
+    return cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
 }
 
-/* Runs one change in its savepoint. *lost is set when SQLite has ended the whole transaction. */
+/* What was taken in before the change, and nothing of it. */
+static cb_error undo(cb_txn *txn, const cb_txn *before)
+{
+    cb_log_tail leaves = txn->leaves; /* its memory may have moved */
+    leaves.count = before->leaves.count;
+    *txn = *before;
+    txn->leaves = leaves;
+    return cb_sql_do(txn->sql, CB_SQL_UNDO);
+}
+
+/* Runs one change in its savepoint. *lost is set when the whole transaction must be given up:
+ * SQLite has ended it, or the savepoint could not be undone or closed. */
 static void run_one(cb_txn *txn, cb_waiter *waiter, bool *lost)
 {
     cb_txn before = *txn;
     txn->until = waiter->change->until;
-    waiter->result = cb_sql_run(txn->sql, "SAVEPOINT change");
-    if (!waiter->result)
+    waiter->result = cb_sql_do(txn->sql, CB_SQL_SAVEPOINT);
+    bool open = !waiter->result;
+    if (open)
         waiter->result = waiter->change->run(txn, waiter->change->context);
-    *lost = !cb_sql_in_transaction(txn->sql);
     waiter->until = txn->until;
     waiter->has_leaf = txn->position > before.position;
     waiter->leaf = txn->position - 1;
-    if (waiter->result && !*lost) {
-        cb_log_tail leaves = txn->leaves; /* its memory may have moved */
-        leaves.count = before.leaves.count;
-        *txn = before;
-        txn->leaves = leaves;
-        cb_sql_run(txn->sql, "ROLLBACK TO change");
+    *lost = !cb_sql_in_transaction(txn->sql);
+    if (open && !*lost && waiter->result)
+        *lost = undo(txn, &before) != CB_OK;
+    if (open && !*lost) {
+        cb_error error = cb_sql_do(txn->sql, CB_SQL_RELEASE);
+        *lost = error != CB_OK;
+        waiter->result = waiter->result ? waiter->result : error;
     }
-    if (!*lost && cb_sql_run(txn->sql, "RELEASE change") && !waiter->result)
-        waiter->result = CB_E_STORE;
     cb_probe(txn->store, "ran");
 }
 
@@ -128,9 +140,7 @@ static cb_error commit(cb_txn *txn)
     pthread_mutex_unlock(&store->lock);
     cb_probe(store, "commit");
     if (!error)
-        error = cb_sql_run(txn->sql, "COMMIT");
-    if (error && cb_sql_in_transaction(txn->sql))
-        cb_sql_run(txn->sql, "ROLLBACK");
+        error = cb_sql_do(txn->sql, CB_SQL_COMMIT);
     cb_probe(store, "committed");
     return error;
 }
@@ -224,13 +234,26 @@ static void group_failed(cb_store *store, group *g, cb_error error)
     pthread_mutex_unlock(&store->lock);
 }
 
+/* After a failed fsync nobody knows what the disk holds: what is read back may never have been
+ * written. */
+static void note_fault(cb_store *store, cb_error error)
+{
+    int status = sqlite3_extended_errcode(store->writer->db);
+    if (error != CB_E_STORE ||
+        ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
+        return;
+    pthread_mutex_lock(&store->lock);
+    cb_store_refuse(store, CB_E_STORE,
+                    "The disk failed while writing: check it, then start the broker again");
+    pthread_mutex_unlock(&store->lock);
+}
+
 /* One transaction for one change, or for the head alone. */
 static void alone(cb_store *store, group *g)
 {
     cb_txn *txn = &store->group;
     bool lost = false;
-    txn_begin(store);
-    cb_error error = cb_sql_run(txn->sql, "BEGIN IMMEDIATE");
+    cb_error error = txn_begin(store);
     if (!error)
         error = put_head(txn, g);
     if (!error && g->members.first) {
@@ -241,12 +264,13 @@ static void alone(cb_store *store, group *g)
     }
     if (!error)
         error = commit(txn);
-    else if (cb_sql_in_transaction(txn->sql))
-        cb_sql_run(txn->sql, "ROLLBACK");
-    if (error)
-        group_failed(store, g, error);
-    else
+    if (!error) {
         group_done(store, g);
+        return;
+    }
+    note_fault(store, error);
+    cb_sql_give_up(txn->sql);
+    group_failed(store, g, error);
 }
 
 static void one_by_one(cb_store *store, group *g)
@@ -279,26 +303,11 @@ static cb_error run_all(cb_store *store, group *g)
     return error;
 }
 
-/* After a failed fsync nobody knows what the disk holds: what is read back may never have been
- * written. */
-static void note_fault(cb_store *store, cb_error error)
-{
-    int status = sqlite3_extended_errcode(store->writer->db);
-    if (error != CB_E_STORE ||
-        ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
-        return;
-    pthread_mutex_lock(&store->lock);
-    cb_store_refuse(store, CB_E_STORE,
-                    "The disk failed while writing: check it, then start the broker again");
-    pthread_mutex_unlock(&store->lock);
-}
-
 static void run_group(cb_store *store, group *g)
 {
     cb_txn *txn = &store->group;
-    txn_begin(store);
+    cb_error error = txn_begin(store);
     cb_probe(store, "begin");
-    cb_error error = cb_sql_run(txn->sql, "BEGIN IMMEDIATE");
     bool begun = !error;
     cb_waiter *waiter;
     while (error && (waiter = next_change(store, g->count++)))
@@ -312,9 +321,8 @@ static void run_group(cb_store *store, group *g)
         return;
     }
     note_fault(store, error);
-    if (cb_sql_in_transaction(txn->sql))
-        cb_sql_run(txn->sql, "ROLLBACK");
-    if (begun && error == CB_E_STORE_FULL)
+    cb_sql_give_up(txn->sql);
+    if (begun && error != CB_E_STORE)
         one_by_one(store, g);
     else
         group_failed(store, g, error);

@@ -116,14 +116,14 @@ static cb_error migrate_locked(cb_sql *sql)
 
 cb_error cb_migrate(cb_sql *sql)
 {
-    cb_error error = cb_sql_run(sql, "BEGIN IMMEDIATE");
+    cb_error error = cb_sql_do(sql, CB_SQL_BEGIN_WRITE);
     if (error)
         return error;
     error = migrate_locked(sql);
     if (!error)
-        error = cb_sql_run(sql, "COMMIT");
-    if (error && cb_sql_in_transaction(sql))
-        cb_sql_run(sql, "ROLLBACK");
+        error = cb_sql_do(sql, CB_SQL_COMMIT);
+    if (error)
+        cb_sql_give_up(sql);
     return error;
 }
 

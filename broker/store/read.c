@@ -54,11 +54,18 @@ cb_error cb_reader_take(cb_store *store, cb_sql **out)
     return error;
 }
 
+/* One that is still in a transaction would show the next who reads what was, not what is. */
 void cb_reader_give(cb_store *store, cb_sql **reader)
 {
     cb_readers *readers = &store->readers;
     if (!*reader)
         return;
+    cb_sql_give_up(*reader);
+    if (cb_sql_in_transaction(*reader)) {
+        cb_sql_close(reader);
+        give_place_back(readers);
+        return;
+    }
     pthread_mutex_lock(&readers->lock);
     readers->idle[readers->idle_count++] = *reader;
     pthread_cond_signal(&readers->back);
@@ -72,10 +79,11 @@ cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context)
     cb_error error = cb_reader_take(store, &txn.sql);
     if (error)
         return error;
-    error = cb_sql_run(txn.sql, "BEGIN");
+    error = cb_sql_do(txn.sql, CB_SQL_BEGIN);
     if (!error) {
         error = run(&txn, context);
-        cb_error end = cb_sql_in_transaction(txn.sql) ? cb_sql_run(txn.sql, "COMMIT") : CB_E_STORE;
+        cb_error end =
+            cb_sql_in_transaction(txn.sql) ? cb_sql_do(txn.sql, CB_SQL_COMMIT) : CB_E_STORE;
         error = error ? error : end;
     }
     cb_reader_give(store, &txn.sql);

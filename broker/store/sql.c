@@ -36,6 +36,8 @@ cb_error cb_sql_error(cb_sql *sql, int status)
         break;
     }
     cb_error error = fault(sql, status);
+    if (status == SQLITE_IOERR_NOMEM)
+        return CB_E_MEMORY;
     switch (status & 0xFF) {
     case SQLITE_FULL:
         return CB_E_STORE_FULL;
@@ -86,6 +88,26 @@ static cb_error check_wal(cb_sql *sql)
     return error;
 }
 
+static const char *const step_text[CB_SQL_STEPS] = {
+    [CB_SQL_BEGIN] = "BEGIN",
+    [CB_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [CB_SQL_COMMIT] = "COMMIT",
+    [CB_SQL_ROLLBACK] = "ROLLBACK",
+    [CB_SQL_SAVEPOINT] = "SAVEPOINT change",
+    [CB_SQL_UNDO] = "ROLLBACK TO change",
+    [CB_SQL_RELEASE] = "RELEASE change",
+};
+
+static cb_error prepare_steps(cb_sql *sql)
+{
+    cb_error error = CB_OK;
+    for (size_t i = 0; !error && i < CB_SQL_STEPS; i++) {
+        cb_query q = cb_query_begin(sql, step_text[i]);
+        error = cb_query_end(&q);
+    }
+    return error;
+}
+
 static cb_error settle(cb_sql *sql, cb_sql_mode mode)
 {
     cb_error error = cb_sql_run(sql, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON;"
@@ -113,6 +135,8 @@ cb_error cb_sql_open(const char *path, cb_sql_mode mode, int64_t lock_wait, cb_s
         error = cb_sql_error(sql, sqlite3_busy_timeout(sql->db, (int)(lock_wait / 1000)));
     if (!error)
         error = settle(sql, mode);
+    if (!error)
+        error = prepare_steps(sql);
     if (error)
         cb_sql_close(&sql);
     *out = sql;
@@ -133,6 +157,18 @@ void cb_sql_close(cb_sql **sql)
 cb_error cb_sql_run(cb_sql *sql, const char *text)
 {
     return cb_sql_error(sql, sqlite3_exec(sql->db, text, NULL, NULL, NULL));
+}
+
+cb_error cb_sql_do(cb_sql *sql, cb_sql_step step)
+{
+    cb_query q = cb_query_begin(sql, step_text[step]);
+    return cb_query_run(&q);
+}
+
+void cb_sql_give_up(cb_sql *sql)
+{
+    if (cb_sql_in_transaction(sql))
+        cb_sql_do(sql, CB_SQL_ROLLBACK);
 }
 
 bool cb_sql_in_transaction(cb_sql *sql) { return !sqlite3_get_autocommit(sql->db); }

@@ -24,6 +24,19 @@
 
 enum { CB_SQL_STATEMENTS = 256 /* slots, a power of two; far more than there are statements */ };
 
+/* The statements around changes. They are prepared when the connection is opened, so that none of
+ * them, least of all the one that undoes, can fail later for want of memory to be prepared. */
+typedef enum cb_sql_step {
+    CB_SQL_BEGIN,
+    CB_SQL_BEGIN_WRITE,
+    CB_SQL_COMMIT,
+    CB_SQL_ROLLBACK,
+    CB_SQL_SAVEPOINT,
+    CB_SQL_UNDO, /* back to the savepoint, which stays */
+    CB_SQL_RELEASE,
+    CB_SQL_STEPS
+} cb_sql_step;
+
 typedef struct cb_sql {
     sqlite3 *db;
     struct {
@@ -45,6 +58,11 @@ void cb_sql_close(cb_sql **sql);
 
 /* Runs statements that give no rows and have no parameters. */
 cb_error cb_sql_run(cb_sql *sql, const char *text);
+
+cb_error cb_sql_do(cb_sql *sql, cb_sql_step step);
+
+/* Ends a transaction that is open, without its changes. */
+void cb_sql_give_up(cb_sql *sql);
 
 /* What an SQLite status means here; faults are logged. CB_E_EXISTS (unique), CB_E_NOT_FOUND
  * (foreign key), CB_E_ARGUMENT (check), CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE. */

@@ -38,8 +38,12 @@ static cb_error soft_sign(void *context, const cb_tree_head *head, const cb_merk
     *out = (cb_signed_head){.head = *head, .time = 1700000000000000 + (int64_t)head->size};
     cb_signed_head_text(ORIGIN, out, &text);
     cb_digest digest = cb_sha256(cb_buf_bytes(&text));
-    cb_error error = cb_p256_sign(signer->scalar, &digest, out->signature);
+    cb_error error = cb_buf_error(&text);
+    if (!error)
+        error = cb_p256_sign(signer->scalar, &digest, out->signature);
     cb_buf_free(&text);
+    if (error)
+        return error;
     out->mac = digest;
     signer->remembered = *head;
     if (__atomic_load_n(&signer->lose, __ATOMIC_SEQ_CST) > 0) {
@@ -141,7 +145,12 @@ void world_begin(world *w)
 
 /* ---- Records ---- */
 
-static void put_mac(cb_buf *out) { memset(cb_buf_extend(out, CB_RECORD_MAC), 0x55, CB_RECORD_MAC); }
+static void put_mac(cb_buf *out)
+{
+    uint8_t *mac = cb_buf_extend(out, CB_RECORD_MAC);
+    if (mac)
+        memset(mac, 0x55, CB_RECORD_MAC);
+}
 
 void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out)
 {

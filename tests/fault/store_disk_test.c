@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Each call that SQLite makes to the file system fails in turn: with an error, because the disk is
+ * full, because somebody else holds the lock.
+ */
+#include "base/clock.h"
+#include "tests/fault/store_flows.h"
+#include "tests/support/vfs_faults.h"
+
+static void each_flow(const fault_kind *kind, unsigned runs)
+{
+    store_flows s;
+    vfs_faults_install();
+    store_flows_make(&s);
+    s.disk = true;
+    s.w.options.lock_wait = 20 * CB_MILLISECOND;
+    for (unsigned i = 0; i < store_flow_count; i++)
+        fault_each(kind, &store_flow[i], &s, runs);
+    store_flows_end(&s);
+}
+
+static void a_disk_that_fails_loses_nothing_that_was_acknowledged(void **state)
+{
+    (void)state;
+    each_flow(&vfs_io_faults, 20);
+}
+
+static void a_full_disk_loses_nothing_that_was_acknowledged(void **state)
+{
+    (void)state;
+    each_flow(&vfs_full_faults, 20);
+}
+
+static void a_lock_that_is_held_loses_nothing_that_was_acknowledged(void **state)
+{
+    (void)state;
+    each_flow(&vfs_busy_faults, 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_disk_that_fails_loses_nothing_that_was_acknowledged,
+                                  fault_said),
+        cmocka_unit_test_teardown(a_full_disk_loses_nothing_that_was_acknowledged, fault_said),
+        cmocka_unit_test_teardown(a_lock_that_is_held_loses_nothing_that_was_acknowledged,
+                                  fault_said),
+    };
+    fault_quiet();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

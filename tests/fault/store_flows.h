@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the store is asked to do, as flows that can be made to fail (tests/support/faults.h). Each
+ * begins with a copy of the same database; after each, the same is done once more, on the store as
+ * the fault left it, and the record verifies.
+ */
+#ifndef CB_TESTS_FAULT_STORE_FLOWS_H
+#define CB_TESTS_FAULT_STORE_FLOWS_H
+
+#include "tests/support/faults.h"
+#include "tests/unit/broker/support.h"
+
+typedef struct store_flows {
+    world w;
+    char calm[128];    /* a copy of the database with nothing open */
+    char crashed[128]; /* one that a crash left with an intent and a session open */
+    cb_tree_head remembered[2];
+    cb_id tap, session; /* of this run */
+    cb_id enrolment;
+    cb_error result_of_open;
+    /* Disk faults may end the store's work until it is opened again, and then nobody knows
+     * whether what was refused is on the disk: it is there as a whole, or not at all. */
+    bool disk;
+} store_flows;
+
+void store_flows_make(store_flows *s);
+void store_flows_end(store_flows *s);
+
+extern const fault_flow store_flow[];
+extern const unsigned store_flow_count;
+
+#endif

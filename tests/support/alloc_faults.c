@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/support/alloc_faults.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/fault_counter.h"
+
+/* What stands behind: the sanitizer's allocator, or libc's. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BEHIND(name) __interceptor_##name
+#else
+#define BEHIND(name) __libc_##name
+#endif
+
+void *BEHIND(malloc)(size_t size);
+void *BEHIND(calloc)(size_t count, size_t size);
+void *BEHIND(realloc)(void *block, size_t size);
+void BEHIND(free)(void *block);
+#ifdef SANITIZED
+int __interceptor_posix_memalign(void **out, size_t alignment, size_t size);
+#else
+void *__libc_memalign(size_t alignment, size_t size);
+#endif
+
+static fault_counter counter;
+static atomic_long live;
+
+static bool fails(void)
+{
+    bool unlucky = fault_counter_strikes(&counter);
+    if (unlucky)
+        errno = ENOMEM;
+    return unlucky;
+}
+
+static void *made(void *block)
+{
+    if (block)
+        atomic_fetch_add(&live, 1);
+    return block;
+}
+
+void *malloc(size_t size) { return fails() ? NULL : made(BEHIND(malloc)(size)); }
+
+void *calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : made(BEHIND(calloc)(count, size));
+}
+
+void *realloc(void *block, size_t size)
+{
+    if (size > 0 && fails())
+        return NULL;
+    void *moved = BEHIND(realloc)(block, size);
+    if (!block)
+        made(moved);
+    else if (size == 0 && !moved)
+        atomic_fetch_sub(&live, 1);
+    return moved;
+}
+
+void free(void *block)
+{
+    if (block)
+        atomic_fetch_sub(&live, 1);
+    BEHIND(free)(block);
+}
+
+int posix_memalign(void **out, size_t alignment, size_t size)
+{
+    if (fails())
+        return ENOMEM;
+#ifdef SANITIZED
+    int status = __interceptor_posix_memalign(out, alignment, size);
+    if (status == 0)
+        made(*out);
+    return status;
+#else
+    *out = made(__libc_memalign(alignment, size));
+    return *out ? 0 : ENOMEM;
+#endif
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    void *out = NULL;
+    return posix_memalign(&out, alignment, size) == 0 ? out : NULL;
+}
+
+/* The sanitizers have their own, which would not come by here. */
+char *strndup(const char *text, size_t most)
+{
+    size_t len = strnlen(text, most);
+    char *copy = malloc(len + 1);
+    if (copy) {
+        memcpy(copy, text, len);
+        copy[len] = 0;
+    }
+    return copy;
+}
+
+char *strdup(const char *text) { return strndup(text, SIZE_MAX / 2); }
+
+static void arm(unsigned nth, bool lasting) { fault_counter_arm(&counter, nth, lasting); }
+
+static unsigned disarm(void) { return fault_counter_disarm(&counter); }
+
+static void where(void) { fault_counter_where(&counter); }
+
+const fault_kind alloc_faults = {"allocation", arm, disarm, where, false};
+
+long alloc_faults_live(void) { return atomic_load(&live); }

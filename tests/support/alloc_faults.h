@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Allocations that fail. A program that links this has its malloc, calloc, realloc and their kin
+ * replaced, also for the libraries that it uses; they come from libc (or the sanitizer) unless
+ * one is to fail. All threads count.
+ */
+#ifndef CB_TESTS_SUPPORT_ALLOC_FAULTS_H
+#define CB_TESTS_SUPPORT_ALLOC_FAULTS_H
+
+#include "tests/support/faults.h"
+
+extern const fault_kind alloc_faults;
+
+/* Blocks that were allocated and not freed. */
+long alloc_faults_live(void);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Counts calls of one kind, in all threads, and says which one is to fail.
+ */
+#ifndef CB_TESTS_SUPPORT_FAULT_COUNTER_H
+#define CB_TESTS_SUPPORT_FAULT_COUNTER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+enum { FAULT_FRAMES = 24 };
+
+typedef struct fault_counter {
+    atomic_bool armed, for_good;
+    atomic_uint counted, unlucky;
+    void *frame[FAULT_FRAMES]; /* who made the call that failed first */
+    int frames;
+} fault_counter;
+
+void fault_counter_arm(fault_counter *counter, unsigned nth, bool lasting);
+unsigned fault_counter_disarm(fault_counter *counter);
+
+/* One more call: whether it is to fail. */
+bool fault_counter_strikes(fault_counter *counter);
+
+/* The stack of the call that failed, on standard error. */
+void fault_counter_where(const fault_counter *counter);
+
+#endif

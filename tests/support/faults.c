@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/support/faults.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "tests/support/alloc_faults.h"
+
+enum { RUN_SECONDS = 60 };
+
+static struct {
+    const fault_kind *kind; /* NULL: no run is under way */
+    const fault_flow *flow;
+    unsigned nth;
+    bool lasting;
+} now;
+
+static void say_where(void)
+{
+    fprintf(stderr, "at %s %s %u of flow \"%s\"\n", now.kind->name,
+            now.lasting ? "failing for good from call" : "failing at call", now.nth,
+            now.flow->name);
+    if (now.kind->where)
+        now.kind->where();
+}
+
+static void crashed(int number)
+{
+    now.kind->disarm();
+    fprintf(stderr, number == SIGALRM ? "hangs " : "signal %d ", number);
+    say_where();
+    signal(number, SIG_DFL);
+    raise(number == SIGALRM ? SIGABRT : number);
+}
+
+/* Under a sanitizer its own handlers say more. */
+static void watch(void)
+{
+    signal(SIGALRM, crashed);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    signal(SIGSEGV, crashed);
+    signal(SIGBUS, crashed);
+    signal(SIGFPE, crashed);
+#endif
+    signal(SIGABRT, crashed);
+}
+
+static unsigned one_run(void *context, unsigned nth, bool lasting, long *leaked)
+{
+    const char *patience = getenv("CARDBROKER_PATIENCE");
+    int factor = patience ? atoi(patience) : 1;
+    now.nth = nth;
+    now.lasting = lasting;
+    alarm(RUN_SECONDS * (unsigned)(factor > 1 ? factor : 1));
+    long live = alloc_faults_live();
+    if (now.flow->before)
+        now.flow->before(context);
+    now.kind->arm(nth, lasting);
+    cb_error result = now.flow->run(context);
+    unsigned calls = now.kind->disarm();
+    bool struck = nth > 0 && calls >= nth;
+    if ((unsigned)result >= CB_ERROR_COUNT)
+        fail_msg("%d is no error that is listed", (int)result);
+    if (!struck && result)
+        fail_msg("without a fault: %s", cb_error_code(result));
+    now.flow->after(context, result, struck);
+    *leaked = alloc_faults_live() - live;
+    alarm(0);
+    if (getenv("CARDBROKER_FAULTS_SHOW") && struck) {
+        fprintf(stderr, "%ld %s %u: %s\n", (long)time(NULL), now.flow->name, nth,
+                cb_error_code(result));
+    }
+    return calls;
+}
+
+/* What is made once and kept (by libraries, too) is no leak: a leak is lost at each run. */
+static void run_clean(void *context, unsigned nth, bool lasting)
+{
+    long leaked = 0;
+    for (int i = 0; i < 3; i++) {
+        one_run(context, nth, lasting, &leaked);
+        if (leaked <= 0)
+            return;
+    }
+    fail_msg("%ld blocks of memory are lost at each run", leaked);
+}
+
+static void enumerate(void *context, unsigned calls, bool lasting, unsigned runs)
+{
+    const char *wish = getenv("CARDBROKER_FAULTS"), *from = getenv("CARDBROKER_FAULTS_FROM");
+    bool all = wish && strcmp(wish, "all") == 0;
+    unsigned stride = all || runs == 0 || calls <= runs ? 1 : (calls + runs - 1) / runs;
+    for (unsigned nth = from ? (unsigned)atoi(from) : 1; nth <= calls; nth += stride)
+        run_clean(context, nth, lasting);
+}
+
+void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, unsigned runs)
+{
+    long leaked = 0;
+    const char *only = getenv("CARDBROKER_FAULTS_FLOW");
+    if (only && !strstr(flow->name, only))
+        return;
+    now.kind = kind;
+    now.flow = flow;
+    watch();
+    one_run(context, 0, false, &leaked);
+    unsigned calls = one_run(context, 0, false, &leaked);
+    if (calls == 0)
+        fail_msg("the flow makes no such call");
+    run_clean(context, 0, false);
+    enumerate(context, calls, false, runs);
+    if (!kind->passing)
+        enumerate(context, calls, true, runs);
+    print_message("%s: %s, %u calls\n", flow->name, kind->name, calls);
+    now.kind = NULL;
+}
+
+void fault_quiet(void)
+{
+    if (!getenv("CARDBROKER_FAULTS_SHOW"))
+        cb_log_init("test", (cb_log_level)(CB_LOG_ERROR + 1));
+}
+
+int fault_said(void **state)
+{
+    (void)state;
+    if (!now.kind)
+        return 0;
+    alarm(0);
+    now.kind->disarm();
+    say_where();
+    now.kind = NULL;
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Failures on purpose: a flow is run again and again, and each time another one of the calls that
+ * it makes fails, until it runs to its end without one. A kind of fault is a set of such calls:
+ * allocations (alloc_faults.h), SQLite's file system (vfs_faults.h), PKCS#11, sockets.
+ */
+#ifndef CB_TESTS_SUPPORT_FAULTS_H
+#define CB_TESTS_SUPPORT_FAULTS_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+typedef struct fault_kind {
+    const char *name;
+    /* From now on counts calls, and lets the nth fail (from 1; 0: none); lasting: and all after it.
+     */
+    void (*arm)(unsigned nth, bool lasting);
+    /* Everything succeeds again. How many calls were counted. */
+    unsigned (*disarm)(void);
+    /* Says on standard error which call it was that failed; async-signal-safe enough for a test
+     * that ends. May be NULL. */
+    void (*where)(void);
+    bool passing; /* such a failure passes: none of them lasts */
+} fault_kind;
+
+typedef struct fault_flow {
+    const char *name;
+    void (*before)(void *context); /* prepares one run, without faults; may be NULL */
+    cb_error (*run)(void *context);
+    /* Looks at what the run left, and clears it away, without faults. struck: a call has failed. */
+    void (*after)(void *context, cb_error result, bool struck);
+} fault_flow;
+
+/* Runs a flow with each of its calls failing once, alone, and then with each the first of those
+ * that fail for good. A run without a fault must succeed; one with a fault returns a listed error
+ * or succeeds; memory is the same before and after each. Calls are taken in strides so that
+ * there are about this many runs, all of them when CARDBROKER_FAULTS=all is in the environment. A
+ * crash or a hang ends the test and says where. */
+void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, unsigned runs);
+
+/* Keeps the product's log out of the test's output, unless CARDBROKER_FAULTS_SHOW is set. */
+void fault_quiet(void);
+
+/* For a cmocka teardown: after a failed assertion, says at which fault. */
+int fault_said(void **state);
+
+#endif
