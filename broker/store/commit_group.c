@@ -86,6 +86,31 @@ void cb_store_refuse(cb_store *store, cb_error error, const char *why)
 
 /* ---- The transaction of a group ---- */
 
+/* Whether the database still ends where this process left it, with the schema that was compared at
+ * the start: nobody else writes to it, so anything else is somebody's attack, or a copy that was
+ * put in its place while the broker runs. */
+static cb_error nobody_else_wrote(cb_txn *txn)
+{
+    bool same = false;
+    cb_store *store = txn->store;
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT coalesce((SELECT max(position) FROM evidence_leaf), -1), "
+                                 "coalesce((SELECT max(number) FROM feed), 0), "
+                                 "(SELECT schema_version FROM pragma_schema_version)");
+    if (cb_query_next(&q))
+        same = cb_column_number(&q, 0) == (int64_t)txn->position - 1 &&
+               cb_column_number(&q, 1) == (int64_t)txn->feed.number &&
+               cb_column_number(&q, 2) == store->schema_version;
+    cb_error error = cb_query_end(&q);
+    if (error || same)
+        return error;
+    pthread_mutex_lock(&store->lock);
+    cb_store_refuse(store, CB_E_EVIDENCE,
+                    "Somebody else wrote to the database or replaced it: no change is taken");
+    pthread_mutex_unlock(&store->lock);
+    return CB_E_EVIDENCE;
+}
+
 static cb_error txn_begin(cb_store *store)
 {
     cb_txn *txn = &store->group;
@@ -95,7 +120,8 @@ static cb_error txn_begin(cb_store *store)
     pthread_mutex_unlock(&store->lock);
     txn->leaves.count = 0;
     cb_sql_give_up(txn->sql); /* one that could not be given up when it failed */
-    return cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
+    cb_error error = cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
+    return error ? error : nobody_else_wrote(txn);
 }
 
 /* What was taken in before the change, and nothing of it. */

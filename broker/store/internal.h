@@ -81,7 +81,8 @@ struct cb_store {
     char *path;
     int lock_file; /* held while the store is open: one broker per database */
     cb_sql *writer;
-    cb_txn group; /* the writer's */
+    cb_txn group;           /* the writer's */
+    int64_t schema_version; /* SQLite's own count of changes to the schema, when it was compared */
     cb_readers readers;
     pthread_t writer_thread, signer_thread;
     bool writer_runs, signer_runs;

@@ -6,14 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { APPLICATION_ID = 0x43424252 /* "CBBR" */ };
-
-static cb_error read_number(cb_sql *sql, const char *text, int64_t *out)
-{
-    cb_query q = cb_query_begin(sql, text);
-    *out = cb_query_next(&q) ? cb_column_number(&q, 0) : 0;
-    return cb_query_end(&q);
-}
+enum { APPLICATION_ID = 0x43424252 /* "CBBR" */, SCHEMA_MAX = 256 * 1024 };
 
 static cb_error other_version(const char *why)
 {
@@ -24,9 +17,9 @@ static cb_error other_version(const char *why)
 static cb_error check_owner(cb_sql *sql, bool *fresh)
 {
     int64_t mark = 0, tables = 0;
-    cb_error error = read_number(sql, "PRAGMA application_id", &mark);
+    cb_error error = cb_sql_number(sql, "PRAGMA application_id", &mark);
     if (!error)
-        error = read_number(sql, "SELECT count(*) FROM sqlite_schema", &tables);
+        error = cb_sql_number(sql, "SELECT count(*) FROM sqlite_schema", &tables);
     *fresh = !error && mark == 0 && tables == 0;
     if (!error && !*fresh && mark != APPLICATION_ID)
         error = cb_log_failure("store.open", CB_E_STORE, "the file is not a Cardbroker database");
@@ -99,6 +92,52 @@ static cb_error begin_record(cb_sql *sql)
                            " applied INTEGER NOT NULL) STRICT");
 }
 
+/* ---- The schema itself ---- */
+
+static cb_error describe(cb_sql *sql, cb_buf *out)
+{
+    cb_query q = cb_query_begin(sql, "SELECT type, name, tbl_name, coalesce(sql, '') "
+                                     "FROM sqlite_schema ORDER BY type, name");
+    while (cb_query_next(&q)) {
+        for (int column = 0; column < 4; column++)
+            cb_buf_put_var(out, cb_column_bytes(&q, column));
+    }
+    cb_error error = cb_query_end(&q);
+    return error ? error : cb_buf_error(out);
+}
+
+/* What a new database has after these migrations. */
+static cb_error describe_ours(unsigned migrations, cb_buf *out)
+{
+    cb_sql *fresh = NULL;
+    cb_error error = cb_sql_open(":memory:", CB_SQL_READ, 0, &fresh);
+    if (!error)
+        error = begin_record(fresh);
+    for (unsigned i = 0; !error && i < migrations; i++)
+        error = cb_sql_run(fresh, cb_migrations[i].sql);
+    if (!error)
+        error = describe(fresh, out);
+    cb_sql_close(&fresh);
+    return error;
+}
+
+/* The record of migrations says what was run here once. Triggers and views run inside this process,
+ * and a table without its checks holds anything: so what is there now is compared too. */
+static cb_error check_schema(cb_sql *sql, unsigned migrations)
+{
+    cb_buf here = CB_BUF(SCHEMA_MAX), ours = CB_BUF(SCHEMA_MAX);
+    cb_error error = describe_ours(migrations, &ours);
+    if (!error)
+        error = describe(sql, &here);
+    if (error == CB_E_TOO_LARGE ||
+        (!error && !cb_bytes_same(cb_buf_bytes(&here), cb_buf_bytes(&ours))))
+        error = other_version(
+            "its tables, indexes, triggers or views are not those that its migrations made");
+    cb_buf_free(&here);
+    cb_buf_free(&ours);
+    return error;
+}
+
 /* All of it in one transaction: a crash leaves the old version or the new one. */
 static cb_error migrate_locked(cb_sql *sql)
 {
@@ -109,6 +148,8 @@ static cb_error migrate_locked(cb_sql *sql)
         error = begin_record(sql);
     if (!error)
         error = applied(sql, &have);
+    if (!error)
+        error = check_schema(sql, have);
     for (unsigned i = have; !error && i < cb_migration_count; i++)
         error = apply(sql, &cb_migrations[i]);
     return error;
@@ -138,5 +179,7 @@ cb_error cb_migrate_check(cb_sql *sql)
         error = applied(sql, &have);
     if (!error && have != cb_migration_count)
         error = other_version("the database is older than this program: start the broker once");
+    if (!error)
+        error = check_schema(sql, have);
     return error;
 }

@@ -4,7 +4,8 @@
  *
  * Each is applied once, in its own transaction, and recorded with its number, name and SHA-256. A
  * database that records one which this program does not have, or has differently, is of another
- * version and left alone.
+ * version and left alone. So is one whose schema is not, to the letter, what those migrations make:
+ * triggers and views would run inside this process.
  */
 #ifndef CB_BROKER_STORE_MIGRATE_H
 #define CB_BROKER_STORE_MIGRATE_H

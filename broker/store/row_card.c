@@ -24,8 +24,8 @@ static void read_card(cb_query *q, cb_card *out)
     cb_column_id(q, 0, &out->id);
     cb_column_id(q, 1, &out->holder);
     out->state = cb_column_state(q, 2, cb_card_states);
-    out->profile = (uint8_t)cb_column_number(q, 3);
-    out->level = (uint8_t)cb_column_number(q, 4);
+    out->profile = cb_column_byte(q, 3);
+    out->level = cb_column_byte(q, 4);
     out->sequence = (uint64_t)cb_column_number(q, 5);
     out->created = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);

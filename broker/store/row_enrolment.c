@@ -44,8 +44,8 @@ static void forget_key(cb_enrolment_key *key)
 static void read_key(cb_query *q, cb_enrolment_key *out)
 {
     cb_column_id(q, 1, &out->id);
-    out->algorithm = (uint8_t)cb_column_number(q, 2);
-    out->level = (uint8_t)cb_column_number(q, 3);
+    out->algorithm = cb_column_byte(q, 2);
+    out->level = cb_column_byte(q, 3);
     out->sequence = (uint64_t)cb_column_number(q, 4);
     cb_column_buf(q, 5, &out->sealed);
     cb_column_buf(q, 6, &out->public_key);

@@ -110,8 +110,11 @@ cb_error cb_row_leaves(cb_txn *txn, uint64_t from, unsigned count, cb_leaf_visit
     cb_query_number(&q, cb_row_limit(count));
     while (!error && cb_query_next(&q)) {
         cb_log_leaf leaf = {.position = (uint64_t)cb_column_number(&q, 0)};
-        cb_column_digest(&q, 2, &leaf.hash);
+        cb_column_as_found(&q, 2, &leaf.hash, sizeof leaf.hash);
         leaf.data = cb_column_bytes(&q, 1);
+        /* One byte more than any leaf has: enough to see that it is none. */
+        if (leaf.data.len > CB_LEAF_MAX)
+            leaf.data.len = CB_LEAF_MAX + 1;
         error = q.error ? q.error : each(context, &leaf);
     }
     cb_error end = cb_query_end(&q);
@@ -129,8 +132,8 @@ cb_error cb_row_heads(cb_txn *txn, uint64_t from, unsigned count, cb_head_visito
     while (!error && cb_query_next(&q)) {
         cb_signed_head head = {.head.size = (uint64_t)cb_column_number(&q, 0),
                                .time = cb_column_number(&q, 2)};
-        cb_column_digest(&q, 1, &head.head.root);
-        cb_column_fixed(&q, 3, head.signature, sizeof head.signature);
+        cb_column_as_found(&q, 1, &head.head.root, sizeof head.head.root);
+        cb_column_as_found(&q, 3, head.signature, sizeof head.signature);
         error = q.error ? q.error : each(context, &head);
     }
     cb_error end = cb_query_end(&q);
@@ -146,7 +149,7 @@ cb_error cb_row_feed(cb_txn *txn, uint64_t after, size_t max, cb_feed_visitor ea
     cb_query_number(&q, max > INT32_MAX ? INT32_MAX : (int64_t)max);
     while (!error && cb_query_next(&q)) {
         cb_feed_entry entry = {.number = (uint64_t)cb_column_number(&q, 0),
-                               .kind = (uint8_t)cb_column_number(&q, 1),
+                               .kind = cb_column_byte(&q, 1),
                                .time = cb_column_number(&q, 3)};
         cb_digest hash;
         cb_column_id(&q, 2, &entry.subject);

@@ -63,8 +63,8 @@ static void read_service(cb_query *q, cb_service *out)
     cb_column_text(q, 1, out->title, sizeof out->title);
     cb_column_text(q, 2, out->connector, sizeof out->connector);
     cb_column_buf(q, 3, &out->config);
-    out->level = (uint8_t)cb_column_number(q, 4);
-    out->kind = (uint8_t)cb_column_number(q, 5);
+    out->level = cb_column_byte(q, 4);
+    out->kind = cb_column_byte(q, 5);
     out->certificate = cb_column_number(q, 6) != 0;
     out->life = cb_column_number(q, 7);
     out->idle = cb_column_number(q, 8);

@@ -36,7 +36,7 @@ static void read_intent(cb_query *q, cb_intent_row *out)
     cb_column_id(q, 5, &out->enrolment);
     cb_column_id(q, 6, &out->key);
     cb_column_text(q, 7, out->service, sizeof out->service);
-    out->reached = (uint8_t)cb_column_number(q, 8);
+    out->reached = cb_column_byte(q, 8);
     out->time = cb_column_number(q, 9);
 }
 
@@ -120,7 +120,7 @@ static void read_session(cb_query *q, cb_session_row *out)
     cb_column_id(q, 5, &out->terminal);
     cb_column_id(q, 6, &out->enrolment);
     cb_column_text(q, 7, out->service, sizeof out->service);
-    out->kind = (uint8_t)cb_column_number(q, 8);
+    out->kind = cb_column_byte(q, 8);
     out->opened = cb_column_number(q, 9);
     out->expires = cb_column_number(q, 10);
 }

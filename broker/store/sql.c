@@ -88,6 +88,26 @@ static cb_error check_wal(cb_sql *sql)
     return error;
 }
 
+/* Whoever can write the file can put into it what SQLite would run or trust: no views, no functions
+ * called by the schema, no value that is larger than any of ours, no write past the tables. What
+ * the schema itself says is compared by cb_migrate. */
+static cb_error distrust_file(cb_sql *sql)
+{
+    static const struct {
+        int what, on;
+    } switches[] = {{SQLITE_DBCONFIG_DEFENSIVE, 1},      {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                    {SQLITE_DBCONFIG_ENABLE_VIEW, 0},    {SQLITE_DBCONFIG_DQS_DDL, 0},
+                    {SQLITE_DBCONFIG_DQS_DML, 0},        {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+                    {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0}};
+    cb_error error = CB_OK;
+    for (size_t i = 0; !error && i < sizeof switches / sizeof *switches; i++)
+        error = cb_sql_error(
+            sql, sqlite3_db_config(sql->db, switches[i].what, switches[i].on, (int *)NULL));
+    sqlite3_limit(sql->db, SQLITE_LIMIT_LENGTH, CB_SQL_VALUE_MAX);
+    sqlite3_limit(sql->db, SQLITE_LIMIT_TRIGGER_DEPTH, 1);
+    return error;
+}
+
 static const char *const step_text[CB_SQL_STEPS] = {
     [CB_SQL_BEGIN] = "BEGIN",
     [CB_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -110,8 +130,10 @@ static cb_error prepare_steps(cb_sql *sql)
 
 static cb_error settle(cb_sql *sql, cb_sql_mode mode)
 {
-    cb_error error = cb_sql_run(sql, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON;"
-                                     "PRAGMA temp_store = MEMORY");
+    cb_error error = distrust_file(sql);
+    if (!error)
+        error = cb_sql_run(sql, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
+                                "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0");
     if (error || mode != CB_SQL_WRITE)
         return error;
     error = cb_sql_run(sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -273,6 +295,13 @@ cb_error cb_query_change_one(cb_query *query)
     return error;
 }
 
+cb_error cb_sql_number(cb_sql *sql, const char *text, int64_t *out)
+{
+    cb_query q = cb_query_begin(sql, text);
+    *out = cb_query_next(&q) ? cb_column_number(&q, 0) : 0;
+    return cb_query_end(&q);
+}
+
 int64_t cb_column_number(cb_query *query, int column)
 {
     return sqlite3_column_int64(query->statement, column);
@@ -297,6 +326,15 @@ static void wrong_size(cb_query *query)
         query->error = cb_log_failure("store.row", CB_E_STORE, "a column has the wrong size");
 }
 
+uint8_t cb_column_byte(cb_query *query, int column)
+{
+    int64_t number = cb_column_number(query, column);
+    if (number >= 0 && number <= UINT8_MAX)
+        return (uint8_t)number;
+    wrong_size(query);
+    return 0;
+}
+
 void cb_column_fixed(cb_query *query, int column, void *out, size_t len)
 {
     cb_bytes bytes = cb_column_bytes(query, column);
@@ -306,6 +344,14 @@ void cb_column_fixed(cb_query *query, int column, void *out, size_t len)
     }
     memset(out, 0, len);
     wrong_size(query);
+}
+
+void cb_column_as_found(cb_query *query, int column, void *out, size_t len)
+{
+    cb_bytes bytes = cb_column_bytes(query, column);
+    memset(out, 0, len);
+    if (bytes.len == len)
+        memcpy(out, bytes.data, len);
 }
 
 void cb_column_id(cb_query *query, int column, cb_id *out)

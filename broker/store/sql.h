@@ -22,7 +22,10 @@
 #include "base/crypto.h"
 #include "base/id.h"
 
-enum { CB_SQL_STATEMENTS = 256 /* slots, a power of two; far more than there are statements */ };
+enum {
+    CB_SQL_STATEMENTS = 256,      /* slots, a power of two; far more than there are statements */
+    CB_SQL_VALUE_MAX = 256 * 1024 /* bytes of a value or a row; a larger one is not read */
+};
 
 /* The statements around changes. They are prepared when the connection is opened, so that none of
  * them, least of all the one that undoes, can fail later for want of memory to be prepared. */
@@ -64,6 +67,9 @@ cb_error cb_sql_do(cb_sql *sql, cb_sql_step step);
 /* Ends a transaction that is open, without its changes. */
 void cb_sql_give_up(cb_sql *sql);
 
+/* The number that a query without parameters gives; 0 when it gives no row. text is a literal. */
+cb_error cb_sql_number(cb_sql *sql, const char *text, int64_t *out);
+
 /* What an SQLite status means here; faults are logged. CB_E_EXISTS (unique), CB_E_NOT_FOUND
  * (foreign key), CB_E_ARGUMENT (check), CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE. */
 cb_error cb_sql_error(cb_sql *sql, int status);
@@ -101,10 +107,13 @@ cb_error cb_query_change_one(cb_query *query);
 /* Columns of the present row, from 0. A value of the wrong size marks the query with CB_E_STORE and
  * gives zero. */
 int64_t cb_column_number(cb_query *query, int column);
+uint8_t cb_column_byte(cb_query *query, int column);
 bool cb_column_is_null(cb_query *query, int column);
 void cb_column_id(cb_query *query, int column, cb_id *out);
 void cb_column_digest(cb_query *query, int column, cb_digest *out);
 void cb_column_fixed(cb_query *query, int column, void *out, size_t len);
+/* Of evidence, which is shown as it is found: another size gives zeros, which no check believes. */
+void cb_column_as_found(cb_query *query, int column, void *out, size_t len);
 void cb_column_text(cb_query *query, int column, char *out, size_t size);
 cb_bytes cb_column_bytes(cb_query *query, int column);        /* borrowed until the next step */
 void cb_column_buf(cb_query *query, int column, cb_buf *out); /* replaces what it held */

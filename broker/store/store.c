@@ -60,6 +60,8 @@ static cb_error open_database(cb_store *store)
     if (!error)
         error = cb_migrate(store->writer);
     if (!error)
+        error = cb_sql_number(store->writer, "PRAGMA schema_version", &store->schema_version);
+    if (!error)
         error = cb_row_tail_load(store->writer, &store->tail);
     if (!error)
         error = cb_row_feed_head(store->writer, &store->feed);
