@@ -62,7 +62,9 @@ typedef struct cb_activation {
 cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
                              const cb_feed_head *feed, cb_activation *out);
 
-/* The feed head that the worker of this tap remembers, and handing it entries that follow it, in order (at most 1,000 a call). */
+/* The feed head that the worker of this tap remembers, and handing it entries that follow it, in
+ * order (at most 1,000 a call). CB_E_BUSY: more than a worker takes for now; CB_E_STORE_FULL: more
+ * than hsmd remembers. */
 cb_error cb_hsm_feed_state(cb_hsm *hsm, const cb_id *tap, cb_feed_head *out);
 cb_error cb_hsm_feed_extend(cb_hsm *hsm, const cb_id *tap, const cb_feed_entry *entries,
                             size_t count);

@@ -14,7 +14,7 @@
 #include "base/msg.h"
 #include "hsm/request.h"
 
-enum { EVENTS = 32, SWEEP_MS = 1000 };
+enum { EVENTS = 32, ACCEPTS = 64, SWEEP_MS = 1000 };
 
 typedef struct loop {
     cb_lane *lane;
@@ -81,39 +81,52 @@ static bool watch(const loop *l, int fd)
     return epoll_ctl(l->poller, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-static bool welcome(const loop *l, int fd)
+static bool welcome(loop *l, int fd)
 {
     int pid;
     unsigned uid, gid;
-    char text[24];
+    char text[24], held[CB_HELD_TEXT];
     if (cb_msg_peer(fd, &pid, &uid, &gid))
         return false;
     if (!cb_lane_admits(l->lane->config, l->lane->kind, uid)) {
         snprintf(text, sizeof text, "%u", uid);
-        cb_log(CB_LOG_WARNING, "connection.refused", "A user who may not connected.", "uid", text,
-               NULL);
+        if (cb_complain(l->lane->complaints, CB_COMPLAINT_CONNECTION, held))
+            cb_log(CB_LOG_WARNING, "connection.refused", "A user who may not connected.", "uid",
+                   text, "held_back", held[0] ? held : NULL, NULL);
         return false;
     }
     if (l->connections >= CB_LANE_CONNECTIONS_MAX) {
-        cb_log(CB_LOG_WARNING, "connection.limit", "Too many connections: one was closed.", NULL);
+        if (cb_complain(l->lane->complaints, CB_COMPLAINT_CONNECTION, held))
+            cb_log(CB_LOG_WARNING, "connection.limit", "Too many connections: one was closed.",
+                   "held_back", held[0] ? held : NULL, NULL);
         return false;
     }
     return true;
 }
 
-static void accept_one(loop *l)
+/* False when nobody waits. */
+static bool accept_one(loop *l)
 {
     int fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
         /* Out of descriptors: the waiting connection would wake the loop again and again. */
         if (errno == EMFILE || errno == ENFILE)
             usleep(10000);
-        return;
+        return false;
     }
     if (welcome(l, fd) && watch(l, fd))
         l->connections++;
     else
         close(fd);
+    return true;
+}
+
+/* Those who may not come are sent away faster than they can come, so that they keep nobody waiting;
+ * but not for ever at a time. */
+static void accept_some(loop *l)
+{
+    for (unsigned i = 0; i < ACCEPTS && accept_one(l); i++)
+        ;
 }
 
 static void drop(loop *l, int fd)
@@ -130,11 +143,14 @@ static void serve_one(loop *l, int fd)
     cb_msg_init(&question, 0);
     cb_msg_init(&answer, 0);
     bool keep = false;
+    char held[CB_HELD_TEXT];
     cb_error error = cb_msg_receive(fd, &question, 0);
     if (error == CB_E_TIMEOUT) {
         keep = true;
     } else if (error == CB_E_PROTOCOL) {
-        cb_log(CB_LOG_WARNING, "request.malformed", "A packet that is no message.", NULL);
+        if (cb_complain(l->lane->complaints, CB_COMPLAINT_REQUEST, held))
+            cb_log(CB_LOG_WARNING, "request.malformed", "A packet that is no message.", "held_back",
+                   held[0] ? held : NULL, NULL);
     } else if (!error) {
         cb_log_set_request(&question.request);
         keep = cb_request_handle(l->lane, &question, &answer);
@@ -151,9 +167,11 @@ static void serve_one(loop *l, int fd)
 static void sweep(loop *l)
 {
     int64_t now = cb_clock_monotonic_us();
-    if (!l->lane->taps || now < l->sweep_at)
+    if (now < l->sweep_at)
         return;
-    cb_taps_sweep(l->lane->taps);
+    if (l->lane->taps)
+        cb_taps_sweep(l->lane->taps);
+    cb_complaints_settle(l->lane->complaints);
     l->sweep_at = now + SWEEP_MS * CB_MILLISECOND;
 }
 
@@ -168,7 +186,7 @@ static cb_error run(loop *l, void (*reload)(cb_lane *lane))
             return CB_E_IO;
         for (int i = 0; i < count; i++) {
             if (event[i].data.fd == l->listener)
-                accept_one(l);
+                accept_some(l);
             else
                 serve_one(l, event[i].data.fd);
         }

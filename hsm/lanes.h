@@ -13,6 +13,7 @@
 #ifndef CB_HSM_LANES_H
 #define CB_HSM_LANES_H
 
+#include "hsm/brake.h"
 #include "hsm/config.h"
 #include "hsm/loghead.h"
 #include "hsm/memo.h"
@@ -27,6 +28,10 @@ typedef enum cb_lane_kind {
 
 enum { CB_LANE_CONNECTIONS_MAX = 512 };
 
+/* How many entries of the feed a worker takes: all that a database has after hsmd's memory was lost
+ * within minutes, but no flood. */
+#define CB_LANE_FEED_RATE ((cb_brake_rate){.each_us = 100, .burst = 100000})
+
 /* What a worker holds; parts that its lane has no use for are NULL. */
 typedef struct cb_lane {
     cb_lane_kind kind;
@@ -38,6 +43,8 @@ typedef struct cb_lane {
     cb_feed *feed;       /* use and manage */
     cb_memo *bound;      /* manage: which holder each card was bound to */
     cb_loghead *loghead; /* log */
+    cb_brake complaints[CB_COMPLAINTS];
+    cb_brake entries; /* of the feed, on use lanes */
 } cb_lane;
 
 /* "use-0", "log", "manage". */

@@ -103,12 +103,14 @@ static void after(cb_lane *lane, const request *row, cb_tap *tap, cb_error error
         tap->state = row->next;
 }
 
-static bool refuse(const cb_lane *lane, const cb_msg *question, cb_msg *answer, const char *why)
+static bool refuse(cb_lane *lane, const cb_msg *question, cb_msg *answer, const char *why)
 {
-    char name[16];
+    char name[16], held[CB_HELD_TEXT];
     cb_lane_name(lane->kind, lane->index, name);
-    cb_log(CB_LOG_WARNING, "request.illegal", "An illegal request ended its connection.",
-           "request_type", cb_request_name(question->type), "lane", name, "why", why, NULL);
+    if (cb_complain(lane->complaints, CB_COMPLAINT_REQUEST, held))
+        cb_log(CB_LOG_WARNING, "request.illegal", "An illegal request ended its connection.",
+               "request_type", cb_request_name(question->type), "lane", name, "why", why,
+               "held_back", held[0] ? held : NULL, NULL);
     cb_buf_reset(&answer->body);
     answer->error = CB_E_HSM_ILLEGAL;
     return false;

@@ -151,6 +151,19 @@ cb_error cb_handle_feed_state(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf 
     return error;
 }
 
+/* A flood of entries would fill memory and disk up to their limit in seconds, and keep the file
+ * locked. */
+static cb_error brake(cb_lane *lane, uint16_t count)
+{
+    char held[CB_HELD_TEXT];
+    if (cb_brake_pass(&lane->entries, CB_LANE_FEED_RATE, count))
+        return CB_OK;
+    if (cb_complain(lane->complaints, CB_COMPLAINT_FEED, held))
+        cb_log(CB_LOG_WARNING, "feed.flood", "More entries of the feed than a worker takes.",
+               "held_back", held[0] ? held : NULL, NULL);
+    return CB_E_BUSY;
+}
+
 cb_error cb_handle_feed_extend(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_feed_entry entry[CB_HSM_FEED_ENTRIES_MAX];
@@ -163,5 +176,6 @@ cb_error cb_handle_feed_extend(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf
         cb_get_feed_entry(in, &entry[i]);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    return cb_feed_extend(lane->feed, entry, count);
+    cb_error error = brake(lane, count);
+    return error ? error : cb_feed_extend(lane->feed, entry, count);
 }

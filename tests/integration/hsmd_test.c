@@ -241,7 +241,7 @@ int main(void)
         cmocka_unit_test_setup(an_import_that_does_not_decrypt_is_an_error_and_nothing_else, fresh_card),
         cmocka_unit_test_setup(every_algorithm_works_through_a_tap, fresh_card),
     };
-    struct CMUnitTest all[64];
+    struct CMUnitTest all[2 * ATTACKS_MAX];
     size_t count = 0;
     const char *program = getenv("CB_HSMD");
     if (!program || !hsmd_make(&h, program, "workers = 2\n")) {
@@ -250,8 +250,10 @@ int main(void)
     }
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         all[count++] = tests[i];
+    struct CMUnitTest attacks[ATTACKS_MAX];
+    size_t attack_count = attack_list(attacks);
     for (size_t i = 0; i < attack_count; i++)
-        all[count++] = attack_tests[i];
+        all[count++] = attacks[i];
     int failed = _cmocka_run_group_tests("hsmd", all, count, setup, teardown);
     if (!hsmd_end(&h)) {
         fputs("cardbroker-hsmd did not end well\n", stderr);

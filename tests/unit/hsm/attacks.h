@@ -7,13 +7,27 @@
 #ifndef CB_TESTS_HSM_ATTACKS_H
 #define CB_TESTS_HSM_ATTACKS_H
 
+#include "front.h"
 #include "test.h"
 
 /* The folder of the sockets; set before the tests run. */
 extern const char *attack_run;
 
-/* Tests' state is a front *, with its card's PIN untouched. */
-extern const struct CMUnitTest attack_tests[];
-extern const size_t attack_count;
+enum { ATTACKS_MAX = 64 };
+
+/* All of them, in the order in which they are to run; how many. Tests' state is a front *, with its
+ * card's PIN untouched. */
+size_t attack_list(struct CMUnitTest out[ATTACKS_MAX]);
+
+/* The parts of the list, by file. */
+extern const struct CMUnitTest attack_intent_tests[], attack_race_tests[], attack_log_tests[];
+extern const size_t attack_intent_count, attack_race_count, attack_log_count;
+
+/* One signature for an open tap; the receipt is thrown away. */
+cb_error attack_sign(front *f, const front_tap *tap, const front_key *key);
+
+/* Sends a message to a socket of the run folder and returns the error of the answer, or of there
+ * being none. */
+cb_error attack_raw(const char *run, const char *lane, uint16_t type, cb_bytes body);
 
 #endif

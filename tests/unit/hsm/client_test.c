@@ -227,7 +227,8 @@ int main(void)
         cmocka_unit_test(many_threads_share_a_client),
     };
     int failed = cmocka_run_group_tests_name("client", tests, setup, teardown);
-    failed += _cmocka_run_group_tests("attacks from the front end's place", attack_tests,
-                                      attack_count, setup, teardown);
+    struct CMUnitTest attacks[ATTACKS_MAX];
+    failed += _cmocka_run_group_tests("attacks from the front end's place", attacks,
+                                      attack_list(attacks), setup, teardown);
     return failed;
 }
