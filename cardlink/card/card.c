@@ -77,9 +77,11 @@ static uint16_t run_plain(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 }
 
 /* Failures of a PIN are told and leave the channel open, for the proof reports them; any other
- * failure closes it. */
-static bool failure_stays(const cb_apdu *apdu)
+ * failure closes it, and so does a PIN before its time. */
+static bool failure_stays(const cb_vcard *card, const cb_apdu *apdu)
 {
+    if (card->session.step != CB_VCARD_AUTHENTICATED)
+        return false;
     return apdu->ins == CB_INS_VERIFY || apdu->ins == CB_INS_CHANGE || apdu->ins == CB_INS_UNBLOCK;
 }
 
@@ -93,7 +95,7 @@ static uint16_t run_secure(cb_vcard *card, const cb_apdu *wrapped, cb_buf *answe
         status = run(card, &apdu, true, &data);
     if (status == CB_SW_OK && cb_sm_wrap_answer(&card->session.sm, cb_buf_bytes(&data), answer))
         status = CB_SW_FAULT;
-    bool closes = status != CB_SW_OK && !failure_stays(wrapped);
+    bool closes = status != CB_SW_OK && !failure_stays(card, wrapped);
     if (in_channel(card) && (closes || status == CB_SW_SECURITY || card->session.ends))
         cb_vcard_session_end(card, CB_VCARD_SELECTED);
     cb_buf_free(&command);

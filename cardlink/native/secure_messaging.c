@@ -91,6 +91,8 @@ cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_
 {
     uint8_t mac[CB_AES_BLOCK];
     cb_buf data = CB_BUF(CB_APDU_DATA_MAX);
+    if (sm->counter == UINT32_MAX)
+        return CB_E_CRYPTO;
     cb_error error = encrypt(sm, 0, sm->counter, plain->data, &data);
     if (!error)
         error = command_mac(sm, plain, cb_buf_bytes(&data), mac);
@@ -113,7 +115,7 @@ cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_a
 {
     uint8_t mac[CB_AES_BLOCK];
     cb_buf_reset(out);
-    if (wrapped->data.len < CB_SM_MAC)
+    if (wrapped->data.len < CB_SM_MAC || sm->counter == UINT32_MAX)
         return CB_E_CARD_ANSWER;
     cb_cursor cursor = cb_cursor_over(wrapped->data);
     cb_bytes data = cb_cursor_take(&cursor, wrapped->data.len - CB_SM_MAC);

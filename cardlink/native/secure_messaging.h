@@ -10,6 +10,9 @@
  * carry nothing and are not authentic: a terminal can make a command seem to fail, never to
  * succeed.
  *
+ * The counter never starts anew, for no vector may be used twice: its last value, FFFFFFFF, is not
+ * used, and ends the channel.
+ *
  * A side that finds a MAC wrong gives the channel up; none of these functions can be used after an
  * error.
  */
@@ -36,11 +39,12 @@ typedef struct cb_sm_mark {
 } cb_sm_mark;
 
 /* Wraps a command with at most 239 bytes of data, and appends it. mark gets what its answer is
- * opened with. */
+ * opened with. CB_E_TOO_LARGE; CB_E_CRYPTO when the counter is used up. */
 cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark);
 
 /* The card's end: opens a wrapped command; data of *plain borrows from out, which is reset first
- * and must allow 256 bytes. CB_E_CARD_ANSWER when MAC or padding are wrong. */
+ * and must allow 256 bytes. CB_E_CARD_ANSWER when MAC or padding are wrong, or the counter is used
+ * up. */
 cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_apdu *plain);
 
 /* The card's end: appends the answer (data, MAC, 9000) to the command that was opened last. */

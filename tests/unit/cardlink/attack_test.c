@@ -2,7 +2,7 @@
  *
  * What somebody between card and broker, or with a card or a batch's key in hand, can try.
  */
-#include "world.h"
+#include "hand.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -204,39 +204,49 @@ static void a_script_of_one_tap_does_nothing_in_another(void **state)
     cb_buf_free(&answers);
 }
 
-static void commands_cannot_be_left_out_or_repeated(void **state)
+/* How many of the second script's commands a card carries out when they come in this order. */
+static size_t carried_out(world *w, const size_t *order, size_t count)
+{
+    void *tap = world_state();
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_script commands;
+    size_t good = 0;
+    cb_vcard_reset(w->card);
+    assert_int_equal(world_begin(w, tap, &script), CB_OK);
+    world_play(w->card, &script, &answers);
+    assert_int_equal(world_challenge(w, tap, &answers, (typed){WORLD_PIN, NULL}, &script), CB_OK);
+    assert_int_equal(cb_script_read(cb_buf_bytes(&script), CB_COMMAND_MAX, &commands), CB_OK);
+    assert_int_equal(commands.count, 4);
+    for (size_t i = 0; i < count; i++) {
+        cb_buf answer = CB_BUF(512);
+        cb_vcard_process(w->card, commands.item[order[i]].apdu, &answer);
+        good += cb_answer_status(cb_buf_bytes(&answer)) == CB_SW_OK;
+        cb_buf_free(&answer);
+    }
+    free(tap);
+    cb_buf_free(&script);
+    cb_buf_free(&answers);
+    return good;
+}
+
+/* Certificate, signature, PIN, proof: all 340 sequences of at most four of them. */
+static void commands_cannot_be_left_out_repeated_or_exchanged(void **state)
 {
     world *w = *state;
-    /* The second script's commands 0 (certificate), 1 (request), 2 (PIN), 3 (proof), in orders that
-     * nobody asked for. */
-    static const struct {
-        size_t count, command[5];
-    } orders[] = {{2, {0, 3}},   {2, {0, 2}},       {3, {0, 1, 3}},    {3, {1, 2, 3}},
-                  {1, {3}},      {4, {1, 0, 2, 3}}, {4, {0, 2, 1, 3}}, {5, {0, 1, 2, 2, 3}},
-                  {3, {0, 0, 1}}};
-    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
-        void *tap = world_state();
-        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-        cb_script commands;
-        cb_vcard_reset(w->card);
-        assert_int_equal(world_begin(w, tap, &script), CB_OK);
-        world_play(w->card, &script, &answers);
-        assert_int_equal(world_challenge(w, tap, &answers, (typed){WORLD_PIN, NULL}, &script),
-                         CB_OK);
-        cb_script_read(cb_buf_bytes(&script), CB_COMMAND_MAX, &commands);
-        uint16_t status = CB_SW_OK;
-        for (size_t j = 0; j < orders[i].count; j++) {
-            cb_buf answer = CB_BUF(512);
-            cb_vcard_process(w->card, commands.item[orders[i].command[j]].apdu, &answer);
-            status = cb_answer_status(cb_buf_bytes(&answer));
-            cb_buf_free(&answer);
+    uint32_t counter = 0;
+    for (size_t count = 1; count <= 4; count++) {
+        for (unsigned code = 0; code < 1u << (2 * count); code++) {
+            size_t order[4], in_order = 0;
+            for (size_t i = 0; i < count; i++)
+                order[i] = code >> (2 * i) & 3;
+            while (in_order < count && order[in_order] == in_order)
+                in_order++;
+            assert_int_equal(carried_out(w, order, count), in_order);
+            counter += in_order == 4;
+            assert_int_equal(cb_vcard_state_of(w->card)->counter, counter);
         }
-        assert_int_not_equal(status, CB_SW_OK);
-        assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
-        free(tap);
-        cb_buf_free(&script);
-        cb_buf_free(&answers);
     }
+    assert_int_equal(counter, 1);
 }
 
 static void a_card_taken_away_is_recognised(void **state)
@@ -295,15 +305,41 @@ static cb_error sign_with_anything(void *keys, const cb_digest *digest,
     return cb_p256_sign(((world *)keys)->batch.scalar, digest, signature);
 }
 
-static void a_stolen_batch_key_does_not_make_the_card_speak(void **state)
+/* Who holds the batch's key, and the card, gets neither a word about the card nor a try of its PIN
+ * or its unblocking code: not by a tap, and not by hand. */
+static void a_stolen_batch_key_does_not_make_the_card_speak_or_count(void **state)
 {
+    static const struct {
+        uint8_t ins;
+        cb_pin_form form;
+        const char *secret, *fresh;
+    } commands[] = {{CB_INS_VERIFY, CB_PIN_FORM_VERIFY, "0000", NULL},
+                    {CB_INS_CHANGE, CB_PIN_FORM_CHANGE, "0000", "1111"},
+                    {CB_INS_UNBLOCK, CB_PIN_FORM_UNBLOCK, "00000000", "1111"}};
     world *w = *state;
     cb_card_claim claim;
     w->host.agree = agree_as_batch;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK); /* the premise: the channel opens */
     w->host.sign = sign_with_anything;
-    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_STATUS);
-    assert_int_equal(cb_vcard_state_of(w->card)->counter, 1);
+    assert_int_equal(world_tap(w, (typed){"0000", NULL}, &claim), CB_E_CARD_STATUS);
+    for (size_t i = 0; i < 3; i++) {
+        for (int forged = 0; forged < 2; forged++) {
+            hand h;
+            hand_open(&h, w);
+            assert_int_equal(hand_signer(&h), CB_SW_OK); /* the certificate is no secret */
+            if (forged)
+                assert_int_equal(hand_request(&h), CB_SW_SECURITY);
+            assert_int_equal(hand_pin(&h, commands[i].ins, commands[i].form, commands[i].secret,
+                                      commands[i].fresh),
+                             forged ? CB_SW_SECURITY : CB_SW_CONDITIONS);
+            assert_int_equal(hand_request(&h), CB_SW_SECURITY); /* the attempt closed the channel */
+        }
+    }
+    const cb_vcard_state *now = cb_vcard_state_of(w->card);
+    assert_int_equal(now->counter, 1);
+    assert_int_equal(now->pin_tries, CB_VCARD_PIN_TRIES);
+    assert_int_equal(now->code_tries, CB_VCARD_CODE_TRIES);
+    assert_int_equal(now->failures, 0);
 }
 
 static void a_signers_certificate_is_no_agreement_certificate(void **state)
@@ -412,11 +448,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(answers_of_another_tap_are_worth_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_script_of_one_tap_does_nothing_in_another, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(commands_cannot_be_left_out_or_repeated, setup, teardown),
+        cmocka_unit_test_setup_teardown(commands_cannot_be_left_out_repeated_or_exchanged, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_card_taken_away_is_recognised, setup, teardown),
         cmocka_unit_test_setup_teardown(a_card_of_another_issuer_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_stolen_batch_key_does_not_make_the_card_speak, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_stolen_batch_key_does_not_make_the_card_speak_or_count,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_signers_certificate_is_no_agreement_certificate, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_claim_counts_for_its_card_alone, setup, teardown),

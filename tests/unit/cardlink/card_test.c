@@ -2,7 +2,7 @@
  *
  * The card application by itself: order of commands, power cuts, nonsense.
  */
-#include "world.h"
+#include "hand.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -14,8 +14,6 @@
 #include <cmocka.h>
 
 #include "base/config.h"
-#include "base/tlv.h"
-#include "cardlink/apdu.h"
 
 static int setup(void **state)
 {
@@ -29,114 +27,6 @@ static int teardown(void **state)
     world_free(*state);
     free(*state);
     return 0;
-}
-
-/* A broker by hand: it can send what cb_profile_native never would. */
-typedef struct hand {
-    world *w;
-    cb_sm sm;
-    cb_sm_mark mark;
-    cb_proof_request request;
-    uint8_t card_point[CB_P256_POINT];
-} hand;
-
-static uint16_t send_plain(cb_vcard *card, cb_apdu apdu, cb_buf *answer)
-{
-    cb_buf command = CB_BUF(CB_COMMAND_MAX), own = CB_BUF(512);
-    cb_buf *to = answer ? answer : &own;
-    cb_buf_reset(to);
-    cb_apdu_put(&command, &apdu);
-    cb_vcard_process(card, cb_buf_bytes(&command), to);
-    uint16_t status = cb_answer_status(cb_buf_bytes(to));
-    cb_buf_free(&command);
-    cb_buf_free(&own);
-    return status;
-}
-
-static uint16_t select_card(cb_vcard *card)
-{
-    return send_plain(card, (cb_apdu){0, CB_INS_SELECT, 4, 0, CB_BYTES_OF(cb_native_aid), true},
-                      NULL);
-}
-
-static uint16_t send_secure(hand *h, uint8_t ins, uint8_t p1, uint8_t p2, cb_bytes data)
-{
-    cb_buf command = CB_BUF(CB_COMMAND_MAX), answer = CB_BUF(512);
-    assert_int_equal(
-        cb_sm_wrap_command(&h->sm, &(cb_apdu){0x80, ins, p1, p2, data, false}, &command, &h->mark),
-        CB_OK);
-    cb_vcard_process(h->w->card, cb_buf_bytes(&command), &answer);
-    uint16_t status = cb_answer_status(cb_buf_bytes(&answer));
-    cb_buf_free(&command);
-    cb_buf_free(&answer);
-    return status;
-}
-
-static void open_by_hand(hand *h, world *w)
-{
-    uint8_t scalar[32], point[65], ephemeral[32], fixed[32], data[CB_CHANNEL_DATA], receipt[16];
-    cb_buf answer = CB_BUF(512);
-    cb_cvc batch;
-    *h = (hand){.w = w};
-    cb_bytes agreement = cb_buf_bytes(&w->agreement_certificate);
-    cb_bytes certificate = cb_bytes_make(w->batch.certificate, w->batch.certificate_len);
-    assert_int_equal(select_card(w->card), CB_SW_OK);
-    assert_int_equal(
-        send_plain(w->card, (cb_apdu){0x80, CB_INS_PSO, 1, 0x20, agreement, false}, NULL),
-        CB_SW_OK);
-    cb_p256_generate(scalar, point);
-    cb_channel_data_make(point, data);
-    assert_int_equal(send_plain(w->card,
-                                (cb_apdu){0x80, CB_INS_MUTUAL, 1, 0x11, CB_BYTES_OF(data), false},
-                                &answer),
-                     CB_SW_OK);
-    cb_bytes found = {0};
-    assert_true(cb_tlv_find(cb_answer_data(cb_buf_bytes(&answer)), CB_TAG_EPHEMERAL, &found));
-    memcpy(h->card_point, found.data, sizeof h->card_point);
-    cb_cvc_parse(certificate, &batch);
-    cb_p256_agree(scalar, found, ephemeral);
-    w->host.agree(w, batch.point.data, fixed);
-    assert_int_equal(cb_channel_open(ephemeral, fixed, data, h->card_point, &h->sm, receipt),
-                     CB_OK);
-    h->request.transcript = cb_channel_transcript(
-        &(cb_channel_facts){0x20, 1, agreement, certificate, point, h->card_point, receipt});
-    h->request.signer_certificate = cb_sha256(cb_buf_bytes(&w->signer_certificate));
-    cb_buf_free(&answer);
-}
-
-static uint16_t send_signer(hand *h)
-{
-    return send_secure(h, CB_INS_PSO, 1, 0x20, cb_buf_bytes(&h->w->signer_certificate));
-}
-
-static uint16_t send_pin(hand *h, uint8_t ins, cb_pin_form form, const char *secret,
-                         const char *fresh)
-{
-    cb_buf pin = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
-    assert_int_equal(
-        cb_pin_encrypt(form, cb_bytes_str(secret), cb_bytes_str(fresh), h->card_point, &pin),
-        CB_OK);
-    uint16_t status = send_secure(h, ins, 0, 0x80, cb_buf_bytes(&pin));
-    cb_buf_free(&pin);
-    return status;
-}
-
-static uint16_t send_request(hand *h)
-{
-    uint8_t data[CB_PROOF_REQUEST] = {0};
-    cb_digest digest = cb_proof_request_digest(&h->request);
-    assert_int_equal(h->w->host.sign(h->w, &digest, &data[64]), CB_OK);
-    return send_secure(h, CB_INS_REQUEST, 0, 0, CB_BYTES_OF(data));
-}
-
-static uint16_t send_prove(hand *h) { return send_secure(h, CB_INS_PROVE, 0, 0, (cb_bytes){0}); }
-
-/* A session in which the broker has shown who it is. */
-static void authenticate_by_hand(hand *h, world *w)
-{
-    open_by_hand(h, w);
-    assert_int_equal(send_signer(h), CB_SW_OK);
-    assert_int_equal(send_request(h), CB_SW_OK);
 }
 
 static void the_atr_has_a_good_check_byte(void **state)
@@ -159,47 +49,47 @@ static void each_command_has_its_place(void **state)
     const cb_apdu get_data = {0, CB_INS_GET_DATA, 0xBF, 0x21, CB_BYTES_OF(store_of), true};
     const cb_apdu pso = {0x80, CB_INS_PSO, 1, 0x20, agreement, false};
     const cb_apdu mutual = {0x80, CB_INS_MUTUAL, 1, 0x11, CB_BYTES_OF(data), false};
-    assert_int_equal(send_plain(w->card, get_data, NULL), CB_SW_CONDITIONS);
-    assert_int_equal(send_plain(w->card, pso, NULL), CB_SW_CONDITIONS);
-    assert_int_equal(select_card(w->card), CB_SW_OK);
-    assert_int_equal(send_plain(w->card, mutual, NULL), CB_SW_CONDITIONS);
-    assert_int_equal(send_plain(w->card, get_data, NULL), CB_SW_OK);
+    assert_int_equal(hand_plain(w->card, get_data, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(hand_plain(w->card, pso, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(hand_select(w->card), CB_SW_OK);
+    assert_int_equal(hand_plain(w->card, mutual, NULL), CB_SW_CONDITIONS);
+    assert_int_equal(hand_plain(w->card, get_data, NULL), CB_SW_OK);
     for (unsigned ins = 0; ins < 256; ins++) {
         /* Without a channel, no command that belongs into it is legal in any class. */
         if (ins == CB_INS_VERIFY || ins == CB_INS_CHANGE || ins == CB_INS_UNBLOCK ||
             ins == CB_INS_PROVE)
             assert_int_equal(
-                send_plain(w->card, (cb_apdu){0x80, (uint8_t)ins, 0, 0x80, agreement, true}, NULL),
+                hand_plain(w->card, (cb_apdu){0x80, (uint8_t)ins, 0, 0x80, agreement, true}, NULL),
                 CB_SW_INS);
         assert_int_equal(
-            send_plain(w->card, (cb_apdu){0x84, (uint8_t)ins, 0, 0, agreement, true}, NULL),
+            hand_plain(w->card, (cb_apdu){0x84, (uint8_t)ins, 0, 0, agreement, true}, NULL),
             CB_SW_SECURITY);
     }
-    assert_int_equal(send_plain(w->card, pso, NULL), CB_SW_OK);
-    assert_int_equal(send_plain(w->card, (cb_apdu){0, CB_INS_SELECT, 4, 0, agreement, true}, NULL),
+    assert_int_equal(hand_plain(w->card, pso, NULL), CB_SW_OK);
+    assert_int_equal(hand_plain(w->card, (cb_apdu){0, CB_INS_SELECT, 4, 0, agreement, true}, NULL),
                      CB_SW_FILE_NOT_FOUND);
-    assert_int_equal(send_plain(w->card, mutual, NULL), CB_SW_CONDITIONS); /* forgotten */
+    assert_int_equal(hand_plain(w->card, mutual, NULL), CB_SW_CONDITIONS); /* forgotten */
 }
 
 static void inside_the_channel_the_order_is_fixed(void **state)
 {
     world *w = *state;
     hand h;
-    open_by_hand(&h, w);
-    assert_int_equal(send_request(&h), CB_SW_CONDITIONS); /* before the signer is known */
-    assert_int_equal(send_signer(&h), CB_SW_SECURITY);    /* and that closed it */
-    open_by_hand(&h, w);
-    assert_int_equal(send_prove(&h), CB_SW_CONDITIONS);
-    open_by_hand(&h, w);
-    assert_int_equal(send_signer(&h), CB_SW_OK);
-    assert_int_equal(send_prove(&h), CB_SW_CONDITIONS); /* before the broker has signed */
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_request(&h), CB_SW_CONDITIONS); /* one signature a session */
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_secure(&h, CB_INS_PROVE, 0, 0, cb_bytes_str("x")), CB_SW_DATA);
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_prove(&h), CB_SW_OK);
-    assert_int_equal(send_prove(&h), CB_SW_SECURITY); /* one proof a session */
+    hand_open(&h, w);
+    assert_int_equal(hand_request(&h), CB_SW_CONDITIONS); /* before the signer is known */
+    assert_int_equal(hand_signer(&h), CB_SW_SECURITY);    /* and that closed it */
+    hand_open(&h, w);
+    assert_int_equal(hand_prove(&h), CB_SW_CONDITIONS);
+    hand_open(&h, w);
+    assert_int_equal(hand_signer(&h), CB_SW_OK);
+    assert_int_equal(hand_prove(&h), CB_SW_CONDITIONS); /* before the broker has signed */
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_request(&h), CB_SW_CONDITIONS); /* one signature a session */
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_secure(&h, CB_INS_PROVE, 0, 0, cb_bytes_str("x")), CB_SW_DATA);
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_prove(&h), CB_SW_OK);
+    assert_int_equal(hand_prove(&h), CB_SW_SECURITY); /* one proof a session */
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 1);
 }
 
@@ -214,16 +104,16 @@ static void no_pin_is_compared_before_the_broker_has_signed(void **state)
         const char *fresh = forms[i] == CB_PIN_FORM_VERIFY ? NULL : "9999";
         const char *secret = forms[i] == CB_PIN_FORM_UNBLOCK ? "00000000" : "0000";
         hand h;
-        open_by_hand(&h, w);
-        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
-        open_by_hand(&h, w);
-        assert_int_equal(send_signer(&h), CB_SW_OK);
-        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
-        open_by_hand(&h, w);
-        assert_int_equal(send_signer(&h), CB_SW_OK);
+        hand_open(&h, w);
+        assert_int_equal(hand_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
+        hand_open(&h, w);
+        assert_int_equal(hand_signer(&h), CB_SW_OK);
+        assert_int_equal(hand_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_CONDITIONS);
+        hand_open(&h, w);
+        assert_int_equal(hand_signer(&h), CB_SW_OK);
         h.request.transcript.bytes[0] ^= 1; /* a signature of another session */
-        assert_int_equal(send_request(&h), CB_SW_SECURITY);
-        assert_int_equal(send_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_SECURITY);
+        assert_int_equal(hand_request(&h), CB_SW_SECURITY);
+        assert_int_equal(hand_pin(&h, ins[i], forms[i], secret, fresh), CB_SW_SECURITY);
     }
     assert_memory_equal(cb_vcard_state_of(w->card), &w->first,
                         offsetof(cb_vcard_state, remembered));
@@ -236,23 +126,22 @@ static void one_pin_command_a_session(void **state)
 {
     world *w = *state;
     hand h;
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, "0000", NULL), 0x63C2);
-    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_VERIFY, WORLD_PIN, NULL),
-                     CB_SW_CONDITIONS);
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_verify(&h, "0000"), 0x63C2);
+    assert_int_equal(hand_verify(&h, WORLD_PIN), CB_SW_CONDITIONS);
     assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 2);
-    assert_int_equal(send_prove(&h), CB_SW_OK);
+    assert_int_equal(hand_prove(&h), CB_SW_OK);
 }
 
 static void a_pin_block_is_for_its_command(void **state)
 {
     world *w = *state;
     hand h;
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_pin(&h, CB_INS_VERIFY, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
                      CB_SW_DATA);
-    authenticate_by_hand(&h, w);
-    assert_int_equal(send_pin(&h, CB_INS_UNBLOCK, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
+    hand_authenticate(&h, w);
+    assert_int_equal(hand_pin(&h, CB_INS_UNBLOCK, CB_PIN_FORM_CHANGE, WORLD_PIN, "9999"),
                      CB_SW_DATA);
     assert_int_equal(cb_vcard_state_of(w->card)->pin_tries, 3);
     assert_int_equal(cb_vcard_state_of(w->card)->code_tries, 10);
@@ -264,9 +153,9 @@ static void a_plain_command_closes_the_channel(void **state)
     world *w = *state;
     for (size_t i = 0; i < sizeof ins; i++) {
         hand h;
-        authenticate_by_hand(&h, w);
-        send_plain(w->card, (cb_apdu){0, ins[i], 0, 0, {0}, true}, NULL);
-        assert_int_equal(send_prove(&h), CB_SW_SECURITY);
+        hand_authenticate(&h, w);
+        hand_plain(w->card, (cb_apdu){0, ins[i], 0, 0, {0}, true}, NULL);
+        assert_int_equal(hand_prove(&h), CB_SW_SECURITY);
     }
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
 }
@@ -276,12 +165,12 @@ static void a_request_for_another_transcript_or_context_is_refused(void **state)
     world *w = *state;
     for (int part = 0; part < 4; part++) {
         hand h;
-        open_by_hand(&h, w);
-        assert_int_equal(send_signer(&h), CB_SW_OK);
+        hand_open(&h, w);
+        assert_int_equal(hand_signer(&h), CB_SW_OK);
         uint8_t *field[] = {h.request.transcript.bytes, h.request.signer_certificate.bytes,
                             h.request.nonce, h.request.context.bytes};
         field[part][0] ^= 1; /* signed so, but the command carries zeros */
-        assert_int_equal(send_request(&h), CB_SW_SECURITY);
+        assert_int_equal(hand_request(&h), CB_SW_SECURITY);
     }
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);
 }
@@ -390,9 +279,9 @@ static void memory_that_fails_silences_the_card(void **state)
         cb_vcard_close(&w->card);
         assert_int_equal(cb_vcard_make(&w->first, &store, &w->card), CB_OK);
         assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_E_CARD_STATUS);
-        assert_int_equal(select_card(w->card), CB_SW_MEMORY);
+        assert_int_equal(hand_select(w->card), CB_SW_MEMORY);
         cb_vcard_reset(w->card);
-        assert_int_equal(select_card(w->card), CB_SW_OK);
+        assert_int_equal(hand_select(w->card), CB_SW_OK);
     }
 }
 
@@ -480,7 +369,7 @@ static void nonsense_is_answered_and_does_no_harm(void **state)
             command[4] = (uint8_t)(len - 5);
         }
         if (i % 64 == 0)
-            select_card(w->card);
+            hand_select(w->card);
         cb_vcard_process(w->card, cb_bytes_make(command, len), &answer);
         assert_int_equal(cb_buf_error(&answer), CB_OK);
         assert_true(answer.len >= 2 && answer.len <= 258);
@@ -499,17 +388,17 @@ static void nonsense_inside_the_channel_does_no_harm(void **state)
     for (int i = 0; i < 300; i++) {
         hand h;
         uint8_t data[CB_SM_PLAIN_MAX];
-        open_by_hand(&h, w);
+        hand_open(&h, w);
         if (i % 3)
-            assert_int_equal(send_signer(&h), CB_SW_OK);
+            assert_int_equal(hand_signer(&h), CB_SW_OK);
         if (i % 3 == 2)
-            assert_int_equal(send_request(&h), CB_SW_OK);
+            assert_int_equal(hand_request(&h), CB_SW_OK);
         for (size_t j = 0; j < sizeof data; j++)
             data[j] = (uint8_t)next(&seed);
         static const uint8_t ins[] = {CB_INS_PSO,     CB_INS_REQUEST, CB_INS_VERIFY, CB_INS_CHANGE,
                                       CB_INS_UNBLOCK, CB_INS_PROVE,   0x00,          0xFF};
         uint8_t p2 = i % 4 ? 0x80 : 0x20;
-        send_secure(&h, ins[next(&seed) % sizeof ins], i % 5 == 0, p2,
+        hand_secure(&h, ins[next(&seed) % sizeof ins], i % 5 == 0, p2,
                     cb_bytes_make(data, 1 + next(&seed) % (sizeof data - 1)));
     }
     assert_int_equal(cb_vcard_state_of(w->card)->counter, 0);

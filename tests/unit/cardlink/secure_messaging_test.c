@@ -157,6 +157,28 @@ static void a_block_of_padding_is_no_data(void **state)
     cb_buf_free(&data);
 }
 
+static void the_counter_never_starts_anew(void **state)
+{
+    ends e = fresh();
+    cb_buf command = CB_BUF(CB_COMMAND_MAX), out = CB_BUF(256);
+    const cb_apdu ping = {0x80, 1, 0, 0, cb_bytes_str("x"), true};
+    cb_sm_mark mark;
+    cb_apdu plain;
+    (void)state;
+    e.broker.counter = e.card.counter = UINT32_MAX - 1;
+    assert_int_equal(cb_sm_wrap_command(&e.broker, &ping, &command, &mark), CB_OK);
+    assert_int_equal(deliver(&e.card, cb_buf_bytes(&command), &out, &plain), CB_OK);
+    cb_buf_reset(&command);
+    assert_int_equal(cb_sm_wrap_command(&e.broker, &ping, &command, &mark), CB_E_CRYPTO);
+    assert_int_equal(command.len, 0);
+    e.broker.counter = 1; /* a host that does not care; the C-MAC does not cover the counter */
+    const cb_apdu nothing = {0x80, 1, 0, 0, {0}, true};
+    assert_int_equal(cb_sm_wrap_command(&e.broker, &nothing, &command, &mark), CB_OK);
+    assert_int_equal(deliver(&e.card, cb_buf_bytes(&command), &out, &plain), CB_E_CARD_ANSWER);
+    cb_buf_free(&command);
+    cb_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +186,7 @@ int main(void)
         cmocka_unit_test(changed_repeated_and_late_commands_are_refused),
         cmocka_unit_test(an_answer_belongs_to_its_command),
         cmocka_unit_test(a_block_of_padding_is_no_data),
+        cmocka_unit_test(the_counter_never_starts_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
