@@ -91,6 +91,7 @@ typedef enum cb_error_class {
     X(CB_E_ENROLMENT_PENDING,    CONFLICT,    "enrolment.pending",        "The enrolment waits for its certificate: install it first.") \
     /* service and connector */ \
     X(CB_E_SERVICE_UNKNOWN,      MISSING,     "service.unknown",          "There is no such service: check its name.") \
+    X(CB_E_SERVICE_BUSY,         UNAVAILABLE, "service.busy",             "As many logins as are allowed at a time wait for this service: try again after the time given.") \
     X(CB_E_SERVICE_DOWN,         UPSTREAM,    "service.unreachable",      "The service cannot be reached: try again later.") \
     X(CB_E_SERVICE_SLOW,         TIMEOUT,     "service.slow",             "The service did not answer in time: try again later.") \
     X(CB_E_SERVICE_CERTIFICATE,  UPSTREAM,    "service.certificate",      "The service's own certificate is not trusted: its operator or the broker's must put this right.") \

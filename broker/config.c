@@ -35,6 +35,7 @@ static cfg_opt_t limit_options[] = {
     CFG_INT("sessions", 1024, CFGF_NONE),
     CFG_INT("relayed-requests", 256, CFGF_NONE),
     CFG_INT("login-seconds", 15, CFGF_NONE),
+    CFG_INT("logins-per-service", 8, CFGF_NONE),
     CFG_INT("stop-seconds", 20, CFGF_NONE),
     CFG_END(),
 };
@@ -158,6 +159,7 @@ static void read_limits(reading *r)
     out->taps = number(r, section, "taps", 1, 1000000);
     out->sessions = number(r, section, "sessions", 1, 100000);
     out->streams = number(r, section, "relayed-requests", 1, 10000);
+    out->logins_per_service = number(r, section, "logins-per-service", 1, 256);
     out->login_deadline = number(r, section, "login-seconds", 1, 60) * CB_SECOND;
     out->stop_time = number(r, section, "stop-seconds", 1, 300) * CB_SECOND;
 }

@@ -36,6 +36,7 @@ typedef struct cb_broker_config {
     unsigned workers, queue, http_threads, tls_threads, streams, taps, sessions;
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */
+    unsigned logins_per_service;
     cb_log_level log_level;
     bool sandbox;
 } cb_broker_config;

@@ -60,9 +60,9 @@ static cb_error open_network(cb_program *p)
     return error;
 }
 
-/* The socket's folder decides who reaches it, and the user id of each connection who is let in. Made while the program may
- * still be root, for in that folder lie the sockets of others: a front end that could write to it could put its own in the
- * place of manage.sock. */
+/* The socket's folder decides who reaches it, and the user id of each connection who is let in.
+ * Made while the program may still be root, for in that folder lie the sockets of others: a front
+ * end that could write to it could put its own in the place of manage.sock. */
 static cb_error open_local(cb_program *p)
 {
     char path[PATH_SIZE];
@@ -252,8 +252,13 @@ static cb_error open_parts(cb_program *p)
                                         p->config.sessions, record_end, p};
     if (!error)
         error = cb_sessions_open(&sessions, &api->sessions);
-    const cb_taps_parts taps = {api->store,    api->hsm,       api->connectors,
-                                api->sessions, p->config.taps, p->config.login_deadline};
+    const cb_taps_parts taps = {api->store,
+                                api->hsm,
+                                api->connectors,
+                                api->sessions,
+                                p->config.taps,
+                                p->config.login_deadline,
+                                p->config.logins_per_service};
     if (!error)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)

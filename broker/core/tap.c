@@ -12,7 +12,13 @@
 #define SWEEP_EVERY CB_SECOND
 
 /* Lives as hsmd keeps them, hsm/client.h: a tap that has expired here has expired there. */
-enum { BEGUN_SECONDS = 30, CHALLENGED_SECONDS = 60, DEFAULT_MOST = 4096, PER_TERMINAL = 64 };
+enum {
+    BEGUN_SECONDS = 30,
+    CHALLENGED_SECONDS = 60,
+    DEFAULT_MOST = 4096,
+    PER_TERMINAL = 64,
+    DEFAULT_LOGINS = 8
+};
 
 void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap)
 {
@@ -97,10 +103,14 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     if (!error)
         error = cb_rate_open(&taps->rate);
     if (!error)
+        error = cb_places_open(
+            parts->logins_per_service ? parts->logins_per_service : DEFAULT_LOGINS, &taps->places);
+    if (!error)
         error = start_sweeper(taps);
     if (error) {
         cb_tap_table_close(&taps->table);
         cb_rate_close(&taps->rate);
+        cb_places_close(&taps->places);
         free(taps);
         return error;
     }
@@ -122,14 +132,12 @@ void cb_taps_close(cb_taps **taps)
     pthread_mutex_destroy(&t->lock);
     cb_tap_table_close(&t->table);
     cb_rate_close(&t->rate);
+    cb_places_close(&t->places);
     free(t);
     *taps = NULL;
 }
 
-unsigned cb_taps_count(cb_taps *taps)
-{
-    return cb_tap_table_count(taps->table);
-}
+unsigned cb_taps_count(cb_taps *taps) { return cb_tap_table_count(taps->table); }
 
 cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_id *tap,
                       cb_buf *script, unsigned *expires_in)
@@ -199,18 +207,22 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
         error = CB_E_TERMINAL_REVOKED;
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
         error = CB_E_TERMINAL_SERVICE;
+    if (!error) /* better now than when the card has done its part */
+        error = cb_places_look(taps->places, context->service);
     if (!error)
         error = cb_rate_take(taps->rate, &context->terminal, terminal->rate);
     free(terminal);
     return error;
 }
 
-/* Mistakes of the question leave the tap as it was, so that the terminal can put them right while the card stays. */
+/* Mistakes of the question leave the tap as it was, so that the terminal can put them right while
+ * the card stays. */
 static bool may_ask_again(cb_error error)
 {
     switch (error) {
     case CB_E_PIN_REQUIRED:
     case CB_E_SERVICE_UNKNOWN:
+    case CB_E_SERVICE_BUSY:
     case CB_E_TERMINAL_SERVICE:
     case CB_E_TERMINAL_RATE:
     case CB_E_ARGUMENT:

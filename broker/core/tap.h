@@ -4,11 +4,12 @@
  *
  *   start      opens a tap in hsmd, gives the first script
  *   challenge  says what the tap is for, gives the second script
- *   proof      the card is believed by hsmd, the intent is recorded (T1), the service is logged in at, the
- *              result is recorded (T2), and only then given out
+ *   proof      the card is believed by hsmd, the intent is recorded (T1), the service is logged in
+ * at, the result is recorded (T2), and only then given out
  *
- * The front end holds no key and believes nothing hsmd did not say: here is only the order of things. A tap belongs to the
- * terminal that started it. Functions block; called by the HTTP workers, in any number of threads.
+ * The front end holds no key and believes nothing hsmd did not say: here is only the order of
+ * things. A tap belongs to the terminal that started it. Functions block; called by the HTTP
+ * workers, in any number of threads.
  */
 #ifndef CB_BROKER_CORE_TAP_H
 #define CB_BROKER_CORE_TAP_H
@@ -29,8 +30,9 @@ typedef struct cb_taps_parts {
     cb_hsm *hsm;
     cb_connectors *connectors;
     cb_sessions *sessions;
-    unsigned most;          /* taps at a time; 0: 4096 */
-    int64_t login_deadline; /* microseconds a connector may take; 0: 15 s */
+    unsigned most;               /* taps at a time; 0: 4096 */
+    int64_t login_deadline;      /* microseconds a connector may take; 0: 15 s */
+    unsigned logins_per_service; /* at a time; 0: 8 */
 } cb_taps_parts;
 
 cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);
@@ -51,26 +53,28 @@ typedef struct cb_tap_question {
     cb_bytes answers;    /* to the first script, encoded as in cardlink/script.h */
 } cb_tap_question;
 
-/* CB_E_TAP_UNKNOWN (also for another terminal's tap), CB_E_TAP_EXPIRED, CB_E_TAP_ORDER, CB_E_SERVICE_UNKNOWN,
- * CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, and what cb_hsm_tap_challenge returns. */
+/* CB_E_TAP_UNKNOWN (also for another terminal's tap), CB_E_TAP_EXPIRED, CB_E_TAP_ORDER,
+ * CB_E_SERVICE_UNKNOWN, CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, CB_E_SERVICE_BUSY, and what
+ * cb_hsm_tap_challenge returns. */
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in);
 
 typedef struct cb_tap_outcome {
     char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
-    cb_id card;     /* zero while not known */
+    cb_id card;                            /* zero while not known */
     cb_id holder;
     uint8_t level;
     uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
-    cb_id session;  /* zero: none */
-    uint8_t kind;   /* cb_session_kind; 0: none (PIN purposes) */
-    cb_buf value;   /* as cb_login_result; for a relayed session the one-time URL */
+    cb_id session;          /* zero: none */
+    uint8_t kind;           /* cb_session_kind; 0: none (PIN purposes) */
+    cb_buf value;           /* as cb_login_result; for a relayed session the one-time URL */
     int64_t expires;
 } cb_tap_outcome;
 
 void cb_tap_outcome_free(cb_tap_outcome *outcome);
 
-/* CB_OK only for an accept whose evidence is stored. Whatever else is returned, the tap has ended and no session is open. */
+/* CB_OK only for an accept whose evidence is stored. Whatever else is returned, the tap has ended
+ * and no session is open. */
 cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
                       cb_tap_outcome *outcome);
 

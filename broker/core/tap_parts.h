@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "broker/core/places.h"
 #include "broker/core/rate.h"
 #include "broker/core/tap.h"
 #include "broker/core/tap_table.h"
@@ -15,6 +16,7 @@ struct cb_taps {
     cb_taps_parts parts;
     cb_tap_table *table;
     cb_rate *rate;
+    cb_places *places; /* for logins */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t sweeper;

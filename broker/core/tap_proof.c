@@ -22,6 +22,7 @@ typedef struct proof_run {
     unsigned receipts;
     cb_login_result login;
     cb_session *session; /* while it is ours */
+    bool placed;         /* has a place among the logins at the service */
 } proof_run;
 
 void cb_tap_outcome_free(cb_tap_outcome *outcome)
@@ -51,8 +52,9 @@ static cb_error bring_feed_up_to_date(cb_taps *taps, const cb_id *tap)
     return error;
 }
 
-/* A revocation of somebody else may come between reading the head and hsmd's look at it; then hsmd knows more than the
- * head that was read. Looking again tells this from a database that was really rolled back. */
+/* A revocation of somebody else may come between reading the head and hsmd's look at it; then hsmd
+ * knows more than the head that was read. Looking again tells this from a database that was really
+ * rolled back. */
 static bool look_again(cb_error error)
 {
     return error == CB_E_HSM_FEED_BEHIND || error == CB_E_HSM_ROLLED_BACK;
@@ -65,7 +67,8 @@ static cb_error activate(proof_run *run, const cb_card *card, cb_activation *act
     cb_error error = CB_E_HSM_FEED_BEHIND;
     for (unsigned round = 0; look_again(error) && round < FEED_LOOKS; round++) {
         cb_feed_head head;
-        error = round > 0 && error == CB_E_HSM_FEED_BEHIND ? bring_feed_up_to_date(taps, tap) : CB_OK;
+        error =
+            round > 0 && error == CB_E_HSM_FEED_BEHIND ? bring_feed_up_to_date(taps, tap) : CB_OK;
         if (!error)
             error = cb_feed_head_now(taps->parts.store, &head);
         if (!error)
@@ -102,7 +105,8 @@ static cb_error identify(proof_run *run, cb_bytes answers)
 }
 
 /* Called back by the connector, in the thread of the tap. */
-static cb_error use_key(void *context, uint8_t operation, uint8_t hash, cb_bytes data, cb_buf *result)
+static cb_error use_key(void *context, uint8_t operation, uint8_t hash, cb_bytes data,
+                        cb_buf *result)
 {
     proof_run *run = context;
     if (run->receipts >= CB_RESULT_RECEIPTS)
@@ -146,8 +150,8 @@ static cb_error log_in(proof_run *run)
     return error;
 }
 
-/* A relayed session is entered before T2, so that a revocation either comes before T2, which then refuses, or finds the
- * session to cut. Its URL is not given out before T2 accepts. */
+/* A relayed session is entered before T2, so that a revocation either comes before T2, which then
+ * refuses, or finds the session to cut. Its URL is not given out before T2 accepts. */
 static cb_error enter_session(proof_run *run)
 {
     const cb_tap_outcome *outcome = run->outcome;
@@ -164,8 +168,8 @@ static cb_error enter_session(proof_run *run)
                               .idle = run->grant.service.idle};
     strcpy(facts.service, run->context->service);
     cb_buf_reset(&run->login.value);
-    cb_error error = cb_sessions_add(run->taps->parts.sessions, &facts, run->session,
-                                     &run->login.value);
+    cb_error error =
+        cb_sessions_add(run->taps->parts.sessions, &facts, run->session, &run->login.value);
     if (!error)
         run->session = NULL;
     return error;
@@ -207,7 +211,10 @@ static cb_error authenticate(proof_run *run)
                                 .card = outcome->card,
                                 .holder = outcome->holder,
                                 .reached = outcome->level};
-    cb_error error = cb_decide_intent(run->taps->parts.store, &intent, &run->grant);
+    cb_error error = cb_places_take(run->taps->places, run->context->service);
+    run->placed = !error;
+    if (!error)
+        error = cb_decide_intent(run->taps->parts.store, &intent, &run->grant);
     if (error)
         return cb_tap_refuse(run->taps, run->context, outcome, error);
     error = cb_hsm_tap_open_key(run->taps->parts.hsm, &run->context->tap,
@@ -279,6 +286,8 @@ cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb
         error = authenticate(&run);
     else
         error = record_pin(&run);
+    if (run.placed)
+        cb_places_give_back(taps->places, run.context->service);
     log_end(&run, error, began);
     if (run.session)
         cb_session_end(&run.session);

@@ -13,7 +13,7 @@ from pathlib import Path
 from world import PATIENCE, Card, Terminal, main, wait_until, world
 
 w = None
-WORKERS, QUEUE, CLIENTS = 2, 4, 32
+WORKERS, QUEUE, CLIENTS, LOGINS = 3, 4, 32, 2
 # Nobody waits for long to be refused, however slow the machine: the queue is short, and refusals do not stand in it.
 AT_ONCE = 5 * PATIENCE
 
@@ -22,12 +22,13 @@ def setUpModule():
     global w
     w = world()
     with (w.etc / "cardbroker.conf").open("a") as file:
-        file.write(f"workers = {WORKERS}\nqueue = {QUEUE}\n")
+        file.write(f"workers = {WORKERS}\nqueue = {QUEUE}\nlimits {{ logins-per-service = {LOGINS} }}\n")
     w.stop_one("cardbrokerd")
     w.start_broker()
     w.enrol_terminal_freely("crowd", rate=100000)
     w.enrol_terminal_freely("greedy", rate=100000)
-    w.add_holder("Hanako")
+    w.add_nginx("stalled", path=f"/slow?seconds={30 * PATIENCE}", timeout_ms=12000)
+    w.add_holder("Hanako", services=("nginx", "stalled"))
     w.insert_card("Hanako")
 
 
@@ -130,7 +131,39 @@ class Overload(unittest.TestCase):
         self.assertEqual(set(codes), {"begun", "broker.busy"})
         self.assertLess(w.works_again(), 8 * PATIENCE)
 
-    def test_4_nothing_is_left(self):
+    def test_4_a_service_that_stands_still_holds_no_more_than_its_share(self):
+        results, threads = [], []
+
+        def prove(terminal, tap, answers):
+            results.append(terminal.proof(tap, answers).code)
+        terminals = [Terminal(w) for _ in range(LOGINS + 1)]
+        # The last has played its card already when the places are taken.
+        with terminals[-1] as late:
+            played = [w.played(terminal, None, "stalled") for terminal in terminals]
+            for terminal, (tap, answers) in zip(terminals[:LOGINS], played):
+                threads.append(threading.Thread(target=prove, args=(terminal, tap, answers)))
+                threads[-1].start()
+            wait_until("the logins", lambda: metric("cardbroker_http_busy") >= LOGINS + 1, 10 * PATIENCE)
+            began = time.monotonic()
+            refused = late.proof(*played[-1])
+            self.assertEqual((refused.status, refused.code), (503, "service.busy"))
+            self.assertIn("Retry-After", refused.headers)
+            # Before the card does its part; and the tap may go on with another service.
+            begun = late.begin()
+            with Card(w.reader) as reader:
+                first = reader.play(begun.json["script"])
+                self.assertEqual(late.challenge(begun.json["tap"], first, "stalled").code, "service.busy")
+                asked = late.challenge(begun.json["tap"], first, "nginx")
+                done = late.proof(begun.json["tap"], reader.play(asked.json["script"]))
+            self.assertEqual(done.json.get("outcome"), "accepted")
+            self.assertLess(time.monotonic() - began, 10 * PATIENCE)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(results, ["service.slow"] * LOGINS)
+        for terminal in terminals:
+            terminal.close()
+
+    def test_5_nothing_is_left(self):
         wait_until("an empty queue", lambda: metric("cardbroker_http_queue") == 0, 10 * PATIENCE)
         pid = w.processes("cardbrokerd")[0][0]
         files = len(os.listdir(f"/proc/{pid}/fd"))
