@@ -10,12 +10,7 @@
 #include "tests/support/fault_counter.h"
 
 /* What stands behind: the sanitizer's allocator, or libc's. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(SANITIZED) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef CB_SANITIZED
 #define BEHIND(name) __interceptor_##name
 #else
 #define BEHIND(name) __libc_##name
@@ -25,18 +20,27 @@ void *BEHIND(malloc)(size_t size);
 void *BEHIND(calloc)(size_t count, size_t size);
 void *BEHIND(realloc)(void *block, size_t size);
 void BEHIND(free)(void *block);
-#ifdef SANITIZED
+#ifdef CB_SANITIZED
 int __interceptor_posix_memalign(void **out, size_t alignment, size_t size);
 #else
 void *__libc_memalign(size_t alignment, size_t size);
 #endif
 
+#ifdef CB_SANITIZED
+/* The dynamic linker keeps what it allocates where nobody looks; it is known by who calls malloc,
+ * which is us here. */
+const char *__lsan_default_suppressions(void);
+
+const char *__lsan_default_suppressions(void) { return "leak:_dl_map_object\nleak:dl_open_worker"; }
+#endif
+
 static fault_counter counter;
 static atomic_long live;
+static _Thread_local unsigned pauses;
 
 static bool fails(void)
 {
-    bool unlucky = fault_counter_strikes(&counter);
+    bool unlucky = pauses == 0 && fault_counter_strikes(&counter);
     if (unlucky)
         errno = ENOMEM;
     return unlucky;
@@ -79,7 +83,7 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 {
     if (fails())
         return ENOMEM;
-#ifdef SANITIZED
+#ifdef CB_SANITIZED
     int status = __interceptor_posix_memalign(out, alignment, size);
     if (status == 0)
         made(*out);
@@ -117,5 +121,7 @@ static unsigned disarm(void) { return fault_counter_disarm(&counter); }
 static void where(void) { fault_counter_where(&counter); }
 
 const fault_kind alloc_faults = {"allocation", arm, disarm, where, false};
+
+void alloc_faults_pause(bool paused) { pauses += paused ? 1 : -1u; }
 
 long alloc_faults_live(void) { return atomic_load(&live); }

@@ -48,7 +48,7 @@ static void crashed(int number)
 static void watch(void)
 {
     signal(SIGALRM, crashed);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef CB_SANITIZED
     signal(SIGSEGV, crashed);
     signal(SIGBUS, crashed);
     signal(SIGFPE, crashed);
