@@ -78,8 +78,8 @@ static void a_schema_that_changes_while_the_broker_runs_stops_it(void **state)
 static void a_log_or_feed_with_another_end_stops_a_running_broker(void **state)
 {
     static const char *const edits[] = {
-        "DROP TRIGGER evidence_leaf_kept; PRAGMA foreign_keys = OFF;"
-        "DELETE FROM evidence_leaf WHERE position = (SELECT max(position) FROM evidence_leaf)",
+        ("DROP TRIGGER evidence_leaf_kept; PRAGMA foreign_keys = OFF;"
+         "DELETE FROM evidence_leaf WHERE position = (SELECT max(position) FROM evidence_leaf)"),
         "INSERT INTO evidence_leaf SELECT max(position) + 1, data, hash FROM evidence_leaf",
         "INSERT INTO evidence_leaf SELECT max(position) + 5, data, hash FROM evidence_leaf",
         "INSERT INTO feed VALUES (1, 3, randomblob(16), 1, randomblob(32), 0)",
