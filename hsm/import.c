@@ -195,7 +195,7 @@ static cb_error same_macs(cb_keyring *keyring, CK_OBJECT_HANDLE key, cb_bytes se
         error = cb_sealed_open(keyring, sealed, &copy);
     if (!error)
         error = cb_open_key_use(keyring, &copy, CB_USE_MAC, 0, message, &after);
-    if (error == CB_E_HSM_TOKEN ||
+    if ((error == CB_E_HSM_TOKEN && !cb_token_failed(cb_keyring_token(keyring))) ||
         (!error && !cb_equal(cb_buf_bytes(&before), cb_buf_bytes(&after))))
         error = CB_E_FORMAT;
     cb_open_key_close(keyring, &copy);
@@ -254,8 +254,10 @@ static cb_error unwrap_key(cb_keyring *keyring, uint8_t algorithm, cb_bytes wrap
     if (!error)
         error =
             cb_token_unwrap(token, &cb_key_wrap, transport, key, cb_template_of(&template), out);
+    /* A token that is well and will not take the key says so in many ways. */
+    bool refused = error == CB_E_HSM_RECORD || (error == CB_E_HSM_TOKEN && !cb_token_failed(token));
     cb_token_destroy(token, &transport);
-    return error == CB_E_HSM_RECORD || error == CB_E_HSM_TOKEN ? CB_E_FORMAT : error;
+    return refused ? CB_E_FORMAT : error;
 }
 
 cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wrapped,
@@ -268,6 +270,7 @@ cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wr
     if (!cb_sealed_info_ok(info))
         return CB_E_ARGUMENT;
     cb_error error = cb_token_revive(token);
+    unsigned login = cb_token_login(token);
     if (!error)
         error = unwrap_key(keyring, info->algorithm, wrapped, &key);
     if (!error)
@@ -281,9 +284,11 @@ cb_error cb_sealed_import(cb_keyring *keyring, cb_sealed_info *info, cb_bytes wr
     info->key = cb_id_new();
     if (!error)
         error = cb_seal_key(keyring, info, key, size, cb_buf_bytes(&spki), &blob);
+    if (!error && login != cb_token_login(token))
+        error = CB_E_HSM_TOKEN;
     if (!error && info->algorithm == CB_KEY_HMAC_SHA256)
         error = same_macs(keyring, key, cb_buf_bytes(&blob));
-    cb_token_destroy(token, &key);
+    cb_token_destroy_of(token, login, &key);
     if (!error) {
         cb_buf_put(sealed, cb_buf_bytes(&blob));
         cb_buf_put(public_key, cb_buf_bytes(&spki));

@@ -14,7 +14,9 @@ cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
     CK_OBJECT_HANDLE kek;
     cb_key_template template;
     *out = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
-    cb_error error = cb_sealed_parts(keyring, sealed, &out->info, &public_key, &wrapped);
+    cb_error error = cb_token_tidy(cb_keyring_token(keyring));
+    if (!error)
+        error = cb_sealed_parts(keyring, sealed, &out->info, &public_key, &wrapped);
     if (error)
         return error;
     if (out->info.algorithm == CB_KEY_SECRET) {

@@ -117,6 +117,7 @@ cb_error cb_sealed_generate(cb_keyring *keyring, cb_sealed_info *info, cb_bytes 
     cb_error error = csr ? cb_csr_subject_check(subject) : CB_OK;
     if (!error)
         error = cb_token_revive(token);
+    unsigned login = cb_token_login(token);
     if (!error)
         error = cb_is_secret(info->algorithm)
                     ? generate_secret(keyring, info->algorithm, &key)
@@ -124,9 +125,11 @@ cb_error cb_sealed_generate(cb_keyring *keyring, cb_sealed_info *info, cb_bytes 
     info->key = cb_id_new();
     if (!error)
         error = cb_seal_key(keyring, info, key, NEW_SECRET_BYTES, cb_buf_bytes(&spki), &blob);
+    if (!error && csr && login != cb_token_login(token))
+        error = CB_E_HSM_TOKEN;
     if (!error && csr)
         error = cb_csr_make(token, key, info->algorithm, subject, cb_buf_bytes(&spki), &request);
-    cb_token_destroy(token, &key);
+    cb_token_destroy_of(token, login, &key);
     if (!error) {
         cb_buf_put(sealed, cb_buf_bytes(&blob));
         cb_buf_put(public_key, cb_buf_bytes(&spki));
@@ -169,9 +172,10 @@ cb_error cb_sealed_rewrap(cb_keyring *keyring, cb_bytes sealed, cb_buf *out)
         return error;
     cb_template_key(&template, info.algorithm,
                     info.algorithm == CB_KEY_SECRET ? CB_STATION_RELEASE : CB_STATION_REWRAP, true);
+    unsigned login = cb_token_login(token);
     error = cb_token_unwrap(token, &cb_key_wrap, kek, wrapped, cb_template_of(&template), &key);
     if (!error)
         error = cb_seal_key(keyring, &info, key, size, public_key, out);
-    cb_token_destroy(token, &key);
+    cb_token_destroy_of(token, login, &key);
     return error;
 }

@@ -38,10 +38,17 @@ bool cb_token_lost(const cb_token *token)
     case CKR_TOKEN_NOT_PRESENT:
     case CKR_KEY_HANDLE_INVALID:
     case CKR_OBJECT_HANDLE_INVALID:
+    case CKR_OPERATION_ACTIVE: /* a call failed on its way, and left what it had begun */
         return true;
     default:
         return false;
     }
+}
+
+bool cb_token_failed(const cb_token *token)
+{
+    return cb_token_lost(token) || token->last == CKR_HOST_MEMORY ||
+           token->last == CKR_DEVICE_MEMORY;
 }
 
 /* ---- The module ---- */
@@ -169,6 +176,7 @@ cb_error cb_token_again(cb_token *token)
     if (!error)
         error = log_in(token);
     cb_module_unlock(&lock);
+    token->leftover = token->leftover && error;
     cb_log(error ? CB_LOG_ERROR : CB_LOG_WARNING, "token.login", "The HSM was logged in to anew.",
            "error", error ? cb_error_code(error) : NULL, NULL);
     return error ? CB_E_HSM_TOKEN : CB_OK;
@@ -183,8 +191,10 @@ static bool alive(cb_token *token)
 
 cb_error cb_token_revive(cb_token *token)
 {
-    return alive(token) ? CB_OK : cb_token_again(token);
+    return !token->leftover && alive(token) ? CB_OK : cb_token_again(token);
 }
+
+cb_error cb_token_tidy(cb_token *token) { return token->leftover ? cb_token_again(token) : CB_OK; }
 
 unsigned cb_token_login(const cb_token *token)
 {

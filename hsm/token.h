@@ -44,6 +44,14 @@ cb_error cb_token_revive(cb_token *token);
 /* Counts logins from 1. A session object is good for the login that it was made in. */
 unsigned cb_token_login(const cb_token *token);
 
+/* Whether the last call failed because the token, or this side of it, did: not for what it was
+ * asked. */
+bool cb_token_failed(const cb_token *token);
+
+/* Logs in anew when a session object could not be destroyed: it ends with its session. Before a
+ * request opens objects of its own. */
+cb_error cb_token_tidy(cb_token *token);
+
 /* Destroys session objects, logs out, unloads. NULL inside is allowed. */
 void cb_token_close(cb_token **token);
 
@@ -122,5 +130,9 @@ cb_error cb_token_unwrap(cb_token *token, const CK_MECHANISM *mechanism,
 
 /* Sets *object to CK_INVALID_HANDLE; that handle is allowed and does nothing. */
 void cb_token_destroy(cb_token *token, CK_OBJECT_HANDLE *object);
+
+/* The same for one that was made under a login: after a later one it is gone, and its handle may be
+ * another object's. */
+void cb_token_destroy_of(cb_token *token, unsigned login, CK_OBJECT_HANDLE *object);
 
 #endif

@@ -17,6 +17,7 @@ struct cb_token {
     char *lock;
     cb_buf pin; /* in locked memory where the system allows */
     CK_RV last; /* what the last call returned */
+    bool leftover; /* a session object could not be destroyed: it goes with the next login */
 };
 
 /* Notes a call's result: CB_OK, or CB_E_HSM_TOKEN with a line in the log. */

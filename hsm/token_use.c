@@ -100,7 +100,9 @@ cb_error cb_token_agree_with(cb_token *token, cb_token_key *key, cb_bytes point,
                              size_t len)
 {
     CK_OBJECT_HANDLE handle;
-    cb_error error = cb_token_find(token, key, &handle);
+    cb_error error = cb_token_tidy(token);
+    if (!error)
+        error = cb_token_find(token, key, &handle);
     if (!error)
         error = cb_token_agree(token, handle, point, out, len);
     if (error != CB_E_HSM_TOKEN || !cb_token_lost(token))
@@ -170,8 +172,17 @@ cb_error cb_token_unwrap(cb_token *token, const CK_MECHANISM *mechanism,
 
 void cb_token_destroy(cb_token *token, CK_OBJECT_HANDLE *object)
 {
-    if (*object != CK_INVALID_HANDLE)
+    if (*object != CK_INVALID_HANDLE &&
         cb_token_note(token, "C_DestroyObject",
-                      token->f->C_DestroyObject(token->session, *object));
+                      token->f->C_DestroyObject(token->session, *object)) &&
+        token->last != CKR_OBJECT_HANDLE_INVALID)
+        token->leftover = true;
+    *object = CK_INVALID_HANDLE;
+}
+
+void cb_token_destroy_of(cb_token *token, unsigned login, CK_OBJECT_HANDLE *object)
+{
+    if (login == token->login)
+        cb_token_destroy(token, object);
     *object = CK_INVALID_HANDLE;
 }

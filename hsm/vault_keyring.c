@@ -7,32 +7,56 @@
 #include "hsm/receipt.h"
 #include "hsm/sealed.h"
 
-static cb_keyring *ring(void *context) { return ((cb_vault_keyring *)context)->keyring; }
+static cb_error open_ring(cb_vault_keyring *vault)
+{
+    cb_buf pin = CB_BUF(CB_HSM_PIN_MAX);
+    cb_buf_put(&pin, cb_buf_bytes(vault->pin));
+    cb_error error = cb_buf_error(&pin);
+    if (!error)
+        error = cb_keyring_open(&vault->config->token, &pin, &vault->keyring);
+    cb_buf_free(&pin);
+    return error;
+}
+
+/* NULL when the token was closed for a new generation and could not be opened since: it is tried
+ * again at each request. */
+static cb_keyring *ring(void *context)
+{
+    cb_vault_keyring *vault = context;
+    if (!vault->keyring && open_ring(vault))
+        vault->keyring = NULL;
+    return vault->keyring;
+}
 
 static cb_error binding_check(void *context, cb_bytes binding, cb_binding_info *out)
 {
-    return cb_binding_check(ring(context), binding, out);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_binding_check(keyring, binding, out) : CB_E_HSM_TOKEN;
 }
 
 static cb_error sealed_check(void *context, cb_bytes sealed, cb_sealed_info *out)
 {
-    return cb_sealed_check(ring(context), sealed, out);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_sealed_check(keyring, sealed, out) : CB_E_HSM_TOKEN;
 }
 
 static cb_error sealed_use(void *context, cb_bytes sealed, uint8_t operation, uint8_t hash,
                            cb_bytes data, cb_buf *result)
 {
     cb_open_key key = {0};
-    cb_error error = cb_sealed_open(ring(context), sealed, &key);
+    cb_keyring *keyring = ring(context);
+    cb_error error = keyring ? cb_sealed_open(keyring, sealed, &key) : CB_E_HSM_TOKEN;
     if (!error)
-        error = cb_open_key_use(ring(context), &key, operation, hash, data, result);
-    cb_open_key_close(ring(context), &key);
+        error = cb_open_key_use(keyring, &key, operation, hash, data, result);
+    if (keyring)
+        cb_open_key_close(keyring, &key);
     return error;
 }
 
 static cb_error receipt_make(void *context, const cb_receipt_info *info, cb_buf *receipt)
 {
-    return cb_receipt_make(ring(context), info, receipt);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_receipt_make(keyring, info, receipt) : CB_E_HSM_TOKEN;
 }
 
 /* u64 size ‖ root. */
@@ -47,54 +71,54 @@ static cb_error head_mac(void *context, const cb_tree_head *head, cb_digest *mac
 {
     uint8_t text[8 + CB_SHA256_SIZE];
     head_text(head, text);
-    return cb_keyring_mac(ring(context), CB_MAC_LOG_HEAD, (cb_bytes[]){CB_BYTES_OF(text)}, 1, mac);
+    cb_keyring *keyring = ring(context);
+    return keyring
+               ? cb_keyring_mac(keyring, CB_MAC_LOG_HEAD, (cb_bytes[]){CB_BYTES_OF(text)}, 1, mac)
+               : CB_E_HSM_TOKEN;
 }
 
 static cb_error head_check(void *context, const cb_tree_head *head, const cb_digest *mac)
 {
     uint8_t text[8 + CB_SHA256_SIZE];
     head_text(head, text);
-    return cb_keyring_mac_check(ring(context), CB_MAC_LOG_HEAD, (cb_bytes[]){CB_BYTES_OF(text)}, 1,
-                                cb_digest_bytes(mac));
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_keyring_mac_check(keyring, CB_MAC_LOG_HEAD, (cb_bytes[]){CB_BYTES_OF(text)},
+                                          1, cb_digest_bytes(mac))
+                   : CB_E_HSM_TOKEN;
 }
 
 static cb_error log_sign(void *context, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE])
 {
-    return cb_keyring_sign(ring(context), CB_OWN_LOG, digest, signature);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_keyring_sign(keyring, CB_OWN_LOG, digest, signature) : CB_E_HSM_TOKEN;
 }
 
 static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
 {
-    return cb_binding_make(ring(context), info, binding);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_binding_make(keyring, info, binding) : CB_E_HSM_TOKEN;
 }
 
 static cb_error generate(void *context, cb_sealed_info *info, cb_bytes subject, cb_buf *sealed,
                          cb_buf *public_key, cb_buf *csr)
 {
-    return cb_sealed_generate(ring(context), info, subject, sealed, public_key, csr);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_sealed_generate(keyring, info, subject, sealed, public_key, csr)
+                   : CB_E_HSM_TOKEN;
 }
 
 static cb_error import(void *context, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
                        cb_buf *public_key)
 {
-    return cb_sealed_import(ring(context), info, wrapped, sealed, public_key);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_sealed_import(keyring, info, wrapped, sealed, public_key) : CB_E_HSM_TOKEN;
 }
 
 static cb_error rewrap(void *context, cb_bytes sealed, cb_buf *out)
 {
-    return cb_sealed_rewrap(ring(context), sealed, out);
-}
-
-static cb_error open_ring(cb_vault_keyring *vault)
-{
-    cb_buf pin = CB_BUF(CB_HSM_PIN_MAX);
-    cb_buf_put(&pin, cb_buf_bytes(vault->pin));
-    cb_error error = cb_buf_error(&pin);
-    if (!error)
-        error = cb_keyring_open(&vault->config->token, &pin, &vault->keyring);
-    cb_buf_free(&pin);
-    return error;
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_sealed_rewrap(keyring, sealed, out) : CB_E_HSM_TOKEN;
 }
 
 static cb_error add_generation(cb_vault_keyring *vault, cb_buf *so_pin, uint32_t *generation)
@@ -136,21 +160,25 @@ static cb_error new_generation(void *context, uint32_t *generation)
 static cb_error public_key(void *context, const char *name, cb_buf *out)
 {
     cb_own_key key;
-    cb_error error = cb_own_key_parse(name, &key);
-    return error ? error : cb_keyring_public(ring(context), key, out);
+    cb_keyring *keyring = ring(context);
+    cb_error error = keyring ? cb_own_key_parse(name, &key) : CB_E_HSM_TOKEN;
+    return error ? error : cb_keyring_public(keyring, key, out);
 }
 
 static cb_error receipt_check(void *context, cb_bytes receipt)
 {
     cb_receipt_info info;
-    return cb_receipt_check(ring(context), receipt, &info);
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_receipt_check(keyring, receipt, &info) : CB_E_HSM_TOKEN;
 }
 
 static cb_error count(void *context, uint32_t *generation, uint32_t *objects)
 {
     size_t persistent = 0;
-    *generation = cb_keyring_generation(ring(context));
-    cb_error error = cb_token_count(cb_keyring_token(ring(context)), true, &persistent);
+    cb_keyring *keyring = ring(context);
+    *generation = keyring ? cb_keyring_generation(keyring) : 0;
+    cb_error error =
+        keyring ? cb_token_count(cb_keyring_token(keyring), true, &persistent) : CB_E_HSM_TOKEN;
     *objects = (uint32_t)persistent;
     return error;
 }

@@ -48,7 +48,7 @@ static bool fails(void)
 
 static void *made(void *block)
 {
-    if (block)
+    if (block && pauses == 0)
         atomic_fetch_add(&live, 1);
     return block;
 }
@@ -67,14 +67,14 @@ void *realloc(void *block, size_t size)
     void *moved = BEHIND(realloc)(block, size);
     if (!block)
         made(moved);
-    else if (size == 0 && !moved)
+    else if (size == 0 && !moved && pauses == 0)
         atomic_fetch_sub(&live, 1);
     return moved;
 }
 
 void free(void *block)
 {
-    if (block)
+    if (block && pauses == 0)
         atomic_fetch_sub(&live, 1);
     BEHIND(free)(block);
 }

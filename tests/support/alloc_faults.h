@@ -11,8 +11,8 @@
 
 extern const fault_kind alloc_faults;
 
-/* While paused, this thread's allocations are neither counted nor made to fail: in code that is
- * not ours. */
+/* While paused, this thread's allocations are neither counted nor made to fail, nor is what it
+ * frees: in code that is not ours. */
 void alloc_faults_pause(bool paused);
 
 /* Blocks that were allocated and not freed. */

@@ -10,6 +10,10 @@
 
 void *__real_dlsym(void *library, const char *name);
 void *__wrap_dlsym(void *library, const char *name);
+void *__real_dlopen(const char *path, int flags);
+void *__wrap_dlopen(const char *path, int flags);
+int __real_dlclose(void *library);
+int __wrap_dlclose(void *library);
 
 static fault_counter device, memory, session;
 static CK_FUNCTION_LIST *real, own;
@@ -119,6 +123,23 @@ static CK_RV my_get(CK_FUNCTION_LIST **out)
     MINE(C_FindObjectsFinal);
     *out = &own;
     return CKR_OK;
+}
+
+/* Nor is the dynamic linker ours. */
+void *__wrap_dlopen(const char *path, int flags)
+{
+    alloc_faults_pause(true);
+    void *library = __real_dlopen(path, flags);
+    alloc_faults_pause(false);
+    return library;
+}
+
+int __wrap_dlclose(void *library)
+{
+    alloc_faults_pause(true);
+    int status = __real_dlclose(library);
+    alloc_faults_pause(false);
+    return status;
 }
 
 void *__wrap_dlsym(void *library, const char *name)

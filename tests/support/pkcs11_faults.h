@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * An HSM that fails. In a program that is linked with -Wl,--wrap=dlsym the function list of each
- * PKCS#11 module is replaced by one that passes everything on, but for the call that is to fail.
- * Allocations of the module itself do not fail (alloc_faults.h): it is not ours.
+ * An HSM that fails. In a program that is linked with --wrap for dlopen, dlsym and dlclose the
+ * function list of each PKCS#11 module is replaced by one that passes everything on, but for the
+ * call that is to fail. Allocations of the module itself do not fail (alloc_faults.h): it is not
+ * ours.
  */
 #ifndef CB_TESTS_SUPPORT_PKCS11_FAULTS_H
 #define CB_TESTS_SUPPORT_PKCS11_FAULTS_H
