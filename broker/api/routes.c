@@ -7,11 +7,11 @@ enum { SCRIPT_BODY = 96 * 1024 /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the re
 #define TERMINAL CB_ROLE_TERMINAL
 #define ADMIN CB_ROLE_ADMINISTRATOR
 
-#define COMMON CB_LANE_COMMON
-#define ENTRY CB_LANE_ENTRY
-#define STAFF CB_LANE_ADMINISTRATORS
-#define RESERVED CB_LANE_RESERVED
-#define HEALTH CB_LANE_HEALTH
+#define COMMON CB_CREW_COMMON
+#define ENTRY CB_CREW_ENTRY
+#define STAFF CB_CREW_ADMINISTRATORS
+#define RESERVED CB_CREW_RESERVED
+#define HEALTH CB_CREW_HEALTH
 
 /* clang-format off */
 /* What must answer whatever else goes on is reserved: how the broker is, and whatever takes a right away. */

@@ -239,12 +239,12 @@ static void work(void *context)
 static enum MHD_Result dispatch(cb_call *call)
 {
     cb_server *server = call->server;
-    cb_lane lane = call->request.match.route->lane;
-    bool enters = lane == CB_LANE_ENTRY;
+    cb_crew crew = call->request.match.route->crew;
+    bool enters = crew == CB_CREW_ENTRY;
     call->dispatched = true;
     pthread_mutex_lock(&call->lock);
     bool accepted =
-        cb_workers_submit(server->lanes[enters ? CB_LANE_COMMON : lane], work, call, enters);
+        cb_workers_submit(server->crews[enters ? CB_CREW_COMMON : crew], work, call, enters);
     if (accepted)
         cb_call_suspend(call); /* the worker cannot wake it before the lock is free */
     pthread_mutex_unlock(&call->lock);

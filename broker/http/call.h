@@ -29,7 +29,7 @@ struct cb_server {
     cb_server_config config;
     struct MHD_Daemon *daemons[CB_POLLERS_MAX];
     atomic_uint next_daemon;
-    cb_workers *lanes[CB_LANE_HEALTH + 1]; /* none for CB_LANE_ENTRY */
+    cb_workers *crews[CB_CREW_HEALTH + 1]; /* none for CB_CREW_ENTRY */
     cb_series *series;                     /* one a route, then those without one, then streams */
     atomic_bool draining;
     atomic_uint busy;

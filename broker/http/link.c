@@ -270,13 +270,20 @@ static bool request_too_slow(const cb_link *link, const cb_limits *limits, int64
     return cb_limits_too_slow(limits, link->turn_began, link->turn_bytes, until);
 }
 
+/* Nothing more comes from a client that has ended its side, not even the rest of a request. */
+static bool left_within_request(const cb_link *link, const cb_limits *limits, int64_t now)
+{
+    return link->up.shut && now - link->active > limits->request_grace &&
+           !cb_turn_serving(link->turn);
+}
+
 static bool open_too_long(const cb_link *link, const cb_limits *limits, int64_t now)
 {
-    return now - link->active > limits->idle_time ||
-           /* Nothing more comes from a client that has ended its side, not even the rest of a
-              request. */
-           (link->up.shut && now - link->active > limits->request_grace) ||
-           request_too_slow(link, limits, now);
+    if (left_within_request(link, limits, now))
+        return true;
+    if (link->peer.kind == CB_PEER_LOCAL)
+        return now - link->active > LOCAL_IDLE && !cb_turn_serving(link->turn);
+    return now - link->active > limits->idle_time || request_too_slow(link, limits, now);
 }
 
 void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, int64_t now)
@@ -290,9 +297,7 @@ void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, i
         break;
     case CB_LINK_OPEN:
         over = (stopping && link->turn_bytes == 0 && now - link->active > STOP_IDLE) ||
-               (link->peer.kind == CB_PEER_NETWORK
-                    ? open_too_long(link, limits, now)
-                    : now - link->active > LOCAL_IDLE && !cb_turn_serving(link->turn));
+               open_too_long(link, limits, now);
         break;
     case CB_LINK_CLOSING:
         over = now - link->began > limits->close_time;

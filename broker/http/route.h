@@ -25,13 +25,13 @@ typedef enum cb_role {
 } cb_role;
 
 /* Whose workers a request waits for, so that no crowd stands in the way of another. */
-typedef enum cb_lane {
-    CB_LANE_COMMON, /* of the network */
-    CB_LANE_ENTRY,  /* the same; half the queue is left to what goes on with something begun */
-    CB_LANE_ADMINISTRATORS, /* of their own */
-    CB_LANE_RESERVED,       /* likewise: what must answer whatever else goes on */
-    CB_LANE_HEALTH          /* one of its own: anybody may ask, as often as he likes */
-} cb_lane;
+typedef enum cb_crew {
+    CB_CREW_COMMON, /* of the network */
+    CB_CREW_ENTRY,  /* the same; half the queue is left to what goes on with something begun */
+    CB_CREW_ADMINISTRATORS, /* of their own */
+    CB_CREW_RESERVED,       /* likewise: what must answer whatever else goes on */
+    CB_CREW_HEALTH          /* one of its own: anybody may ask, as often as he likes */
+} cb_crew;
 
 /* Blocks as long as it needs, in a worker's thread. An error becomes a problem (problem.h). */
 typedef cb_error (*cb_handler)(struct cb_request *request, struct cb_reply *reply);
@@ -42,7 +42,7 @@ typedef struct cb_route {
     cb_role role;
     cb_handler handler;
     size_t body_limit; /* bytes; 0: CB_BODY_DEFAULT where the method has a body */
-    cb_lane lane;
+    cb_crew crew;
 } cb_route;
 
 enum { CB_BODY_DEFAULT = 64 * 1024, CB_ROUTE_PARAMETERS = 2 };

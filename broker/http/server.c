@@ -10,7 +10,7 @@
 
 enum {
     POLLERS_DEFAULT = 2,
-    LANES = CB_LANE_HEALTH + 1,
+    CREWS = CB_CREW_HEALTH + 1,
     WORKERS_DEFAULT = 16,
     QUEUE_DEFAULT = 256,
     ADMINISTRATORS_DEFAULT = 4,
@@ -112,18 +112,18 @@ static void fill_in(cb_server_config *config)
     config->connections = or_default(config->connections, CONNECTIONS_DEFAULT);
 }
 
-static cb_error open_lanes(cb_server *server)
+static cb_error open_crews(cb_server *server)
 {
     const cb_server_config *config = &server->config;
     cb_error error =
-        cb_workers_open(config->workers, config->queue, &server->lanes[CB_LANE_COMMON]);
+        cb_workers_open(config->workers, config->queue, &server->crews[CB_CREW_COMMON]);
     if (!error)
         error = cb_workers_open(config->administrators, config->queue,
-                                &server->lanes[CB_LANE_ADMINISTRATORS]);
+                                &server->crews[CB_CREW_ADMINISTRATORS]);
     if (!error)
-        error = cb_workers_open(config->reserved, config->queue, &server->lanes[CB_LANE_RESERVED]);
+        error = cb_workers_open(config->reserved, config->queue, &server->crews[CB_CREW_RESERVED]);
     if (!error)
-        error = cb_workers_open(1, config->queue, &server->lanes[CB_LANE_HEALTH]);
+        error = cb_workers_open(1, config->queue, &server->crews[CB_CREW_HEALTH]);
     return error;
 }
 
@@ -140,7 +140,7 @@ cb_error cb_server_open(const cb_server_config *config, cb_server **out)
     server->series = calloc(config->route_count + 2, sizeof *server->series);
     cb_error error = server->series ? CB_OK : CB_E_MEMORY;
     if (!error)
-        error = open_lanes(server);
+        error = open_crews(server);
     for (unsigned i = 0; i < server->config.pollers && !error; i++) {
         server->daemons[i] = start_daemon(server);
         if (!server->daemons[i])
@@ -192,14 +192,14 @@ void cb_server_close(cb_server **out)
     end_streams(server);
     /* Once no handler runs, no connection is suspended, as libmicrohttpd demands of whoever ends
      * it. */
-    for (size_t i = 0; i < LANES; i++)
-        if (server->lanes[i])
-            cb_workers_stop(server->lanes[i]);
+    for (size_t i = 0; i < CREWS; i++)
+        if (server->crews[i])
+            cb_workers_stop(server->crews[i]);
     for (unsigned i = 0; i < CB_POLLERS_MAX; i++)
         if (server->daemons[i])
             MHD_stop_daemon(server->daemons[i]);
-    for (size_t i = 0; i < LANES; i++)
-        cb_workers_close(&server->lanes[i]);
+    for (size_t i = 0; i < CREWS; i++)
+        cb_workers_close(&server->crews[i]);
     pthread_cond_destroy(&server->stream_ended);
     pthread_mutex_destroy(&server->lock);
     free(server->series);

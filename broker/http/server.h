@@ -2,7 +2,7 @@
  *
  * The HTTP server: libmicrohttpd reads and writes HTTP on the plain connections that the acceptor
  * hands over; handlers are plain functions that block, run by bounded pools of workers, one for
- * each lane (route.h). What finds its pool's queue full is answered 503 at once.
+ * each crew (route.h). What finds its pool's queue full is answered 503 at once.
  *
  * Every request gets an identifier (in the log, in the Request-Id header and in problems) and a
  * line in the log: method, pattern of the route, status, microseconds from the complete request to
@@ -35,9 +35,9 @@ typedef struct cb_server_config {
 
     unsigned pollers;        /* threads that read and write HTTP; 0: 2 */
     unsigned workers;        /* 0: 16 */
-    unsigned queue;          /* requests that may wait in each lane; 0: 256 */
-    unsigned administrators; /* workers for CB_LANE_ADMINISTRATORS; 0: 4 */
-    unsigned reserved;       /* workers for CB_LANE_RESERVED; 0: 2 */
+    unsigned queue;          /* requests that may wait in each crew; 0: 256 */
+    unsigned administrators; /* workers for CB_CREW_ADMINISTRATORS; 0: 4 */
+    unsigned reserved;       /* workers for CB_CREW_RESERVED; 0: 2 */
     unsigned streams;        /* at a time; 0: 256 */
     unsigned connections;    /* handed over at a time; 0: 8192 */
 } cb_server_config;

@@ -6,13 +6,13 @@
 enum { LABELS = 160 };
 
 static const struct {
-    cb_lane lane;
+    cb_crew crew;
     const char *label;
-} lanes[] = {
-    {CB_LANE_COMMON, "lane=\"common\""},
-    {CB_LANE_ADMINISTRATORS, "lane=\"administrators\""},
-    {CB_LANE_RESERVED, "lane=\"reserved\""},
-    {CB_LANE_HEALTH, "lane=\"health\""},
+} crews[] = {
+    {CB_CREW_COMMON, "crew=\"common\""},
+    {CB_CREW_ADMINISTRATORS, "crew=\"administrators\""},
+    {CB_CREW_RESERVED, "crew=\"reserved\""},
+    {CB_CREW_HEALTH, "crew=\"health\""},
 };
 
 static void name_series(const cb_server *server, size_t i, char labels[LABELS])
@@ -77,9 +77,9 @@ void cb_server_metrics(cb_server *server, cb_buf *out)
     cb_metric_begin(out, "cardbroker_http_busy", "gauge", "Requests under way.");
     cb_metric_value(out, "cardbroker_http_busy", "", cb_server_busy(server));
     cb_metric_begin(out, "cardbroker_http_queue", "gauge", "Requests that wait for a worker.");
-    for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++)
-        cb_metric_value(out, "cardbroker_http_queue", lanes[i].label,
-                        cb_workers_waiting(server->lanes[lanes[i].lane]));
+    for (size_t i = 0; i < sizeof crews / sizeof *crews; i++)
+        cb_metric_value(out, "cardbroker_http_queue", crews[i].label,
+                        cb_workers_waiting(server->crews[crews[i].crew]));
     cb_metric_begin(out, "cardbroker_http_refused_total", "counter",
                     "Requests refused because the queue was full.");
     cb_metric_value(out, "cardbroker_http_refused_total", "", atomic_load(&server->refused_busy));

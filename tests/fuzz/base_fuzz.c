@@ -24,7 +24,8 @@ static void read_tlv(cb_bytes bytes, unsigned depth)
     }
 }
 
-/* What hexadecimal or base64 stands for, written again, is what was read (but for the case of hexadecimal digits). */
+/* What hexadecimal or base64 stands for, written again, is what was read (but for the case of
+ * hexadecimal digits). */
 static void read_text(cb_bytes bytes)
 {
     cb_buf decoded = CB_BUF(70000), again = CB_BUF(140000);
@@ -69,7 +70,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_text(bytes);
     read_proof(bytes);
     cb_leaf_find(bytes, "kind", &value);
-    if (cb_script_read(bytes, CB_ANSWER_MAX, &script) == CB_OK && script.count > CB_SCRIPT_COMMANDS_MAX)
+    if (cb_script_read(bytes, CB_ANSWER_MAX, &script) == CB_OK &&
+        script.count > CB_SCRIPT_COMMANDS_MAX)
         abort();
     cb_buf_put(&text, bytes);
     const char *string = cb_buf_cstr(&text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a request brings: a JSON body read by a table of fields, a path against the route table, a browser's cookies and
- * host name at the relay.
+ * What a request brings: a JSON body read by a table of fields, a path against the route table, a
+ * browser's cookies and host name at the relay.
  */
 #include <stdlib.h>
 

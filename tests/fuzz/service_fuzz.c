@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a service and a browser say to each other through a relayed session, and the origins of services.
+ * What a service and a browser say to each other through a relayed session, and the origins of
+ * services.
  */
 #include <stdlib.h>
 

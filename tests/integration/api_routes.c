@@ -13,7 +13,7 @@ int main(void)
     for (size_t i = 0; i < cb_api_route_count; i++) {
         const cb_route *route = &cb_api_routes[i];
         printf("%s %s %s %zu %d\n", route->method, route->pattern, roles[route->role],
-               route->body_limit, route->lane >= CB_LANE_RESERVED);
+               route->body_limit, route->crew >= CB_CREW_RESERVED);
     }
     return 0;
 }

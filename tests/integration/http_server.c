@@ -102,17 +102,17 @@ static cb_error get_fault(cb_request *request, cb_reply *reply)
 }
 
 static const cb_route routes[] = {
-    {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_LANE_RESERVED},
-    {"GET", "/v1/who", CB_ROLE_ANYBODY, get_who, 0, CB_LANE_COMMON},
-    {"POST", "/v1/echo", CB_ROLE_ANYBODY, post_echo, 0, CB_LANE_COMMON},
-    {"PUT", "/v1/echo", CB_ROLE_TERMINAL, post_echo, 0, CB_LANE_COMMON},
-    {"GET", "/v1/slow", CB_ROLE_ANYBODY, get_slow, 0, CB_LANE_COMMON},
-    {"GET", "/v1/things/{id}", CB_ROLE_ANYBODY, get_thing, 0, CB_LANE_COMMON},
-    {"GET", "/v1/both", CB_ROLE_TERMINAL, get_who, 0, CB_LANE_COMMON},
-    {"GET", "/v1/both", CB_ROLE_ADMINISTRATOR, get_live, 0, CB_LANE_COMMON},
-    {"GET", "/v1/terminal", CB_ROLE_TERMINAL, get_who, 0, CB_LANE_COMMON},
-    {"GET", "/v1/admin", CB_ROLE_ADMINISTRATOR, get_who, 0, CB_LANE_COMMON},
-    {"GET", "/v1/fault", CB_ROLE_ANYBODY, get_fault, 0, CB_LANE_COMMON},
+    {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_RESERVED},
+    {"GET", "/v1/who", CB_ROLE_ANYBODY, get_who, 0, CB_CREW_COMMON},
+    {"POST", "/v1/echo", CB_ROLE_ANYBODY, post_echo, 0, CB_CREW_COMMON},
+    {"PUT", "/v1/echo", CB_ROLE_TERMINAL, post_echo, 0, CB_CREW_COMMON},
+    {"GET", "/v1/slow", CB_ROLE_ANYBODY, get_slow, 0, CB_CREW_COMMON},
+    {"GET", "/v1/things/{id}", CB_ROLE_ANYBODY, get_thing, 0, CB_CREW_COMMON},
+    {"GET", "/v1/both", CB_ROLE_TERMINAL, get_who, 0, CB_CREW_COMMON},
+    {"GET", "/v1/both", CB_ROLE_ADMINISTRATOR, get_live, 0, CB_CREW_COMMON},
+    {"GET", "/v1/terminal", CB_ROLE_TERMINAL, get_who, 0, CB_CREW_COMMON},
+    {"GET", "/v1/admin", CB_ROLE_ADMINISTRATOR, get_who, 0, CB_CREW_COMMON},
+    {"GET", "/v1/fault", CB_ROLE_ANYBODY, get_fault, 0, CB_CREW_COMMON},
 };
 
 static cb_error identify(cb_request *request, cb_reply *reply)
