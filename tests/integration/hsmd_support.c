@@ -42,6 +42,7 @@ bool hsmd_make(hsmd *h, const char *program, const char *more)
     MUST(mkdtemp(h->folder));
     snprintf(h->run, sizeof h->run, "%s/run", h->folder);
     snprintf(h->config, sizeof h->config, "%s/hsmd.conf", h->folder);
+    snprintf(h->log, sizeof h->log, "%s/log", h->folder);
     snprintf(path, sizeof path, "%s/tokens", h->folder);
     MUST(mkdir(path, 0700) == 0);
     cb_buf_printf(
@@ -73,10 +74,11 @@ static pid_t spawn(const hsmd *h, const char *option, bool quiet)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0); /* a test that fails leaves nothing running */
     int null = open("/dev/null", O_WRONLY);
+    int log = open(h->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (quiet)
         dup2(null, 1);
     if (!getenv("CB_TEST_LOG"))
-        dup2(null, 2);
+        dup2(log, 2);
     execl(h->program, h->program, "--config", h->config, option, (char *)NULL);
     _exit(127);
 }
@@ -89,6 +91,37 @@ int hsmd_run(const hsmd *h, const char *option)
 }
 
 void hsmd_start(hsmd *h) { h->pid = spawn(h, NULL, false); }
+
+void hsmd_kill(hsmd *h, unsigned workers)
+{
+    pid_t worker[64];
+    MUST(workers <= 64);
+    for (unsigned i = 0; i < workers; i++)
+        worker[i] = hsmd_worker_pid(h, i);
+    kill(h->pid, SIGKILL);
+    waitpid(h->pid, NULL, 0);
+    h->pid = 0;
+    /* They end with their parent, but in their own time. Who has ended has no program any more,
+     * reaped or not. */
+    for (unsigned i = 0; i < workers; i++) {
+        char path[64], program[8];
+        snprintf(path, sizeof path, "/proc/%d/exe", (int)worker[i]);
+        while (readlink(path, program, sizeof program) > 0)
+            usleep(1000);
+    }
+}
+
+unsigned hsmd_logged(const hsmd *h, const char *word)
+{
+    char line[4096];
+    unsigned count = 0;
+    FILE *file = fopen(h->log, "r");
+    while (file && fgets(line, sizeof line, file))
+        count += strstr(line, word) != NULL;
+    if (file)
+        fclose(file);
+    return count;
+}
 
 static int remove_one(const char *path, const struct stat *about, int type, struct FTW *at)
 {

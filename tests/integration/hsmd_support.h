@@ -15,6 +15,7 @@ typedef struct hsmd {
     char folder[64];
     char run[80];
     char config[80];
+    char log[80]; /* what it writes, unless CB_TEST_LOG is set */
     pid_t pid;
 } hsmd;
 
@@ -28,6 +29,12 @@ int hsmd_run(const hsmd *h, const char *option);
 /* Starts it. Stops it and removes everything; false if it did not end well. */
 void hsmd_start(hsmd *h);
 bool hsmd_end(hsmd *h);
+
+/* Ends it without a word, and waits until its so many workers have gone with it. */
+void hsmd_kill(hsmd *h, unsigned workers);
+
+/* How many lines of its log hold a word. */
+unsigned hsmd_logged(const hsmd *h, const char *word);
 
 /* Waits, ten seconds at most, until hsmd answers (ping), or until its log lane does. */
 cb_error hsmd_wait(cb_hsm *hsm, bool for_taps);

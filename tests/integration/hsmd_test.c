@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "attacks.h"
@@ -230,6 +232,111 @@ static void every_algorithm_works_through_a_tap(void **state)
     }
 }
 
+static void restart(front *fe)
+{
+    hsmd_kill(&h, 4);
+    hsmd_start(&h);
+    good(hsmd_wait(fe->hsm, true));
+    usleep(100000); /* the other worker */
+}
+
+/* Whatever was under way is gone, and whatever was seen stays seen: a front end cannot begin again
+ * from an earlier point. */
+static void a_restart_forgets_taps_and_nothing_else(void **state)
+{
+    front *fe = *state;
+    front_key key;
+    front_tap open, active, finished, later;
+    cb_intent_proof proof;
+    cb_signed_head head;
+    cb_merkle_proof none = {0};
+    const cb_id *card = &fe->w->first.card;
+    cb_id somebody = cb_id_new();
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 2, &key));
+    good(front_open(fe, plain, &key, &open));
+    good(sign(fe, &open, &key));
+    good(front_activate(fe, plain, &active));
+    cb_intent intent = front_intent(&active, &key.info.key);
+    good(front_record(fe, &intent, &proof));
+    good(front_finish(fe, plain, &finished));
+    cb_feed_head before = fe->feed;
+    good(front_revoke(fe, CB_FEED_CARD_SUSPENDED, card));
+    good(front_revoke(fe, CB_FEED_CARD_RESUMED, card));
+    restart(fe);
+
+    expect(CB_E_HSM_ACTIVATION, sign(fe, &open, &key));
+    expect(CB_E_HSM_ACTIVATION,
+           cb_hsm_tap_open_key(fe->hsm, &active.context.tap, cb_buf_bytes(&key.sealed), &proof));
+    expect(CB_E_TAP_UNKNOWN,
+           cb_hsm_tap_activate(fe->hsm, &finished.context.tap, cb_buf_bytes(&fe->binding),
+                               &fe->feed, &finished.activation));
+    expect(CB_E_CARD_SUSPENDED, front_activate(fe, plain, &later));
+    good(cb_hsm_resume(fe->hsm, card));
+    restart(fe);
+
+    good(front_activate(fe, plain, &later));
+    expect(CB_E_HSM_INTENT,
+           cb_hsm_tap_open_key(fe->hsm, &later.context.tap, cb_buf_bytes(&key.sealed), &proof));
+    good(front_finish(fe, plain, &later));
+    expect(CB_E_HSM_ROLLED_BACK,
+           cb_hsm_tap_activate(fe->hsm, &later.context.tap, cb_buf_bytes(&fe->binding), &before,
+                               &later.activation));
+    expect(CB_E_CARD_BOUND, cb_hsm_bind(fe->hsm, cb_buf_bytes(&fe->w->certificate), &somebody,
+                                        CB_LEVEL_PIN, 2, &binding));
+    cb_tree_head shorter = {fe->log.size - 1, cb_merkle_root(&fe->log)};
+    expect(CB_E_HSM_HEAD, cb_hsm_sign_head(fe->hsm, &shorter, &none, &head, NULL));
+    good(front_open(fe, plain, &key, &later));
+    good(sign(fe, &later, &key));
+    cb_buf_free(&binding);
+    front_key_free(&key);
+}
+
+static unsigned connect_many(const char *lane, int *out, unsigned count)
+{
+    char path[128];
+    unsigned made = 0;
+    snprintf(path, sizeof path, "%s/%s.sock", h.run, lane);
+    for (unsigned i = 0; i < count; i++)
+        made += cb_msg_connect(path, &out[made]) == CB_OK;
+    return made;
+}
+
+/* Connections that say nothing, half of a message, or nothing that can be understood. */
+static void connections_that_say_nothing_keep_nobody_waiting(void **state)
+{
+    enum { MANY = 600, FEW = 100 };
+    static int s[MANY + 2 * FEW];
+    front *fe = *state;
+    front_key key;
+    front_tap tap;
+    cb_hsm_state status;
+    cb_tree_head head;
+    uint8_t half[CB_MSG_HEADER - 1] = {0};
+    struct rlimit files = {2048, 4096};
+    setrlimit(RLIMIT_NOFILE, &files);
+    good(front_key_make(fe, &fe->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 1, &key));
+    unsigned count = connect_many("use-0", s, MANY);
+    count += connect_many("log", s + count, FEW);
+    count += connect_many("use-1", s + count, FEW);
+    for (unsigned i = 0; i < count; i += 2)
+        (void)send(s[i], half, 1 + i % sizeof half, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int64_t from = cb_clock_monotonic_us();
+    for (int i = 0; i < 20; i++) {
+        good(cb_hsm_status(fe->hsm, &status));
+        good(cb_hsm_head_state(fe->hsm, &head));
+        good(front_open(fe, plain, &key, &tap)); /* in whichever worker */
+        good(sign(fe, &tap, &key));
+    }
+    print_message("%u idle connections; 20 taps in %lld ms\n", count,
+                  (long long)(cb_clock_monotonic_us() - from) / 1000);
+    while (count > 0)
+        close(s[--count]);
+    good(front_open(fe, plain, &key, &tap));
+    assert_true(hsmd_logged(&h, "request.malformed") <= 2 * 20 + 20);
+    front_key_free(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,8 +345,11 @@ int main(void)
         cmocka_unit_test_setup(a_bad_certificate_leaves_the_old_one_in_use, fresh_card),
         cmocka_unit_test_setup(a_killed_worker_is_back_within_a_second, fresh_card),
         cmocka_unit_test_setup(keys_survive_new_generations_and_rewrapping, fresh_card),
-        cmocka_unit_test_setup(an_import_that_does_not_decrypt_is_an_error_and_nothing_else, fresh_card),
+        cmocka_unit_test_setup(an_import_that_does_not_decrypt_is_an_error_and_nothing_else,
+                               fresh_card),
         cmocka_unit_test_setup(every_algorithm_works_through_a_tap, fresh_card),
+        cmocka_unit_test_setup(a_restart_forgets_taps_and_nothing_else, fresh_card),
+        cmocka_unit_test_setup(connections_that_say_nothing_keep_nobody_waiting, fresh_card),
     };
     struct CMUnitTest all[2 * ATTACKS_MAX];
     size_t count = 0;

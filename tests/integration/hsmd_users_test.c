@@ -7,11 +7,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/msg.h"
 #include "hsmd_support.h"
 #include "test.h"
 
@@ -108,6 +110,48 @@ static void workers_have_given_up_their_rights(void **state)
     }
 }
 
+/* Connects as a user who may not, as fast as it goes, until it is killed. */
+static pid_t flood(const char *user)
+{
+    char path[128];
+    const struct passwd *entry = getpwnam(user);
+    snprintf(path, sizeof path, "%s/manage.sock", h.run);
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (setgid(entry->pw_gid) != 0 || setuid(entry->pw_uid) != 0)
+        _exit(1);
+    for (;;) {
+        int s;
+        if (cb_msg_connect(path, &s) == CB_OK)
+            close(s);
+    }
+}
+
+static void a_crowd_at_the_manage_socket_keeps_no_manager_out(void **state)
+{
+    enum { CROWD = 6, ASKED = 40 };
+    pid_t pid[CROWD];
+    (void)state;
+    for (int i = 0; i < CROWD; i++)
+        pid[i] = flood(i % 2 ? STRANGER : FRONT_END);
+    int64_t from = cb_clock_monotonic_us();
+    cb_error error = CB_OK;
+    for (int i = 0; i < ASKED && !error; i++)
+        error = as(MANAGER, manage);
+    int64_t spent = cb_clock_monotonic_us() - from;
+    for (int i = 0; i < CROWD; i++) {
+        kill(pid[i], SIGKILL);
+        waitpid(pid[i], NULL, 0);
+    }
+    print_message("%d questions of a manager in %lld ms, among %d who flood\n", ASKED,
+                  (long long)spent / 1000, CROWD);
+    good(error);
+    /* Lines do not grow with those who were sent away: twenty, and one a second. */
+    assert_true(hsmd_logged(&h, "connection.refused") <= 60 + 2 * (unsigned)(spent / CB_SECOND));
+}
+
 /* A line of hsmd.conf that is read after the first ones, so the later value counts. */
 static void put_state(const char *path)
 {
@@ -163,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_user_reaches_its_own_lanes_only),
         cmocka_unit_test(workers_have_given_up_their_rights),
+        cmocka_unit_test(a_crowd_at_the_manage_socket_keeps_no_manager_out),
         cmocka_unit_test(
             a_memory_that_others_can_replace_is_not_used), /* last: it changes hsmd.conf */
     };
