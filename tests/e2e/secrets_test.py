@@ -11,6 +11,8 @@ from world import PATIENCE, Terminal, main, world
 
 w = None
 PIN, NEW_PIN, CODE = "831740269517", "604918273655", "73920418"
+WRONG_PIN, WRONG_CODE = "295071836444", "60271953"
+TYPED = (PIN, NEW_PIN, CODE, WRONG_PIN, WRONG_CODE)
 DAEMONS = ("cardbroker-hsmd", "cardbrokerd", "cardbroker-connectord")
 
 
@@ -78,11 +80,13 @@ class Pins(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        said = [w.tap("vault", pin=PIN), w.tap("vault", pin=NEW_PIN), w.tap("vault", pin=PIN)]
+        said = [w.tap("vault", pin=PIN), w.tap("vault", pin=WRONG_PIN), w.tap("vault", pin=PIN)]
         cls.said = [one.get("outcome") or one.get("code") for one in said]
+        w.cardlink("pin", "change", pin=[WRONG_PIN, NEW_PIN], ok=(1, 3), timeout=60 * PATIENCE)
         w.cardlink("pin", "change", pin=[PIN, NEW_PIN], timeout=60 * PATIENCE)
         for _ in range(3):
             w.tap("vault", pin=PIN)
+        w.cardlink("pin", "unblock", pin=[WRONG_CODE, PIN], ok=(1, 3), timeout=60 * PATIENCE)
         w.cardlink("pin", "unblock", pin=[CODE, PIN], timeout=60 * PATIENCE)
 
     def test_the_taps_were_what_they_should_be(self):
@@ -90,18 +94,26 @@ class Pins(unittest.TestCase):
         self.assertEqual(w.tap("vault", pin=PIN).get("outcome"), "accepted")
 
     def test_no_pin_is_in_any_file_but_the_cards(self):
-        for path in files(w.state, w.logs, w.run_folder, w.etc, w.folder / "nginx"):
+        looked_at = [path for path in files(w.folder) if w.cards not in path.parents]
+        for wanted in ("cardbroker.db", "cardbrokerd.log", "cardbroker-hsmd.log", "cardbroker-connectord.log", "terminal.conf"):
+            self.assertIn(wanted, {path.name for path in looked_at})
+        for path in looked_at:
             data = path.read_bytes()
-            for secret in (PIN, NEW_PIN, CODE):
+            for secret in TYPED:
                 for word in spellings(secret):
                     self.assertNotIn(word, data, f"{path.name} holds it")
+        self.assertIn(PIN.encode(), (w.cards / "Hanako.card").read_bytes(), "and the search would find it")
 
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
-    def test_no_pin_is_in_the_memory_of_the_broker_the_connectors_or_the_key_service(self):
+    def test_no_pin_is_in_the_memory_of_any_process_but_the_cards(self):
         for name in DAEMONS:
             for pid, _ in w.processes(name):
-                for secret in (PIN, NEW_PIN, CODE):
+                for secret in TYPED:
                     self.assertFalse(in_memory_of(pid, secret), f"{name} ({pid}) remembers a PIN")
+        card = w.processes("card")[0][0]
+        self.assertEqual([in_memory_of(card, secret) for secret in (PIN, CODE)], [True, True], "and the search would find it")
+        for secret in (NEW_PIN, WRONG_PIN, WRONG_CODE):
+            self.assertFalse(in_memory_of(card, secret), "the card remembers what it compared")
 
 
 class HsmPin(unittest.TestCase):
