@@ -40,7 +40,13 @@ void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act)
 
 cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency)
 {
-    cb_change change = {.run = run, .context = context, .urgency = urgency};
+    /* What lets somebody do more counts only under a signed head (store/recheck.c), so it is not
+     * acknowledged before. What ends something is never kept waiting. */
+    cb_change change = {.run = run,
+                        .context = context,
+                        .urgency = urgency,
+                        .until =
+                            urgency == CB_WRITE_ORDINARY ? CB_UNTIL_SIGNED : CB_UNTIL_COMMITTED};
     return cb_store_write(store, &change);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/core/said.h"
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
 
@@ -56,6 +57,8 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder)
         error = cb_card_refusal(card.state);
     if (!error && !cb_id_same(&card.holder, holder))
         error = CB_E_HSM_RECORD;
+    if (!error)
+        error = cb_said_of_card(txn, id);
     cb_card_free(&card);
     return error;
 }
@@ -70,6 +73,9 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service)
         return error;
     if (terminal.state != CB_TERMINAL_ACTIVE)
         return CB_E_TERMINAL_REVOKED;
+    error = cb_said_of_terminal(txn, &terminal);
+    if (error)
+        return error;
     return service && !cb_terminal_allows(&terminal, service) ? CB_E_TERMINAL_SERVICE : CB_OK;
 }
 
@@ -81,7 +87,7 @@ cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *servic
         return CB_E_ENROLMENT_NONE;
     if (!error && out->state != CB_ENROLMENT_ACTIVE)
         return CB_E_ENROLMENT_PENDING;
-    return error;
+    return error ? error : cb_said_of_enrolment(txn, out);
 }
 
 /* ---- T1 ---- */
@@ -101,6 +107,8 @@ static cb_error admit(cb_txn *txn, t1 *t)
         error = cb_row_service_get(txn, name, &t->grant->service);
     if (error == CB_E_NOT_FOUND)
         error = CB_E_SERVICE_UNKNOWN;
+    if (!error)
+        error = cb_said_of_service(txn, &t->grant->service);
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, name);
     if (!error && (r->reached < t->grant->service.level || r->reached < r->context.level))
@@ -197,7 +205,9 @@ cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_
                         .until = CB_UNTIL_SIGNED,
                         .inclusion = &inclusion,
                         .committed = &committed};
-    cb_error error = cb_store_write(store, &change);
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_DECIDE_CHECK_WAIT));
+    if (!error)
+        error = cb_store_write(store, &change);
     if (!error)
         error = fill_grant(&t, &inclusion, out);
     if (error && committed)

@@ -46,7 +46,8 @@ void cb_intent_grant_free(cb_intent_grant *grant);
 /* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED,
  * CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED, CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN,
  * CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
- * hsmd took from the binding is not the card's holder here): refused, nothing recorded yet; call
+ * hsmd took from the binding is not the card's holder here, or a row is not what the log says of it:
+ * said.h), CB_E_EVIDENCE (the log is not the one that was signed): refused, nothing recorded yet; call
  * cb_decide_refused. CB_E_EXISTS: this tap has an intent. CB_E_HSM_DOWN after the intent was
  * recorded: it is closed here, as failed. So after any error there is no intent to close, and after
  * CB_OK the caller ends it with exactly one cb_decide_result. */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "broker/core/act.h"
 #include "broker/core/enrolment_key.h"
+#include "broker/core/said.h"
 #include "broker/core/state.h"
 
 /* ---- Adding ---- */
@@ -20,8 +21,7 @@ static cb_error write_added(cb_txn *txn, const add_enrolment *add, bool ready)
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_act_leaf(&leaf, "enrolment.added", &add->act);
     cb_leaf_id(&leaf, "enrolment", &e->id);
-    cb_leaf_id(&leaf, "holder", &e->holder);
-    cb_leaf_text(&leaf, "service", e->service);
+    cb_said_enrolment(&leaf, e);
     cb_leaf_text(&leaf, "state", cb_enrolment_state_name(e->state));
     cb_key_leaf(&leaf, &e->next);
     cb_error error = cb_row_enrolment_put(txn, e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/said.h"
 #include "connectors/client.h"
 
 typedef struct write_service {
@@ -15,13 +16,8 @@ static cb_error run_write(cb_txn *txn, void *context)
     const write_service *write = context;
     const cb_service *service = &write->service;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_digest config = cb_sha256(cb_buf_bytes(&service->config));
     cb_act_leaf(&leaf, write->kind, &write->act);
-    cb_leaf_text(&leaf, "service", service->name);
-    cb_leaf_text(&leaf, "connector", service->connector);
-    cb_leaf_number(&leaf, "level", service->level);
-    cb_leaf_number(&leaf, "certificate", service->certificate);
-    cb_leaf_hex(&leaf, "config_sha256", cb_digest_bytes(&config));
+    cb_said_service(&leaf, service);
     cb_error error = write->put(txn, service);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <stdlib.h>
+
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/said.h"
 #include "broker/core/state.h"
 
 /* ---- Adding ---- */
@@ -16,14 +19,7 @@ static cb_error run_add(cb_txn *txn, void *context)
     const cb_terminal *terminal = &add->terminal;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_act_leaf(&leaf, "terminal.added", &add->act);
-    cb_leaf_id(&leaf, "terminal", &terminal->id);
-    cb_leaf_text(&leaf, "state", cb_terminal_state_name(terminal->state));
-    cb_leaf_hex(&leaf, "key_sha256", cb_digest_bytes(&terminal->key));
-    cb_leaf_number(&leaf, "rate", terminal->rate);
-    if (terminal->all_services)
-        cb_leaf_text(&leaf, "services", "all");
-    for (unsigned i = 0; i < terminal->service_count; i++)
-        cb_leaf_text(&leaf, "service", terminal->services[i]);
+    cb_said_terminal(&leaf, terminal);
     cb_error error = cb_row_terminal_put(txn, terminal);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
@@ -40,6 +36,8 @@ static bool has_service(const cb_terminal *terminal, const char *service)
     return false;
 }
 
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
 static cb_error take_services(const cb_terminal_new *from, cb_terminal *to)
 {
     to->all_services = !from->services;
@@ -51,6 +49,8 @@ static cb_error take_services(const cb_terminal_new *from, cb_terminal *to)
             return CB_E_ARGUMENT;
         memcpy(to->services[to->service_count++], name, strlen(name) + 1);
     }
+    /* As the database gives them back. */
+    qsort(to->services, to->service_count, sizeof to->services[0], by_name);
     return CB_OK;
 }
 

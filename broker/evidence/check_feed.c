@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/evidence/check.h"
+#include "broker/evidence/leaf_feed.h"
 
 enum { PAGE = 500 };
 
@@ -12,35 +13,6 @@ struct cb_feed_seen {
     uint64_t leaf;
     cb_digest hash;
 };
-
-/* Which leaves must carry an entry, and whom it is about. */
-static const struct {
-    const char *kind;
-    uint8_t feed;
-    size_t subject; /* offset in cb_leaf_fields */
-} revoking[] = {
-    {"card.revoked", CB_FEED_CARD_REVOKED, offsetof(cb_leaf_fields, card)},
-    {"card.suspended", CB_FEED_CARD_SUSPENDED, offsetof(cb_leaf_fields, card)},
-    {"card.resumed", CB_FEED_CARD_RESUMED, offsetof(cb_leaf_fields, card)},
-    {"terminal.revoked", CB_FEED_TERMINAL_REVOKED, offsetof(cb_leaf_fields, terminal)},
-    {"enrolment.key_retired", CB_FEED_KEY_RETIRED, offsetof(cb_leaf_fields, key)},
-};
-
-static int revoking_index(const char *kind)
-{
-    for (int i = 0; i < (int)(sizeof revoking / sizeof *revoking); i++) {
-        if (strcmp(revoking[i].kind, kind) == 0)
-            return i;
-    }
-    return -1;
-}
-
-static cb_id subject_of(const cb_leaf_fields *leaf, size_t offset)
-{
-    cb_id id;
-    memcpy(&id, (const char *)leaf + offset, sizeof id);
-    return id;
-}
 
 static void note(cb_check *check, uint64_t position, const cb_digest *hash)
 {
@@ -58,8 +30,8 @@ static void note(cb_check *check, uint64_t position, const cb_digest *hash)
 
 void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
-    int i = revoking_index(leaf->kind);
-    if (i < 0) {
+    cb_feed_entry entry = {.number = check->feed_count + 1, .time = leaf->time};
+    if (!cb_leaf_revokes(leaf, &entry)) {
         if (leaf->has_feed)
             cb_check_finding(check, position, "feed.leaf", "A leaf of this kind revokes nothing.");
         return;
@@ -68,9 +40,6 @@ void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *lea
         cb_check_finding(check, position, "feed.missing", "The revocation is not in the feed.");
         return;
     }
-    cb_feed_entry entry = {
-        .number = check->feed_count + 1, .kind = revoking[i].feed, .time = leaf->time};
-    entry.subject = subject_of(leaf, revoking[i].subject);
     check->feed_hash = cb_feed_hash(&check->feed_hash, &entry);
     if (leaf->feed != entry.number ||
         memcmp(&leaf->feed_hash, &check->feed_hash, sizeof check->feed_hash) != 0) {

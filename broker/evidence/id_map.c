@@ -55,6 +55,14 @@ static cb_error grow(cb_id_map *map)
     return CB_OK;
 }
 
+cb_error cb_id_map_reserve(cb_id_map *map, size_t more)
+{
+    cb_error error = CB_OK;
+    while (!error && map->count + more > map->room / 2)
+        error = grow(map);
+    return error;
+}
+
 cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t value)
 {
     if (map->count >= map->room / 2) {

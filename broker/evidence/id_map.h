@@ -27,6 +27,9 @@ void cb_id_map_free(cb_id_map *map);
 /* The entry, or NULL. Valid until the next change. */
 cb_id_entry *cb_id_map_find(const cb_id_map *map, char kind, const cb_id *id);
 
+/* Makes room for so many more, which then are set without an error. CB_E_MEMORY. */
+cb_error cb_id_map_reserve(cb_id_map *map, size_t more);
+
 /* Adds or replaces. CB_E_MEMORY. */
 cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t value);
 

@@ -119,6 +119,7 @@ static cb_error txn_begin(cb_store *store)
     txn->feed = store->feed;
     pthread_mutex_unlock(&store->lock);
     txn->leaves.count = 0;
+    txn->words.count = 0;
     cb_sql_give_up(txn->sql); /* one that could not be given up when it failed */
     cb_error error = cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
     return error ? error : nobody_else_wrote(txn);
@@ -128,9 +129,12 @@ static cb_error txn_begin(cb_store *store)
 static cb_error undo(cb_txn *txn, const cb_txn *before)
 {
     cb_log_tail leaves = txn->leaves; /* its memory may have moved */
+    cb_vouch_list words = txn->words;
     leaves.count = before->leaves.count;
+    words.count = before->words.count;
     *txn = *before;
     txn->leaves = leaves;
+    txn->words = words;
     return cb_sql_do(txn->sql, CB_SQL_UNDO);
 }
 
@@ -163,6 +167,8 @@ static cb_error commit(cb_txn *txn)
     cb_store *store = txn->store;
     pthread_mutex_lock(&store->lock);
     cb_error error = cb_log_tail_reserve(&store->tail, txn->leaves.count);
+    if (!error)
+        error = cb_store_room_for_words(store, txn->words.count);
     pthread_mutex_unlock(&store->lock);
     cb_probe(store, "commit");
     if (!error)
@@ -239,6 +245,7 @@ static void group_done(cb_store *store, group *g)
     cb_waiter *waiter;
     pthread_mutex_lock(&store->lock);
     cb_log_tail_append(&store->tail, txn->leaves.hash, txn->leaves.count);
+    cb_store_take_words(store, &txn->words);
     store->feed = txn->feed;
     store->groups++;
     int64_t now = cb_clock_monotonic_us();

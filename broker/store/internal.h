@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "broker/evidence/tree.h"
+#include "broker/evidence/vouch.h"
 #include "broker/store/sql.h"
 #include "broker/store/txn.h"
 
@@ -58,14 +59,20 @@ void cb_waiters_push(cb_waiters *list, cb_waiter *waiter);
 cb_waiter *cb_waiters_pop(cb_waiters *list);
 void cb_waiters_remove(cb_waiters *list, cb_waiter *waiter);
 
+typedef struct cb_vouch_list {
+    cb_vouch *item;
+    size_t count, room;
+} cb_vouch_list;
+
 /* The state of a group, which a failed change takes back to where it was before. */
 struct cb_txn {
     cb_store *store;
     cb_sql *sql;
     uint64_t position; /* of the next leaf */
     cb_feed_head feed;
-    cb_log_tail leaves; /* hashes appended by this group; base is not used */
-    cb_until until;     /* of the change that runs */
+    cb_log_tail leaves;  /* hashes appended by this group; base is not used */
+    cb_vouch_list words; /* what its leaves say of rows */
+    cb_until until;      /* of the change that runs */
 };
 
 typedef struct cb_readers {
@@ -85,7 +92,10 @@ struct cb_store {
     int64_t schema_version; /* SQLite's own count of changes to the schema, when it was compared */
     cb_readers readers;
     pthread_t writer_thread, signer_thread;
-    bool writer_runs, signer_runs;
+    pthread_t check_thread;
+    bool writer_runs, signer_runs, check_runs;
+    cb_tree_head opened; /* the log as it was found at the start */
+    cb_feed_head opened_feed;
 
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t work;  /* for the writer */
@@ -107,7 +117,26 @@ struct cb_store {
     cb_merkle_frontier head_frontier;
     int64_t head_since;
     uint64_t groups, changes;
+
+    /* recheck.c */
+    pthread_cond_t checking; /* any of these changed */
+    bool contact;            /* the key service has said once what it remembers: */
+    cb_tree_head remembered;
+    cb_error check;   /* CB_E_BUSY while the record is read again; then CB_OK, or why it is not
+                         believed: nobody is logged in then */
+    uint64_t checked; /* leaves so far */
+    bool settled;     /* what was found unsigned was dealt with: heads may be signed */
+    cb_id_map vouches;
+    cb_vouch_list since; /* said since the start, while check is CB_E_BUSY */
 };
+
+/* recheck.c */
+void *cb_check_main(void *store);
+void cb_vouch_list_free(cb_vouch_list *list);
+cb_error cb_vouch_list_reserve(cb_vouch_list *list, size_t more);
+/* Lock held, both. Room is made before COMMIT, so that nothing can fail after it. */
+cb_error cb_store_room_for_words(cb_store *store, size_t count);
+void cb_store_take_words(cb_store *store, const cb_vouch_list *words);
 
 /* space.c: whether only what must be recorded may still be written. Asks the file system once a
  * second. Lock held. */
@@ -142,6 +171,9 @@ cb_error cb_row_feed_head(cb_sql *sql, cb_feed_head *out);
 
 /* The tree over the first size leaves, read from the start. CB_E_EVIDENCE when there are fewer. */
 cb_error cb_row_frontier_at(cb_sql *sql, uint64_t size, cb_merkle_frontier *out);
+/* One leaf's text, appended. CB_E_NOT_FOUND. */
+cb_error cb_row_leaf_get(cb_txn *txn, uint64_t position, cb_buf *out);
+
 /* Appends the hashes of leaves from..to-1. */
 cb_error cb_row_hashes(cb_sql *sql, uint64_t from, uint64_t to, cb_log_tail *out);
 

@@ -10,9 +10,12 @@
 
 cb_error cb_txn_leaf(cb_txn *txn, const cb_buf *leaf, uint64_t *position)
 {
+    cb_vouch word;
     cb_error error = cb_buf_error(leaf);
     if (!error)
         error = cb_log_tail_reserve(&txn->leaves, 1);
+    if (!error)
+        error = cb_vouch_list_reserve(&txn->words, 1);
     if (error)
         return error;
     cb_digest hash = cb_merkle_leaf(cb_buf_bytes(leaf));
@@ -27,6 +30,8 @@ cb_error cb_txn_leaf(cb_txn *txn, const cb_buf *leaf, uint64_t *position)
     if (error)
         return error;
     cb_log_tail_append(&txn->leaves, &hash, 1);
+    if (cb_vouch_read(cb_buf_bytes(leaf), &word))
+        txn->words.item[txn->words.count++] = word;
     if (position)
         *position = txn->position;
     txn->position++;
@@ -119,6 +124,16 @@ cb_error cb_row_leaves(cb_txn *txn, uint64_t from, unsigned count, cb_leaf_visit
     }
     cb_error end = cb_query_end(&q);
     return error ? error : end;
+}
+
+cb_error cb_row_leaf_get(cb_txn *txn, uint64_t position, cb_buf *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT data FROM evidence_leaf WHERE position = ?");
+    cb_query_number(&q, (int64_t)position);
+    bool found = cb_query_next(&q);
+    if (found)
+        cb_column_buf(&q, 0, out);
+    return cb_row_found(&q, found);
 }
 
 cb_error cb_row_heads(cb_txn *txn, uint64_t from, unsigned count, cb_head_visitor each,

@@ -137,12 +137,30 @@ static cb_error sign_job(cb_store *store, job *j)
     return error ? error : sign_once(store, j, &remembered);
 }
 
+/* The first time. Where leaves were found that the key service has not signed, the next head waits
+ * until they were looked at (recheck.c). */
+static void note_contact(cb_store *store, const cb_tree_head *remembered)
+{
+    pthread_mutex_lock(&store->lock);
+    if (!store->contact) {
+        store->contact = true;
+        store->remembered = *remembered;
+        store->settled = remembered->size == 0 || remembered->size >= store->opened.size;
+        pthread_cond_broadcast(&store->checking);
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
 static cb_error ask_remembered(cb_store *store, job *j)
 {
     cb_tree_head remembered = {0};
     const cb_head_signer *signer = &store->options.signer;
     cb_error error = signer->state(signer->context, &remembered);
-    return error ? error : find_remembered(store, j->batch, &remembered, &j->known);
+    if (!error)
+        error = find_remembered(store, j->batch, &remembered, &j->known);
+    if (!error)
+        note_contact(store, &remembered);
+    return error;
 }
 
 cb_error cb_signer_check(cb_store *store)
@@ -210,12 +228,12 @@ static void lane_is(cb_store *store, cb_error error)
 static void one_round(cb_store *store)
 {
     job j = {0};
-    bool was_down = store->lane != CB_OK;
+    bool was_down = store->lane != CB_OK, settled = store->settled;
     cb_error error = make_job(store, &j);
     pthread_mutex_unlock(&store->lock);
     if (!error && was_down)
         error = ask_remembered(store, &j);
-    bool work = j.batch && j.batch->count > 0;
+    bool work = settled && j.batch && j.batch->count > 0;
     if (!error && work)
         error = sign_job(store, &j);
     cb_probe(store, "signed");
@@ -232,9 +250,9 @@ static bool wait_for_round(cb_store *store)
 {
     bool refused = store->refused != CB_OK;
     if (store->lane == CB_OK && !refused) {
-        while (store->tail.count == 0 && !store->signer_stops)
+        while ((store->tail.count == 0 || !store->settled) && !store->signer_stops)
             pthread_cond_wait(&store->sign, &store->lock);
-        return store->tail.count > 0;
+        return store->tail.count > 0 && store->settled;
     }
     int64_t due = cb_clock_monotonic_us() + RETRY;
     struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};

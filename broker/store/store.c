@@ -19,6 +19,7 @@
 #include "broker/store/migrate.h"
 
 #define LOCK_WAIT_DEFAULT (2 * CB_SECOND)
+#define CLOSE_WAIT (1 * CB_SECOND)
 
 /* Two brokers on one database would each take the log for their own. The lock is a file beside it:
  * closing any other descriptor of the database itself would drop SQLite's locks. */
@@ -50,6 +51,16 @@ static cb_error limit_size(cb_store *store)
     return cb_sql_run(store->writer, text);
 }
 
+static void note_opened(cb_store *store)
+{
+    cb_merkle_frontier tree = store->tail.base;
+    for (size_t i = 0; i < store->tail.count; i++)
+        cb_merkle_append(&tree, &store->tail.hash[i]);
+    store->opened = cb_frontier_head(&tree);
+    store->opened_feed = store->feed;
+    store->check = CB_E_BUSY;
+}
+
 static cb_error open_database(cb_store *store)
 {
     cb_error error = lock_database(store);
@@ -66,6 +77,7 @@ static cb_error open_database(cb_store *store)
     if (!error)
         error = cb_row_feed_head(store->writer, &store->feed);
     store->group = (cb_txn){.store = store, .sql = store->writer};
+    note_opened(store);
     return error;
 }
 
@@ -91,8 +103,9 @@ static cb_error start_threads(cb_store *store)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     store->writer_runs = pthread_create(&store->writer_thread, NULL, cb_writer_main, store) == 0;
     store->signer_runs = pthread_create(&store->signer_thread, NULL, cb_signer_main, store) == 0;
+    store->check_runs = pthread_create(&store->check_thread, NULL, cb_check_main, store) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return store->writer_runs && store->signer_runs ? CB_OK : CB_E_MEMORY;
+    return store->writer_runs && store->signer_runs && store->check_runs ? CB_OK : CB_E_MEMORY;
 }
 
 static cb_error make(const cb_store_options *options, cb_store **out)
@@ -110,6 +123,8 @@ static cb_error make(const cb_store_options *options, cb_store **out)
     cb_error error = store->path ? cb_cond_init(&store->work) : CB_E_MEMORY;
     if (!error)
         error = cb_cond_init(&store->sign);
+    if (!error)
+        error = cb_cond_init(&store->checking);
     if (!error)
         error = cb_readers_init(store);
     if (error) {
@@ -147,10 +162,16 @@ cb_error cb_store_open(const cb_store_options *options, cb_store **out)
  * from here. */
 static void stop_threads(cb_store *store)
 {
+    /* What a crash left unsigned is signed after it was looked at: a short log takes no time. */
+    if (store->check_runs)
+        cb_store_checked(store, cb_deadline_in(CLOSE_WAIT));
     pthread_mutex_lock(&store->lock);
     store->writer_stops = true;
     pthread_cond_broadcast(&store->work);
+    pthread_cond_broadcast(&store->checking);
     pthread_mutex_unlock(&store->lock);
+    if (store->check_runs)
+        pthread_join(store->check_thread, NULL);
     if (store->writer_runs)
         pthread_join(store->writer_thread, NULL);
     pthread_mutex_lock(&store->lock);
@@ -175,8 +196,12 @@ void cb_store_close(cb_store **out)
         close(store->lock_file);
     cb_log_tail_free(&store->tail);
     cb_log_tail_free(&store->group.leaves);
+    cb_vouch_list_free(&store->group.words);
+    cb_vouch_list_free(&store->since);
+    cb_id_map_free(&store->vouches);
     pthread_cond_destroy(&store->work);
     pthread_cond_destroy(&store->sign);
+    pthread_cond_destroy(&store->checking);
     pthread_mutex_destroy(&store->lock);
     free(store->path);
     free(store);
@@ -199,7 +224,10 @@ cb_error cb_store_status(cb_store *store, cb_store_state *out)
 {
     *out = (cb_store_state){0};
     pthread_mutex_lock(&store->lock);
-    out->error = store->refused;
+    bool checking = store->check == CB_E_BUSY;
+    out->error = store->refused || (checking && !store->contact) ? store->refused : store->check;
+    out->leaves_checked = checking ? store->checked : store->opened.size;
+    out->leaves_found = store->opened.size;
     out->signer = store->lane;
     out->leaves = cb_log_tail_size(&store->tail);
     out->leaves_unsigned = store->tail.count;

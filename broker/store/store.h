@@ -72,10 +72,13 @@ cb_error cb_store_open(const cb_store_options *options, cb_store **out);
 void cb_store_close(cb_store **store);
 
 typedef struct cb_store_state {
-    cb_error error;           /* CB_OK: takes changes; otherwise what they are refused with */
+    cb_error
+        error; /* CB_OK: takes changes; otherwise what they, or logins only, are refused with */
     cb_error signer;          /* CB_OK, or why the last head could not be signed */
     uint64_t leaves;          /* committed */
     uint64_t leaves_unsigned; /* of them, not under a signed head yet */
+    uint64_t leaves_found;    /* at the start */
+    uint64_t leaves_checked;  /* of these, read again since; error is CB_E_BUSY until all are */
     uint64_t feed_number;
     unsigned queued;  /* changes that wait now */
     uint64_t groups;  /* transactions committed since the start */

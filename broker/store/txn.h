@@ -11,6 +11,7 @@
 #define CB_BROKER_STORE_TXN_H
 
 #include "broker/evidence/log.h"
+#include "broker/evidence/vouch.h"
 #include "broker/store/rows.h"
 #include "broker/store/store.h"
 
@@ -61,6 +62,14 @@ cb_error cb_store_feed_head(cb_store *store, cb_feed_head *out);
 
 /* Whether the log lane answered when it was last asked. */
 bool cb_store_signs(cb_store *store);
+
+/* Whether the record was read again since the start and is the one that was signed; waits for it
+ * until the deadline (cb_deadline_in). CB_E_BUSY: not read to its end yet; CB_E_EVIDENCE: it is
+ * not; CB_E_HSM_DOWN: the key service has not said yet what it remembers. */
+cb_error cb_store_checked(cb_store *store, int64_t deadline);
+
+/* Whether the last word of the log about a row is this one (digest NULL: whether there is one). */
+bool cb_txn_vouched(cb_txn *txn, char kind, const cb_id *id, const cb_digest *digest);
 
 /* Waits no longer than for COMMIT after all: for a result that turned out not to be an accept. */
 void cb_txn_commit_only(cb_txn *txn);

@@ -20,6 +20,8 @@ static cb_error admission(cb_store *store, const cb_change *change)
         return CB_OK;
     if (store->lane)
         return CB_E_HSM_DOWN;
+    if (store->check && store->check != CB_E_BUSY)
+        return store->check;
     if (cb_store_short_of_space(store))
         return CB_E_STORE_FULL;
     return store->queued >= most ? CB_E_BUSY : CB_OK;

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/core/said.h"
+
+#include "base/leaf.h"
+#include "base/log.h"
+
+void cb_said_service(cb_buf *leaf, const cb_service *service)
+{
+    cb_digest config = cb_sha256(cb_buf_bytes(&service->config));
+    cb_leaf_text(leaf, "service", service->name);
+    cb_leaf_text(leaf, "title", service->title);
+    cb_leaf_text(leaf, "connector", service->connector);
+    cb_leaf_number(leaf, "level", service->level);
+    cb_leaf_number(leaf, "certificate", service->certificate);
+    cb_leaf_number(leaf, "session", service->kind);
+    cb_leaf_number(leaf, "life", (uint64_t)service->life);
+    cb_leaf_number(leaf, "idle", (uint64_t)service->idle);
+    cb_leaf_hex(leaf, "config_sha256", cb_digest_bytes(&config));
+}
+
+void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
+{
+    cb_leaf_id(leaf, "terminal", &terminal->id);
+    cb_leaf_text(leaf, "state", cb_terminal_state_name(terminal->state));
+    cb_leaf_hex(leaf, "key_sha256", cb_digest_bytes(&terminal->key));
+    cb_leaf_number(leaf, "rate", terminal->rate);
+    if (terminal->all_services)
+        cb_leaf_text(leaf, "services", "all");
+    for (unsigned i = 0; i < terminal->service_count; i++)
+        cb_leaf_text(leaf, "service", terminal->services[i]);
+}
+
+static bool has_data(const cb_enrolment *enrolment)
+{
+    return !cb_bytes_same(cb_buf_bytes(&enrolment->data), cb_bytes_str("{}"));
+}
+
+void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment)
+{
+    cb_digest data = cb_sha256(cb_buf_bytes(&enrolment->data));
+    cb_leaf_id(leaf, "holder", &enrolment->holder);
+    cb_leaf_text(leaf, "service", enrolment->service);
+    if (has_data(enrolment))
+        cb_leaf_hex(leaf, "data_sha256", cb_digest_bytes(&data));
+}
+
+static cb_error judge(bool as_said, const char *what, const char *name)
+{
+    if (!as_said)
+        cb_log(
+            CB_LOG_ERROR, "store.altered",
+            "A row is not what the log says of it: it was changed outside the product, or the act "
+            "was never confirmed; repeat the act",
+            "table", what, "row", name, NULL);
+    return as_said ? CB_OK : CB_E_HSM_RECORD;
+}
+
+/* Ends the lines. */
+static bool are_said(cb_txn *txn, char kind, const cb_id *id, cb_buf *lines)
+{
+    cb_digest digest = cb_sha256(cb_buf_bytes(lines));
+    bool said = !cb_buf_error(lines) && cb_txn_vouched(txn, kind, id, &digest);
+    cb_buf_free(lines);
+    return said;
+}
+
+cb_error cb_said_of_service(cb_txn *txn, const cb_service *service)
+{
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id id = cb_vouch_service(service->name);
+    cb_said_service(&lines, service);
+    return judge(are_said(txn, 's', &id, &lines), "service", service->name);
+}
+
+cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&terminal->id, name);
+    cb_said_terminal(&lines, terminal);
+    return judge(are_said(txn, 't', &terminal->id, &lines), "terminal", name);
+}
+
+cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&enrolment->id, name);
+    if (!has_data(enrolment))
+        return judge(!cb_txn_vouched(txn, 'e', &enrolment->id, NULL), "enrolment", name);
+    cb_said_enrolment(&lines, enrolment);
+    return judge(are_said(txn, 'e', &enrolment->id, &lines), "enrolment", name);
+}
+
+cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
+{
+    char name[CB_ID_TEXT];
+    cb_id_text(card, name);
+    return judge(!cb_txn_vouched(txn, 'i', card, NULL), "card", name);
+}

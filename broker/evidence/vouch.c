@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/evidence/vouch.h"
+
+#include <string.h>
+
+#include "base/leaf.h"
+
+/* The second half of a digest is kept beside the first, under a kind of its own. */
+enum { SECOND_HALF = 'A' - 'a', HALF = 8 };
+
+static const struct {
+    const char *leaf; /* kind */
+    char kind;
+    bool gone;
+    const char *from, *to; /* the lines that are hashed; to NULL: all from there on */
+} words[] = {
+    {"service.added", 's', false, "service", NULL},
+    {"service.updated", 's', false, "service", NULL},
+    {"terminal.added", 't', false, "terminal", NULL},
+    {"terminal.revoked", 't', true, NULL, NULL},
+    {"enrolment.added", 'e', false, "holder", "state"},
+    {"enrolment.removed", 'e', true, NULL, NULL},
+    {"card.added", 'i', false, NULL, NULL},
+    {"card.activated", 'i', true, NULL, NULL},
+    {"card.resumed", 'i', true, NULL, NULL},
+    {"card.revoked", 'i', true, NULL, NULL},
+};
+
+static const struct {
+    char kind;
+    const char *line; /* that names what the leaf is about */
+} subjects[] = {{'s', "service"}, {'t', "terminal"}, {'e', "enrolment"}, {'i', "card"}};
+
+enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
+
+/* Where a line of that name begins; the end when there is none. */
+static size_t line_at(cb_bytes leaf, const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t at = 0; at + len < leaf.len; at++) {
+        if ((at == 0 || leaf.data[at - 1] == '\n') && leaf.data[at + len] == ' ' &&
+            memcmp(leaf.data + at, name, len) == 0)
+            return at;
+        const uint8_t *end = memchr(leaf.data + at, '\n', leaf.len - at);
+        if (!end)
+            break;
+        at = (size_t)(end - leaf.data);
+    }
+    return leaf.len;
+}
+
+static bool find_text(cb_bytes leaf, const char *name, char *out, size_t size)
+{
+    cb_buf value = CB_BUF(CB_LEAF_MAX);
+    const char *text = cb_leaf_find(leaf, name, &value) ? NULL : cb_buf_cstr(&value);
+    bool fits = text && strlen(text) < size;
+    if (fits)
+        memcpy(out, text, strlen(text) + 1);
+    cb_buf_free(&value);
+    return fits;
+}
+
+cb_id cb_vouch_service(const char *name)
+{
+    cb_id id;
+    cb_digest digest = cb_sha256(cb_bytes_str(name));
+    memcpy(id.bytes, digest.bytes, sizeof id.bytes);
+    return id;
+}
+
+static bool subject_of(cb_bytes leaf, char kind, cb_id *out)
+{
+    char text[128];
+    for (size_t i = 0; i < SUBJECTS; i++) {
+        if (subjects[i].kind != kind || !find_text(leaf, subjects[i].line, text, sizeof text))
+            continue;
+        if (kind != 's')
+            return cb_id_parse(text, out) == CB_OK;
+        *out = cb_vouch_service(text);
+        return true;
+    }
+    return false;
+}
+
+/* The leaf names one of them. */
+static bool read_unconfirmed(cb_bytes leaf, cb_vouch *out)
+{
+    for (size_t i = 0; i < SUBJECTS; i++) {
+        out->kind = subjects[i].kind;
+        if (subject_of(leaf, out->kind, &out->id))
+            return true;
+    }
+    return false;
+}
+
+static bool read_word(cb_bytes leaf, size_t i, cb_vouch *out)
+{
+    out->kind = words[i].kind;
+    out->gone = words[i].gone;
+    if (!subject_of(leaf, out->kind, &out->id))
+        return false;
+    if (out->kind == 'e' && !out->gone && line_at(leaf, "data_sha256") == leaf.len)
+        return false;
+    if (words[i].from) {
+        size_t from = line_at(leaf, words[i].from);
+        size_t to = words[i].to ? line_at(leaf, words[i].to) : leaf.len;
+        out->digest = cb_sha256(cb_bytes_make(leaf.data + from, to > from ? to - from : 0));
+    }
+    return true;
+}
+
+bool cb_vouch_read(cb_bytes leaf, cb_vouch *out)
+{
+    char kind[40];
+    *out = (cb_vouch){0};
+    if (!find_text(leaf, "kind", kind, sizeof kind))
+        return false;
+    if (strcmp(kind, "registry.unconfirmed") == 0)
+        return read_unconfirmed(leaf, out);
+    for (size_t i = 0; i < WORDS; i++) {
+        if (strcmp(words[i].leaf, kind) == 0)
+            return read_word(leaf, i, out);
+    }
+    return false;
+}
+
+bool cb_vouch_grants(const cb_vouch *vouch) { return (vouch->kind == 'i') == vouch->gone; }
+
+static uint64_t half(const cb_digest *digest, size_t which)
+{
+    uint64_t number;
+    memcpy(&number, digest->bytes + which * HALF, sizeof number);
+    return number;
+}
+
+static void forget(cb_id_map *map, char kind, const cb_id *id)
+{
+    cb_id_entry *entry = cb_id_map_find(map, kind, id);
+    if (entry)
+        cb_id_map_remove(map, entry);
+}
+
+cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch)
+{
+    char second = (char)(vouch->kind + SECOND_HALF);
+    /* What cannot be kept whole is not kept: a half would be believed as little. */
+    forget(map, second, &vouch->id);
+    forget(map, vouch->kind, &vouch->id);
+    if (vouch->gone)
+        return CB_OK;
+    cb_error error = cb_id_map_set(map, vouch->kind, &vouch->id, half(&vouch->digest, 0));
+    if (!error && vouch->kind != 'i')
+        error = cb_id_map_set(map, second, &vouch->id, half(&vouch->digest, 1));
+    return error;
+}
+
+bool cb_vouch_found(const cb_id_map *map, char kind, const cb_id *id, const cb_digest *digest)
+{
+    const cb_id_entry *first = cb_id_map_find(map, kind, id);
+    if (!first || !digest)
+        return first;
+    const cb_id_entry *second = cb_id_map_find(map, (char)(kind + SECOND_HALF), id);
+    return second && first->value == half(digest, 0) && second->value == half(digest, 1);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the log says about rows on which a login depends and which no record of hsmd protects.
+ *
+ * hsmd checks the MACs of card bindings and sealed keys itself. Where a service is and how one logs
+ * in there, which key is a terminal's and what it may ask for, as whom a holder is known at a
+ * service, and whether a card was ever activated, stand in the database only. The leaf of the act
+ * that set them says the same, and leaves are under heads that hsmd remembers: so a login believes
+ * a row only if it is what the last leaf about it says.
+ *
+ *   's' service    SHA-256 of the leaf from its line "service" on
+ *   't' terminal   SHA-256 of the leaf from its line "terminal" on; none once it is revoked
+ *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none for one without
+ * data 'i' card       there while the card was added and not yet activated
+ *
+ * Of each digest 16 bytes are kept. A leaf "registry.unconfirmed" takes a word back
+ * (store/recheck.c).
+ */
+#ifndef CB_BROKER_EVIDENCE_VOUCH_H
+#define CB_BROKER_EVIDENCE_VOUCH_H
+
+#include "base/crypto.h"
+#include "broker/evidence/id_map.h"
+
+typedef struct cb_vouch {
+    char kind; /* as above */
+    bool gone; /* there is no word any more */
+    cb_id id;
+    cb_digest digest; /* zero: matches no row */
+} cb_vouch;
+
+/* A service's name as an identifier. */
+cb_id cb_vouch_service(const char *name);
+
+/* What a leaf says; false when it says nothing of this. */
+bool cb_vouch_read(cb_bytes leaf, cb_vouch *out);
+
+/* Whether a word lets somebody do what he could not before. */
+bool cb_vouch_grants(const cb_vouch *vouch);
+
+/* CB_E_MEMORY. */
+cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch);
+
+/* Whether there is a word, and whether it is this one (digest NULL: any). */
+bool cb_vouch_found(const cb_id_map *map, char kind, const cb_id *id, const cb_digest *digest);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Rows on which a login depends are believed only as the log has them: whoever writes the database
+ * changes a row, or adds a leaf of his own, and nobody is logged in by it.
+ */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/leaf.h"
+#include "broker/evidence/vouch.h"
+#include "broker/store/txn.h"
+#include "tests/unit/broker/support.h"
+
+static void meddle(const world *w, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    sqlite3_close(db);
+}
+
+static const char *const edits[] = {
+    "UPDATE service SET config = '{\"url\":\"https://evil.example\"}'",
+    "UPDATE service SET connector = 'jwt'",
+    "UPDATE service SET title = 'Other office'",
+    "UPDATE service SET level = 2",
+    "UPDATE service SET certificate = 1",
+    "UPDATE service SET kind = 1",
+    "UPDATE service SET life = 1",
+    "UPDATE service SET idle = 1",
+    "UPDATE terminal SET key = randomblob(32)",
+    "UPDATE terminal SET rate = 5",
+    "UPDATE terminal SET all_services = 0; INSERT INTO terminal_service SELECT id, 'tax' FROM "
+    "terminal",
+    "UPDATE enrolment SET data = '{\"subject\":\"y\"}'",
+    "UPDATE enrolment SET data = '{}'",
+};
+enum { EDITS = sizeof edits / sizeof *edits };
+
+static void a_row_that_was_changed_lets_nobody_in(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * EDITS; i++) {
+        world w;
+        bool running = i >= EDITS;
+        world_begin(&w);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+        if (!running)
+            world_close(&w);
+        meddle(&w, edits[i % EDITS]);
+        if (!running)
+            world_open(&w);
+        print_message("%s\n", edits[i % EDITS]);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+        assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, "lost", NULL),
+                         CB_OK);
+        world_end(&w);
+    }
+}
+
+static void a_terminal_that_nobody_added_is_refused(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    meddle(&w, "INSERT INTO terminal SELECT x'00112233445566778899aabbccddeeff', 'mine', state, "
+               "randomblob(32), rate, 1, created, changed FROM terminal");
+    cb_id real = w.terminal.id;
+    assert_int_equal(cb_id_parse("00112233-4455-6677-8899-aabbccddeeff", &w.terminal.id), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    w.terminal.id = real;
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_end(&w);
+}
+
+static void a_card_that_nobody_activated_is_refused(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_id active = w.card;
+    w.card = add_card(&w, false);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_CARD_NOT_ACTIVE);
+    meddle(&w, "UPDATE card SET state = 'active'");
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_close(&w);
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    meddle(&w, "UPDATE card SET state = 'issued'");
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_ACTIVATE, NULL, NULL), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    w.card = active;
+    meddle(&w, "UPDATE card SET state = 'active'");
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_end(&w);
+}
+
+static void a_terminal_with_services_of_its_own_works_in_any_order(void **state)
+{
+    static const char *const names[] = {"zoo", "tax", "alpha"};
+    world w;
+    (void)state;
+    world_begin(&w);
+    add_service(&w, "zoo", false);
+    add_service(&w, "alpha", false);
+    cb_terminal_new terminal = {.name = "counter 2",
+                                .key = cb_sha256(cb_bytes_str("counter 2")),
+                                .services = names,
+                                .service_count = 3};
+    assert_int_equal(cb_terminal_add(w.store, "test", &terminal, &w.terminal), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    meddle(&w, "DELETE FROM terminal_service WHERE service = 'zoo'");
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+/* ---- Leaves that nobody signed ---- */
+
+/* Appends a leaf to a database that nobody has open, with the hash that it needs. */
+static void forge(world *w, const char *kind, const char *lines)
+{
+    char sql[8192], hex[4096];
+    size_t at = 0;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, kind, cb_clock_wall_us());
+    cb_leaf_text(&leaf, "actor", "uid 0 root");
+    cb_buf_put_str(&leaf, lines);
+    cb_digest hash = cb_merkle_leaf(cb_buf_bytes(&leaf));
+    at =
+        (size_t)snprintf(sql, sizeof sql, "INSERT INTO evidence_leaf SELECT max(position) + 1, x'");
+    for (size_t i = 0; i < leaf.len; i++)
+        at += (size_t)snprintf(sql + at, sizeof sql - at, "%02x", leaf.data[i]);
+    for (size_t i = 0; i < sizeof hash.bytes; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash.bytes[i]);
+    snprintf(sql + at, sizeof sql - at, "', x'%s' FROM evidence_leaf", hex);
+    meddle(w, sql);
+    cb_buf_free(&leaf);
+}
+
+static void as_the_service_says(world *w, const char *config, char lines[1024])
+{
+    char hex[65];
+    cb_digest digest = cb_sha256(cb_bytes_str(config));
+    (void)w;
+    for (size_t i = 0; i < sizeof digest.bytes; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest.bytes[i]);
+    snprintf(lines, 1024,
+             "service tax\ntitle Tax office\nconnector mtls\nlevel 1\ncertificate 0\nsession 4\n"
+             "life 0\nidle 0\nconfig_sha256 %s\n",
+             hex);
+}
+
+/* The forged leaf is as good as a real one but for the signature: nothing else tells them apart. */
+static void an_act_in_a_leaf_that_nobody_signed_does_not_count(void **state)
+{
+    world w;
+    char lines[1024];
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    as_the_service_says(&w, "{\"url\":\"https://evil.example\"}", lines);
+    forge(&w, "service.updated", lines);
+    meddle(&w, "UPDATE service SET config = '{\"url\":\"https://evil.example\"}'");
+    for (int starts = 0; starts < 3; starts++) {
+        world_open(&w);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+        world_close(&w);
+        assert_int_equal(verify_file(&w, NULL), CB_OK); /* the record shows what happened */
+    }
+    world_open(&w);
+    cb_service_new service = {.name = "tax",
+                              .title = "Tax office",
+                              .connector = "mtls",
+                              .config = "{\"url\":\"https://tax.example\"}",
+                              .level = 1,
+                              .kind = 4};
+    assert_int_equal(cb_service_update(w.store, "test", &service), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_close(&w);
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_end(&w);
+}
+
+/* The same when the key service is away at the start, and comes back later. */
+static void nor_does_it_when_the_key_service_was_away(void **state)
+{
+    world w;
+    char lines[1024];
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    as_the_service_says(&w, "{\"url\":\"https://evil.example\"}", lines);
+    forge(&w, "service.updated", lines);
+    meddle(&w, "UPDATE service SET config = '{\"url\":\"https://evil.example\"}'");
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_DOWN);
+    set_signer(&w.signer->fail, CB_OK);
+    for (int i = 0; i < 500 && !cb_store_signs(w.store); i++)
+        usleep(10000);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+static void a_card_that_a_forged_leaf_activates_is_refused(void **state)
+{
+    world w;
+    char lines[128], text[CB_ID_TEXT];
+    (void)state;
+    world_begin(&w);
+    w.card = add_card(&w, false);
+    world_close(&w);
+    cb_id_text(&w.card, text);
+    snprintf(lines, sizeof lines, "card %s\nstate active\n", text);
+    forge(&w, "card.activated", lines);
+    meddle(&w, "UPDATE card SET state = 'active'");
+    for (int starts = 0; starts < 2; starts++) {
+        world_open(&w);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+        world_close(&w);
+    }
+    world_end(&w);
+}
+
+/* A leaf long under a signed head is changed together with its hash, and the row that it is about.
+ */
+static void a_leaf_that_was_signed_is_missed_at_the_next_start(void **state)
+{
+    world w;
+    cb_store_state status;
+    cb_holder holder;
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_close(&w);
+    tamper(&w,
+           "UPDATE evidence_leaf SET data = (SELECT data FROM evidence_leaf WHERE position = 2), "
+           "hash = (SELECT hash FROM evidence_leaf WHERE position = 2) WHERE position = 3");
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_EVIDENCE);
+    assert_int_equal(cb_holder_add(w.store, "test", "Taro", &holder), CB_E_EVIDENCE);
+    assert_int_equal(cb_store_status(w.store, &status), CB_OK);
+    assert_int_equal(status.error, CB_E_EVIDENCE);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, "lost", NULL), CB_OK);
+    world_end(&w);
+}
+
+/* The table of revocations is what hsmd is told: it must be the one of the log. */
+static void a_feed_that_is_not_the_logs_is_not_believed(void **state)
+{
+    static const char *const feeds[] = {
+        "UPDATE feed SET hash = randomblob(32)",
+        "DELETE FROM feed",
+        "INSERT INTO feed SELECT number + 1, 3, subject, time, randomblob(32), 0 FROM feed",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof feeds / sizeof *feeds; i++) {
+        world w;
+        world_begin(&w);
+        cb_id lost = add_card(&w, true);
+        assert_int_equal(cb_card_change(w.store, "test", &lost, CB_CARD_SUSPEND, NULL, NULL),
+                         CB_OK);
+        world_close(&w);
+        tamper(&w, feeds[i]);
+        world_open(&w);
+        print_message("%s\n", feeds[i]);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_EVIDENCE);
+        world_end(&w);
+    }
+}
+
+/* A crash between COMMIT and the signature: an act that was acknowledged was signed before. */
+static void an_act_that_was_acknowledged_survives_a_crash(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    cb_id lost = w.card;
+    assert_int_equal(cb_card_change(w.store, "test", &lost, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
+    world_close(&w);
+    set_signer(&w.signer->fail, CB_OK);
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_CARD_SUSPENDED);
+    w.card = add_card(&w, true);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    world_end(&w);
+}
+
+static void each_act_says_its_word(void **state)
+{
+    static const struct {
+        const char *kind, *lines;
+        char word;
+        bool gone, grants;
+    } acts[] = {
+        {"service.added", "service tax\nlevel 1\n", 's', false, true},
+        {"service.updated", "service tax\nlevel 1\n", 's', false, true},
+        {"terminal.added", "terminal 00112233-4455-6677-8899-aabbccddeeff\n", 't', false, true},
+        {"terminal.revoked", "terminal 00112233-4455-6677-8899-aabbccddeeff\n", 't', true, false},
+        {"card.added", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', false, false},
+        {"card.activated", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', true, true},
+        {"card.resumed", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', true, true},
+        {"registry.unconfirmed", "leaf 1\nservice tax\n", 's', false, true},
+        {"registry.unconfirmed", "leaf 1\ncard 00112233-4455-6677-8899-aabbccddeeff\n", 'i', false,
+         false},
+        {"card.suspended", "card 00112233-4455-6677-8899-aabbccddeeff\n", 0, false, false},
+        {"service.added", "title tax\n", 0, false, false},
+        {"terminal.added", "terminal nobody\n", 0, false, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        cb_vouch vouch;
+        cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+        cb_leaf_begin(&leaf, acts[i].kind, 1);
+        cb_buf_put_str(&leaf, acts[i].lines);
+        assert_int_equal(cb_vouch_read(cb_buf_bytes(&leaf), &vouch), acts[i].word != 0);
+        if (acts[i].word) {
+            assert_int_equal(vouch.kind, acts[i].word);
+            assert_int_equal(vouch.gone, acts[i].gone);
+            assert_int_equal(cb_vouch_grants(&vouch), acts[i].grants);
+        }
+        cb_buf_free(&leaf);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_act_says_its_word),
+        cmocka_unit_test(a_row_that_was_changed_lets_nobody_in),
+        cmocka_unit_test(a_terminal_that_nobody_added_is_refused),
+        cmocka_unit_test(a_card_that_nobody_activated_is_refused),
+        cmocka_unit_test(a_terminal_with_services_of_its_own_works_in_any_order),
+        cmocka_unit_test(an_act_in_a_leaf_that_nobody_signed_does_not_count),
+        cmocka_unit_test(nor_does_it_when_the_key_service_was_away),
+        cmocka_unit_test(a_card_that_a_forged_leaf_activates_is_refused),
+        cmocka_unit_test(a_leaf_that_was_signed_is_missed_at_the_next_start),
+        cmocka_unit_test(a_feed_that_is_not_the_logs_is_not_believed),
+        cmocka_unit_test(an_act_that_was_acknowledged_survives_a_crash),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
