@@ -85,6 +85,15 @@ static void count_out(cb_acceptor *acceptor, const cb_link *link)
     atomic_fetch_sub(&acceptor->connections, 1);
 }
 
+/* Closing alone would do, if no process that is about to be something else held a copy meanwhile.
+ */
+static void stop_polling(cb_loop *loop, cb_link *link)
+{
+    poll_set(loop, EPOLL_CTL_DEL, link->socket, 0, 0);
+    if (link->inner_polled)
+        poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);
+}
+
 static void free_link(cb_loop *loop, cb_link *link)
 {
     cb_acceptor *acceptor = loop->acceptor;
@@ -92,6 +101,7 @@ static void free_link(cb_loop *loop, cb_link *link)
     if (link->peer.kind == CB_PEER_NETWORK)
         count_out(acceptor, link);
     unlink_link(loop, link);
+    stop_polling(loop, link);
     cb_link_release(link);
     free(link);
     if (connection)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Figures of tests/bench/run as tables, and as the picture of where the time goes."""
+
+import re
+
+NAMES = {"cardbrokerd": "front end", "cardbroker-hsmd": "key service", "cardbroker-connectord": "connectors and logins"}
+COLOURS = {"cardbrokerd": "#4477aa", "cardbroker-hsmd": "#ee6677", "cardbroker-connectord": "#228833"}
+GREYS = ("#777777", "#888888", "#999999", "#aaaaaa", "#bbbbbb", "#cccccc", "#dddddd")
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def taps(figures):
+    found = figures["taps"]
+    rows = [(r["cards"], f"{r['taps_per_second']:.0f}", *(f"{r[key] / 1000:.1f}" for key in ("server_p50", "server_p99")),
+             *(f"{r[f'{part}_p50'] / 1000:.1f}" for part in ("begin", "challenge", "proof")),
+             f"{sum(r['cpu_us'].values()) / 1000:.2f}", f"{r['cpu_over_floor']:.2f}") for r in found["rows"]]
+    first = table(("cards at a time", "taps/s", "server's share, ms: p50", "p99", "start p50", "challenge p50", "proof p50",
+                   "CPU a tap, ms", "× floor"), rows)
+    parts = [(name, part["times"], f"{part['us']:.0f}", part["what"]) for name, part in found["floor"].items()]
+    parts.append(("**together**", "", f"**{found['floor_us']:.0f}**", ""))
+    second = table(("floor", "times", "µs each", ""), parts)
+    one = found["rows"][0]["cpu_us"]
+    third = table(("CPU of one tap", "ms"), [(NAMES[name], f"{us / 1000:.2f}") for name, us in one.items()])
+    return "\n\n".join((first, third, second))
+
+
+def keys(figures):
+    rows = [(r["key"], r["sealed_us"], r["floor_us"], f"{100 * r['floor_share']:.0f} %") for r in figures["keys"]["keys"]]
+    return table(("key", "sealed, µs", "bare PKCS#11, µs", "bare / sealed"), rows)
+
+
+def revocation(figures):
+    times = figures["revocation"]["ms"]
+    return table(("revocation under load", "ms"), [("answered: median", f"{times[len(times) // 2]:.1f}"), ("slowest", f"{times[-1]:.1f}"),
+                                                   ("accepts afterwards", figures["revocation"]["stale"])])
+
+
+def memory(figures):
+    found = figures["memory"]
+    rows = [(NAMES[name], f"{mb:.0f} MB") for name, mb in found["idle_mb"].items()]
+    rows.append(("a relayed session", f"{found['session_mb']:.1f} MB"))
+    return table(("resident memory", ""), rows)
+
+
+TABLES = {"taps": taps, "keys": keys, "revocation": revocation, "memory": memory}
+
+
+def machine(figures):
+    m = figures["machine"]
+    return f"{m['cpu']}, {m['cores']} cores, Linux {m['kernel']}, load {m['load']:.1f} at the start."
+
+
+def text(figures):
+    return "\n\n".join([machine(figures)] + [TABLES[name](figures) for name in TABLES if name in figures])
+
+
+def bar(pieces, x, width, scale, bottom):
+    """A stack of (label, value, colour), from the bottom up."""
+    out, y = [], bottom
+    for label, value, colour in pieces:
+        height = value * scale
+        y -= height
+        out.append(f'<rect x="{x}" y="{y:.1f}" width="{width}" height="{height:.1f}" fill="{colour}"/>')
+        if height >= 11:
+            out.append(f'<text x="{x + width + 6}" y="{y + height / 2 + 4:.1f}">{label}: {value / 1000:.2f} ms</text>')
+    return out
+
+
+def picture(figures):
+    """Two stacks to one scale: what a tap costs, and what it cannot do without."""
+    found = figures["taps"]
+    cost = [(NAMES[name], us, COLOURS[name]) for name, us in found["rows"][0]["cpu_us"].items()]
+    floor = [(f"{part['times']} × {name}", part["times"] * part["us"], grey)
+             for (name, part), grey in zip(found["floor"].items(), GREYS)]
+    most = max(sum(value for _, value, _ in pieces) for pieces in (cost, floor))
+    scale, bottom = 260 / most, 300
+    lines = ['<svg xmlns="http://www.w3.org/2000/svg" width="760" height="340" font-family="sans-serif" font-size="11" '
+             'role="img" aria-label="CPU of one tap by program, beside the floor">', '<rect width="760" height="340" fill="white"/>']
+    for x, title, pieces in ((30, "CPU of one tap", cost), (400, "the floor", floor)):
+        lines += bar(pieces, x, 90, scale, bottom)
+        total = sum(value for _, value, _ in pieces) / 1000
+        lines.append(f'<text x="{x}" y="{bottom + 20}" font-weight="bold">{title}: {total:.2f} ms</text>')
+    return "\n".join(lines + ["</svg>"]) + "\n"
+
+
+def document(figures, docs):
+    """Replaces what stands between the markers of docs/performance.md, and the picture."""
+    page = docs / "performance.md"
+    whole = page.read_text()
+    for name, made in {"machine": machine, **TABLES}.items():
+        if name in figures:
+            mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
+            whole = mark.sub(lambda m, made=made: f"{m[1]}\n{made(figures)}\n\n{m[2]}", whole)
+    page.write_text(whole)
+    if "taps" in figures:
+        (docs / "performance.svg").write_text(picture(figures))
