@@ -94,6 +94,9 @@ static cb_error outcome(const cb_tap *tap)
         return CB_E_PIN_WRONG;
     if (tap->claim.pin == CB_PIN_BLOCKED)
         return CB_E_PIN_BLOCKED;
+    /* A PIN that the card could not read was neither compared nor changed. */
+    if (tap->claim.pin != CB_PIN_VERIFIED && tap->context.purpose != CB_TAP_AUTHENTICATE)
+        return CB_E_PIN_REQUIRED;
     return tap->activation.level < tap->context.level ? CB_E_TAP_LEVEL : CB_OK;
 }
 

@@ -58,7 +58,8 @@ typedef struct cb_activation {
  * on with cb_hsm_feed_extend, then call again), CB_E_HSM_ROLLED_BACK when it does not extend what hsmd remembers (another
  * thread may have told hsmd of a revocation in between: read the head again, and call again if it differs); these two
  * errors leave the tap as it was. CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED, CB_E_TERMINAL_REVOKED, CB_E_CARD_PROOF,
- * CB_E_PIN_WRONG / CB_E_PIN_BLOCKED (out is filled in for these two), CB_E_TAP_LEVEL, CB_E_HSM_RECORD. */
+ * CB_E_PIN_WRONG / CB_E_PIN_BLOCKED (out is filled in for these two), CB_E_PIN_REQUIRED (a PIN was to be
+ * changed or unblocked, and the card could not read it), CB_E_TAP_LEVEL, CB_E_HSM_RECORD. */
 cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
                              const cb_feed_head *feed, cb_activation *out);
 

@@ -266,6 +266,23 @@ class Pins(Hostile):
             self.assertEqual(tap.outcome, "tap.level", tap.said)
         self.assertEqual(self.tries(), 3)
 
+    def test_a_pin_that_the_card_could_not_read_is_not_recorded_as_changed(self):
+        for purpose, form in (("pin_change", 2), ("pin_unblock", 3)):
+            before = file_of("Hanako")
+            with Card(w.reader) as reader:
+                other = card_point(reader.play(self.terminal.begin().json["script"]))
+                begun = self.terminal.begin()
+                first = reader.play(begun.json["script"])
+                asked = self.terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/challenge", {
+                    "answers": first, "purpose": purpose, "pin": encrypt("12345678", other, form, "246810")})
+                self.assertEqual(asked.status, 200, asked)
+                answers = reader.play(asked.json["script"])
+                self.assertEqual(answers[2], "6988")
+                done = self.terminal.proof(begun.json["tap"], answers)
+            self.assertEqual(done.code, "pin.required", done)
+            self.assertNotEqual(file_of("Hanako"), before, "the card has made a proof")
+        self.assertEqual([leaf for leaf in w.leaves("--from", self.before) if leaf["kind"] == "tap.pin"], [])
+
     def test_a_card_alone_takes_no_guess(self):
         before = file_of("Hanako")
         digits = bytes.fromhex("06") + b"123456" + bytes.fromhex("FFFFFFFFFF")
