@@ -143,6 +143,25 @@ class Relaying(Hostile):
         self.assertEqual(said[4:], ["6982"] * 4)
         self.assertEqual(file_of("Hanako"), before)
 
+    def test_answers_that_no_card_gives_are_refused_at_either_step(self):
+        rows = {"none": [], "empty": [""], "one byte": ["90"], "successes": ["9000"] * 4, "one too many": ["9000"] * 5,
+                "the most": ["9000"] * 32, "more": ["9000"] * 33, "long": ["00" * 4096 + "9000"], "longer": ["00" * 4097 + "9000"],
+                "no hexadecimal": ["zz"], "half a byte": ["900"], "a number": [9000], "nothing": None, "text": "9000",
+                "nested": [["9000"]], "a failure": ["6985"], "a channel of zeros": ["9000"] * 3 + ["5f4941" + "00" * 65 + "8610" + "00" * 16 + "9000"]}
+        for name, answers in rows.items():
+            with self.subTest(name), Card(w.reader) as reader:
+                said = self.terminal.challenge(self.terminal.begin().json["tap"], answers)
+                self.assertIn(said.status, (400, 413, 422), said)
+                self.assertIn(said.code, DISTURBED | {"request.invalid", "request.malformed", "request.too_large"}, said)
+                begun = self.terminal.begin()
+                asked = self.terminal.challenge(begun.json["tap"], reader.play(begun.json["script"]))
+                self.assertEqual(asked.status, 200, asked)
+                said = self.terminal.proof(begun.json["tap"], answers)
+                self.assertIn(said.status, (400, 413, 422), said)
+                self.assertIn(said.code, DISTURBED | {"card.not_active", "request.invalid", "request.malformed",
+                                                      "request.too_large"}, said)
+        self.assertEqual(self.accepted_since(), [])
+
     def test_a_proof_is_taken_once(self):
         tap = Tap(self.terminal)
         self.assertEqual(tap.outcome, "accepted")
@@ -348,6 +367,21 @@ class Resuming(Hostile):
                 with_both = self.speak(version, *own, *with_it)
                 self.assertNotIn("Reused, TLS", with_both)
                 self.assertIn("HTTP/1.1 201", with_both)
+
+
+class Renegotiating(Hostile):
+    def test_a_client_cannot_begin_the_handshake_again(self):
+        """Else it could show one certificate, and then another."""
+        client = subprocess.Popen(
+            ["openssl", "s_client", "-connect", f"localhost:{w.port}", "-tls1_2", "-CAfile", str(w.pki / "tls" / "ca.pem"), "-cert",
+             str(w.etc / "terminal.pem"), "-key", str(w.etc / "terminal.key")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        out, _ = client.communicate(b"R\n", timeout=60 * PATIENCE)
+        said = out.decode(errors="replace")
+        self.assertIn("RENEGOTIATING", said)
+        after = said.partition("RENEGOTIATING")[2]
+        self.assertTrue("no renegotiation" in after or "alert" in after or "unexpected" in after, after)
+        self.assertNotIn("verify return:1", after, "a second handshake")
 
 
 if __name__ == "__main__":
