@@ -8,28 +8,46 @@
 #include "hsm/key_template.h"
 #include "hsm/sealed_parts.h"
 
-cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
+/* Unwraps the key of a record whose fields are in out and believed. */
+static cb_error open_wrapped(cb_keyring *keyring, cb_bytes wrapped, cb_open_key *out)
 {
-    cb_bytes public_key, wrapped;
     CK_OBJECT_HANDLE kek;
     cb_key_template template;
-    *out = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
-    cb_error error = cb_token_tidy(cb_keyring_token(keyring));
-    if (!error)
-        error = cb_sealed_parts(keyring, sealed, &out->info, &public_key, &wrapped);
-    if (error)
-        return error;
     if (out->info.algorithm == CB_KEY_SECRET) {
         cb_buf_put(&out->wrapped, wrapped);
         return cb_buf_error(&out->wrapped);
     }
-    error = cb_keyring_kek(keyring, CB_KEK_USE, out->info.generation, &kek);
+    cb_error error = cb_keyring_kek(keyring, CB_KEK_USE, out->info.generation, &kek);
     if (error)
         return error;
     out->login = cb_token_login(cb_keyring_token(keyring));
     cb_template_key(&template, out->info.algorithm, CB_STATION_USE, true);
     return cb_token_unwrap(cb_keyring_token(keyring), &cb_key_wrap, kek, wrapped,
                            cb_template_of(&template), &out->handle);
+}
+
+cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
+{
+    cb_bytes public_key, wrapped;
+    *out = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
+    cb_error error = cb_token_tidy(cb_keyring_token(keyring));
+    if (!error)
+        error = cb_sealed_parts(keyring, sealed, &out->info, &public_key, &wrapped);
+    return error ? error : open_wrapped(keyring, wrapped, out);
+}
+
+cb_error cb_sealed_open_believed(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out)
+{
+    cb_record_parts parts;
+    cb_bytes public_key, wrapped;
+    *out = (cb_open_key){.wrapped = CB_BUF(CB_WRAPPED_MAX)};
+    if (cb_record_split(sealed, CB_SEALED_MAX, &parts) ||
+        cb_sealed_body_get(parts.body, &out->info, &public_key, &wrapped))
+        return CB_E_HSM_RECORD;
+    cb_error error = cb_token_tidy(cb_keyring_token(keyring));
+    if (!error)
+        error = cb_token_revive(cb_keyring_token(keyring));
+    return error ? error : open_wrapped(keyring, wrapped, out);
 }
 
 /* A handle of an earlier login may by now be another key's. */

@@ -62,6 +62,10 @@ typedef struct cb_open_key {
 /* Checks the record and unwraps the key. CB_E_HSM_RECORD. On failure nothing is open. */
 cb_error cb_sealed_open(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out);
 
+/* The same without the check, which costs half of what an HMAC costs: for a record that this
+ * process has checked with cb_sealed_check, and has had in its own memory since. */
+cb_error cb_sealed_open_believed(cb_keyring *keyring, cb_bytes sealed, cb_open_key *out);
+
 /* One use (cb_key_operation, cb_hash): appends at most CB_USE_RESULT_MAX bytes. For a signature,
  * data is a digest of hash's size (CB_E_ARGUMENT otherwise). CB_E_HSM_ALGORITHM when this key
  * cannot do that operation;

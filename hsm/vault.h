@@ -18,7 +18,8 @@ typedef struct cb_vault {
     /* For taps. */
     cb_error (*binding_check)(void *context, cb_bytes binding, cb_binding_info *out);
     cb_error (*sealed_check)(void *context, cb_bytes sealed, cb_sealed_info *out);
-    /* Unwraps, uses once, destroys: between two calls no key of a holder is open. */
+    /* Unwraps, uses once, destroys: between two calls no key of a holder is open. Of sealed,
+     * sealed_check must have said that it is genuine; it is not looked at again. */
     cb_error (*sealed_use)(void *context, cb_bytes sealed, uint8_t operation, uint8_t hash,
                            cb_bytes data, cb_buf *result);
     cb_error (*receipt_make)(void *context, const cb_receipt_info *info, cb_buf *receipt);

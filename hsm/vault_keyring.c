@@ -45,7 +45,7 @@ static cb_error sealed_use(void *context, cb_bytes sealed, uint8_t operation, ui
 {
     cb_open_key key = {0};
     cb_keyring *keyring = ring(context);
-    cb_error error = keyring ? cb_sealed_open(keyring, sealed, &key) : CB_E_HSM_TOKEN;
+    cb_error error = keyring ? cb_sealed_open_believed(keyring, sealed, &key) : CB_E_HSM_TOKEN;
     if (!error)
         error = cb_open_key_use(keyring, &key, operation, hash, data, result);
     if (keyring)

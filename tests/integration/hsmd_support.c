@@ -92,6 +92,19 @@ int hsmd_run(const hsmd *h, const char *option)
 
 void hsmd_start(hsmd *h) { h->pid = spawn(h, NULL, false); }
 
+/* Whether a process has ended and closed its files, be it reaped or not. */
+static bool has_ended(pid_t pid)
+{
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return true;
+    int got = fscanf(file, "%*d (%*[^)]) %c", &state);
+    fclose(file);
+    return got != 1 || state == 'Z' || state == 'X';
+}
+
 void hsmd_kill(hsmd *h, unsigned workers)
 {
     pid_t worker[64];
@@ -101,12 +114,9 @@ void hsmd_kill(hsmd *h, unsigned workers)
     kill(h->pid, SIGKILL);
     waitpid(h->pid, NULL, 0);
     h->pid = 0;
-    /* They end with their parent, but in their own time. Who has ended has no program any more,
-     * reaped or not. */
+    /* They end with their parent, but in their own time. */
     for (unsigned i = 0; i < workers; i++) {
-        char path[64], program[8];
-        snprintf(path, sizeof path, "/proc/%d/exe", (int)worker[i]);
-        while (readlink(path, program, sizeof program) > 0)
+        while (!has_ended(worker[i]))
             usleep(1000);
     }
 }

@@ -441,6 +441,18 @@ static void an_open_key_does_not_outlive_its_login(void **state)
     assert_int_equal(cb_open_key_use(keyring, &key, CB_USE_SIGN_DIGEST, CB_HASH_SHA256,
                                      cb_digest_bytes(&digest), &out),
                      CB_E_HSM_TOKEN);
+    /* A record that was checked before opens in a new login as well; cut, it is none. */
+    lose_session();
+    assert_int_equal(cb_sealed_open_believed(keyring, cb_buf_bytes(&sealed), &key), CB_OK);
+    assert_int_equal(cb_open_key_use(keyring, &key, CB_USE_SIGN_DIGEST, CB_HASH_SHA256,
+                                     cb_digest_bytes(&digest), &out),
+                     CB_OK);
+    cb_open_key_close(keyring, &key);
+    for (size_t len = 0; len < sealed.len; len++) {
+        assert_int_equal(cb_sealed_open_believed(keyring, cb_bytes_make(sealed.data, len), &key),
+                         CB_E_HSM_RECORD);
+        cb_open_key_close(keyring, &key);
+    }
     assert_int_equal(cb_token_count(token(), false, &count), CB_OK);
     assert_int_equal(count, 0);
     cb_buf_free(&sealed);
