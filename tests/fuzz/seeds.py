@@ -165,6 +165,7 @@ def records():
         body = b"\xff\0" + bytes(14) + bytes(40)
         messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 22))
         put("hsm_request", f"each-{lane}", messages)
+    put("hsm_open", "good", bytes((1, 1, 2, 0, 0, 1, 2, 0)) + b"\xff\xff" + bytes((1, 1, 32)) * 4)
     for kind in (b"cb", b"\1\0", bytes(64)):
         put("records", kind.hex()[:8], kind + bytes(200))
 
