@@ -87,13 +87,16 @@ void cb_sealed_body_put(cb_buf *buf, const cb_sealed_info *info, cb_bytes public
     cb_buf_put_var(buf, wrapped);
 }
 
+/* What stood behind a zero byte would be under the MAC and belong to no name. */
 static void service_get(cb_cursor *cursor, char out[CB_SERVICE_NAME_MAX + 1])
 {
     size_t len = cb_cursor_u8(cursor);
-    if (len > CB_SERVICE_NAME_MAX)
+    cb_bytes name = cb_cursor_take(cursor, len);
+    if (!cb_cursor_ok(cursor) || len > CB_SERVICE_NAME_MAX ||
+        (len > 0 && memchr(name.data, 0, len)))
         cb_cursor_fail(cursor);
     else
-        cb_cursor_copy(cursor, out, len);
+        memcpy(out, name.data, len);
 }
 
 cb_error cb_sealed_body_get(cb_bytes body, cb_sealed_info *info, cb_bytes *public_key,

@@ -30,6 +30,10 @@ def tap_of_the_document():
     return {name: bytes.fromhex(value) for name, value in re.findall(r"^([a-z-]+) = ([0-9a-f]+)$", text, re.M)}
 
 
+def var(data):
+    return struct.pack(">I", len(data)) + data
+
+
 def item(data, how=0):
     return bytes((how, len(data))) + data
 
@@ -140,8 +144,6 @@ def connectors():
     def message(how, error, body):
         return bytes((how, error)) + struct.pack(">H", len(body)) + body
 
-    def var(data):
-        return struct.pack(">I", len(data)) + data
     use = bytes((16 << 1, 0)) + struct.pack(">H", 7) + bytes((1, 0)) + var(b"x")
     log = bytes((17 << 1, 0)) + struct.pack(">H", 11) + bytes((1,)) + var(b"e") + var(b"m")
     result = message(1, 0, bytes((4,)) + bytes(8) + var(b""))
@@ -166,8 +168,10 @@ def records():
         messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 22))
         put("hsm_request", f"each-{lane}", messages)
     put("hsm_open", "good", bytes((1, 1, 2, 0, 0, 1, 2, 0)) + b"\xff\xff" + bytes((1, 1, 32)) * 4)
-    for kind in (b"cb", b"\1\0", bytes(64)):
-        put("records", kind.hex()[:8], kind + bytes(200))
+    some, mac = [bytes((n,)) * 16 for n in range(1, 5)], bytes(32)
+    put("records", "sealed", b"K\1" + some[0] + some[1] + b"\3tax\1\2\1" + struct.pack(">IQ", 1, 1) + var(b"public") + var(b"wrapped") + mac)
+    put("records", "binding", b"B\1" + some[0] + some[1] + b"\1\2" + struct.pack(">Q", 1) + b"\4" + bytes(64) + mac)
+    put("records", "receipt", b"R\1" + some[0] + struct.pack(">IQQ", 1, 1, 1) + some[1] + some[2] + some[3] + b"\1" + bytes(64) + mac)
 
 
 def main():

@@ -176,6 +176,26 @@ static void impossible_fields_are_refused(void **state)
     assert_false(cb_sealed_info_ok(&good));
 }
 
+/* There is one way to write a name. */
+static void a_name_with_a_zero_byte_is_refused(void **state)
+{
+    enum { SERVICE = 2 + 2 * CB_ID_SIZE + 1 };
+    (void)state;
+    cb_sealed_info info = a_sealed(), out;
+    cb_bytes public_key, wrapped;
+    cb_buf body = sealed_body(&info);
+    assert_int_equal(body.data[SERVICE], 't');
+    for (size_t at = 1; at < strlen(info.service); at++) {
+        uint8_t letter = body.data[SERVICE + at];
+        body.data[SERVICE + at] = 0;
+        assert_int_equal(cb_sealed_body_get(cb_buf_bytes(&body), &out, &public_key, &wrapped),
+                         CB_E_FORMAT);
+        body.data[SERVICE + at] = letter;
+    }
+    assert_int_equal(cb_sealed_body_get(cb_buf_bytes(&body), &out, &public_key, &wrapped), CB_OK);
+    cb_buf_free(&body);
+}
+
 static void sizes_are_limited(void **state)
 {
     (void)state;
@@ -294,6 +314,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(a_body_that_is_cut_or_too_long_is_refused),
         cmocka_unit_test(impossible_fields_are_refused),
+        cmocka_unit_test(a_name_with_a_zero_byte_is_refused),
         cmocka_unit_test(sizes_are_limited),
         cmocka_unit_test(a_binding_is_believed_as_it_was_made_only),
         cmocka_unit_test(a_binding_of_nothing_is_not_made),
