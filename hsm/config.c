@@ -30,6 +30,7 @@ static cfg_opt_t options[] = {
     CFG_INT("workers", 2, CFGF_NONE),
     CFG_INT("taps", 4096, CFGF_NONE),
     CFG_INT("revocations", 4000000, CFGF_NONE),
+    CFG_INT("renew-after", 200000, CFGF_NONE),
     CFG_INT("prefetch-seconds", CB_TAP_PREFETCH_SECONDS, CFGF_NONE),
     CFG_INT("tap-seconds", CB_TAP_SECONDS, CFGF_NONE),
     CFG_STR("user", NULL, CFGF_NODEFAULT),
@@ -75,13 +76,15 @@ static const char *text_or_null(cfg_t *cfg, const char *name)
 
 static cb_error numbers(const reading *r, cb_hsmd_config *out)
 {
-    long workers, taps, revocations, prefetch, lifetime, id, version;
+    long workers, taps, revocations, renew, prefetch, lifetime, id, version;
     cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
     cb_error error = number(r, r->cfg, "workers", 1, CB_HSM_WORKERS_MAX, &workers);
     if (!error)
         error = number(r, r->cfg, "taps", 1, CB_TAPS_MAX, &taps);
     if (!error)
         error = number(r, r->cfg, "revocations", 1000, UINT32_MAX, &revocations);
+    if (!error)
+        error = number(r, r->cfg, "renew-after", 0, 1000000000, &renew);
     if (!error)
         error = number(r, r->cfg, "prefetch-seconds", 1, CB_TAP_PREFETCH_SECONDS, &prefetch);
     if (!error)
@@ -95,6 +98,7 @@ static cb_error numbers(const reading *r, cb_hsmd_config *out)
     out->workers = (unsigned)workers;
     out->taps = (unsigned)taps;
     out->revocations = (uint32_t)revocations;
+    out->renew_after = (uint32_t)renew;
     out->prefetch_us = prefetch * CB_SECOND;
     out->lifetime_us = lifetime * CB_SECOND;
     out->key_id = (uint8_t)id;

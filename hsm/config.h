@@ -40,6 +40,8 @@ typedef struct cb_hsmd_config {
     unsigned workers;
     unsigned taps;
     uint32_t revocations; /* remembered at most */
+    uint32_t
+        renew_after; /* taps that a worker begins before a fresh one takes its place; 0: no end */
     int64_t prefetch_us;
     int64_t lifetime_us;
     const char *anchor[CB_HSMD_ANCHORS_MAX];

@@ -15,6 +15,10 @@
 #include "hsm/request.h"
 
 enum { EVENTS = 32, ACCEPTS = 64, SWEEP_MS = 1000 };
+/* What is left to taps for which a card lies at a reader, and to those that the card has answered.
+ */
+#define RENEWAL_BEGUN (3 * CB_SECOND)
+#define RENEWAL_UNDER_WAY (10 * CB_SECOND)
 
 typedef struct loop {
     cb_lane *lane;
@@ -22,6 +26,7 @@ typedef struct loop {
     int listener;
     unsigned connections;
     int64_t sweep_at;
+    int64_t worn_out_at; /* 0: not yet */
 } loop;
 
 static volatile sig_atomic_t told_to_end;
@@ -175,12 +180,32 @@ static void sweep(loop *l)
     l->sweep_at = now + SWEEP_MS * CB_MILLISECOND;
 }
 
+/* Libraries of tokens are seen to keep a little memory of every object that there ever was. So a
+ * worker ends after very many taps, and its supervisor begins a fresh one: in a quiet moment, or,
+ * when none comes, after some time in which new taps go to other workers. Scripts that terminals
+ * hold in advance are lost. */
+static bool is_renewed(loop *l)
+{
+    const cb_taps *taps = l->lane->taps;
+    if (!taps || !cb_taps_worn(taps))
+        return false;
+    int64_t now = cb_clock_monotonic_us();
+    if (l->worn_out_at == 0 && cb_taps_worn_out(taps))
+        l->worn_out_at = now;
+    bool late = l->worn_out_at > 0 && now - l->worn_out_at >= RENEWAL_UNDER_WAY;
+    if (!late && cb_taps_under_way(taps, now - RENEWAL_BEGUN))
+        return false;
+    cb_log(CB_LOG_INFO, "worker.renewed",
+           "A worker that has served very many taps makes room for a fresh one.", NULL);
+    return true;
+}
+
 static cb_error run(loop *l, void (*reload)(cb_lane *lane))
 {
     struct epoll_event event[EVENTS];
     sigset_t open;
     sigemptyset(&open);
-    while (!told_to_end) {
+    while (!told_to_end && !is_renewed(l)) {
         int count = epoll_pwait(l->poller, event, EVENTS, SWEEP_MS, &open);
         if (count < 0 && errno != EINTR)
             return CB_E_IO;

@@ -97,6 +97,27 @@ size_t cb_taps_live(const cb_taps *taps)
     return live;
 }
 
+bool cb_taps_worn(const cb_taps *taps)
+{
+    return taps->setup.most > 0 && taps->begun >= taps->setup.most;
+}
+
+bool cb_taps_worn_out(const cb_taps *taps)
+{
+    return cb_taps_worn(taps) && taps->begun - taps->setup.most >= taps->setup.most / 10;
+}
+
+bool cb_taps_under_way(const cb_taps *taps, int64_t since)
+{
+    unsigned inside = CB_TAP_CHALLENGED | CB_TAP_FINISHED | CB_TAP_ACTIVE | CB_TAP_OPEN;
+    for (size_t i = 0; i < taps->setup.capacity; i++) {
+        const cb_tap *tap = &taps->tap[i];
+        if ((tap->state & inside) || (tap->state == CB_TAP_BEGUN && tap->begun >= since))
+            return true;
+    }
+    return false;
+}
+
 /* Frees one place that an expired tap still has, going round. */
 static void reuse_expired(cb_taps *taps)
 {
@@ -127,12 +148,13 @@ cb_error cb_taps_add(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id 
         return CB_E_ARGUMENT;
     if (taps->free_count == 0)
         reuse_expired(taps);
-    if (taps->free_count == 0)
+    if (taps->free_count == 0 || cb_taps_worn_out(taps))
         return CB_E_BUSY;
     void *state = calloc(1, card->state_size);
     if (!state)
         return CB_E_MEMORY;
     uint16_t place = taps->free_place[--taps->free_count];
+    taps->begun++;
     cb_tap *tap = &taps->tap[place];
     *tap = (cb_tap){.id = new_id(taps, place),
                     .state = CB_TAP_BEGUN,

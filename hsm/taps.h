@@ -48,6 +48,7 @@ typedef struct cb_tap {
 typedef struct cb_taps_setup {
     uint8_t worker;
     uint16_t capacity;     /* at least 1 */
+    uint64_t most;         /* taps in all, after which a quiet moment is looked for; 0: no end */
     int64_t prefetch_us;   /* until the challenge */
     int64_t lifetime_us;   /* from begin to the last use */
     const cb_vault *vault; /* kept */
@@ -63,6 +64,7 @@ typedef struct cb_taps {
     size_t oldest_expired; /* where to look for an expired place next */
     cb_id boot;
     uint64_t receipts; /* made in this boot */
+    uint64_t begun;    /* likewise */
 } cb_taps;
 
 cb_error cb_taps_new(const cb_taps_setup *setup, cb_taps **out);
@@ -70,8 +72,15 @@ cb_error cb_taps_new(const cb_taps_setup *setup, cb_taps **out);
 /* Wipes every tap. */
 void cb_taps_free(cb_taps **taps);
 
-/* A new tap in state BEGUN, which holds host. CB_E_BUSY when the table is full, CB_E_ARGUMENT for
- * an unknown profile, CB_E_MEMORY. */
+/* Whether setup.most taps were begun; and a tenth more: then none is begun any more. */
+bool cb_taps_worn(const cb_taps *taps);
+bool cb_taps_worn_out(const cb_taps *taps);
+
+/* Whether any tap is between its challenge and its end, or was begun since. */
+bool cb_taps_under_way(const cb_taps *taps, int64_t since);
+
+/* A new tap in state BEGUN, which holds host. CB_E_BUSY when the table is full or worn,
+ * CB_E_ARGUMENT for an unknown profile, CB_E_MEMORY. */
 cb_error cb_taps_add(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
                      cb_tap **out);
 

@@ -89,6 +89,9 @@ static cb_error open_use(worker *w)
         return error;
     cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
                            .capacity = (uint16_t)config->taps,
+                           /* Not all at once. */
+                           .most = config->renew_after +
+                                   (uint64_t)config->renew_after * w->plan->index / config->workers,
                            .prefetch_us = config->prefetch_us,
                            .lifetime_us = config->lifetime_us,
                            .vault = w->lane.vault,
