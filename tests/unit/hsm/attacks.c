@@ -473,11 +473,16 @@ const char *attack_run;
 static void lanes_refuse_what_is_not_theirs(void **state)
 {
     static const uint8_t zeros[80];
+    /* Of a size that is right for some, so that it is the lane that refuses. */
+    static const size_t sizes[] = {0, CB_ID_SIZE, sizeof zeros};
     (void)state;
     for (uint16_t type = CB_HSM_BIND; type < CB_HSM_MESSAGES; type++) {
-        expect(CB_E_HSM_ILLEGAL, attack_raw(attack_run, "use-0", type, CB_BYTES_OF(zeros)));
-        if (type != CB_HSM_PUBLIC_KEY)
-            expect(CB_E_HSM_ILLEGAL, attack_raw(attack_run, "log", type, CB_BYTES_OF(zeros)));
+        for (size_t i = 0; i < 3; i++) {
+            cb_bytes body = cb_bytes_make(zeros, sizes[i]);
+            expect(CB_E_HSM_ILLEGAL, attack_raw(attack_run, "use-0", type, body));
+            if (type != CB_HSM_PUBLIC_KEY)
+                expect(CB_E_HSM_ILLEGAL, attack_raw(attack_run, "log", type, body));
+        }
     }
     for (uint16_t type = CB_HSM_TAP_BEGIN; type < CB_HSM_BIND; type++)
         expect(CB_E_HSM_ILLEGAL, attack_raw(attack_run, "manage", type, CB_BYTES_OF(zeros)));
