@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "broker/core/decide.h"
 #include "broker/core/tap_parts.h"
+#include "cardlink/apdu.h"
+#include "cardlink/script.h"
 
 #define DEFAULT_LOGIN_DEADLINE (15 * CB_SECOND)
 #define SWEEP_EVERY CB_SECOND
@@ -163,6 +165,18 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
     return CB_OK;
 }
 
+/* Whether there should be a PIN and is none. A card that refused the last command has made no key
+ * that a PIN could be encrypted to: then hsmd says what is wrong with it. */
+static bool pin_is_missing(const cb_tap_question *question)
+{
+    cb_script answers;
+    if (question->pin.len > 0)
+        return false;
+    if (cb_script_read(question->answers, CB_ANSWER_MAX, &answers) || answers.count == 0)
+        return true;
+    return cb_answer_status(answers.item[answers.count - 1].apdu) == CB_SW_OK;
+}
+
 /* What is asked for, in the fields that the card's proof is bound to. */
 static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context)
 {
@@ -178,7 +192,7 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
     if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
-        return question->service || question->pin.len == 0 ? CB_E_ARGUMENT : CB_OK;
+        return question->service || pin_is_missing(question) ? CB_E_ARGUMENT : CB_OK;
     if (question->purpose != CB_TAP_AUTHENTICATE)
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
@@ -189,7 +203,7 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     if (!error) {
         strcpy(context->service, service.name);
         context->level = service.level;
-        if (service.level >= CB_LEVEL_PIN && question->pin.len == 0)
+        if (service.level >= CB_LEVEL_PIN && pin_is_missing(question))
             error = CB_E_PIN_REQUIRED;
     }
     cb_service_free(&service);

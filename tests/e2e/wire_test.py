@@ -322,7 +322,7 @@ class Pins(Hostile):
 
 
 class Guessing(Hostile):
-    def test_a_terminal_that_guesses_blocks_the_pin_and_learns_no_more(self):
+    def test_a_terminal_that_guesses_blocks_the_pin_and_then_ends_the_card(self):
         w.add_holder("Guessed", services=("vault",))
         self.addCleanup(w.insert_card, "Hanako")
         w.insert_card("Guessed")
@@ -334,6 +334,22 @@ class Guessing(Hostile):
         self.assertIn(codes[2], [("pin.wrong", 0), ("pin.blocked", 0)])
         self.assertEqual(set(codes[3:]), {("pin.blocked", 0)})
         self.assertEqual(Tap(self.terminal, "vault", pin=PIN).outcome, "pin.blocked")
+        said = []
+        for guess in range(11):
+            with Card(w.reader) as reader:
+                begun = self.terminal.begin()
+                first = reader.play(begun.json["script"])
+                more = {"pin": encrypt(f"{guess:08d}", card_point(first), 3, "246810")} if len(first) == 4 else {}
+                done = self.terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/challenge",
+                                         {"answers": first, "purpose": "pin_unblock", **more})
+                if done.status == 200:
+                    done = self.terminal.proof(begun.json["tap"], reader.play(done.json["script"]))
+            said.append((done.code, done.json.get("tries_left")))
+        self.assertEqual(said[:9], [("pin.wrong", left) for left in range(9, 0, -1)])
+        self.assertEqual(said[9:], [("pin.blocked", 0), ("card.blocked", None)])
+        self.assertEqual(Tap(self.terminal).outcome, "card.blocked", "for good")
+        # Who types a PIN for it is not asked for the PIN.
+        self.assertEqual(w.tap("vault", pin=PIN).get("code"), "card.blocked")
 
 
 class Resuming(Hostile):
