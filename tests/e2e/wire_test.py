@@ -7,6 +7,8 @@ tests/unit/cardlink/wire_test.c does the same with every byte; here a smaller nu
 import hashlib
 import subprocess
 import sys
+import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -81,6 +83,11 @@ class Hostile(unittest.TestCase):
 
     def the_record_is_whole(self):
         self.assertTrue(w.verify()["verified"])
+
+    def receipts(self):
+        """How often keys were used since the test began."""
+        return sum(line.startswith("receipt ") for leaf in w.leaves("--from", self.before)
+                   for line in leaf["leaf"].splitlines())
 
     def accepted_since(self):
         return [leaf for leaf in w.leaves("--from", self.before)
@@ -167,7 +174,35 @@ class Relaying(Hostile):
         self.assertEqual(tap.outcome, "accepted")
         for _ in range(2):
             self.assertEqual(self.terminal.proof(tap.tap, tap.answers[1]).code, "tap.unknown")
-        self.assertEqual(len(self.accepted_since()), 1)
+        self.assertEqual(self.receipts(), 1)
+
+    def test_a_proof_sent_eight_times_at_once_counts_once(self):
+        tap, answers = w.played(self.terminal, None)
+        replies = []
+        start = threading.Barrier(8)
+
+        def send():
+            with Terminal(w) as terminal:
+                terminal.begin()
+                start.wait()
+                replies.append(terminal.proof(tap, answers))
+        threads = [threading.Thread(target=send) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        accepted = [reply for reply in replies if reply.json.get("outcome") == "accepted"]
+        self.assertEqual(len(accepted), 1, replies)
+        self.assertEqual({reply.code for reply in replies if reply not in accepted}, {"tap.unknown"})
+        self.assertEqual(self.receipts(), 1)
+
+    def test_steps_out_of_order_end_the_tap(self):
+        tap = self.terminal.begin().json["tap"]
+        self.assertEqual(self.terminal.proof(tap, ["9000"]).code, "tap.order")
+        self.assertEqual(self.terminal.challenge(tap, ["9000"]).code, "tap.unknown")
+        tap, answers = w.played(self.terminal, None)
+        self.assertEqual(self.terminal.challenge(tap, answers).code, "tap.order")
+        self.assertEqual(self.terminal.proof(tap, answers).code, "tap.unknown")
 
 
 class Passing(Hostile):
@@ -201,6 +236,51 @@ class Passing(Hostile):
             self.assertIn(second.proof(theirs.json["tap"], proof).code, DISTURBED)
             self.assertEqual(self.terminal.proof(mine.json["tap"], proof).json.get("outcome"), "accepted")
         self.assertEqual(len(self.accepted_since()), 1)
+
+
+class Unwelcome(Hostile):
+    """Terminals that may not, at each step at which they may not."""
+
+    def test_a_terminal_that_is_revoked_gets_no_further(self):
+        for step in ("begin", "challenge", "proof"):
+            name = f"gone-{step}"
+            known = w.enrol_terminal_freely(name)
+            with self.subTest(step), Terminal(w, name) as terminal, Card(w.reader) as reader:
+                begun = asked = None
+                if step != "begin":
+                    begun = terminal.begin()
+                    first = reader.play(begun.json["script"])
+                if step == "proof":
+                    asked = terminal.challenge(begun.json["tap"], first)
+                    answers = reader.play(asked.json["script"])
+                w.ctl("terminal", "revoke", known, "--reason", "stolen")
+                said = {"begin": terminal.begin,
+                        "challenge": lambda: terminal.challenge(begun.json["tap"], first),
+                        "proof": lambda: terminal.proof(begun.json["tap"], answers)}[step]()
+                self.assertEqual((said.status, said.code), (403, "terminal.revoked"), said)
+        self.assertEqual(self.accepted_since(), [])
+
+    def test_a_terminal_that_nobody_registered_gets_nowhere_with_anothers_tap(self):
+        w.write_terminal_configuration("nobody")
+        w.cardlink("enrol", "--name", "nobody", terminal="nobody")
+        with Terminal(w, "nobody") as nobody, Card(w.reader) as reader:
+            begun = self.terminal.begin()
+            first = reader.play(begun.json["script"])
+            asked = self.terminal.challenge(begun.json["tap"], first)
+            answers = reader.play(asked.json["script"])
+            for said in (nobody.begin(), nobody.challenge(begun.json["tap"], first), nobody.proof(begun.json["tap"], answers),
+                         nobody.ask("GET", "/v1/services")):
+                self.assertEqual((said.status, said.code), (401, "terminal.unknown"), said)
+        self.assertEqual(self.accepted_since(), [])
+
+    def test_a_terminal_over_its_limit_waits_and_holds_up_nobody(self):
+        w.enrol_terminal_freely("eager", rate=2)
+        began = time.monotonic()
+        with Terminal(w, "eager") as eager:
+            outcomes = [Tap(eager).outcome for _ in range(4)]
+            if time.monotonic() - began < 10:   # meanwhile its limit has not grown
+                self.assertEqual(outcomes, ["accepted", "accepted", "terminal.rate", "terminal.rate"])
+        self.assertEqual(Tap(self.terminal).outcome, "accepted")
 
 
 class Forging(Hostile):
@@ -267,17 +347,17 @@ class Pins(Hostile):
             self.assertEqual(twice, ["6982"])
             self.assertEqual(self.terminal.proof(begun.json["tap"], once).json.get("outcome"), "accepted")
 
-    def test_who_asks_for_a_second_script_has_none(self):
+    def test_who_asks_for_a_second_script_or_another_service_has_none(self):
         with Card(w.reader) as reader:
             begun = self.terminal.begin()
             first = reader.play(begun.json["script"])
             pin = encrypt(PIN, card_point(first))
             asked = self.terminal.challenge(begun.json["tap"], first, "vault", pin=pin)
             self.assertEqual(asked.status, 200, asked)
-            self.assertEqual(self.terminal.challenge(begun.json["tap"], first, "vault", pin=pin).code, "tap.order")
+            self.assertEqual(self.terminal.challenge(begun.json["tap"], first, "nginx", pin=pin).code, "tap.order")
             proof = reader.play(asked.json["script"])
             self.assertEqual(self.terminal.proof(begun.json["tap"], proof).code, "tap.unknown")
-        self.assertEqual(self.accepted_since(), [])
+        self.assertEqual(self.receipts(), 0)
 
     def test_a_pin_for_another_key_than_the_cards_is_none(self):
         for _ in range(4):
