@@ -166,6 +166,7 @@ static cb_error brake(cb_lane *lane, uint16_t count)
 
 cb_error cb_handle_feed_extend(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
+    char held[CB_HELD_TEXT];
     cb_feed_entry entry[CB_HSM_FEED_ENTRIES_MAX];
     UNUSED(tap);
     UNUSED(out);
@@ -177,5 +178,12 @@ cb_error cb_handle_feed_extend(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
     cb_error error = brake(lane, count);
-    return error ? error : cb_feed_extend(lane->feed, entry, count);
+    if (!error)
+        error = cb_feed_extend(lane->feed, entry, count);
+    if (error == CB_E_STORE_FULL && cb_complain(lane->complaints, CB_COMPLAINT_FEED, held))
+        cb_log(CB_LOG_ERROR, "feed.full",
+               "The feed has more entries than are remembered (revocations in hsmd.conf), or there "
+               "is no space for them: no tap is served until there is room.",
+               "held_back", held[0] ? held : NULL, NULL);
+    return error;
 }

@@ -388,6 +388,24 @@ static void a_flood_of_entries_is_braked(void **state)
     walk_free(&t);
 }
 
+/* What does not fit is refused, and said: the operator alone can make room. */
+static void a_feed_that_is_full_is_refused(void **state)
+{
+    walk t;
+    static const row extend = {CB_HSM_FEED_EXTEND, USE, 0, false};
+    (void)state;
+    make(&t, &extend);
+    uint64_t before = cb_feed_now(use.feed).number;
+    cb_feed_limit(use.feed, (uint32_t)before + 1);
+    expect(CB_E_STORE_FULL, walk_ask(&use, CB_HSM_FEED_EXTEND, &t.body, &t.answer));
+    assert_int_equal(t.answer.len, 0);
+    assert_true(use.complaints[CB_COMPLAINT_FEED].due > 0);
+    assert_int_equal(cb_feed_now(use.feed).number, before);
+    cb_feed_limit(use.feed, (uint32_t)before + 2);
+    good(walk_ask(&use, CB_HSM_FEED_EXTEND, &t.body, NULL));
+    walk_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +423,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(out_of_time_nothing_of_a_tap_is_left_in_any_state,
                                         walk_setup, walk_teardown),
         cmocka_unit_test_setup_teardown(a_flood_of_entries_is_braked, walk_setup, walk_teardown),
+        cmocka_unit_test_setup_teardown(a_feed_that_is_full_is_refused, walk_setup, walk_teardown),
     };
     return cmocka_run_group_tests_name("request table", tests, NULL, NULL);
 }
