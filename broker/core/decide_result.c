@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/said.h"
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
 
@@ -23,7 +24,9 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
 {
     cb_enrolment enrolment;
     cb_enrolment_init(&enrolment);
-    cb_error error = cb_still_card(txn, &intent->card, &intent->holder);
+    cb_error error = cb_said_of_intent(txn, intent);
+    if (!error)
+        error = cb_still_card(txn, &intent->card, &intent->holder);
     if (!error)
         error = cb_still_terminal(txn, &intent->terminal, intent->service);
     if (!error)

@@ -98,3 +98,16 @@ cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
     cb_id_text(card, name);
     return judge(!cb_txn_vouched(txn, 'i', card, NULL), "card", name);
 }
+
+/* The last lines of cb_intent_leaf. */
+cb_error cb_said_of_intent(cb_txn *txn, const cb_intent_row *intent)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&intent->tap, name);
+    cb_leaf_id(&lines, "card", &intent->card);
+    cb_leaf_id(&lines, "holder", &intent->holder);
+    cb_leaf_id(&lines, "key", &intent->key);
+    cb_leaf_number(&lines, "reached", intent->reached);
+    return judge(are_said(txn, 'n', &intent->tap, &lines), "intent", name);
+}

@@ -18,5 +18,6 @@ cb_error cb_said_of_service(cb_txn *txn, const cb_service *service);
 cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment);
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card);
+cb_error cb_said_of_intent(cb_txn *txn, const cb_intent_row *intent);
 
 #endif

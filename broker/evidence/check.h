@@ -15,7 +15,7 @@ typedef struct cb_check {
     cb_evidence_summary *summary;
     cb_error error; /* of ours, not of the record */
 
-    cb_id_map open;      /* kind 'i': taps with an intent, value: its position */
+    cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part */
     cb_id_map states;    /* kinds of cb_table_row; value: see check_states.c */
     uint64_t unfinished; /* results that are not accepts */
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/leaf.h"
 #include "base/text.h"
 #include "broker/evidence/check.h"
 #include "hsm/records.h"
@@ -23,6 +24,33 @@ struct cb_boot {
 
 /* ---- Intents ---- */
 
+/* Who, where, with what: an intent and its result say the same. */
+static uint64_t parties_of(const cb_leaf_fields *leaf)
+{
+    uint64_t number;
+    cb_buf all = CB_BUF(CB_LEAF_MAX);
+    cb_buf_put(&all, cb_id_bytes(&leaf->card));
+    cb_buf_put(&all, cb_id_bytes(&leaf->holder));
+    cb_buf_put(&all, cb_id_bytes(&leaf->terminal));
+    cb_buf_put(&all, cb_id_bytes(&leaf->key));
+    cb_buf_put(&all, leaf->service);
+    cb_digest digest = cb_sha256(cb_buf_bytes(&all));
+    memcpy(&number, digest.bytes, sizeof number);
+    cb_buf_free(&all);
+    return number;
+}
+
+static void compare_parties(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    cb_id_entry *intended = cb_id_map_find(&check->open, 'p', &leaf->tap);
+    if (!intended || intended->value != parties_of(leaf))
+        cb_check_finding(check, position, "tap.result",
+                         "This result names another card, holder, terminal, service or key than "
+                         "its intent.");
+    if (intended)
+        cb_id_map_remove(&check->open, intended);
+}
+
 static void close_intent(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
     cb_id_entry *intent = cb_id_map_find(&check->open, 'i', &leaf->tap);
@@ -32,8 +60,18 @@ static void close_intent(cb_check *check, uint64_t position, const cb_leaf_field
         return;
     }
     cb_id_map_remove(&check->open, intent);
+    check->summary->open_intents--;
+    compare_parties(check, position, leaf);
     if (strcmp(leaf->outcome, "accepted") != 0)
         check->unfinished++;
+}
+
+static void open_intent(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    check->error = cb_id_map_set(&check->open, 'i', &leaf->tap, position);
+    if (!check->error)
+        check->error = cb_id_map_set(&check->open, 'p', &leaf->tap, parties_of(leaf));
+    check->summary->open_intents++;
 }
 
 void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
@@ -44,7 +82,7 @@ void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf
         if (cb_id_is_zero(&leaf->tap) || cb_id_map_find(&check->open, 'i', &leaf->tap))
             cb_check_finding(check, position, "tap.intent", "This tap has an open intent already.");
         else
-            check->error = cb_id_map_set(&check->open, 'i', &leaf->tap, position);
+            open_intent(check, position, leaf);
     }
 }
 

@@ -109,6 +109,10 @@ static bool take_field(const line *l, cb_leaf_fields *out)
         return identifier(l->value, &out->tap);
     if (is(l->name, "card"))
         return identifier(l->value, &out->card);
+    if (is(l->name, "holder"))
+        return identifier(l->value, &out->holder);
+    if (is(l->name, "service"))
+        out->service = l->value;
     if (is(l->name, "terminal"))
         return identifier(l->value, &out->terminal);
     if (is(l->name, "enrolment"))

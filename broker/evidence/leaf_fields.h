@@ -14,8 +14,9 @@ enum { CB_LEAF_KIND_MAX = 40, CB_LEAF_WORD_MAX = 40, CB_LEAF_RECEIPTS = 16 };
 typedef struct cb_leaf_fields {
     char kind[CB_LEAF_KIND_MAX];
     int64_t time;
-    cb_id tap, card, terminal, enrolment, key; /* zero: not there */
-    char state[CB_LEAF_WORD_MAX];              /* "": not there */
+    cb_id tap, card, holder, terminal, enrolment, key; /* zero: not there */
+    cb_bytes service;                                  /* borrowed; empty: not there */
+    char state[CB_LEAF_WORD_MAX];                      /* "": not there */
     char outcome[CB_LEAF_WORD_MAX];
     bool has_intent, has_feed;
     uint64_t intent, feed;

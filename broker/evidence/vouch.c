@@ -20,6 +20,8 @@ static const struct {
     {"terminal.revoked", 't', true, NULL, NULL},
     {"enrolment.added", 'e', false, "holder", "state"},
     {"enrolment.removed", 'e', true, NULL, NULL},
+    {"tap.intent", 'n', false, "card", NULL},
+    {"tap.result", 'n', true, NULL, NULL},
     {"card.added", 'i', false, NULL, NULL},
     {"card.activated", 'i', true, NULL, NULL},
     {"card.resumed", 'i', true, NULL, NULL},
@@ -29,7 +31,8 @@ static const struct {
 static const struct {
     char kind;
     const char *line; /* that names what the leaf is about */
-} subjects[] = {{'s', "service"}, {'t', "terminal"}, {'e', "enrolment"}, {'i', "card"}};
+} subjects[] = {
+    {'s', "service"}, {'t', "terminal"}, {'e', "enrolment"}, {'i', "card"}, {'n', "tap"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 
@@ -124,7 +127,12 @@ bool cb_vouch_read(cb_bytes leaf, cb_vouch *out)
     return false;
 }
 
-bool cb_vouch_grants(const cb_vouch *vouch) { return (vouch->kind == 'i') == vouch->gone; }
+bool cb_vouch_grants(const cb_vouch *vouch)
+{
+    if (vouch->kind == 'n')
+        return false; /* an intent gives nothing without a tap that is under way */
+    return (vouch->kind == 'i') == vouch->gone;
+}
 
 static uint64_t half(const cb_digest *digest, size_t which)
 {

@@ -10,8 +10,9 @@
  *
  *   's' service    SHA-256 of the leaf from its line "service" on
  *   't' terminal   SHA-256 of the leaf from its line "terminal" on; none once it is revoked
- *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none for one without
- * data 'i' card       there while the card was added and not yet activated
+ *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
+ *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
+ *   'i' card       there while the card was added and not yet activated
  *
  * Of each digest 16 bytes are kept. A leaf "registry.unconfirmed" takes a word back
  * (store/recheck.c).

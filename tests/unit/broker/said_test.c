@@ -122,6 +122,39 @@ static void a_terminal_with_services_of_its_own_works_in_any_order(void **state)
     world_end(&w);
 }
 
+/* Between T1 and T2 the card is revoked, and the intent then named one that is not. */
+static void an_intent_that_was_given_to_another_card_is_withdrawn(void **state)
+{
+    static const char *const changes[] = {
+        "UPDATE intent SET card = (SELECT id FROM card WHERE id <> intent.card)",
+        "UPDATE intent SET holder = randomblob(16)",
+        "UPDATE intent SET key = randomblob(16)",
+        "UPDATE intent SET reached = 1",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        world w;
+        cb_intent_grant grant;
+        world_begin(&w);
+        add_card(&w, true);
+        cb_intent_request request = intent_of(&w);
+        cb_intent_grant_init(&grant);
+        assert_int_equal(cb_decide_intent(w.store, &request, &grant), CB_OK);
+        cb_intent_grant_free(&grant);
+        meddle(&w, changes[i]);
+        if (i == 0)
+            assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, NULL, NULL),
+                             CB_OK);
+        print_message("%s\n", changes[i]);
+        cb_result_request result = {.tap = request.context.tap};
+        assert_int_equal(cb_decide_result(w.store, &result), CB_E_TAP_WITHDRAWN);
+        world_close(&w);
+        assert_int_equal(verify_file(&w, NULL), i < 3 ? CB_E_EVIDENCE : CB_OK);
+        assert_int_equal(findings_of("tap.result"), i < 3 ? 1 : 0);
+        world_end(&w);
+    }
+}
+
 /* ---- Leaves that nobody signed ---- */
 
 /* Appends a leaf to a database that nobody has open, with the hash that it needs. */
@@ -341,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_terminal_that_nobody_added_is_refused),
         cmocka_unit_test(a_card_that_nobody_activated_is_refused),
         cmocka_unit_test(a_terminal_with_services_of_its_own_works_in_any_order),
+        cmocka_unit_test(an_intent_that_was_given_to_another_card_is_withdrawn),
         cmocka_unit_test(an_act_in_a_leaf_that_nobody_signed_does_not_count),
         cmocka_unit_test(nor_does_it_when_the_key_service_was_away),
         cmocka_unit_test(a_card_that_a_forged_leaf_activates_is_refused),
