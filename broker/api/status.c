@@ -36,12 +36,13 @@ cb_error cb_api_ready(cb_request *request, cb_reply *reply)
 static json_t *store_json(const cb_store_state *store)
 {
     return json_pack(
-        "{ss, ss, sI, sI, sI, si, sI, sI, sI, sI}", "state", cb_error_code(store->error), "signer",
-        cb_error_code(store->signer), "leaves", (json_int_t)store->leaves, "leaves_unsigned",
-        (json_int_t)store->leaves_unsigned, "feed_number", (json_int_t)store->feed_number, "queued",
-        (int)store->queued, "groups", (json_int_t)store->groups, "changes",
-        (json_int_t)store->changes, "open_intents", (json_int_t)store->open_intents,
-        "open_sessions", (json_int_t)store->open_sessions);
+        "{ss, ss, sI, sI, sI, sI, sI, si, sI, sI, sI, sI}", "state", cb_error_code(store->error),
+        "signer", cb_error_code(store->signer), "leaves", (json_int_t)store->leaves,
+        "leaves_unsigned", (json_int_t)store->leaves_unsigned, "leaves_found",
+        (json_int_t)store->leaves_found, "leaves_checked", (json_int_t)store->leaves_checked,
+        "feed_number", (json_int_t)store->feed_number, "queued", (int)store->queued, "groups",
+        (json_int_t)store->groups, "changes", (json_int_t)store->changes, "open_intents",
+        (json_int_t)store->open_intents, "open_sessions", (json_int_t)store->open_sessions);
 }
 
 /* What more there is to say of the key service only managers may ask, at manage.sock. */

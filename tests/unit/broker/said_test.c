@@ -38,8 +38,8 @@ static const char *const edits[] = {
     "UPDATE service SET idle = 1",
     "UPDATE terminal SET key = randomblob(32)",
     "UPDATE terminal SET rate = 5",
-    ("UPDATE terminal SET all_services = 0; INSERT INTO terminal_service SELECT id, 'tax' FROM "
-     "terminal"),
+    "UPDATE terminal SET all_services = 0",
+    "INSERT INTO terminal_service SELECT id, 'tax' FROM terminal; UPDATE terminal SET rate = 1",
     "UPDATE enrolment SET data = '{\"subject\":\"y\"}'",
     "UPDATE enrolment SET data = '{}'",
 };
