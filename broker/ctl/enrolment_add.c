@@ -151,14 +151,12 @@ out:
     return status;
 }
 
-/* The place after that of every key the enrolment has had. */
+/* The place after that of every key the enrolment has had, while none waits. */
 static uint64_t next_sequence(const json_t *enrolment)
 {
-    json_int_t current =
-        json_integer_value(json_object_get(json_object_get(enrolment, "key"), "sequence"));
-    json_int_t next =
-        json_integer_value(json_object_get(json_object_get(enrolment, "next_key"), "sequence"));
-    return (uint64_t)(current > next ? current : next) + 1;
+    return (uint64_t)json_integer_value(
+               json_object_get(json_object_get(enrolment, "key"), "sequence")) +
+           1;
 }
 
 cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
@@ -174,8 +172,10 @@ cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status)
         status = use_service(ctl, cb_ctl_text_field(enrolment, "service"), &key, &certificate);
     key.info.sequence = next_sequence(enrolment);
+    /* Refused here: cardbrokerd would only do so after the files, perhaps the only copy of the
+     * request for the key that waits, were written anew. */
     if (!status && json_is_object(json_object_get(enrolment, "next_key")))
-        cb_ctl_note(ctl, "A renewed key waits for its certificate already.");
+        status = cb_ctl_fail(ctl, CB_E_STATE, "a renewed key waits for its certificate already");
     if (!status)
         status = cb_ctl_new_key_read(ctl, args, &key);
     if (!status)

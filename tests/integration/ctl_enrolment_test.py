@@ -194,10 +194,16 @@ class Enrolments(Case):
         self.fake.on("POST", path, 200, enrolment())
         self.ok("enrolment", "renew", ENROLMENT, "--algorithm", "ec-p384")
         self.assertEqual(self.sealed(0, path), f"generated {HOLDER} tax ec-p384 level=2 uses=1 sequence=4")
-        self.fake.on("GET", f"/v1/enrolments/{ENROLMENT}", 200, enrolment(waiting={"id": SESSION_KEY, "algorithm": "ec-p256", "sequence": 4}))
-        self.fake.on("POST", path, 409, problem("resource.state", "One waits.", 409))
-        self.fails(1, "error [resource.state]", "enrolment", "renew", ENROLMENT, "--algorithm", "ec-p256")
-        self.assertIn("sequence=5", self.sealed(1, path))
+
+    def test_while_a_renewal_waits_another_leaves_its_request_alone(self):
+        path = f"/v1/enrolments/{ENROLMENT}/renew"
+        self.fake.on("GET", f"/v1/enrolments/{ENROLMENT}", 200,
+                     enrolment(waiting={"id": SESSION_KEY, "algorithm": "ec-p256", "sequence": 4}))
+        out = self.write("waiting.csr", b"the only one")
+        self.fails(1, "error [resource.state]", "enrolment", "renew", ENROLMENT, "--algorithm", "ec-p256", "--csr", out,
+                   "--subject", "CN=x")
+        self.assertEqual(out.read_bytes(), b"the only one")
+        self.assertEqual(self.fake.asked("POST", path), [])
 
     def test_rewrap_all(self):
         removed = {**enrolment("removed"), "id": OTHER, "key": None}

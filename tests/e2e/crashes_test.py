@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""kill -9 of every process at every step of a tap, of a revocation and of what changes keys: it recovers by itself, what was
+acknowledged stays, nothing stays open.
+
+A step is a call with which the process touches the world outside it. Every write and sync of a revocation in the broker is taken
+always, of the other steps some; CARDBROKER_FAULTS=all takes them all.
+"""
+
+import collections
+import http.client
+import statistics
+import subprocess
+import sys
+import time
+import unittest
+
+from steps import ALL, EVERY, LASTING, Fragile, Role, stride
+from world import PATIENCE, Card, Failure, Terminal, main, wait_until
+
+w = None
+# A supervisor waits longer with every quick end of the same worker; nobody kills it so often but a test.
+IN_A_ROW = 4
+
+BROKER, HSM, CONNECTORS = "cardbrokerd", "cardbroker-hsmd", "cardbroker-connectord"
+PROCESSES = {
+    "cardbrokerd": Role(BROKER),
+    "hsmd, the use of keys": Role(HSM, 0),
+    "hsmd, the log": Role(HSM, 1),
+    "hsmd, management": Role(HSM, 2),
+    "connectord, the dispatcher": Role(CONNECTORS, 0),
+    "connectord, the opener": Role(CONNECTORS, 1),
+    "connectord, the connector": Role(CONNECTORS, 2),
+    "a login": Role(CONNECTORS, 2, below=True),
+    "the card": Role("card"),
+}
+START = {HSM: lambda: w.start_hsmd(), CONNECTORS: lambda: w.start_connectord(), BROKER: lambda: w.start_broker(),
+         "card": lambda: w.insert_card("Hanako")}
+
+
+def setUpModule():
+    global w
+    w = Fragile()
+    try:
+        w.build_up()
+        w.add_nginx("vault", level="pin")
+        w.add_nginx("second")
+        w.add_holder("Hanako", services=("nginx", "vault"))
+        w.insert_card("Hanako")
+    except BaseException:
+        w.tear_down()
+        raise
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+def restart(program):
+    w.stop_one(program)
+    START[program]()
+
+
+def start_what_ended():
+    """What the system's service manager does."""
+    for program, start in START.items():
+        if w.programs[program].poll() is not None:
+            start()
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.accepted, cls.away, cls.kills = [], [], collections.Counter()
+
+    @classmethod
+    def tearDownClass(cls):
+        print(f"\n{cls.__name__}: killed at " + ", ".join(f"{call} {count}" for call, count in cls.kills.most_common()),
+              file=sys.stderr)
+        if cls.away:
+            print(f"{cls.__name__}: a tap was accepted again {1000 * statistics.median(cls.away):.0f} ms after the kill (median), "
+                  f"{1000 * max(cls.away):.0f} ms at most, of {len(cls.away)}", file=sys.stderr)
+
+    def tearDown(self):
+        w.steps.disarm()
+        start_what_ended()
+        report = {}
+
+        def closed():
+            report.update(w.verify())
+            return report["open_intents"] == 0 and report["leaves_unsigned"] == 0
+        wait_until("intents to be closed and heads to be signed", closed, 20 * PATIENCE)
+        self.assertTrue(report["verified"], report["findings"])
+        recorded = "\n".join(leaf["leaf"] for leaf in w.leaves("--kind", "tap.result"))
+        for session in self.accepted:
+            self.assertIn(f"session {session}", recorded)
+
+    def tap(self, service="nginx", reader=None, **more):
+        """The last answer, or the exception that came instead."""
+        try:
+            with Terminal(w) as terminal:
+                done = terminal.begin()
+                if done.status == 201:
+                    tap = done.json["tap"]
+                    with Card(reader or w.reader) as card:
+                        done = terminal.challenge(tap, card.play(done.json["script"]), service, **more)
+                        if done.status == 200:
+                            done = terminal.proof(tap, card.play(done.json["script"]))
+        except (OSError, http.client.HTTPException) as problem:
+            return problem
+        if done.json.get("outcome") == "accepted":
+            self.accepted.append(done.json["session"])
+        return done
+
+    def outcome(self, done):
+        return getattr(done, "json", {}).get("outcome") or getattr(done, "code", None) or repr(done)
+
+    def at_each_step(self, role, act, check=lambda result, struck: None, every=1, which=EVERY):
+        """act() with the process killed before its n-th step, for each n until act() has fewer steps, which it must have three
+        times: how many it has depends on how full a page is. Returns the calls that were not made."""
+        program, n, calls, lived = role.program, 1, [], 0
+        while lived < 3:
+            w.steps.arm(n, which=which, **role.plan(w))
+            result = act()
+            struck, call, counted = w.steps.disarm()
+            began = time.monotonic()
+            if struck:
+                calls.append(call)
+                self.kills[call] += 1
+                if program in w.programs and struck == w.programs[program].pid:
+                    w.programs[program].process.wait()
+                start_what_ended()
+                w.works_again(seconds=20)
+                self.away.append(time.monotonic() - began)
+            with self.subTest(step=n, call=call, steps=counted):
+                check(result, struck)
+            lived = 0 if struck else lived + 1
+            if struck and program in START and len(calls) % IN_A_ROW == 0:
+                restart(program)
+                w.works_again()
+            n += stride(every) if struck else 1
+        self.assertGreater(len(calls), 0, "it was not killed")
+        return calls
+
+    def in_each(self, names, act, check=lambda result, struck: None, every=1):
+        for name in names:
+            restart(PROCESSES[name].program)
+            w.works_again()
+            with self.subTest(process=name):
+                self.at_each_step(PROCESSES[name], act, check, every)
+
+
+class Tap(Case):
+    def after_a_tap(self, result, struck):
+        if not struck:
+            self.assertEqual(self.outcome(result), "accepted")
+
+    def test_the_broker(self):
+        self.in_each(["cardbrokerd"], self.tap, self.after_a_tap, every=23)
+
+    def test_the_key_service(self):
+        self.in_each(["hsmd, the use of keys", "hsmd, the log"], self.tap, self.after_a_tap, every=5)
+
+    def test_the_connectors(self):
+        self.in_each(["connectord, the dispatcher", "connectord, the opener", "connectord, the connector"], self.tap,
+                     self.after_a_tap, every=4)
+        self.in_each(["a login"], self.tap, self.after_a_tap, every=11)
+
+    def test_the_card(self):
+        self.in_each(["the card"], self.tap, self.after_a_tap, every=5)
+
+    def test_the_terminals_program(self):
+        def by_cardlink():
+            return w.in_danger(lambda: w.cardlink("tap", "--service", "nginx", "--timeout", "10", ok=range(-9, 100)))
+        role = Role("cardlink")
+        role.plan = lambda world: {"program": "cardlink"}
+        self.at_each_step(role, by_cardlink, every=20)
+
+
+class WrongPin(Case):
+    def left(self):
+        said = subprocess.run([w.program("cardlink-vcard"), "--show", w.cards / "Hanako.card"], stdout=subprocess.PIPE,
+                              check=True).stdout.decode()
+        return int(next(line for line in said.splitlines() if line.startswith("PIN tries")).split()[-1])
+
+    def test_a_card_that_loses_power_at_any_step_has_counted_every_try_of_which_it_told_the_outcome(self):
+        answered = []
+
+        def wrong():
+            self.assertEqual(w.tap("vault", pin="123456").get("outcome"), "accepted")
+            before = self.left()
+            w.steps.arm(self.n, pid=w.programs["card"].pid)
+            return before, w.tap("vault", pin="999999", seconds=3)
+
+        self.n, told = 1, 0
+        while True:
+            before, done = wrong()
+            struck, call, _ = w.steps.disarm()
+            if struck:
+                self.kills[call] += 1
+                w.programs["card"].process.wait()
+                w.insert_card("Hanako")
+            if done.get("code") == "pin.wrong":
+                told += 1
+                self.assertEqual(done["tries_left"], before - 1)
+                self.assertEqual(self.left(), before - 1)
+            self.assertIn(self.left(), (before, before - 1))
+            answered.append(self.left() < before)
+            if not struck:
+                break
+            self.n += stride(3)
+        self.assertGreater(told, 0)
+        self.assertIn(False, answered, "it was never killed before it counted")
+        self.assertEqual(sorted(answered), answered, "a try that was counted at one step was not at a later one")
+        self.assertEqual(w.tap("vault", pin="123456").get("outcome"), "accepted")
+
+
+class Revocation(Case):
+    number = 0
+    spare = None
+
+    def before(self):
+        if not Revocation.spare:
+            Revocation.number += 1
+            Revocation.spare = f"spare{Revocation.number}"
+            w.issue("Hanako", Revocation.spare)
+
+    def revoke(self):
+        """Whether it was acknowledged."""
+        try:
+            return w.admin("POST", f"/v1/cards/{w.card_ids[self.spare]}/revoke", {"reason": "lost"}).status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def after(self, acknowledged, struck):
+        card = self.spare
+        reader = w.lay(card)
+        state = w.admin("GET", f"/v1/cards/{w.card_ids[card]}").json["state"]
+        if acknowledged:
+            self.assertEqual(state, "revoked")
+        self.assertEqual(self.outcome(self.tap(reader=reader)), "card.revoked" if state == "revoked" else "accepted")
+        if state != "revoked":
+            self.assertTrue(self.revoke(), "it cannot be repeated")
+            self.assertEqual(self.outcome(self.tap(reader=reader)), "card.revoked")
+        w.take_away(card)
+        Revocation.spare = None
+        self.before()
+
+    def revoked(self, role, **options):
+        restart(role.program)
+        w.works_again()
+        self.before()
+        return self.at_each_step(role, self.revoke, self.after, **options)
+
+    def test_the_broker_at_each_write_and_sync(self):
+        calls = self.revoked(PROCESSES["cardbrokerd"], which=LASTING)
+        self.assertIn("fdatasync", calls)
+
+    def test_the_broker_at_other_steps(self):
+        self.revoked(PROCESSES["cardbrokerd"], every=7)
+
+    def test_the_key_service(self):
+        """It is told of the revocation by one worker."""
+        self.revoked(PROCESSES["hsmd, the use of keys"], every=4)
+
+
+class Keys(Case):
+    """Cards are issued, keys made and renewed, by an administrator who tries again."""
+    number = 0
+
+    ROLES = ("cardbrokerd", "hsmd, management", "hsmd, the log")
+
+    def try_to(self, act):
+        try:
+            return w.in_danger(act)
+        except Failure as failure:
+            return failure
+
+    def enumerated(self, act, check, every):
+        for name in self.ROLES:
+            restart(PROCESSES[name].program)
+            w.works_again()
+            with self.subTest(process=name):
+                self.at_each_step(PROCESSES[name], lambda: self.try_to(act), check, every)
+        role = Role("cardbrokerctl")
+        role.plan = lambda world: {"program": "cardbrokerctl"}
+        with self.subTest(process="cardbrokerctl"):
+            self.at_each_step(role, lambda: self.try_to(act), check, every)
+
+    def test_a_card_is_issued(self):
+        def act():
+            Keys.number += 1
+            return w.issue("Hanako", f"new{Keys.number}")
+
+        def check(issued, struck):
+            name = f"new{Keys.number}"
+            if not isinstance(issued, str):
+                known = [card["id"] for card in w.ctl("card", "list", "--holder", w.holders["Hanako"])
+                         if card["state"] == "issued"]
+                if known:
+                    w.ctl("card", "activate", known[0])
+                else:
+                    w.ctl("card", "issue", "--holder", w.holders["Hanako"], "--certificate", w.cards / f"{name}.cvc", "--activate",
+                          ok=(0, 1))
+            self.assertEqual(self.outcome(self.tap(reader=w.lay(name))), "accepted", issued)
+            w.take_away(name)
+        self.enumerated(act, check, every=37)
+
+    def test_a_key_is_made(self):
+        def act():
+            return w.enrol("Hanako", "second")
+
+        def check(enrolled, struck):
+            if not isinstance(enrolled, str):
+                self.remove("second")
+                w.enrol("Hanako", "second")
+            self.assertEqual(self.outcome(self.tap("second")), "accepted", enrolled)
+            self.remove("second")
+        self.enumerated(act, check, every=61)
+
+    def remove(self, service):
+        for enrolment in w.ctl("enrolment", "list", "--holder", w.holders["Hanako"], "--service", service):
+            if enrolment["state"] != "removed":
+                w.ctl("enrolment", "remove", enrolment["id"])
+
+    def test_a_key_is_renewed(self):
+        enrolment, request = w.enrolments["Hanako", "nginx"], w.folder / "renewal.csr"
+
+        def certify():
+            w.ctl("enrolment", "certify", enrolment, "--certificate",
+                  w.sign_with_nginx_authority(request, w.folder / "renewal"))
+            return "renewed"
+
+        def renew():
+            w.ctl("enrolment", "renew", enrolment, "--algorithm", "ec-p256", "--csr", request, "--subject", "CN=Hanako")
+            return certify()
+
+        def check(renewed, struck):
+            self.assertEqual(self.outcome(self.tap()), "accepted", renewed)
+            if renewed != "renewed":
+                try:
+                    renew()
+                except Failure as failure:
+                    self.assertIn("resource.state", str(failure), "it cannot be repeated")
+                    certify()
+                self.assertEqual(self.outcome(self.tap()), "accepted", "after it was repeated")
+        self.enumerated(renew, check, every=61)
+
+
+if __name__ == "__main__":
+    main()

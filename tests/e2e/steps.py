@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A chosen process is killed, or held, before its n-th call that touches the world outside it: tests/support/kill_steps.c, from
+here. CARDBROKER_FAULTS says how many steps are taken: all, or every N-th; otherwise each test takes some."""
+
+import mmap
+import os
+import struct
+from pathlib import Path
+
+from world import PATIENCE, World, wait_until
+
+FORMAT = "=ii24sIIIIII24s"    # the plan in kill_steps.c
+CHOICE = "=ii24s"
+EVERY, LASTING = 0, 1         # all calls; those that change files, and syncs
+FAULTS = os.environ.get("CARDBROKER_FAULTS", "")
+ALL = FAULTS == "all"
+
+
+def stride(usual):
+    return 1 if ALL else int(FAULTS or usual)
+
+
+def children_of(pid):
+    """In the order in which they were made."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+class Steps:
+    def __init__(self, path):
+        path.write_bytes(bytes(4096))
+        with path.open("r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 4096)
+
+    def arm(self, nth, pid=0, children=0, program="", which=EVERY, hold=False):
+        """nth 0: counts only. hold: until go()."""
+        quiet = struct.pack(FORMAT, 0, 0, b"", which, nth, hold, 0, 0, 0, b"")
+        self.memory[:len(quiet)] = quiet
+        self.memory[:struct.calcsize(CHOICE)] = struct.pack(CHOICE, pid, children, program.encode())
+
+    def look(self):
+        """The process that was struck (0: none), the call that it did not make, how many calls there were."""
+        *_, counted, struck, call = struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])
+        return struck, call.rstrip(b"\0").decode(), counted
+
+    def go(self):
+        at = struct.calcsize("=ii24sIII")
+        self.memory[at:at + 4] = struct.pack("=I", 1)
+
+    def disarm(self):
+        seen = self.look()
+        self.memory[:struct.calcsize(CHOICE)] = bytes(struct.calcsize(CHOICE))
+        self.go()
+        return seen
+
+
+class Role:
+    """A process, by what it is; found anew when it was started again. A number: the child of that program in the order of their
+    start, which holds for all of them as long as one at most was started again; below: whatever that process starts."""
+
+    def __init__(self, program, place=None, below=False):
+        self.program, self.place, self.below = program, place, below
+
+    def plan(self, world):
+        pid = world.programs[self.program].pid
+        if self.place is not None:
+            pid = world.child(self.program, self.place)
+        return {"children": pid} if self.below else {"pid": pid}
+
+
+class Fragile(World):
+    """A world whose programs can be struck so. One worker for the keys' use, so that every tap goes to it."""
+
+    def __init__(self, **options):
+        super().__init__(workers=1, **options)
+        self.steps = Steps(self.folder / "steps")
+        self.loaded = {**self.env, "CARDBROKER_KILL_STEPS": str(self.folder / "steps"),
+                       "LD_PRELOAD": str(self.build / "tests" / "support" / "kill_steps.so")}
+        self.places = {}
+
+    def spawn(self, name, argv, env=None):
+        return super().spawn(name, argv, env or self.loaded)
+
+    def child(self, program, place):
+        """The process in that place: as they were started first, or what was started since for the one that is missing."""
+        pid = self.programs[program].pid
+        count = len(self.places.get(pid) or []) or (4 if program == "cardbroker-connectord" else 3)
+        wait_until(f"{count} processes of {program}", lambda: len(children_of(pid)) >= count, 20 * PATIENCE)
+        now = children_of(pid)
+        known = self.places.setdefault(pid, now)
+        new = [child for child in now if child not in known]
+        self.places[pid] = [child if child in now else new.pop(0) for child in known]
+        return self.places[pid][place]
+
+    def in_danger(self, action):
+        """What is run for an action only can be struck as well."""
+        usual, self.env = self.env, self.loaded
+        try:
+            return action()
+        finally:
+            self.env = usual
+
+    # ---- Cards of which each lies on a reader of its own -----------------------------------------------------------------
+
+    def lay(self, card):
+        """The place of a reader with that card on it."""
+        name = f"reader of {card}"
+        place = self.folder / f"{card}.reader"
+        if name in self.programs and self.programs[name].poll() is None:
+            return place
+        self.spawn(name, [self.program("cardlink-vcard"), "--socket", place, self.cards / f"{card}.card"])
+        wait_until(name, place.exists, 10 * PATIENCE, self.programs[name])
+        return place
+
+    def take_away(self, card):
+        self.stop_one(f"reader of {card}")
+
+
+__all__ = ["ALL", "EVERY", "Fragile", "LASTING", "Role", "Steps", "children_of", "stride"]
