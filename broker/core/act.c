@@ -42,12 +42,15 @@ cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_ur
 {
     /* What lets somebody do more counts only under a signed head (store/recheck.c), so it is not
      * acknowledged before. What ends something is never kept waiting. */
+    bool committed = false;
     cb_change change = {.run = run,
                         .context = context,
                         .urgency = urgency,
                         .until =
-                            urgency == CB_WRITE_ORDINARY ? CB_UNTIL_SIGNED : CB_UNTIL_COMMITTED};
-    return cb_store_write(store, &change);
+                            urgency == CB_WRITE_ORDINARY ? CB_UNTIL_SIGNED : CB_UNTIL_COMMITTED,
+                        .committed = &committed};
+    cb_error error = cb_store_write(store, &change);
+    return error == CB_E_HSM_DOWN && committed ? CB_E_UNSIGNED : error;
 }
 
 void cb_affected_free(cb_affected *affected)

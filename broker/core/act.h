@@ -23,7 +23,7 @@ cb_error cb_act_check(const char *actor, const char *reason);
 /* Begins a leaf of a kind, with actor and reason. */
 void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act);
 
-/* Makes a change that is one act. */
+/* Makes a change that is one act. CB_E_UNSIGNED: it is made, its head not signed in time. */
 cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency);
 
 /* Empties the list, then adds the open taps and sessions that match. */

@@ -13,6 +13,7 @@
  *   CB_E_STATE       not from this state (the tables are in state.c)
  *   CB_E_BUSY        too many changes wait; never for revocations, suspensions and removals
  *   CB_E_HSM_DOWN    the log lane does not answer; never for revocations, suspensions and removals
+ *   CB_E_UNSIGNED    the same, but noticed too late: the act is done; likewise never for those
  *   CB_E_STORE, CB_E_STORE_FULL, CB_E_HSM_ROLLED_BACK   nothing was changed
  *
  * Lists call each row's visitor in the order of ids (services: names) and stop at the first error,

@@ -46,8 +46,8 @@ static cb_ctl_status know_holder(cb_ctl *ctl, const cb_id *holder)
     return cb_ctl_call(ctl, "GET", path, NULL, NULL);
 }
 
-/* Writes the files and posts the key. When cardbrokerd says no, the files go again; when nobody
- * knows whether it heard, they stay. */
+/* Writes the files and posts the key. When cardbrokerd says no, the files go again; when it did
+ * more than that, or nobody knows whether it heard, they stay. */
 static cb_ctl_status record(cb_ctl *ctl, const cb_ctl_args *args, const cb_ctl_new_key *key,
                             const char *path, const json_t *body, json_t **made)
 {
@@ -58,9 +58,12 @@ static cb_ctl_status record(cb_ctl *ctl, const cb_ctl_args *args, const cb_ctl_n
         return status;
     status = cb_ctl_ask(ctl, "POST", path, body, &answer);
     if (!status && (answer.status < 200 || answer.status > 299)) {
+        bool refused = answer.status < 500 || answer.status == 503;
         status = cb_ctl_problem(ctl, &answer);
-        cb_ctl_new_key_unwrite(args);
-        cb_ctl_note(ctl, "The key was not recorded and is gone; nothing has changed.");
+        if (refused)
+            cb_ctl_new_key_unwrite(args);
+        cb_ctl_note(ctl, refused ? "The key was not recorded and is gone; nothing has changed."
+                                 : "What was written is kept, for the key may be recorded.");
     } else if (!status) {
         *made = answer.body;
         answer.body = NULL;

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from world import PATIENCE, World, wait_until
 
-FORMAT = "=ii24sIIIIII24s"    # the plan in kill_steps.c
+FORMAT = "=ii24s24sIIIII24s"    # the plan in kill_steps.c
 CHOICE = "=ii24s"
-EVERY, LASTING = 0, 1         # all calls; those that change files, and syncs
+LASTING = ("pwrite64", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink")
 FAULTS = os.environ.get("CARDBROKER_FAULTS", "")
 ALL = FAULTS == "all"
 
@@ -34,9 +34,9 @@ class Steps:
         with path.open("r+b") as file:
             self.memory = mmap.mmap(file.fileno(), 4096)
 
-    def arm(self, nth, pid=0, children=0, program="", which=EVERY, hold=False):
-        """nth 0: counts only. hold: until go()."""
-        quiet = struct.pack(FORMAT, 0, 0, b"", which, nth, hold, 0, 0, 0, b"")
+    def arm(self, nth, pid=0, children=0, program="", only="", hold=False):
+        """nth 0: counts only. only: calls of that name. hold: until go()."""
+        quiet = struct.pack(FORMAT, 0, 0, b"", only.encode(), nth, hold, 0, 0, 0, b"")
         self.memory[:len(quiet)] = quiet
         self.memory[:struct.calcsize(CHOICE)] = struct.pack(CHOICE, pid, children, program.encode())
 
@@ -46,7 +46,7 @@ class Steps:
         return struck, call.rstrip(b"\0").decode(), counted
 
     def go(self):
-        at = struct.calcsize("=ii24sIII")
+        at = struct.calcsize("=ii24s24sII")
         self.memory[at:at + 4] = struct.pack("=I", 1)
 
     def disarm(self):
@@ -118,4 +118,4 @@ class Fragile(World):
         self.stop_one(f"reader of {card}")
 
 
-__all__ = ["ALL", "EVERY", "Fragile", "LASTING", "Role", "Steps", "children_of", "stride"]
+__all__ = ["ALL", "Fragile", "LASTING", "Role", "Steps", "children_of", "stride"]

@@ -84,6 +84,14 @@ class Enrolments(Case):
         self.fails(69, HSM_DOWN_TEXT, *self.ADD, "ec-p256", "--csr", out, "--subject", "CN=x")
         self.assertFalse(out.exists())
 
+    def test_a_key_that_may_be_recorded_keeps_its_request(self):
+        out = self.folder / "req.pem"
+        for status, code in ((504, "evidence.unsigned"), (500, "internal.io")):
+            self.fake.on("POST", "/v1/enrolments", status, problem(code, "Done, perhaps.", status))
+            self.fails(1, "may be recorded", *self.ADD, "ec-p256", "--csr", out, "--subject", "CN=x")
+            self.assertTrue(out.exists())
+            out.unlink()
+
     def test_a_lost_answer_keeps_the_request(self):
         out = self.folder / "req.pem"
         for reply, status in ((None, 69), ((201, b"<html>"), 1)):

@@ -21,14 +21,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { EVERY = 0, LASTING = 1, NAME = 24 };
+enum { NAME = 24 };
 
 /* All processes share it. Native byte order. */
 typedef struct plan {
     atomic_int target;   /* a process; 0: nobody */
     atomic_int children; /* or those whose parent this is; 0: none */
     char program[NAME];  /* or those of this name; empty: none */
-    atomic_uint which; /* calls that count: EVERY, or LASTING: those that change files, and syncs */
+    char only[NAME];     /* the calls that count; empty: all */
     atomic_uint unlucky; /* how-manieth call; 0: count only */
     atomic_uint hold;    /* 0: kill */
     atomic_uint go;      /* ends the hold */
@@ -64,9 +64,9 @@ static bool chosen(void)
            strcmp(shared->program, program_invocation_short_name) == 0;
 }
 
-static void step(const char *call, unsigned kind)
+static void step(const char *call)
 {
-    if (!shared || !chosen() || kind < atomic_load(&shared->which))
+    if (!shared || !chosen() || (shared->only[0] && strcmp(call, shared->only) != 0))
         return;
     unsigned mine = atomic_fetch_add(&shared->counted, 1) + 1;
     if (mine != atomic_load(&shared->unlucky))
@@ -88,52 +88,48 @@ static void step(const char *call, unsigned kind)
     if (!next)                                                                                     \
     *(void **)&next = dlsym(RTLD_NEXT, #name)
 
-#define COUNTED(kind, result, name, parameters, arguments)                                         \
+#define COUNTED(result, name, parameters, arguments)                                               \
     result name parameters                                                                         \
     {                                                                                              \
         NEXT(name);                                                                                \
-        step(#name, kind);                                                                         \
+        step(#name);                                                                               \
         return next arguments;                                                                     \
     }
 
 /* Files */
-COUNTED(LASTING, ssize_t, pwrite, (int fd, const void *data, size_t len, off_t at),
-        (fd, data, len, at))
-COUNTED(LASTING, ssize_t, pwrite64, (int fd, const void *data, size_t len, off64_t at),
-        (fd, data, len, at))
-COUNTED(LASTING, int, ftruncate, (int fd, off_t size), (fd, size))
-COUNTED(LASTING, int, ftruncate64, (int fd, off64_t size), (fd, size))
-COUNTED(LASTING, int, fsync, (int fd), (fd))
-COUNTED(LASTING, int, fdatasync, (int fd), (fd))
-COUNTED(LASTING, int, rename, (const char *from, const char *to), (from, to))
-COUNTED(LASTING, int, link, (const char *from, const char *to), (from, to))
-COUNTED(LASTING, int, unlink, (const char *path), (path))
-COUNTED(EVERY, ssize_t, pread, (int fd, void *out, size_t len, off_t at), (fd, out, len, at))
-COUNTED(EVERY, ssize_t, pread64, (int fd, void *out, size_t len, off64_t at), (fd, out, len, at))
+COUNTED(ssize_t, pwrite, (int fd, const void *data, size_t len, off_t at), (fd, data, len, at))
+COUNTED(ssize_t, pwrite64, (int fd, const void *data, size_t len, off64_t at), (fd, data, len, at))
+COUNTED(int, ftruncate, (int fd, off_t size), (fd, size))
+COUNTED(int, ftruncate64, (int fd, off64_t size), (fd, size))
+COUNTED(int, fsync, (int fd), (fd))
+COUNTED(int, fdatasync, (int fd), (fd))
+COUNTED(int, rename, (const char *from, const char *to), (from, to))
+COUNTED(int, link, (const char *from, const char *to), (from, to))
+COUNTED(int, unlink, (const char *path), (path))
+COUNTED(ssize_t, pread, (int fd, void *out, size_t len, off_t at), (fd, out, len, at))
+COUNTED(ssize_t, pread64, (int fd, void *out, size_t len, off64_t at), (fd, out, len, at))
 
 /* Files and sockets */
-COUNTED(LASTING, ssize_t, write, (int fd, const void *data, size_t len), (fd, data, len))
-COUNTED(LASTING, ssize_t, writev, (int fd, const struct iovec *parts, int count),
-        (fd, parts, count))
-COUNTED(EVERY, ssize_t, read, (int fd, void *out, size_t len), (fd, out, len))
+COUNTED(ssize_t, write, (int fd, const void *data, size_t len), (fd, data, len))
+COUNTED(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+COUNTED(ssize_t, read, (int fd, void *out, size_t len), (fd, out, len))
 
 /* Sockets */
-COUNTED(EVERY, ssize_t, send, (int fd, const void *data, size_t len, int flags),
-        (fd, data, len, flags))
-COUNTED(EVERY, ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
-COUNTED(EVERY, ssize_t, recv, (int fd, void *out, size_t len, int flags), (fd, out, len, flags))
-COUNTED(EVERY, ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
-COUNTED(EVERY, int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t len), (fd, to, len))
-COUNTED(EVERY, int, accept4, (int fd, __SOCKADDR_ARG from, socklen_t *len, int flags),
+COUNTED(ssize_t, send, (int fd, const void *data, size_t len, int flags), (fd, data, len, flags))
+COUNTED(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
+COUNTED(ssize_t, recv, (int fd, void *out, size_t len, int flags), (fd, out, len, flags))
+COUNTED(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
+COUNTED(int, connect, (int fd, __CONST_SOCKADDR_ARG to, socklen_t len), (fd, to, len))
+COUNTED(int, accept4, (int fd, __SOCKADDR_ARG from, socklen_t *len, int flags),
         (fd, from, len, flags))
-COUNTED(EVERY, int, socketpair, (int domain, int type, int protocol, int fds[2]),
+COUNTED(int, socketpair, (int domain, int type, int protocol, int fds[2]),
         (domain, type, protocol, fds))
 
 /* A new process is another one, with the same plan. */
 pid_t fork(void)
 {
     NEXT(fork);
-    step("fork", EVERY);
+    step("fork");
     pid_t pid = next();
     if (pid == 0)
         know_myself();

@@ -288,6 +288,22 @@ static void failures_and_refusals_are_recorded(void **state)
     world_end(&w);
 }
 
+static void an_act_whose_head_is_not_signed_in_time_is_said_to_be_done(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_store_state status;
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN); /* but nobody has noticed yet */
+    assert_int_equal(cb_holder_add(w.store, "test", "Taro", NULL), CB_E_UNSIGNED);
+    assert_int_equal(cb_store_status(w.store, &status), CB_OK);
+    assert_int_equal(status.leaves_unsigned, 1); /* it is done */
+    assert_int_equal(cb_holder_add(w.store, "test", "Jiro", NULL), CB_E_HSM_DOWN);
+    assert_int_equal(cb_store_status(w.store, &status), CB_OK);
+    assert_int_equal(status.leaves_unsigned, 1); /* and this is not */
+    world_end(&w);
+}
+
 static void while_nobody_signs_only_revocations_are_taken(void **state)
 {
     world w;
@@ -403,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_key_renewed_between_t1_and_t2_withdraws_the_tap),
         cmocka_unit_test(a_session_is_listed_by_the_revocation_that_follows),
         cmocka_unit_test(failures_and_refusals_are_recorded),
+        cmocka_unit_test(an_act_whose_head_is_not_signed_in_time_is_said_to_be_done),
         cmocka_unit_test(while_nobody_signs_only_revocations_are_taken),
         cmocka_unit_test(an_accept_that_cannot_be_given_out_is_recorded_as_withheld),
         cmocka_unit_test(an_answer_that_was_lost_does_not_stop_the_log),
