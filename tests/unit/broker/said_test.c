@@ -329,6 +329,113 @@ static void an_act_that_was_acknowledged_survives_a_crash(void **state)
     world_end(&w);
 }
 
+/* ---- Nothing that is in order is reported ---- */
+
+static unsigned seed;
+
+static unsigned dice(unsigned faces)
+{
+    seed = seed * 1103515245u + 12345u;
+    return seed >> 16 & 0x7FFF ? (seed >> 16 & 0x7FFF) % faces : 0;
+}
+
+static void renew(world *w)
+{
+    cb_id key = cb_id_new();
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX);
+    cb_enrolment now;
+    cb_enrolment_init(&now);
+    assert_int_equal(cb_enrolment_get(w->store, &w->enrolment.id, &now), CB_OK);
+    make_sealed(&key, &w->holder.id, "tax", now.current.sequence + 1, 1, &sealed);
+    assert_int_equal(cb_enrolment_renew(w->store, "test", &w->enrolment.id, cb_buf_bytes(&sealed),
+                                        cb_bytes_str("public")),
+                     CB_OK);
+    cb_enrolment_free(&now);
+    cb_buf_free(&sealed);
+}
+
+/* One act of any kind; those that leave something open or unsigned too. */
+static void act(world *w)
+{
+    cb_holder holder;
+    cb_intent_grant grant;
+    cb_id session = cb_id_new(), other;
+    cb_intent_request request = intent_of(w);
+    static const char *const one[] = {"tax"};
+    cb_terminal_new terminal = {.name = "more",
+                                .key = cb_sha256(cb_id_bytes(&session)),
+                                .services = one,
+                                .service_count = 1};
+    cb_service_new service = {.name = "tax",
+                              .title = "Tax office",
+                              .connector = "mtls",
+                              .config = dice(2) ? "{}" : "{\"url\":\"https://tax.example\"}",
+                              .level = 1,
+                              .kind = 4};
+    switch (dice(9)) {
+    case 0:
+        assert_int_equal(tap_once(w, NULL, NULL), CB_OK);
+        break;
+    case 1:
+        assert_int_equal(tap_once(w, NULL, &session), CB_OK);
+        break;
+    case 2:
+        cb_intent_grant_init(&grant);
+        assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
+        cb_intent_grant_free(&grant);
+        break;
+    case 3:
+        assert_int_equal(cb_service_update(w->store, "test", &service), CB_OK);
+        break;
+    case 4:
+        assert_int_equal(cb_terminal_revoke(w->store, "test", &w->terminal.id, NULL, NULL), CB_OK);
+        assert_int_equal(cb_terminal_add(w->store, "test", &terminal, &w->terminal), CB_OK);
+        break;
+    case 5:
+        other = add_card(w, dice(2));
+        assert_int_equal(cb_card_change(w->store, "test", &other, CB_CARD_REVOKE, "lost", NULL),
+                         CB_OK);
+        w->card = add_card(w, true);
+        break;
+    case 6:
+        assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_SUSPEND, NULL, NULL),
+                         CB_OK);
+        assert_int_equal(tap_once(w, NULL, NULL), CB_E_CARD_SUSPENDED);
+        assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_RESUME, NULL, NULL),
+                         CB_OK);
+        break;
+    case 7:
+        renew(w);
+        break;
+    default:
+        assert_int_equal(cb_holder_add(w->store, "test", "Taro", &holder), CB_OK);
+    }
+}
+
+static void no_history_of_the_product_is_reported(void **state)
+{
+    (void)state;
+    for (unsigned round = 1; round <= 12; round++) {
+        world w;
+        seed = round;
+        world_begin(&w);
+        for (unsigned i = 0; i < 30; i++) {
+            act(&w);
+            if (dice(6) == 0) {
+                world_close(&w);
+                world_open(&w);
+            }
+        }
+        world_close(&w);
+        cb_error error = verify_file(&w, NULL);
+        if (error || findings_of(NULL))
+            fail_msg("history %u: %s, %u findings", round, cb_error_code(error), findings_of(NULL));
+        world_open(&w);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+        world_end(&w);
+    }
+}
+
 static void each_act_says_its_word(void **state)
 {
     static const struct {
@@ -381,6 +488,7 @@ int main(void)
         cmocka_unit_test(a_leaf_that_was_signed_is_missed_at_the_next_start),
         cmocka_unit_test(a_feed_that_is_not_the_logs_is_not_believed),
         cmocka_unit_test(an_act_that_was_acknowledged_survives_a_crash),
+        cmocka_unit_test(no_history_of_the_product_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
