@@ -487,6 +487,7 @@ static void meet_io_errors(world *w, volatile unsigned *accepted)
     }
     cb_error revoked = cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, NULL, NULL);
     cb_store_status(w->store, &status);
+    world_close(w);
     _exit(error == CB_E_STORE && revoked == CB_E_STORE && status.error == CB_E_STORE ? 0 : 1);
 }
 
