@@ -202,7 +202,7 @@ cb_error cb_receipt_body_get(cb_bytes body, cb_receipt_info *info)
     info->operation = cb_cursor_u8(&cursor);
     cb_cursor_copy(&cursor, info->context.bytes, CB_SHA256_SIZE);
     cb_cursor_copy(&cursor, info->data.bytes, CB_SHA256_SIZE);
-    return cb_cursor_done(&cursor) ? CB_OK : CB_E_FORMAT;
+    return cb_cursor_done(&cursor) && info->counter > 0 ? CB_OK : CB_E_FORMAT;
 }
 
 cb_error cb_receipt_info_read(cb_bytes receipt, cb_receipt_info *out)

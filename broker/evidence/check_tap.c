@@ -196,8 +196,11 @@ void cb_check_receipts_end(cb_check *check)
 {
     char detail[160];
     uint64_t missing = 0;
-    for (size_t i = 0; i < check->boot_count; i++)
-        missing += missing_of(&check->boots[i]);
+    for (size_t i = 0; i < check->boot_count; i++) {
+        uint64_t of_boot = missing_of(&check->boots[i]);
+        /* Numbers of which a few wrap round to little would hide all that is missing. */
+        missing = of_boot > UINT64_MAX - missing ? UINT64_MAX : missing + of_boot;
+    }
     check->summary->receipts_lost = missing;
     if (missing <= check->unfinished + check->summary->open_intents)
         return;

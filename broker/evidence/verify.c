@@ -44,7 +44,8 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     cb_check *check = &p->check;
     cb_leaf_fields fields;
     cb_digest hash = cb_merkle_leaf(leaf->data);
-    if (p->hashes >= PAGE)
+    /* A source that goes back, or beyond all numbers, would be read for ever. */
+    if (p->hashes >= PAGE || leaf->position < p->next_leaf || leaf->position == UINT64_MAX)
         return CB_E_PROTOCOL;
     if (leaf->position != p->next_leaf)
         cb_check_finding(check, leaf->position, "leaf.gap", "Leaves before this one are missing.");
@@ -69,7 +70,7 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
 static cb_error take_head(void *context, const cb_signed_head *head)
 {
     pass *p = context;
-    if (p->heads >= PAGE)
+    if (p->heads >= PAGE || head->head.size < p->head_from || head->head.size == UINT64_MAX)
         return CB_E_PROTOCOL;
     p->head[p->heads++] = *head;
     return CB_OK;

@@ -109,9 +109,12 @@ cb_error cb_row_leaves(cb_txn *txn, uint64_t from, unsigned count, cb_leaf_visit
                        void *context)
 {
     cb_error error = CB_OK;
+    if (from > INT64_MAX)
+        return CB_OK; /* no row has such a number; the last that can be would come again and again
+                       */
     cb_query q = cb_query_begin(txn->sql, "SELECT position, data, hash FROM evidence_leaf "
                                           "WHERE position >= ? ORDER BY position LIMIT ?");
-    cb_query_number(&q, from > INT64_MAX ? INT64_MAX : (int64_t)from);
+    cb_query_number(&q, (int64_t)from);
     cb_query_number(&q, cb_row_limit(count));
     while (!error && cb_query_next(&q)) {
         cb_log_leaf leaf = {.position = (uint64_t)cb_column_number(&q, 0)};
@@ -140,9 +143,11 @@ cb_error cb_row_heads(cb_txn *txn, uint64_t from, unsigned count, cb_head_visito
                       void *context)
 {
     cb_error error = CB_OK;
+    if (from > INT64_MAX)
+        return CB_OK;
     cb_query q = cb_query_begin(txn->sql, "SELECT size, root, time, signature FROM tree_head "
                                           "WHERE size >= ? ORDER BY size LIMIT ?");
-    cb_query_number(&q, from > INT64_MAX ? INT64_MAX : (int64_t)from);
+    cb_query_number(&q, (int64_t)from);
     cb_query_number(&q, cb_row_limit(count));
     while (!error && cb_query_next(&q)) {
         cb_signed_head head = {.head.size = (uint64_t)cb_column_number(&q, 0),

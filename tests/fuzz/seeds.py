@@ -174,9 +174,22 @@ def records():
     put("records", "receipt", b"R\1" + some[0] + struct.pack(">IQQ", 1, 1, 1) + some[1] + some[2] + some[3] + b"\1" + bytes(64) + mac)
 
 
+def evidence():
+    def entry(kind, how=0, a=1, b=0, number=0, text=None):
+        return struct.pack(">BBBBQ", kind, how, a, b, number) + (struct.pack(">H", len(text)) + text if text else b"")
+    text, intent, result, card, revoked, head = range(6)
+    life = entry(card) + entry(head) + entry(intent, a=2) + entry(result, a=2, b=3, number=1 << 8 | 1) + entry(revoked) + entry(head)
+    put("evidence", "life", life)
+    put("evidence", "text", entry(text, text=b"cardbroker-evidence 1\nkind holder.added\ntime 2023-11-14T22:13:20.000000Z\n") + entry(head))
+    put("evidence", "position-without-successor", life + entry(card, how=1, number=2**64 - 1))
+    put("evidence", "head-without-successor", life + entry(head, how=1, number=2**64 - 1))
+    put("evidence", "receipts-that-wrap-round", entry(intent) + entry(result, b=3, number=3 << 8) + entry(intent) +
+        entry(result, b=7, number=(2**56 - 1) << 8 | 2))
+
+
 def main():
     card(tap_of_the_document())
-    for make in (texts, terminal, http, hellos, certificates, connectors, configurations, records):
+    for make in (texts, terminal, http, hellos, certificates, connectors, configurations, evidence, records):
         make()
 
 

@@ -102,6 +102,12 @@ static const struct {
     {"INSERT INTO evidence_leaf (position, data, hash) SELECT " LAST " + 1, data, hash "
      "FROM evidence_leaf WHERE position = " OF_KIND("card.revoked"),
      "feed.chain"},
+    {"INSERT INTO evidence_leaf (position, data, hash) SELECT 9223372036854775807, data, hash "
+     "FROM evidence_leaf WHERE position = 1",
+     "leaf.gap"},
+    {"PRAGMA foreign_keys = OFF; UPDATE tree_head SET size = 9223372036854775807 "
+     "WHERE size = (SELECT max(size) FROM tree_head)",
+     "head.beyond"},
     {"UPDATE tree_head SET signature = zeroblob(64) WHERE size = (SELECT min(size) FROM tree_head)",
      "head.signature"},
     {"UPDATE tree_head SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM tree_head)",
@@ -157,6 +163,22 @@ static void a_record_written_anew_is_found_by_its_heads(void **state)
     world_end(&w);
 }
 
+static void tap_with_receipt(world *w, const cb_id *boot, uint64_t counter, cb_error outcome)
+{
+    cb_intent_grant grant;
+    cb_intent_request request = intent_of(w);
+    cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+    cb_intent_grant_init(&grant);
+    assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
+    make_receipt(boot, counter, &request.context.tap, &receipt);
+    cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
+    cb_result_request result = {
+        .tap = request.context.tap, .receipts = receipts, .receipt_count = 1, .outcome = outcome};
+    assert_int_equal(cb_decide_result(w->store, &result), CB_OK);
+    cb_buf_free(&receipt);
+    cb_intent_grant_free(&grant);
+}
+
 static void lost_receipts_are_counted_and_too_many_are_a_finding(void **state)
 {
     world w;
@@ -166,20 +188,7 @@ static void lost_receipts_are_counted_and_too_many_are_a_finding(void **state)
     cb_id boot = cb_id_new();
     static const uint64_t counters[] = {1, 4, 3, 7};
     for (size_t i = 0; i < 4; i++) {
-        cb_intent_grant grant;
-        cb_intent_request request = intent_of(&w);
-        cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
-        cb_intent_grant_init(&grant);
-        assert_int_equal(cb_decide_intent(w.store, &request, &grant), CB_OK);
-        make_receipt(&boot, counters[i], &request.context.tap, &receipt);
-        cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
-        cb_result_request result = {.tap = request.context.tap,
-                                    .receipts = receipts,
-                                    .receipt_count = 1,
-                                    .outcome = i == 1 ? CB_E_SERVICE_DOWN : CB_OK};
-        assert_int_equal(cb_decide_result(w.store, &result), CB_OK);
-        cb_buf_free(&receipt);
-        cb_intent_grant_free(&grant);
+        tap_with_receipt(&w, &boot, counters[i], i == 1 ? CB_E_SERVICE_DOWN : CB_OK);
         if (i == 2) { /* 2 is missing, and one tap failed */
             assert_int_equal(verify_file(&w, &summary), CB_OK);
             assert_int_equal(summary.receipts_lost, 1);
@@ -188,6 +197,25 @@ static void lost_receipts_are_counted_and_too_many_are_a_finding(void **state)
     assert_int_equal(verify_file(&w, &summary), CB_E_EVIDENCE); /* 2, 5 and 6 */
     assert_int_equal(summary.receipts_lost, 3);
     assert_int_equal(findings_of("receipt.gap"), 1);
+    world_end(&w);
+}
+
+/* Two receipts are missing here; one that somebody adds must not make their sum wrap round. */
+static void no_number_in_a_receipt_hides_others_that_are_missing(void **state)
+{
+    world w;
+    cb_evidence_summary summary;
+    (void)state;
+    world_begin(&w);
+    cb_id boot = cb_id_new(), other = cb_id_new();
+    tap_with_receipt(&w, &boot, 3, CB_OK);
+    tap_with_receipt(&w, &other, UINT64_MAX, CB_OK);
+    assert_int_equal(verify_file(&w, &summary), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("receipt.gap"), 1);
+    assert_true(summary.receipts_lost == UINT64_MAX);
+    tap_with_receipt(&w, &boot, 0, CB_OK); /* they are counted from 1 */
+    assert_int_equal(verify_file(&w, &summary), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("receipt.format"), 1);
     world_end(&w);
 }
 
@@ -211,6 +239,7 @@ int main(void)
         cmocka_unit_test(each_edit_is_found),
         cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
         cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
+        cmocka_unit_test(no_number_in_a_receipt_hides_others_that_are_missing),
         cmocka_unit_test(only_a_database_of_this_version_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
