@@ -109,14 +109,24 @@ static bool welcome(loop *l, int fd)
     return true;
 }
 
+/* Out of descriptors: the waiting connection would wake the loop again and again. */
+static void starved(loop *l)
+{
+    char held[CB_HELD_TEXT];
+    if (cb_complain(l->lane->complaints, CB_COMPLAINT_CONNECTION, held))
+        cb_log(CB_LOG_ERROR, "connection.starved",
+               "No connection can be taken: raise the limit of descriptors (LimitNOFILE).",
+               "held_back", held[0] ? held : NULL, NULL);
+    usleep(10000);
+}
+
 /* False when nobody waits. */
 static bool accept_one(loop *l)
 {
     int fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
-        /* Out of descriptors: the waiting connection would wake the loop again and again. */
         if (errno == EMFILE || errno == ENFILE)
-            usleep(10000);
+            starved(l);
         return false;
     }
     if (welcome(l, fd) && watch(l, fd))
@@ -200,6 +210,13 @@ static bool is_renewed(loop *l)
     return true;
 }
 
+/* What was asked is answered; what is asked next waits for the process that comes after this one.
+ */
+static bool given_up(const cb_lane *lane)
+{
+    return lane->vault->given_up && lane->vault->given_up(lane->vault->context);
+}
+
 static cb_error run(loop *l, void (*reload)(cb_lane *lane))
 {
     struct epoll_event event[EVENTS];
@@ -215,6 +232,8 @@ static cb_error run(loop *l, void (*reload)(cb_lane *lane))
             else
                 serve_one(l, event[i].data.fd);
         }
+        if (given_up(l->lane))
+            return CB_E_HSM_TOKEN;
         if (told_to_reload) {
             told_to_reload = 0;
             reload(l->lane);

@@ -321,6 +321,17 @@ static void say_ready(void *context)
             NULL);
 }
 
+/* One for all workers: a wrong PIN is tried once by all of them together. */
+static cb_error share_refusal(program *p)
+{
+    void *page = mmap(NULL, sizeof(atomic_bool), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return CB_E_MEMORY;
+    p->config.token.pin_refused = page;
+    return CB_OK;
+}
+
 /* Logs in once before the workers do: with a wrong PIN each of them would use up one of the token's
  * tries. */
 static cb_error check_token(program *p)
@@ -348,6 +359,8 @@ static cb_error serve(program *p)
         error = add_workers(p);
     if (!error)
         error = give_up_root(p);
+    if (!error)
+        error = share_refusal(p);
     if (!error)
         error = check_token(p);
     if (!error)

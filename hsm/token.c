@@ -92,6 +92,7 @@ cb_error cb_module_load(const cb_token_config *config, cb_token *token, int *loc
     if (strlen(config->label) > LABEL_BYTES)
         return CB_E_CONFIG;
     strcpy(token->label, config->label);
+    token->pin_refused = config->pin_refused;
     token->lock = strdup(config->lock);
     if (!token->lock)
         return CB_E_MEMORY;
@@ -148,8 +149,29 @@ cb_error cb_module_slot(cb_token *token)
 
 /* ---- The login ---- */
 
+static bool pin_is_wrong(CK_RV rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
+           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
+}
+
+/* A few tries with a wrong PIN lock a token for good. */
+static cb_error refuse_pin(cb_token *token)
+{
+    if (token->pin_refused)
+        atomic_store(token->pin_refused, true);
+    cb_log(CB_LOG_ERROR, "token.pin_refused",
+           "The HSM refused the PIN, which is not tried again: put the right one in place, then "
+           "start the key service.",
+           NULL);
+    return CB_E_CONFIG;
+}
+
+/* Under the lock, so that not two workers try a wrong PIN at once. */
 static cb_error log_in(cb_token *token)
 {
+    if (token->pin_refused && atomic_load(token->pin_refused))
+        return CB_E_CONFIG;
     CK_RV rv = token->f->C_OpenSession(token->slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
                                        &token->session);
     cb_error error = cb_token_note(token, "C_OpenSession", rv);
@@ -159,9 +181,8 @@ static cb_error log_in(cb_token *token)
     if (rv == CKR_USER_ALREADY_LOGGED_IN)
         rv = CKR_OK;
     error = cb_token_note(token, "C_Login", rv);
-    if (error && (rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
-                  rv == CKR_PIN_LEN_RANGE))
-        error = CB_E_CONFIG;
+    if (error && pin_is_wrong(rv))
+        error = refuse_pin(token);
     token->login += !error;
     return error;
 }
@@ -177,6 +198,7 @@ cb_error cb_token_again(cb_token *token)
         error = log_in(token);
     cb_module_unlock(&lock);
     token->leftover = token->leftover && error;
+    token->given_up = error != CB_OK;
     cb_log(error ? CB_LOG_ERROR : CB_LOG_WARNING, "token.login", "The HSM was logged in to anew.",
            "error", error ? cb_error_code(error) : NULL, NULL);
     return error ? CB_E_HSM_TOKEN : CB_OK;
@@ -195,6 +217,8 @@ cb_error cb_token_revive(cb_token *token)
 }
 
 cb_error cb_token_tidy(cb_token *token) { return token->leftover ? cb_token_again(token) : CB_OK; }
+
+bool cb_token_given_up(const cb_token *token) { return token->given_up; }
 
 unsigned cb_token_login(const cb_token *token)
 {

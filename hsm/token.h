@@ -21,6 +21,7 @@
 #define CB_HSM_TOKEN_H
 
 #include <p11-kit/pkcs11.h>
+#include <stdatomic.h>
 
 #include "base/crypto.h"
 
@@ -30,6 +31,9 @@ typedef struct cb_token_config {
     const char *module; /* path of the PKCS#11 library */
     const char *label;  /* of the token, at most 32 bytes */
     const char *lock;   /* path of the lock file; made if need be, mode 0600 */
+    /* NULL, or shared by all that log in with one PIN: after the token refused it once none of them
+     * tries it again. */
+    atomic_bool *pin_refused;
 } cb_token_config;
 
 /* Loads the module, finds the token, logs in as user. Wipes pin whatever comes of it; a copy in
@@ -40,6 +44,10 @@ cb_error cb_token_open(const cb_token_config *config, cb_buf *pin, cb_token **ou
 /* Looks whether the session is alive, and logs in anew if it is not. The functions that begin with a session object
  * made a moment ago cannot try again by themselves; what comes before them calls this. */
 cb_error cb_token_revive(cb_token *token);
+
+/* Whether it could not be logged in to anew. Some modules find a token again only when they are
+ * loaded anew, so the process ends then. */
+bool cb_token_given_up(const cb_token *token);
 
 /* Counts logins from 1. A session object is good for the login that it was made in. */
 unsigned cb_token_login(const cb_token *token);

@@ -17,6 +17,8 @@ struct cb_token {
     char *lock;
     cb_buf pin; /* in locked memory where the system allows */
     CK_RV last; /* what the last call returned */
+    atomic_bool *pin_refused;
+    bool given_up;
     bool leftover; /* a session object could not be destroyed: it goes with the next login */
 };
 

@@ -15,6 +15,9 @@
 typedef struct cb_vault {
     void *context;
 
+    /* Whether only a new process can use the HSM again. NULL: it never comes to that. */
+    bool (*given_up)(void *context);
+
     /* For taps. */
     cb_error (*binding_check)(void *context, cb_bytes binding, cb_binding_info *out);
     cb_error (*sealed_check)(void *context, cb_bytes sealed, cb_sealed_info *out);

@@ -28,6 +28,11 @@ static cb_keyring *ring(void *context)
     return vault->keyring;
 }
 
+static bool given_up(void *context)
+{
+    return !ring(context) || cb_token_given_up(cb_keyring_token(ring(context)));
+}
+
 static cb_error binding_check(void *context, cb_bytes binding, cb_binding_info *out)
 {
     cb_keyring *keyring = ring(context);
@@ -190,6 +195,7 @@ cb_error cb_vault_keyring_open(const cb_hsmd_config *config, const cb_buf *pin,
         .config = config,
         .pin = pin,
         .vault = {.context = out,
+                  .given_up = given_up,
                   .binding_check = binding_check,
                   .sealed_check = sealed_check,
                   .sealed_use = sealed_use,

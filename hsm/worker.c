@@ -147,6 +147,22 @@ static cb_error serve(worker *w)
     return cb_lane_serve(&w->lane, w->plan->listener, reload);
 }
 
+/* The token was there when hsmd started; now it may be away for a while. Only a PIN that it refuses
+ * makes waiting useless. */
+static cb_error open_token(worker *w)
+{
+    cb_error error = cb_vault_keyring_open(w->plan->config, w->plan->pin, &w->vault);
+    return error == CB_E_CONFIG ? CB_E_HSM_TOKEN : error;
+}
+
+static int exit_status(const worker *w, cb_error error)
+{
+    const atomic_bool *pin_refused = w->plan->config->token.pin_refused;
+    if (error == CB_E_CONFIG || (error && pin_refused && atomic_load(pin_refused)))
+        return CB_WORKER_EXIT_FATAL;
+    return error == CB_OK ? 0 : 1;
+}
+
 int cb_hsmd_worker(void *context, unsigned index)
 {
     worker w = {.plan = context};
@@ -160,7 +176,7 @@ int cb_hsmd_worker(void *context, unsigned index)
                        .vault = &w.vault.vault};
     reloading = &w;
     if (!error)
-        error = cb_vault_keyring_open(w.plan->config, w.plan->pin, &w.vault);
+        error = open_token(&w);
     if (!error)
         error = open_lane(&w);
     if (!error)
@@ -168,5 +184,5 @@ int cb_hsmd_worker(void *context, unsigned index)
     close_lane(&w);
     if (error)
         cb_log_failure("worker.failed", error, w.plan->name);
-    return error == CB_OK ? 0 : error == CB_E_CONFIG ? CB_WORKER_EXIT_FATAL : 1;
+    return exit_status(&w, error);
 }

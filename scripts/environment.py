@@ -120,6 +120,7 @@ class Environment:
     """One installation. prepare() makes what does not change, start() runs it, stop() ends what runs."""
 
     LOG_ORIGIN = "demo.cardbroker.example"
+    TOKEN_MODULE = "/usr/lib/softhsm/libsofthsm2.so"
     RELAY_DOMAIN = "relay.localhost"
 
     def __init__(self, folder, build=None, readers="pcsc", workers=2):
@@ -186,7 +187,7 @@ class Environment:
 
     def write_hsmd_configuration(self):
         (self.etc / "hsmd.conf").write_text(f"""\
-module = "/usr/lib/softhsm/libsofthsm2.so"
+module = "{self.TOKEN_MODULE}"
 token-label = "cardbroker"
 pin-file = "{self.etc}/hsm.pin"
 so-pin-file = "{self.etc}/hsm.so-pin"

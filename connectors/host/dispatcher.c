@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@
 enum { WAITING_MAX = 128 };
 #define FIRST_MESSAGE_TIME (2 * CB_SECOND)
 #define HAND_OVER_TIME (CB_SECOND)
+#define REST_TIME (100 * CB_MILLISECOND)
 
 /* Connections whose first message has not come yet. */
 typedef struct waiting {
@@ -30,6 +32,8 @@ typedef struct state {
     waiting guests[WAITING_MAX];
     struct pollfd polled[WAITING_MAX + 1];
     size_t count;
+    int64_t rest_until; /* nobody is let in before */
+    bool starved;       /* which has been said */
 } state;
 
 static bool may_connect(const cb_dispatcher *about, int socket)
@@ -49,11 +53,28 @@ static bool may_connect(const cb_dispatcher *about, int socket)
     return allowed;
 }
 
+/* Whoever waits would wake the loop again and again while there is no descriptor for him. */
+static void rest(state *s)
+{
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+        return;
+    if (!s->starved)
+        cb_log(CB_LOG_ERROR, "dispatcher.starved",
+               "No connection can be taken: raise the limit of descriptors (LimitNOFILE) or free "
+               "memory.",
+               "reason", strerror(errno), NULL);
+    s->starved = true;
+    s->rest_until = cb_deadline_in(REST_TIME);
+}
+
 static void take_guest(state *s)
 {
     int socket = accept4(s->about->listener, NULL, NULL, SOCK_CLOEXEC);
-    if (socket < 0)
+    if (socket < 0) {
+        rest(s);
         return;
+    }
+    s->starved = false;
     if (!may_connect(s->about, socket)) {
         close(socket);
         return;
@@ -124,17 +145,17 @@ static void hear_guest(state *s, size_t i)
 
 static int next_timeout(const state *s)
 {
-    int64_t first = INT64_MAX;
+    int64_t first = cb_deadline_left_ms(s->rest_until) > 0 ? s->rest_until : INT64_MAX;
     for (size_t i = 0; i < s->count; i++)
         first = s->guests[i].until < first ? s->guests[i].until : first;
-    return s->count > 0 ? cb_deadline_left_ms(first) : -1;
+    return first < INT64_MAX ? cb_deadline_left_ms(first) : -1;
 }
 
 static bool step(state *s)
 {
     size_t count = s->count;
-    s->polled[0] =
-        (struct pollfd){.fd = count < WAITING_MAX ? s->about->listener : -1, .events = POLLIN};
+    bool open = count < WAITING_MAX && cb_deadline_left_ms(s->rest_until) == 0;
+    s->polled[0] = (struct pollfd){.fd = open ? s->about->listener : -1, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
         s->polled[i + 1] = (struct pollfd){.fd = s->guests[i].socket, .events = POLLIN};
     if (poll(s->polled, count + 1, next_timeout(s)) < 0)

@@ -41,54 +41,6 @@ static CK_RV strike(void)
         return rv;                                                                                 \
     }
 
-PASS(C_Initialize, (void *a), (a))
-PASS(C_GetSlotList, (CK_BBOOL a, CK_SLOT_ID *b, CK_ULONG *c), (a, b, c))
-PASS(C_GetTokenInfo, (CK_SLOT_ID a, CK_TOKEN_INFO *b), (a, b))
-PASS(C_InitToken, (CK_SLOT_ID a, CK_UTF8CHAR *b, CK_ULONG c, CK_UTF8CHAR *d), (a, b, c, d))
-PASS(C_InitPIN, (CK_SESSION_HANDLE a, CK_UTF8CHAR *b, CK_ULONG c), (a, b, c))
-PASS(C_OpenSession, (CK_SLOT_ID a, CK_FLAGS b, void *c, CK_NOTIFY d, CK_SESSION_HANDLE *e),
-     (a, b, c, d, e))
-PASS(C_GetSessionInfo, (CK_SESSION_HANDLE a, CK_SESSION_INFO *b), (a, b))
-PASS(C_Login, (CK_SESSION_HANDLE a, CK_USER_TYPE b, CK_UTF8CHAR *c, CK_ULONG d), (a, b, c, d))
-PASS(C_CopyObject,
-     (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b, CK_ATTRIBUTE *c, CK_ULONG d, CK_OBJECT_HANDLE *e),
-     (a, b, c, d, e))
-PASS(C_CreateObject, (CK_SESSION_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c, CK_OBJECT_HANDLE *d),
-     (a, b, c, d))
-PASS(C_DestroyObject, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b), (a, b))
-PASS(C_GetAttributeValue, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b, CK_ATTRIBUTE *c, CK_ULONG d),
-     (a, b, c, d))
-PASS(C_SetAttributeValue, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE b, CK_ATTRIBUTE *c, CK_ULONG d),
-     (a, b, c, d))
-PASS(C_FindObjectsInit, (CK_SESSION_HANDLE a, CK_ATTRIBUTE *b, CK_ULONG c), (a, b, c))
-PASS(C_FindObjects, (CK_SESSION_HANDLE a, CK_OBJECT_HANDLE *b, CK_ULONG c, CK_ULONG *d),
-     (a, b, c, d))
-PASS(C_SignInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
-PASS(C_Sign, (CK_SESSION_HANDLE a, CK_BYTE *b, CK_ULONG c, CK_BYTE *d, CK_ULONG *e),
-     (a, b, c, d, e))
-PASS(C_DecryptInit, (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c), (a, b, c))
-PASS(C_Decrypt, (CK_SESSION_HANDLE a, CK_BYTE *b, CK_ULONG c, CK_BYTE *d, CK_ULONG *e),
-     (a, b, c, d, e))
-PASS(C_GenerateKey,
-     (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_ATTRIBUTE *c, CK_ULONG d, CK_OBJECT_HANDLE *e),
-     (a, b, c, d, e))
-PASS(C_GenerateKeyPair,
-     (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_ATTRIBUTE *c, CK_ULONG d, CK_ATTRIBUTE *e,
-      CK_ULONG f, CK_OBJECT_HANDLE *g, CK_OBJECT_HANDLE *h),
-     (a, b, c, d, e, f, g, h))
-PASS(C_WrapKey,
-     (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_OBJECT_HANDLE d, CK_BYTE *e,
-      CK_ULONG *f),
-     (a, b, c, d, e, f))
-PASS(C_UnwrapKey,
-     (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_BYTE *d, CK_ULONG e,
-      CK_ATTRIBUTE *f, CK_ULONG g, CK_OBJECT_HANDLE *h),
-     (a, b, c, d, e, f, g, h))
-PASS(C_DeriveKey,
-     (CK_SESSION_HANDLE a, CK_MECHANISM *b, CK_OBJECT_HANDLE c, CK_ATTRIBUTE *d, CK_ULONG e,
-      CK_OBJECT_HANDLE *f),
-     (a, b, c, d, e, f))
-
 /* What ends things: it is done in any case, whatever it says. */
 #define ENDS(name, parameters, arguments)                                                          \
     static CK_RV my_##name parameters                                                              \
@@ -100,11 +52,9 @@ PASS(C_DeriveKey,
         return rv != CKR_OK ? rv : done;                                                           \
     }
 
-ENDS(C_Finalize, (void *a), (a))
-ENDS(C_CloseSession, (CK_SESSION_HANDLE a), (a))
-ENDS(C_CloseAllSessions, (CK_SLOT_ID a), (a))
-ENDS(C_Logout, (CK_SESSION_HANDLE a), (a))
-ENDS(C_FindObjectsFinal, (CK_SESSION_HANDLE a), (a))
+#include "tests/support/pkcs11_calls.h"
+#undef PASS
+#undef ENDS
 
 static CK_RV my_get(CK_FUNCTION_LIST **out)
 {
@@ -112,15 +62,9 @@ static CK_RV my_get(CK_FUNCTION_LIST **out)
     if (rv != CKR_OK)
         return rv;
     own = *real;
-#define MINE(name) own.name = my_##name
-    MINE(C_Initialize), MINE(C_GetSlotList), MINE(C_GetTokenInfo), MINE(C_InitToken);
-    MINE(C_InitPIN), MINE(C_OpenSession), MINE(C_GetSessionInfo), MINE(C_Login);
-    MINE(C_CopyObject), MINE(C_CreateObject), MINE(C_DestroyObject), MINE(C_GetAttributeValue);
-    MINE(C_SetAttributeValue), MINE(C_FindObjectsInit), MINE(C_FindObjects), MINE(C_SignInit);
-    MINE(C_Sign), MINE(C_DecryptInit), MINE(C_Decrypt), MINE(C_GenerateKey);
-    MINE(C_GenerateKeyPair), MINE(C_WrapKey), MINE(C_UnwrapKey), MINE(C_DeriveKey);
-    MINE(C_Finalize), MINE(C_CloseSession), MINE(C_CloseAllSessions), MINE(C_Logout);
-    MINE(C_FindObjectsFinal);
+#define PASS(name, parameters, arguments) own.name = my_##name;
+#define ENDS PASS
+#include "tests/support/pkcs11_calls.h"
     *out = &own;
     return CKR_OK;
 }

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands to machine_faults.c and faulty_token.c: what a machine and an HSM do wrong, told from outside while programs run."""
+
+import errno
+import mmap
+import os
+import struct
+
+ALWAYS = 0xFFFFFFFF
+
+
+class Mapped:
+    """A file of so many zero bytes that the programs map too."""
+
+    def __init__(self, path, size):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(fd, size)
+        self.path = str(path)
+        self.bytes = mmap.mmap(fd, size)
+        os.close(fd)
+
+
+class Machine(Mapped):
+    """The clock and the disk below one folder."""
+
+    def __init__(self, path, build):
+        super().__init__(path, 256)
+        self.env = {"CB_MACHINE_FAULTS": self.path, "LD_PRELOAD": str(build / "tests/support/machine_faults.so")}
+
+    def step_clock(self, seconds):
+        struct.pack_into("<q", self.bytes, 0, seconds * 1000000)
+
+    def fail_disk(self, folder, error=errno.ENOSPC):
+        struct.pack_into("<iI240s", self.bytes, 8, 0, 0, str(folder).encode())
+        struct.pack_into("<i", self.bytes, 8, error)
+
+    def mend_disk(self):
+        """How often it refused."""
+        struct.pack_into("<i", self.bytes, 8, 0)
+        return struct.unpack_from("<I", self.bytes, 12)[0]
+
+
+class Token(Mapped):
+    """The PKCS#11 module. A rule: calls of that name ("*": of all) from the first to the last, counted from 0, give rv."""
+
+    RULE = struct.Struct("<32sIIQII")
+    MOST = 16
+
+    def __init__(self, path):
+        super().__init__(path, self.RULE.size * self.MOST)
+        self.env = {"CB_TOKEN_FAULTS": self.path}
+
+    def fail(self, *rules):
+        """Each (name, rv) or (name, rv, first, last); takes the place of the rules before."""
+        blank = bytes(self.RULE.size * self.MOST)
+        self.bytes[:] = blank
+        for number, (name, rv, *span) in enumerate(rules):
+            first, last = span or (0, ALWAYS)
+            self.RULE.pack_into(self.bytes, number * self.RULE.size, name.encode(), first, last, rv, 0, 0)
+
+    def mend(self):
+        self.fail()
+
+    def calls(self, number=0):
+        """How many calls the rule has seen."""
+        return self.RULE.unpack_from(self.bytes, number * self.RULE.size)[4]

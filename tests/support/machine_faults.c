@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A machine that fails, for programs that know nothing of it: loaded with LD_PRELOAD, commanded
+ * through the file that CB_MACHINE_FAULTS names (tests/support/faulty.py writes it).
+ *
+ * The clock: CLOCK_REALTIME and its kin are as far off as said. The disk: below one folder every
+ * write, and every file made, fails with the error said; ENOSPC also shows as no room left.
+ */
+/* With it one function has two names in this file. */
+#undef _FILE_OFFSET_BITS
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct commands {
+    volatile int64_t clock_us;
+    volatile int32_t disk_error;
+    volatile uint32_t disk_refused; /* how often; counted here */
+    char folder[240];
+} commands;
+
+static commands nothing, *told = &nothing;
+
+__attribute__((constructor)) static void begin(void)
+{
+    const char *path = getenv("CB_MACHINE_FAULTS");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return;
+    void *map = mmap(NULL, sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map != MAP_FAILED)
+        told = map;
+    close(fd);
+}
+
+/* The function of that name that would have been called. */
+#define REAL(name, type)                                                                           \
+    static __typeof__(type) real;                                                                  \
+    if (!real) {                                                                                   \
+        void *found = dlsym(RTLD_NEXT, name);                                                      \
+        memcpy(&real, &found, sizeof real);                                                        \
+    }
+
+/* ---- The clock ---- */
+
+int clock_gettime(clockid_t which, struct timespec *out)
+{
+    REAL("clock_gettime", int (*)(clockid_t, struct timespec *))
+    int result = real(which, out);
+    if (result == 0 && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) {
+        out->tv_sec += told->clock_us / 1000000;
+        out->tv_nsec += told->clock_us % 1000000 * 1000;
+        out->tv_sec += out->tv_nsec >= 1000000000 ? 1 : out->tv_nsec < 0 ? -1 : 0;
+        out->tv_nsec = (out->tv_nsec + 1000000000) % 1000000000;
+    }
+    return result;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (out)
+        *out = now.tv_sec;
+    return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *restrict out, void *restrict zone)
+{
+    struct timespec now;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *out = (struct timeval){now.tv_sec, now.tv_nsec / 1000};
+    return 0;
+}
+
+/* ---- The disk ---- */
+
+static int refuse(void)
+{
+    __atomic_add_fetch(&told->disk_refused, 1, __ATOMIC_RELAXED);
+    errno = told->disk_error;
+    return -1;
+}
+
+static int inside(const char *path)
+{
+    size_t len = strlen(told->folder);
+    return len > 0 && strncmp(path, told->folder, len) == 0;
+}
+
+static int fails(int fd)
+{
+    char link[40], path[4096];
+    if (told->disk_error == 0)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (len <= 0)
+        return 0;
+    path[len] = 0;
+    return inside(path);
+}
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+    REAL("write", ssize_t(*)(int, const void *, size_t))
+    return fails(fd) ? refuse() : real(fd, data, len);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
+{
+    REAL("pwrite", ssize_t(*)(int, const void *, size_t, off_t))
+    return fails(fd) ? refuse() : real(fd, data, len, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at)
+{
+    return pwrite(fd, data, len, at);
+}
+
+int ftruncate(int fd, off_t len)
+{
+    REAL("ftruncate", int (*)(int, off_t))
+    return fails(fd) ? refuse() : real(fd, len);
+}
+
+int ftruncate64(int fd, off64_t len) { return ftruncate(fd, len); }
+
+int fsync(int fd)
+{
+    REAL("fsync", int (*)(int))
+    return told->disk_error == EIO && fails(fd) ? refuse() : real(fd);
+}
+
+int fdatasync(int fd)
+{
+    REAL("fdatasync", int (*)(int))
+    return told->disk_error == EIO && fails(fd) ? refuse() : real(fd);
+}
+
+/* Nothing new can be made; what is there can be opened, unless the file system is to be read
+ * only. */
+static int makes(const char *path, int flags)
+{
+    if (told->disk_error == 0 || !inside(path))
+        return 0;
+    if (told->disk_error == EROFS)
+        return (flags & O_ACCMODE) != O_RDONLY;
+    return (flags & O_CREAT) && access(path, F_OK) != 0;
+}
+
+#define OPEN(name)                                                                                 \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        REAL(#name, int (*)(const char *, int, ...))                                               \
+        va_list rest;                                                                              \
+        va_start(rest, flags);                                                                     \
+        unsigned mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(rest, unsigned) : 0;              \
+        va_end(rest);                                                                              \
+        return makes(path, flags) ? refuse() : real(path, flags, mode);                            \
+    }
+
+OPEN(open)
+OPEN(open64)
+
+static int no_room(const char *path) { return told->disk_error == ENOSPC && inside(path); }
+
+int statvfs(const char *restrict path, struct statvfs *restrict out)
+{
+    REAL("statvfs", int (*)(const char *, struct statvfs *))
+    int result = real(path, out);
+    if (result == 0 && no_room(path))
+        out->f_bavail = out->f_bfree = 0;
+    return result;
+}
+
+int statvfs64(const char *restrict path, struct statvfs64 *restrict out)
+{
+    REAL("statvfs64", int (*)(const char *, struct statvfs64 *))
+    int result = real(path, out);
+    if (result == 0 && no_room(path))
+        out->f_bavail = out->f_bfree = 0;
+    return result;
+}
