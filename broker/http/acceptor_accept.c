@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,6 +14,7 @@
 #include "base/msg.h"
 
 enum { BATCH = 32 };
+#define SAY_AGAIN (10 * CB_SECOND)
 
 static bool user_allowed(const cb_listener *listener, uint32_t uid)
 {
@@ -125,6 +127,20 @@ static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
     name_address(from, link->peer.address);
 }
 
+/* Without descriptors the socket stays ready: waiting a moment is better than spinning. */
+static void pause_listening(cb_loop *loop, int why)
+{
+    int64_t now = cb_clock_monotonic_us();
+    loop->paused = true;
+    if (loop->starved_said && now - loop->starved_said < SAY_AGAIN)
+        return;
+    loop->starved_said = now;
+    cb_log(
+        CB_LOG_ERROR, "connections.starved",
+        "No connection can be taken: raise the limit of descriptors (LimitNOFILE) or free memory",
+        "reason", strerror(why), NULL);
+}
+
 bool cb_loop_accept(cb_loop *loop, cb_listener *listener)
 {
     for (int i = 0; i < BATCH; i++) {
@@ -135,9 +151,8 @@ bool cb_loop_accept(cb_loop *loop, cb_listener *listener)
         if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
             continue;
         if (fd < 0) {
-            /* Without descriptors the socket stays ready: waiting a moment is better than spinning.
-             */
-            loop->paused |= errno != EAGAIN && errno != EWOULDBLOCK;
+            if (errno != EAGAIN && errno != EWOULDBLOCK)
+                pause_listening(loop, errno);
             return false;
         }
         atomic_fetch_add(&loop->acceptor->accepted, 1);

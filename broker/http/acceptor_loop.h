@@ -25,10 +25,11 @@ typedef struct cb_loop {
     int epoll;
     int wake; /* eventfd */
     cb_link *links;
-    cb_link *todo;     /* dead ones, and ones that stopped for fairness */
-    int64_t last_look; /* at the links' times */
-    bool drained;      /* listens no more */
-    bool paused;       /* no descriptors were left: listens again after the next look */
+    cb_link *todo;        /* dead ones, and ones that stopped for fairness */
+    int64_t last_look;    /* at the links' times */
+    bool drained;         /* listens no more */
+    bool paused;          /* no descriptors were left: listens again after the next look */
+    int64_t starved_said; /* when that was logged */
     uint8_t scratch[CB_LINK_PIECE];
 } cb_loop;
 
