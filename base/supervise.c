@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { GRACE_SECONDS = 5 };
+enum { GRACE_SECONDS = 20 };
 #define QUICK_END (10 * CB_SECOND)
 #define FIRST_DELAY (10 * CB_MILLISECOND)
 #define LONGEST_DELAY (5 * CB_SECOND)

@@ -30,7 +30,7 @@ typedef struct cb_worker {
 enum { CB_WORKER_EXIT_FATAL = 78 };
 
 /* Starts the workers and keeps them running until SIGTERM or SIGINT, then ends them (SIGTERM, after
- * five seconds SIGKILL) and returns CB_OK. SIGHUP is passed on to every worker. Children die with the
+ * twenty seconds SIGKILL) and returns CB_OK. SIGHUP is passed on to every worker. Children die with the
  * parent (PR_SET_PDEATHSIG). Delays: 10 ms after a first failure, doubled each time, at most 5 s.
  * ready, which may be NULL, is called once after the first start of all. */
 cb_error cb_supervise(cb_worker *workers, unsigned count, void (*ready)(void *), void *context);

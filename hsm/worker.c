@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/worker.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "base/log.h"
@@ -168,6 +170,9 @@ int cb_hsmd_worker(void *context, unsigned index)
     worker w = {.plan = context};
     (void)index;
     cb_lane_catch_signals();
+    /* SoftHSM writes the token's file anew at each login: who is killed meanwhile leaves an empty
+     * one. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     cb_error error = cb_sandbox_no_dumps();
     lock_memory();
     w.lane = (cb_lane){.kind = w.plan->kind,
@@ -177,6 +182,7 @@ int cb_hsmd_worker(void *context, unsigned index)
     reloading = &w;
     if (!error)
         error = open_token(&w);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (!error)
         error = open_lane(&w);
     if (!error)

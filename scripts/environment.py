@@ -91,7 +91,7 @@ class Program:
             return ""
         return "\n".join(lines[-15:])
 
-    def stop(self, seconds=10):
+    def stop(self, seconds=30):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
