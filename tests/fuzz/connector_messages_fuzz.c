@@ -6,6 +6,7 @@
  * Then come messages, each: u8 how, u8 error, u16 length, body. Bit 0 of how: after the next
  * question, as its answer; otherwise at once, with the other bits as its type.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,7 +148,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         cb_connectors_enrol(connectors, &request, &json, &why);
     else
         log_in(&request);
-    if (read(done[0], &go, 1) != 1)
+    ssize_t got;
+    do {
+        got = read(done[0], &go, 1); /* libFuzzer's alarm interrupts it */
+    } while (got < 0 && errno == EINTR);
+    if (got != 1)
         abort();
     cb_buf_free(&json);
     cb_buf_free(&why);
