@@ -132,19 +132,22 @@ static cb_error errno_as_error(void)
     }
 }
 
+static uint8_t *put_number(uint8_t *at, uint32_t value, unsigned size)
+{
+    for (unsigned i = size; i-- > 0; value >>= 8)
+        at[i] = (uint8_t)value;
+    return at + size;
+}
+
+/* Without an allocation: a header has no way to fail. */
 static void put_header(const cb_msg *msg, uint8_t header[CB_MSG_HEADER])
 {
-    cb_buf buf = CB_BUF(CB_MSG_HEADER);
     const cb_id *request = cb_log_request();
-    cb_buf_put_u16(&buf, msg->type);
-    cb_buf_put_u16(&buf, (uint16_t)msg->error);
-    cb_buf_put_u32(&buf, msg->id);
-    cb_buf_put_u32(&buf, (uint32_t)CB_MSG_VERSION << 24);
-    cb_buf_put(&buf, cb_id_bytes(request ? request : &msg->request));
-    memset(header, 0, CB_MSG_HEADER);
-    if (cb_buf_error(&buf) == CB_OK)
-        memcpy(header, buf.data, buf.len);
-    cb_buf_free(&buf);
+    uint8_t *at = put_number(header, msg->type, 2);
+    at = put_number(at, (uint32_t)msg->error, 2);
+    at = put_number(at, msg->id, 4);
+    at = put_number(at, (uint32_t)CB_MSG_VERSION << 24, 4);
+    memcpy(at, request ? request->bytes : msg->request.bytes, CB_ID_SIZE);
 }
 
 static void attach_descriptor(struct msghdr *packet, char *control, size_t size, int fd)

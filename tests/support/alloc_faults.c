@@ -38,6 +38,8 @@ static fault_counter counter;
 static atomic_long live;
 static _Thread_local unsigned pauses;
 
+__attribute__((constructor)) static void make_counter(void) { fault_counter_make(&counter); }
+
 static bool fails(void)
 {
     bool unlucky = pauses == 0 && fault_counter_strikes(&counter);

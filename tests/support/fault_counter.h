@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Counts calls of one kind, in all threads, and says which one is to fail.
+ * Counts calls of one kind, in all threads and in processes that were forked since the program
+ * began, and says which one is to fail. All zero is one that is not armed.
  */
 #ifndef CB_TESTS_SUPPORT_FAULT_COUNTER_H
 #define CB_TESTS_SUPPORT_FAULT_COUNTER_H
@@ -10,12 +11,19 @@
 
 enum { FAULT_FRAMES = 24 };
 
-typedef struct fault_counter {
+typedef struct fault_state {
     atomic_bool armed, for_good;
     atomic_uint counted, unlucky;
     void *frame[FAULT_FRAMES]; /* who made the call that failed first */
     int frames;
+} fault_state;
+
+/* The state is in memory that forked processes share; it is made when the program begins. */
+typedef struct fault_counter {
+    fault_state *shared;
 } fault_counter;
+
+void fault_counter_make(fault_counter *counter);
 
 void fault_counter_arm(fault_counter *counter, unsigned nth, bool lasting);
 unsigned fault_counter_disarm(fault_counter *counter);

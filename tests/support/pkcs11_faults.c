@@ -16,6 +16,13 @@ int __real_dlclose(void *library);
 int __wrap_dlclose(void *library);
 
 static fault_counter device, memory, session;
+__attribute__((constructor)) static void make_counters(void)
+{
+    fault_counter_make(&device);
+    fault_counter_make(&memory);
+    fault_counter_make(&session);
+}
+
 static CK_FUNCTION_LIST *real, own;
 static CK_C_GetFunctionList real_get;
 

@@ -10,6 +10,13 @@
 static fault_counter io, full, busy;
 static sqlite3_vfs *usual;
 
+__attribute__((constructor)) static void make_counters(void)
+{
+    fault_counter_make(&io);
+    fault_counter_make(&full);
+    fault_counter_make(&busy);
+}
+
 typedef struct shim {
     sqlite3_file base;
     sqlite3_file *real; /* follows in the same memory */
