@@ -21,6 +21,7 @@ cb_error cb_token_note(cb_token *token, const char *call, CK_RV rv)
     token->last = rv;
     if (rv == CKR_OK)
         return CB_OK;
+    token->unwell |= cb_token_failed(token);
     snprintf(code, sizeof code, "0x%08lx", (unsigned long)rv);
     cb_log(CB_LOG_ERROR, "token.failed", "The HSM refused or failed a call.", "call", call, "ckr",
            code, NULL);
@@ -198,6 +199,7 @@ cb_error cb_token_again(cb_token *token)
         error = log_in(token);
     cb_module_unlock(&lock);
     token->leftover = token->leftover && error;
+    token->unwell = token->unwell && error;
     token->given_up = error != CB_OK;
     cb_log(error ? CB_LOG_ERROR : CB_LOG_WARNING, "token.login", "The HSM was logged in to anew.",
            "error", error ? cb_error_code(error) : NULL, NULL);
@@ -213,19 +215,17 @@ static bool alive(cb_token *token)
 
 cb_error cb_token_revive(cb_token *token)
 {
-    return !token->leftover && alive(token) ? CB_OK : cb_token_again(token);
+    return !token->leftover && !token->unwell && alive(token) ? CB_OK : cb_token_again(token);
 }
 
 cb_error cb_token_tidy(cb_token *token) { return token->leftover ? cb_token_again(token) : CB_OK; }
 
 bool cb_token_given_up(const cb_token *token) { return token->given_up; }
 
-unsigned cb_token_login(const cb_token *token)
-{
-    return token->login;
-}
+unsigned cb_token_login(const cb_token *token) { return token->login; }
 
-/* The PIN is asked for again only when the token was gone; until then it should not be on a disk. */
+/* The PIN is asked for again only when the token was gone; until then it should not be on a disk.
+ */
 static cb_error keep_pin(cb_token *token, cb_buf *pin)
 {
     token->pin = CB_BUF(256);

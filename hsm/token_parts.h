@@ -19,6 +19,7 @@ struct cb_token {
     CK_RV last; /* what the last call returned */
     atomic_bool *pin_refused;
     bool given_up;
+    bool unwell;   /* a call failed on its way: what it had begun in the session may still stand */
     bool leftover; /* a session object could not be destroyed: it goes with the next login */
 };
 
@@ -33,7 +34,8 @@ cb_error cb_token_again(cb_token *token);
 
 /* ---- The module, for initialise.c: without a login ---- */
 
-/* Loads and initialises the module; the lock is held until cb_module_unlock. Fills library, f, label, lock. CB_E_CONFIG. */
+/* Loads and initialises the module; the lock is held until cb_module_unlock. Fills library, f,
+ * label, lock. CB_E_CONFIG. */
 cb_error cb_module_load(const cb_token_config *config, cb_token *token, int *lock);
 void cb_module_unlock(int *lock);
 void cb_module_unload(cb_token *token);
