@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/seccomp.h>
 #include <pwd.h>
 #include <seccomp.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -50,16 +53,51 @@ static int add_rules(scmp_filter_ctx filter, uint32_t action, const char *const 
     return failed;
 }
 
-cb_error cb_sandbox_allow(const char *const *allowed, const char *const *refused)
+/* libseccomp writes a program into a descriptor only. */
+static cb_error export(scmp_filter_ctx filter, cb_sandbox_filter *out)
 {
+    cb_error error = CB_E_INTERNAL;
+    int file = memfd_create("filter", MFD_CLOEXEC);
+    if (file >= 0 && seccomp_export_bpf(filter, file) == 0) {
+        ssize_t size = pread(file, out->code, sizeof out->code, 0);
+        off_t whole = lseek(file, 0, SEEK_END);
+        if (size > 0 && size == whole) {
+            out->count = (unsigned short)((size_t)size / sizeof *out->code);
+            error = CB_OK;
+        }
+    }
+    if (file >= 0)
+        close(file);
+    return error;
+}
+
+cb_error cb_sandbox_compile(const char *const *allowed, const char *const *refused,
+                            cb_sandbox_filter *out)
+{
+    out->count = 0;
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return CB_E_INTERNAL;
     int failed = add_rules(filter, SCMP_ACT_ALLOW, allowed);
     if (!failed)
         failed = add_rules(filter, SCMP_ACT_ERRNO(EACCES), refused);
-    if (!failed)
-        failed = seccomp_load(filter);
+    cb_error error = failed ? CB_E_INTERNAL : export(filter, out);
     seccomp_release(filter);
-    return failed ? CB_E_INTERNAL : CB_OK;
+    return error;
+}
+
+cb_error cb_sandbox_enter(const cb_sandbox_filter *filter)
+{
+    struct sock_fprog program = {filter->count, (struct sock_filter *)(uintptr_t)filter->code};
+    if (filter->count == 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0)
+        return CB_E_INTERNAL;
+    return CB_OK;
+}
+
+cb_error cb_sandbox_allow(const char *const *allowed, const char *const *refused)
+{
+    cb_sandbox_filter filter;
+    cb_error error = cb_sandbox_compile(allowed, refused, &filter);
+    return error ? error : cb_sandbox_enter(&filter);
 }

@@ -141,7 +141,7 @@ static cb_error check_algorithm(cardbroker_login *login)
 
 /* Everything that needs rights which are then given up. */
 static cb_error prepare(cardbroker_login *login, const cb_msg *msg, int registrations,
-                        const cb_login_limits *limits)
+                        const cb_login_limits *limits, const cb_sandbox_filter *calls)
 {
     char *config = NULL;
     char *enrolment = NULL;
@@ -167,7 +167,7 @@ static cb_error prepare(cardbroker_login *login, const cb_msg *msg, int registra
     close(registrations);
     free(config);
     free(enrolment);
-    return error ? error : cb_login_confine(limits);
+    return error ? error : cb_login_confine(limits, calls);
 }
 
 /* ---- the operations ---- */
@@ -270,7 +270,7 @@ static void do_other(cardbroker_login *login, uint16_t type, uint32_t id)
 }
 
 int cb_login_run(const cb_plugin *plugin, cb_msg *msg, int registrations,
-                 const cb_login_limits *limits)
+                 const cb_login_limits *limits, const cb_sandbox_filter *calls)
 {
     /* Everything ends with the process; nothing here is freed. */
     cardbroker_login *login = calloc(1, sizeof *login);
@@ -286,7 +286,7 @@ int cb_login_run(const cb_plugin *plugin, cb_msg *msg, int registrations,
     uint16_t type = msg->type;
     uint32_t id = msg->id;
     cb_log_set_request(&msg->request);
-    cb_error error = prepare(login, msg, registrations, limits);
+    cb_error error = prepare(login, msg, registrations, limits, calls);
     cb_msg_free(msg);
     if (error)
         answer(login, type, id, error, NULL);

@@ -43,7 +43,7 @@ struct cardbroker_login {
 /* Runs the operation that a first message asks for, then, for a relayed session, the session. Takes
  * over the message's descriptor. Returns the process's exit status. */
 int cb_login_run(const cb_plugin *plugin, cb_msg *msg, int registrations,
-                 const cb_login_limits *limits);
+                 const cb_login_limits *limits, const cb_sandbox_filter *calls);
 
 /* The functions that a connector gets. */
 extern const cardbroker_host cb_host_table;

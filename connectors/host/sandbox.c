@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/sandbox.h"
-
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -98,7 +96,9 @@ static bool limit(__rlimit_resource_t what, rlim_t most)
     return setrlimit(what, &both) == 0;
 }
 
-cb_error cb_login_confine(const cb_login_limits *limits)
+cb_error cb_login_sandbox(cb_sandbox_filter *out) { return cb_sandbox_compile(allowed, NULL, out); }
+
+cb_error cb_login_confine(const cb_login_limits *limits, const cb_sandbox_filter *calls)
 {
     bool done = limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
                 limit(RLIMIT_NOFILE, CB_LOGIN_DESCRIPTORS) &&
@@ -106,5 +106,5 @@ cb_error cb_login_confine(const cb_login_limits *limits)
     if (!SANITIZED)
         done = done && limit(RLIMIT_AS, (rlim_t)limits->memory_mb * 1024 * 1024);
     cb_error error = done ? cb_sandbox_no_dumps() : CB_E_INTERNAL;
-    return error ? error : cb_sandbox_allow(allowed, NULL);
+    return error ? error : cb_sandbox_enter(calls);
 }

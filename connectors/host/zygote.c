@@ -30,6 +30,7 @@ typedef struct child {
 typedef struct state {
     const cb_zygote *about;
     cb_plugin plugin;
+    cb_sandbox_filter calls; /* that the children may make */
     child *children;
     struct pollfd *polled;
     size_t count;
@@ -55,10 +56,11 @@ static _Noreturn void run_child(state *s, cb_msg *msg, pid_t parent)
     if (getppid() != parent)
         _exit(1);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    _exit(cb_login_run(&s->plugin, msg, s->about->registrations, &s->about->limits));
+    _exit(cb_login_run(&s->plugin, msg, s->about->registrations, &s->about->limits, &s->calls));
 }
 
-/* A login's own process has no log: what it says goes to the broker. This line ties its process to the request. */
+/* A login's own process has no log: what it says goes to the broker. This line ties its process to
+ * the request. */
 static void tell_start(const state *s, pid_t pid)
 {
     char number[16];
@@ -210,6 +212,8 @@ static cb_error load(state *s)
     cb_http_read_system_trust();
     if (!error)
         error = cb_plugin_load(&s->plugin, s->about->name, s->about->path, &why);
+    if (!error)
+        error = cb_login_sandbox(&s->calls);
     if (error)
         cb_log_failure("connector.unusable", error, cb_buf_cstr(&why));
     cb_buf_free(&why);

@@ -75,6 +75,19 @@ static void check_no_dumps(void)
         _exit(1);
 }
 
+static void enter_nothing(void)
+{
+    static cb_sandbox_filter never_compiled;
+    if (cb_sandbox_enter(&never_compiled) != CB_E_INTERNAL)
+        _exit(1);
+}
+
+static void a_filter_that_was_not_compiled_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(status_of(enter_nothing), 0);
+}
+
 static void dumps_and_new_privileges_are_off(void **state)
 {
     (void)state;
@@ -104,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_is_allowed_works),
+        cmocka_unit_test(a_filter_that_was_not_compiled_is_refused),
         cmocka_unit_test(dumps_and_new_privileges_are_off),
         cmocka_unit_test(an_unknown_user_is_an_error_and_a_known_one_is_for_good),
     };
