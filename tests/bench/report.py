@@ -33,6 +33,14 @@ def keys(figures):
     return table(("key", "sealed, µs", "bare PKCS#11, µs", "bare / sealed"), rows)
 
 
+def acceptor(figures):
+    ours, theirs = figures["acceptor"]["product"], figures["acceptor"]["libmicrohttpd"]
+    rows = [(name, f"{ours[way]['cpu_us']:.0f}", f"{theirs[way]['cpu_us']:.0f}",
+             f"{100 * theirs[way]['cpu_us'] / ours[way]['cpu_us']:.0f} %", ours[way]["a_second"], theirs[way]["a_second"])
+            for way, name in (("connections", "connection with one request"), ("requests", "request on a kept connection"))]
+    return table(("", "CPU, µs: acceptor", "libmicrohttpd", "libmicrohttpd / acceptor", "a second: acceptor", "libmicrohttpd"), rows)
+
+
 def revocation(figures):
     times = figures["revocation"]["ms"]
     return table(("revocation under load", "ms"), [("answered: median", f"{times[len(times) // 2]:.1f}"), ("slowest", f"{times[-1]:.1f}"),
@@ -46,7 +54,7 @@ def memory(figures):
     return table(("resident memory", ""), rows)
 
 
-TABLES = {"taps": taps, "keys": keys, "revocation": revocation, "memory": memory}
+TABLES = {"taps": taps, "keys": keys, "acceptor": acceptor, "revocation": revocation, "memory": memory}
 
 
 def machine(figures):
