@@ -15,7 +15,7 @@ import time
 import unittest
 
 from steps import LASTING, Fragile, Role, stride
-from world import PATIENCE, Card, Failure, Terminal, main, wait_until
+from world import PATIENCE, Failure, main, wait_until
 
 w = None
 # A supervisor waits longer with every quick end of the same worker; nobody kills it so often but a test.
@@ -98,25 +98,11 @@ class Case(unittest.TestCase):
         for session in self.accepted:
             self.assertIn(f"session {session}", recorded)
 
-    def tap(self, service="nginx", reader=None, **more):
-        """The last answer, or the exception that came instead."""
-        try:
-            with Terminal(w) as terminal:
-                done = terminal.begin()
-                if done.status == 201:
-                    tap = done.json["tap"]
-                    with Card(reader or w.reader) as card:
-                        done = terminal.challenge(tap, card.play(done.json["script"]), service, **more)
-                        if done.status == 200:
-                            done = terminal.proof(tap, card.play(done.json["script"]))
-        except (OSError, http.client.HTTPException) as problem:
-            return problem
-        if done.json.get("outcome") == "accepted":
+    def tap(self, service="nginx", reader=None):
+        done = w.tap_at(reader or w.reader, service)
+        if w.outcome(done) == "accepted":
             self.accepted.append(done.json["session"])
         return done
-
-    def outcome(self, done):
-        return getattr(done, "json", {}).get("outcome") or getattr(done, "code", None) or repr(done)
 
     def at_each_step(self, role, act, check=lambda result, struck: None, every=1, only=""):
         """act() with the process killed before its n-th step, for each n until act() has fewer steps, which it must have three
@@ -157,7 +143,7 @@ class Case(unittest.TestCase):
 class Tap(Case):
     def after_a_tap(self, result, struck):
         if not struck:
-            self.assertEqual(self.outcome(result), "accepted")
+            self.assertEqual(w.outcome(result), "accepted")
 
     def test_the_broker(self):
         self.in_each(["cardbrokerd"], self.tap, self.after_a_tap, every=23)
@@ -243,10 +229,10 @@ class Revocation(Case):
         state = w.admin("GET", f"/v1/cards/{w.card_ids[card]}").json["state"]
         if acknowledged:
             self.assertEqual(state, "revoked")
-        self.assertEqual(self.outcome(self.tap(reader=reader)), "card.revoked" if state == "revoked" else "accepted")
+        self.assertEqual(w.outcome(self.tap(reader=reader)), "card.revoked" if state == "revoked" else "accepted")
         if state != "revoked":
             self.assertTrue(self.revoke(), "it cannot be repeated")
-            self.assertEqual(self.outcome(self.tap(reader=reader)), "card.revoked")
+            self.assertEqual(w.outcome(self.tap(reader=reader)), "card.revoked")
         w.take_away(card)
         Revocation.spare = None
         self.before()
@@ -308,7 +294,7 @@ class Keys(Case):
                 else:
                     w.ctl("card", "issue", "--holder", w.holders["Hanako"], "--certificate", w.cards / f"{name}.cvc", "--activate",
                           ok=(0, 1))
-            self.assertEqual(self.outcome(self.tap(reader=w.lay(name))), "accepted", issued)
+            self.assertEqual(w.outcome(self.tap(reader=w.lay(name))), "accepted", issued)
             w.take_away(name)
         self.enumerated(act, check, every=37)
 
@@ -320,7 +306,7 @@ class Keys(Case):
             if not isinstance(enrolled, str):
                 self.remove("second")
                 w.enrol("Hanako", "second")
-            self.assertEqual(self.outcome(self.tap("second")), "accepted", enrolled)
+            self.assertEqual(w.outcome(self.tap("second")), "accepted", enrolled)
             self.remove("second")
         self.enumerated(act, check, every=61)
 
@@ -342,14 +328,14 @@ class Keys(Case):
             return certify()
 
         def check(renewed, struck):
-            self.assertEqual(self.outcome(self.tap()), "accepted", renewed)
+            self.assertEqual(w.outcome(self.tap()), "accepted", renewed)
             if renewed != "renewed":
                 try:
                     renew()
                 except Failure as failure:
                     self.assertIn("resource.state", str(failure), "it cannot be repeated")
                     certify()
-                self.assertEqual(self.outcome(self.tap()), "accepted", "after it was repeated")
+                self.assertEqual(w.outcome(self.tap()), "accepted", "after it was repeated")
         self.enumerated(renew, check, every=61)
 
     def test_what_is_done_but_not_signed_is_not_said_to_be_refused(self):

@@ -102,20 +102,5 @@ class Fragile(World):
         finally:
             self.env = usual
 
-    # ---- Cards of which each lies on a reader of its own -----------------------------------------------------------------
-
-    def lay(self, card):
-        """The place of a reader with that card on it."""
-        name = f"reader of {card}"
-        place = self.folder / f"{card}.reader"
-        if name in self.programs and self.programs[name].poll() is None:
-            return place
-        self.spawn(name, [self.program("cardlink-vcard"), "--socket", place, self.cards / f"{card}.card"])
-        wait_until(name, place.exists, 10 * PATIENCE, self.programs[name])
-        return place
-
-    def take_away(self, card):
-        self.stop_one(f"reader of {card}")
-
 
 __all__ = ["ALL", "Fragile", "LASTING", "Role", "Steps", "children_of", "stride"]

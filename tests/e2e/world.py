@@ -204,6 +204,21 @@ class World(Environment):
         self.enrolments[holder, service] = enrolment
         return enrolment
 
+    # ---- Cards of which each lies on a reader of its own -----------------------------------------------------------------
+
+    def lay(self, card):
+        """The place of a reader with that card on it."""
+        name = f"reader of {card}"
+        place = self.folder / f"{card}.reader"
+        if name in self.programs and self.programs[name].poll() is None:
+            return place
+        self.spawn(name, [self.program("cardlink-vcard"), "--socket", place, self.cards / f"{card}.card"])
+        wait_until(name, place.exists, 10 * PATIENCE, self.programs[name])
+        return place
+
+    def take_away(self, card):
+        self.stop_one(f"reader of {card}")
+
     # ---- Tapping -------------------------------------------------------------------------------------------------------
 
     def tap(self, service="nginx", pin=None, terminal="terminal", seconds=10):
@@ -227,6 +242,26 @@ class World(Environment):
     def tap_by_hand(self, terminal, service="nginx"):
         tap, answers = self.played(terminal, None, service)
         return terminal.proof(tap, answers)
+
+    def tap_at(self, reader, service="nginx", terminal="terminal"):
+        """A tap by hand with the card on that reader; its last answer, or what came instead of one."""
+        try:
+            with Terminal(self, terminal) as client:
+                done = client.begin()
+                if done.status == 201:
+                    tap = done.json["tap"]
+                    with Card(reader) as card:
+                        done = client.challenge(tap, card.play(done.json["script"]), service)
+                        if done.status == 200:
+                            done = client.proof(tap, card.play(done.json["script"]))
+            return done
+        except (OSError, http.client.HTTPException) as problem:
+            return problem
+
+    @staticmethod
+    def outcome(done):
+        """"accepted", an error's code, or what else came."""
+        return getattr(done, "json", {}).get("outcome") or getattr(done, "code", None) or repr(done)
 
     def works_again(self, service="nginx", seconds=8):
         """Taps by hand until one is accepted; how long that took. Nobody helps meanwhile."""

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restarts and reloads under load: nothing acknowledged is lost, and who tries again is served as soon as it is back."""
+
+import collections
+import signal
+import sys
+import threading
+import time
+import unittest
+
+from world import PATIENCE, main, wait_until, world
+
+w = None
+CARDS = 8
+# What a terminal hears while a part is away or comes back; "tap.unknown": the tap was begun before.
+FOR_NOW = {"broker.stopping", "broker.busy", "hsm.unavailable", "hsm.illegal", "hsm.feed_behind", "hsm.activation", "connector.unavailable",
+           "connector.failed", "tap.unknown", "tap.expired", "service.busy"}
+
+
+def setUpModule():
+    global w
+    w = world()
+    w.add_holder("Hanako")
+    for number in range(CARDS):
+        w.issue("Hanako", f"card{number}")
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+class Load:
+    """So many cards, each tapped again and again, whatever comes."""
+
+    def __init__(self):
+        self.accepted = collections.defaultdict(list)     # card: (when, session)
+        self.refused = []                                 # (when, what)
+        self.stopping = threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(f"card{n}", w.lay(f"card{n}"))) for n in range(CARDS)]
+
+    def run(self, card, reader):
+        while not self.stopping.is_set():
+            done = w.tap_at(reader)
+            if w.outcome(done) == "accepted":
+                self.accepted[card].append((time.monotonic(), done.json["session"]))
+            else:
+                self.refused.append((time.monotonic(), getattr(done, "code", None) or type(done).__name__))
+                time.sleep(0.02)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        self.all_served_since(time.monotonic())
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+
+    def all_served_since(self, when):
+        wait_until("every card to be accepted", lambda: all(
+            self.accepted[f"card{n}"][-1:] and self.accepted[f"card{n}"][-1][0] > when for n in range(CARDS)), 10 * PATIENCE)
+
+    def codes(self):
+        return {what for _, what in self.refused if what not in ("ConnectionRefusedError", "ConnectionResetError", "SSLEOFError",
+                "SSLZeroReturnError", "RemoteDisconnected", "BrokenPipeError", "BadStatusLine", "IncompleteRead")}
+
+
+class Restarts(unittest.TestCase):
+    def tearDown(self):
+        report = {}
+
+        def closed():
+            report.update(w.verify())
+            return report["open_intents"] == 0
+        wait_until("intents to be closed", closed, 20 * PATIENCE)
+        self.assertTrue(report["verified"], report["findings"])
+
+    def under_load(self, act):
+        with Load() as load:
+            began = time.monotonic()
+            act()
+            ended = time.monotonic()
+            load.all_served_since(ended)
+            back = time.monotonic()
+        recorded = "\n".join(leaf["leaf"] for leaf in w.leaves("--kind", "tap.result"))
+        count = 0
+        for taps in load.accepted.values():
+            for _, session in taps:
+                count += 1
+                self.assertIn(f"session {session}", recorded)
+        print(f"\n{self._testMethodName}: {count} accepted, all recorded; {len(load.refused)} refused "
+              f"{dict(collections.Counter(what for _, what in load.refused))}; away {ended - began:.2f} s, all cards served "
+              f"{back - ended:.2f} s later", file=sys.stderr)
+        return load
+
+    def restarted(self, name, start):
+        def act():
+            w.stop_one(name)
+            start()
+        load = self.under_load(act)
+        self.assertLessEqual(load.codes(), FOR_NOW)
+
+    def test_cardbrokerd_is_restarted(self):
+        self.restarted("cardbrokerd", w.start_broker)
+
+    def test_hsmd_is_restarted(self):
+        self.restarted("cardbroker-hsmd", w.start_hsmd)
+
+    def test_connectord_is_restarted(self):
+        self.restarted("cardbroker-connectord", w.start_connectord)
+
+    def test_a_reload_refuses_nobody(self):
+        def act():
+            for _ in range(3):
+                for name in ("cardbrokerd", "cardbroker-hsmd"):
+                    w.programs[name].process.send_signal(signal.SIGHUP)
+                time.sleep(0.2)
+        load = self.under_load(act)
+        self.assertEqual(load.refused, [])
+
+
+if __name__ == "__main__":
+    main()
