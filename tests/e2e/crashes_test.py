@@ -173,7 +173,7 @@ class WrongPin(Case):
                               check=True).stdout.decode()
         return int(next(line for line in said.splitlines() if line.startswith("PIN tries")).split()[-1])
 
-    def test_a_card_that_loses_power_at_any_step_has_counted_every_try_of_which_it_told_the_outcome(self):
+    def test_a_card_killed_at_any_step_keeps_its_state_whole_and_counts_what_the_broker_heard(self):
         answered = []
 
         def wrong():
