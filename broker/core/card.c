@@ -91,6 +91,15 @@ static cb_error write_change(cb_txn *txn, const change_card *change, uint8_t sta
     return error;
 }
 
+/* An activation that was found without a signature after a crash counts for nothing (said.h),
+ * though the row has it: it may be repeated. */
+static cb_error next_state(cb_txn *txn, const cb_card *card, uint8_t act, uint8_t *state)
+{
+    bool taken_back = card->state == CB_CARD_ACTIVE && act == CB_CARD_ACTIVATE &&
+                      cb_txn_vouched(txn, 'i', &card->id, NULL);
+    return cb_card_next(taken_back ? CB_CARD_ISSUED : card->state, act, state);
+}
+
 static cb_error run_change(cb_txn *txn, void *context)
 {
     const change_card *change = context;
@@ -99,7 +108,7 @@ static cb_error run_change(cb_txn *txn, void *context)
     cb_card_init(&card);
     cb_error error = cb_row_card_get(txn, change->id, &card);
     if (!error)
-        error = cb_card_next(card.state, change->row->act, &state);
+        error = next_state(txn, &card, change->row->act, &state);
     /* Resuming and activating end nothing. */
     cb_tap_match match = {.card = change->id};
     if (!error && change->row->urgency == CB_WRITE_URGENT)

@@ -261,6 +261,12 @@ static void a_card_that_a_forged_leaf_activates_is_refused(void **state)
         assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
         world_close(&w);
     }
+    /* An administrator who is asked whether it was he, and says so, does it again; once. */
+    world_open(&w);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_ACTIVATE, NULL, NULL), CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_E_STATE);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
     world_end(&w);
 }
 
