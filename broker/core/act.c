@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 enum { ACTOR_MAX = 128, REASON_MAX = 32 };
 
 static bool actor_ok(const char *actor)
@@ -40,9 +42,15 @@ void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act)
 
 cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency)
 {
-    /* What lets somebody do more counts only under a signed head (store/recheck.c), so it is not
+    /* What lets somebody do more is decided by what the log says, which has to have been read again
+     * since the start, and counts only under a signed head (store/recheck.c), so it is not
      * acknowledged before. What ends something is never kept waiting. */
     bool committed = false;
+    if (urgency == CB_WRITE_ORDINARY) {
+        cb_error unread = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+        if (unread)
+            return unread;
+    }
     cb_change change = {.run = run,
                         .context = context,
                         .urgency = urgency,

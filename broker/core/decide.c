@@ -205,7 +205,7 @@ cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_
                         .until = CB_UNTIL_SIGNED,
                         .inclusion = &inclusion,
                         .committed = &committed};
-    cb_error error = cb_store_checked(store, cb_deadline_in(CB_DECIDE_CHECK_WAIT));
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
         error = cb_store_write(store, &change);
     if (!error)

@@ -232,7 +232,7 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
     if (request->context.purpose != CB_TAP_PIN_CHANGE &&
         request->context.purpose != CB_TAP_PIN_UNBLOCK)
         return CB_E_ARGUMENT;
-    cb_error error = cb_store_checked(store, cb_deadline_in(CB_DECIDE_CHECK_WAIT));
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
         error = write_leaf(store, run_pin, &pin, CB_UNTIL_STORED);
     return error ? error : pin.decision;

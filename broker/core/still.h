@@ -8,9 +8,6 @@
 
 #include "broker/store/txn.h"
 
-/* How long a tap waits for the record to be read again after a start. */
-#define CB_DECIDE_CHECK_WAIT (2 * CB_SECOND)
-
 /* CB_E_CARD_*, CB_E_HSM_RECORD when it is another holder's. */
 cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder);
 

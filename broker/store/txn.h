@@ -66,6 +66,7 @@ bool cb_store_signs(cb_store *store);
 /* Whether the record was read again since the start and is the one that was signed; waits for it
  * until the deadline (cb_deadline_in). CB_E_BUSY: not read to its end yet; CB_E_EVIDENCE: it is
  * not; CB_E_HSM_DOWN: the key service has not said yet what it remembers. */
+#define CB_CHECK_WAIT (2 * CB_SECOND) /* how long taps and acts wait */
 cb_error cb_store_checked(cb_store *store, int64_t deadline);
 
 /* Whether the last word of the log about a row is this one (digest NULL: whether there is one). */
