@@ -26,12 +26,12 @@ static void lose_connection(void *context, uint64_t connection)
     cb_server_gone(p->api.server, connection);
 }
 
-static void record_end(void *context, const cb_session_facts *facts, const char *why)
+static void record_ends(void *context, const cb_session_over *over, size_t count)
 {
     const cb_program *p = context;
-    cb_error error = cb_decide_session_end(p->api.store, &facts->session, why);
+    cb_error error = cb_decide_session_ends(p->api.store, over, count);
     if (error && error != CB_E_SESSION_UNKNOWN)
-        cb_log_failure("session.end_unrecorded", error, why);
+        cb_log_failure("session.end_unrecorded", error, over->why);
 }
 
 /* ---- Start ---- */
@@ -249,7 +249,7 @@ static cb_error open_parts(cb_program *p)
     if (!error)
         error = open_store(p);
     const cb_sessions_parts sessions = {p->config.relay_domain, p->config.relay_port,
-                                        p->config.sessions, record_end, p};
+                                        p->config.sessions, record_ends, p};
     if (!error)
         error = cb_sessions_open(&sessions, &api->sessions);
     const cb_taps_parts taps = {api->store,

@@ -92,9 +92,14 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal);
  * done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
-/* The end of a session that T2 recorded. why is a short word (core/session.h). CB_E_SESSION_UNKNOWN
- * when it is not open. */
-cb_error cb_decide_session_end(cb_store *store, const cb_id *session, const char *why);
+typedef struct cb_session_over {
+    cb_id session;
+    const char *why; /* a short word (core/session.h) */
+} cb_session_over;
+
+/* The ends of sessions that T2 recorded, many in one transaction. Passes over those that are not
+ * open, of which a revocation may have been one; CB_E_SESSION_UNKNOWN when none of them is. */
+cb_error cb_decide_session_ends(cb_store *store, const cb_session_over *over, size_t count);
 
 /* Sessions that T2 recorded and whose end is not recorded yet, in the order of ids; holder and
  * service may be NULL. Pages as in registry.h. */

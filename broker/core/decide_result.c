@@ -238,29 +238,53 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
     return error ? error : pin.decision;
 }
 
-typedef struct session_end {
-    const cb_id *session;
-    const char *why;
-} session_end;
+/* Few enough that a revocation which comes meanwhile does not wait for long. */
+enum { ENDS_MAX = 64 };
 
-static cb_error run_session_end(cb_txn *txn, void *context)
+typedef struct session_ends {
+    const cb_session_over *over;
+    size_t count;
+    size_t found;
+} session_ends;
+
+static cb_error end_one(cb_txn *txn, const cb_session_over *over)
 {
-    const session_end *end = context;
     cb_session_row session;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_error error = cb_row_session_get(txn, end->session, &session);
+    cb_error error = cb_row_session_get(txn, &over->session, &session);
     if (error)
-        return error == CB_E_NOT_FOUND ? CB_E_SESSION_UNKNOWN : error;
-    cb_session_leaf(&session, end->why, cb_clock_wall_us(), &leaf);
+        return error;
+    cb_session_leaf(&session, over->why, cb_clock_wall_us(), &leaf);
     error = cb_txn_leaf(txn, &leaf, NULL);
     if (!error)
-        error = cb_row_session_end(txn, end->session);
+        error = cb_row_session_end(txn, &over->session);
     cb_buf_free(&leaf);
     return error;
 }
 
-cb_error cb_decide_session_end(cb_store *store, const cb_id *session, const char *why)
+static cb_error run_session_ends(cb_txn *txn, void *context)
 {
-    session_end end = {session, why ? why : "ended"};
-    return write_leaf(store, run_session_end, &end, CB_UNTIL_COMMITTED);
+    session_ends *ends = context;
+    cb_error error = CB_OK;
+    ends->found = 0;
+    for (size_t i = 0; !error && i < ends->count; i++) {
+        error = end_one(txn, &ends->over[i]);
+        ends->found += error ? 0 : 1;
+        error = error == CB_E_NOT_FOUND ? CB_OK : error;
+    }
+    return error;
+}
+
+cb_error cb_decide_session_ends(cb_store *store, const cb_session_over *over, size_t count)
+{
+    size_t found = 0;
+    cb_error first = CB_OK;
+    for (size_t at = 0; at < count; at += ENDS_MAX) {
+        session_ends ends = {over + at, count - at < ENDS_MAX ? count - at : ENDS_MAX, 0};
+        cb_change change = {.run = run_session_ends, .context = &ends, .urgency = CB_WRITE_DUE};
+        cb_error error = cb_store_write(store, &change);
+        first = first ? first : error;
+        found += error ? 0 : ends.found;
+    }
+    return first || found > 0 ? first : CB_E_SESSION_UNKNOWN;
 }

@@ -14,6 +14,7 @@
 #define DEFAULT_IDLE (15 * 60 * CB_SECOND)
 #define ENDED_KEPT (10 * 60 * CB_SECOND) /* how long a browser is told "ended" and not "unknown" */
 #define SWEEP_EVERY CB_SECOND
+#define SWEEP_SOONEST (100 * CB_MILLISECOND) /* after the last: what ends in between is recorded together */
 /* For logging out at services, of all sessions that end together: one that dawdles must not keep the others open. */
 #define LOGOUTS_TIME CB_SECOND
 
@@ -43,13 +44,15 @@ struct cb_sessions {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t sweeper;
+    int64_t swept;
+    int64_t sweep_at;
     bool stopping;
     unsigned live;
     entry *bucket[BUCKETS];
     char relay_domain[254];
     unsigned relay_port;
     unsigned most;
-    void (*ended)(void *, const cb_session_facts *, const char *);
+    void (*ended)(void *, const cb_session_over *, size_t);
     void *context;
 };
 
@@ -108,16 +111,6 @@ static void release(cb_sessions *sessions, entry *e)
         destroy(e);
 }
 
-/* Ends a live entry, whose references the caller holds one of; politely before the deadline only. Without the lock,
- * because a cut waits for a process and the callback writes to the database. */
-static void finish(cb_sessions *sessions, entry *e, const char *why, int64_t deadline)
-{
-    bool logout = strcmp(why, "closed") != 0 && cb_deadline_left_ms(deadline) > 0;
-    cb_session_cut(e->session, logout);
-    if (sessions->ended)
-        sessions->ended(sessions->context, &e->facts, why);
-}
-
 static bool matches(const cb_id *wanted, const cb_id *have)
 {
     return cb_id_is_zero(wanted) || cb_id_same(wanted, have);
@@ -144,30 +137,49 @@ static const char *overdue(const entry *e, int64_t now)
     return NULL;
 }
 
-typedef struct ending {
-    entry *entry;
-    const char *why;
-} ending;
+/* What ends together: a transaction for all of them is as dear as one for each. */
+typedef struct endings {
+    unsigned count;
+    entry **entry; /* of each a reference */
+    cb_session_over *over;
+} endings;
 
-/* Marks an entry as ended and takes a reference for the caller. The lock is held. */
-static void mark_ended(cb_sessions *sessions, entry *e)
+/* Room for all that live; false without memory. The lock is held. */
+static bool endings_begin(const cb_sessions *sessions, endings *list)
+{
+    list->count = 0;
+    list->entry = calloc(sessions->live + 1, sizeof(entry *));
+    list->over = calloc(sessions->live + 1, sizeof *list->over);
+    return list->entry && list->over;
+}
+
+/* Marks an entry as ended and lists it. The lock is held. */
+static void mark_ended(cb_sessions *sessions, entry *e, const char *why, endings *list)
 {
     e->ended = true;
     e->ended_at = cb_clock_monotonic_us();
     e->references++;
     sessions->live--;
+    list->entry[list->count] = e;
+    list->over[list->count++] = (cb_session_over){e->facts.session, why};
 }
 
-/* Ends what is listed; returns how many. */
-static unsigned finish_all(cb_sessions *sessions, ending *list, unsigned count)
+/* Ends what is listed, politely while there is time, and frees the list; returns how many. Without the lock, because a
+ * cut waits for a process and the callback writes to the database. */
+static unsigned finish_all(cb_sessions *sessions, endings *list)
 {
     int64_t deadline = cb_deadline_in(LOGOUTS_TIME);
-    for (unsigned i = 0; i < count; i++) {
-        finish(sessions, list[i].entry, list[i].why, deadline);
-        release(sessions, list[i].entry);
+    for (unsigned i = 0; i < list->count; i++) {
+        bool closed = strcmp(list->over[i].why, "closed") == 0;
+        cb_session_cut(list->entry[i]->session, !closed && cb_deadline_left_ms(deadline) > 0);
     }
-    free(list);
-    return count;
+    if (sessions->ended && list->count > 0)
+        sessions->ended(sessions->context, list->over, list->count);
+    for (unsigned i = 0; i < list->count; i++)
+        release(sessions, list->entry[i]);
+    free(list->entry);
+    free(list->over);
+    return list->count;
 }
 
 unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, const char *why)
@@ -177,41 +189,40 @@ unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, c
         return 0;
     unsigned count = 0;
     pthread_mutex_lock(&sessions->lock);
-    ending *list = calloc(sessions->live + 1, sizeof *list);
+    endings list;
+    bool room = endings_begin(sessions, &list);
     for (unsigned b = 0; b < BUCKETS; b++) {
         for (entry *e = sessions->bucket[b]; e; e = e->next) {
             if (e->ended || (match && !matches_all(match, &e->facts)))
                 continue;
+            count++;
             /* Without memory for the list the cut still happens, one process at a time under the lock. */
-            if (!list) {
+            if (room)
+                mark_ended(sessions, e, why, &list);
+            else
                 cb_session_cut(e->session, false);
-                count++;
-                continue;
-            }
-            mark_ended(sessions, e);
-            list[count++] = (ending){e, why};
         }
     }
     pthread_mutex_unlock(&sessions->lock);
-    return list ? finish_all(sessions, list, count) : count;
+    finish_all(sessions, &list);
+    return count;
 }
 
 /* Ends what is overdue, forgets what ended long ago. */
 static void sweep(cb_sessions *sessions)
 {
     int64_t now = cb_clock_monotonic_us();
-    unsigned count = 0;
+    endings list;
     entry *forgotten = NULL;
     pthread_mutex_lock(&sessions->lock);
-    ending *list = calloc(sessions->live + 1, sizeof *list);
-    for (unsigned b = 0; list && b < BUCKETS; b++) {
+    bool room = endings_begin(sessions, &list);
+    for (unsigned b = 0; room && b < BUCKETS; b++) {
         entry *next;
         for (entry *e = sessions->bucket[b]; e; e = next) {
             next = e->next;
             const char *why = e->ended ? NULL : overdue(e, now);
             if (why) {
-                mark_ended(sessions, e);
-                list[count++] = (ending){e, why};
+                mark_ended(sessions, e, why, &list);
             } else if (e->ended && now - e->ended_at > ENDED_KEPT) {
                 unlink_entry(sessions, e);
                 e->listed = false;
@@ -221,7 +232,7 @@ static void sweep(cb_sessions *sessions)
         }
     }
     pthread_mutex_unlock(&sessions->lock);
-    finish_all(sessions, list, count);
+    finish_all(sessions, &list);
     while (forgotten) {
         entry *next = forgotten->next;
         release(sessions, forgotten);
@@ -234,11 +245,14 @@ static void *sweeper_main(void *argument)
     cb_sessions *sessions = argument;
     pthread_mutex_lock(&sessions->lock);
     while (!sessions->stopping) {
-        int64_t until = cb_deadline_in(SWEEP_EVERY);
-        struct timespec t = {until / CB_SECOND, until % CB_SECOND * 1000};
-        pthread_cond_timedwait(&sessions->wake, &sessions->lock, &t);
-        if (sessions->stopping)
-            break;
+        int64_t now = cb_clock_monotonic_us();
+        if (now < sessions->sweep_at) {
+            struct timespec t = {sessions->sweep_at / CB_SECOND, sessions->sweep_at % CB_SECOND * 1000};
+            pthread_cond_timedwait(&sessions->wake, &sessions->lock, &t);
+            continue;
+        }
+        sessions->swept = now;
+        sessions->sweep_at = now + SWEEP_EVERY;
         pthread_mutex_unlock(&sessions->lock);
         sweep(sessions);
         pthread_mutex_lock(&sessions->lock);
@@ -280,14 +294,12 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
 
 static void end_everything(cb_sessions *sessions)
 {
-    int64_t deadline = cb_deadline_in(LOGOUTS_TIME);
+    cb_sessions_cut(sessions, NULL, "stopped");
     for (unsigned b = 0; b < BUCKETS; b++) {
         while (sessions->bucket[b]) {
             entry *e = sessions->bucket[b];
             sessions->bucket[b] = e->next;
             e->listed = false;
-            if (!e->ended)
-                finish(sessions, e, "stopped", deadline);
             release(sessions, e);
         }
     }
@@ -373,7 +385,10 @@ static void supersede(cb_sessions *sessions, const cb_id *card)
     if (own < CB_SESSIONS_PER_CARD)
         return;
     oldest->superseded = true;
-    pthread_cond_signal(&sessions->wake);
+    if (sessions->swept + SWEEP_SOONEST < sessions->sweep_at) {
+        sessions->sweep_at = sessions->swept + SWEEP_SOONEST;
+        pthread_cond_signal(&sessions->wake);
+    }
 }
 
 cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, cb_session *session,

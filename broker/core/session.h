@@ -12,6 +12,7 @@
 #ifndef CB_BROKER_CORE_SESSION_H
 #define CB_BROKER_CORE_SESSION_H
 
+#include "broker/core/decide.h"
 #include "connectors/client.h"
 
 enum { CB_SESSIONS_PER_CARD = 8 };
@@ -36,9 +37,10 @@ typedef struct cb_sessions_parts {
     const char *relay_domain; /* e.g. "relay.localhost"; copied */
     unsigned relay_port;      /* of the public URL; 443 is left out of it */
     unsigned most;            /* sessions at a time; 0: 1024 */
-    /* Called once for each end, by any thread, without locks held; why is a short word: "revoked", "expired", "idle",
-     * "closed" (by the service), "superseded", "stopped" (the broker stops), "ended" (by request). */
-    void (*ended)(void *context, const cb_session_facts *facts, const char *why);
+    /* Called with each end once, and with all that come together at a time, by any thread, without locks held; why is a short
+     * word: "revoked", "expired", "idle", "closed" (by the service), "superseded", "stopped" (the broker stops), "ended" (by
+     * request). */
+    void (*ended)(void *context, const cb_session_over *over, size_t count);
     void *context;
 } cb_sessions_parts;
 

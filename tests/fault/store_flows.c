@@ -113,7 +113,7 @@ static void works_again(store_flows *s)
     reopen_if_refused(s);
     wait_for_the_lane(s);
     assert_int_equal(tap_once(&s->w, NULL, &session), CB_OK);
-    assert_int_equal(cb_decide_session_end(s->w.store, &session, "ended"), CB_OK);
+    assert_int_equal(end_session(s->w.store, &session, "ended"), CB_OK);
 }
 
 static void closes_whole(store_flows *s)

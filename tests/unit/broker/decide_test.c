@@ -241,6 +241,31 @@ static void a_key_renewed_between_t1_and_t2_withdraws_the_tap(void **state)
     world_end(&w);
 }
 
+/* More than one transaction takes, with one among them that has ended already and one unknown. */
+static void sessions_that_end_together_are_all_recorded(void **state)
+{
+    enum { MANY = 100 };
+    world w;
+    cb_store_state before, after;
+    cb_session_over over[MANY + 1];
+    (void)state;
+    world_begin(&w);
+    for (unsigned i = 0; i < MANY; i++) {
+        over[i] = (cb_session_over){cb_id_new(), "idle"};
+        assert_int_equal(tap_once(&w, NULL, &over[i].session), CB_OK);
+    }
+    over[MANY] = (cb_session_over){cb_id_new(), "idle"};
+    assert_int_equal(end_session(w.store, &over[7].session, "revoked"), CB_OK);
+    assert_int_equal(cb_store_status(w.store, &before), CB_OK);
+    assert_int_equal(cb_decide_session_ends(w.store, over, MANY + 1), CB_OK);
+    assert_int_equal(cb_store_status(w.store, &after), CB_OK);
+    assert_int_equal(after.leaves - before.leaves, MANY - 1);
+    assert_int_equal(before.open_sessions, MANY - 1);
+    assert_int_equal(after.open_sessions, 0);
+    assert_int_equal(cb_decide_session_ends(w.store, over, MANY + 1), CB_E_SESSION_UNKNOWN);
+    world_end(&w);
+}
+
 static void a_session_is_listed_by_the_revocation_that_follows(void **state)
 {
     (void)state;
@@ -254,9 +279,9 @@ static void a_session_is_listed_by_the_revocation_that_follows(void **state)
         assert_int_equal(affected.tap_count, 0);
         assert_int_equal(affected.session_count, 1);
         assert_true(cb_id_same(&affected.sessions[0], &session));
-        assert_int_equal(cb_decide_session_end(w.store, &session, "revoked"), CB_OK);
+        assert_int_equal(end_session(w.store, &session, "revoked"), CB_OK);
         assert_string_equal(last_of(&w).kind, "session.ended");
-        assert_int_equal(cb_decide_session_end(w.store, &session, "revoked"), CB_E_SESSION_UNKNOWN);
+        assert_int_equal(end_session(w.store, &session, "revoked"), CB_E_SESSION_UNKNOWN);
         cb_affected_free(&affected);
         world_end(&w);
     }
@@ -353,7 +378,7 @@ static void an_accept_that_cannot_be_given_out_is_recorded_as_withheld(void **st
     cb_result_request result = {.tap = request.context.tap, .session = session};
     assert_int_equal(cb_decide_result(w.store, &result), CB_E_HSM_DOWN);
     assert_string_equal(last_of(&w).kind, "tap.withheld");
-    assert_int_equal(cb_decide_session_end(w.store, &session, "x"), CB_E_SESSION_UNKNOWN);
+    assert_int_equal(end_session(w.store, &session, "x"), CB_E_SESSION_UNKNOWN);
     world_end(&w);
 }
 
@@ -417,6 +442,7 @@ int main(void)
         cmocka_unit_test(a_terminal_asks_for_its_own_services_only),
         cmocka_unit_test(what_is_withdrawn_between_t1_and_t2_is_not_accepted),
         cmocka_unit_test(a_key_renewed_between_t1_and_t2_withdraws_the_tap),
+        cmocka_unit_test(sessions_that_end_together_are_all_recorded),
         cmocka_unit_test(a_session_is_listed_by_the_revocation_that_follows),
         cmocka_unit_test(failures_and_refusals_are_recorded),
         cmocka_unit_test(an_act_whose_head_is_not_signed_in_time_is_said_to_be_done),

@@ -154,7 +154,7 @@ static unsigned a_round(world *w, unsigned wait_us)
         attempts += r[i].attempts;
         for (unsigned k = 0; k < r[i].sessions; k++) {
             assert_true(listed(&affected, &r[i].session[k]));
-            assert_int_equal(cb_decide_session_end(w->store, &r[i].session[k], "revoked"), CB_OK);
+            assert_int_equal(end_session(w->store, &r[i].session[k], "revoked"), CB_OK);
         }
     }
     cb_affected_free(&affected);

@@ -39,10 +39,7 @@ void cb_session_end(cb_session **session)
     *session = NULL;
 }
 
-bool cb_session_alive(cb_session *session)
-{
-    return !session->dead && !session->cut;
-}
+bool cb_session_alive(cb_session *session) { return !session->dead && !session->cut; }
 
 static cb_session *new_session(void)
 {
@@ -55,16 +52,18 @@ static cb_session *new_session(void)
 
 static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned ended_count;
+static unsigned ended_calls;
 static char ended_why[16];
 static cb_id ended_session;
 
-static void note_end(void *context, const cb_session_facts *facts, const char *why)
+static void note_ends(void *context, const cb_session_over *over, size_t count)
 {
     (void)context;
     pthread_mutex_lock(&ended_lock);
-    ended_count++;
-    ended_session = facts->session;
-    snprintf(ended_why, sizeof ended_why, "%s", why);
+    ended_count += count;
+    ended_calls++;
+    ended_session = over[count - 1].session;
+    snprintf(ended_why, sizeof ended_why, "%s", over[count - 1].why);
     pthread_mutex_unlock(&ended_lock);
 }
 
@@ -91,8 +90,9 @@ static int open_table(void **state)
 {
     (void)state;
     cb_sessions_parts parts = {
-        .relay_domain = "relay.localhost", .relay_port = 8443, .most = 4, .ended = note_end};
+        .relay_domain = "relay.localhost", .relay_port = 8443, .most = 4, .ended = note_ends};
     ended_count = 0;
+    ended_calls = 0;
     freed = 0;
     return cb_sessions_open(&parts, &sessions) == CB_OK ? 0 : -1;
 }
@@ -100,7 +100,7 @@ static int open_table(void **state)
 static void sessions_reopen(unsigned most)
 {
     cb_sessions_parts parts = {
-        .relay_domain = "relay.localhost", .relay_port = 8443, .most = most, .ended = note_end};
+        .relay_domain = "relay.localhost", .relay_port = 8443, .most = most, .ended = note_ends};
     cb_sessions_close(&sessions);
     assert_int_equal(cb_sessions_open(&parts, &sessions), CB_OK);
 }
@@ -135,10 +135,11 @@ static address add(const cb_session_facts *facts, cb_session *session)
     address a = {{0}, {0}};
     cb_buf url = CB_BUF(512);
     assert_int_equal(cb_sessions_add(sessions, facts, session, &url), CB_OK);
-    assert_int_equal(sscanf(cb_buf_cstr(&url),
-                            "https://%26[a-z2-7].relay.localhost:8443/.cardbroker/enter?code=%64[0-9a-f]",
-                            a.label, a.code),
-                     2);
+    assert_int_equal(
+        sscanf(cb_buf_cstr(&url),
+               "https://%26[a-z2-7].relay.localhost:8443/.cardbroker/enter?code=%64[0-9a-f]",
+               a.label, a.code),
+        2);
     assert_int_equal(strlen(a.label), 26);
     assert_int_equal(strlen(a.code), 64);
     cb_buf_free(&url);
@@ -197,6 +198,7 @@ static void a_cut_ends_all_sessions_of_a_card_even_while_they_are_used(void **st
     cb_session_match match = {.card = lost};
     assert_int_equal(cb_sessions_cut(sessions, &match, "revoked"), 2);
     assert_int_equal(ends(), 2);
+    assert_int_equal(ended_calls, 1);
     assert_string_equal(ended_why, "revoked");
     assert_true(first->cut);
     assert_false(untouched->cut);
@@ -325,10 +327,12 @@ static void stopping_ends_everything(void **state)
     cb_id card = cb_id_new();
     cb_session_facts facts = facts_of(&card);
     add(&facts, new_session());
+    add(&facts, new_session());
     cb_sessions_close(&sessions);
-    assert_int_equal(ends(), 1);
+    assert_int_equal(ends(), 2);
+    assert_int_equal(ended_calls, 1);
     assert_string_equal(ended_why, "stopped");
-    assert_int_equal(freed, 1);
+    assert_int_equal(freed, 2);
 }
 
 /* Uses of one session by several threads while it is cut: nobody is left with a freed one. */

@@ -301,3 +301,8 @@ void tamper(world *w, const char *sql)
     assert_int_equal(sqlite3_exec(db, triggers, NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
 }
+
+cb_error end_session(cb_store *store, const cb_id *session, const char *why)
+{
+    return cb_decide_session_ends(store, &(cb_session_over){*session, why}, 1);
+}

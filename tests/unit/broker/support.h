@@ -74,6 +74,9 @@ cb_intent_request intent_of(const world *w);
 /* T1 and T2 of a new tap; the first error. */
 cb_error tap_once(world *w, cb_id *tap, const cb_id *session);
 
+/* Records the end of one session. */
+cb_error end_session(cb_store *store, const cb_id *session, const char *why);
+
 /* Verifies the database of a world that is closed; prints findings. */
 cb_error verify_file(world *w, cb_evidence_summary *summary);
 

@@ -33,7 +33,7 @@ static void live_a_little(world *w)
     assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_RESUME, NULL, NULL), CB_OK);
     assert_int_equal(cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, "lost", &affected),
                      CB_OK);
-    assert_int_equal(cb_decide_session_end(w->store, &session, "revoked"), CB_OK);
+    assert_int_equal(end_session(w->store, &session, "revoked"), CB_OK);
     assert_int_equal(cb_enrolment_remove(w->store, "test", &w->enrolment.id, NULL), CB_OK);
     cb_affected_free(&affected);
     world_close(w);
