@@ -218,37 +218,60 @@ static cb_error take_header(cb_msg *msg, cb_bytes header)
     return good ? CB_OK : CB_E_PROTOCOL;
 }
 
+/* Waits for a packet until the deadline; its length. A socket has one reader at a time, so that it is the one which is
+ * received next. */
+static cb_error next_length(int socket, size_t *len, int64_t deadline)
+{
+    for (;;) {
+        struct msghdr nothing = {0};
+        ssize_t got = recvmsg(socket, &nothing, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+        if (got >= 0) {
+            *len = (size_t)got;
+            return CB_OK;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno != EAGAIN && errno != EWOULDBLOCK)
+            return errno_as_error();
+        cb_error error = wait_for(socket, POLLIN, deadline);
+        if (error)
+            return error;
+    }
+}
+
+static ssize_t receive_packet(int socket, struct msghdr *packet)
+{
+    ssize_t got;
+    do {
+        got = recvmsg(socket, packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+/* Room is made for what comes and no more: nearly all packets are small, and what was made is wiped afterwards. */
 cb_error cb_msg_receive(int socket, cb_msg *msg, int64_t deadline)
 {
+    size_t len = 0;
     cb_msg_free(msg);
-    uint8_t *body = cb_buf_extend(&msg->body, CB_MSG_BODY_MAX);
+    cb_error error = next_length(socket, &len, deadline);
+    if (error)
+        return error;
+    size_t room = len > CB_MSG_HEADER ? len - CB_MSG_HEADER : 0;
+    uint8_t *body = cb_buf_extend(&msg->body, room < CB_MSG_BODY_MAX ? room : CB_MSG_BODY_MAX);
     if (!body)
         return CB_E_MEMORY;
     uint8_t header[CB_MSG_HEADER];
     char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec parts[2] = {{header, sizeof header}, {body, CB_MSG_BODY_MAX}};
-    ssize_t got = -1;
-    struct msghdr packet;
-    for (;;) {
-        packet = (struct msghdr){.msg_iov = parts,
-                                 .msg_iovlen = 2,
-                                 .msg_control = control,
-                                 .msg_controllen = sizeof control};
-        got = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (got >= 0)
-            break;
-        if (errno == EINTR)
-            continue;
-        cb_error error =
-            errno == EAGAIN || errno == EWOULDBLOCK ? wait_for(socket, POLLIN, deadline)
-                                                    : errno_as_error();
-        if (error) {
-            msg->body.len = 0;
-            return error;
-        }
-    }
-    bool at_most_one = take_descriptor(&packet, &msg->fd);
+    struct iovec parts[2] = {{header, sizeof header}, {body, msg->body.len}};
+    struct msghdr packet = {.msg_iov = parts,
+                            .msg_iovlen = 2,
+                            .msg_control = control,
+                            .msg_controllen = sizeof control};
+    ssize_t got = receive_packet(socket, &packet);
     msg->body.len = got > CB_MSG_HEADER ? (size_t)got - CB_MSG_HEADER : 0;
+    if (got < 0)
+        return errno_as_error();
+    bool at_most_one = take_descriptor(&packet, &msg->fd);
     if (got == 0)
         return CB_E_CLOSED;
     if (got < CB_MSG_HEADER || !at_most_one || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
