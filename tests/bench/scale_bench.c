@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Whether a tap costs more when there are more sealed keys: T1 and T2 of holders drawn at random
+ * from 10^3, 10^4 ... MOST sealed keys, ten to a holder, with a signer in software. Prints JSON.
+ *
+ *   scale_bench [FOLDER [MOST [TAPS]]]      (default: the present folder, 100000, 2000)
+ *
+ * 10^7 take some 20 GB of that folder's file system and a quarter of an hour.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "base/log.h"
+#include "tests/bench/store_place.h"
+
+enum { SERVICES = 10, FILLERS = 128, START_SECONDS = 3600 };
+
+static const char *const services[SERVICES] = {"tax",   "health", "pension", "school", "library",
+                                               "roads", "water",  "police",  "court",  "museum"};
+
+typedef struct citizen {
+    cb_id holder, card;
+} citizen;
+
+typedef struct place {
+    cb_store *store;
+    cb_store_options options;
+    cb_id terminal;
+    citizen *citizens;
+    size_t count; /* that there are */
+    size_t taken; /* that a filler has begun with */
+    size_t until;
+} place;
+
+/* ---- Filling: many at a time, so that they share transactions ---- */
+
+static void *fill(void *context)
+{
+    place *p = context;
+    for (;;) {
+        size_t i = __atomic_fetch_add(&p->taken, 1, __ATOMIC_RELAXED);
+        if (i >= p->until)
+            return NULL;
+        add_citizen(p->store, &p->citizens[i].holder, &p->citizens[i].card);
+        for (unsigned s = 0; s < SERVICES; s++)
+            add_key(p->store, &p->citizens[i].holder, services[s]);
+    }
+}
+
+static void grow(place *p, size_t citizens)
+{
+    pthread_t threads[FILLERS];
+    p->taken = p->count;
+    p->until = citizens;
+    for (unsigned i = 0; i < FILLERS; i++)
+        need(pthread_create(&threads[i], NULL, fill, p) == 0 ? CB_OK : CB_E_MEMORY, "thread");
+    for (unsigned i = 0; i < FILLERS; i++)
+        pthread_join(threads[i], NULL);
+    p->count = citizens;
+}
+
+/* ---- Measuring ---- */
+
+static size_t below(size_t limit)
+{
+    uint64_t drawn;
+    cb_random(&drawn, sizeof drawn);
+    return (size_t)(drawn % limit);
+}
+
+static int64_t cpu_us(void)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * CB_SECOND + used.ru_utime.tv_usec +
+           used.ru_stime.tv_usec;
+}
+
+static double resident_mb(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+/* Opened anew, as after a restart: with nothing in its own caches. */
+static void reopen(place *p, int64_t *opened, int64_t *read_again)
+{
+    cb_store_close(&p->store);
+    int64_t began = cb_clock_monotonic_us();
+    need(cb_store_open(&p->options, &p->store), "open");
+    *opened = cb_clock_monotonic_us() - began;
+    need(cb_store_checked(p->store, cb_deadline_in(START_SECONDS * CB_SECOND)), "read again");
+    *read_again = cb_clock_monotonic_us() - began - *opened;
+}
+
+static void measure(place *p, unsigned taps, bool first)
+{
+    int64_t opened, read_again;
+    struct stat file = {0};
+    int64_t *t1 = calloc(taps, sizeof *t1), *t2 = calloc(taps, sizeof *t2);
+    cb_store_state state;
+    need(t1 && t2 ? CB_OK : CB_E_MEMORY, "memory");
+    reopen(p, &opened, &read_again);
+    int64_t cpu = cpu_us();
+    for (unsigned i = 0; i < taps; i++) {
+        const citizen *c = &p->citizens[below(p->count)];
+        tapped who = {c->card, c->holder, p->terminal, services[below(SERVICES)]};
+        tap_once(p->store, &who, &t1[i], &t2[i]);
+    }
+    cpu = cpu_us() - cpu;
+    need(cb_store_status(p->store, &state), "status");
+    stat(p->options.path, &file);
+    printf("%s  {\"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, \"t1_p50\": %lld, \"t1_p99\": "
+           "%lld, "
+           "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"open_ms\": %.1f, "
+           "\"read_again_ms\": %.0f, \"resident_mb\": %.1f}",
+           first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
+           (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
+           (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
+           (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)opened / 1e3,
+           (double)read_again / 1e3, resident_mb());
+    fflush(stdout);
+    free(t1);
+    free(t2);
+}
+
+static void remove_file(const char *path)
+{
+    static const char *const ends[] = {"", "-lock", "-wal", "-shm"};
+    char name[600];
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(name, sizeof name, "%s%s", path, ends[i]);
+        unlink(name);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char path[512];
+    const char *folder = argc > 1 ? argv[1] : ".";
+    size_t most = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
+    unsigned taps = argc > 3 ? (unsigned)atoi(argv[3]) : 2000;
+    signer s;
+    place p = {0};
+    if (most < 1000 || most > 100000000 || taps == 0) {
+        fprintf(stderr, "scale_bench: MOST is from 1000 to 100000000, TAPS at least 1\n");
+        return 2;
+    }
+    cb_log_init("scale_bench", CB_LOG_ERROR);
+    signer_begin(&s);
+    snprintf(path, sizeof path, "%s/scale_bench.%d.db", folder, (int)getpid());
+    p.options = (cb_store_options){.path = path, .signer = signer_of(&s)};
+    p.citizens = calloc(most / SERVICES, sizeof *p.citizens);
+    need(p.citizens ? cb_store_open(&p.options, &p.store) : CB_E_MEMORY, "open");
+    p.terminal = add_terminal(p.store, "counter");
+    for (unsigned i = 0; i < SERVICES; i++)
+        add_service(p.store, services[i]);
+    printf("[\n");
+    for (size_t keys = 1000; keys <= most; keys *= 10) {
+        grow(&p, keys / SERVICES);
+        measure(&p, taps, keys == 1000);
+    }
+    printf("\n]\n");
+    cb_store_close(&p.store);
+    remove_file(path);
+    free(p.citizens);
+    return 0;
+}
