@@ -117,6 +117,8 @@ typedef enum cb_error_class {
     /* store and evidence */ \
     X(CB_E_STORE,                UNAVAILABLE, "store.unavailable",        "The database cannot be used now: look at the log for the reason; nothing was changed.") \
     X(CB_E_STORE_FULL,           UNAVAILABLE, "store.full",               "There is no space left to record anything: free some; nothing was changed.") \
+    X(CB_E_STORE_DAMAGED,        UNAVAILABLE, "store.damaged",            "The database is damaged: stop the broker, keep a copy of its files, and restore the newest backup.") \
+    X(CB_E_STORE_MOVED,          UNAVAILABLE, "store.moved",              "A file of the database was moved, removed or replaced under the running broker: put it back, or stop the broker first.") \
     X(CB_E_STORE_VERSION,        UNAVAILABLE, "store.version",            "The database is of another version: migrate it or install the matching program.") \
     X(CB_E_UNSIGNED,             TIMEOUT,     "evidence.unsigned",        "It is done and recorded, but its record is not signed yet: that follows by itself; look at it before you ask again.") \
     X(CB_E_EVIDENCE,             CONFLICT,    "evidence.invalid",         "The evidence log does not verify: records were edited, removed or reordered; keep a copy and investigate.")

@@ -52,6 +52,7 @@ static void look(cb_watch *watch, bool everything)
     cb_watch_see(watch, &view);
     cb_watch_view before = view;
     if (everything) {
+        cb_store_settle(watch->store);
         view.hsm = cb_hsm_ping(watch->hsm);
         view.connectors = cb_connectors_ping(watch->connectors, NULL);
     }

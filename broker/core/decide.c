@@ -187,7 +187,7 @@ static void close_unheard(cb_store *store, const cb_id *tap, cb_error why)
     cb_result_request request = {.tap = *tap, .outcome = why};
     cb_error error = cb_decide_result(store, &request);
     if (error)
-        cb_log_failure("tap.unrecorded", error, "an intent stays open until the next start");
+        cb_log_failure("tap.unrecorded", error, "an intent stays open until the database can be written");
 }
 
 cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_intent_grant *out)

@@ -47,7 +47,7 @@ static cb_error judge(cb_txn *txn, const cb_intent_row *intent)
     case CB_CLASS_INTERNAL:
         return error;
     default:
-        return error == CB_E_STORE || error == CB_E_STORE_FULL ? error : CB_E_TAP_WITHDRAWN;
+        return cb_store_failed(error) ? error : CB_E_TAP_WITHDRAWN;
     }
 }
 
@@ -151,6 +151,8 @@ cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
     cb_error error = cb_store_write(store, &change);
     if (error && committed && !t.decision)
         withhold(store, &t);
+    if (error && !committed)
+        cb_store_owe(store, &request->tap, false);
     if (error)
         return error;
     return request->outcome ? CB_OK : t.decision;
@@ -218,7 +220,7 @@ static cb_error run_pin(cb_txn *txn, void *context)
     cb_error error = cb_still_card(txn, &r->card, &r->holder);
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, NULL);
-    if (error == CB_E_STORE || cb_error_class_of(error) == CB_CLASS_INTERNAL)
+    if (cb_store_failed(error) || cb_error_class_of(error) == CB_CLASS_INTERNAL)
         return error;
     pin->decision = error;
     if (error)
@@ -283,6 +285,8 @@ cb_error cb_decide_session_ends(cb_store *store, const cb_session_over *over, si
         session_ends ends = {over + at, count - at < ENDS_MAX ? count - at : ENDS_MAX, 0};
         cb_change change = {.run = run_session_ends, .context = &ends, .urgency = CB_WRITE_DUE};
         cb_error error = cb_store_write(store, &change);
+        for (size_t i = 0; error && i < ends.count; i++)
+            cb_store_owe(store, &ends.over[i].session, true);
         first = first ? first : error;
         found += error ? 0 : ends.found;
     }

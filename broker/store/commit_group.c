@@ -121,7 +121,9 @@ static cb_error txn_begin(cb_store *store)
     txn->leaves.count = 0;
     txn->words.count = 0;
     cb_sql_give_up(txn->sql); /* one that could not be given up when it failed */
-    cb_error error = cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
+    cb_error error = cb_store_in_place(store);
+    if (!error)
+        error = cb_sql_do(txn->sql, CB_SQL_BEGIN_WRITE);
     return error ? error : nobody_else_wrote(txn);
 }
 
@@ -182,6 +184,7 @@ static cb_error commit(cb_txn *txn)
 typedef struct group {
     cb_waiters members;
     unsigned count;
+    bool trial; /* only to see whether it can be done */
     bool has_head;
     cb_signed_head head;
     cb_merkle_frontier frontier;
@@ -199,18 +202,21 @@ static cb_waiter *next_change(cb_store *store, unsigned taken)
     return waiter;
 }
 
-static cb_error put_head(cb_txn *txn, const group *g)
+static cb_error begin_with(cb_txn *txn, const group *g)
 {
-    return g->has_head ? cb_row_head_put(txn->sql, &g->head, &g->frontier) : CB_OK;
+    cb_error error = g->trial ? cb_store_trial(txn) : CB_OK;
+    if (!error && g->has_head)
+        error = cb_row_head_put(txn->sql, &g->head, &g->frontier);
+    return error;
 }
 
 /* A head that could not be stored is kept for later, unless a newer one has come or the store is
  * being closed: then it will be signed again at the next start. Lock held. */
-static void head_done(cb_store *store, const group *g, cb_error error)
+static void head_failed(cb_store *store, const group *g, cb_error error)
 {
     if (!g->has_head)
         return;
-    if (error && !store->has_head && !store->writer_stops) {
+    if (!store->has_head && !store->writer_stops) {
         store->has_head = true;
         store->head = g->head;
         store->head_frontier = g->frontier;
@@ -219,7 +225,7 @@ static void head_done(cb_store *store, const group *g, cb_error error)
     cb_waiters_done(&store->unstored, g->head.head.size, error);
 }
 
-static void member_done(cb_store *store, cb_waiter *waiter, int64_t now)
+static void member_done(cb_store *store, cb_waiter *waiter, int64_t now, cb_error lost)
 {
     if (waiter->result) {
         cb_waiter_done(waiter, waiter->result);
@@ -228,7 +234,9 @@ static void member_done(cb_store *store, cb_waiter *waiter, int64_t now)
     waiter->committed = true;
     waiter->since = now;
     store->changes++;
-    if (waiter->until == CB_UNTIL_COMMITTED || !waiter->has_leaf) {
+    if (lost) {
+        cb_waiter_done(waiter, lost);
+    } else if (waiter->until == CB_UNTIL_COMMITTED || !waiter->has_leaf) {
         cb_waiter_done(waiter, CB_OK);
     } else if (store->lane) {
         cb_waiter_done(waiter, CB_E_HSM_DOWN);
@@ -238,20 +246,27 @@ static void member_done(cb_store *store, cb_waiter *waiter, int64_t now)
     }
 }
 
-/* After COMMIT: makes what the group did the state of the store, and lets its callers go on. */
+/* After COMMIT: makes what the group did the state of the store, and lets its callers go on; none
+ * is told that it is done when it was written to a file that nobody will find again. */
 static void group_done(cb_store *store, group *g)
 {
     cb_txn *txn = &store->group;
     cb_waiter *waiter;
+    cb_error lost = cb_store_in_place(store);
     pthread_mutex_lock(&store->lock);
+    if (lost)
+        cb_store_faulty(store, lost);
+    else
+        cb_store_sound(store);
     cb_log_tail_append(&store->tail, txn->leaves.hash, txn->leaves.count);
     cb_store_take_words(store, &txn->words);
     store->feed = txn->feed;
     store->groups++;
     int64_t now = cb_clock_monotonic_us();
     while ((waiter = cb_waiters_pop(&g->members)))
-        member_done(store, waiter, now);
-    head_done(store, g, CB_OK);
+        member_done(store, waiter, now, lost);
+    if (g->has_head)
+        cb_waiters_done(&store->unstored, g->head.head.size, lost);
     if (txn->leaves.count > 0)
         pthread_cond_signal(&store->sign);
     pthread_mutex_unlock(&store->lock);
@@ -263,21 +278,7 @@ static void group_failed(cb_store *store, group *g, cb_error error)
     pthread_mutex_lock(&store->lock);
     while ((waiter = cb_waiters_pop(&g->members)))
         cb_waiter_done(waiter, waiter->result ? waiter->result : error);
-    head_done(store, g, error);
-    pthread_mutex_unlock(&store->lock);
-}
-
-/* After a failed fsync nobody knows what the disk holds: what is read back may never have been
- * written. */
-static void note_fault(cb_store *store, cb_error error)
-{
-    int status = sqlite3_extended_errcode(store->writer->db);
-    if (error != CB_E_STORE ||
-        ((status & 0xFF) != SQLITE_IOERR && (status & 0xFF) != SQLITE_CORRUPT))
-        return;
-    pthread_mutex_lock(&store->lock);
-    cb_store_refuse(store, CB_E_STORE,
-                    "The disk failed while writing: check it, then start the broker again");
+    head_failed(store, g, error);
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -288,7 +289,7 @@ static void alone(cb_store *store, group *g)
     bool lost = false;
     cb_error error = txn_begin(store);
     if (!error)
-        error = put_head(txn, g);
+        error = begin_with(txn, g);
     if (!error && g->members.first) {
         g->members.first->result = CB_OK;
         run_one(txn, g->members.first, &lost);
@@ -301,7 +302,7 @@ static void alone(cb_store *store, group *g)
         group_done(store, g);
         return;
     }
-    note_fault(store, error);
+    cb_store_note_fault(store, error);
     cb_sql_give_up(txn->sql);
     group_failed(store, g, error);
 }
@@ -325,7 +326,7 @@ static cb_error run_all(cb_store *store, group *g)
     cb_txn *txn = &store->group;
     cb_waiter *waiter;
     bool lost = false;
-    cb_error error = put_head(txn, g);
+    cb_error error = begin_with(txn, g);
     while (!error && !lost && (waiter = next_change(store, g->count))) {
         cb_waiters_push(&g->members, waiter);
         g->count++;
@@ -353,9 +354,9 @@ static void run_group(cb_store *store, group *g)
         group_done(store, g);
         return;
     }
-    note_fault(store, error);
+    cb_store_note_fault(store, error);
     cb_sql_give_up(txn->sql);
-    if (begun && error != CB_E_STORE)
+    if (begun && error != CB_E_STORE && error != CB_E_STORE_DAMAGED)
         one_by_one(store, g);
     else
         group_failed(store, g, error);
@@ -368,14 +369,22 @@ static bool has_work(const cb_store *store)
     return store->urgent.first || store->queue.first || (store->has_head && store->unstored.first);
 }
 
+/* When there is something to do that nobody waits for; 0: nothing. */
+static int64_t next_due(const cb_store *store)
+{
+    if (store->fault)
+        return store->trial_at;
+    return store->has_head ? store->head_since + HEAD_PATIENCE : 0;
+}
+
 static void wait_for_work(cb_store *store)
 {
     while (!has_work(store) && !store->writer_stops) {
-        if (!store->has_head) {
+        int64_t due = next_due(store);
+        if (due == 0) {
             pthread_cond_wait(&store->work, &store->lock);
             continue;
         }
-        int64_t due = store->head_since + HEAD_PATIENCE;
         if (cb_clock_monotonic_us() >= due)
             return;
         struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
@@ -389,10 +398,12 @@ static bool take_group(cb_store *store, group *g)
     memset(g, 0, sizeof *g);
     pthread_mutex_lock(&store->lock);
     wait_for_work(store);
-    bool more = has_work(store) || store->has_head;
+    int64_t now = cb_clock_monotonic_us();
+    g->trial = store->fault && !store->writer_stops && now >= store->trial_at;
+    bool more = has_work(store) || store->has_head || !store->writer_stops;
     /* One that could not be stored just now must not keep changes from being tried. */
     g->has_head = store->has_head && (store->unstored.first || store->writer_stops ||
-                                      cb_clock_monotonic_us() >= store->head_since);
+                                      now >= (store->fault ? store->trial_at : store->head_since));
     if (g->has_head) {
         g->head = store->head;
         g->frontier = store->head_frontier;

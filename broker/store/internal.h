@@ -11,6 +11,7 @@
 #define CB_BROKER_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "broker/evidence/tree.h"
 #include "broker/evidence/vouch.h"
@@ -75,6 +76,20 @@ struct cb_txn {
     cb_until until;      /* of the change that runs */
 };
 
+/* Which file a name stood for. */
+typedef struct cb_file_place {
+    dev_t device;
+    ino_t number;
+} cb_file_place;
+
+enum { CB_STORE_FILES = 3 /* the database, its WAL, its index of that */, CB_OWED_MAX = 1024 };
+
+/* A tap or session whose end could not be written. */
+typedef struct cb_owed {
+    cb_id id;
+    bool session;
+} cb_owed;
+
 typedef struct cb_readers {
     pthread_mutex_t lock;
     pthread_cond_t back;
@@ -86,7 +101,8 @@ typedef struct cb_readers {
 struct cb_store {
     cb_store_options options;
     char *path;
-    int lock_file; /* held while the store is open: one broker per database */
+    int lock_file;                       /* held while the store is open: one broker per database */
+    cb_file_place place[CB_STORE_FILES]; /* as they were opened */
     cb_sql *writer;
     cb_txn group;           /* the writer's */
     int64_t schema_version; /* SQLite's own count of changes to the schema, when it was compared */
@@ -102,6 +118,8 @@ struct cb_store {
     pthread_cond_t sign;  /* for the signer */
     bool writer_stops, signer_stops;
     cb_error refused; /* with what changes are refused from now on: CB_OK while all is well */
+    cb_error fault;   /* with what ordinary changes are refused until a trial write succeeds */
+    int64_t trial_at, trial_wait;
     bool short_of_space;
     int64_t space_asked; /* when, monotonic */
     cb_error lane;       /* CB_OK, or why the signer did not sign last time */
@@ -117,6 +135,8 @@ struct cb_store {
     cb_merkle_frontier head_frontier;
     int64_t head_since;
     uint64_t groups, changes;
+    cb_owed owed[CB_OWED_MAX]; /* recover.c */
+    size_t owed_count;
 
     /* recheck.c */
     pthread_cond_t checking; /* any of these changed */
@@ -155,6 +175,16 @@ void cb_probe(cb_store *store, const char *step);
 
 /* Refuses all changes from now on. Lock held. */
 void cb_store_refuse(cb_store *store, cb_error error, const char *why);
+
+/* fault.c: faults that may pass. */
+cb_error cb_store_note_place(cb_store *store); /* after the files were opened and written to */
+cb_error
+cb_store_in_place(const cb_store *store); /* CB_E_STORE_MOVED when a name stands for another */
+/* Of a group that failed: what follows from it for those that come. */
+void cb_store_note_fault(cb_store *store, cb_error error);
+void cb_store_faulty(cb_store *store, cb_error error); /* Lock held, both. */
+void cb_store_sound(cb_store *store);
+cb_error cb_store_trial(cb_txn *txn); /* writes, and changes nothing */
 
 void *cb_writer_main(void *store);
 void *cb_signer_main(void *store);

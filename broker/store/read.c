@@ -42,6 +42,17 @@ static void give_place_back(cb_readers *readers)
     pthread_mutex_unlock(&readers->lock);
 }
 
+/* What lies under the name now must be what the writer has open. */
+static cb_error is_ours(cb_store *store)
+{
+    cb_error error = cb_store_in_place(store);
+    pthread_mutex_lock(&store->lock);
+    if (error && !store->fault)
+        cb_store_faulty(store, error);
+    pthread_mutex_unlock(&store->lock);
+    return error;
+}
+
 cb_error cb_reader_take(cb_store *store, cb_sql **out)
 {
     *out = NULL;
@@ -49,8 +60,12 @@ cb_error cb_reader_take(cb_store *store, cb_sql **out)
     if (*out)
         return CB_OK;
     cb_error error = cb_sql_open(store->path, CB_SQL_READ, store->options.lock_wait, out);
-    if (error)
+    if (!error)
+        error = is_ours(store);
+    if (error) {
+        cb_sql_close(out);
         give_place_back(&store->readers);
+    }
     return error;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * After a crash: what was under way is recorded as interrupted (S0-7.5.4, S1-2). The processes that
+ * After a crash, and after a disk that failed: what was under way is recorded as interrupted
+ * (S0-7.5.4, S1-2). The processes that
  * held the sessions are gone with the broker that started them, so these are over as well.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -78,6 +80,65 @@ static cb_error close_batch(cb_txn *txn, void *context)
     for (size_t i = 0; !error && i < left->sessions; i++)
         error = close_session(txn, &left->session[i], now);
     return error;
+}
+
+/* ---- What could not be closed while the broker runs ---- */
+
+typedef struct debts {
+    cb_owed owed[BATCH];
+    size_t count;
+} debts;
+
+void cb_store_owe(cb_store *store, const cb_id *id, bool session)
+{
+    pthread_mutex_lock(&store->lock);
+    if (store->owed_count < CB_OWED_MAX)
+        store->owed[store->owed_count++] = (cb_owed){*id, session};
+    pthread_mutex_unlock(&store->lock);
+}
+
+static cb_error close_owed(cb_txn *txn, const cb_owed *owed, int64_t now)
+{
+    cb_intent_row intent;
+    cb_session_row session;
+    cb_error error = owed->session ? cb_row_session_get(txn, &owed->id, &session)
+                                   : cb_row_intent_get(txn, &owed->id, &intent);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_OK : error;
+    return owed->session ? close_session(txn, &session, now) : close_intent(txn, &intent, now);
+}
+
+static cb_error close_debts(cb_txn *txn, void *context)
+{
+    const debts *d = context;
+    cb_error error = CB_OK;
+    int64_t now = cb_clock_wall_us();
+    for (size_t i = 0; !error && i < d->count; i++)
+        error = close_owed(txn, &d->owed[i], now);
+    return error;
+}
+
+void cb_store_settle(cb_store *store)
+{
+    debts d;
+    pthread_mutex_lock(&store->lock);
+    d.count = store->fault || store->refused ? 0 : store->owed_count;
+    if (d.count > BATCH)
+        d.count = BATCH;
+    memcpy(d.owed, store->owed, d.count * sizeof *d.owed);
+    pthread_mutex_unlock(&store->lock);
+    if (d.count == 0)
+        return;
+    cb_change change = {.run = close_debts, .context = &d, .urgency = CB_WRITE_DUE};
+    if (cb_store_write(store, &change) != CB_OK)
+        return;
+    /* Others were put behind them meanwhile. */
+    pthread_mutex_lock(&store->lock);
+    store->owed_count -= d.count;
+    memmove(store->owed, store->owed + d.count, store->owed_count * sizeof *store->owed);
+    pthread_mutex_unlock(&store->lock);
+    cb_log(CB_LOG_WARNING, "store.settled",
+           "Taps and sessions whose end could not be recorded were recorded as interrupted", NULL);
 }
 
 cb_error cb_store_recover(cb_store *store)

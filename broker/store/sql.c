@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/sql.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +10,35 @@
 
 #include "base/log.h"
 
+static const char *what_to_do(int status)
+{
+    switch (status & 0xFF) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return "Another program holds the database: end it (fuser names it)";
+    case SQLITE_FULL:
+        return "There is no space for the database: free some";
+    case SQLITE_IOERR:
+        return "The disk of the database failed: look at the kernel's log, mend or remount it";
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_AUTH:
+        return "The database cannot be opened or written: look at the file, its owner and mode, "
+               "its "
+               "folder and how that is mounted";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return "The database is damaged: stop the broker, keep a copy of its files, restore the "
+               "newest backup";
+    default:
+        return "SQLite failed";
+    }
+}
+
 static cb_error fault(cb_sql *sql, int status)
 {
-    cb_log(CB_LOG_ERROR, "store.sqlite", "SQLite failed", "reason", sqlite3_errstr(status),
+    cb_log(CB_LOG_ERROR, "store.sqlite", what_to_do(status), "reason", sqlite3_errstr(status),
            "detail", sql && sql->db ? sqlite3_errmsg(sql->db) : NULL, NULL);
     return CB_E_STORE;
 }
@@ -43,6 +70,9 @@ cb_error cb_sql_error(cb_sql *sql, int status)
         return CB_E_STORE_FULL;
     case SQLITE_NOMEM:
         return CB_E_MEMORY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return CB_E_STORE_DAMAGED;
     default:
         return error;
     }
@@ -67,9 +97,16 @@ static cb_error sync_folder(const char *path)
 /* SQLite would make the file with the umask's permissions; its WAL takes over the file's own. */
 static cb_error make_private(const char *path)
 {
+    bool is_new = access(path, F_OK) != 0 && errno == ENOENT;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return cb_log_failure("store.open", CB_E_STORE, path);
+        return cb_log_failure("store.open", CB_E_STORE, strerror(errno));
+    if (is_new)
+        cb_log(
+            CB_LOG_WARNING, "store.created",
+            "There was no database: a new one was made. If there should be one, look whether its "
+            "disk is mounted",
+            "path", path, NULL);
     cb_error error = fchmod(fd, 0600) == 0 ? CB_OK : CB_E_STORE;
     close(fd);
     return error ? error : sync_folder(path);

@@ -71,7 +71,8 @@ void cb_sql_give_up(cb_sql *sql);
 cb_error cb_sql_number(cb_sql *sql, const char *text, int64_t *out);
 
 /* What an SQLite status means here; faults are logged. CB_E_EXISTS (unique), CB_E_NOT_FOUND
- * (foreign key), CB_E_ARGUMENT (check), CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE. */
+ * (foreign key), CB_E_ARGUMENT (check), CB_E_STORE_FULL, CB_E_MEMORY, CB_E_STORE_DAMAGED,
+ * CB_E_STORE. */
 cb_error cb_sql_error(cb_sql *sql, int status);
 
 /* Whether a transaction is open: some errors end it. */

@@ -31,7 +31,7 @@ static cb_error lock_database(cb_store *store)
         return CB_E_ARGUMENT;
     store->lock_file = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (store->lock_file < 0)
-        return cb_log_failure("store.open", CB_E_STORE, name);
+        return cb_log_failure("store.open", CB_E_STORE, strerror(errno));
     int64_t deadline = cb_deadline_in(store->options.lock_wait);
     while (flock(store->lock_file, LOCK_EX | LOCK_NB) != 0) {
         if (cb_deadline_left_ms(deadline) == 0)
@@ -76,6 +76,8 @@ static cb_error open_database(cb_store *store)
         error = cb_row_tail_load(store->writer, &store->tail);
     if (!error)
         error = cb_row_feed_head(store->writer, &store->feed);
+    if (!error)
+        error = cb_store_note_place(store);
     store->group = (cb_txn){.store = store, .sql = store->writer};
     note_opened(store);
     return error;
@@ -226,6 +228,8 @@ cb_error cb_store_status(cb_store *store, cb_store_state *out)
     pthread_mutex_lock(&store->lock);
     bool checking = store->check == CB_E_BUSY;
     out->error = store->refused || (checking && !store->contact) ? store->refused : store->check;
+    if (store->fault && !store->refused)
+        out->error = store->fault;
     out->leaves_checked = checking ? store->checked : store->opened.size;
     out->leaves_found = store->opened.size;
     out->signer = store->lane;

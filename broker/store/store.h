@@ -47,6 +47,8 @@ typedef struct cb_store_options {
     int64_t max_bytes; /* the database may not grow beyond; 0: no limit of our own */
     int64_t
         reserve; /* bytes of the file system kept for revocations and results; 0: 16 MB, -1: none */
+    int64_t trial; /* microseconds from a fault to the first trial write, later ones up to eight
+                      times as far apart; 0: half a second */
     /* For tests: called at each step by the thread that has come to it: "begin", "ran", "commit",
      * "committed" (writer), "signed" (signer), "released" (caller). */
     void (*probe)(void *context, const char *step);
@@ -57,8 +59,9 @@ typedef struct cb_store_options {
  * head and against what the signer remembers, closes the intents and sessions that a crash left
  * open (outcome "interrupted"), starts the threads.
  *
- * CB_E_STORE            unusable: no access, locked by another process, not a database of ours,
- * corrupt CB_E_STORE_VERSION    made by a newer program, or by a migration that is not ours
+ * CB_E_STORE            unusable: no access, locked by another process, not a database of ours
+ * CB_E_STORE_DAMAGED    SQLite cannot read it
+ * CB_E_STORE_VERSION    made by a newer program, or by a migration that is not ours
  * CB_E_STORE_FULL       no space
  * CB_E_EVIDENCE         the leaves do not lead to the last stored head
  * CB_E_HSM_ROLLED_BACK  the key service has signed a head that this database does not extend
@@ -88,6 +91,10 @@ typedef struct cb_store_state {
 } cb_store_state;
 
 cb_error cb_store_status(cb_store *store, cb_store_state *out);
+
+/* Closes as interrupted what could not be closed before (cb_store_owe). Called every few seconds.
+ */
+void cb_store_settle(cb_store *store);
 
 /* A consistent copy of the whole database into a new file (0600) while serving. CB_E_EXISTS,
  * CB_E_STORE, CB_E_STORE_FULL. */

@@ -19,6 +19,13 @@ typedef struct cb_txn cb_txn;
 
 typedef cb_error (*cb_txn_function)(cb_txn *txn, void *context);
 
+/* Whether an error is the database's own, and says nothing about what was asked. */
+static inline bool cb_store_failed(cb_error error)
+{
+    return error == CB_E_STORE || error == CB_E_STORE_FULL || error == CB_E_STORE_DAMAGED ||
+           error == CB_E_STORE_MOVED;
+}
+
 typedef enum cb_urgency {
     CB_WRITE_ORDINARY, /* CB_E_BUSY when too many wait; CB_E_HSM_DOWN while the log lane does not
                           answer */
@@ -50,8 +57,9 @@ typedef struct cb_change {
 } cb_change;
 
 /* Makes a change and waits as it asks. Returns run's error, or why it could not be committed (then
- * it was not), or CB_E_HSM_DOWN when it is committed but its head was not signed (or stored) in
- * time. */
+ * it was not, but for CB_E_STORE_MOVED and when the disk failed while it was: see *committed, and
+ * what a start finds), or CB_E_HSM_DOWN when it is committed but its head was not signed (or
+ * stored) in time. */
 cb_error cb_store_write(cb_store *store, const cb_change *change);
 
 /* Reads on a snapshot. run must not write. */
@@ -71,6 +79,10 @@ cb_error cb_store_checked(cb_store *store, int64_t deadline);
 
 /* Whether the last word of the log about a row is this one (digest NULL: whether there is one). */
 bool cb_txn_vouched(cb_txn *txn, char kind, const cb_id *id, const cb_digest *digest);
+
+/* The end of a tap or session could not be written: it is closed as interrupted when the database
+ * can be written again, or at the next start. */
+void cb_store_owe(cb_store *store, const cb_id *id, bool session);
 
 /* Waits no longer than for COMMIT after all: for a result that turned out not to be an accept. */
 void cb_txn_commit_only(cb_txn *txn);

@@ -18,6 +18,8 @@ static cb_error admission(cb_store *store, const cb_change *change)
         return store->refused;
     if (change->urgency != CB_WRITE_ORDINARY)
         return CB_OK;
+    if (store->fault)
+        return store->fault;
     if (store->lane)
         return CB_E_HSM_DOWN;
     if (store->check && store->check != CB_E_BUSY)
@@ -134,7 +136,7 @@ bool cb_store_signs(cb_store *store)
 cb_error cb_store_feed_head(cb_store *store, cb_feed_head *out)
 {
     pthread_mutex_lock(&store->lock);
-    cb_error error = store->refused;
+    cb_error error = store->refused ? store->refused : store->fault;
     *out = store->feed;
     pthread_mutex_unlock(&store->lock);
     return error;

@@ -417,7 +417,7 @@ class Files(unittest.TestCase):
         for part in (0.1, 0.5, 0.9):
             with self.subTest(part=part):
                 os.truncate(path(), int(size * part) // 4096 * 4096)
-                self.never_lets_in_what_it_should_not({"store.unavailable", "evidence.invalid"})
+                self.never_lets_in_what_it_should_not({"store.unavailable", "store.damaged", "evidence.invalid"})
                 self.put_back()
 
     def test_a_log_of_another_database_is_not_taken(self):
@@ -428,7 +428,7 @@ class Files(unittest.TestCase):
         db.commit()
         shutil.copyfile(f"{other}-wal", f"{path()}-wal")
         db.close()
-        self.never_lets_in_what_it_should_not({"store.unavailable", "evidence.invalid"})
+        self.never_lets_in_what_it_should_not({"store.unavailable", "store.damaged", "evidence.invalid"})
 
     def test_a_corrupt_page_of_any_table_or_index_is_not_believed(self):
         roots = read("SELECT name, rootpage FROM sqlite_schema WHERE rootpage > 0 ORDER BY rootpage")
@@ -442,8 +442,8 @@ class Files(unittest.TestCase):
                 with open(path(), "r+b") as file:
                     file.seek((page - 1) * 4096)
                     file.write(os.urandom(4096))
-                self.never_lets_in_what_it_should_not({"store.unavailable", "evidence.invalid", "hsm.record", "card.unknown",
-                                                       "terminal.unknown", "request.unauthenticated"})
+                self.never_lets_in_what_it_should_not({"store.unavailable", "store.damaged", "evidence.invalid", "hsm.record",
+                                                       "card.unknown", "terminal.unknown", "request.unauthenticated"})
                 self.put_back()
 
 

@@ -87,16 +87,15 @@ void store_flows_end(store_flows *s) { world_end(&s->w); }
 
 /* ---- What must hold after a fault ---- */
 
-/* A store that has seen its disk fail refuses everything, and says why, until it is opened again.
- */
-static void reopen_if_refused(store_flows *s)
+/* A store that has seen its disk fail says so until a trial write has succeeded, by itself; then
+ * what it could not close is closed. */
+static void wait_for_the_disk(store_flows *s)
 {
     cb_store_state status;
+    assert_int_not_equal(error_without_fault(&s->w), CB_E_STORE);
+    cb_store_settle(s->w.store);
     assert_int_equal(cb_store_status(s->w.store, &status), CB_OK);
-    if (s->disk && status.error == CB_E_STORE) {
-        world_close(&s->w);
-        world_open(&s->w);
-    }
+    assert_int_equal(status.open_intents, 0);
 }
 
 /* The signer is asked again within half a second. */
@@ -110,7 +109,7 @@ static void wait_for_the_lane(store_flows *s)
 static void works_again(store_flows *s)
 {
     cb_id session = cb_id_new();
-    reopen_if_refused(s);
+    wait_for_the_disk(s);
     wait_for_the_lane(s);
     assert_int_equal(tap_once(&s->w, NULL, &session), CB_OK);
     assert_int_equal(end_session(s->w.store, &session, "ended"), CB_OK);
@@ -239,7 +238,7 @@ static void the_tap_is_told_as_it_was(void *context, cb_error result, bool struc
 {
     store_flows *s = context;
     (void)struck;
-    reopen_if_refused(s);
+    wait_for_the_disk(s);
     told t = what_was_told(s, &s->tap);
     assert_true(t.intents <= 1 && t.accepted <= 1 && t.ended <= t.intents);
     if (result == CB_OK)
@@ -275,7 +274,7 @@ static void it_is_revoked_or_as_before(void *context, cb_error result, bool stru
     cb_card card;
     cb_feed_head feed;
     (void)struck;
-    reopen_if_refused(s);
+    wait_for_the_disk(s);
     cb_card_init(&card);
     assert_int_equal(cb_card_get(s->w.store, &s->w.card, &card), CB_OK);
     assert_int_equal(cb_feed_head_now(s->w.store, &feed), CB_OK);
@@ -380,7 +379,7 @@ static void one_enrolment_is_left(void *context, cb_error result, bool struck)
     store_flows *s = context;
     (void)result;
     (void)struck;
-    reopen_if_refused(s);
+    wait_for_the_disk(s);
     wait_for_the_lane(s);
     cb_enrolment enrolment;
     cb_enrolment_init(&enrolment);

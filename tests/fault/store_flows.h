@@ -18,8 +18,8 @@ typedef struct store_flows {
     cb_id tap, session; /* of this run */
     cb_id enrolment;
     cb_error result_of_open;
-    /* Disk faults may end the store's work until it is opened again, and then nobody knows
-     * whether what was refused is on the disk: it is there as a whole, or not at all. */
+    /* After a fault of the disk nobody knows whether what was refused is on it: it is there as a
+     * whole, or not at all. */
     bool disk;
 } store_flows;
 

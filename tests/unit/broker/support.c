@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "hsm/record_codec.h"
 
 /* ---- The signer ---- */
@@ -66,7 +67,8 @@ void world_make(world *w)
     assert_true(w->signer != MAP_FAILED);
     w->signer->remembered.root = cb_sha256((cb_bytes){0});
     assert_int_equal(cb_p256_generate(w->signer->scalar, w->signer->point), CB_OK);
-    w->options = (cb_store_options){.path = w->path, .signer = {w->signer, soft_sign, soft_state}};
+    w->options = (cb_store_options){
+        .path = w->path, .signer = {w->signer, soft_sign, soft_state}, .trial = 5 * CB_MILLISECOND};
 }
 
 void world_open(world *w) { assert_int_equal(cb_store_open(&w->options, &w->store), CB_OK); }
@@ -206,6 +208,18 @@ cb_intent_request intent_of(const world *w)
                                  .holder = w->holder.id,
                                  .reached = CB_LEVEL_PIN};
     return request;
+}
+
+cb_error error_without_fault(world *w)
+{
+    cb_store_state status = {.error = CB_E_STORE};
+    for (int i = 0; i < 6000 && (status.error == CB_E_STORE || status.error == CB_E_STORE_MOVED);
+         i++) {
+        assert_int_equal(cb_store_status(w->store, &status), CB_OK);
+        if (status.error)
+            usleep(5000);
+    }
+    return status.error;
 }
 
 cb_error tap_once(world *w, cb_id *tap, const cb_id *session)

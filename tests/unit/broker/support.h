@@ -77,6 +77,10 @@ cb_error tap_once(world *w, cb_id *tap, const cb_id *session);
 /* Records the end of one session. */
 cb_error end_session(cb_store *store, const cb_id *session, const char *why);
 
+/* What the store says of itself, as soon as that is no fault that may pass; after 30 s what it is.
+ */
+cb_error error_without_fault(world *w);
+
 /* Verifies the database of a world that is closed; prints findings. */
 cb_error verify_file(world *w, cb_evidence_summary *summary);
 
