@@ -86,6 +86,24 @@ void cb_store_refuse(cb_store *store, cb_error error, const char *why)
 
 /* ---- The transaction of a group ---- */
 
+static cb_error ends_as_left(cb_txn *txn, bool *same)
+{
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT coalesce((SELECT max(position) FROM evidence_leaf), -1), "
+                                 "coalesce((SELECT max(number) FROM feed), 0)");
+    *same = cb_query_next(&q) && cb_column_number(&q, 0) == (int64_t)txn->position - 1 &&
+            cb_column_number(&q, 1) == (int64_t)txn->feed.number;
+    return cb_query_end(&q);
+}
+
+/* As a statement of its own, for the function of this name is parsed anew at each call. */
+static cb_error has_schema(cb_txn *txn, bool *same)
+{
+    cb_query q = cb_query_begin(txn->sql, "PRAGMA schema_version");
+    *same = cb_query_next(&q) && cb_column_number(&q, 0) == txn->store->schema_version;
+    return cb_query_end(&q);
+}
+
 /* Whether the database still ends where this process left it, with the schema that was compared at
  * the start: nobody else writes to it, so anything else is somebody's attack, or a copy that was
  * put in its place while the broker runs. */
@@ -93,15 +111,9 @@ static cb_error nobody_else_wrote(cb_txn *txn)
 {
     bool same = false;
     cb_store *store = txn->store;
-    cb_query q =
-        cb_query_begin(txn->sql, "SELECT coalesce((SELECT max(position) FROM evidence_leaf), -1), "
-                                 "coalesce((SELECT max(number) FROM feed), 0), "
-                                 "(SELECT schema_version FROM pragma_schema_version)");
-    if (cb_query_next(&q))
-        same = cb_column_number(&q, 0) == (int64_t)txn->position - 1 &&
-               cb_column_number(&q, 1) == (int64_t)txn->feed.number &&
-               cb_column_number(&q, 2) == store->schema_version;
-    cb_error error = cb_query_end(&q);
+    cb_error error = ends_as_left(txn, &same);
+    if (!error && same)
+        error = has_schema(txn, &same);
     if (error || same)
         return error;
     pthread_mutex_lock(&store->lock);
