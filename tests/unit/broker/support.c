@@ -68,7 +68,7 @@ void world_make(world *w)
     w->signer->remembered.root = cb_sha256((cb_bytes){0});
     assert_int_equal(cb_p256_generate(w->signer->scalar, w->signer->point), CB_OK);
     w->options = (cb_store_options){
-        .path = w->path, .signer = {w->signer, soft_sign, soft_state}, .trial = 5 * CB_MILLISECOND};
+        .path = w->path, .signer = {w->signer, soft_sign, soft_state}, .trial = CB_MILLISECOND};
 }
 
 void world_open(world *w) { assert_int_equal(cb_store_open(&w->options, &w->store), CB_OK); }
@@ -213,11 +213,11 @@ cb_intent_request intent_of(const world *w)
 cb_error error_without_fault(world *w)
 {
     cb_store_state status = {.error = CB_E_STORE};
-    for (int i = 0; i < 6000 && (status.error == CB_E_STORE || status.error == CB_E_STORE_MOVED);
+    for (int i = 0; i < 30000 && (status.error == CB_E_STORE || status.error == CB_E_STORE_MOVED);
          i++) {
         assert_int_equal(cb_store_status(w->store, &status), CB_OK);
         if (status.error)
-            usleep(5000);
+            usleep(1000);
     }
     return status.error;
 }
