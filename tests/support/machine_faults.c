@@ -150,11 +150,13 @@ int fdatasync(int fd)
 }
 
 /* Nothing new can be made; what is there can be opened, unless the file system is to be read
- * only. */
+ * only, or out of reach. */
 static int makes(const char *path, int flags)
 {
     if (told->disk_error == 0 || !inside(path))
         return 0;
+    if (told->disk_error == EACCES)
+        return 1;
     if (told->disk_error == EROFS)
         return (flags & O_ACCMODE) != O_RDONLY;
     return (flags & O_CREAT) && access(path, F_OK) != 0;
