@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/conformance.md: every requirement has a row, every file and test that a row names exists."""
+"""docs/conformance.md: every requirement has a row. There and in docs/attacks.md every file and test that a row names exists."""
 
 import re
 import unittest
@@ -37,15 +37,27 @@ class Conformance(unittest.TestCase):
                 self.assertIn("`", code, name)
                 self.assertIn("`", tests, name)
 
+    def exists(self, where, text):
+        for quoted in re.findall(r"`([^`]+)`", text):
+            path, _, test = quoted.partition(": ")
+            if "/" not in path and not path.endswith(".md") or path.startswith("./"):
+                continue
+            self.assertTrue((ROOT / path).is_file(), f"{where}: {path}")
+            if test:
+                self.assertRegex((ROOT / path).read_text(), rf"\b{re.escape(test)}\b", f"{where}: {path}")
+
     def test_every_file_and_every_test_named_exists(self):
         for name, _, how, code, tests in rows():
-            for quoted in re.findall(r"`([^`]+)`", how + code + tests):
-                path, _, test = quoted.partition(": ")
-                if "/" not in path and not path.endswith(".md"):
-                    continue
-                self.assertTrue((ROOT / path).is_file(), f"{name}: {path}")
-                if test:
-                    self.assertRegex((ROOT / path).read_text(), rf"\b{re.escape(test)}\b", f"{name}: {path}")
+            self.exists(name, how + code + tests)
+
+    def test_what_was_tried_is_in_the_tests(self):
+        tried = [line for line in (ROOT / "docs" / "attacks.md").read_text().splitlines() if "`tests/" in line]
+        self.assertGreater(len(tried), 30)
+        errors = (ROOT / "base" / "error.h").read_text()
+        for line in tried:
+            for code in re.findall(r"`([a-z]+\.[a-z_]+)`", line):
+                self.assertIn(f'"{code}"', errors)
+            self.exists(line.split("|")[1].strip(), line)
 
 
 if __name__ == "__main__":
