@@ -30,10 +30,18 @@ __attribute__((format(printf, 2, 0))) static void on_message(void *context, cons
     cb_log(CB_LOG_DEBUG, "http.library", text, NULL);
 }
 
+/* Where a connection keeps the request that is under way; NULL: there was no memory for that. */
+static cb_call **under_way(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
 static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
 {
-    (void)connection;
-    return cb_call_new(context, target);
+    cb_call **call = under_way(connection);
+    return call ? (*call = cb_call_new(context, target)) : NULL;
 }
 
 /* Paths are compared as they were sent, and queries decoded by their reader. */
@@ -63,20 +71,29 @@ static enum MHD_Result on_access(void *context, struct MHD_Connection *connectio
 static void on_completed(void *context, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode why)
 {
+    cb_call **call = under_way(connection);
     (void)context;
-    (void)connection;
     if (*state)
         cb_call_completed(*state, why == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     *state = NULL;
+    if (call)
+        *call = NULL;
 }
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **state,
                           enum MHD_ConnectionNotificationCode what)
 {
     (void)context;
-    (void)state;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        *state = calloc(1, sizeof(cb_call *));
     if (what != MHD_CONNECTION_NOTIFY_CLOSED)
         return;
+    /* A request that has two faults is given up by libmicrohttpd without a word. */
+    cb_call **call = *state;
+    if (call && *call)
+        cb_call_completed(*call, false);
+    free(call);
+    *state = NULL;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     cb_carrier carrier;

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 
-from http_support import PATIENCE, Case, head, main, read_all
+from http_support import PATIENCE, Case, Server, head, main, path, read_all
 
 GOOD = head("GET", "/v1/live")
 LIMIT = 32 * 1024
@@ -82,6 +82,18 @@ class Rejection(Case):
         for what, (data, statuses) in REJECTED.items():
             with self.subTest(what=what), self.server.connect(name="a.relay.test" if "stream" in what else "localhost") as stream:
                 self.refuses(stream, data, statuses)
+
+    def test_a_request_with_two_faults_is_not_left_over(self):
+        """libmicrohttpd gives up such a request without saying so: it would count as under way for ever."""
+        place = path("faults.sock")
+        server = Server(admin=place)
+        for _ in range(300):
+            with socket.socket(socket.AF_UNIX) as stream:
+                stream.settimeout(PATIENCE)
+                stream.connect(place)
+                stream.sendall(b'GET /v1/live HTTP/1.1\r\nCookie: a="\r\nContent-Length: 3x\r\n\r\n')
+                self.last_answer(read_all(stream))
+        self.assertEqual(server.stop(), 0)
 
     def test_on_the_administration_socket(self):
         for what, (data, statuses) in REJECTED.items():

@@ -297,7 +297,8 @@ static void fail(const char *what, cb_error error, cb_buf *why)
     exit(1);
 }
 
-static void stop(cb_acceptor *acceptor, cb_server *server)
+/* Whether no request was left over. */
+static bool stop(cb_acceptor *acceptor, cb_server *server)
 {
     cb_acceptor_state state;
     int64_t deadline = cb_deadline_in(10 * CB_SECOND);
@@ -308,8 +309,10 @@ static void stop(cb_acceptor *acceptor, cb_server *server)
         cb_acceptor_status(acceptor, &state);
     } while ((state.connections > 0 || cb_server_busy(server) > 0) &&
              cb_deadline_left_ms(deadline));
+    bool clean = cb_server_busy(server) == 0;
     cb_acceptor_close(&acceptor);
     cb_server_close(&server);
+    return clean;
 }
 
 int main(int argc, char **argv)
@@ -359,7 +362,7 @@ int main(int argc, char **argv)
         cb_log(CB_LOG_INFO, error ? "reload.failed" : "reload.done", cb_buf_cstr(&why), NULL);
         cb_buf_reset(&why);
     }
-    stop(acceptor, server);
+    bool clean = stop(acceptor, server);
     cb_buf_free(&why);
-    return 0;
+    return clean ? 0 : 1;
 }
