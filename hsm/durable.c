@@ -52,7 +52,9 @@ static bool page_read(cb_bytes page, cb_durable *out)
     out->sequence = cb_cursor_u64(&checked);
     out->number = cb_cursor_u64(&checked);
     cb_cursor_copy(&checked, out->digest.bytes, CB_SHA256_SIZE);
-    return cb_cursor_done(&checked) && cb_bytes_same(name, CB_BYTES_OF(magic)) && out->sequence > 0;
+    /* The last number of all would have no successor: what was written after it would not count. */
+    return cb_cursor_done(&checked) && cb_bytes_same(name, CB_BYTES_OF(magic)) &&
+           out->sequence > 0 && out->sequence < UINT64_MAX;
 }
 
 static bool all_zero(cb_bytes bytes)
