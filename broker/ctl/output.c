@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <wchar.h>
 
-enum { CELL_MAX = 64 * 1024, COLUMNS_MAX = 12 };
+enum { CELL_MAX = 64 * 1024, COLUMNS_MAX = 12, DONE_MAX = 2048 };
 
 /* One character of UTF-8; 0 when the bytes are none, overlong, a surrogate or too large. */
 static size_t decode(const unsigned char *text, uint32_t *out)
@@ -224,9 +224,13 @@ cb_ctl_status cb_ctl_done(cb_ctl *ctl, const json_t *object, const char *format,
     if (ctl->json)
         return cb_ctl_json(ctl, object);
     va_list list;
+    char line[DONE_MAX];
+    cb_buf text = CB_BUF(sizeof line * 8);
     va_start(list, format);
-    vfprintf(ctl->out, format, list);
+    vsnprintf(line, sizeof line, format, list);
     va_end(list);
-    putc('\n', ctl->out);
+    cb_ctl_plain(&text, line);
+    fprintf(ctl->out, "%s\n", cb_buf_cstr(&text) ? cb_buf_cstr(&text) : "?");
+    cb_buf_free(&text);
     return CB_CTL_DONE;
 }

@@ -36,8 +36,8 @@ cb_ctl_status cb_ctl_object(cb_ctl *ctl, const json_t *object, const cb_ctl_colu
 /* Prints JSON. */
 cb_ctl_status cb_ctl_json(cb_ctl *ctl, const json_t *value);
 
-/* The result of an act: the object as JSON, or one line made of the format. Strings in the
- * arguments come from cb_ctl_plain or are our own. */
+/* The result of an act: the object as JSON, or one line made of the format, made harmless: what is
+ * named in it may come from an answer. */
 cb_ctl_status cb_ctl_done(cb_ctl *ctl, const json_t *object, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -86,6 +86,20 @@ static void columns_are_aligned(void **state)
     free(text);
 }
 
+/* cardbrokerd may be somebody else: its identifiers are text like any other. */
+static void what_was_done_cannot_act_on_the_terminal(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    size_t len = 0;
+    cb_ctl ctl = {.out = open_memstream(&text, &len), .err = stderr};
+    assert_int_equal(cb_ctl_done(&ctl, NULL, "holder %s added", "1\x1b]0;x\x07\x7f\xe2\x80\xae"),
+                     CB_CTL_DONE);
+    fclose(ctl.out);
+    assert_string_equal(text, "holder 1\\x1b]0;x\\x07\\x7f\\u{202e} added\n");
+    free(text);
+}
+
 static void paths_are_escaped(void **state)
 {
     (void)state;
@@ -103,6 +117,7 @@ int main(void)
         cmocka_unit_test(wide_characters_take_two_cells),
         cmocka_unit_test(fields_are_words),
         cmocka_unit_test(columns_are_aligned),
+        cmocka_unit_test(what_was_done_cannot_act_on_the_terminal),
         cmocka_unit_test(paths_are_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
