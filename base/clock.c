@@ -27,12 +27,17 @@ int64_t cb_deadline_in(int64_t us)
     return cb_clock_monotonic_us() + us;
 }
 
+int64_t cb_deadline_before(int64_t deadline, int64_t us)
+{
+    return deadline < INT64_MIN + us ? INT64_MIN : deadline - us;
+}
+
 int cb_deadline_left_ms(int64_t deadline)
 {
-    int64_t left = deadline - cb_clock_monotonic_us();
-    if (left <= 0)
+    int64_t now_us = cb_clock_monotonic_us();
+    if (deadline <= now_us)
         return 0;
-    left = (left + 999) / 1000;
+    int64_t left = (deadline - now_us - 1) / 1000 + 1;
     return left > INT_MAX ? INT_MAX : (int)left;
 }
 

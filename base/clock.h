@@ -19,6 +19,9 @@ int64_t cb_clock_wall_us(void);
 /* A moment this far from now; see cb_deadline_left_ms. */
 int64_t cb_deadline_in(int64_t us);
 
+/* A deadline this much earlier, whatever it is: one that came in a message may be no time at all. */
+int64_t cb_deadline_before(int64_t deadline, int64_t us);
+
 /* Milliseconds until the deadline, at least 0, rounded up; for poll(2). */
 int cb_deadline_left_ms(int64_t deadline);
 

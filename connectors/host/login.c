@@ -123,7 +123,7 @@ static cb_error read_login(cardbroker_login *login, const cb_msg *msg, char **co
         take_var(&cursor, CB_PUBLIC_KEY_MAX, &login->public_key);
         login->algorithm = cb_cursor_u8(&cursor);
         cb_cursor_copy(&cursor, login->session.bytes, CB_ID_SIZE);
-        login->deadline = (int64_t)cb_cursor_u64(&cursor) - MARGIN;
+        login->deadline = cb_deadline_before((int64_t)cb_cursor_u64(&cursor), MARGIN);
     }
     if (!cb_cursor_done(&cursor) || !*config || (whole && !*enrolment))
         return CB_E_PROTOCOL;

@@ -252,7 +252,7 @@ static cb_error perform(exchange *x)
     curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
-    int left = cb_deadline_left_ms(x->deadline - MARGIN);
+    int left = cb_deadline_left_ms(cb_deadline_before(x->deadline, MARGIN));
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left > 0 ? (long)left : 1L);
     set_body(x, easy);
     cb_error error = cb_http_perform(http);

@@ -154,6 +154,143 @@ def connectors():
     put("connector_messages", "token", b"\2" + message(1, 0, bytes((1,)) + bytes(8) + var(b'{"access_token":"t"}')))
 
 
+def connector_host():
+    config = json.dumps({"url": "https://service.example/", "count": 1, "result": "%s"})
+    near = b"\x7e" + bytes(7)
+
+    def first(kind, result="relayed", who="me"):
+        body = var(b"fuzz")
+        whole = kind < 2
+        body += (var(b"tax") if whole else b"") + var((config % result).encode())
+        if whole:
+            body += var(json.dumps({"who": who}).encode()) + var(b"certificate") + var(b"chain") + var(b"key")
+            body += b"\1" + bytes(16) + near
+        return bytes((kind,)) + struct.pack(">H", len(body)) + body
+
+    def message(kind, body, error=0):
+        return bytes((kind, error)) + struct.pack(">H", len(body)) + body
+
+    def opened(method=b"GET", headers=b"Host: x\r\n", length=0):
+        return message(32 | 0x40, var(method) + var(b"/a?b") + var(headers) + struct.pack(">q", length) + bytes(8))
+
+    used = message(16, var(b"signature")) + message(16, var(b"mac"))
+    read = message(35, struct.pack(">I", 100))
+    get = opened() + message(34, b"") + read + read + message(36, b"")
+    post = opened(b"POST", length=5) + message(33, b"hello") + message(34, b"") + read + message(36, b"")
+    chunked = opened(b"PUT", length=-1) + message(33, b"hello") + message(33, b"again") + message(34, b"") + message(36, b"")
+    upgrade = opened(headers=b"Upgrade: websocket\r\n") + message(34, b"") + read + message(36, b"")
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nLocation: /next\r\nSet-Cookie: a=b\r\n\r\nhello"
+    parts = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n"
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answer
+    for name, messages, said in (("get", get, answer), ("post", post, parts), ("put", chunked, interim), ("upgrade", upgrade, answer),
+                                 ("left", opened() + message(34, b"") + message(36, b""), answer), ("head", opened(b"HEAD") + message(34, b""), answer),
+                                 ("twice", get + get + message(37, b""), answer), ("silent", get, b""), ("noise", get, b"\x16\3\1" * 9)):
+        count = 2 + messages_in(messages)
+        put("connector_host", "relayed-" + name, first(0) + bytes((count,)) + used + messages + said)
+    for result in ("token", "url", "cookies"):
+        put("connector_host", result, first(0, result, '{"a":"b"}' if result != "url" else "https://service.example/x") + b"\2" + used + answer)
+    put("connector_host", "enrol", first(1, who='{"certificate":"x"}') + b"\0")
+    put("connector_host", "check", first(2) + b"\0")
+    put("connector_host", "no-key", first(0) + b"\1" + message(16, b"", 40))
+    put("connector_host", "deadline-before-all-time", first(0)[:-8] + b"\x80" + bytes(7) + b"\0")
+
+
+def messages_in(data):
+    count = 0
+    while data:
+        (length,) = struct.unpack(">H", data[2:4])
+        data = data[4 + length:]
+        count += 1
+    return count
+
+
+def answers():
+    """To the broker from hsmd, to cardbrokerctl from cardbrokerd, to the terminal from a card."""
+    def said(body, error=0):
+        return bytes((error,)) + struct.pack(">H", len(body)) + body
+
+    hello, some, digest = said(struct.pack(">IB", 2, 1)), bytes(range(16)), bytes(range(32))
+    head = struct.pack(">Q", 3) + digest
+    bodies = (some + b"\1\0\0\0\0\5\0\xa4\4\0\0", b"\1\0\0\0\0\5\0\xa4\4\0\0", some + b"\1\3" + bytes(6) + digest + bytes(64),
+              some + some + b"\2\1\3", b"", var(b"signature") + var(b"receipt"), head, head + bytes(8) + bytes(64) + digest, head,
+              some + struct.pack(">I", 1) + var(b"sealed") + var(b"public") + var(b"request"),
+              some + struct.pack(">I", 1) + var(b"sealed") + var(b"public"), b"binding", struct.pack(">IIIQQB", 2, 1, 7, 9, 9, 1))
+    for at, body in enumerate(bodies):
+        put("hsm_answers", f"good-{at}", bytes((at,)) + hello + said(body) * 2)
+    put("hsm_answers", "other-head", b"\7" + hello + said(head, 29))
+    put("hsm_answers", "whole", b"\x0b" + hello + said(b"binding") + said(b"sealed") + said(b"key") + said(struct.pack(">I", 2)) + said(b"") * 2)
+    put("message", "good", struct.pack(">HHIBBBB", 1, 0, 7, 1, 0, 0, 0) + some + b"body")
+    put("message", "unknown-error", struct.pack(">HHIBBBB", 1, 60000, 7, 1, 0, 0, 0) + some)
+
+    def answer(status, body):
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return struct.pack(">HH", status, len(text)) + text
+
+    name = "0189f7c2-0000-7000-8000-000000000001"
+    person = {"id": name, "name": "Taro", "created": "2023-11-14T22:13:20.000000Z"}
+    card_of = {"id": name, "holder": name, "state": "active", "profile": 1, "level": 2, "sequence": 1, "created": person["created"],
+               "changed": person["created"]}
+    leaf = {"position": 0, "data": b"cardbroker-evidence 1\nkind holder.added\ntime 2023-11-14T22:13:20.000000Z\n".hex(), "hash": digest.hex()}
+    log_head = {"size": 1, "root": digest.hex(), "time": person["created"], "signature": bytes(64).hex(), "key": digest.hex()}
+    enrolment = {"id": name, "holder": name, "service": "tax", "state": "active", "key": {"id": name, "algorithm": "ec-p256", "level": 1, "sequence": 1},
+                 "next_key": None, "data": {"a": [1, True, None]}, "created": person["created"]}
+    service = {"name": "tax", "title": "Tax", "connector": "jwt", "level": 1, "certificate": False, "session": {"kind": "token", "life": 60},
+               "config": {"url": "https://service.example/"}}
+    lists = {2: ("holders", person), 6: ("cards", card_of), 12: ("terminals", {"id": name, "name": "door", "state": "active", "services": ["tax"], "rate": 3}),
+             15: ("services", service), 18: ("enrolments", enrolment), 20: ("enrolments", enrolment)}
+    for command, (field, item) in lists.items():
+        pages = answer(200, {field: [item, item], "next": "x"}) + answer(200, {field: [item], "next": None})
+        put("ctl_answers", f"list-{field}-{command}", bytes((command,)) + (answer(200, {"holders": [person]}) if command == 6 else b"") + pages)
+        put("ctl_answers", f"page-without-end-{command}", bytes((command,)) + answer(200, {field: [item], "next": "x"}) * 3)
+    for command, item in ((3, person), (4, {"holders": [person]}), (5, person), (7, card_of), (8, card_of), (9, card_of), (10, card_of), (11, card_of),
+                          (13, {"terminals": [{"id": name, "name": "door"}]}), (14, {"terminals": [{"id": name, "name": "door"}]}), (16, service),
+                          (17, service), (19, enrolment), (0, {"version": "1", "store": {"leaves": 3}}), (1, {"version": "1"})):
+        put("ctl_answers", f"one-{command}", bytes((command,)) + answer(200, item) * 3)
+    for command in (21, 22):
+        put("ctl_answers", f"record-{command}", bytes((command,)) + (answer(200, {"leaves": [leaf], "heads": [log_head], "size": 1}) * 3))
+    put("ctl_answers", "audit", b"\x17" + answer(200, {"heads": [log_head]}) + answer(200, {"leaves": [leaf]}) + answer(200, {"leaves": []}) * 3)
+    put("ctl_answers", "problem", b"\3" + answer(403, {"type": "about:blank", "title": "No", "status": 403, "code": "card.revoked", "detail": "No \u202e.",
+                                                      "request": name, "pin_tries_left": 2}))
+    put("ctl_answers", "down", b"\2" + answer(0, b""))
+
+    script = b"\2" + b"\0" + var(b"\0\xa4\4\0\2ab\0") + b"\1" + var(b"\0\xca\0\0\0")
+    for label, card_says in (("good", b"\3\4data" * 2), ("more", b"\3\0\1\5\3\2ab"), ("le", b"\2\7\3\2ab\3\0"), ("gone", b"\3\0\4\0"),
+                             ("refused", b"\0\2\x6a\x82"), ("for-ever", b"\1\1" * 90)):
+        put("card_play", label, struct.pack(">H", len(script)) + script + card_says)
+
+
+def memories():
+    def step(what, a=0, place=0, number=0):
+        return struct.pack(">BBHQ", what, a, place, number)
+    for kind in range(3):
+        filled = b"".join(step(3, a, 0, 1) for a in range(4))
+        put("hsm_state", f"kept-{kind}", bytes((kind,)) + filled + step(4) + filled)
+        put("hsm_state", f"torn-{kind}", bytes((kind,)) + filled + step(0, 9, 40) + filled)
+        put("hsm_state", f"cut-{kind}", bytes((kind,)) + filled + step(1, 0, 8200) + filled)
+        put("hsm_state", f"sequence-without-successor-{kind}", bytes((kind,)) + step(2, 1, 0, 2**64 - 1) + filled)
+        put("hsm_state", f"number-beyond-{kind}", bytes((kind,)) + step(2, 1, 9, 2**40) + filled)
+    put("hsm_state", "suspended-and-resumed", b"\0" + step(3, 1, 0, 2) + step(3, 1, 0, 3) + step(4) + step(3, 1, 0, 2) + step(4))
+
+
+def orders():
+    """Begin 0, challenge 1, finish 2, activate 3, open 4, use 5, end 6, feed 7, resume 8; the tap in bits 4 and 5."""
+    def steps(*list_of):
+        return b"".join(bytes((step % 16, tap << 4 | how)) for step, tap, how in list_of)
+    whole = [(step, 0, 0) for step in range(6)]
+    put("hsm_order", "tap", steps(*whole, (5, 0, 0), (5, 0, 0), (6, 0, 0)))
+    put("hsm_order", "behind", steps(*whole[:3], (3, 0, 0x40), *whole[3:]))
+    for kind in range(5):
+        put("hsm_order", f"told-{kind}-before-use", steps(*whole[:5], (7, 0, kind), (5, 0, 0)))
+        put("hsm_order", f"told-{kind}-before-activation", steps(*whole[:3], (7, 0, kind), *whole[3:]))
+    put("hsm_order", "suspended-and-resumed", steps((7, 0, 1), (7, 0, 2), (8, 0, 0), *whole, (7, 0, 1), (5, 0, 0)))
+    for at in range(6):
+        put("hsm_order", f"wrong-{at}", steps(*whole[:at], (at, 0, 0x80), *whole[at + 1:]))
+        put("hsm_order", f"skipped-{at}", steps(*whole[:at], *whole[at + 1:]))
+        put("hsm_order", f"twice-{at}", steps(*whole[:at + 1], *whole[at:]))
+    put("hsm_order", "two-taps", steps(*[(step, tap, 0) for tap in (0, 1) for step in range(5)], (5, 0, 0), (5, 1, 0)))
+    put("hsm_order", "mixed-taps", steps(*[(step, tap, 0) for step in range(6) for tap in (0, 1)]))
+
+
 def configurations():
     for number, page in enumerate(("cardbroker.conf.5", "hsmd.conf.5", "cardlink.conf.5")):
         text = (ROOT / "docs" / "man" / page).read_text()
@@ -189,7 +326,7 @@ def evidence():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, terminal, http, hellos, certificates, connectors, configurations, evidence, records):
+    for make in (texts, terminal, http, hellos, certificates, connectors, connector_host, answers, memories, orders, configurations, evidence, records):
         make()
 
 
