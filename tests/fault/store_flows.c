@@ -283,6 +283,7 @@ static void it_is_revoked_or_as_before(void *context, cb_error result, bool stru
     assert_int_equal(feed.number, revoked);
     if (!s->disk || result == CB_OK)
         assert_int_equal(revoked, result == CB_OK);
+    wait_for_the_lane(s);
     if (revoked)
         assert_int_equal(tap_once(&s->w, NULL, NULL), CB_E_CARD_REVOKED);
     else

@@ -32,7 +32,7 @@ static const char *const schemas[] = {
     "ALTER TABLE card RENAME TO cards; CREATE VIEW card AS SELECT * FROM cards",
     "CREATE TABLE more (x)",
     "ALTER TABLE card ADD COLUMN more TEXT",
-    "DROP INDEX session_of_card",
+    "DROP INDEX card_of_holder",
     "DROP INDEX enrolment_live; CREATE INDEX enrolment_live ON enrolment (holder, service)",
     "DROP TRIGGER evidence_leaf_kept",
     "ANALYZE",
