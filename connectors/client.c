@@ -80,7 +80,7 @@ cb_error cb_connectors_ping(cb_connectors *connectors, const char *connector)
     cb_msg msg;
     cb_msg_init(&msg, CB_CONN_PING);
     put_text(&msg.body, connector);
-    cb_error error = ask(connectors, &msg, cb_deadline_in(CB_CONN_OPERATION_TIME));
+    cb_error error = ask(connectors, &msg, cb_deadline_in(CB_CONN_PING_TIME));
     cb_msg_free(&msg);
     return error == CB_E_CONNECTOR_FAILED || error == CB_E_TIMEOUT ? CB_E_CONNECTOR_DOWN : error;
 }
@@ -267,11 +267,13 @@ static cb_error attend(int socket, uint32_t id, const cb_login_request *request,
     cb_error error;
     cb_msg_init(&msg, 0);
     for (;;) {
-        error = cb_msg_receive(socket, &msg, deadline);
+        error = cb_msg_receive(socket, &msg, deadline + CB_CONN_GRACE);
         if (error || (msg.type != CB_CONN_LOG && msg.type != CB_CONN_USE))
             break;
         if (msg.type == CB_CONN_LOG && ++logs > CB_CONN_LOGS_MAX)
             error = CB_E_CONNECTOR_ANSWER;
+        if (msg.type == CB_CONN_USE && cb_deadline_left_ms(deadline) == 0)
+            error = CB_E_TIMEOUT;
         if (error)
             break;
         if (msg.type == CB_CONN_LOG)

@@ -65,12 +65,17 @@ enum {
     CB_CONN_METHOD_MAX = 32,
     CB_CONN_TARGET_MAX = 8 * 1024,
     CB_CONN_CHUNK_MAX = 48 * 1024, /* of a body, in one message */
-    CB_CONN_LOGS_MAX = 50, /* log messages of one process */
+    CB_CONN_LOGS_MAX = 50,         /* log messages of one process */
     CB_CONN_USES_MAX = 16          /* of a key, in one login: as in hsm/records.h */
 };
 
 /* The longest that any operation but a login may take. */
 #define CB_CONN_OPERATION_TIME (10 * INT64_C(1000000))
 #define CB_CONN_LOGOUT_TIME INT64_C(1000000)
+/* How long after a deadline an answer is waited for: the process keeps the deadline itself, and knows
+ * what it was that took too long. */
+#define CB_CONN_GRACE INT64_C(500000)
+/* Who asks whether connectord is there has other things to do while it is not. */
+#define CB_CONN_PING_TIME (3 * INT64_C(1000000))
 
 #endif

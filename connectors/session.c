@@ -266,7 +266,7 @@ static cb_error ask(cb_relay *relay, cb_msg *msg)
     msg->id = id;
     cb_error error = cb_msg_send(relay->session->socket, msg, relay->deadline);
     if (!error)
-        error = await(relay->session, msg, type, id, relay->deadline);
+        error = await(relay->session, msg, type, id, relay->deadline + CB_CONN_GRACE);
     return note(relay, error);
 }
 

@@ -18,7 +18,9 @@
 
 enum { WAITING_MAX = 128 };
 #define FIRST_MESSAGE_TIME (2 * CB_SECOND)
-#define HAND_OVER_TIME (CB_SECOND)
+#define REFUSE_TIME (CB_SECOND)
+/* Everybody waits meanwhile: long enough for a zygote that makes processes as fast as it can. */
+#define HAND_OVER_TIME (300 * CB_MILLISECOND)
 #define REST_TIME (100 * CB_MILLISECOND)
 
 /* Connections whose first message has not come yet. */
@@ -32,8 +34,9 @@ typedef struct state {
     waiting guests[WAITING_MAX];
     struct pollfd polled[WAITING_MAX + 1];
     size_t count;
-    int64_t rest_until; /* nobody is let in before */
-    bool starved;       /* which has been said */
+    bool stuck[CB_DISPATCHER_MOST]; /* did not take an order in time, nor any since */
+    int64_t rest_until;      /* nobody is let in before */
+    bool starved;            /* which has been said */
 } state;
 
 static bool may_connect(const cb_dispatcher *about, int socket)
@@ -90,7 +93,7 @@ static void refuse(const cb_msg *question, int socket, cb_error error, const cha
     msg.id = question->id;
     msg.error = error;
     cb_buf_put_str(&msg.body, why);
-    cb_msg_send(socket, &msg, cb_deadline_in(HAND_OVER_TIME));
+    cb_msg_send(socket, &msg, cb_deadline_in(REFUSE_TIME));
     cb_msg_free(&msg);
 }
 
@@ -108,8 +111,9 @@ static size_t zygote_for(const cb_dispatcher *about, const cb_msg *msg)
     return i;
 }
 
-static void hand_over(const cb_dispatcher *about, cb_msg *msg, int socket)
+static void hand_over(state *s, cb_msg *msg, int socket)
 {
+    const cb_dispatcher *about = s->about;
     size_t i = zygote_for(about, msg);
     if (i == about->count) {
         refuse(msg, socket, CB_E_CONNECTOR_DOWN, "no connector of that name is configured");
@@ -120,7 +124,10 @@ static void hand_over(const cb_dispatcher *about, cb_msg *msg, int socket)
     if (msg->fd >= 0)
         close(msg->fd);
     msg->fd = socket;
-    cb_error error = cb_msg_send(about->orders[i], msg, cb_deadline_in(HAND_OVER_TIME));
+    /* One that hangs, or does not come up, keeps the others' guests waiting once. */
+    cb_error error =
+        cb_msg_send(about->orders[i], msg, s->stuck[i] ? 0 : cb_deadline_in(HAND_OVER_TIME));
+    s->stuck[i] = error != CB_OK;
     if (error)
         refuse(msg, socket, CB_E_CONNECTOR_DOWN, "the connector does not take orders");
     cb_log_set_request(NULL);
@@ -138,7 +145,7 @@ static void hear_guest(state *s, size_t i)
     if (error)
         close(s->guests[i].socket);
     else
-        hand_over(s->about, &msg, s->guests[i].socket); /* which owns it now */
+        hand_over(s, &msg, s->guests[i].socket); /* which owns it now */
     cb_msg_free(&msg);
     drop(s, i);
 }

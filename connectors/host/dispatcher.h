@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+enum { CB_DISPATCHER_MOST = 32 }; /* connectors */
+
 typedef struct cb_dispatcher {
     int listener;
     const char *user;     /* to become, when started as root; NULL: stay */
@@ -16,7 +18,7 @@ typedef struct cb_dispatcher {
     size_t client_count;
     const char *const *names; /* of the connectors */
     const int *orders;        /* their zygotes' sockets */
-    size_t count;
+    size_t count;             /* CB_DISPATCHER_MOST at most */
 } cb_dispatcher;
 
 /* Returns an exit status. */

@@ -37,7 +37,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     }
     int fd = -1;
     cb_error error =
-        cb_opener_connect(http->login->channel, http->origin, http->login->deadline, &fd);
+        cb_opener_connect(http->login->channel, http->origin, http->connect_until, &fd);
     if (error) {
         http->error = error;
         return CURL_SOCKET_BAD;
@@ -217,8 +217,12 @@ cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64
     set_protocol(easy);
     set_callbacks(http);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, whole);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                     request->connect_timeout_ms ? (long)request->connect_timeout_ms : whole);
+    long connect = request->connect_timeout_ms && request->connect_timeout_ms < whole
+                       ? (long)request->connect_timeout_ms
+                       : whole;
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect);
+    /* libcurl waits for the opener without looking at its own limits. */
+    http->connect_until = cb_deadline_in(connect * CB_MILLISECOND);
     http->with_certificate = request->flags & CARDBROKER_WITH_CERTIFICATE;
     http->trust = cb_bytes_make(request->trust.data, request->trust.len);
     if (http->trust.len == 0)
@@ -246,6 +250,7 @@ static cb_error error_of(CURLcode code)
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
         return CB_E_SERVICE_DOWN;
     case CURLE_OUT_OF_MEMORY:
         return CB_E_MEMORY;
@@ -309,5 +314,8 @@ cb_error cb_http_perform(cb_http *http)
         return http->login->key_error;
     if (http->error)
         return http->error;
-    return code == CURLE_RECV_ERROR && has_begun(http) ? CB_E_SERVICE_ANSWER : error_of(code);
+    /* Out of memory is what libcurl calls a header line that is longer than it takes. */
+    if ((code == CURLE_RECV_ERROR || code == CURLE_OUT_OF_MEMORY) && has_begun(http))
+        return CB_E_SERVICE_ANSWER;
+    return error_of(code);
 }

@@ -21,9 +21,10 @@ typedef struct cb_http {
     CURL *easy;
     CURLM *multi;
     struct cardbroker_login *login;
-    int connection;   /* the descriptor that libcurl now uses, -1: none. Owned by libcurl */
-    bool may_connect; /* false once the session has its one connection */
-    unsigned origin;  /* number of the origin of the request */
+    int connection;        /* the descriptor that libcurl now uses, -1: none. Owned by libcurl */
+    bool may_connect;      /* false once the session has its one connection */
+    int64_t connect_until; /* monotonic */
+    unsigned origin;       /* number of the origin of the request */
     bool with_certificate;
     cb_bytes trust;
     cb_error error; /* what a callback found; more exact than libcurl's code */

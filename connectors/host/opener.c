@@ -271,11 +271,21 @@ cb_error cb_opener_register(int registrations, const cb_origin *origins, size_t 
 
 cb_error cb_opener_connect(int channel, unsigned index, int64_t deadline, int *out)
 {
+    static uint32_t asked;
+    uint32_t id = ++asked;
     cb_msg msg;
     cb_msg_init(&msg, CONNECT);
+    msg.id = id;
     cb_buf_put_u8(&msg.body, (uint8_t)index);
     cb_buf_put_u64(&msg.body, (uint64_t)deadline);
-    cb_error error = cb_msg_call(channel, &msg, &msg, deadline + SEND_TIME / 4);
+    cb_error error = cb_msg_send(channel, &msg, deadline);
+    /* Looking up a name has no limit of its own, so an answer may come after it was given up. */
+    do {
+        if (!error)
+            error = cb_msg_receive(channel, &msg, deadline);
+    } while (!error && msg.id != id);
+    if (!error)
+        error = msg.type == CONNECT ? msg.error : CB_E_PROTOCOL;
     if (!error && msg.fd < 0)
         error = CB_E_CONNECTOR_DOWN;
     if (!error) {

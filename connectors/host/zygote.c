@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
-#include "base/supervise.h"
 #include "connectors/host/login.h"
 
 #define ANSWER_TIME (CB_SECOND)
@@ -229,8 +228,9 @@ int cb_zygote_main(const cb_zygote *zygote)
     s.polled = calloc((size_t)zygote->sessions + 2, sizeof *s.polled);
     if (!s.children || !s.polled || !watch_children(&s))
         return 1;
+    /* At the start it could be loaded. Others go on while its file is put right. */
     if (load(&s) != CB_OK)
-        return CB_WORKER_EXIT_FATAL;
+        return 1;
     while (step(&s))
         continue;
     return 0;

@@ -25,7 +25,7 @@ typedef struct cb_zygote {
     cb_login_limits limits;
 } cb_zygote;
 
-/* Returns an exit status: CB_WORKER_EXIT_FATAL when the plug-in cannot be used. */
+/* Returns an exit status. */
 int cb_zygote_main(const cb_zygote *zygote);
 
 /* Loads and describes the plug-in, in a process of its own, to find mistakes at start. True if it

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What goes wrong costs one login an error, says which, and leaves nothing: services that misbehave
- * in every phase, connectors that crash, hang, lie or try what they may not, processes that are
- * killed.
+ * What goes wrong costs one login an error, says which, and leaves nothing: services that are away
+ * or refuse, names that resolve badly, connectors that crash, hang, lie or try what they may not,
+ * processes that are killed or stopped. What a service does wrong: connectors_stages_test.c.
  */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -19,30 +19,14 @@
 
 static bench b;
 static holder anna;
-static pid_t services;
-static int first_port;
+static char plugin[64]; /* a copy of bad.so that can go away */
 
-static void start_services(void)
+static void put_plugin(void)
 {
-    int pipes[2];
-    char script[2 * PATH_SIZE], port[16], line[64] = "";
-    first_port = 10000 + (int)(getpid() % 400) * 20;
-    snprintf(script, sizeof script, "%s/bad_service.py", getenv("CB_SUPPORT"));
-    snprintf(port, sizeof port, "%d", first_port);
-    assert_int_equal(pipe(pipes), 0);
-    services = fork();
-    if (services == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        execl("/usr/bin/python3", "python3", script, b.service, port, (char *)NULL);
-        _exit(127);
-    }
-    close(pipes[1]);
-    FILE *out = fdopen(pipes[0], "r");
-    assert_non_null(fgets(line, sizeof line, out));
-    assert_string_equal(line, "ready\n");
-    fclose(out);
+    char command[3 * PATH_SIZE];
+    snprintf(command, sizeof command, "install -m 755 %s/bad.so %s", getenv("CB_BAD_CONNECTORS"),
+             plugin);
+    assert_int_equal(system(command), 0);
 }
 
 static int start(void **state)
@@ -50,25 +34,23 @@ static int start(void **state)
     char connectors[4 * PATH_SIZE];
     const char *folder = getenv("CB_CONNECTORS");
     (void)state;
+    snprintf(plugin, sizeof plugin, "/tmp/cb-bad-%d.so", (int)getpid());
     snprintf(connectors, sizeof connectors,
              "connector mtls {\n  plugin = \"%s/mtls.so\"\n}\n"
-             "connector bad {\n  plugin = \"%s/bad.so\"\n  cpu_seconds = 1\n}\n",
-             folder, getenv("CB_BAD_CONNECTORS"));
+             "connector bad {\n  plugin = \"%s\"\n  cpu_seconds = 1\n}\n",
+             folder, plugin);
+    put_plugin();
     bench_start(&b, connectors, true);
     holder_new(&b, &anna, "anna", "ec-p256");
-    start_services();
     return 0;
 }
 
 static int stop(void **state)
 {
     (void)state;
-    if (services > 0) {
-        kill(services, SIGKILL);
-        waitpid(services, NULL, 0);
-    }
     holder_free(&anna);
     bench_stop(&b);
+    unlink(plugin);
     return 0;
 }
 
@@ -87,36 +69,6 @@ static cb_error try_service(int port, const char *extra, int64_t time)
     cb_login_result_free(&result);
     cb_buf_free(&config);
     return error;
-}
-
-static void a_service_that_misbehaves_gives_the_error_that_says_so(void **state)
-{
-    static const struct {
-        const char *mode;
-        cb_error expected;
-    } cases[] = {{"slow_tcp", CB_E_SERVICE_SLOW},           {"slow_tls", CB_E_SERVICE_SLOW},
-                 {"slow_headers", CB_E_SERVICE_SLOW},       {"slow_body", CB_E_SERVICE_SLOW},
-                 {"close_in_tls", CB_E_SERVICE_DOWN},       {"close_after_tls", CB_E_SERVICE_DOWN},
-                 {"close_in_headers", CB_E_SERVICE_ANSWER}, {"close_in_body", CB_E_SERVICE_ANSWER},
-                 {"huge_headers", CB_E_SERVICE_ANSWER},     {"huge_body", CB_E_SERVICE_ANSWER},
-                 {"no_http", CB_E_SERVICE_ANSWER},          {"zero_in_header", CB_E_SERVICE_ANSWER},
-                 {"endless_interim", CB_E_SERVICE_ANSWER},  {"expired", CB_E_SERVICE_CERTIFICATE},
-                 {"other_host", CB_E_SERVICE_CERTIFICATE},  {"untrusted", CB_E_SERVICE_CERTIFICATE},
-                 {"plain_http", CB_E_SERVICE_DOWN},         {"good", CB_OK},
-                 {"closing", CB_E_SERVICE_ANSWER}};
-    unsigned wrong = 0;
-    (void)state;
-    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
-        int64_t before = cb_clock_monotonic_us();
-        cb_error error = try_service(first_port + (int)i, "", CB_SECOND);
-        int64_t took = cb_clock_monotonic_us() - before;
-        if (error != cases[i].expected || took > 3 * CB_SECOND) {
-            fprintf(stderr, "%s: %s after %d ms\n", cases[i].mode, cb_error_code(error),
-                    (int)(took / 1000));
-            wrong++;
-        }
-    }
-    assert_int_equal(wrong, 0);
 }
 
 static void a_service_that_is_not_there_is_down(void **state)
@@ -281,13 +233,13 @@ static void unknown_connectors_and_configurations_are_refused(void **state)
 
 /* Whether connectord, asked to check a configuration with this plug-in under this name, refuses it.
  */
-static bool is_refused(const char *name, const char *plugin)
+static bool is_refused(const char *name, const char *from)
 {
     char path[2 * PATH_SIZE], command[8 * PATH_SIZE];
     snprintf(path, sizeof path, "%s/check.conf", b.dir);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file, "run = \"%s\"\nconnector %s {\n plugin = \"%s\"\n}\n", b.dir, name, plugin);
+    fprintf(file, "run = \"%s\"\nconnector %s {\n plugin = \"%s\"\n}\n", b.dir, name, from);
     fclose(file);
     snprintf(command, sizeof command, "%s --config %s --check 2>/dev/null", getenv("CB_CONNECTORD"),
              path);
@@ -312,6 +264,145 @@ static void a_plugin_of_another_interface_is_refused_at_start(void **state)
     }
 }
 
+/* ---- connectors and processes that are there and do nothing ---- */
+
+static bool bad_is_good(void *unused)
+{
+    cb_login_result result;
+    (void)unused;
+    cb_error error = misbehave("good", 2 * CB_SECOND, &result);
+    cb_login_result_free(&result);
+    return error == CB_OK;
+}
+
+static void assert_mtls_works(void)
+{
+    cb_session *session = log_in_at_service(&b, &anna, b.port);
+    cb_session_end(&session);
+}
+
+static void a_connector_that_is_stopped_holds_nobody_else_up(void **state)
+{
+    cb_login_result result;
+    cb_error error = CB_OK;
+    (void)state;
+    pid_t zygote = zygote_of(&b, plugin);
+    assert_true(zygote > 0);
+    kill(zygote, SIGSTOP);
+    /* Until no more orders fit; each of these gave up at once. */
+    for (int i = 0; i < 5000 && error != CB_E_CONNECTOR_DOWN; i++) {
+        error = misbehave("good", 20 * CB_MILLISECOND, &result);
+        assert_true(error == CB_E_TIMEOUT || error == CB_E_CONNECTOR_DOWN);
+    }
+    if (error != CB_E_CONNECTOR_DOWN)
+        error = misbehave("good", 5 * CB_SECOND, &result);
+    assert_int_equal(error, CB_E_CONNECTOR_DOWN);
+    int64_t before = cb_clock_monotonic_us();
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(misbehave("good", 20 * CB_SECOND, &result), CB_E_CONNECTOR_DOWN);
+    assert_mtls_works();
+    assert_true(cb_clock_monotonic_us() - before < 10 * CB_SECOND);
+    kill(zygote, SIGCONT);
+    assert_true(eventually(bad_is_good, NULL));
+}
+
+static void a_plugin_that_is_gone_takes_no_other_connector_along(void **state)
+{
+    (void)state;
+    cb_session *session = log_in_at_service(&b, &anna, b.port);
+    pid_t zygote = zygote_of(&b, plugin);
+    assert_true(zygote > 0);
+    assert_int_equal(unlink(plugin), 0);
+    kill(zygote, SIGKILL);
+    assert_int_equal(cb_connectors_ping(b.connectors, "bad"), CB_E_CONNECTOR_DOWN);
+    assert_true(cb_session_alive(session));
+    assert_mtls_works();
+    assert_int_equal(kill(b.connectord, 0), 0);
+    cb_session_end(&session);
+    put_plugin();
+    /* It is tried again in ever longer pauses, five seconds at most. */
+    bool back = false;
+    for (int i = 0; i < 6 && !back; i++)
+        back = eventually(bad_is_good, NULL);
+    assert_true(back);
+}
+
+static void a_stopped_connectord_is_missed_in_time_and_serves_when_it_goes_on(void **state)
+{
+    pid_t all[64];
+    unsigned count = descendants(b.connectord, all, 64);
+    (void)state;
+    for (unsigned i = 0; i < count && i < 64; i++)
+        kill(all[i], SIGSTOP);
+    int64_t before = cb_clock_monotonic_us();
+    assert_int_equal(cb_connectors_ping(b.connectors, NULL), CB_E_CONNECTOR_DOWN);
+    assert_int_equal(try_service(b.port, "", CB_SECOND), CB_E_TIMEOUT);
+    assert_true(cb_clock_monotonic_us() - before < 9 * CB_SECOND);
+    for (unsigned i = 0; i < count && i < 64; i++)
+        kill(all[i], SIGCONT);
+    assert_mtls_works();
+}
+
+/* ---- names ---- */
+
+static cb_error try_name(bench *other, const char *name, int64_t time)
+{
+    char config[3 * PATH_SIZE];
+    cb_login_result result;
+    cb_session *session = NULL;
+    snprintf(config, sizeof config,
+             "{\"url\":\"https://%s:%d/whoami\",\"ca_file\":\"%s/server-ca.pem\","
+             "\"server_name\":\"localhost\",\"connect_timeout_ms\":%d}",
+             name, b.port, b.service, (int)(time / CB_MILLISECOND));
+    cb_error error = log_in(other, &anna, "mtls", config, 20 * CB_SECOND, &result, &session);
+    cb_session_end(&session);
+    cb_login_result_free(&result);
+    return error;
+}
+
+/* A listener whose queue is full: whoever connects gets no answer. */
+static int silent_listener(int port, int fillers[3])
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = {htonl(0x7F000003)}};
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    for (int i = 0; i < 3; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fillers[i], (struct sockaddr *)&address, sizeof address);
+    }
+    return listener;
+}
+
+static void a_name_that_resolves_badly_costs_its_own_logins_an_error(void **state)
+{
+    bench other;
+    int fillers[3], listener = silent_listener(b.port, fillers);
+    cb_login_result result;
+    cb_session *session = NULL;
+    (void)state;
+    setenv("LD_PRELOAD", getenv("CB_NAMES"), 1);
+    bench_start(&other, "", false);
+    unsetenv("LD_PRELOAD");
+    assert_int_equal(try_name(&other, "none.test", CB_SECOND), CB_E_SERVICE_DOWN);
+    assert_int_equal(try_name(&other, "again.test", CB_SECOND), CB_E_SERVICE_DOWN);
+    int64_t before = cb_clock_monotonic_us();
+    assert_int_equal(try_name(&other, "slow.test", CB_SECOND), CB_E_SERVICE_SLOW);
+    assert_true(cb_clock_monotonic_us() - before < 10 * CB_SECOND);
+    /* The same when the broker's own limit is the shorter one. */
+    assert_int_equal(log_in(&other, &anna, "mtls", "{\"url\":\"https://slow.test/\"}", CB_SECOND,
+                            &result, &session),
+                     CB_E_SERVICE_SLOW);
+    assert_int_equal(try_name(&other, "dead.test", 10 * CB_SECOND), CB_OK);
+    assert_int_equal(try_name(&other, "silent.test", 4 * CB_SECOND), CB_OK);
+    assert_int_equal(try_name(&other, "localhost", 10 * CB_SECOND), CB_OK);
+    bench_stop(&other);
+    for (int i = 0; i < 3; i++)
+        close(fillers[i]);
+    close(listener);
+}
+
 /* ---- another user ---- */
 
 static long uid_of(pid_t pid)
@@ -330,18 +421,14 @@ static long uid_of(pid_t pid)
 static void started_as_root_connectors_are_another_user(void **state)
 {
     bench other;
-    char connectors[4 * PATH_SIZE], plugin[64];
+    char connectors[4 * PATH_SIZE];
     pid_t all[16];
     cb_login_result result;
     cb_session *session = NULL;
     (void)state;
     if (geteuid() != 0)
         skip();
-    /* Where that user can read it. */
-    snprintf(plugin, sizeof plugin, "/tmp/cb-bad-%d.so", (int)getpid());
-    snprintf(connectors, sizeof connectors, "install -m 644 %s/bad.so %s",
-             getenv("CB_BAD_CONNECTORS"), plugin);
-    assert_int_equal(system(connectors), 0);
+    /* The copy lies where that user can read it. */
     snprintf(connectors, sizeof connectors, "user = nobody\nconnector bad {\n plugin = \"%s\"\n}\n",
              plugin);
     bench_start(&other, connectors, false);
@@ -363,7 +450,6 @@ static void started_as_root_connectors_are_another_user(void **state)
     for (unsigned i = 0; i < count; i++)
         assert_true(eventually(process_is_gone, &all[i]));
     bench_stop(&other);
-    unlink(plugin);
 }
 
 /* ---- processes that are killed ---- */
@@ -427,7 +513,6 @@ static void nothing_is_left_of_any_of_this(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_service_that_misbehaves_gives_the_error_that_says_so),
         cmocka_unit_test(a_service_that_is_not_there_is_down),
         cmocka_unit_test(a_service_that_refuses_the_certificate_refuses_the_login),
         cmocka_unit_test(an_unexpected_status_is_no_login),
@@ -438,6 +523,10 @@ int main(void)
         cmocka_unit_test(a_key_that_refuses_ends_the_login_with_its_error),
         cmocka_unit_test(unknown_connectors_and_configurations_are_refused),
         cmocka_unit_test(a_plugin_of_another_interface_is_refused_at_start),
+        cmocka_unit_test(a_connector_that_is_stopped_holds_nobody_else_up),
+        cmocka_unit_test(a_plugin_that_is_gone_takes_no_other_connector_along),
+        cmocka_unit_test(a_stopped_connectord_is_missed_in_time_and_serves_when_it_goes_on),
+        cmocka_unit_test(a_name_that_resolves_badly_costs_its_own_logins_an_error),
         cmocka_unit_test(started_as_root_connectors_are_another_user),
         cmocka_unit_test(nothing_is_left_of_any_of_this),
         cmocka_unit_test(a_killed_zygote_ends_its_sessions_and_is_made_anew),
