@@ -5,7 +5,7 @@ import re
 
 NAMES = {"cardbrokerd": "front end", "cardbroker-hsmd": "key service", "cardbroker-connectord": "connectors and logins"}
 COLOURS = {"cardbrokerd": "#4477aa", "cardbroker-hsmd": "#ee6677", "cardbroker-connectord": "#228833"}
-GREYS = ("#777777", "#888888", "#999999", "#aaaaaa", "#bbbbbb", "#cccccc", "#dddddd")
+GREYS = ("#777777", "#888888", "#999999", "#aaaaaa", "#b4b4b4", "#bbbbbb", "#cccccc", "#dddddd")
 
 
 def table(head, rows):
