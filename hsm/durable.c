@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cursor.h"
+#include "base/log.h"
 
 enum { CHECKED = 56, RECORD = CHECKED + CB_SHA256_SIZE };
 static const uint8_t magic[8] = "CBHEAD1";
@@ -27,18 +29,73 @@ static cb_error sync_folder(const char *path)
     return error;
 }
 
+/* Once for each reason: a worker that cannot write is asked again and again. */
+static cb_error say(const char *what, int reason)
+{
+    static _Atomic int said;
+    cb_error error = reason == ENOSPC || reason == EDQUOT ? CB_E_STORE_FULL : CB_E_IO;
+    if (atomic_exchange(&said, reason) != reason && reason != 0)
+        cb_log(CB_LOG_ERROR, "state.failed",
+               "hsmd's memory cannot be read or written: mend its disk, or make room on it; until "
+               "then no tap is served",
+               "detail", what, "reason", strerror(reason), NULL);
+    return error;
+}
+
+cb_error cb_durable_make(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return say(path, errno);
+    close(fd);
+    return sync_folder(path);
+}
+
 cb_error cb_durable_open(const char *path, int *out)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT) {
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd >= 0 && sync_folder(path)) {
-            close(fd);
-            fd = -1;
-        }
+    *out = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (*out >= 0)
+        return CB_OK;
+    if (errno != ENOENT)
+        return say(path, errno);
+    cb_log(CB_LOG_ERROR, "state.missing",
+           "A file of hsmd's memory is missing: mount its disk, or restore it from the backup; "
+           "cardbroker-hsmd(8) says what it costs to go on without",
+           "path", path, NULL);
+    return CB_E_IO;
+}
+
+cb_error cb_durable_read_at(int fd, void *out, size_t len, off_t at, size_t *got)
+{
+    uint8_t *to = out;
+    *got = 0;
+    while (*got < len) {
+        ssize_t n = pread(fd, to + *got, len - *got, at + (off_t)*got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return say("pread", errno);
+        if (n == 0)
+            return CB_OK;
+        *got += (size_t)n;
     }
-    *out = fd;
-    return fd >= 0 ? CB_OK : CB_E_IO;
+    return CB_OK;
+}
+
+cb_error cb_durable_write_at(int fd, cb_bytes data, off_t at)
+{
+    for (size_t done = 0; done < data.len;) {
+        ssize_t n = pwrite(fd, data.data + done, data.len - done, at + (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return say("pwrite", n < 0 ? errno : ENOSPC);
+        done += (size_t)n;
+    }
+    if (fdatasync(fd) != 0)
+        return say("fdatasync", errno);
+    say(NULL, 0);
+    return CB_OK;
 }
 
 /* Whether the page's checksum holds; then out is its value. */
@@ -69,9 +126,11 @@ static bool all_zero(cb_bytes bytes)
 cb_error cb_durable_read(int fd, cb_durable *out)
 {
     uint8_t pages[CB_DURABLE_SIZE] = {0};
+    size_t got;
     *out = (cb_durable){0};
-    if (pread(fd, pages, sizeof pages, 0) < 0)
-        return CB_E_IO;
+    cb_error error = cb_durable_read_at(fd, pages, sizeof pages, 0, &got);
+    if (error)
+        return error;
     bool any = false;
     for (unsigned i = 0; i < 2; i++) {
         cb_durable value = {0};
@@ -95,14 +154,9 @@ cb_error cb_durable_write(int fd, cb_durable *value, uint64_t number, const cb_d
     cb_digest sum = cb_sha256(cb_buf_bytes(&page));
     cb_buf_put(&page, cb_digest_bytes(&sum));
     cb_error error = cb_buf_error(&page);
-    if (!error) {
-        off_t at = (off_t)(next.sequence % 2) * CB_DURABLE_PAGE;
-        ssize_t done = pwrite(fd, page.data, page.len, at);
-        if (done != (ssize_t)page.len)
-            error = done < 0 && errno == ENOSPC ? CB_E_STORE_FULL : CB_E_IO;
-        else if (fdatasync(fd) != 0)
-            error = CB_E_IO;
-    }
+    off_t at = (off_t)(next.sequence % 2) * CB_DURABLE_PAGE;
+    if (!error)
+        error = cb_durable_write_at(fd, cb_buf_bytes(&page), at);
     cb_buf_free(&page);
     if (!error)
         *value = next;

@@ -15,6 +15,8 @@
 #ifndef CB_HSM_DURABLE_H
 #define CB_HSM_DURABLE_H
 
+#include <sys/types.h>
+
 #include "base/crypto.h"
 
 enum { CB_DURABLE_PAGE = 4096, CB_DURABLE_SIZE = 2 * CB_DURABLE_PAGE };
@@ -25,8 +27,19 @@ typedef struct cb_durable {
     cb_digest digest;
 } cb_durable;
 
-/* Opens a state file (mode 0600, created if missing, and then the folder is synced). CB_E_IO. */
+/* Makes an empty state file (mode 0600) where there is none, and syncs the folder. Only when an
+ * officer says so: a file that is missing later was lost, or its disk is not mounted, and who makes
+ * a new one forgets what must never be forgotten. CB_E_IO, CB_E_STORE_FULL. */
+cb_error cb_durable_make(const char *path);
+
+/* Opens a state file. CB_E_IO, also when there is none. */
 cb_error cb_durable_open(const char *path, int *fd);
+
+/* Reads so many bytes, fewer only at the end of the file. CB_E_IO. */
+cb_error cb_durable_read_at(int fd, void *out, size_t len, off_t at, size_t *got);
+
+/* Writes all of it, and returns after it is safe. CB_E_IO, CB_E_STORE_FULL. */
+cb_error cb_durable_write_at(int fd, cb_bytes data, off_t at);
 
 /* Reads the newer valid page. A new file, or one that is all zero, gives zeros. CB_E_HSM_RECORD if
  * neither page is valid: the file is damaged, and nothing in it is believed. */

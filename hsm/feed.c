@@ -69,29 +69,14 @@ static bool kind_ok(uint8_t kind)
     return kind >= CB_FEED_CARD_REVOKED && kind <= CB_FEED_KEY_RETIRED;
 }
 
-static ssize_t read_at(int fd, uint8_t *out, size_t len, off_t at)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = pread(fd, out + got, len - got, at + (off_t)got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -1 : (ssize_t)got;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
-}
-
 /* Reads count records behind those that are known, and applies those that continue the chain. */
 static cb_error take_in(cb_feed *feed, uint8_t *chunk, size_t count)
 {
-    size_t len = count * CB_FEED_RECORD;
-    ssize_t got = read_at(feed->fd, chunk, len, place_of(feed->now.number));
-    if (got < 0)
-        return CB_E_IO;
-    cb_error error = cb_feed_set_reserve(&feed->set, count);
-    cb_cursor in = cb_cursor_over(cb_bytes_make(chunk, (size_t)got));
+    size_t got, len = count * CB_FEED_RECORD;
+    cb_error error = cb_durable_read_at(feed->fd, chunk, len, place_of(feed->now.number), &got);
+    if (!error)
+        error = cb_feed_set_reserve(&feed->set, count);
+    cb_cursor in = cb_cursor_over(cb_bytes_make(chunk, got));
     for (size_t i = 0; i < count && !error; i++) {
         cb_feed_entry entry;
         cb_digest hash;
@@ -156,16 +141,23 @@ static cb_error lock(const cb_feed *feed)
 
 static void unlock(const cb_feed *feed) { flock(feed->fd, LOCK_UN); }
 
-/* Opens the file beside path that says what was resumed. */
-static cb_error open_resumed(const char *path, cb_memo **out)
+/* The file beside path that says what was resumed: made, when out is NULL, or opened. */
+static cb_error find_resumed(const char *path, cb_memo **out)
 {
     cb_buf beside = CB_BUF(4096);
     cb_buf_printf(&beside, "%s" CB_FEED_RESUMED, path);
-    cb_error error = cb_buf_error(&beside);
+    const char *name = cb_buf_cstr(&beside);
+    cb_error error = name ? CB_OK : cb_buf_error(&beside);
     if (!error)
-        error = cb_memo_open(cb_buf_cstr(&beside), out);
+        error = out ? cb_memo_open(name, out) : cb_durable_make(name);
     cb_buf_free(&beside);
     return error;
+}
+
+cb_error cb_feed_make(const char *path)
+{
+    cb_error error = cb_durable_make(path);
+    return error ? error : find_resumed(path, NULL);
 }
 
 cb_error cb_feed_open(const char *path, cb_feed **out)
@@ -177,7 +169,7 @@ cb_error cb_feed_open(const char *path, cb_feed **out)
     cb_feed_set_init(&feed->set);
     cb_error error = cb_durable_open(path, &feed->fd);
     if (!error)
-        error = open_resumed(path, &feed->resumed);
+        error = find_resumed(path, &feed->resumed);
     if (!error)
         error = lock(feed);
     if (!error) {
@@ -240,7 +232,10 @@ static cb_error hash_of(const cb_feed *feed, uint64_t number, cb_digest *out)
     *out = (cb_digest){0};
     if (number == 0)
         return CB_OK;
-    if (read_at(feed->fd, record, sizeof record, place_of(number - 1)) != (ssize_t)sizeof record)
+    size_t got;
+    cb_error error =
+        cb_durable_read_at(feed->fd, record, sizeof record, place_of(number - 1), &got);
+    if (error || got != sizeof record)
         return CB_E_IO;
     cb_cursor in = cb_cursor_over(CB_BYTES_OF(record));
     get_record(&in, &entry, out);
@@ -275,12 +270,7 @@ static cb_error append(cb_feed *feed, const cb_buf *records, const cb_digest *la
 {
     uint64_t number = feed->now.number + records->len / CB_FEED_RECORD;
     off_t end = place_of(feed->now.number);
-    cb_error error = CB_OK;
-    ssize_t done = pwrite(feed->fd, records->data, records->len, end);
-    if (done != (ssize_t)records->len)
-        error = done >= 0 || errno == ENOSPC ? CB_E_STORE_FULL : CB_E_IO;
-    if (!error && fdatasync(feed->fd) != 0)
-        error = CB_E_IO;
+    cb_error error = cb_durable_write_at(feed->fd, cb_buf_bytes(records), end);
     if (!error)
         error = cb_durable_write(feed->fd, &feed->head, number, last);
     /* A head that may or may not have been written is read again by catch_up: it decides what

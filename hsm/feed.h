@@ -31,8 +31,11 @@ enum { CB_FEED_RECORD = 65, CB_FEED_EXTEND_MAX = 1000 };
 
 typedef struct cb_feed cb_feed;
 
-/* Opens the memory, making an empty one where there is none, and reads all of it. CB_E_HSM_RECORD:
- * the file was damaged or edited; CB_E_IO, CB_E_MEMORY. */
+/* Makes an empty memory where there is none: see cb_durable_make. */
+cb_error cb_feed_make(const char *path);
+
+/* Opens the memory and reads all of it. CB_E_HSM_RECORD: the file was damaged or edited; CB_E_IO
+ * (also when there is none), CB_E_MEMORY. */
 cb_error cb_feed_open(const char *path, cb_feed **out);
 void cb_feed_close(cb_feed **feed);
 

@@ -19,6 +19,8 @@
 #include "base/secret.h"
 #include "base/supervise.h"
 #include "base/text.h"
+#include "hsm/durable.h"
+#include "hsm/feed.h"
 #include "hsm/folder.h"
 #include "hsm/initialise.h"
 #include "hsm/keyring.h"
@@ -160,10 +162,22 @@ static cb_error check_folder(program *p, const char *path)
     return p->config.users.separated ? cb_folder_check(path, p->config.users.own, &p->why) : CB_OK;
 }
 
-/* hsmd's memory, and the lock around logging in to the token. */
+/* hsmd's memory, and the lock around logging in to the token. A folder that is missing later is one
+ * whose disk is not mounted: with an empty one hsmd would have forgotten everything. */
+static cb_error find_state(program *p)
+{
+    if (p->command.initialise)
+        return make_folder(p, p->config.state, 0700);
+    if (access(p->config.state, F_OK) == 0)
+        return CB_OK;
+    cb_buf_printf(&p->why, "%s: %s: mount its disk or restore it; --initialise makes an empty one",
+                  p->config.state, strerror(errno));
+    return CB_E_IO;
+}
+
 static cb_error make_state(program *p)
 {
-    cb_error error = make_folder(p, p->config.state, 0700);
+    cb_error error = find_state(p);
     if (!error && p->config.users.separated &&
         chown(p->config.state, p->config.users.own, (gid_t)-1) != 0) {
         cb_buf_printf(&p->why, "%s: cannot be given to user %s", p->config.state, p->config.user);
@@ -192,6 +206,19 @@ static void log_number(const char *event, const char *message, const char *name,
     cb_log(CB_LOG_INFO, event, message, name, text, NULL);
 }
 
+/* The files in which the workers remember. Those that are there stay as they are. */
+static cb_error make_memory(program *p)
+{
+    cb_error error = cb_feed_make(p->config.feed_path);
+    if (!error)
+        error = cb_durable_make(p->config.bound_path);
+    if (!error)
+        error = cb_durable_make(p->config.log_path);
+    if (error)
+        cb_buf_printf(&p->why, "%s: no files can be made in it", p->config.state);
+    return error;
+}
+
 /* The two acts of the security officer, whose PIN may be root's alone to read. */
 static cb_error act_as_officer(program *p)
 {
@@ -205,6 +232,8 @@ static cb_error act_as_officer(program *p)
                                      .pin = &p->pin};
     if (!error)
         error = give_up_root(p);
+    if (!error && p->command.initialise)
+        error = make_memory(p);
     if (!error)
         error = p->command.initialise ? cb_hsm_initialise(&options, &made)
                                       : cb_hsm_add_generation(&options, &generation);
@@ -324,8 +353,8 @@ static void say_ready(void *context)
 /* One for all workers: a wrong PIN is tried once by all of them together. */
 static cb_error share_refusal(program *p)
 {
-    void *page = mmap(NULL, sizeof(atomic_bool), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *page =
+        mmap(NULL, sizeof(atomic_bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return CB_E_MEMORY;
     p->config.token.pin_refused = page;

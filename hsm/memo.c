@@ -47,17 +47,9 @@ static off_t page_in(unsigned segment, uint64_t number)
 /* Behind the end of the file nothing was written yet. */
 static cb_error read_page(const cb_memo *memo, off_t at, uint8_t page[CB_MEMO_PAGE])
 {
-    size_t got = 0;
+    size_t got;
     memset(page, 0, CB_MEMO_PAGE);
-    while (got < CB_MEMO_PAGE) {
-        ssize_t n = pread(memo->fd, page + got, CB_MEMO_PAGE - got, at + (off_t)got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? CB_E_IO : CB_OK;
-        got += (size_t)n;
-    }
-    return CB_OK;
+    return cb_durable_read_at(memo->fd, page, CB_MEMO_PAGE, at, &got);
 }
 
 /* CB_OK: out is filled in. CB_E_NOT_FOUND: the page is full of others. */
@@ -138,13 +130,8 @@ static cb_error write_at(const cb_memo *memo, off_t at, const cb_id *id, const c
     cb_buf_put(&entry, cb_digest_bytes(value));
     cb_buf_put(&entry, cb_bytes_make(check.bytes, CHECK));
     cb_error error = cb_buf_error(&entry);
-    if (!error) {
-        ssize_t done = pwrite(memo->fd, entry.data, entry.len, at);
-        if (done != (ssize_t)entry.len)
-            error = done >= 0 || errno == ENOSPC ? CB_E_STORE_FULL : CB_E_IO;
-        else if (fdatasync(memo->fd) != 0)
-            error = CB_E_IO;
-    }
+    if (!error)
+        error = cb_durable_write_at(memo->fd, cb_buf_bytes(&entry), at);
     cb_buf_free(&entry);
     return error;
 }

@@ -25,7 +25,7 @@ enum { CB_MEMO_PAGE = 4096, CB_MEMO_ENTRY = 64, CB_MEMO_FIRST_PAGES = 16, CB_MEM
 
 typedef struct cb_memo cb_memo;
 
-/* Opens the file, making an empty one where there is none (mode 0600). CB_E_IO, CB_E_MEMORY. */
+/* Opens the file, which cb_durable_make has made. CB_E_IO, CB_E_MEMORY. */
 cb_error cb_memo_open(const char *path, cb_memo **out);
 void cb_memo_close(cb_memo **memo);
 

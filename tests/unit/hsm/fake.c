@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "hsm/durable.h"
 
 #define MUST(condition)                                                                            \
     do {                                                                                           \
@@ -235,6 +236,9 @@ void fake_make(fake *f, world *w)
     snprintf(f->config.feed_path, sizeof f->config.feed_path, "%s/revocations", f->folder);
     snprintf(f->config.bound_path, sizeof f->config.bound_path, "%s/bound-cards", f->folder);
     snprintf(f->config.log_path, sizeof f->config.log_path, "%s/log-head", f->folder);
+    MUST(cb_feed_make(f->config.feed_path) == CB_OK);
+    MUST(cb_durable_make(f->config.bound_path) == CB_OK);
+    MUST(cb_durable_make(f->config.log_path) == CB_OK);
 }
 
 static cb_host *make_host(const world *w)

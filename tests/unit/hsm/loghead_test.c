@@ -21,6 +21,7 @@ static int fresh(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(path, sizeof path, "%s/log-head", folder);
+    good(cb_durable_make(path));
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hsm/durable.h"
 #include "test.h"
 
 /* More than the first two segments hold. */
@@ -22,6 +23,7 @@ static int fresh(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(path, sizeof path, "%s/memo", folder);
+    good(cb_durable_make(path));
     return 0;
 }
 
@@ -145,6 +147,7 @@ static void what_a_crash_left_is_in_nobodys_way(void **state)
     struct stat about;
     (void)state;
     for (off_t cut = 1; cut < CB_MEMO_ENTRY; cut++) {
+        good(cb_durable_make(path));
         good(cb_memo_open(path, &memo));
         put(memo, 5, 5);
         assert_int_equal(stat(path, &about), 0);
