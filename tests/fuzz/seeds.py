@@ -272,6 +272,21 @@ def memories():
     put("hsm_state", "suspended-and-resumed", b"\0" + step(3, 1, 0, 2) + step(3, 1, 0, 3) + step(4) + step(3, 1, 0, 2) + step(4))
 
 
+def databases():
+    def row(table, column, number, kind, value=b""):
+        return bytes((table, column, number, kind, len(value))) + value
+    for table in range(12):
+        put("database", f"deleted-{table}", b"\1" + row(table, 0, 0, 4))
+        for column in range(10):
+            put("database", f"bits-{table}-{column}", b"\1" + row(table, column, 0, 5, b"\1\1"))
+            put("database", f"number-{table}-{column}", b"\1" + row(table, column, 0, 0, b"\x7f" * 8))
+    put("database", "active-again", b"\1" + b"".join(row(5, 2, at, 1, b"active") for at in range(2)))
+    put("database", "shorter-log", b"\1" + b"".join(row(0, 0, 15, 4) for _ in range(4)))
+    put("database", "as-it-was", b"\1")
+    for place in (0, 18, 24, 44, 100, 4096, 8192, 20000):
+        put("database", f"byte-{place}", b"\0" + struct.pack(">I", place << 8 | 1))
+
+
 def orders():
     """Begin 0, challenge 1, finish 2, activate 3, open 4, use 5, end 6, feed 7, resume 8; the tap in bits 4 and 5."""
     def steps(*list_of):
@@ -326,7 +341,7 @@ def evidence():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, terminal, http, hellos, certificates, connectors, connector_host, answers, memories, orders, configurations, evidence, records):
+    for make in (texts, terminal, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
         make()
 
 
