@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/rows.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -42,11 +43,12 @@ static json_t *hex_or_null(const cb_buf *buf)
 }
 
 /* A stored JSON object. What does not parse any more is shown as null rather than hiding the row.
- */
+ * NULL: no memory, which is something else. */
 static json_t *stored_object(const cb_buf *buf)
 {
+    errno = 0;
     json_t *json = json_loadb((const char *)buf->data, buf->len, 0, NULL);
-    return json ? json : json_null();
+    return json || errno == ENOMEM ? json : json_null();
 }
 
 json_t *cb_json_holder(const cb_holder *holder)
@@ -67,8 +69,12 @@ json_t *cb_json_card(const cb_card *card)
 static json_t *services_of(const cb_terminal *terminal)
 {
     json_t *list = terminal->all_services ? json_null() : json_array();
-    for (unsigned i = 0; list && !terminal->all_services && i < terminal->service_count; i++)
-        json_array_append_new(list, json_string(terminal->services[i]));
+    for (unsigned i = 0; list && !terminal->all_services && i < terminal->service_count; i++) {
+        if (json_array_append_new(list, json_string(terminal->services[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
     return list;
 }
 

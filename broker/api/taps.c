@@ -161,8 +161,10 @@ static json_t *delivery_json(const cb_tap_outcome *outcome)
         return json_pack("{ss, so}", "kind", kind, "token", value);
     case CB_SESSION_COOKIES:
         value = json_loadb(text, length, 0, NULL);
-        if (value)
-            json_object_set_new(value, "kind", json_string(kind));
+        if (value && json_object_set_new(value, "kind", json_string(kind)) != 0) {
+            json_decref(value);
+            value = NULL;
+        }
         return value;
     default:
         return json_null();
@@ -181,12 +183,16 @@ static json_t *outcome_json(const cb_tap_outcome *outcome)
         json_decref(json);
         return NULL;
     }
-    json_object_set_new(json, "service", json_string(outcome->service));
-    json_object_set_new(json, "delivery", delivery);
+    int failed = json_object_set_new(json, "service", json_string(outcome->service));
+    failed |= json_object_set_new(json, "delivery", delivery);
     if (!cb_id_is_zero(&outcome->session))
-        json_object_set_new(json, "session", cb_json_id(&outcome->session));
+        failed |= json_object_set_new(json, "session", cb_json_id(&outcome->session));
     if (outcome->expires)
-        json_object_set_new(json, "expires", cb_json_time(outcome->expires));
+        failed |= json_object_set_new(json, "expires", cb_json_time(outcome->expires));
+    if (failed) {
+        json_decref(json);
+        json = NULL;
+    }
     return json;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "broker/ctl/output.h"
 
 enum { CONNECT_SECONDS = 5, ANSWER_SECONDS = 30 };
@@ -125,7 +126,7 @@ cb_ctl_status cb_ctl_ask(cb_ctl *ctl, const char *method, const char *path, cons
 {
     *answer = (cb_ctl_answer){0};
     char url[CB_CTL_PATH_MAX];
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    char *text = body ? cb_json_dumps(body, JSON_COMPACT) : NULL;
     cb_ctl_status status = CB_CTL_DONE;
     if (!ctl->http)
         status = open_http(ctl);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <wchar.h>
 
+#include "base/json_text.h"
+
 enum { CELL_MAX = 64 * 1024, COLUMNS_MAX = 12, DONE_MAX = 2048 };
 
 /* One character of UTF-8; 0 when the bytes are none, overlong, a surrogate or too large. */
@@ -96,7 +98,7 @@ static void put_value(cb_buf *out, const json_t *value)
         cb_buf_put_str(out, "-");
         break;
     default: {
-        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = cb_json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
         cb_ctl_plain(out, text ? text : "?");
         free(text);
     }

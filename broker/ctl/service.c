@@ -36,12 +36,19 @@ static cb_ctl_status set_text(cb_ctl *ctl, json_t *body, const cb_ctl_args *args
     return CB_CTL_DONE;
 }
 
+/* What was asked for is sent, or nothing is: a level left out would be another one. */
+static cb_ctl_status put(cb_ctl *ctl, json_t *body, const char *name, json_t *value)
+{
+    return json_object_set_new(body, name, value) == 0 ? CB_CTL_DONE
+                                                       : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+}
+
 static cb_ctl_status set_level(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
 {
     uint8_t level = 0;
     cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
     if (!status && level)
-        json_object_set_new(body, "level", json_integer(level));
+        status = put(ctl, body, "level", json_integer(level));
     return status;
 }
 
@@ -54,9 +61,7 @@ static cb_ctl_status set_kind(cb_ctl *ctl, json_t *session, const cb_ctl_args *a
         known = strcmp(kind, kinds[i]) == 0;
     if (!known)
         return cb_ctl_misuse(ctl, "--kind is token, url, cookies or relayed");
-    if (kind)
-        json_object_set_new(session, "kind", json_string(kind));
-    return CB_CTL_DONE;
+    return kind ? put(ctl, session, "kind", json_string(kind)) : CB_CTL_DONE;
 }
 
 static cb_ctl_status set_config(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
@@ -65,7 +70,7 @@ static cb_ctl_status set_config(cb_ctl *ctl, json_t *body, const cb_ctl_args *ar
     const char *path = cb_ctl_arg(args, "config");
     cb_ctl_status status = path ? cb_ctl_read_object(ctl, path, &config) : CB_CTL_DONE;
     if (config)
-        json_object_set_new(body, "config", config);
+        status = put(ctl, body, "config", config);
     return status;
 }
 
@@ -76,9 +81,7 @@ static cb_ctl_status set_time(cb_ctl *ctl, json_t *session, const cb_ctl_args *a
     uint64_t seconds = 0;
     if (text && cb_ctl_duration(text, &seconds))
         return cb_ctl_misuse(ctl, "--%s is a time such as 90s, 15m, 8h or 2d", name);
-    if (text)
-        json_object_set_new(session, name, json_integer((json_int_t)seconds));
-    return CB_CTL_DONE;
+    return text ? put(ctl, session, name, json_integer((json_int_t)seconds)) : CB_CTL_DONE;
 }
 
 /* Puts into body what the command line says; what it does not say stays as it is. */
@@ -86,11 +89,13 @@ static cb_ctl_status fill(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
 {
     json_t *session = json_object_get(body, "session");
     bool timed = cb_ctl_arg(args, "life") || cb_ctl_arg(args, "idle") || cb_ctl_arg(args, "kind");
+    cb_ctl_status status = CB_CTL_DONE;
     if (!json_is_object(session) && timed) {
         session = json_object();
-        json_object_set_new(body, "session", session);
+        status = put(ctl, body, "session", session);
     }
-    cb_ctl_status status = set_text(ctl, body, args, "title");
+    if (!status)
+        status = set_text(ctl, body, args, "title");
     if (!status)
         status = set_text(ctl, body, args, "connector");
     if (!status)
@@ -113,8 +118,7 @@ static cb_ctl_status certificates(cb_ctl *ctl, json_t *body, const cb_ctl_args *
         return CB_CTL_DONE;
     if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
         return cb_ctl_misuse(ctl, "--needs-certificate is yes or no");
-    json_object_set_new(body, "certificate", json_boolean(strcmp(text, "yes") == 0));
-    return CB_CTL_DONE;
+    return put(ctl, body, "certificate", json_boolean(strcmp(text, "yes") == 0));
 }
 
 static cb_ctl_status add(cb_ctl *ctl, const cb_ctl_args *args)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/http/acceptor_loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -32,14 +33,26 @@ static int poll_set(const cb_loop *loop, int operation, int fd, uint32_t events,
     return epoll_ctl(loop->epoll, operation, fd, &event);
 }
 
-static void listen_all(cb_loop *loop, int operation)
+static void ignore_all(cb_loop *loop)
 {
     cb_acceptor *acceptor = loop->acceptor;
+    for (size_t i = 0; i < acceptor->listener_count; i++)
+        poll_set(loop, EPOLL_CTL_DEL, acceptor->listeners[i].socket, 0, 0);
+}
+
+/* False: the kernel has no memory for one of them. The others are listened to. */
+static bool listen_all(cb_loop *loop)
+{
+    cb_acceptor *acceptor = loop->acceptor;
+    bool all = true;
     for (size_t i = 0; i < acceptor->listener_count; i++) {
         cb_listener *listener = &acceptor->listeners[i];
-        poll_set(loop, operation, listener->socket, EPOLLIN | EPOLLEXCLUSIVE,
-                 tagged(listener, TAG_LISTENER));
+        if (poll_set(loop, EPOLL_CTL_ADD, listener->socket, EPOLLIN | EPOLLEXCLUSIVE,
+                     tagged(listener, TAG_LISTENER)) != 0 &&
+            errno != EEXIST)
+            all = false;
     }
+    return all;
 }
 
 int cb_loop_watch(cb_loop *loop, cb_link *link, int socket)
@@ -55,8 +68,7 @@ cb_error cb_loop_prepare(cb_loop *loop)
     if (loop->epoll < 0 || loop->wake < 0 ||
         poll_set(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, tagged(loop, TAG_WAKE)) != 0)
         return CB_E_IO;
-    listen_all(loop, EPOLL_CTL_ADD);
-    return CB_OK;
+    return listen_all(loop) ? CB_OK : CB_E_IO;
 }
 
 static void unlink_link(cb_loop *loop, cb_link *link)
@@ -152,9 +164,11 @@ static void poll_link(cb_loop *loop, cb_link *link)
         link->inner_polled = false;
     } else if (!link->inner_polled && !link->inner_closed && !link->down.ended &&
                link->state == CB_LINK_OPEN) {
-        poll_set(loop, EPOLL_CTL_ADD, link->inner, events, tagged(link, TAG_INNER));
-        link->inner_polled = true;
+        link->inner_polled =
+            poll_set(loop, EPOLL_CTL_ADD, link->inner, events, tagged(link, TAG_INNER)) == 0;
         link->inner_events = events;
+        if (!link->inner_polled)
+            link->state = CB_LINK_DEAD; /* nobody would hear the server's answer */
     } else if (link->inner_polled && events != link->inner_events) {
         poll_set(loop, EPOLL_CTL_MOD, link->inner, events, tagged(link, TAG_INNER));
         link->inner_events = events;
@@ -259,16 +273,15 @@ static void drain(cb_loop *loop)
     for (size_t i = 0; i < acceptor->listener_count; i++)
         while (cb_loop_accept(loop, &acceptor->listeners[i]))
             ;
-    listen_all(loop, EPOLL_CTL_DEL);
+    ignore_all(loop);
     loop->drained = true;
     atomic_fetch_sub(&acceptor->undrained, 1);
 }
 
 static void go_on_listening(cb_loop *loop)
 {
-    if (loop->paused && !loop->drained)
-        listen_all(loop, EPOLL_CTL_ADD);
-    loop->paused = false;
+    if (loop->paused && (loop->drained || listen_all(loop)))
+        loop->paused = false; /* otherwise it is tried again at the next look */
 }
 
 void *cb_loop_run(void *context)
@@ -283,7 +296,7 @@ void *cb_loop_run(void *context)
         for (int i = 0; i < count; i++)
             on_event(loop, &events[i]);
         if (loop->paused && !was_paused)
-            listen_all(loop, EPOLL_CTL_DEL);
+            ignore_all(loop);
         if (atomic_load(&acceptor->draining) && !loop->drained)
             drain(loop);
         int64_t now = cb_clock_monotonic_us();

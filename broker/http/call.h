@@ -98,6 +98,10 @@ void cb_call_wake(cb_call *call);
 enum MHD_Result cb_call_answer(cb_call *call);
 enum MHD_Result cb_call_queue(cb_call *call, unsigned status, struct MHD_Response *response);
 
+/* There is no memory for an answer: the connection ends, and the link says that it was not the
+ * client's fault. Consumes the response, which may be NULL. */
+enum MHD_Result cb_call_give_up(cb_call *call, struct MHD_Response *response);
+
 /* The stream's side of the above. */
 cb_error cb_stream_begin(cb_call *call, const char *host);
 enum MHD_Result cb_stream_data(cb_call *call, const char *data, size_t *size);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/http/json.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
+#include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -61,7 +63,10 @@ cb_error cb_json_read(cb_bytes text, json_t **out, cb_buf *why)
         cb_buf_printf(why, "The body is nested deeper than %d levels.", CB_JSON_DEPTH);
         return CB_E_FORMAT;
     }
+    errno = 0; /* jansson does not always say it when it had no memory */
     json_t *value = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &error);
+    if (!value && errno == ENOMEM)
+        return CB_E_MEMORY;
     if (!value) {
         cb_buf_printf(why, "The body is not JSON (line %d, column %d): %s.", error.line,
                       error.column, error.text);
@@ -162,6 +167,12 @@ static bool read_field(json_t *value, const cb_field *field, cb_buf *why)
     return false;
 }
 
+/* The one kind whose value is copied. */
+static bool no_memory_for(const cb_field *field)
+{
+    return field->kind == CB_FIELD_HEX && cb_buf_error(field->out) == CB_E_MEMORY;
+}
+
 static bool is_known(const char *name, const cb_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -187,7 +198,7 @@ cb_error cb_fields_read(const json_t *object, const cb_field *fields, size_t cou
             return CB_E_ARGUMENT;
         }
         if (value && !read_field(value, &fields[i], why))
-            return CB_E_ARGUMENT;
+            return no_memory_for(&fields[i]) ? CB_E_MEMORY : CB_E_ARGUMENT;
     }
     return CB_OK;
 }
@@ -201,4 +212,4 @@ void cb_json_text_free(char **text)
     *text = NULL;
 }
 
-char *cb_json_text(const json_t *object) { return json_dumps(object, JSON_COMPACT); }
+char *cb_json_text(const json_t *object) { return cb_json_dumps(object, JSON_COMPACT); }

@@ -17,7 +17,7 @@ enum { CB_JSON_DEPTH = 16 };
  * Call before the first use. */
 void cb_json_wipe_always(void);
 
-/* An object; *out is the caller's (json_decref). CB_E_FORMAT with the reason in why. */
+/* An object; *out is the caller's (json_decref). CB_E_FORMAT with the reason in why, CB_E_MEMORY. */
 cb_error cb_json_read(cb_bytes text, json_t **out, cb_buf *why);
 
 typedef enum cb_field_kind {

@@ -55,10 +55,11 @@ static void step_handshake(cb_link *link)
 {
     int result = wolfSSL_accept(link->session);
     if (result == WOLFSSL_SUCCESS) {
-        link->peer.has_key = cb_tls_peer_key(link->session, &link->peer.key);
         link->active = cb_clock_monotonic_us();
         link->wants_write = false;
-        link->state = CB_LINK_OPEN;
+        /* Who has shown a key that cannot be read now must not be told that it has none. */
+        bool read = cb_tls_peer_key(link->session, &link->peer.has_key, &link->peer.key) == CB_OK;
+        link->state = read ? CB_LINK_OPEN : CB_LINK_DEAD;
         return;
     }
     int error = wolfSSL_get_error(link->session, result);
@@ -208,7 +209,7 @@ static void step_down(cb_link *link, uint8_t *scratch)
         if (got == 0 && !link->down.ended)
             return;
         if (got == 0 && owes_an_answer(link))
-            refuse(link, link->stopping ? 503 : 400);
+            refuse(link, link->stopping || cb_turn_starved(link->turn) ? 503 : 400);
         pass(link, &link->down, cb_link_write_client, scratch, answers);
         if (got > answers)
             judge_rest(link, scratch + answers, got - answers);

@@ -64,6 +64,8 @@ void cb_problem_write(cb_reply *reply, cb_error error, const cb_id *request)
     reply->json = cb_problem(reply->status, error, detail ? detail : cb_error_text(error), request);
     if (!reply->json) /* a detail may quote what is not UTF-8 */
         reply->json = cb_problem(reply->status, error, cb_error_text(error), request);
-    if (reply->json && reply->extra)
-        json_object_update_missing(reply->json, reply->extra);
+    if (reply->json && reply->extra && json_object_update_missing(reply->json, reply->extra) != 0) {
+        json_decref(reply->json);
+        reply->json = NULL;
+    }
 }

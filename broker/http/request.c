@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/http/request.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,7 @@ static bool add_pair(json_t *object, cb_bytes pair, const cb_field *fields, size
         long long number = strtoll(cb_buf_cstr(&value), &end, 10);
         good = value.len > 0 && value.len < 19 && *end == 0;
         member = json_integer(number);
+        good = good && member;
     }
     if (good && !member)
         member = json_string(cb_buf_cstr(&value));
@@ -80,7 +82,12 @@ cb_error cb_request_query(cb_request *request, cb_reply *reply, const cb_field *
         return CB_E_MEMORY;
     for (const char *at = request->query; *at;) {
         size_t length = strcspn(at, "&");
-        if (length > 0 && !add_pair(request->json, cb_bytes_make(at, length), fields, count))
+        errno = 0;
+        bool added =
+            length == 0 || add_pair(request->json, cb_bytes_make(at, length), fields, count);
+        if (!added && errno == ENOMEM)
+            return CB_E_MEMORY;
+        if (!added)
             return cb_reply_fail(reply, CB_E_ARGUMENT,
                                  "The query is malformed, or names a parameter twice.");
         at += length + (at[length] == '&');

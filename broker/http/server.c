@@ -38,10 +38,23 @@ static cb_call **under_way(struct MHD_Connection *connection)
     return info ? info->socket_context : NULL;
 }
 
+static cb_carrier carrier_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    cb_carrier carrier;
+    memcpy(&carrier, info->client_addr, sizeof carrier);
+    return carrier;
+}
+
 static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
 {
     cb_call **call = under_way(connection);
-    return call ? (*call = cb_call_new(context, target)) : NULL;
+    if (call)
+        *call = cb_call_new(context, target);
+    if (!call || !*call)
+        cb_turn_starve(carrier_of(connection).turn);
+    return call ? *call : NULL;
 }
 
 /* Paths are compared as they were sent, and queries decoded by their reader. */
@@ -94,10 +107,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         cb_call_completed(*call, false);
     free(call);
     *state = NULL;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    cb_carrier carrier;
-    memcpy(&carrier, info->client_addr, sizeof carrier);
+    cb_carrier carrier = carrier_of(connection);
     cb_turn_release(&carrier.turn);
 }
 

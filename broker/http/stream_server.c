@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,9 +256,19 @@ static bool is_ours_to_say(const char *name)
     return false;
 }
 
-/* Headers were checked by cb_stream_head: each line has a colon and an end. */
-static void add_headers(struct MHD_Response *response, char *headers)
+/* libmicrohttpd takes no empty values, which is no fault; without memory it takes none at all, and
+ * an answer that lacks a header of the service's is another one. */
+static bool add_header_line(struct MHD_Response *response, const char *name, const char *value)
 {
+    errno = 0;
+    return is_ours_to_say(name) || MHD_add_response_header(response, name, value) == MHD_YES ||
+           errno != ENOMEM;
+}
+
+/* Headers were checked by cb_stream_head: each line has a colon and an end. */
+static bool add_headers(struct MHD_Response *response, char *headers)
+{
+    bool all = true;
     for (char *at = headers, *end; (end = strstr(at, "\r\n")); at = end + 2) {
         char *value = strchr(at, ':');
         *end = 0;
@@ -265,9 +276,9 @@ static void add_headers(struct MHD_Response *response, char *headers)
         value += strspn(value, " \t");
         for (char *tail = end; tail > value && (tail[-1] == ' ' || tail[-1] == '\t');)
             *--tail = 0;
-        if (!is_ours_to_say(at))
-            MHD_add_response_header(response, at, value);
+        all = all && add_header_line(response, at, value);
     }
+    return all;
 }
 
 static enum MHD_Result answer_head(cb_call *call)
@@ -279,9 +290,10 @@ static enum MHD_Result answer_head(cb_call *call)
         MHD_create_response_from_callback(length, BLOCK, read_answer, call, release);
     if (!response) {
         cb_call_release(call);
-        return MHD_NO;
+        return cb_call_give_up(call, NULL);
     }
-    add_headers(response, (char *)stream->answer_headers.data);
+    if (!add_headers(response, (char *)stream->answer_headers.data))
+        return cb_call_give_up(call, response); /* it lets go of the call */
     return cb_call_queue(call, stream->status, response);
 }
 

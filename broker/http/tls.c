@@ -211,15 +211,18 @@ cb_error cb_certificate_key(cb_bytes der, cb_digest *key)
     return error;
 }
 
-bool cb_tls_peer_key(struct WOLFSSL *session, cb_digest *key)
+cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key)
 {
     WOLFSSL_X509 *certificate = wolfSSL_get_peer_certificate(session);
-    if (!certificate)
-        return false;
+    *has_key = false;
+    if (!certificate) /* none was sent, or there is no memory for its copy */
+        return wolfSSL_get_chain_count(wolfSSL_get_peer_chain(session)) > 0 ? CB_E_MEMORY : CB_OK;
     int length = 0;
     const unsigned char *der = wolfSSL_X509_get_der(certificate, &length);
-    bool known =
-        der && length > 0 && cb_certificate_key(cb_bytes_make(der, (size_t)length), key) == CB_OK;
+    cb_error error = der && length > 0
+                         ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
+                         : CB_E_MEMORY;
     wolfSSL_X509_free(certificate);
-    return known;
+    *has_key = !error;
+    return error;
 }

@@ -16,7 +16,8 @@ struct cb_turn {
     uint64_t answered; /* where in the stream the server's last answer ended */
     bool answering;
     bool serving;
-    bool over; /* the last answer ends the connection */
+    bool over;    /* the last answer ends the connection */
+    bool starved; /* there was no memory to take the request up */
 };
 
 cb_turn *cb_turn_new(int socket)
@@ -70,6 +71,21 @@ void cb_turn_end_answer(cb_turn *turn, bool goes_on)
     turn->over |= turn->answering && !goes_on;
     turn->answering = turn->serving = false;
     pthread_mutex_unlock(&turn->lock);
+}
+
+void cb_turn_starve(cb_turn *turn)
+{
+    pthread_mutex_lock(&turn->lock);
+    turn->starved = true;
+    pthread_mutex_unlock(&turn->lock);
+}
+
+bool cb_turn_starved(cb_turn *turn)
+{
+    pthread_mutex_lock(&turn->lock);
+    bool starved = turn->starved;
+    pthread_mutex_unlock(&turn->lock);
+    return starved;
 }
 
 bool cb_turn_serving(cb_turn *turn)

@@ -32,6 +32,9 @@ void cb_turn_serve(cb_turn *turn);
 void cb_turn_begin_answer(cb_turn *turn);
 void cb_turn_end_answer(cb_turn *turn, bool goes_on);
 
+/* There was no memory to take the request up: the connection ends without an answer. */
+void cb_turn_starve(cb_turn *turn);
+
 /* ---- The link asks ---- */
 
 bool cb_turn_serving(cb_turn *turn);
@@ -39,6 +42,7 @@ bool cb_turn_serving(cb_turn *turn);
 /* Whether it is the server's turn to speak when the connection ends now: what the client has sent
  * since the last answer was met with silence. */
 bool cb_turn_owes(cb_turn *turn);
+bool cb_turn_starved(cb_turn *turn);
 
 /* As recv, without waiting. *answers: how many of the bytes, from the first, belong to the server's
  * answers. */

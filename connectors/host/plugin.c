@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/json_text.h"
 #include "hsm/records.h"
 
 enum { FIELDS_MAX = 64, NAME_MAX_BYTES = 63 };
@@ -145,9 +146,11 @@ cb_error cb_plugin_describe(const cb_plugin *plugin, cb_buf *json)
         if (about->algorithms & CARDBROKER_USES(i))
             json_array_append_new(json_object_get(root, "algorithms"), json_string(algorithms[i]));
     }
-    for (size_t i = 0; i < about->field_count; i++)
-        json_array_append_new(json_object_get(root, "fields"), field_as_json(&about->fields[i]));
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    bool whole = root;
+    for (size_t i = 0; whole && i < about->field_count; i++)
+        whole = json_array_append_new(json_object_get(root, "fields"),
+                                      field_as_json(&about->fields[i])) == 0;
+    char *text = whole ? cb_json_dumps(root, JSON_COMPACT) : NULL;
     if (text)
         cb_buf_put_str(json, text);
     free(text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/jwt/jws.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,17 @@ static cardbroker_status sign(const cardbroker_host *host, cardbroker_login *log
                       (cardbroker_bytes){digest, sizes[algorithm->hash]}, out, SIGNATURE_MAX, len);
 }
 
+char *cb_jws_json(const json_t *value)
+{
+    errno = 0;
+    char *text = json_dumps(value, JSON_COMPACT);
+    if (text && errno == ENOMEM) {
+        free(text);
+        text = NULL;
+    }
+    return text;
+}
+
 cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *login,
                               const cb_jws_algorithm *algorithm, const json_t *header,
                               const json_t *claims, char **out)
@@ -53,8 +65,8 @@ cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *log
     uint8_t signature[SIGNATURE_MAX];
     size_t len = 0;
     cardbroker_status status = CARDBROKER_FAILED;
-    char *first = json_dumps(header, JSON_COMPACT);
-    char *second = json_dumps(claims, JSON_COMPACT);
+    char *first = cb_jws_json(header);
+    char *second = cb_jws_json(claims);
     char *text =
         first && second
             ? malloc(encoded(strlen(first)) + encoded(strlen(second)) + encoded(SIGNATURE_MAX) + 3)

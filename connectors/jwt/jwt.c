@@ -274,7 +274,7 @@ static cardbroker_status take_token(const cardbroker_host *host, cardbroker_logi
     }
     if (lifetime > 0 && lifetime < INT32_MAX)
         expires = host->wall_clock(login) + lifetime;
-    char *text = json_dumps(token, JSON_COMPACT);
+    char *text = cb_jws_json(token);
     cardbroker_status status = text ? host->set_token(login, text, expires) : CARDBROKER_FAILED;
     free(text);
     json_decref(token);
@@ -328,15 +328,13 @@ static cardbroker_status enrol(const cardbroker_host *host, cardbroker_login *lo
     cardbroker_status status = host->public_jwk(login, text, sizeof text);
     json_t *jwk = status == CARDBROKER_OK ? json_loads(text, 0, NULL) : NULL;
     char *kid = key_id(host, login);
-    if (jwk && kid) {
-        json_object_set_new(jwk, "kid", json_string(kid));
-        json_object_set_new(jwk, "use", json_string("sig"));
-        json_object_set_new(jwk, "alg", json_string(algorithm_of(host, login).name));
-    }
-    json_t *whole = jwk && kid ? json_pack("{s:s, s:{s:[O]}}", "subject",
+    bool named = jwk && kid && json_object_set_new(jwk, "kid", json_string(kid)) == 0 &&
+                 json_object_set_new(jwk, "use", json_string("sig")) == 0 &&
+                 json_object_set_new(jwk, "alg", json_string(algorithm_of(host, login).name)) == 0;
+    json_t *whole = named ? json_pack("{s:s, s:{s:[O]}}", "subject",
                                            host->text(login, "subject"), "jwks", "keys", jwk)
                                : NULL;
-    char *done = whole ? json_dumps(whole, JSON_COMPACT) : NULL;
+    char *done = whole ? cb_jws_json(whole) : NULL;
     status = done ? host->set_enrolment(login, done) : CARDBROKER_FAILED;
     free(done);
     free(kid);

@@ -39,6 +39,9 @@ typedef struct fault_flow {
  * crash or a hang ends the test and says where. */
 void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, unsigned runs);
 
+/* So many blocks a library of others is known to lose when a call of the next flows fails. */
+void fault_theirs(long blocks);
+
 /* Keeps the product's log out of the test's output, unless CARDBROKER_FAULTS_SHOW is set. */
 void fault_quiet(void);
 

@@ -93,11 +93,20 @@ int __wrap_dlclose(void *library)
     return status;
 }
 
+/* A sanitizer asks for its functions before it has begun: strcmp is one of them. */
+static bool is_list(const char *name)
+{
+    const char *list = "C_GetFunctionList";
+    while (*name && *name == *list)
+        name++, list++;
+    return *name == *list;
+}
+
 void *__wrap_dlsym(void *library, const char *name)
 {
     void *symbol = __real_dlsym(library, name);
     CK_C_GetFunctionList mine = my_get;
-    if (!symbol || strcmp(name, "C_GetFunctionList") != 0)
+    if (!symbol || !is_list(name))
         return symbol;
     memcpy(&real_get, &symbol, sizeof real_get);
     memcpy(&symbol, &mine, sizeof symbol);

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -117,6 +118,21 @@ ssize_t recvmsg(int fd, struct msghdr *packet, int flags)
 int poll(struct pollfd *fds, nfds_t count, int wait)
 {
     return breaks(ENOMEM) || interrupts() ? -1 : (int)syscall(SYS_poll, fds, count, wait);
+}
+
+int epoll_create1(int flags) { return breaks(EMFILE) ? -1 : (int)syscall(SYS_epoll_create1, flags); }
+
+/* Only what is new needs memory in the kernel. */
+int epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
+{
+    if (operation == EPOLL_CTL_ADD && breaks(ENOMEM))
+        return -1;
+    return (int)syscall(SYS_epoll_ctl, set, operation, fd, event);
+}
+
+int eventfd(unsigned count, int flags)
+{
+    return breaks(EMFILE) ? -1 : (int)syscall(SYS_eventfd2, count, flags);
 }
 
 int epoll_pwait(int fd, struct epoll_event *out, int most, int wait, const sigset_t *mask)
