@@ -219,9 +219,8 @@ cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key)
         return wolfSSL_get_chain_count(wolfSSL_get_peer_chain(session)) > 0 ? CB_E_MEMORY : CB_OK;
     int length = 0;
     const unsigned char *der = wolfSSL_X509_get_der(certificate, &length);
-    cb_error error = der && length > 0
-                         ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
-                         : CB_E_MEMORY;
+    cb_error error = der && length > 0 ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
+                                       : CB_E_MEMORY;
     wolfSSL_X509_free(certificate);
     *has_key = !error;
     return error;

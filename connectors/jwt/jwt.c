@@ -331,9 +331,9 @@ static cardbroker_status enrol(const cardbroker_host *host, cardbroker_login *lo
     bool named = jwk && kid && json_object_set_new(jwk, "kid", json_string(kid)) == 0 &&
                  json_object_set_new(jwk, "use", json_string("sig")) == 0 &&
                  json_object_set_new(jwk, "alg", json_string(algorithm_of(host, login).name)) == 0;
-    json_t *whole = named ? json_pack("{s:s, s:{s:[O]}}", "subject",
-                                           host->text(login, "subject"), "jwks", "keys", jwk)
-                               : NULL;
+    json_t *whole = named ? json_pack("{s:s, s:{s:[O]}}", "subject", host->text(login, "subject"),
+                                      "jwks", "keys", jwk)
+                          : NULL;
     char *done = whole ? cb_jws_json(whole) : NULL;
     status = done ? host->set_enrolment(login, done) : CARDBROKER_FAILED;
     free(done);

@@ -10,8 +10,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/config.h"
 #include "base/secret.h"
 #include "hsm/binding.h"
 #include "hsm/config.h"
@@ -34,7 +37,7 @@ typedef struct hsm_flows {
     cb_vault_keyring vault;
     cb_buf sealed[KINDS], public_key[KINDS]; /* one key of each algorithm */
     cb_buf binding, receipt;
-    uint8_t algorithm; /* of this flow */
+    cb_buf wrapped;    /* a P-256 key that somebody else made, for import */
     size_t persistent; /* objects in the token */
 } hsm_flows;
 
@@ -77,6 +80,30 @@ static cb_binding_info binding_info(void)
     return info;
 }
 
+/* As an administrator wraps a key with OpenSSL. */
+static void wrap_a_key(hsm_flows *h)
+{
+    char path[128], command[1024];
+    cb_buf spki = CB_BUF(CB_PUBLIC_KEY_MAX);
+    assert_int_equal(cb_keyring_public(h->vault.keyring, CB_OWN_IMPORT, &spki), CB_OK);
+    snprintf(path, sizeof path, "%s/import.der", h->hsm.folder);
+    assert_int_equal(cb_file_replace(path, cb_buf_bytes(&spki), 0600), CB_OK);
+    snprintf(command, sizeof command,
+             "cd %s && openssl rand -out t.bin 32 && "
+             "openssl pkeyutl -encrypt -pubin -keyform DER -inkey import.der -in t.bin -out w.bin"
+             " -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha1 && "
+             "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -outform DER |"
+             " openssl pkcs8 -topk8 -nocrypt -inform DER -outform DER -out key.bin && "
+             "openssl enc -id-aes256-wrap-pad -K $(od -An -v -tx1 t.bin | tr -d ' \\n')"
+             " -iv A65959A6 -in key.bin >> w.bin",
+             h->hsm.folder);
+    assert_int_equal(system(command), 0); // NOLINT
+    snprintf(path, sizeof path, "%s/w.bin", h->hsm.folder);
+    h->wrapped = CB_BUF(4096);
+    assert_int_equal(cb_file_read(path, &h->wrapped), CB_OK);
+    cb_buf_free(&spki);
+}
+
 static void make_all(hsm_flows *h)
 {
     cb_binding_info binding = binding_info();
@@ -90,6 +117,7 @@ static void make_all(hsm_flows *h)
     h->receipt = CB_BUF(CB_RECEIPT_MAX);
     assert_int_equal(cb_binding_make(h->vault.keyring, &binding, &h->binding), CB_OK);
     assert_int_equal(cb_receipt_make(h->vault.keyring, &receipt, &h->receipt), CB_OK);
+    wrap_a_key(h);
     assert_int_equal(cb_token_count(token_of(h), true, &h->persistent), CB_OK);
 }
 
@@ -101,6 +129,7 @@ static void end_all(hsm_flows *h)
     }
     cb_buf_free(&h->binding);
     cb_buf_free(&h->receipt);
+    cb_buf_free(&h->wrapped);
     cb_buf_free(&h->pin);
     cb_vault_keyring_close(&h->vault);
     softhsm_remove(&h->hsm);
@@ -172,8 +201,57 @@ static cb_error generate_some(void *context)
                                       0x03, 0x55, 0x04, 0x03, 0x0c, 0x01, 'x'};
     cb_error error = generate(context, CB_KEY_EC_P256, CB_BYTES_OF(subject));
     if (!error)
+        error = generate(context, CB_KEY_EC_P384, (cb_bytes){0});
+    if (!error)
         error = generate(context, CB_KEY_HMAC_SHA256, (cb_bytes){0});
     return error ? error : generate(context, CB_KEY_SECRET, (cb_bytes){0});
+}
+
+static cb_error generate_rsa(void *context)
+{
+    return generate(context, CB_KEY_RSA_2048, (cb_bytes){0});
+}
+
+/* What comes out is whole: it is used at once. */
+static cb_error use_of(hsm_flows *h, const cb_buf *sealed)
+{
+    const cb_vault *v = &h->vault.vault;
+    cb_digest digest = cb_sha256(cb_bytes_str("challenge"));
+    cb_buf result = CB_BUF(CB_USE_RESULT_MAX);
+    cb_error error = v->sealed_use(v->context, cb_buf_bytes(sealed), CB_USE_SIGN_DIGEST,
+                                   CB_HASH_SHA256, cb_digest_bytes(&digest), &result);
+    if (!error && result.len != CB_P256_SIGNATURE)
+        error = WRONG;
+    cb_buf_free(&result);
+    return error;
+}
+
+static cb_error import_one(void *context)
+{
+    hsm_flows *h = context;
+    const cb_vault *v = &h->vault.vault;
+    cb_sealed_info info = info_for(CB_KEY_EC_P256);
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX), key = CB_BUF(CB_PUBLIC_KEY_MAX);
+    cb_error error = v->import(v->context, &info, cb_buf_bytes(&h->wrapped), &sealed, &key);
+    if (!error && key.len == 0)
+        error = WRONG;
+    if (!error)
+        error = use_of(h, &sealed);
+    cb_buf_free(&sealed);
+    cb_buf_free(&key);
+    return error;
+}
+
+static cb_error wrap_anew(void *context)
+{
+    hsm_flows *h = context;
+    const cb_vault *v = &h->vault.vault;
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX);
+    cb_error error = v->rewrap(v->context, cb_buf_bytes(&h->sealed[CB_KEY_EC_P256]), &sealed);
+    if (!error)
+        error = use_of(h, &sealed);
+    cb_buf_free(&sealed);
+    return error;
 }
 
 static cb_error records(void *context)
@@ -270,6 +348,9 @@ static void opens_again(void *context, cb_error result, bool struck)
 static const fault_flow flow[] = {
     {"using each kind of key", NULL, use_each, all_is_well},
     {"generating", NULL, generate_some, all_is_well},
+    {"generating RSA", NULL, generate_rsa, all_is_well},
+    {"importing", NULL, import_one, all_is_well},
+    {"wrapping anew", NULL, wrap_anew, all_is_well},
     {"records", NULL, records, all_is_well},
     {"false records", NULL, false_records, all_is_well},
     {"the card's session", NULL, card_keys, all_is_well},
@@ -280,8 +361,9 @@ static hsm_flows shared;
 
 static void each_flow(const fault_kind *kind, unsigned runs)
 {
+    /* An RSA key takes its time. */
     for (size_t i = 0; i < sizeof flow / sizeof *flow; i++)
-        fault_each(kind, &flow[i], &shared, runs);
+        fault_each(kind, &flow[i], &shared, flow[i].run == generate_rsa ? 3 : runs);
 }
 
 static int make_token(void **state)
@@ -302,19 +384,31 @@ static int end_token(void **state)
 static void a_device_error_leaves_nothing_behind(void **state)
 {
     (void)state;
-    each_flow(&pkcs11_device_faults, 20);
+    each_flow(&pkcs11_device_faults, 10);
 }
 
 static void a_module_without_memory_leaves_nothing_behind(void **state)
 {
     (void)state;
-    each_flow(&pkcs11_memory_faults, 20);
+    each_flow(&pkcs11_memory_faults, 10);
 }
 
 static void a_lost_session_leaves_nothing_behind(void **state)
 {
     (void)state;
-    each_flow(&pkcs11_session_faults, 20);
+    each_flow(&pkcs11_session_faults, 10);
+}
+
+static void a_lost_login_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    each_flow(&pkcs11_login_faults, 10);
+}
+
+static void a_removed_device_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    each_flow(&pkcs11_removed_faults, 10);
 }
 
 static void a_failed_allocation_leaves_nothing_behind(void **state)
@@ -329,6 +423,8 @@ int main(void)
         cmocka_unit_test_teardown(a_device_error_leaves_nothing_behind, fault_said),
         cmocka_unit_test_teardown(a_module_without_memory_leaves_nothing_behind, fault_said),
         cmocka_unit_test_teardown(a_lost_session_leaves_nothing_behind, fault_said),
+        cmocka_unit_test_teardown(a_lost_login_leaves_nothing_behind, fault_said),
+        cmocka_unit_test_teardown(a_removed_device_leaves_nothing_behind, fault_said),
         cmocka_unit_test_teardown(a_failed_allocation_leaves_nothing_behind, fault_said),
     };
     return cmocka_run_group_tests(tests, make_token, end_token);

@@ -307,8 +307,9 @@ static void opens_again(void *context, cb_error result, bool struck)
     all_is_well(context, result, struck);
 }
 
-/* What wolfSSL loses: version 5.5.4 frees the client's certificate only if it has a name (wolfSSL_ResourceFree), and
- * gives it none when there is no memory for that (CopyDecodedToX509). Nor does it free a key for the exchange whose making failed (TLSX_KeyShare_GenEccKey). */
+/* What wolfSSL loses: version 5.5.4 frees the client's certificate only if it has a name
+ * (wolfSSL_ResourceFree), and gives it none when there is no memory for that (CopyDecodedToX509).
+ * Nor does it free a key for the exchange whose making failed (TLSX_KeyShare_GenEccKey). */
 enum { THEIRS = 40 };
 
 /* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what

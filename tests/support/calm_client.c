@@ -95,7 +95,7 @@ static void send_all(channel *c, const char *request)
 static size_t read_all(channel *c, char *out, size_t size)
 {
     size_t len = 0;
-    for (long got = 1; got > 0 && len < size; len += got > 0 ? (size_t)got : 0)
+    for (long got = 1; got > 0 && len<size; len += got> 0 ? (size_t)got : 0)
         got = c->session ? wolfSSL_read(c->session, out + len, (int)(size - len))
                          : receive(c, out + len, size - len);
     return len;
@@ -175,9 +175,8 @@ static void ask_over_tls(struct WOLFSSL_CTX *tls, channel *c, const char *reques
 void calm_ask_network(struct WOLFSSL_CTX *tls, uint16_t port, const char *request,
                       calm_answer *answer)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     memset(answer, 0, sizeof *answer);
     channel c = {.fd = connected(AF_INET, &at, sizeof at)};
     if (c.fd < 0)

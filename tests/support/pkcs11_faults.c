@@ -15,12 +15,14 @@ void *__wrap_dlopen(const char *path, int flags);
 int __real_dlclose(void *library);
 int __wrap_dlclose(void *library);
 
-static fault_counter device, memory, session;
+static fault_counter device, memory, session, login, removed;
 __attribute__((constructor)) static void make_counters(void)
 {
     fault_counter_make(&device);
     fault_counter_make(&memory);
     fault_counter_make(&session);
+    fault_counter_make(&login);
+    fault_counter_make(&removed);
 }
 
 static CK_FUNCTION_LIST *real, own;
@@ -32,6 +34,10 @@ static CK_RV strike(void)
         return CKR_DEVICE_ERROR;
     if (fault_counter_strikes(&memory))
         return CKR_HOST_MEMORY;
+    if (fault_counter_strikes(&login))
+        return CKR_USER_NOT_LOGGED_IN;
+    if (fault_counter_strikes(&removed))
+        return CKR_DEVICE_REMOVED;
     return fault_counter_strikes(&session) ? CKR_SESSION_HANDLE_INVALID : CKR_OK;
 }
 
@@ -126,3 +132,5 @@ void *__wrap_dlsym(void *library, const char *name)
 KIND(device, "device error");
 KIND(memory, "host memory");
 KIND(session, "lost session");
+KIND(login, "lost login");
+KIND(removed, "removed device");

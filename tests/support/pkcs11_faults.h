@@ -10,7 +10,9 @@
 
 #include "tests/support/faults.h"
 
-/* With CKR_DEVICE_ERROR, CKR_HOST_MEMORY, CKR_SESSION_HANDLE_INVALID. */
-extern const fault_kind pkcs11_device_faults, pkcs11_memory_faults, pkcs11_session_faults;
+/* With CKR_DEVICE_ERROR, CKR_HOST_MEMORY, CKR_SESSION_HANDLE_INVALID, CKR_USER_NOT_LOGGED_IN,
+ * CKR_DEVICE_REMOVED. */
+extern const fault_kind pkcs11_device_faults, pkcs11_memory_faults, pkcs11_session_faults,
+    pkcs11_login_faults, pkcs11_removed_faults;
 
 #endif

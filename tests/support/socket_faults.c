@@ -120,7 +120,10 @@ int poll(struct pollfd *fds, nfds_t count, int wait)
     return breaks(ENOMEM) || interrupts() ? -1 : (int)syscall(SYS_poll, fds, count, wait);
 }
 
-int epoll_create1(int flags) { return breaks(EMFILE) ? -1 : (int)syscall(SYS_epoll_create1, flags); }
+int epoll_create1(int flags)
+{
+    return breaks(EMFILE) ? -1 : (int)syscall(SYS_epoll_create1, flags);
+}
 
 /* Only what is new needs memory in the kernel. */
 int epoll_ctl(int set, int operation, int fd, struct epoll_event *event)
@@ -139,7 +142,7 @@ int epoll_pwait(int fd, struct epoll_event *out, int most, int wait, const sigse
 {
     if (interrupts())
         return -1;
-    return (int)syscall(SYS_epoll_pwait, fd, out, most, wait, mask, _NSIG / 8);
+    return (int)syscall(SYS_epoll_pwait, fd, out, most, wait, mask, (size_t)(_NSIG / 8));
 }
 
 int epoll_wait(int fd, struct epoll_event *out, int most, int wait)
