@@ -187,8 +187,11 @@ static void finish(exchange *x, cb_error error)
     while (!x->closed && x->error != CB_E_SESSION_ENDED) {
         if (!receive(x))
             return;
-        if (x->msg.type == CB_CONN_HEAD || x->msg.type == CB_CONN_READ)
-            reply(x, x->msg.type, x->msg.id, error, (cb_bytes){0});
+        /* There is one head, and this is not the answer to whoever asks for it again. */
+        if (x->msg.type == CB_CONN_HEAD)
+            reply(x, CB_CONN_HEAD, x->msg.id, error ? error : CB_E_PROTOCOL, (cb_bytes){0});
+        else if (x->msg.type == CB_CONN_READ)
+            reply(x, CB_CONN_READ, x->msg.id, error, (cb_bytes){0});
     }
 }
 
