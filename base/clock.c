@@ -43,11 +43,13 @@ int cb_deadline_left_ms(int64_t deadline)
 
 void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT])
 {
-    time_t seconds = (time_t)(wall_us / CB_SECOND);
+    /* Before 1970 too the fraction counts upwards. */
+    int64_t fraction = (wall_us % CB_SECOND + CB_SECOND) % CB_SECOND;
+    time_t seconds = (time_t)(wall_us / CB_SECOND) - (wall_us % CB_SECOND < 0 ? 1 : 0);
     struct tm parts = {0};
     char date[21] = "";
     if (!gmtime_r(&seconds, &parts) || parts.tm_year < 0 || parts.tm_year > 8099 ||
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
         snprintf(date, sizeof date, "0000-00-00T00:00:00");
-    snprintf(out, CB_TIME_TEXT, "%.19s.%06uZ", date, (unsigned)(wall_us % CB_SECOND) % 1000000u);
+    snprintf(out, CB_TIME_TEXT, "%.19s.%06uZ", date, (unsigned)fraction % 1000000u);
 }

@@ -193,11 +193,13 @@ cb_error cb_tls_set_up(cardbroker_login *login, void *ctx)
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, note_verification);
     wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
     wolfSSL_CTX_NoTicketTLSv12(ctx);
+    /* Authorities that are not valid today are not taken either. */
     if (trust.len == 0 ||
         wolfSSL_CTX_load_verify_buffer_ex(ctx, trust.data, (long)trust.len, WOLFSSL_FILETYPE_PEM, 0,
                                           WOLFSSL_LOAD_FLAG_IGNORE_ERR) != WOLFSSL_SUCCESS) {
-        cb_login_explain(login, "the certificate authorities to trust cannot be read");
-        return CB_E_ARGUMENT;
+        cb_login_explain(login, "none of the certificate authorities to trust can be used: look at "
+                                "their file, their dates and the clock");
+        return CB_E_SERVICE_CERTIFICATE;
     }
     return login->http->with_certificate ? present_certificate(ctx) : CB_OK;
 }

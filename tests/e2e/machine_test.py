@@ -174,10 +174,70 @@ class Clock(Case):
                 w.machine.step_clock(hours * HOUR)
                 self.assertEqual(terminal.proof(tap, answers).json.get("outcome"), "accepted")
 
+    # Fifty years on, ten years back, before there was a Unix.
+    FAR = tuple(365 * 24 * HOUR * years for years in (50, -10, -60))
+
     def test_certificates_are_judged_by_the_clock_on_the_wall(self):
-        w.machine.step_clock(-2 * 365 * 24 * HOUR)
-        tap = one_tap()
-        self.assertEqual(tap.code, "card.certificate", tap)
+        for seconds in self.FAR:
+            with self.subTest(years=seconds // (365 * 24 * HOUR)):
+                w.machine.step_clock(seconds)
+                for _ in range(2):
+                    tap = one_tap()
+                    self.assertEqual((tap.status, tap.code), (422, "card.certificate"), tap)
+                self.verified()
+                w.machine.step_clock(0)
+                self.assertEqual(one_tap().json.get("outcome"), "accepted")
+
+    def test_a_revocation_is_taken_whatever_the_clock_says_and_stays(self):
+        for seconds in self.FAR:
+            with self.subTest(years=seconds // (365 * 24 * HOUR)):
+                card, revoke = self.revoke_one()
+                w.machine.step_clock(seconds)
+                self.assertEqual(revoke().json.get("state"), "revoked")
+                self.assertEqual(w.admin("GET", "/v1/ready").status, 200)
+                w.machine.step_clock(0)
+                self.assertEqual(w.ctl("card", "show", card)["state"], "revoked")
+                self.assertEqual(w.outcome(w.tap_at(w.lay(self.name_of(card)))), "card.revoked")
+                self.verified()
+
+    @staticmethod
+    def name_of(card):
+        return next(name for name, known in w.card_ids.items() if known == card)
+
+    def test_stepped_far_during_a_tap_it_ends_at_once_and_the_session_of_before_stays(self):
+        with Terminal(w) as terminal:
+            url = w.tap_by_hand(terminal).json["delivery"]["url"]
+        browser = w.browser()
+        page = url.split("/.cardbroker/")[0] + "/whoami"
+        self.assertEqual(browser.get(url).status, 200)
+        for seconds in self.FAR:
+            with self.subTest(years=seconds // (365 * 24 * HOUR)), Terminal(w) as terminal:
+                tap, answers = w.played(terminal, None)
+                w.machine.step_clock(seconds)
+                began = time.monotonic()
+                done = terminal.proof(tap, answers)
+                self.assertLess(time.monotonic() - began, 10 * PATIENCE)
+                # The service's certificate, or the card's, is not valid then.
+                self.assertIn(w.outcome(done), ("service.certificate", "card.certificate"), done)
+                self.assertEqual(browser.get(page).status, 200)
+                w.machine.step_clock(0)
+                self.assertEqual(browser.get(page).status, 200)
+                self.assertEqual(one_tap().json.get("outcome"), "accepted")
+                self.verified()
+
+    def test_stepped_between_the_first_two_steps(self):
+        for seconds in (-60, HOUR, *self.FAR):
+            with self.subTest(seconds=seconds), Terminal(w) as terminal, Card(w.reader) as card:
+                begun = terminal.begin()
+                w.machine.step_clock(seconds)
+                asked = terminal.challenge(begun.json["tap"], card.play(begun.json["script"]))
+                if abs(seconds) > HOUR:
+                    self.assertEqual(w.outcome(asked), "card.certificate", asked)
+                else:
+                    done = terminal.proof(begun.json["tap"], card.play(asked.json["script"]))
+                    # A minute ago the authority of this installation's service may not have been there.
+                    self.assertIn(w.outcome(done), ("accepted", "service.certificate"), done)
+                w.machine.step_clock(0)
 
 
 def used(pid):
