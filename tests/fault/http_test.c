@@ -5,6 +5,7 @@
  * that is said to be the server's, or an end; never silence, never what it has no right to, and it
  * is never blamed. The next request works, and nothing is left when all is closed.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -404,12 +405,35 @@ static void an_interruption_costs_nothing(void **state)
     each_flow(&interrupt_faults, 20);
 }
 
+static void *administer_meanwhile(void *context)
+{
+    administer(context);
+    return NULL;
+}
+
+/* No descriptor and no memory in the kernel for a while, also when it is tried again. */
+static void who_comes_in_a_shortage_is_served_after_it(void **state)
+{
+    http_flows *h = &shared;
+    pthread_t client;
+    (void)state;
+    fresh_server(h);
+    socket_faults.arm(1, true);
+    assert_int_equal(pthread_create(&client, NULL, administer_meanwhile, h), 0);
+    usleep(900000);
+    assert_true(socket_faults.disarm() > 1);
+    pthread_join(client, NULL);
+    assert_int_equal(h->answer.status, 200);
+    all_is_well(h, CB_OK, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_failed_allocation_costs_a_request_at_most, fault_said),
         cmocka_unit_test_teardown(a_broken_socket_costs_a_connection_at_most, fault_said),
         cmocka_unit_test_teardown(an_interruption_costs_nothing, fault_said),
+        cmocka_unit_test(who_comes_in_a_shortage_is_served_after_it),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,7 +14,7 @@ enum { FAULT_FRAMES = 24 };
 typedef struct fault_state {
     atomic_bool armed, for_good;
     atomic_uint counted, unlucky;
-    void *frame[FAULT_FRAMES]; /* who made the call that failed first */
+    void *volatile frame[FAULT_FRAMES]; /* who made the call that failed first */
     int frames;
 } fault_state;
 
