@@ -93,6 +93,11 @@ static void close_memory(memory *m)
     cb_loghead_close(&m->loghead);
 }
 
+static cb_error make_memory(uint8_t kind)
+{
+    return kind == FEED ? cb_feed_make(path) : cb_durable_make(path);
+}
+
 static cb_error open_memory(memory *m)
 {
     if (m->kind == FEED)
@@ -222,8 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cb_cursor in = cb_cursor_over(cb_bytes_make(data, size));
     memory m = {.kind = cb_cursor_u8(&in) % KINDS};
     prepare();
-    bool usable = open_memory(&m) == CB_OK;
-    must(usable);
+    must(make_memory(m.kind) == CB_OK && open_memory(&m) == CB_OK);
+    bool usable = true;
     for (int i = 0; i < STEPS_MAX && usable && in.rest.len >= 12; i++) {
         uint8_t what = cb_cursor_u8(&in) % WHATS, a = cb_cursor_u8(&in);
         uint16_t place = cb_cursor_u16(&in);
