@@ -19,6 +19,7 @@
 #include "connectors/host/login.h"
 
 #define ANSWER_TIME (CB_SECOND)
+#define TRY_EVERY (5 * CB_SECOND)
 
 typedef struct child {
     pid_t pid;
@@ -197,16 +198,22 @@ static bool watch_children(state *s)
     return s->signals >= 0;
 }
 
+static cb_error become(const cb_zygote *zygote)
+{
+    int dropped;
+    cb_error error = cb_sandbox_become(zygote->user, &dropped);
+    if (error)
+        cb_log_failure("connector.unusable", error, "its user cannot be changed to");
+    /* A change of user forgets it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    return error;
+}
+
 static cb_error load(state *s)
 {
     cb_buf why = CB_BUF(CB_CONN_TEXT_MAX);
-    int dropped;
-    cb_error error = cb_sandbox_become(s->about->user, &dropped);
-    if (error)
-        cb_buf_printf(&why, "cannot become the user %s", s->about->user);
-    /* A change of user forgets it. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (!error && curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+    cb_error error = CB_OK;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         error = CB_E_INTERNAL;
     cb_http_read_system_trust();
     if (!error)
@@ -219,6 +226,49 @@ static cb_error load(state *s)
     return error;
 }
 
+/* Whether the plug-in can be loaded and described, found out where a crash does no harm. */
+static bool try_to_load(const cb_zygote *zygote, bool change_user)
+{
+    int status = 1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        state s = {.about = zygote};
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        _exit((!change_user || become(zygote) == CB_OK) && load(&s) == CB_OK ? 0 : 1);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* False when no more will come. */
+static bool refuse_orders(const state *s, int64_t until)
+{
+    cb_error error = CB_OK;
+    while (error != CB_E_CLOSED && cb_deadline_left_ms(until) > 0) {
+        cb_msg msg;
+        cb_msg_init(&msg, 0);
+        error = cb_msg_receive(s->about->orders, &msg, until);
+        if (!error && msg.fd >= 0)
+            answer(msg.fd, &msg, CB_E_CONNECTOR_DOWN, "the connector cannot be loaded");
+        cb_msg_free(&msg);
+    }
+    return error != CB_E_CLOSED;
+}
+
+/* At connectord's start the plug-in could be loaded. Should its file be gone or another when the
+ * process is made anew, its own logins are refused until that is put right, and nobody else's. */
+static bool wait_until_usable(const state *s)
+{
+    while (!try_to_load(s->about, false)) {
+        cb_log(CB_LOG_ERROR, "connector.down", "A connector cannot be loaded; it is tried again.",
+               "connector", s->about->name, NULL);
+        if (!refuse_orders(s, cb_deadline_in(TRY_EVERY)))
+            return false;
+    }
+    return true;
+}
+
 int cb_zygote_main(const cb_zygote *zygote)
 {
     state s = {.about = zygote};
@@ -228,23 +278,11 @@ int cb_zygote_main(const cb_zygote *zygote)
     s.polled = calloc((size_t)zygote->sessions + 2, sizeof *s.polled);
     if (!s.children || !s.polled || !watch_children(&s))
         return 1;
-    /* At the start it could be loaded. Others go on while its file is put right. */
-    if (load(&s) != CB_OK)
+    if (become(zygote) != CB_OK || !wait_until_usable(&s) || load(&s) != CB_OK)
         return 1;
     while (step(&s))
         continue;
     return 0;
 }
 
-bool cb_zygote_try(const cb_zygote *zygote)
-{
-    int status = 1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        state s = {.about = zygote};
-        _exit(load(&s) == CB_OK ? 0 : 1);
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
-        return false;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
+bool cb_zygote_try(const cb_zygote *zygote) { return try_to_load(zygote, true); }

@@ -24,8 +24,8 @@ static char plugin[64]; /* a copy of bad.so that can go away */
 static void put_plugin(void)
 {
     char command[3 * PATH_SIZE];
-    snprintf(command, sizeof command, "install -m 755 %s/bad.so %s", getenv("CB_BAD_CONNECTORS"),
-             plugin);
+    snprintf(command, sizeof command, "rm -f %s && install -m 755 %s/bad.so %s", plugin,
+             getenv("CB_BAD_CONNECTORS"), plugin);
     assert_int_equal(system(command), 0);
 }
 
@@ -306,21 +306,45 @@ static void a_connector_that_is_stopped_holds_nobody_else_up(void **state)
     assert_true(eventually(bad_is_good, NULL));
 }
 
-static void a_plugin_that_is_gone_takes_no_other_connector_along(void **state)
+static bool bad_is_down(void *unused)
 {
+    cb_login_result result;
+    (void)unused;
+    return misbehave("good", 5 * CB_SECOND, &result) == CB_E_CONNECTOR_DOWN;
+}
+
+/* While it is so, each login is refused at once. */
+static void assert_bad_stays_down(void)
+{
+    cb_login_result result;
+    int64_t before = cb_clock_monotonic_us();
+    assert_true(eventually(bad_is_down, NULL));
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(misbehave("good", 20 * CB_SECOND, &result), CB_E_CONNECTOR_DOWN);
+    assert_true(cb_clock_monotonic_us() - before < 20 * CB_SECOND);
+    assert_int_equal(cb_connectors_ping(b.connectors, "bad"), CB_E_CONNECTOR_DOWN);
+    assert_mtls_works();
+    assert_int_equal(kill(b.connectord, 0), 0);
+}
+
+static void a_plugin_that_cannot_be_loaded_any_more_costs_its_own_logins_an_error(void **state)
+{
+    char crashing[2 * PATH_SIZE];
     (void)state;
     cb_session *session = log_in_at_service(&b, &anna, b.port);
     pid_t zygote = zygote_of(&b, plugin);
     assert_true(zygote > 0);
     assert_int_equal(unlink(plugin), 0);
     kill(zygote, SIGKILL);
-    assert_int_equal(cb_connectors_ping(b.connectors, "bad"), CB_E_CONNECTOR_DOWN);
+    assert_bad_stays_down();
+    /* Nor does one that crashes while it is loaded: it is tried again five seconds later. */
+    snprintf(crashing, sizeof crashing, "%s/bad_start.so", getenv("CB_BAD_CONNECTORS"));
+    assert_int_equal(symlink(crashing, plugin), 0);
+    usleep(5500000);
+    assert_bad_stays_down();
     assert_true(cb_session_alive(session));
-    assert_mtls_works();
-    assert_int_equal(kill(b.connectord, 0), 0);
     cb_session_end(&session);
     put_plugin();
-    /* It is tried again in ever longer pauses, five seconds at most. */
     bool back = false;
     for (int i = 0; i < 6 && !back; i++)
         back = eventually(bad_is_good, NULL);
@@ -524,7 +548,7 @@ int main(void)
         cmocka_unit_test(unknown_connectors_and_configurations_are_refused),
         cmocka_unit_test(a_plugin_of_another_interface_is_refused_at_start),
         cmocka_unit_test(a_connector_that_is_stopped_holds_nobody_else_up),
-        cmocka_unit_test(a_plugin_that_is_gone_takes_no_other_connector_along),
+        cmocka_unit_test(a_plugin_that_cannot_be_loaded_any_more_costs_its_own_logins_an_error),
         cmocka_unit_test(a_stopped_connectord_is_missed_in_time_and_serves_when_it_goes_on),
         cmocka_unit_test(a_name_that_resolves_badly_costs_its_own_logins_an_error),
         cmocka_unit_test(started_as_root_connectors_are_another_user),
