@@ -53,6 +53,7 @@ def for_ever(begin, again, pause=0.0):
 
 # What a path answers, and how the connection ends: "hang", "close", "reset", or "keep" it for another request.
 HTTP = {
+    "/": (GOOD, "keep"),
     "/good": (GOOD, "keep"),
     "/status-hang": (b"HTTP/1.1 20", "hang"),
     "/status-close": (b"HTTP/1.1 20", "close"),
