@@ -103,8 +103,8 @@ static void a_newer_or_altered_schema_is_refused(void **state)
     static const char *const edits[] = {
         "INSERT INTO schema_migration VALUES (99, 'later', zeroblob(32), 0)",
         "UPDATE schema_migration SET digest = zeroblob(32)",
-        "UPDATE schema_migration SET number = number + 1 WHERE number = (SELECT max(number) FROM "
-        "schema_migration)",
+        ("UPDATE schema_migration SET number = number + 1 WHERE number = (SELECT max(number) FROM "
+         "schema_migration)"),
     };
     (void)state;
     for (size_t i = 0; i < 3; i++) {
