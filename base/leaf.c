@@ -91,7 +91,8 @@ static cb_error unescape(cb_cursor value, cb_buf *out)
     return value.failed ? CB_E_FORMAT : cb_buf_error(out);
 }
 
-cb_error cb_leaf_find(cb_bytes leaf, const char *name, cb_buf *value)
+/* The value as it stands there. */
+static cb_error find(cb_bytes leaf, const char *name, cb_cursor *value)
 {
     cb_cursor cursor = cb_cursor_over(leaf);
     cb_bytes line;
@@ -99,9 +100,51 @@ cb_error cb_leaf_find(cb_bytes leaf, const char *name, cb_buf *value)
     while (next_line(&cursor, &line)) {
         if (line.len <= len || memcmp(line.data, name, len) != 0 || line.data[len] != ' ')
             continue;
-        cb_cursor rest = cb_cursor_over(line);
-        cb_cursor_take(&rest, len + 1);
-        return unescape(rest, value);
+        *value = cb_cursor_over(line);
+        cb_cursor_take(value, len + 1);
+        return CB_OK;
     }
     return cursor.failed ? CB_E_FORMAT : CB_E_NOT_FOUND;
+}
+
+cb_error cb_leaf_find(cb_bytes leaf, const char *name, cb_buf *value)
+{
+    cb_cursor cursor;
+    cb_error error = find(leaf, name, &cursor);
+    return error ? error : unescape(cursor, value);
+}
+
+/* The next byte of a value; false where an escape is none. */
+static bool next_byte(cb_cursor *value, uint8_t *out)
+{
+    uint8_t c = cb_cursor_u8(value);
+    if (c == '\\') {
+        c = cb_cursor_u8(value);
+        cb_bytes digits = c == 'x' ? cb_cursor_take(value, 2) : (cb_bytes){0};
+        char text[3] = {digits.len == 2 ? (char)digits.data[0] : 0,
+                        digits.len == 2 ? (char)digits.data[1] : 0, 0};
+        if (c == 'x' ? cb_unhex_exact(text, &c, 1) != CB_OK : c != '\\')
+            return false;
+    }
+    *out = c;
+    return !value->failed;
+}
+
+cb_error cb_leaf_find_text(cb_bytes leaf, const char *name, char *out, size_t size)
+{
+    cb_cursor value;
+    size_t len = 0;
+    cb_error error = find(leaf, name, &value);
+    while (!error && value.rest.len > 0) {
+        uint8_t c = 0;
+        if (!next_byte(&value, &c) || c == 0)
+            error = CB_E_FORMAT;
+        else if (len + 1 >= size)
+            error = CB_E_TOO_LARGE;
+        else
+            out[len++] = (char)c;
+    }
+    if (!error && size > 0)
+        out[len] = 0;
+    return error;
 }

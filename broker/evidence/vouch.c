@@ -52,15 +52,11 @@ static size_t line_at(cb_bytes leaf, const char *name)
     return leaf.len;
 }
 
+/* Without memory of its own: what was not understood for want of it would not be heard, and it may
+ * be what takes a right away. */
 static bool find_text(cb_bytes leaf, const char *name, char *out, size_t size)
 {
-    cb_buf value = CB_BUF(CB_LEAF_MAX);
-    const char *text = cb_leaf_find(leaf, name, &value) ? NULL : cb_buf_cstr(&value);
-    bool fits = text && strlen(text) < size;
-    if (fits)
-        memcpy(out, text, strlen(text) + 1);
-    cb_buf_free(&value);
-    return fits;
+    return cb_leaf_find_text(leaf, name, out, size) == CB_OK;
 }
 
 cb_id cb_vouch_service(const char *name)

@@ -36,11 +36,30 @@ static void a_value_is_found_and_its_escapes_undone(void **state)
     cb_buf_free(&value);
 }
 
+static void a_value_is_found_without_memory(void **state)
+{
+    (void)state;
+    char out[8] = "";
+    cb_bytes leaf =
+        cb_bytes_str("kind x\ncard a\\x0ab\\\\c\nlong 12345678\nzero \\x00\nbad \\q\nend \\x1");
+    assert_int_equal(cb_leaf_find_text(leaf, "card", out, sizeof out), CB_OK);
+    assert_string_equal(out, "a\nb\\c");
+    assert_int_equal(cb_leaf_find_text(leaf, "car", out, sizeof out), CB_E_FORMAT);
+    assert_int_equal(cb_leaf_find_text(cb_bytes_str("a 1\n"), "b", out, sizeof out),
+                     CB_E_NOT_FOUND);
+    assert_int_equal(cb_leaf_find_text(leaf, "long", out, sizeof out), CB_E_TOO_LARGE);
+    assert_int_equal(cb_leaf_find_text(leaf, "zero", out, sizeof out), CB_E_FORMAT);
+    assert_int_equal(cb_leaf_find_text(leaf, "bad", out, sizeof out), CB_E_FORMAT);
+    assert_int_equal(cb_leaf_find_text(cb_bytes_str("end \\x1\n"), "end", out, sizeof out),
+                     CB_E_FORMAT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_leaf_is_lines_of_names_and_values),
         cmocka_unit_test(a_value_is_found_and_its_escapes_undone),
+        cmocka_unit_test(a_value_is_found_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
