@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -74,6 +75,8 @@ static void write_line(cb_buf *line)
     size_t left = line->len;
     while (left > 0) {
         ssize_t done = write(STDERR_FILENO, at, left);
+        if (done < 0 && errno == EINTR)
+            continue;
         if (done <= 0)
             return;
         at += done;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/session.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -166,7 +167,11 @@ bool cb_session_alive(cb_session *session)
     /* No events asked for: what its process still says does not matter, only whether it has hung
      * up. */
     struct pollfd p = {.fd = session->socket};
-    return poll(&p, 1, 0) == 0;
+    int ready;
+    do
+        ready = poll(&p, 1, 0);
+    while (ready < 0 && errno == EINTR);
+    return ready == 0;
 }
 
 /* ---- exchanges ---- */

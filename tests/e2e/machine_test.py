@@ -2,6 +2,7 @@
 """A machine that fails under everything that runs: its disk, its clock, its descriptors, its database."""
 
 import errno
+import json
 import os
 import resource
 import secrets
@@ -119,6 +120,39 @@ class Disk(Case):
         tap = one_tap()
         self.assertEqual(tap.json.get("outcome"), "accepted", tap)
         self.assertGreater(w.machine.mend_disk(), 0)
+
+
+class Kernel(Case):
+    """Every fourth read, write or wait is interrupted, every fourth on a file or stream does half of what it was asked for, at the
+    start as well as later: nothing changes."""
+
+    def test_calls_that_are_interrupted_or_do_less_than_was_asked(self):
+        calls = w.machine.awkward(True)
+        try:
+            for name in ("cardbrokerd", "cardbroker-connectord", "cardbroker-hsmd"):
+                w.programs[name].stop()
+                self.assertEqual(w.programs[name].returncode, 0, w.programs[name].last_words())
+            w.start_hsmd()
+            w.start_connectord()
+            w.start_broker()
+            w.works_again(seconds=20)
+            before = len(w.log_of("cardbrokerd"))
+            for _ in range(10):
+                self.assertEqual(w.outcome(one_tap()), "accepted")
+            card, revoke = self.revoke_one()
+            self.assertEqual(revoke().json.get("state"), "revoked")
+            self.assertEqual(self.verified()["findings"], [])
+            with Terminal(w) as terminal:
+                accepted = w.tap_by_hand(terminal).json
+            self.assertEqual(w.browser().get(accepted["delivery"]["url"]).status, 200)
+            for line in w.log_of("cardbrokerd")[before:].splitlines()[:-1]:
+                json.loads(line)        # none was cut
+        finally:
+            self.assertGreater(w.machine.awkward(False) - calls, 1000)
+
+    def tearDown(self):
+        w.machine.awkward(False)
+        super().tearDown()
 
 
 class Database(Case):

@@ -21,7 +21,7 @@ class Mapped:
 
 
 class Machine(Mapped):
-    """The clock and the disk below one folder."""
+    """The clock, the disk below one folder, and a kernel that does less than it is asked."""
 
     def __init__(self, path, build):
         super().__init__(path, 256)
@@ -31,13 +31,18 @@ class Machine(Mapped):
         struct.pack_into("<q", self.bytes, 0, seconds * 1000000)
 
     def fail_disk(self, folder, error=errno.ENOSPC):
-        struct.pack_into("<iI240s", self.bytes, 8, 0, 0, str(folder).encode())
+        struct.pack_into("<iI232s", self.bytes, 8, 0, 0, str(folder).encode())
         struct.pack_into("<i", self.bytes, 8, error)
 
     def mend_disk(self):
         """How often it refused."""
         struct.pack_into("<i", self.bytes, 8, 0)
         return struct.unpack_from("<I", self.bytes, 12)[0]
+
+    def awkward(self, on):
+        """Whether calls are interrupted and cut short; how many there were in all."""
+        struct.pack_into("<I", self.bytes, 248, on)
+        return struct.unpack_from("<I", self.bytes, 252)[0]
 
 
 class Token(Mapped):

@@ -4,19 +4,25 @@
  * through the file that CB_MACHINE_FAULTS names (tests/support/faulty.py writes it).
  *
  * The clock: CLOCK_REALTIME and its kin are as far off as said. The disk: below one folder every
- * write, and every file made, fails with the error said; ENOSPC also shows as no room left.
+ * write, and every file made, fails with the error said; ENOSPC also shows as no room left. The
+ * kernel: of all reads, writes and waits some are interrupted (EINTR), and some of those on files
+ * and streams do less than was asked.
  */
 /* With it one function has two names in this file. */
 #undef _FILE_OFFSET_BITS
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/time.h>
 #include <time.h>
@@ -26,7 +32,9 @@ typedef struct commands {
     volatile int64_t clock_us;
     volatile int32_t disk_error;
     volatile uint32_t disk_refused; /* how often; counted here */
-    char folder[240];
+    char folder[232];
+    volatile uint32_t awkward; /* whether calls are interrupted and cut short */
+    volatile uint32_t calls;   /* so handled; counted here */
 } commands;
 
 static commands nothing, *told = &nothing;
@@ -84,6 +92,101 @@ int gettimeofday(struct timeval *restrict out, void *restrict zone)
     return 0;
 }
 
+/* ---- The kernel ---- */
+
+/* What happens to a call, by a number that looks like chance and is the same in each run of one
+ * process alone: 0 interrupted, 1 less than was asked, else nothing. */
+static unsigned chance(void)
+{
+    uint32_t n = told->awkward ? __atomic_add_fetch(&told->calls, 1, __ATOMIC_RELAXED) : 0;
+    return n ? (n * UINT32_C(2654435761) >> 20) % 4 : 3;
+}
+
+static int interrupted(unsigned what)
+{
+    if (what == 0)
+        errno = EINTR;
+    return what == 0;
+}
+
+static int is_stream(int fd)
+{
+    int type = 0;
+    socklen_t size = sizeof type;
+    struct stat about;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0)
+        return type == SOCK_STREAM;
+    /* What has no name is memory. */
+    return fstat(fd, &about) == 0 && about.st_nlink > 0 &&
+           (S_ISREG(about.st_mode) || S_ISFIFO(about.st_mode));
+}
+
+/* A call that cannot wait is not interrupted; libraries rely on it. */
+static unsigned chance_at(int fd)
+{
+    unsigned what = chance();
+    return what == 0 && fcntl(fd, F_GETFL) & O_NONBLOCK ? 1 : what;
+}
+
+static size_t shorter(unsigned what, int fd, size_t len)
+{
+    return what == 1 && len > 1 && is_stream(fd) ? len / 2 : len;
+}
+
+ssize_t read(int fd, void *data, size_t len)
+{
+    REAL("read", ssize_t(*)(int, void *, size_t))
+    unsigned what = is_stream(fd) ? chance_at(fd) : 3; /* an eventfd knows neither */
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len));
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t at)
+{
+    REAL("pread", ssize_t(*)(int, void *, size_t, off_t))
+    unsigned what = is_stream(fd) ? chance_at(fd) : 3;
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len), at);
+}
+
+ssize_t pread64(int fd, void *data, size_t len, off64_t at) { return pread(fd, data, len, at); }
+
+ssize_t recv(int fd, void *data, size_t len, int flags)
+{
+    REAL("recv", ssize_t(*)(int, void *, size_t, int))
+    unsigned what = chance_at(fd);
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len), flags);
+}
+
+ssize_t send(int fd, const void *data, size_t len, int flags)
+{
+    REAL("send", ssize_t(*)(int, const void *, size_t, int))
+    unsigned what = chance_at(fd);
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len), flags);
+}
+
+ssize_t recvmsg(int fd, struct msghdr *packet, int flags)
+{
+    REAL("recvmsg", ssize_t(*)(int, struct msghdr *, int))
+    return interrupted(chance()) ? -1 : real(fd, packet, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *packet, int flags)
+{
+    REAL("sendmsg", ssize_t(*)(int, const struct msghdr *, int))
+    return interrupted(chance()) ? -1 : real(fd, packet, flags);
+}
+
+int poll(struct pollfd *set, nfds_t count, int timeout)
+{
+    REAL("poll", int (*)(struct pollfd *, nfds_t, int))
+    return interrupted(chance()) ? -1 : real(set, count, timeout);
+}
+
+int epoll_wait(int poller, struct epoll_event *events, int most, int timeout)
+{
+    REAL("epoll_wait", int (*)(int, struct epoll_event *, int, int))
+    return interrupted(chance()) ? -1 : real(poller, events, most, timeout);
+}
+
 /* ---- The disk ---- */
 
 static int refuse(void)
@@ -115,13 +218,19 @@ static int fails(int fd)
 ssize_t write(int fd, const void *data, size_t len)
 {
     REAL("write", ssize_t(*)(int, const void *, size_t))
-    return fails(fd) ? refuse() : real(fd, data, len);
+    unsigned what = is_stream(fd) ? chance_at(fd) : 3;
+    if (fails(fd))
+        return refuse();
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len));
 }
 
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 {
     REAL("pwrite", ssize_t(*)(int, const void *, size_t, off_t))
-    return fails(fd) ? refuse() : real(fd, data, len, at);
+    unsigned what = chance();
+    if (fails(fd))
+        return refuse();
+    return interrupted(what) ? -1 : real(fd, data, shorter(what, fd, len), at);
 }
 
 ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at)
