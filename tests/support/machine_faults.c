@@ -8,8 +8,9 @@
  * kernel: of all reads, writes and waits some are interrupted (EINTR), and some of those on files
  * and streams do less than was asked.
  */
-/* With it one function has two names in this file. */
+/* With the one a function has two names in this file, with the other two bodies. */
 #undef _FILE_OFFSET_BITS
+#undef _FORTIFY_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
