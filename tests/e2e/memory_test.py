@@ -14,6 +14,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from memory import memory_of
 from world import PATIENCE, Terminal, World, main, run, time, world
 
 TAPS = 100
@@ -73,26 +74,6 @@ def lines_of(der, data):
         if end - first >= 16:
             yield "a line of PEM", text[first:end]
         first = end
-
-
-def memory_of(pid):
-    """What a process can write to: in the rest there are only files."""
-    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            span, rights = line.split()[:2]
-            first, last = (int(part, 16) for part in span.split("-"))
-            if "w" not in rights or last - first > 1 << 34:
-                continue
-            try:
-                memory.seek(first)
-                while first < last:
-                    part = memory.read(min(last - first, 1 << 22))
-                    if not part:
-                        break
-                    yield part
-                    first += len(part)
-            except (OSError, ValueError, OverflowError):
-                continue
 
 
 def found_in(pid, wanted):

@@ -7,6 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
+from memory import memory_of
 from world import PATIENCE, Terminal, main, world
 
 w = None
@@ -39,26 +40,6 @@ def tearDownModule():
 def spellings(secret):
     """A secret as text, as hexadecimal text, and as UTF-16."""
     return [secret.encode(), secret.encode().hex().encode(), secret.encode().hex().upper().encode(), secret.encode("utf-16-le")]
-
-
-def memory_of(pid):
-    """All that a process can write to, piece by piece."""
-    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for line in maps:
-            span, rights = line.split()[:2]
-            first, last = (int(part, 16) for part in span.split("-"))
-            if "w" not in rights or last - first > 1 << 34:
-                continue
-            try:
-                memory.seek(first)
-                while first < last:
-                    part = memory.read(min(last - first, 1 << 22))
-                    if not part:
-                        break
-                    yield part
-                    first += len(part)
-            except (OSError, ValueError, OverflowError):
-                continue
 
 
 def in_memory_of(pid, secret):
