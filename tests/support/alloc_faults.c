@@ -51,7 +51,7 @@ const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:_dl_map_object\nleak:dl_open_worker\nleak:cb_turn_new\n"
-           "leak:wolfssl/src/\nleak:wolfssl/wolfcrypt/";
+           "leak:wolfssl/*src/\nleak:wolfssl/*wolfcrypt/";
 }
 #endif
 
