@@ -146,6 +146,8 @@ cb_error cb_durable_read(int fd, cb_durable *out)
 cb_error cb_durable_write(int fd, cb_durable *value, uint64_t number, const cb_digest *digest)
 {
     cb_durable next = {value->sequence + 1, number, *digest};
+    if (value->sequence >= UINT64_MAX - 1)
+        return CB_E_HSM_RECORD;
     cb_buf page = CB_BUF(RECORD);
     cb_buf_put(&page, CB_BYTES_OF(magic));
     cb_buf_put_u64(&page, next.sequence);

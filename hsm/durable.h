@@ -46,7 +46,8 @@ cb_error cb_durable_write_at(int fd, cb_bytes data, off_t at);
 cb_error cb_durable_read(int fd, cb_durable *out);
 
 /* Writes number and digest with the next sequence number, and returns after they are safe. CB_E_IO,
- * CB_E_STORE_FULL; then *value is as it was. */
+ * CB_E_STORE_FULL, CB_E_HSM_RECORD (sequence numbers are used up: somebody edited the file); then
+ * *value is as it was. */
 cb_error cb_durable_write(int fd, cb_durable *value, uint64_t number, const cb_digest *digest);
 
 #endif
