@@ -469,7 +469,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(processes_may_tell_at_the_same_time, fresh, gone),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_cut_off, fresh, gone),
         cmocka_unit_test_setup_teardown(what_was_edited_is_refused, fresh, gone),
-        cmocka_unit_test_setup_teardown(nothing_is_remembered_once_the_sequence_is_used_up, fresh, gone),
+        cmocka_unit_test_setup_teardown(nothing_is_remembered_once_the_sequence_is_used_up, fresh,
+                                        gone),
         cmocka_unit_test_setup_teardown(a_file_that_shrank_or_went_is_refused, fresh, gone),
         cmocka_unit_test(a_set_holds_what_was_marked),
     };
