@@ -9,7 +9,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from world import PATIENCE, Card, Terminal, World, main, run, wait_until
+from world import PATIENCE, World, main, run, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -24,9 +24,7 @@ def setUpModule():
     global w
     w = World()
     w.machine = Machine(w.folder / "machine-faults", w.build)
-    plain, spawn = w.env, w.spawn
-    asan = {"ASAN_OPTIONS": plain["ASAN_OPTIONS"] + ":verify_asan_link_order=0"}
-    w.spawn = lambda name, argv: spawn(name, argv, {**plain, **asan, **w.machine.env} if name == "cardbroker-hsmd" else plain)
+    w.machine.reach(w, ("cardbroker-hsmd",))
     try:
         w.build_up()
         w.add_holder("Hanako")
@@ -49,16 +47,7 @@ def memory(name=""):
 
 
 def one_tap(card):
-    with Terminal(w) as terminal:
-        reader = w.reader if card == "Hanako" else w.lay(card)
-        done = terminal.begin()
-        if done.status == 201:
-            tap = done.json["tap"]
-            with Card(reader) as laid:
-                done = terminal.challenge(tap, laid.play(done.json["script"]))
-                if done.status == 200:
-                    done = terminal.proof(tap, laid.play(done.json["script"]))
-        return w.outcome(done)
+    return w.outcome(w.one_tap(reader=w.reader if card == "Hanako" else w.lay(card)))
 
 
 class Case(unittest.TestCase):

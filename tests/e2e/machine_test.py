@@ -31,9 +31,7 @@ def setUpModule():
     global w
     w = World()
     w.machine = Machine(w.folder / "machine-faults", w.build)
-    plain, spawn = w.env, w.spawn
-    asan = {"ASAN_OPTIONS": plain["ASAN_OPTIONS"] + ":verify_asan_link_order=0"}
-    w.spawn = lambda name, argv: spawn(name, argv, {**plain, **asan, **w.machine.env} if name in DAEMONS else plain)
+    w.machine.reach(w, DAEMONS)
     try:
         w.build_up()
         w.add_holder("Hanako")
@@ -47,18 +45,6 @@ def setUpModule():
 def tearDownModule():
     if w:
         w.tear_down()
-
-
-def one_tap(service="nginx"):
-    """A tap by hand; the first answer that refuses, or the last."""
-    with Terminal(w) as terminal, Card(w.reader) as card:
-        done = terminal.begin()
-        if done.status == 201:
-            tap = done.json["tap"]
-            done = terminal.challenge(tap, card.play(done.json["script"]), service)
-            if done.status == 200:
-                done = terminal.proof(tap, card.play(done.json["script"]))
-        return done
 
 
 class Case(unittest.TestCase):
@@ -90,7 +76,7 @@ class Disk(Case):
         card, revoke = self.revoke_one()
         w.machine.fail_disk(folder, error)
         time.sleep(1.1)     # space is looked at once a second
-        taps = [one_tap() for _ in range(3)]
+        taps = [w.one_tap() for _ in range(3)]
         revoked = revoke()
         self.assertGreater(w.machine.mend_disk(), 0)
         for tap in taps:
@@ -110,14 +96,14 @@ class Disk(Case):
 
     def test_full_under_hsmds_memory(self):
         w.machine.fail_disk(w.keys / "hsmd", errno.ENOSPC)
-        tap = one_tap()
+        tap = w.one_tap()
         self.assertNotEqual(tap.json.get("outcome"), "accepted", tap)
         self.assertEqual(tap.status // 100, 5, tap)
         w.machine.mend_disk()
 
     def test_full_under_the_logs_everything_goes_on(self):
         w.machine.fail_disk(w.logs, errno.ENOSPC)
-        tap = one_tap()
+        tap = w.one_tap()
         self.assertEqual(tap.json.get("outcome"), "accepted", tap)
         self.assertGreater(w.machine.mend_disk(), 0)
 
@@ -138,7 +124,7 @@ class Kernel(Case):
             w.works_again(seconds=20)
             before = len(w.log_of("cardbrokerd"))
             for _ in range(10):
-                self.assertEqual(w.outcome(one_tap()), "accepted")
+                self.assertEqual(w.outcome(w.one_tap()), "accepted")
             card, revoke = self.revoke_one()
             self.assertEqual(revoke().json.get("state"), "revoked")
             self.assertEqual(self.verified()["findings"], [])
@@ -164,7 +150,7 @@ class Database(Case):
     def test_locked_by_somebody_for_a_moment_a_tap_waits(self):
         other = self.hold()
         results = []
-        thread = threading.Thread(target=lambda: results.append(one_tap()))
+        thread = threading.Thread(target=lambda: results.append(w.one_tap()))
         thread.start()
         time.sleep(0.5)
         other.execute("ROLLBACK")
@@ -176,7 +162,7 @@ class Database(Case):
         other = self.hold()
         try:
             began = time.monotonic()
-            tap, revoked = one_tap(), revoke()
+            tap, revoked = w.one_tap(), revoke()
             took = time.monotonic() - began
         finally:
             other.execute("ROLLBACK")
@@ -197,7 +183,7 @@ class Clock(Case):
         for hours in (9, 2, 5):
             with self.subTest(hours=hours):
                 w.machine.step_clock(hours * HOUR)
-                self.assertEqual(one_tap().json.get("outcome"), "accepted")
+                self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
                 self.assertEqual(browser.get(page).status, 200)
                 self.verified()
 
@@ -216,11 +202,11 @@ class Clock(Case):
             with self.subTest(years=seconds // (365 * 24 * HOUR)):
                 w.machine.step_clock(seconds)
                 for _ in range(2):
-                    tap = one_tap()
+                    tap = w.one_tap()
                     self.assertEqual((tap.status, tap.code), (422, "card.certificate"), tap)
                 self.verified()
                 w.machine.step_clock(0)
-                self.assertEqual(one_tap().json.get("outcome"), "accepted")
+                self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
 
     def test_a_revocation_is_taken_whatever_the_clock_says_and_stays(self):
         for seconds in self.FAR:
@@ -256,7 +242,7 @@ class Clock(Case):
                 self.assertEqual(browser.get(page).status, 200)
                 w.machine.step_clock(0)
                 self.assertEqual(browser.get(page).status, 200)
-                self.assertEqual(one_tap().json.get("outcome"), "accepted")
+                self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
                 self.verified()
 
     def test_stepped_between_the_first_two_steps(self):
@@ -331,7 +317,7 @@ class Descriptors(Case):
             with self.subTest(program=name):
                 before = self.starve(name)
                 try:
-                    refused = one_tap()
+                    refused = w.one_tap()
                 finally:
                     self.give_back(before)
                 if refused.json.get("outcome") != "accepted":   # what is open already may do

@@ -16,7 +16,7 @@ import threading
 import unittest
 from pathlib import Path
 
-from world import PATIENCE, Card, Terminal, World, main, time, wait_until
+from world import PATIENCE, Terminal, World, main, time, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -31,9 +31,7 @@ def setUpModule():
     global w
     w = World()
     w.machine = Machine(w.folder / "machine-faults", w.build)
-    plain, spawn = w.env, w.spawn
-    asan = {"ASAN_OPTIONS": plain["ASAN_OPTIONS"] + ":verify_asan_link_order=0"}
-    w.spawn = lambda name, argv: spawn(name, argv, {**plain, **asan, **w.machine.env} if name == "cardbrokerd" else plain)
+    w.machine.reach(w, ("cardbrokerd",))
     try:
         w.build_up()
         w.add_holder("Hanako")
@@ -52,18 +50,6 @@ def tearDownModule():
 
 def path(suffix=""):
     return w.state / f"cardbroker.db{suffix}"
-
-
-def one_tap():
-    """A tap by hand; the first answer that refuses, or the last."""
-    with Terminal(w) as terminal, Card(w.reader) as card:
-        done = terminal.begin()
-        if done.status == 201:
-            tap = done.json["tap"]
-            done = terminal.challenge(tap, card.play(done.json["script"]))
-            if done.status == 200:
-                done = terminal.proof(tap, card.play(done.json["script"]))
-        return done
 
 
 def start():
@@ -218,7 +204,7 @@ class AtTheStart(Case):
                 with self.subTest(index=name):
                     self.edit("", (root - 1) * 4096, b"\x0a\0\0\0\0\x10\0\0")
                     if start():
-                        done = one_tap()
+                        done = w.one_tap()
                         self.assertIn(done.code, ("card.revoked", "card.unknown", "request.unauthenticated", "terminal.unknown",
                                                   "store.unavailable", "store.damaged", "hsm.record", "service.unknown"), done)
                         w.programs["cardbrokerd"].stop()
@@ -242,7 +228,7 @@ class AtTheStart(Case):
     def test_after_a_kill_whatever_happened_to_the_wal_either_everything_is_there_or_it_does_not_serve(self):
         w.start_broker()
         for tapped in range(3):
-            self.assertEqual(one_tap().json.get("outcome"), "accepted")
+            self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
         self.kill()
         size = path("-wal").stat().st_size
         self.assertGreater(size, 8192)
@@ -297,7 +283,7 @@ class Running(Case):
         before, leaves = len(w.log_of("cardbrokerd")), w.size()
         do()
         try:
-            refusals = [revoke(), one_tap(), one_tap(), revoke()]
+            refusals = [revoke(), w.one_tap(), w.one_tap(), revoke()]
             state, said = self.readiness(), w.ctl("status")["broker"]
         finally:
             undo()
@@ -363,11 +349,11 @@ class Running(Case):
     def test_a_wal_that_was_deleted_loses_nothing_when_the_broker_is_stopped(self):
         card, revoke = self.revoke_one()
         self.assertEqual(revoke().json["state"], "revoked")
-        self.assertEqual(one_tap().json.get("outcome"), "accepted")
+        self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
         leaves = w.size()
         for suffix in ("-wal", "-shm"):
             path(suffix).unlink()
-        self.assertEqual(one_tap().code, "store.moved")
+        self.assertEqual(w.one_tap().code, "store.moved")
         w.programs["cardbrokerd"].stop()
         w.start_broker()
         self.assertGreaterEqual(w.size(), leaves)
@@ -386,7 +372,7 @@ class Running(Case):
             file.write(bytes(4096))
         try:
             self.assertEqual(w.ctl("card", "list", "--holder", w.holders["Taro"])[0]["holder"], w.holders["Taro"])
-            wait_until("a refusal", lambda: one_tap().code == "store.damaged", 20 * PATIENCE)
+            wait_until("a refusal", lambda: w.one_tap().code == "store.damaged", 20 * PATIENCE)
             refused = w.admin("GET", "/v1/holders")
             self.assertEqual((refused.status, refused.code), (503, "store.damaged"), refused)
             self.assertIn("restore the newest backup", refused.json["detail"])

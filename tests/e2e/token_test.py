@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from world import PATIENCE, Card, Terminal, World, main, time, wait_until
+from world import PATIENCE, World, main, time, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -40,18 +40,6 @@ def tearDownModule():
         w.tear_down()
 
 
-def one_tap(service="nginx"):
-    """A tap by hand; the first answer that refuses, or the last."""
-    with Terminal(w) as terminal, Card(w.reader) as card:
-        done = terminal.begin()
-        if done.status == 201:
-            tap = done.json["tap"]
-            done = terminal.challenge(tap, card.play(done.json["script"]), service)
-            if done.status == 200:
-                done = terminal.proof(tap, card.play(done.json["script"]))
-        return done
-
-
 class Case(unittest.TestCase):
     def setUp(self):
         w.token.mend()
@@ -75,7 +63,7 @@ class Gone(Case):
             with self.subTest(ckr=hex(rv)):
                 w.token.fail(("*", rv))
                 for _ in range(2):
-                    refused = one_tap()
+                    refused = w.one_tap()
                     self.assertEqual(refused.status // 100, 5, refused)
                     self.assertIn(refused.code, ("hsm.token", "hsm.unavailable"), refused)
                 self.assertGreater(w.token.calls(), 0)
@@ -86,14 +74,14 @@ class Gone(Case):
         for name, rv in (("C_Sign", SESSION_INVALID), ("C_SignInit", NOT_LOGGED_IN), ("C_SignInit", DEVICE_REMOVED)):
             with self.subTest(call=name, ckr=hex(rv)):
                 w.token.fail((name, rv, 0, 0))
-                done = one_tap()
+                done = w.one_tap()
                 self.assertEqual(done.json.get("outcome"), "accepted", done)
                 self.assertGreater(w.token.calls(), 1)
 
     def test_a_card_is_revoked_while_it_is_gone(self):
         card = w.issue("Taro", f"lost {secrets.token_hex(4)}")
         w.token.fail(("*", DEVICE_REMOVED))
-        one_tap()
+        w.one_tap()
         done = w.admin("POST", f"/v1/cards/{card}/revoke", {"reason": "lost"})
         self.assertEqual((done.status, done.json.get("state")), (200, "revoked"), done)
         w.token.mend()
@@ -106,7 +94,7 @@ class Gone(Case):
         try:
             for pid, _ in w.processes("cardbroker-hsmd")[1:]:
                 os.kill(pid, signal.SIGKILL)
-            wait_until("a refusal", lambda: one_tap().status >= 500, 10 * PATIENCE)
+            wait_until("a refusal", lambda: w.one_tap().status >= 500, 10 * PATIENCE)
             time.sleep(1)
         finally:
             os.rename(away, tokens)
@@ -128,7 +116,7 @@ class Pin(Case):
         w.token.fail(("C_Login", PIN_INCORRECT), ("C_SignInit", NOT_LOGGED_IN), ("C_GetSessionInfo", NOT_LOGGED_IN))
         deadline = time.monotonic() + 10 * PATIENCE
         while w.programs["cardbroker-hsmd"].poll() is None and time.monotonic() < deadline:
-            one_tap()
+            w.one_tap()
         self.ended()
         self.assertEqual(w.token.calls(), 1)
         self.assertIn("token.pin_refused", w.log_of("cardbroker-hsmd"))

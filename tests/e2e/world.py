@@ -243,18 +243,22 @@ class World(Environment):
         tap, answers = self.played(terminal, None, service)
         return terminal.proof(tap, answers)
 
+    def one_tap(self, service="nginx", reader=None, terminal="terminal"):
+        """A tap by hand; the first answer that refuses, or the last."""
+        with Terminal(self, terminal) as client:
+            done = client.begin()
+            if done.status == 201:
+                tap = done.json["tap"]
+                with Card(reader or self.reader) as card:
+                    done = client.challenge(tap, card.play(done.json["script"]), service)
+                    if done.status == 200:
+                        done = client.proof(tap, card.play(done.json["script"]))
+            return done
+
     def tap_at(self, reader, service="nginx", terminal="terminal"):
         """A tap by hand with the card on that reader; its last answer, or what came instead of one."""
         try:
-            with Terminal(self, terminal) as client:
-                done = client.begin()
-                if done.status == 201:
-                    tap = done.json["tap"]
-                    with Card(reader) as card:
-                        done = client.challenge(tap, card.play(done.json["script"]), service)
-                        if done.status == 200:
-                            done = client.proof(tap, card.play(done.json["script"]))
-            return done
+            return self.one_tap(service, reader, terminal)
         except (OSError, http.client.HTTPException) as problem:
             return problem
 

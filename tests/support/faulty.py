@@ -27,6 +27,12 @@ class Machine(Mapped):
         super().__init__(path, 256)
         self.env = {"CB_MACHINE_FAULTS": self.path, "LD_PRELOAD": str(build / "tests/support/machine_faults.so")}
 
+    def reach(self, world, daemons):
+        """From now on these of the world's daemons are started with it under them."""
+        plain, spawn = world.env, world.spawn
+        reached = {**plain, "ASAN_OPTIONS": plain["ASAN_OPTIONS"] + ":verify_asan_link_order=0", **self.env}
+        world.spawn = lambda name, argv: spawn(name, argv, reached if name in daemons else plain)
+
     def step_clock(self, seconds):
         struct.pack_into("<q", self.bytes, 0, seconds * 1000000)
 
