@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/text.h"
 
+#include <stdlib.h>
+
 #include "base/secret.h"
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -151,4 +153,15 @@ cb_error cb_unbase64(cb_bytes text, cb_buf *out)
 cb_error cb_unbase64url(cb_bytes text, cb_buf *out)
 {
     return unbase64(text, base64url_digits, out);
+}
+
+char *cb_text_copy(cb_bytes text)
+{
+    char *copy = malloc(text.len + 1);
+    if (!copy)
+        return NULL;
+    if (text.len > 0)
+        memcpy(copy, text.data, text.len);
+    copy[text.len] = 0;
+    return copy;
 }

@@ -29,4 +29,7 @@ void cb_buf_put_base64url(cb_buf *buf, cb_bytes bytes);
 cb_error cb_unbase64(cb_bytes text, cb_buf *out);
 cb_error cb_unbase64url(cb_bytes text, cb_buf *out);
 
+/* A copy with a zero behind it, to be freed; NULL without memory. */
+char *cb_text_copy(cb_bytes text);
+
 #endif

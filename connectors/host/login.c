@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "connectors/host/connected.h"
 #include "connectors/host/opener.h"
 #include "connectors/host/relay.h"
@@ -97,7 +98,7 @@ static char *take_text(cb_cursor *cursor, size_t most)
         cb_cursor_fail(cursor);
         return NULL;
     }
-    return strndup(text.len > 0 ? (const char *)text.data : "", text.len);
+    return cb_text_copy(text);
 }
 
 static void take_var(cb_cursor *cursor, size_t most, cb_buf *out)

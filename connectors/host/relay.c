@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "connectors/host/headers.h"
 
 enum { DRAIN_MAX = 4 * 1024 * 1024 };
@@ -267,9 +268,7 @@ static cb_error perform(exchange *x)
 static char *take_text(cb_cursor *cursor, size_t most)
 {
     cb_bytes text = cb_cursor_var(cursor, most);
-    return text.len > 0 && !memchr(text.data, 0, text.len)
-               ? strndup((const char *)text.data, text.len)
-               : NULL;
+    return text.len > 0 && !memchr(text.data, 0, text.len) ? cb_text_copy(text) : NULL;
 }
 
 static bool is_method(const char *text)
