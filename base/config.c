@@ -26,6 +26,51 @@ __attribute__((format(printf, 2, 0))) static void collect_error(cfg_t *cfg, cons
         cb_buf_printf(reason, "%s:%d: %s", reason_path, cfg ? cfg->line : 0, text);
 }
 
+static bool is_whole(cfg_t *cfg);
+
+/* Whether what has a default, and is no list, has a value. */
+static bool has_value(const cfg_opt_t *option)
+{
+    if (option->type == CFGT_SEC) {
+        for (unsigned i = 0; i < option->nvalues; i++)
+            if (!is_whole(option->values[i]->section))
+                return false;
+        return option->nvalues > 0 || (option->flags & (CFGF_MULTI | CFGF_NODEFAULT));
+    }
+    if (option->flags & (CFGF_LIST | CFGF_NODEFAULT))
+        return true;
+    if (option->nvalues == 0)
+        return false;
+    return option->type != CFGT_STR || !option->def.string || option->values[0]->string;
+}
+
+static bool is_whole(cfg_t *cfg)
+{
+    if (!cfg || !cfg->opts)
+        return false;
+    for (const cfg_opt_t *option = cfg->opts; option->name; option++)
+        if (!has_value(option))
+            return false;
+    return true;
+}
+
+/* libConfuse does not look whether its own copies found room: without memory it leaves out a default
+ * or a value, and what it has made by then cannot always be freed. So errno is looked at, which it
+ * sets to 0 at each number, and then at what there is; and what is half made is left behind. */
+static cb_error parse(cfg_opt_t *options, const char *text, cfg_t **out)
+{
+    errno = 0;
+    cfg_t *cfg = cfg_init(options, CFGF_NONE);
+    if (!cfg || errno == ENOMEM)
+        return CB_E_MEMORY;
+    cfg_set_error_function(cfg, collect_error);
+    int status = cfg_parse_buf(cfg, text);
+    if (errno == ENOMEM || (status == CFG_SUCCESS && !is_whole(cfg)))
+        return CB_E_MEMORY;
+    *out = cfg;
+    return status == CFG_SUCCESS ? CB_OK : CB_E_CONFIG;
+}
+
 cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_buf *why)
 {
     cb_buf content = CB_BUF(CB_CONFIG_MAX);
@@ -36,20 +81,12 @@ cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_bu
         error = error == CB_E_MEMORY ? error : CB_E_CONFIG;
         goto out;
     }
-    cfg = cfg_init(options, CFGF_NONE);
     const char *text = cb_buf_cstr(&content);
-    if (!cfg || !text) {
-        error = CB_E_MEMORY;
-        goto out;
-    }
-    cfg_set_error_function(cfg, collect_error);
     reason = why;
     reason_path = path;
-    if (cfg_parse_buf(cfg, text) != CFG_SUCCESS) {
-        if (why->len == 0)
-            cb_buf_printf(why, "%s:%d: not understood", path, cfg->line);
-        error = CB_E_CONFIG;
-    }
+    error = text ? parse(options, text, &cfg) : CB_E_MEMORY;
+    if (error == CB_E_CONFIG && why->len == 0)
+        cb_buf_printf(why, "%s:%d: not understood", path, cfg->line);
     reason = NULL;
 out:
     if (error && cfg)

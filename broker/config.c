@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/config.h"
 
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 
@@ -67,8 +68,9 @@ typedef struct reading {
 
 static void wrong(reading *r, const char *name, const char *what)
 {
-    if (!r->error)
-        cb_buf_printf(r->why, "%s: %s: %s", r->path, name, what);
+    if (r->error)
+        return;
+    cb_buf_printf(r->why, "%s: %s: %s", r->path, name, what);
     r->error = CB_E_CONFIG;
 }
 
@@ -92,9 +94,20 @@ static const char *needed(reading *r, cfg_t *section, const char *name)
     return "";
 }
 
+/* One that is always there; but looking for it takes memory. */
+static cfg_t *section_of(reading *r, const char *name)
+{
+    cfg_t *section = cfg_getsec(r->out->file, name);
+    if (!section)
+        r->error = CB_E_MEMORY;
+    return section;
+}
+
 static void read_relay(reading *r, cb_tls_entry *entry)
 {
-    cfg_t *section = cfg_getsec(r->out->file, "relay");
+    cfg_t *section = section_of(r, "relay");
+    if (!section)
+        return;
     const char *domain = needed(r, section, "domain");
     const char *certificate = cfg_getstr(section, "certificate");
     if (strlen(domain) > 200)
@@ -145,7 +158,9 @@ static void read_listeners(reading *r)
 static void read_limits(reading *r)
 {
     cb_broker_config *out = r->out;
-    cfg_t *section = cfg_getsec(out->file, "limits");
+    cfg_t *section = section_of(r, "limits");
+    if (!section)
+        return;
     out->limits = (cb_limits){
         .connections = number(r, section, "connections", 1, 100000),
         .handshakes = number(r, section, "handshakes", 1, 100000),
@@ -169,8 +184,11 @@ static void read_administrators(reading *r)
     cb_broker_config *out = r->out;
     for (unsigned i = 0; i < cfg_size(out->file, "administrators"); i++) {
         const char *name = cfg_getnstr(out->file, "administrators", i);
+        errno = 0;
         const struct passwd *entry = getpwnam(name);
-        if (!entry)
+        if (!entry && errno == ENOMEM)
+            r->error = CB_E_MEMORY;
+        else if (!entry)
             wrong(r, "administrators", name);
         else if (i >= CB_LOCAL_USERS_MAX)
             wrong(r, "administrators", "at most 32 can be named");

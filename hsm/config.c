@@ -78,6 +78,8 @@ static cb_error numbers(const reading *r, cb_hsmd_config *out)
 {
     long workers, taps, revocations, renew, prefetch, lifetime, id, version;
     cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
+    if (!certificates) /* looking for it takes memory */
+        return CB_E_MEMORY;
     cb_error error = number(r, r->cfg, "workers", 1, CB_HSM_WORKERS_MAX, &workers);
     if (!error)
         error = number(r, r->cfg, "taps", 1, CB_TAPS_MAX, &taps);
