@@ -172,8 +172,11 @@ static cb_ctl_status summarise(audit *a, cb_error error, const cb_evidence_summa
                       (json_int_t)sum->receipts, "receipts_genuine", (json_int_t)a->genuine,
                       "receipts_checked", !a->hsm_away, "feed_number", (json_int_t)sum->feed_number,
                       "head", "size", (json_int_t)sum->last.size, "root", root);
-        cb_ctl_json(a->ctl, all);
+        cb_ctl_status status =
+            all ? cb_ctl_json(a->ctl, all) : cb_ctl_fail(a->ctl, CB_E_MEMORY, NULL);
         json_decref(all);
+        if (status)
+            return status;
     } else {
         fprintf(a->ctl->out, "%s: %llu leaves, %llu heads, %llu findings\n",
                 good ? "verified" : "NOT verified", (unsigned long long)sum->leaves,

@@ -87,6 +87,10 @@ static cb_ctl_status load_config(cb_ctl *ctl, const char *path, bool must_exist)
     ctl->run = strdup(cfg_getstr(cfg, "run"));
     ctl->origin = cfg_getstr(cfg, "origin") ? strdup(cfg_getstr(cfg, "origin")) : NULL;
     ctl->log_key = cfg_getstr(cfg, "log-key") ? strdup(cfg_getstr(cfg, "log-key")) : NULL;
+    /* Without its key an audit would believe the one it is given. */
+    if ((cfg_getstr(cfg, "origin") && !ctl->origin) ||
+        (cfg_getstr(cfg, "log-key") && !ctl->log_key))
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
 out:
     if (cfg)
         cfg_free(cfg);

@@ -7,6 +7,7 @@
 #include "base/config.h"
 #include "base/text.h"
 #include "base/tlv.h"
+#include "broker/ctl/http.h"
 #include "broker/ctl/pem.h"
 
 enum {
@@ -41,8 +42,10 @@ cb_ctl_status cb_ctl_read_object(cb_ctl *ctl, const char *path, json_t **out)
     cb_ctl_status status = cb_ctl_read_file(ctl, path, &text);
     if (status)
         goto out;
-    *out = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &why);
-    if (!json_is_object(*out)) {
+    *out = cb_ctl_load(cb_buf_bytes(&text), &why);
+    if (!*out && errno == ENOMEM) {
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    } else if (!json_is_object(*out)) {
         char line[256];
         snprintf(line, sizeof line, "line %d: %s", why.line, *out ? "not a JSON object" : why.text);
         json_decref(*out);

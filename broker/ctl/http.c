@@ -72,7 +72,11 @@ static cb_ctl_status open_http(cb_ctl *ctl)
     }
     for (unsigned i = 0; lines[i]; i++) {
         struct curl_slist *more = curl_slist_append(http->headers, lines[i]);
-        http->headers = more ? more : http->headers;
+        if (!more) {
+            cb_ctl_http_close(&ctl->http);
+            return cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+        }
+        http->headers = more;
     }
     http->easy = curl_easy_init();
     if (!http->easy || !set_up(http)) {
@@ -91,8 +95,9 @@ void cb_ctl_answer_free(cb_ctl_answer *answer)
 static cb_ctl_status no_answer(cb_ctl *ctl, CURLcode code)
 {
     long os = 0;
-    if (cb_buf_error(&ctl->http->answer) == CB_E_TOO_LARGE)
-        return cb_ctl_fail(ctl, CB_E_TOO_LARGE, "the answer of cardbrokerd");
+    cb_error unread = cb_buf_error(&ctl->http->answer);
+    if (unread)
+        return cb_ctl_fail(ctl, unread, "the answer of cardbrokerd");
     curl_easy_getinfo(ctl->http->easy, CURLINFO_OS_ERRNO, &os);
     const char *why =
         code == CURLE_COULDNT_CONNECT && os ? strerror((int)os) : curl_easy_strerror(code);
@@ -106,19 +111,57 @@ static cb_ctl_status no_answer(cb_ctl *ctl, CURLcode code)
     return CB_CTL_UNREACHABLE;
 }
 
+/* jansson leaves out a character of a text for which it finds no room, and goes on. This program
+ * has one thread. */
+static bool lost;
+
+static void *noted_malloc(size_t size)
+{
+    void *block = malloc(size);
+    lost = lost || !block;
+    return block;
+}
+
+json_t *cb_ctl_load(cb_bytes text, json_error_t *why)
+{
+    json_set_alloc_funcs(noted_malloc, free);
+    lost = false;
+    errno = 0;
+    json_t *value = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, why);
+    if (lost) {
+        json_decref(value);
+        value = NULL;
+        errno = ENOMEM;
+    }
+    return value;
+}
+
 static cb_ctl_status read_answer(cb_ctl *ctl, cb_ctl_answer *answer)
 {
     cb_ctl_http *http = ctl->http;
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &answer->status);
     if (http->answer.len == 0)
         return CB_CTL_DONE;
-    answer->body =
-        json_loadb((const char *)http->answer.data, http->answer.len, JSON_REJECT_DUPLICATES, NULL);
+    answer->body = cb_ctl_load(cb_buf_bytes(&http->answer), NULL);
     if (json_is_object(answer->body))
         return CB_CTL_DONE;
+    if (!answer->body && lost)
+        return cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     cb_ctl_fail(ctl, CB_E_PROTOCOL, "cardbrokerd answered something other than a JSON object");
     cb_ctl_answer_free(answer);
     return CB_CTL_FAILED;
+}
+
+/* libcurl copies some of it: what it cannot copy stays as it was for the question before. */
+static bool set_question(CURL *easy, const char *method, const char *url, const char *text)
+{
+    return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text ? text : "") == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, text ? (long)strlen(text) : 0L) ==
+               CURLE_OK &&
+           (strcmp(method, "GET") != 0 ||
+            curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) == CURLE_OK) &&
+           curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 
 cb_ctl_status cb_ctl_ask(cb_ctl *ctl, const char *method, const char *path, const json_t *body,
@@ -139,12 +182,10 @@ cb_ctl_status cb_ctl_ask(cb_ctl *ctl, const char *method, const char *path, cons
     }
     CURL *easy = ctl->http->easy;
     cb_buf_reset(&ctl->http->answer);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, text ? text : "");
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, text ? (long)strlen(text) : 0L);
-    if (strcmp(method, "GET") == 0)
-        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+    if (!set_question(easy, method, url, text)) {
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+        goto out;
+    }
     CURLcode code = curl_easy_perform(easy);
     status = code == CURLE_OK ? read_answer(ctl, answer) : no_answer(ctl, code);
     if (status && code != CURLE_COULDNT_CONNECT && strcmp(method, "GET") != 0)

@@ -152,9 +152,10 @@ static void print_row(cb_ctl *ctl, const json_t *row, const cb_ctl_column *colum
             text = cb_buf_cstr(cell);
         }
         text = text ? text : "?";
+        unsigned cells = cb_ctl_width(text); /* measured before, perhaps without memory */
         fputs(text, ctl->out);
         if (columns[i + 1].title)
-            pad(ctl->out, width[i] + 2 - cb_ctl_width(text));
+            pad(ctl->out, width[i] > cells ? width[i] + 2 - cells : 2);
     }
     putc('\n', ctl->out);
 }
@@ -214,11 +215,14 @@ cb_ctl_status cb_ctl_object(cb_ctl *ctl, const json_t *object, const cb_ctl_colu
 cb_ctl_status cb_ctl_json(cb_ctl *ctl, const json_t *value)
 {
     static const char none[] = "{}"; /* a success that came without an object */
-    if (!value ? fputs(none, ctl->out) < 0
-               : json_dumpf(value, ctl->out, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0)
-        return cb_ctl_fail(ctl, CB_E_IO, "writing the answer");
-    putc('\n', ctl->out);
-    return CB_CTL_DONE;
+    char *text = value ? cb_json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
+    cb_ctl_status status = CB_CTL_DONE;
+    if (value && !text)
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    else if (fprintf(ctl->out, "%s\n", text ? text : none) < 0)
+        status = cb_ctl_fail(ctl, CB_E_IO, "writing the answer");
+    free(text);
+    return status;
 }
 
 cb_ctl_status cb_ctl_done(cb_ctl *ctl, const json_t *object, const char *format, ...)
@@ -232,7 +236,12 @@ cb_ctl_status cb_ctl_done(cb_ctl *ctl, const json_t *object, const char *format,
     vsnprintf(line, sizeof line, format, list);
     va_end(list);
     cb_ctl_plain(&text, line);
-    fprintf(ctl->out, "%s\n", cb_buf_cstr(&text) ? cb_buf_cstr(&text) : "?");
+    const char *plain = cb_buf_cstr(&text);
+    cb_ctl_status status = CB_CTL_DONE;
+    if (plain)
+        fprintf(ctl->out, "%s\n", plain);
+    else
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, "it is done, and cannot be shown");
     cb_buf_free(&text);
-    return CB_CTL_DONE;
+    return status;
 }

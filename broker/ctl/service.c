@@ -180,7 +180,7 @@ static cb_ctl_status update(cb_ctl *ctl, const cb_ctl_args *args)
     cb_ctl_status status = fetch(ctl, name, &now);
     for (size_t i = 0; !status && i < sizeof kept / sizeof kept[0]; i++)
         if (json_object_get(now, kept[i]))
-            json_object_set(body, kept[i], json_object_get(now, kept[i]));
+            status = put(ctl, body, kept[i], json_incref(json_object_get(now, kept[i])));
     if (json_is_null(json_object_get(json_object_get(body, "session"), "kind")))
         json_object_del(json_object_get(body, "session"), "kind");
     if (!status)

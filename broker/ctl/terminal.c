@@ -39,7 +39,7 @@ static cb_ctl_status services(cb_ctl *ctl, const cb_ctl_args *args, json_t **out
 static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
 {
     cb_buf pem = CB_BUF(16 * 1024);
-    json_t *body = NULL, *made = NULL, *allowed = NULL;
+    json_t *body = NULL, *made = NULL, *allowed = NULL, *limit = NULL;
     uint64_t rate = 0;
     cb_ctl_status status = services(ctl, args, &allowed);
     if (!status && cb_ctl_number(cb_ctl_arg(args, "rate"), 100000, &rate))
@@ -48,9 +48,13 @@ static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
         status = cb_ctl_read_certificates(ctl, cb_ctl_arg(args, "certificate"), 1, &pem);
     if (status)
         goto out;
-    body = json_pack("{s:s,s:s#,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "certificate",
-                     pem.data, (int)pem.len, "services", allowed, "rate",
-                     rate ? json_integer((json_int_t)rate) : NULL);
+    limit = rate ? json_integer((json_int_t)rate) : NULL;
+    if (rate && !limit) { /* never one without the limit that was asked for */
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+        goto out;
+    }
+    body = json_pack("{s:s,s:s#,s:O*,s:O*}", "name", cb_ctl_arg(args, "name"), "certificate",
+                     pem.data, (int)pem.len, "services", allowed, "rate", limit);
     if (!body) {
         status = cb_ctl_misuse(ctl, "the name is not UTF-8");
         goto out;
@@ -64,6 +68,7 @@ out:
     json_decref(body);
     json_decref(made);
     json_decref(allowed);
+    json_decref(limit);
     cb_buf_free(&pem);
     return status;
 }

@@ -44,7 +44,10 @@ cb_ctl_status cb_ctl_walk(cb_ctl *ctl, const char *path, const char *list,
     while (!status && more) {
         json_t *page = NULL;
         page_path(&url, path, after);
-        status = cb_ctl_call(ctl, "GET", cb_buf_cstr(&url) ? cb_buf_cstr(&url) : "/", NULL, &page);
+        const char *asked = cb_buf_cstr(&url);
+        status =
+            asked ? cb_ctl_call(ctl, "GET", asked, NULL, &page)
+                  : cb_ctl_fail(ctl, cb_buf_error(&url) ? cb_buf_error(&url) : CB_E_MEMORY, NULL);
         if (!status && !json_is_array(json_object_get(page, list)))
             status =
                 cb_ctl_fail(ctl, CB_E_PROTOCOL, "the answer is not the list that was asked for");

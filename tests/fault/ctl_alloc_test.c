@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Each allocation, and each call for sockets, of cardbrokerctl fails in turn: it asks cardbrokerd
+ * for what it was told to ask or for nothing, and says that it is done only when it is.
+ */
+#include "tests/support/alloc_faults.h"
+#include "tests/support/socket_faults.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/config.h"
+#include "broker/ctl/commands.h"
+
+/* What the flows return when something else was asked, or done was said of nothing; no listed
+ * error. */
+#define WRONG CB_ERROR_COUNT
+
+enum { WORDS = 12, ASKED = 4 };
+
+static const char certificate[] = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+typedef struct command {
+    const char *name;
+    const char *words[WORDS];
+    const char *asked[ASKED]; /* the beginnings of the requests, or what their bodies are */
+    const char *printed;      /* NULL: not looked at */
+} command;
+
+/* Of the server's process: the requests since they were last looked at. */
+typedef struct record {
+    volatile unsigned count;
+    char line[ASKED][128];
+    char body[ASKED][1024];
+} record;
+
+static char folder[] = "/tmp/cb-ctl-alloc-XXXXXX";
+static record *heard;
+static pid_t server;
+static struct sockaddr_un place = {.sun_family = AF_UNIX};
+
+/* ---- A broker that takes everything ---- */
+
+static const char *answer_for(const char *line)
+{
+    if (strncmp(line, "GET /v1/services/", 17) == 0)
+        return "{\"name\":\"mail\",\"title\":\"Mail\",\"connector\":\"c\",\"level\":2,"
+               "\"certificate\":true,\"config\":{\"a\":\"b\"},\"session\":{\"kind\":\"url\","
+               "\"life\":60}}";
+    if (strncmp(line, "GET /v1/holders?", 16) == 0)
+        return "{\"holders\":[{\"id\":\"0123456789abcdef0123456789abcdef\",\"name\":\"Ada\"}]}";
+    return "{\"id\":\"0123456789abcdef0123456789abcdef\"}";
+}
+
+static void answer(int fd)
+{
+    char text[4096], out[1024];
+    size_t len = 0, body = 0;
+    const char *end = NULL;
+    while (len + 1 < sizeof text && (!end || len < (size_t)(end - text) + 4 + body)) {
+        ssize_t got = read(fd, text + len, sizeof text - 1 - len);
+        if (got <= 0)
+            return;
+        len += (size_t)got;
+        text[len] = 0;
+        end = strstr(text, "\r\n\r\n");
+        const char *length = end ? strcasestr(text, "\r\nContent-Length:") : NULL;
+        body = length && length < end ? strtoul(length + 17, NULL, 10) : 0;
+    }
+    unsigned at = heard->count;
+    if (at < ASKED && end) {
+        snprintf(heard->line[at], sizeof heard->line[at], "%.*s", (int)strcspn(text, "\r"), text);
+        snprintf(heard->body[at], sizeof heard->body[at], "%s", end + 4);
+    }
+    heard->count = at + 1;
+    const char *json = answer_for(text);
+    int size = snprintf(out, sizeof out,
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                        "%zu\r\nConnection: close\r\n\r\n%s",
+                        strlen(json), json);
+    if (write(fd, out, (size_t)size) != size)
+        return;
+}
+
+static void serve(int listener)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (;;) {
+        int fd = (int)syscall(SYS_accept4, listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            _exit(1);
+        answer(fd);
+        close(fd);
+    }
+}
+
+/* ---- The commands ---- */
+
+static bool as_told(const command *c)
+{
+    for (unsigned i = 0; i < heard->count; i++) {
+        const char *want = i < ASKED ? c->asked[i] : NULL;
+        const char *body = want ? strchr(want, '\n') : NULL;
+        if (!want || strncmp(heard->line[i], want, strcspn(want, "\n")) != 0)
+            return false;
+        if (body && strcmp(heard->body[i], body + 1) != 0)
+            return false;
+    }
+    return true;
+}
+
+static unsigned wanted(const command *c)
+{
+    unsigned count = 0;
+    while (count < ASKED && c->asked[count])
+        count++;
+    return count;
+}
+
+/* One connection after the other is served: when this one has ended, so have those before. */
+static void wait_for_server(void)
+{
+    char byte;
+    int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || syscall(SYS_connect, fd, &place, sizeof place) != 0)
+        abort();
+    shutdown(fd, SHUT_WR);
+    while (read(fd, &byte, 1) > 0) {
+    }
+    close(fd);
+}
+
+static void forget(void *context)
+{
+    (void)context;
+    wait_for_server();
+    memset(heard, 0, sizeof *heard);
+}
+
+static cb_error run(void *context)
+{
+    const command *c = context;
+    static char said[8192], told[8192], out_room[4096], err_room[4096];
+    char *argv[WORDS + 4] = {(char *)(uintptr_t) "cardbrokerctl"}, run_option[80];
+    int argc = 1;
+    memset(said, 0, sizeof said);
+    memset(told, 0, sizeof told);
+    alloc_faults_pause(true);
+    FILE *out = fmemopen(said, sizeof said - 1, "w"), *err = fmemopen(told, sizeof told - 1, "w");
+    assert_true(out && err);
+    setvbuf(out, out_room, _IOFBF, sizeof out_room);
+    setvbuf(err, err_room, _IOFBF, sizeof err_room);
+    alloc_faults_pause(false);
+    snprintf(run_option, sizeof run_option, "--run=%s", folder);
+    argv[argc++] = run_option;
+    for (unsigned i = 0; c->words[i]; i++)
+        argv[argc++] = (char *)(uintptr_t)c->words[i];
+    cb_ctl_status status = cb_ctl_main(argc, argv, out, err);
+    alloc_faults_pause(true);
+    fclose(out);
+    fclose(err);
+    alloc_faults_pause(false);
+    if (getenv("CARDBROKER_FAULTS_SHOW"))
+        fprintf(stderr, "%d, %u asked: %s%s", status, heard->count, said, told);
+    wait_for_server();
+    if (!as_told(c))
+        return WRONG;
+    if (!status)
+        return heard->count == wanted(c) && (!c->printed || strcmp(said, c->printed) == 0) ? CB_OK
+                                                                                           : WRONG;
+    return strstr(told, "error [") || status == CB_CTL_USAGE ? CB_E_MEMORY : WRONG;
+}
+
+static void works_again(void *context, cb_error result, bool struck)
+{
+    (void)result, (void)struck;
+    forget(NULL);
+    assert_int_equal(run(context), CB_OK);
+}
+
+static char pem_path[64];
+
+#define ID "0123456789abcdef0123456789abcdef"
+
+static command commands[] = {
+    {"holder add",
+     {"holder", "add", "--name", "Ada"},
+     {"POST /v1/holders \n{\"name\":\"Ada\"}"},
+     "holder " ID " added\n"},
+    {"holder add, JSON",
+     {"--json", "holder", "add", "--name", "Ada"},
+     {"POST /v1/holders \n{\"name\":\"Ada\"}"},
+     "{\n  \"id\": \"" ID "\"\n}\n"},
+    {"holder list", {"holder", "list"}, {"GET /v1/holders"} /* libcurl may lose the query */, NULL},
+    {"a terminal with a limit",
+     {"terminal", "enrol", "--name", "Hall", "--rate", "7", "--service", "mail", "--certificate",
+      pem_path},
+     {"POST /v1/terminals \n{\"name\":\"Hall\",\"certificate\":\"-----BEGIN "
+      "CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----\\n\",\"services\":[\"mail\"],"
+      "\"rate\":7}"},
+     NULL},
+    {"service set",
+     {"service", "update", "mail", "--title", "Post"},
+     {"GET /v1/services/mail ",
+      "PUT /v1/services/mail \n{\"title\":\"Post\",\"connector\":\"c\",\"config\":{\"a\":\"b\"},"
+      "\"level\":2,\"certificate\":true,\"session\":{\"kind\":\"url\",\"life\":60}}"},
+     NULL},
+};
+
+static void each_command_does_what_it_was_told_or_says_so(void **state)
+{
+    static const fault_kind *const kinds[] = {&alloc_faults, &socket_faults, &interrupt_faults,
+                                              &short_faults};
+    (void)state;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            fault_flow flow = {commands[i].name, forget, run, works_again};
+            fault_each(kinds[k], &flow, &commands[i], 120);
+        }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(place.sun_path, sizeof place.sun_path, "%s/admin.sock", folder);
+    snprintf(pem_path, sizeof pem_path, "%s/terminal.pem", folder);
+    if (cb_file_replace(pem_path, cb_bytes_str(certificate), 0600))
+        return -1;
+    heard = mmap(NULL, sizeof *heard, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (heard == MAP_FAILED || bind(listener, (struct sockaddr *)&place, sizeof place) != 0 ||
+        listen(listener, 16) != 0)
+        return -1;
+    server = fork();
+    if (server == 0)
+        serve(listener);
+    close(listener);
+    return server > 0 ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    char name[64];
+    (void)state;
+    kill(server, SIGKILL);
+    waitpid(server, NULL, 0);
+    unlink(pem_path);
+    snprintf(name, sizeof name, "%s/admin.sock", folder);
+    unlink(name);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(each_command_does_what_it_was_told_or_says_so, fault_said),
+    };
+    fault_quiet();
+    return cmocka_run_group_tests(tests, begin, end);
+}
