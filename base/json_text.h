@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * JSON as text, whole or not at all. jansson 2.14 does not look whether a name in an object found
- * room in the text that it makes: without memory it leaves the name out, and the rest is returned
- * as if it were all.
+ * JSON, read and written whole or not at all. jansson 2.14 does not always look whether there was
+ * room: reading, it leaves out characters of a text; writing, the name of a member; and what it
+ * returns looks as if it were all.
  */
 #ifndef CB_BASE_JSON_TEXT_H
 #define CB_BASE_JSON_TEXT_H
 
-#include <errno.h>
 #include <jansson.h>
-#include <stddef.h>
+
+#include "base/bytes.h"
+
+/* As json_loadb. NULL with errno ENOMEM: no memory; with another: it is no JSON. why may be NULL. */
+json_t *cb_json_load(cb_bytes text, size_t flags, json_error_t *why);
 
 /* As json_dumps (the caller frees it likewise). NULL: no memory, or it is no JSON. */
-static inline char *cb_json_dumps(const json_t *value, size_t flags)
-{
-    json_free_t release = NULL;
-    errno = 0;
-    char *text = json_dumps(value, flags);
-    if (text && errno == ENOMEM) {
-        json_get_alloc_funcs(NULL, &release);
-        release(text);
-        text = NULL;
-    }
-    return text;
-}
+char *cb_json_dumps(const json_t *value, size_t flags);
+
+/* As json_set_alloc_funcs, which must not be called itself: it would not be noticed what is lost. */
+void cb_json_allocate(json_malloc_t take, json_free_t give);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "connectors/protocol.h"
@@ -209,7 +210,7 @@ static cb_error answer_use(int socket, const cb_msg *question, const cb_login_ke
 
 static bool is_json_object(cb_bytes text)
 {
-    json_t *json = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json = cb_json_load(text, JSON_REJECT_DUPLICATES, NULL);
     bool object = json_is_object(json);
     json_decref(json);
     return object;

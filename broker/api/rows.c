@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "connectors/client.h"
 
@@ -46,8 +47,7 @@ static json_t *hex_or_null(const cb_buf *buf)
  * NULL: no memory, which is something else. */
 static json_t *stored_object(const cb_buf *buf)
 {
-    errno = 0;
-    json_t *json = json_loadb((const char *)buf->data, buf->len, 0, NULL);
+    json_t *json = cb_json_load(cb_buf_bytes(buf), 0, NULL);
     return json || errno == ENOMEM ? json : json_null();
 }
 

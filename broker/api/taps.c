@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
+#include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/script.h"
@@ -157,10 +158,10 @@ static json_t *delivery_json(const cb_tap_outcome *outcome)
     case CB_SESSION_RELAYED:
         return json_pack("{ss, ss%}", "kind", kind, "url", text, length);
     case CB_SESSION_TOKEN:
-        value = json_loadb(text, length, 0, NULL);
+        value = cb_json_load(cb_buf_bytes(&outcome->value), 0, NULL);
         return json_pack("{ss, so}", "kind", kind, "token", value);
     case CB_SESSION_COOKIES:
-        value = json_loadb(text, length, 0, NULL);
+        value = cb_json_load(cb_buf_bytes(&outcome->value), 0, NULL);
         if (value && json_object_set_new(value, "kind", json_string(kind)) != 0) {
             json_decref(value);
             value = NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 
 enum { ACTOR_MAX = 128, REASON_MAX = 32 };
 
@@ -118,7 +119,7 @@ bool cb_json_object_ok(const char *text, size_t max)
 {
     if (strlen(text) > max)
         return false;
-    json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json = cb_json_load(cb_bytes_str(text), JSON_REJECT_DUPLICATES, NULL);
     bool good = json_is_object(json);
     json_decref(json);
     return good;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/config.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/tlv.h"
 #include "broker/ctl/http.h"
@@ -42,7 +43,7 @@ cb_ctl_status cb_ctl_read_object(cb_ctl *ctl, const char *path, json_t **out)
     cb_ctl_status status = cb_ctl_read_file(ctl, path, &text);
     if (status)
         goto out;
-    *out = cb_ctl_load(cb_buf_bytes(&text), &why);
+    *out = cb_json_load(cb_buf_bytes(&text), JSON_REJECT_DUPLICATES, &why);
     if (!*out && errno == ENOMEM) {
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     } else if (!json_is_object(*out)) {

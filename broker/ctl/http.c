@@ -111,41 +111,16 @@ static cb_ctl_status no_answer(cb_ctl *ctl, CURLcode code)
     return CB_CTL_UNREACHABLE;
 }
 
-/* jansson leaves out a character of a text for which it finds no room, and goes on. This program
- * has one thread. */
-static bool lost;
-
-static void *noted_malloc(size_t size)
-{
-    void *block = malloc(size);
-    lost = lost || !block;
-    return block;
-}
-
-json_t *cb_ctl_load(cb_bytes text, json_error_t *why)
-{
-    json_set_alloc_funcs(noted_malloc, free);
-    lost = false;
-    errno = 0;
-    json_t *value = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, why);
-    if (lost) {
-        json_decref(value);
-        value = NULL;
-        errno = ENOMEM;
-    }
-    return value;
-}
-
 static cb_ctl_status read_answer(cb_ctl *ctl, cb_ctl_answer *answer)
 {
     cb_ctl_http *http = ctl->http;
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &answer->status);
     if (http->answer.len == 0)
         return CB_CTL_DONE;
-    answer->body = cb_ctl_load(cb_buf_bytes(&http->answer), NULL);
+    answer->body = cb_json_load(cb_buf_bytes(&http->answer), JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(answer->body))
         return CB_CTL_DONE;
-    if (!answer->body && lost)
+    if (!answer->body && errno == ENOMEM)
         return cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     cb_ctl_fail(ctl, CB_E_PROTOCOL, "cardbrokerd answered something other than a JSON object");
     cb_ctl_answer_free(answer);

@@ -46,9 +46,6 @@ cb_ctl_status cb_ctl_collect(cb_ctl *ctl, const char *path, const char *list, si
 /* Appends a path: in the template each %s is replaced by the next string, escaped for a URL. */
 void cb_ctl_path(cb_buf *out, const char *format, ...);
 
-/* Reads JSON, whole or not at all; NULL with errno ENOMEM when there was no memory for a part. */
-json_t *cb_ctl_load(cb_bytes text, json_error_t *why);
-
 void cb_ctl_http_close(cb_ctl_http **http);
 
 #endif

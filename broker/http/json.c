@@ -31,7 +31,7 @@ static void give(void *memory)
     free(start);
 }
 
-void cb_json_wipe_always(void) { json_set_alloc_funcs(take, give); }
+void cb_json_wipe_always(void) { cb_json_allocate(take, give); }
 
 /* jansson's own limit is a constant of its build; this one comes before any memory is spent on
  * nesting. */
@@ -63,8 +63,7 @@ cb_error cb_json_read(cb_bytes text, json_t **out, cb_buf *why)
         cb_buf_printf(why, "The body is nested deeper than %d levels.", CB_JSON_DEPTH);
         return CB_E_FORMAT;
     }
-    errno = 0; /* jansson does not always say it when it had no memory */
-    json_t *value = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *value = cb_json_load(text, JSON_REJECT_DUPLICATES, &error);
     if (!value && errno == ENOMEM)
         return CB_E_MEMORY;
     if (!value) {

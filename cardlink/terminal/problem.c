@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/problem.h"
 
+#include "base/json_text.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -70,7 +72,7 @@ static cb_error error_of_status(unsigned status)
 cb_error cb_problem_read(cb_problem *problem, unsigned status, cb_bytes body, int retry_after)
 {
     json_t *root = body.len <= CB_PROBLEM_BODY_MAX
-                       ? json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL)
+                       ? cb_json_load(body, JSON_REJECT_DUPLICATES, NULL)
                        : NULL;
     const char *code = json_string_value(json_object_get(root, "code"));
     const char *detail = json_string_value(json_object_get(root, "detail"));

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -31,13 +32,13 @@ static void give(void *memory)
     free(head);
 }
 
-void cb_json_wipe_always(void) { json_set_alloc_funcs(take, give); }
+void cb_json_wipe_always(void) { cb_json_allocate(take, give); }
 
 json_t *cb_json_read(cb_bytes body)
 {
     if (body.len == 0 || body.len > CB_RELAY_BODY_MAX)
         return NULL;
-    json_t *root = json_loadb((const char *)body.data, body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root = cb_json_load(body, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(root)) {
         json_decref(root);
         return NULL;

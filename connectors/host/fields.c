@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/config.h"
+#include "base/json_text.h"
 
 enum { HTTPS_PORT = 443, TEXT_MAX = 16 * 1024 };
 
@@ -200,7 +201,7 @@ static cb_error take_object(cb_fields *fields, const char *text, unsigned of, cb
     const char *name;
     json_t *member;
     const char *whose = of ? "the enrolment's data" : "the configuration";
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &fault);
+    json_t *root = cb_json_load(cb_bytes_str(text), JSON_REJECT_DUPLICATES, &fault);
     cb_error error = json_is_object(root) ? CB_OK : CB_E_ARGUMENT;
     if (error)
         cb_buf_printf(why, "%s is not a JSON object: %s", whose, root ? "" : fault.text);

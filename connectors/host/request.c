@@ -8,6 +8,7 @@
 #include <wolfssl/wolfcrypt/hash.h>
 
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/secret.h"
 #include "connectors/host/jwk.h"
 #include "connectors/host/login.h"
@@ -195,7 +196,7 @@ static cardbroker_status digest(cardbroker_login *login, cardbroker_hash hash,
 
 static bool is_json_object(const char *value)
 {
-    json_t *json = json_loads(value, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json = cb_json_load(cb_bytes_str(value), JSON_REJECT_DUPLICATES, NULL);
     bool object = json_is_object(json);
     json_decref(json);
     return object;
