@@ -97,8 +97,10 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
                           enum MHD_ConnectionNotificationCode what)
 {
     (void)context;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         *state = calloc(1, sizeof(cb_call *));
+        cb_turn_take_up(carrier_of(connection).turn);
+    }
     if (what != MHD_CONNECTION_NOTIFY_CLOSED)
         return;
     /* A request that has two faults is given up by libmicrohttpd without a word. */

@@ -17,7 +17,7 @@ struct cb_turn {
     bool answering;
     bool serving;
     bool over;    /* the last answer ends the connection */
-    bool starved; /* there was no memory to take the request up */
+    bool starved; /* there was no memory to take the connection or its request up */
 };
 
 cb_turn *cb_turn_new(int socket)
@@ -27,6 +27,7 @@ cb_turn *cb_turn_new(int socket)
         return NULL;
     turn->references = 1;
     turn->socket = socket;
+    turn->starved = true;
     pthread_mutex_init(&turn->lock, NULL);
     return turn;
 }
@@ -70,6 +71,13 @@ void cb_turn_end_answer(cb_turn *turn, bool goes_on)
         turn->answered = turn->read + (uint64_t)waiting;
     turn->over |= turn->answering && !goes_on;
     turn->answering = turn->serving = false;
+    pthread_mutex_unlock(&turn->lock);
+}
+
+void cb_turn_take_up(cb_turn *turn)
+{
+    pthread_mutex_lock(&turn->lock);
+    turn->starved = false;
     pthread_mutex_unlock(&turn->lock);
 }
 

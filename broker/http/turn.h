@@ -24,6 +24,10 @@ void cb_turn_release(cb_turn **turn);
 
 /* ---- The server says ---- */
 
+/* The connection is known to the server. libmicrohttpd lets go of one that it has no memory for
+ * without telling anybody, so what was not taken up starves. */
+void cb_turn_take_up(cb_turn *turn);
+
 /* A handler has the request: the client may have nothing more to send. */
 void cb_turn_serve(cb_turn *turn);
 
