@@ -390,7 +390,7 @@ static void each_flow(const fault_kind *kind, unsigned runs)
 static void a_failed_allocation_costs_a_request_at_most(void **state)
 {
     (void)state;
-    each_flow(&alloc_faults, 20);
+    each_flow(&alloc_faults, 50);
 }
 
 static void a_broken_socket_costs_a_connection_at_most(void **state)
