@@ -212,12 +212,19 @@ cb_error cb_acceptor_start(cb_acceptor *acceptor)
     return error;
 }
 
-cb_error cb_acceptor_reload(cb_acceptor *acceptor, size_t index, const cb_tls_entry *entries,
-                            size_t count, cb_buf *why)
+cb_error cb_acceptor_prepare(cb_acceptor *acceptor, size_t index, const cb_tls_entry *entries,
+                             size_t count, cb_buf *why)
 {
     if (index >= acceptor->listener_count || !acceptor->listeners[index].tls)
         return CB_E_ARGUMENT;
-    return cb_tls_reload(acceptor->listeners[index].tls, entries, count, why);
+    return cb_tls_prepare(acceptor->listeners[index].tls, entries, count, why);
+}
+
+void cb_acceptor_settle(cb_acceptor *acceptor, bool use)
+{
+    for (size_t i = 0; i < acceptor->listener_count; i++)
+        if (acceptor->listeners[i].tls)
+            cb_tls_settle(acceptor->listeners[i].tls, use);
 }
 
 void cb_acceptor_status(cb_acceptor *acceptor, cb_acceptor_state *out)

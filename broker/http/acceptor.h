@@ -48,10 +48,12 @@ cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsig
 
 cb_error cb_acceptor_start(cb_acceptor *acceptor);
 
-/* Replaces the certificates of the listener that was added as the index-th (from 0), without
- * touching connections. */
-cb_error cb_acceptor_reload(cb_acceptor *acceptor, size_t index, const cb_tls_entry *entries,
-                            size_t count, cb_buf *why);
+/* Reads other certificates for the listener that was added as the index-th (from 0). Those of all
+ * listeners come into use together, or are forgotten, by cb_acceptor_settle; connections keep what
+ * they began with. Both are called by one thread at a time. */
+cb_error cb_acceptor_prepare(cb_acceptor *acceptor, size_t index, const cb_tls_entry *entries,
+                             size_t count, cb_buf *why);
+void cb_acceptor_settle(cb_acceptor *acceptor, bool use);
 
 /* For connections from now on; those counted already stay. Thread-safe. */
 void cb_acceptor_set_limits(cb_acceptor *acceptor, const cb_limits *limits);

@@ -29,6 +29,7 @@ struct set {
 struct cb_tls {
     pthread_mutex_t lock;
     struct set set;
+    struct set next; /* count 0: nothing is prepared */
 };
 
 /* Only who signed it and when is forgiven; a certificate that cannot be read or whose signature is
@@ -133,18 +134,22 @@ cb_error cb_tls_open(const cb_tls_entry *entries, size_t count, cb_tls **out, cb
     return error;
 }
 
-cb_error cb_tls_reload(cb_tls *tls, const cb_tls_entry *entries, size_t count, cb_buf *why)
+cb_error cb_tls_prepare(cb_tls *tls, const cb_tls_entry *entries, size_t count, cb_buf *why)
 {
-    struct set fresh = {.count = 0};
-    cb_error error = make_set(entries, count, &fresh, why);
-    if (error)
-        return error;
-    pthread_mutex_lock(&tls->lock);
-    struct set old = tls->set;
-    tls->set = fresh;
-    pthread_mutex_unlock(&tls->lock);
-    free_set(&old); /* sessions hold references of their own */
-    return CB_OK;
+    free_set(&tls->next);
+    return make_set(entries, count, &tls->next, why);
+}
+
+void cb_tls_settle(cb_tls *tls, bool use)
+{
+    if (use && tls->next.count > 0) {
+        pthread_mutex_lock(&tls->lock);
+        struct set old = tls->set;
+        tls->set = tls->next;
+        pthread_mutex_unlock(&tls->lock);
+        tls->next = old;
+    }
+    free_set(&tls->next); /* sessions hold references of their own */
 }
 
 void cb_tls_close(cb_tls **tls)
@@ -152,6 +157,7 @@ void cb_tls_close(cb_tls **tls)
     if (!*tls)
         return;
     free_set(&(*tls)->set);
+    free_set(&(*tls)->next);
     pthread_mutex_destroy(&(*tls)->lock);
     free(*tls);
     *tls = NULL;

@@ -27,9 +27,13 @@ typedef struct cb_tls cb_tls;
 /* The first entry is the default. CB_E_CONFIG with the reason in why, CB_E_MEMORY. */
 cb_error cb_tls_open(const cb_tls_entry *entries, size_t count, cb_tls **out, cb_buf *why);
 
-/* Reads everything anew; on failure what was there stays in use. Connections keep what they began
- * with. Thread-safe. */
-cb_error cb_tls_reload(cb_tls *tls, const cb_tls_entry *entries, size_t count, cb_buf *why);
+/* Reads everything anew and keeps it beside what is in use. By one thread at a time, others may use
+ * what is in use. */
+cb_error cb_tls_prepare(cb_tls *tls, const cb_tls_entry *entries, size_t count, cb_buf *why);
+
+/* Uses what was prepared last, if anything was, or forgets it. Connections keep what they began
+ * with. */
+void cb_tls_settle(cb_tls *tls, bool use);
 void cb_tls_close(cb_tls **tls);
 
 /* A server session for a connected socket and the server name it asked for ("": none). NULL: no

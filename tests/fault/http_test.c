@@ -285,7 +285,8 @@ static cb_error reload(void *context)
     http_flows *h = context;
     const cb_tls_entry entries[] = {{"", "relay.pem", "relay.key", true}};
     cb_buf why = CB_BUF(1024);
-    cb_error error = cb_acceptor_reload(h->acceptor, 0, entries, 1, &why);
+    cb_error error = cb_acceptor_prepare(h->acceptor, 0, entries, 1, &why);
+    cb_acceptor_settle(h->acceptor, !error);
     cb_buf_free(&why);
     return error;
 }

@@ -358,7 +358,8 @@ int main(int argc, char **argv)
     printf("ready %u\n", port);
     fflush(stdout);
     while (sigwait(&signals, &signal_number) == 0 && signal_number == SIGHUP) {
-        error = cb_acceptor_reload(acceptor, 0, entries, 2, &why);
+        error = cb_acceptor_prepare(acceptor, 0, entries, 2, &why);
+        cb_acceptor_settle(acceptor, !error);
         cb_log(CB_LOG_INFO, error ? "reload.failed" : "reload.done", cb_buf_cstr(&why), NULL);
         cb_buf_reset(&why);
     }
