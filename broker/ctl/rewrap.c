@@ -14,6 +14,7 @@
 
 typedef struct rewrap {
     cb_ctl *ctl;
+    cb_hsm *hsm;
     uint32_t newest;
     json_int_t done, current; /* sealed anew; of the newest generation already */
     const char *enrolment;    /* being worked on; borrowed */
@@ -42,8 +43,7 @@ static cb_ctl_status rewrap_key(rewrap *r, const json_t *key)
     }
     if (cb_ctl_unhex_field(key, "sealed", &sealed))
         status = cb_ctl_fail(r->ctl, CB_E_PROTOCOL, "a sealed key is missing in the answer");
-    cb_error error =
-        status ? CB_OK : cb_hsm_rewrap(cb_ctl_hsm(r->ctl), cb_buf_bytes(&sealed), &anew);
+    cb_error error = status ? CB_OK : cb_hsm_rewrap(r->hsm, cb_buf_bytes(&sealed), &anew);
     if (error)
         status = cb_ctl_fail_hsm(r->ctl, error, "hsmd did not seal a key anew; it stays as it was");
     if (!status)
@@ -66,7 +66,8 @@ static cb_ctl_status rewrap_enrolment(void *context, json_t *enrolment)
         return CB_CTL_DONE; /* removed */
     cb_ctl_path(&path, "/v1/enrolments/%s/sealed", r->enrolment);
     const char *url = cb_buf_cstr(&path);
-    cb_ctl_status status = cb_ctl_call(r->ctl, "GET", url ? url : "/", NULL, &answer);
+    cb_ctl_status status = url ? cb_ctl_call(r->ctl, "GET", url, NULL, &answer)
+                               : cb_ctl_fail(r->ctl, CB_E_MEMORY, NULL);
     json_array_foreach(json_object_get(answer, "keys"), index, key)
     {
         if (!status)
@@ -82,10 +83,9 @@ static cb_ctl_status rewrap_enrolment(void *context, json_t *enrolment)
 cb_ctl_status cb_ctl_key_rewrap_all(cb_ctl *ctl, const cb_ctl_args *args)
 {
     (void)args;
-    rewrap r = {.ctl = ctl};
+    rewrap r = {.ctl = ctl, .hsm = cb_ctl_hsm(ctl)};
     cb_hsm_state state;
-    cb_hsm *hsm = cb_ctl_hsm(ctl);
-    cb_error error = hsm ? cb_hsm_status(hsm, &state) : CB_E_MEMORY;
+    cb_error error = r.hsm ? cb_hsm_status(r.hsm, &state) : CB_E_MEMORY;
     if (error)
         return cb_ctl_fail_hsm(ctl, error, NULL);
     r.newest = state.generation;
