@@ -236,5 +236,6 @@ void cb_broker_config_free(cb_broker_config *config)
 {
     if (config->file)
         cfg_free(config->file);
+    cb_config_apart_free(config->apart);
     *config = (cb_broker_config){0};
 }

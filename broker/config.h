@@ -18,9 +18,10 @@ typedef struct cb_broker_listener {
     size_t entry_count;
 } cb_broker_listener;
 
-/* Texts are owned by file. Not to be copied: entries point into it. */
+/* Texts are owned by file or apart. Not to be copied: entries point into it. */
 typedef struct cb_broker_config {
     struct cfg_t *file;
+    struct cb_config_apart *apart;
     const char *user; /* NULL: stays who it is */
     const char *run;
     const char *state;
@@ -43,6 +44,15 @@ typedef struct cb_broker_config {
 
 /* CB_E_CONFIG with "file: what is wrong" in why. */
 cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *why);
+
+/* The same, for a program that serves: libConfuse ends the program, or falls over what it has half
+ * made, when it finds no memory, so a process of its own does the reading, for at most time
+ * (microseconds). CB_E_INTERNAL when that one ended within it or took longer. */
+cb_error cb_broker_config_load_apart(const char *path, int64_t time, cb_broker_config *out,
+                                     cb_buf *why);
+
 void cb_broker_config_free(cb_broker_config *config);
+
+void cb_config_apart_free(struct cb_config_apart *apart); /* config.c's only; takes NULL */
 
 #endif

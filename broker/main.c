@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/sandbox.h"
 #include "broker/program.h"
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+#define RELOAD_TIME (10 * CB_SECOND)
 
 static const char help[] =
     "usage: cardbrokerd --config FILE [--check]\n"
@@ -32,11 +34,12 @@ static bool same_listeners(const cb_broker_config *a, const cb_broker_config *b)
     return same;
 }
 
-/* Certificates, limits and the log's level change at once; the rest is for the next start. */
+/* Certificates, limits and the log's level change at once, all of them or none; the rest is for the
+ * next start. */
 static cb_error reload(cb_program *p)
 {
     cb_broker_config fresh;
-    cb_error error = cb_broker_config_load(p->path, &fresh, &p->why);
+    cb_error error = cb_broker_config_load_apart(p->path, RELOAD_TIME, &fresh, &p->why);
     if (error)
         return error;
     if (!same_listeners(&p->config, &fresh)) {
@@ -45,8 +48,9 @@ static cb_error reload(cb_program *p)
         error = CB_E_CONFIG;
     }
     for (size_t i = 0; i < fresh.listener_count && !error; i++)
-        error = cb_acceptor_reload(p->api.acceptor, i, fresh.listeners[i].entries,
-                                   fresh.listeners[i].entry_count, &p->why);
+        error = cb_acceptor_prepare(p->api.acceptor, i, fresh.listeners[i].entries,
+                                    fresh.listeners[i].entry_count, &p->why);
+    cb_acceptor_settle(p->api.acceptor, !error);
     if (!error) {
         cb_acceptor_set_limits(p->api.acceptor, &fresh.limits);
         cb_log_init("cardbrokerd", fresh.log_level);

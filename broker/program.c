@@ -104,7 +104,8 @@ static void raise_descriptors(const cb_program *p)
             NULL);
 }
 
-/* Everything that serving needs: memory, files, sockets, threads. No program is ever started. */
+/* Everything that serving needs: memory, files, sockets, threads, and a process that reads the
+ * configuration again. No program is ever started. */
 static cb_error confine(const cb_program *p)
 {
     static const char *const calls[] = {"accept4",
@@ -224,6 +225,7 @@ static cb_error confine(const cb_program *p)
                                         "sysinfo",
                                         "time",
                                         "uname",
+                                        "wait4",
                                         NULL};
     return p->config.sandbox ? cb_sandbox_allow(calls, NULL) : CB_OK;
 }

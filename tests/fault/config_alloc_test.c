@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/config.h"
 #include "broker/config.h"
 #include "cardlink/terminal/config.h"
@@ -42,22 +43,36 @@ static char path[64];
 
 static const char *or_none(const char *text) { return text ? text : "none"; }
 
+static void say_broker(const cb_broker_config *c, char *said, size_t size)
+{
+    const cb_broker_listener *l = c->listeners;
+    snprintf(said, size, "%s %s %s %s %s %s %u %zu %s %u %s %s %s %s %zu %u %u %u %u %u %u %d %d",
+             or_none(c->user), c->run, c->state, c->database, c->relay_domain, c->relay_pattern,
+             c->relay_port, c->listener_count, l[0].address, l[0].port,
+             or_none(l[0].entries[0].certificate), or_none(l[0].entries[0].key),
+             or_none(l[0].entries[1].certificate), or_none(l[1].entries[0].certificate),
+             c->administrator_count, c->administrators[0], c->limits.connections,
+             c->limits.per_address, c->taps, c->workers, c->streams, c->log_level, c->sandbox);
+}
+
 static cb_error load_broker(const char *name, char *said, size_t size, cb_buf *why)
 {
     cb_broker_config c;
     cb_error error = cb_broker_config_load(name, &c, why);
-    if (error)
-        return error;
-    const cb_broker_listener *l = c.listeners;
-    snprintf(said, size, "%s %s %s %s %s %s %u %zu %s %u %s %s %s %s %zu %u %u %u %u %u %u %d %d",
-             or_none(c.user), c.run, c.state, c.database, c.relay_domain, c.relay_pattern,
-             c.relay_port, c.listener_count, l[0].address, l[0].port,
-             or_none(l[0].entries[0].certificate), or_none(l[0].entries[0].key),
-             or_none(l[0].entries[1].certificate), or_none(l[1].entries[0].certificate),
-             c.administrator_count, c.administrators[0], c.limits.connections, c.limits.per_address,
-             c.taps, c.workers, c.streams, c.log_level, c.sandbox);
+    if (!error)
+        say_broker(&c, said, size);
     cb_broker_config_free(&c);
-    return CB_OK;
+    return error;
+}
+
+static cb_error load_broker_apart(const char *name, char *said, size_t size, cb_buf *why)
+{
+    cb_broker_config c;
+    cb_error error = cb_broker_config_load_apart(name, 30 * CB_SECOND, &c, why);
+    if (!error)
+        say_broker(&c, said, size);
+    cb_broker_config_free(&c);
+    return error;
 }
 
 static cb_error load_hsmd(const char *name, char *said, size_t size, cb_buf *why)
@@ -131,8 +146,22 @@ cfg_t *__wrap_cfg_init(cfg_opt_t *options, cfg_flag_t flags);
 int __real_cfg_parse_buf(cfg_t *cfg, const char *text);
 int __wrap_cfg_parse_buf(cfg_t *cfg, const char *text);
 
+static void be_quiet(void)
+{
+    int none = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (!getenv("CARDBROKER_FAULTS_SHOW") && none >= 0)
+        dup2(none, STDERR_FILENO);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+}
+
+static pid_t tester;
+static void (*instead)(void); /* of what libConfuse does; NULL: nothing else */
+
 cfg_t *__wrap_cfg_init(cfg_opt_t *options, cfg_flag_t flags)
 {
+    if (getpid() != tester)
+        be_quiet();
     *in_library = true;
     cfg_t *cfg = __real_cfg_init(options, flags);
     *in_library = false;
@@ -141,6 +170,8 @@ cfg_t *__wrap_cfg_init(cfg_opt_t *options, cfg_flag_t flags)
 
 int __wrap_cfg_parse_buf(cfg_t *cfg, const char *text)
 {
+    if (instead)
+        instead();
     *in_library = true;
     int status = __real_cfg_parse_buf(cfg, text);
     *in_library = false;
@@ -161,15 +192,6 @@ static cb_error load_here(program *p)
     return strcmp(said, p->whole) == 0 ? CB_OK : TAKEN_HALF;
 }
 
-static void be_quiet(void)
-{
-    int none = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (!getenv("CARDBROKER_FAULTS_SHOW") && none >= 0)
-        dup2(none, STDERR_FILENO);
-    for (int number = 1; number < NSIG; number++)
-        signal(number, SIG_DFL);
-}
-
 /* In a process of its own, which may end. */
 static cb_error load(void *context)
 {
@@ -178,7 +200,6 @@ static cb_error load(void *context)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        be_quiet();
         _exit((int)load_here(context));
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -196,16 +217,91 @@ static void loaded_again(void *context, cb_error result, bool struck)
     assert_int_equal(load(context), CB_OK);
 }
 
+static char broker_file[] =
+    "user = \"\"\nrun = \"/tmp/r\"\nworkers = 3\nadministrators = {\"root\"}\nlog-level = "
+    "\"error\"\n"
+    "listen one { port = 1443 certificate = \"/c\" key = \"/k\" }\n"
+    "listen two { address = \"127.0.0.2\" certificate = \"/c2\" key = \"/k2\" }\n"
+    "relay { domain = \"relay.example\" certificate = \"/rc\" key = \"/rk\" }\n"
+    "limits { taps = 77 connections = 5 }\n";
+
+/* Of a program that serves: here, where nothing may end but the reader. */
+static cb_error load_apart(void *context)
+{
+    program *p = context;
+    char said[sizeof p->whole] = "";
+    cb_buf why = CB_BUF(1024);
+    cb_error error = p->load(path, said, sizeof said, &why);
+    cb_buf_free(&why);
+    if (!error && strcmp(said, p->whole) != 0)
+        error = TAKEN_HALF;
+    return error;
+}
+
+static bool no_child_is_left(void) { return waitpid(-1, NULL, WNOHANG) == -1; }
+
+static void it_serves_on(void *context, cb_error result, bool struck)
+{
+    (void)struck;
+    assert_true(result == CB_OK || result == CB_E_MEMORY || result == CB_E_INTERNAL);
+    assert_true(no_child_is_left());
+    assert_int_equal(load_apart(context), CB_OK);
+}
+
+static void a_program_that_serves_outlives_its_reader(void **state)
+{
+    static program broker = {broker_file, load_broker_apart, ""};
+    static const fault_flow flow = {"cardbroker.conf again", write_file, load_apart, it_serves_on};
+    cb_buf why = CB_BUF(1024);
+    (void)state;
+    write_file(&broker);
+    assert_int_equal(load_broker(path, broker.whole, sizeof broker.whole, &why), CB_OK);
+    cb_buf_free(&why);
+    fault_each(&alloc_faults, &flow, &broker, 400);
+}
+
+static void ends(void) { _exit(0); }
+static void falls(void) { raise(SIGSEGV); }
+static void hangs(void) { pause(); }
+
+static void whatever_becomes_of_a_reader_is_said(void **state)
+{
+    static void (*const ways[])(void) = {ends, abort, falls, hangs};
+    static program broker = {broker_file, NULL, ""};
+    (void)state;
+    write_file(&broker);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        cb_broker_config c;
+        cb_buf why = CB_BUF(1024);
+        instead = ways[i];
+        int64_t time = instead == hangs ? 50 * CB_MILLISECOND : 30 * CB_SECOND;
+        assert_int_equal(cb_broker_config_load_apart(path, time, &c, &why), CB_E_INTERNAL);
+        instead = NULL;
+        assert_non_null(strstr(cb_buf_cstr(&why), path));
+        assert_true(no_child_is_left());
+        cb_broker_config_free(&c);
+        cb_buf_free(&why);
+    }
+}
+
+/* What is wrong with a file is said as well as where it is read at the start. */
+static void a_reader_says_what_is_wrong(void **state)
+{
+    static program wrong = {"limits { taps = 0 }\n", NULL, ""};
+    cb_broker_config c;
+    cb_buf why = CB_BUF(1024), again = CB_BUF(1024);
+    (void)state;
+    write_file(&wrong);
+    assert_int_equal(cb_broker_config_load(path, &c, &why), CB_E_CONFIG);
+    assert_int_equal(cb_broker_config_load_apart(path, 30 * CB_SECOND, &c, &again), CB_E_CONFIG);
+    assert_string_equal(cb_buf_cstr(&again), cb_buf_cstr(&why));
+    cb_buf_free(&why);
+    cb_buf_free(&again);
+}
+
 static void each_configuration_is_taken_whole_or_not_at_all(void **state)
 {
-    static program broker = {
-        "user = \"\"\nrun = \"/tmp/r\"\nworkers = 3\nadministrators = {\"root\"}\nlog-level = "
-        "\"error\"\n"
-        "listen one { port = 1443 certificate = \"/c\" key = \"/k\" }\n"
-        "listen two { address = \"127.0.0.2\" certificate = \"/c2\" key = \"/k2\" }\n"
-        "relay { domain = \"relay.example\" certificate = \"/rc\" key = \"/rk\" }\n"
-        "limits { taps = 77 connections = 5 }\n",
-        load_broker, ""};
+    static program broker = {broker_file, load_broker, ""};
     static program hsmd = {
         "token-label = \"t\"\nworkers = 3\norigin = \"o\"\nso-pin-file = \"/so\"\n"
         "trust-anchors = {\"/a\", \"/b\"}\nsandbox-allow = {\"uname\"}\n"
@@ -284,6 +380,7 @@ static void a_secret_is_read_whole_or_not_at_all(void **state)
 static int make_folder(void **state)
 {
     (void)state;
+    tester = getpid();
     in_library =
         mmap(NULL, sizeof *in_library, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (in_library == MAP_FAILED || !mkdtemp(folder))
@@ -303,6 +400,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_configuration_is_taken_whole_or_not_at_all, fault_said),
+        cmocka_unit_test_teardown(a_program_that_serves_outlives_its_reader, fault_said),
+        cmocka_unit_test(whatever_becomes_of_a_reader_is_said),
+        cmocka_unit_test(a_reader_says_what_is_wrong),
         cmocka_unit_test_teardown(a_secret_is_read_whole_or_not_at_all, fault_said),
     };
     fault_quiet();

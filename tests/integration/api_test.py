@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -90,11 +91,11 @@ class Broker:
         self.process = subprocess.Popen([BROKER, "--config", self.config], stderr=self.log)
         self.wait_for("ready")
 
-    def write(self, more):
+    def write(self, more, name="server"):
         with open(self.config, "w", encoding="ascii") as file:
             file.write(f'run = "{self.folder}/run"\nstate = "{self.folder}/state"\n'
-                       f'listen api {{ address = "127.0.0.1" port = {self.port} certificate = "{path("server.pem")}" '
-                       f'key = "{path("server.key")}" }}\n' + ("sandbox = false\n" if SANITIZED else "") + more)
+                       f'listen api {{ address = "127.0.0.1" port = {self.port} certificate = "{path(name + ".pem")}" '
+                       f'key = "{path(name + ".key")}" }}\n' + ("sandbox = false\n" if SANITIZED else "") + more)
 
     def text(self):
         self.log.seek(0)
@@ -105,6 +106,23 @@ class Broker:
         while self.text().count(f'"event":"{event}"') < count:
             assert time.monotonic() < end and self.process.poll() is None, self.text()
             time.sleep(0.05)
+
+    def reload(self):
+        """What came of it, once that is known."""
+        before = self.text().count('"event":"reload.')
+        self.process.send_signal(signal.SIGHUP)
+        end = time.monotonic() + PATIENCE
+        while True:
+            lines = [line for line in self.text().splitlines() if '"event":"reload.' in line]
+            if len(lines) > before:
+                return json.loads(lines[-1])
+            assert time.monotonic() < end and self.process.poll() is None, self.text()
+            time.sleep(0.01)
+
+    def shown(self):
+        """The name in the certificate that clients are shown."""
+        return subprocess.run(["openssl", "x509", "-noout", "-subject"], check=True, capture_output=True, text=True,
+                              input=ssl.get_server_certificate(("127.0.0.1", self.port))).stdout.split("CN = ")[1].strip()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -338,6 +356,43 @@ class Running(unittest.TestCase):
         self.broker.process.send_signal(signal.SIGHUP)
         self.broker.wait_for("reload.done")
         self.assertEqual(self.broker.network("GET", "/v1/live")[0], 200)
+
+
+class Reload(unittest.TestCase):
+    def setUp(self):
+        self.broker = Broker(name=self.id().rsplit(".", 1)[-1])
+
+    def tearDown(self):
+        status, text = self.broker.stop()
+        self.assertEqual(status, 0, text)
+
+    def test_certificates_change_together_or_not_at_all(self):
+        other = 'listen other {{ address = "127.0.0.1" port = 0 certificate = "{}.pem" key = "{}.key" }}\n'
+        self.broker.stop()
+        self.broker = Broker(more=other.format(path("server"), path("server")), name="two")
+        for name, event, shown in (("nothing", "reload.failed", "server"), ("client", "reload.done", "client")):
+            self.broker.write(other.format(path(name), path(name)), name="client")
+            self.assertEqual(self.broker.reload()["event"], event)
+            self.assertEqual(self.broker.shown(), shown)
+
+    @unittest.skipIf(SANITIZED, "sanitizers take memory of their own")
+    def test_without_memory_it_serves_on_as_it_was(self):
+        pid = self.broker.process.pid
+        usual = resource.prlimit(pid, resource.RLIMIT_AS)
+        results = set()
+        self.broker.write("", name="client")
+        for room in (0, 64, 128, 256):
+            with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+                now = int(statm.read().split()[0]) * resource.getpagesize()
+            resource.prlimit(pid, resource.RLIMIT_AS, (now + room * 1024, usual[1]))
+            results.add(self.broker.reload().get("error"))
+            resource.prlimit(pid, resource.RLIMIT_AS, usual)
+            self.assertEqual(self.broker.local("GET", "/v1/live")[0], 200)
+            if results == {"internal.memory"}:
+                self.assertEqual(self.broker.shown(), "server")
+        self.assertIn("internal.memory", results)
+        self.assertEqual(self.broker.reload()["event"], "reload.done")
+        self.assertEqual(self.broker.shown(), "client")
 
 
 class Program(unittest.TestCase):
