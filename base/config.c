@@ -114,9 +114,20 @@ static cb_error read_all(int fd, cb_buf *out)
     }
 }
 
+/* Nobody needs to stand at the other end of what turns out to be a pipe. */
+static int open_at_once(const char *path, int flags)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+    if (fd >= 0 && fcntl(fd, F_SETFL, 0) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 cb_error cb_file_read(const char *path, cb_buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_at_once(path, 0);
     if (fd < 0)
         return errno == ENOENT ? CB_E_NOT_FOUND : CB_E_IO;
     cb_error error = read_all(fd, out);
@@ -128,7 +139,7 @@ cb_error cb_config_secret(const char *path, cb_buf *out, cb_buf *why)
 {
     struct stat about;
     cb_error error = CB_E_CONFIG;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = open_at_once(path, O_NOFOLLOW);
     if (fd < 0) {
         cb_buf_printf(why, "%s: cannot be opened: %s", path, strerror(errno));
         return error;
@@ -158,16 +169,25 @@ static cb_error write_all(int fd, cb_bytes content)
     return fsync(fd) == 0 ? CB_OK : CB_E_IO;
 }
 
-static cb_error sync_folder_of(const char *path)
+static cb_error open_folder_of(const char *path, int *out)
 {
     char *copy = strdup(path);
     if (!copy)
         return CB_E_MEMORY;
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *out = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
-    if (fd < 0)
+    return *out < 0 ? CB_E_IO : CB_OK;
+}
+
+/* A new file of that name; what a crash left there goes. */
+static cb_error write_new(const char *name, cb_bytes content, unsigned mode)
+{
+    if (unlink(name) != 0 && errno != ENOENT)
         return CB_E_IO;
-    cb_error error = fsync(fd) == 0 ? CB_OK : CB_E_IO;
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
+    if (fd < 0)
+        return errno == ENOSPC ? CB_E_STORE_FULL : CB_E_IO;
+    cb_error error = write_all(fd, content);
     close(fd);
     return error;
 }
@@ -175,21 +195,23 @@ static cb_error sync_folder_of(const char *path)
 cb_error cb_file_replace(const char *path, cb_bytes content, unsigned mode)
 {
     cb_buf beside = CB_BUF(4096);
+    int folder = -1;
     cb_buf_printf(&beside, "%s.new", path);
     const char *name = cb_buf_cstr(&beside);
-    if (!name)
-        return CB_E_MEMORY;
-    cb_error error = CB_E_IO;
-    unlink(name);
-    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);
-    if (fd >= 0) {
-        error = write_all(fd, content);
-        close(fd);
-        if (!error)
-            error = rename(name, path) == 0 ? sync_folder_of(path) : CB_E_IO;
-        else
+    cb_error error = cb_buf_error(&beside);
+    if (!error)
+        error = open_folder_of(path, &folder);
+    if (!error) {
+        error = write_new(name, content, mode);
+        if (!error && rename(name, path) != 0)
+            error = CB_E_IO;
+        if (error)
             unlink(name);
+        else if (fsync(folder) != 0)
+            error = CB_E_IO;
     }
+    if (folder >= 0)
+        close(folder);
     cb_buf_free(&beside);
     return error;
 }

@@ -155,6 +155,37 @@ cb_error cb_unbase64url(cb_bytes text, cb_buf *out)
     return unbase64(text, base64url_digits, out);
 }
 
+size_t cb_utf8_read(const char *text, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *at = (const uint8_t *)text;
+    size_t len = at[0] < 0x80 ? 1 : at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
+    if (len == 1) {
+        *out = at[0];
+        return 1;
+    }
+    if (at[0] < 0xC2 || at[0] > 0xF4)
+        return 0;
+    uint32_t value = at[0] & (0xFFU >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+        value = value << 6 | (at[i] & 0x3FU);
+    }
+    if (value < least[len] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+        return 0;
+    *out = value;
+    return len;
+}
+
+bool cb_utf8_acts(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0xAD || c == 0x61C ||
+           (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
+           (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFB) ||
+           (c >= 0xE0000 && c <= 0xE007F);
+}
+
 char *cb_text_copy(cb_bytes text)
 {
     char *copy = malloc(text.len + 1);

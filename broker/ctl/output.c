@@ -6,49 +6,19 @@
 #include <wchar.h>
 
 #include "base/json_text.h"
+#include "base/text.h"
 
 enum { CELL_MAX = 64 * 1024, COLUMNS_MAX = 12, DONE_MAX = 2048 };
 
-/* One character of UTF-8; 0 when the bytes are none, overlong, a surrogate or too large. */
-static size_t decode(const unsigned char *text, uint32_t *out)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = text[0] < 0x80 ? 1 : text[0] >= 0xF0 ? 4 : text[0] >= 0xE0 ? 3 : 2;
-    if (len == 1) {
-        *out = text[0];
-        return 1;
-    }
-    if (text[0] < 0xC2 || text[0] > 0xF4)
-        return 0;
-    uint32_t value = text[0] & (0xFFU >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((text[i] & 0xC0) != 0x80)
-            return 0;
-        value = value << 6 | (text[i] & 0x3FU);
-    }
-    if (value < least[len] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
-        return 0;
-    *out = value;
-    return len;
-}
-
-/* Turns the direction of writing, joins, hides or breaks lines. */
-static bool is_deceptive(uint32_t c)
-{
-    return (c >= 0x80 && c < 0xA0) || c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
-           (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
-           (c >= 0xFFF9 && c <= 0xFFFB) || (c >= 0xE0000 && c <= 0xE007F);
-}
-
 void cb_ctl_plain(cb_buf *out, const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
+    const char *at = text;
     while (*at) {
         uint32_t c = 0;
-        size_t len = decode(at, &c);
+        size_t len = cb_utf8_read(at, &c);
         if (len == 0 || c < 0x20 || c == 0x7F)
-            cb_buf_printf(out, "\\x%02x", *at);
-        else if (is_deceptive(c))
+            cb_buf_printf(out, "\\x%02x", (uint8_t)*at);
+        else if (cb_utf8_acts(c))
             cb_buf_printf(out, "\\u{%x}", (unsigned)c);
         else
             cb_buf_put(out, cb_bytes_make(at, len));
@@ -58,11 +28,11 @@ void cb_ctl_plain(cb_buf *out, const char *text)
 
 unsigned cb_ctl_width(const char *plain)
 {
-    const unsigned char *at = (const unsigned char *)plain;
+    const char *at = plain;
     unsigned width = 0;
     while (*at) {
         uint32_t c = 0;
-        size_t len = decode(at, &c);
+        size_t len = cb_utf8_read(at, &c);
         int cells = len ? wcwidth((wchar_t)c) : 1;
         width += cells < 0 ? 1U : (unsigned)cells;
         at += len ? len : 1;

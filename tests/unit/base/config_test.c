@@ -110,6 +110,36 @@ static void a_file_is_replaced_whole_with_its_mode(void **state)
     assert_int_equal(cb_file_replace("/nonexistent/x", cb_bytes_str("a"), 0600), CB_E_IO);
 }
 
+/* A folder, a pipe to which nobody writes: what is in the way is an error, never a wait, and nothing is
+ * left beside it. */
+static void what_is_no_file_is_refused_at_once(void **state)
+{
+    (void)state;
+    char beside[sizeof path + 8];
+    struct stat about;
+    cb_buf content = CB_BUF(16), why = CB_BUF(256);
+    snprintf(beside, sizeof beside, "%s.new", path);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(cb_file_read(path, &content), CB_OK);
+    assert_int_equal(content.len, 0);
+    assert_int_equal(cb_config_secret(path, &content, &why), CB_E_CONFIG);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(cb_file_read(path, &content), CB_E_IO);
+    cb_buf_reset(&why);
+    assert_int_equal(cb_config_secret(path, &content, &why), CB_E_CONFIG);
+    assert_int_equal(cb_file_replace(path, cb_bytes_str("a"), 0600), CB_E_IO);
+    assert_int_not_equal(lstat(beside, &about), 0);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(mkdir(beside, 0700), 0);
+    assert_int_equal(cb_file_replace(path, cb_bytes_str("a"), 0600), CB_E_IO);
+    assert_int_not_equal(lstat(path, &about), 0);
+    assert_int_equal(rmdir(beside), 0);
+    cb_buf_free(&content);
+    cb_buf_free(&why);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +147,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
         cmocka_unit_test(a_secret_must_be_private),
         cmocka_unit_test(a_file_is_replaced_whole_with_its_mode),
+        cmocka_unit_test(what_is_no_file_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -73,6 +73,35 @@ static void base64_that_is_not_is_refused(void **state)
     }
 }
 
+static void characters_are_read_one_by_one_or_not_at_all(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\x80",         "\xc0\x80",         "\xe0\x80\x80", "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80", "\xf0\x80\x80\x80", "\xff",       "\xe3\x81"};
+    static const struct {
+        const char *text;
+        size_t len;
+        uint32_t character;
+        bool acts;
+    } good[] = {{"a", 1, 'a', false},
+                {"", 1, 0, true},
+                {"\x1b", 1, 0x1B, true},
+                {"\x7f", 1, 0x7F, true},
+                {"\xc2\x9b", 2, 0x9B, true},
+                {"\xc3\xa9", 2, 0xE9, false},
+                {"\xe3\x81\x82", 3, 0x3042, false},
+                {"\xe2\x80\xae", 3, 0x202E, true},
+                {"\xf0\x9f\x98\x80", 4, 0x1F600, false}};
+    uint32_t character = 0;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(cb_utf8_read(bad[i], &character), 0);
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(cb_utf8_read(good[i].text, &character), good[i].len);
+        assert_int_equal(character, good[i].character);
+        assert_int_equal(cb_utf8_acts(character), good[i].acts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +110,7 @@ int main(void)
         cmocka_unit_test(base64_known_answers),
         cmocka_unit_test(base64url_has_its_own_digits_and_no_padding),
         cmocka_unit_test(base64_that_is_not_is_refused),
+        cmocka_unit_test(characters_are_read_one_by_one_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
