@@ -8,6 +8,7 @@
 
 #define SLICE (CB_SECOND / 2)
 #define HUNG_PAUSE (30 * CB_SECOND)
+#define REST (5 * CB_SECOND) /* before a reader is served again that could not be */
 #define BACKOFF_MAX (30 * CB_SECOND)
 
 enum { HUNG_MAX = 8 };
@@ -21,6 +22,7 @@ typedef struct place {
     pthread_t thread;
     atomic_bool done;
     atomic_bool hung;
+    _Atomic cb_error error; /* why it does not serve; CB_OK: the reader went */
     int64_t not_before;
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t posted;
@@ -112,7 +114,7 @@ static void post(place *at, const cb_reader_info *info)
 static bool next_state(place *at, cb_reader_info *info)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += 1;
     pthread_mutex_lock(&at->lock);
     if (!at->fresh)
@@ -161,6 +163,7 @@ static void *serve(void *context)
         error = cb_relay_open(&settings, &own.relay);
     if (!error)
         serve_reader(&own, at);
+    atomic_store(&at->error, error);
     if (own.readers && cb_readers_hung(own.readers))
         atomic_store(&at->hung, true);
     cb_relay_tap_free(&own.first);
@@ -191,6 +194,14 @@ static place *place_of(place *places, const char *reader)
     return unused;
 }
 
+static void not_served(place *at, cb_error error)
+{
+    cb_problem problem;
+    cb_problem_set(&problem, error, NULL);
+    cb_output_event(at->order->output, "reader.failed", at->reader, "not served", &problem);
+    at->not_before = cb_deadline_in(REST);
+}
+
 /* Tells the thread that serves a reader of its state; starts it if there is none yet. */
 static void attend(place *places, const cb_agent_order *order, const cb_reader_info *info)
 {
@@ -208,6 +219,8 @@ static void attend(place *places, const cb_agent_order *order, const cb_reader_i
     at->running = pthread_create(&at->thread, NULL, serve, at) == 0;
     if (at->running)
         cb_output_event(order->output, "reader.ready", reader, "ready", NULL);
+    else
+        not_served(at, CB_E_MEMORY);
 }
 
 /* Takes leave of threads that have ended; returns how many of them because their reader hung. */
@@ -224,7 +237,10 @@ static unsigned reap(place *places, const cb_agent_order *order, bool all)
         bool stuck = atomic_load(&at->hung);
         cb_problem_set(&problem, stuck ? CB_E_READER : CB_E_READER_NONE, NULL);
         at->not_before = cb_deadline_in(stuck ? HUNG_PAUSE : 0);
-        if (!all)
+        cb_error error = atomic_load(&at->error);
+        if (!all && error && !stuck)
+            not_served(at, error);
+        else if (!all)
             cb_output_event(order->output, stuck ? "reader.failed" : "reader.gone", at->reader,
                             stuck ? "the reader hangs" : "the reader is gone",
                             stuck ? &problem : NULL);
@@ -266,6 +282,17 @@ static cb_error watch(cb_readers **readers, cb_reader_list *known, const cb_agen
     return error;
 }
 
+/* Waits are not to be longer when the clock on the wall is put back. */
+static void make_place(place *at)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&at->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&at->posted, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 cb_error cb_agent_run(const cb_agent_order *order)
 {
     place *places = calloc(CB_READERS_MAX, sizeof *places);
@@ -274,10 +301,8 @@ cb_error cb_agent_run(const cb_agent_order *order)
     unsigned hung = 0;
     cb_error error = places ? CB_OK : CB_E_MEMORY;
     bool none = false;
-    for (int i = 0; i < CB_READERS_MAX && places; i++) {
-        pthread_mutex_init(&places[i].lock, NULL);
-        pthread_cond_init(&places[i].posted, NULL);
-    }
+    for (int i = 0; i < CB_READERS_MAX && places; i++)
+        make_place(&places[i]);
     while (!error && !stopped(order)) {
         cb_error seen = watch(&readers, &known, order);
         if (readers && cb_readers_hung(readers)) {

@@ -124,7 +124,7 @@ static cb_error wait_for_card(cb_command_context *context, cb_readers *readers, 
         }
         if (atomic_load(context->stop) || cb_deadline_left_ms(deadline) == 0)
             return cb_problem_set(problem, list.count ? CB_E_CARD_ABSENT : CB_E_READER_NONE, NULL);
-        if (error == CB_E_READER || error == CB_E_MEMORY)
+        if (error && error != CB_E_TIMEOUT && error != CB_E_READER_NONE)
             return cb_problem_set(problem, error, NULL);
         if (error == CB_E_READER_NONE)
             usleep((useconds_t)SLICE);

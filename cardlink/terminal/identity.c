@@ -6,12 +6,18 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 
 #include <ctype.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/config.h"
 #include "base/secret.h"
 
-enum { DER_MAX = 1024, PEM_MAX = 4096, DAYS = CB_IDENTITY_YEARS * 365 };
+enum {
+    DER_MAX = 1024,
+    PEM_MAX = 4096,
+    TRUST_MAX = 1024 * 1024,
+    DAYS = CB_IDENTITY_YEARS * 365
+};
 
 static bool name_ok(const char *name)
 {
@@ -82,8 +88,10 @@ static cb_error store(const char *certificate_path, const char *key_path, const 
     if (!error) {
         error = cb_file_replace(certificate_path, cb_buf_bytes(certificate), 0644);
         if (error)
-            unlink(key_path);
+            unlink(certificate_path); /* it may be there, not durably */
     }
+    if (error)
+        unlink(key_path);
     return error;
 }
 
@@ -95,9 +103,10 @@ cb_error cb_identity_make(const char *name, const char *certificate_path, const 
     cb_buf secret = CB_BUF(PEM_MAX);
     cb_buf certificate = CB_BUF(PEM_MAX);
     cb_error error = CB_E_CRYPTO;
+    struct stat about;
     if (!name_ok(name))
         return CB_E_ARGUMENT;
-    if (access(certificate_path, F_OK) == 0 || access(key_path, F_OK) == 0)
+    if (lstat(certificate_path, &about) == 0 || lstat(key_path, &about) == 0)
         return CB_E_EXISTS;
     if (wc_InitRng(&rng) != 0)
         return CB_E_CRYPTO;
@@ -129,7 +138,11 @@ static cb_error read_identity(cb_bytes certificate, cb_bytes secret, cb_identity
     word32 at = 0;
     uint8_t scalar[DER_MAX];
     int len = wc_KeyPemToDer(secret.data, (int)secret.len, scalar, sizeof scalar, NULL);
-    wc_ecc_init(&key);
+    if (wc_ecc_init(&key) != 0) {
+        wolfSSL_CTX_free(context);
+        cb_wipe(scalar, sizeof scalar);
+        return CB_E_MEMORY;
+    }
     if (context && len > 0 &&
         wolfSSL_CTX_use_certificate_buffer(context, certificate.data, (long)certificate.len,
                                            WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
@@ -169,4 +182,27 @@ cb_error cb_identity_check(const char *certificate_path, const char *key_path, c
     cb_buf_free(&certificate);
     cb_buf_free(&secret);
     return error;
+}
+
+/* A certificate that is not valid today is for whoever is asked to trust it to refuse. */
+static bool names_an_authority(cb_bytes pem)
+{
+    WOLFSSL_CTX *context = wolfSSL_CTX_new(wolfTLS_client_method());
+    int rc = context ? wolfSSL_CTX_load_verify_buffer(context, pem.data, (long)pem.len,
+                                                      WOLFSSL_FILETYPE_PEM)
+                     : WOLFSSL_FAILURE;
+    wolfSSL_CTX_free(context);
+    return rc == WOLFSSL_SUCCESS || rc == ASN_BEFORE_DATE_E || rc == ASN_AFTER_DATE_E;
+}
+
+cb_error cb_trust_check(const char *path, cb_buf *why)
+{
+    cb_buf pem = CB_BUF(TRUST_MAX);
+    cb_error error = cb_file_read(path, &pem);
+    if (error)
+        cb_buf_printf(why, "%s: cannot be read; it is the CA certificate of the broker", path);
+    else if (!names_an_authority(cb_buf_bytes(&pem)))
+        cb_buf_printf(why, "%s: is not a file with the CA certificate of the broker", path);
+    cb_buf_free(&pem);
+    return why->len > 0 ? CB_E_CONFIG : CB_OK;
 }

@@ -27,4 +27,8 @@ cb_error cb_identity_make(const char *name, const char *certificate_path, const 
 cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
                            cb_buf *why);
 
+/* Whether a file can be read and holds certificates of authorities, in PEM. CB_E_CONFIG with the
+ * reason in why. */
+cb_error cb_trust_check(const char *path, cb_buf *why);
+
 #endif

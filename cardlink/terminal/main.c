@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/sandbox.h"
 #include "cardlink/terminal/commands.h"
@@ -39,12 +38,7 @@ static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
 {
     cb_identity identity;
     cb_error error = cb_identity_check(config->certificate, config->key, &identity, why);
-    if (!error && access(config->ca, R_OK) != 0) {
-        cb_buf_printf(why, "%s: cannot be read; it is the CA certificate of the broker",
-                      config->ca);
-        error = CB_E_CONFIG;
-    }
-    return error;
+    return error ? error : cb_trust_check(config->ca, why);
 }
 
 static int run(const cb_options *options, const cb_command *command)
@@ -68,6 +62,11 @@ static int run(const cb_options *options, const cb_command *command)
         else
             output.file = options->delivery;
         error = command->run(&context);
+        if (!error && output.error) {
+            error = output.error;
+            fprintf(stderr, "cardlink: what came of it could not be written [%s]\n",
+                    cb_error_code(error));
+        }
     }
     cb_buf_free(&why);
     cb_terminal_config_free(&config);

@@ -29,6 +29,15 @@ static void restore_and_end(int number)
     raise(number);
 }
 
+static bool set_terminal(int fd, const struct termios *how)
+{
+    int rc;
+    do
+        rc = tcsetattr(fd, TCSAFLUSH, how);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0;
+}
+
 static cb_error silence(source *from)
 {
     struct termios quiet;
@@ -38,13 +47,23 @@ static cb_error silence(source *from)
     quiet.c_lflag = (quiet.c_lflag & ~(tcflag_t)ECHO) | ICANON | ECHONL;
     interrupted = from->before;
     silenced_fd = from->fd;
-    return tcsetattr(from->fd, TCSAFLUSH, &quiet) == 0 ? CB_OK : CB_E_IO;
+    return set_terminal(from->fd, &quiet) ? CB_OK : CB_E_IO;
 }
 
-static void say(const source *from, const char *text)
+/* Whoever is not asked does not know what he types. */
+static cb_error say(const source *from, const char *text)
 {
-    if (from->terminal && write(from->fd, text, strlen(text)) < 0)
-        return;
+    size_t left = from->terminal ? strlen(text) : 0;
+    while (left > 0) {
+        ssize_t done = write(from->fd, text, left);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return CB_E_IO;
+        text += done;
+        left -= (size_t)done;
+    }
+    return CB_OK;
 }
 
 /* One line, byte by byte so that nothing that follows is taken. A line that is too long is read to
@@ -73,8 +92,9 @@ static cb_error read_line(const source *from, cb_digits *out)
 
 static cb_error ask(const source *from, const char *prompt, bool (*good)(cb_bytes), cb_digits *out)
 {
-    say(from, prompt);
-    cb_error error = read_line(from, out);
+    cb_error error = say(from, prompt);
+    if (!error)
+        error = read_line(from, out);
     return !error && !good(cb_digits_bytes(out)) ? CB_E_PIN_FORMAT : error;
 }
 
@@ -117,7 +137,8 @@ static cb_error ask_terminal(cb_pins *pins)
     cb_error error = silence(&from);
     if (!error) {
         error = ask_all(&from, pins);
-        tcsetattr(from.fd, TCSAFLUSH, &from.before);
+        if (!set_terminal(from.fd, &from.before) && !error)
+            error = CB_E_IO;
     }
     silenced_fd = -1;
     for (int i = 0; i < COUNT; i++)

@@ -2,30 +2,37 @@
 #include "cardlink/terminal/problem.h"
 
 #include "base/json_text.h"
+#include "base/text.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <sysexits.h>
 
 enum { EXIT_REFUSED = 3, TRIES_MAX = 255 };
 
-/* Copies text of bounded length; what is not printable ASCII or the upper half (UTF-8) becomes a
- * question mark. */
-static void copy_plain(char *out, size_t size, const char *text)
+void cb_plain(char *out, size_t size, const char *text)
 {
-    size_t len = 0;
-    for (; text && text[len] && len + 1 < size; len++) {
-        unsigned char c = (unsigned char)text[len];
-        out[len] = c < 0x20 || c == 0x7F ? '?' : text[len];
+    size_t used = 0;
+    while (text && *text) {
+        uint32_t character = 0;
+        size_t len = cb_utf8_read(text, &character);
+        bool shown = len > 0 && !cb_utf8_acts(character);
+        size_t need = shown ? len : 1;
+        if (used + need >= size)
+            break;
+        memcpy(&out[used], shown ? text : "?", need);
+        used += need;
+        text += len ? len : 1;
     }
-    out[len] = 0;
+    out[used] = 0;
 }
 
 static void clear(cb_problem *problem, cb_error error)
 {
     *problem = (cb_problem){.error = error, .retry_after = -1, .tries_left = -1};
-    copy_plain(problem->code, sizeof problem->code, cb_error_code(error));
-    copy_plain(problem->detail, sizeof problem->detail, cb_error_text(error));
+    cb_plain(problem->code, sizeof problem->code, cb_error_code(error));
+    cb_plain(problem->detail, sizeof problem->detail, cb_error_text(error));
 }
 
 cb_error cb_problem_set(cb_problem *problem, cb_error error, const char *more)
@@ -34,7 +41,7 @@ cb_error cb_problem_set(cb_problem *problem, cb_error error, const char *more)
     if (more) {
         char detail[CB_PROBLEM_DETAIL * 2];
         snprintf(detail, sizeof detail, "%s (%s)", cb_error_text(error), more);
-        copy_plain(problem->detail, sizeof problem->detail, detail);
+        cb_plain(problem->detail, sizeof problem->detail, detail);
     }
     return error;
 }
@@ -71,21 +78,25 @@ static cb_error error_of_status(unsigned status)
 
 cb_error cb_problem_read(cb_problem *problem, unsigned status, cb_bytes body, int retry_after)
 {
+    errno = 0;
     json_t *root = body.len <= CB_PROBLEM_BODY_MAX
                        ? cb_json_load(body, JSON_REJECT_DUPLICATES, NULL)
                        : NULL;
+    bool unread = !root && errno == ENOMEM;
     const char *code = json_string_value(json_object_get(root, "code"));
     const char *detail = json_string_value(json_object_get(root, "detail"));
     const json_t *tries = json_object_get(root, "tries_left");
     cb_error error = cb_error_of_code(code);
-    clear(problem, error ? error : error_of_status(status));
+    if (!error)
+        error = unread ? CB_E_MEMORY : error_of_status(status);
+    clear(problem, error);
     problem->status = status;
     problem->retry_after = retry_after;
     if (code)
-        copy_plain(problem->code, sizeof problem->code, code);
+        cb_plain(problem->code, sizeof problem->code, code);
     if (detail && *detail)
-        copy_plain(problem->detail, sizeof problem->detail, detail);
-    copy_plain(problem->request, sizeof problem->request,
+        cb_plain(problem->detail, sizeof problem->detail, detail);
+    cb_plain(problem->request, sizeof problem->request,
                json_string_value(json_object_get(root, "request")));
     if (json_is_integer(tries) && json_integer_value(tries) >= 0 &&
         json_integer_value(tries) <= TRIES_MAX)

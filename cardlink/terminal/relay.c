@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/profile.h"
 #include "cardlink/terminal/relay_json.h"
@@ -23,6 +24,7 @@ struct cb_relay {
     struct curl_slist *headers;
     char *broker;
     cb_buf request;
+    size_t sent; /* of the request */
     cb_buf body;
     char reason[CURL_ERROR_SIZE];
 };
@@ -48,6 +50,19 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
     cb_relay *relay = context;
     cb_buf_put(&relay->body, cb_bytes_make(data, size * count));
     return cb_buf_error(&relay->body) == CB_OK ? size * count : 0;
+}
+
+/* The body is read from here, and cannot be read again: otherwise libcurl would ask anew, by itself,
+ * when a kept connection ends without an answer, although the broker may have heard the question. */
+static size_t give(char *out, size_t size, size_t count, void *context)
+{
+    cb_relay *relay = context;
+    size_t left = relay->request.len - relay->sent;
+    size_t len = size * count < left ? size * count : left;
+    if (len > 0)
+        memcpy(out, relay->request.data + relay->sent, len);
+    relay->sent += len;
+    return len;
 }
 
 /* No resumption, on top of curl's own refusal: the broker must see the certificate in each
@@ -92,6 +107,8 @@ static bool configure(cb_relay *relay, const cb_relay_settings *settings)
     SET(CURLOPT_ERRORBUFFER, relay->reason);
     SET(CURLOPT_WRITEFUNCTION, receive);
     SET(CURLOPT_WRITEDATA, relay);
+    SET(CURLOPT_READFUNCTION, give);
+    SET(CURLOPT_READDATA, relay);
 #undef SET
     return rc == CURLE_OK;
 }
@@ -132,7 +149,7 @@ void cb_relay_close(cb_relay **handle)
     free(relay);
 }
 
-static cb_error transport_error(CURLcode rc)
+static cb_error transport_error(CURLcode rc, const cb_buf *body)
 {
     switch (rc) {
     case CURLE_OK:
@@ -144,8 +161,8 @@ static cb_error transport_error(CURLcode rc)
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_URL_MALFORMAT:
         return CB_E_CONFIG;
-    case CURLE_WRITE_ERROR:
-        return CB_E_PROTOCOL;
+    case CURLE_WRITE_ERROR: /* more than there may be, or no memory for it */
+        return cb_buf_error(body) == CB_E_MEMORY ? CB_E_MEMORY : CB_E_PROTOCOL;
     case CURLE_OPERATION_TIMEDOUT:
         return CB_E_TIMEOUT;
     case CURLE_OUT_OF_MEMORY:
@@ -171,8 +188,6 @@ static cb_error prepare(cb_relay *relay, const request *what)
     if (!rc && what->body)
         rc = curl_easy_setopt(relay->curl, CURLOPT_POSTFIELDSIZE_LARGE,
                               (curl_off_t)relay->request.len);
-    if (!rc && what->body)
-        rc = curl_easy_setopt(relay->curl, CURLOPT_POSTFIELDS, relay->request.data);
     return rc ? CB_E_MEMORY : CB_OK;
 }
 
@@ -182,9 +197,13 @@ static cb_error perform(cb_relay *relay, const request *what, cb_problem *proble
     cb_error error = prepare(relay, what);
     for (int attempt = 0; !error; attempt++) {
         cb_buf_reset(&relay->body);
+        relay->sent = 0;
         relay->reason[0] = 0;
         curl_easy_setopt(relay->curl, CURLOPT_FRESH_CONNECT, (long)(attempt > 0));
-        error = transport_error(curl_easy_perform(relay->curl));
+        CURLcode rc = curl_easy_perform(relay->curl);
+        if (rc == CURLE_SEND_FAIL_REWIND)
+            snprintf(relay->reason, sizeof relay->reason, "the connection ended without an answer");
+        error = transport_error(rc, &relay->body);
         if (error != CB_E_BROKER_DOWN || !what->safe || attempt > 0)
             break;
         error = CB_OK;
@@ -207,8 +226,9 @@ static cb_error exchange(cb_relay *relay, const request *what, json_t **answer, 
         int after = retry_after > 0 && retry_after <= 86400 ? (int)retry_after : -1;
         if ((unsigned)status != what->success)
             error = cb_problem_read(problem, (unsigned)status, cb_buf_bytes(&relay->body), after);
-        else if (!(*answer = cb_json_read(cb_buf_bytes(&relay->body))))
-            error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer is not JSON");
+        else if ((error = cb_json_read(cb_buf_bytes(&relay->body), answer)) != CB_OK)
+            cb_problem_set(problem, error,
+                           error == CB_E_PROTOCOL ? "the broker's answer is not JSON" : NULL);
     }
     cb_buf_reset(&relay->body);
     cb_buf_reset(&relay->request);
@@ -229,7 +249,10 @@ void cb_relay_tap_free(cb_relay_tap *tap)
 
 static cb_error no_script(cb_problem *problem, cb_error error)
 {
-    return cb_problem_set(problem, error, "the broker's script is not one, or exceeds the limits");
+    return cb_problem_set(problem, error,
+                          error == CB_E_PROTOCOL
+                              ? "the broker's script is not one, or exceeds the limits"
+                              : NULL);
 }
 
 cb_error cb_relay_begin(cb_relay *relay, cb_relay_tap *tap, cb_problem *problem)
@@ -270,7 +293,17 @@ static const char *purpose_name(uint8_t purpose)
     }
 }
 
-/* NULL: no memory, or text that is not UTF-8. */
+static bool is_text(const char *text)
+{
+    uint32_t character;
+    size_t len;
+    for (; *text; text += len)
+        if ((len = cb_utf8_read(text, &character)) == 0)
+            return false;
+    return true;
+}
+
+/* NULL: no memory. */
 static json_t *challenge_body(const cb_relay_question *question, cb_bytes answers)
 {
     char pin[2 * CB_PIN_CIPHERTEXT_MAX + 1];
@@ -286,6 +319,7 @@ static json_t *challenge_body(const cb_relay_question *question, cb_bytes answer
     else if (question->pin.len > 0) {
         cb_hex(question->pin, pin);
         rc |= json_object_set_new(root, "pin", json_string(pin));
+        cb_wipe(pin, sizeof pin);
     }
     if (rc != 0) {
         json_decref(root);
@@ -300,9 +334,11 @@ cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_q
     char path[128];
     json_t *answer = NULL;
     int64_t asked = cb_clock_monotonic_us();
+    if (!is_text(question->text))
+        return cb_problem_set(problem, CB_E_ARGUMENT, "the text is not UTF-8");
     json_t *body = challenge_body(question, answers);
     if (!body)
-        return cb_problem_set(problem, CB_E_ARGUMENT, "the text is not UTF-8");
+        return cb_problem_set(problem, CB_E_MEMORY, NULL);
     path_of(tap, "challenge", path);
     request what = {.path = path, .body = body, .success = 200};
     cb_error error = exchange(relay, &what, &answer, problem);

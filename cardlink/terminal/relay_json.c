@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/relay_json.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -34,29 +35,36 @@ static void give(void *memory)
 
 void cb_json_wipe_always(void) { cb_json_allocate(take, give); }
 
-json_t *cb_json_read(cb_bytes body)
+cb_error cb_json_read(cb_bytes body, json_t **out)
 {
+    *out = NULL;
     if (body.len == 0 || body.len > CB_RELAY_BODY_MAX)
-        return NULL;
+        return CB_E_PROTOCOL;
     json_t *root = cb_json_load(body, JSON_REJECT_DUPLICATES, NULL);
+    if (!root)
+        return errno == ENOMEM ? CB_E_MEMORY : CB_E_PROTOCOL;
     if (!json_is_object(root)) {
         json_decref(root);
-        return NULL;
+        return CB_E_PROTOCOL;
     }
-    return root;
-}
-
-static int append(const char *text, size_t len, void *out)
-{
-    cb_buf_put(out, cb_bytes_make(text, len));
-    return cb_buf_error(out) == CB_OK ? 0 : -1;
+    *out = root;
+    return CB_OK;
 }
 
 cb_error cb_json_write(const json_t *root, cb_buf *out)
 {
-    if (root && json_dump_callback(root, append, out, JSON_COMPACT) == 0)
-        return CB_OK;
-    return cb_buf_error(out) ? cb_buf_error(out) : CB_E_MEMORY;
+    json_free_t let_go = free;
+    size_t before = out->len;
+    char *text = root ? cb_json_dumps(root, JSON_COMPACT) : NULL;
+    if (!text)
+        return CB_E_MEMORY;
+    cb_buf_put_str(out, text);
+    cb_wipe(text, strlen(text));
+    json_get_alloc_funcs(NULL, &let_go);
+    let_go(text);
+    if (cb_buf_error(out))
+        out->len = before;
+    return cb_buf_error(out);
 }
 
 /* One {"apdu": hex, "go_on": bool}. */

@@ -12,18 +12,18 @@
 /* Has jansson wipe what it lets go of, results above all. Before jansson is used. */
 void cb_json_wipe_always(void);
 
-/* Reads a body: one object, no member twice, at most CB_RELAY_BODY_MAX bytes. NULL if it is not
- * that. */
-json_t *cb_json_read(cb_bytes body);
+/* Reads a body: one object, no member twice, at most CB_RELAY_BODY_MAX bytes. *out is NULL unless
+ * CB_OK is returned: CB_E_PROTOCOL, CB_E_MEMORY. */
+cb_error cb_json_read(cb_bytes body, json_t **out);
 
-/* Appends an object as text that is sent. */
+/* Appends an object as text, whole or not at all. CB_E_MEMORY, CB_E_TOO_LARGE. */
 cb_error cb_json_write(const json_t *root, cb_buf *out);
 
 /* {"tap", "script", "expires_in"} for a begun tap; without tap for a challenge, whose tap keeps its
  * name. now is monotonic. CB_E_PROTOCOL; then the tap is as it was. */
 cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_relay_tap *tap);
 
-/* A new array of hexadecimal strings, of encoded answers; NULL: CB_E_MEMORY or not answers. */
+/* A new array of hexadecimal strings, of encoded answers; NULL: no memory, or not answers. */
 json_t *cb_json_answers(cb_bytes encoded);
 
 /* Whether it is the result of an accepted tap: outcome "accepted", and a delivery, if any, that is

@@ -146,6 +146,8 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     cb_error error = run(&own, reader, report);
     if (!error)
         report->problem.error = CB_OK;
+    else if (!report->problem.error)
+        cb_problem_set(&report->problem, error, NULL);
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);
     cb_buf_free(&own.answers);

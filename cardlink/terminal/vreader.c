@@ -76,13 +76,25 @@ static bool read_all(int fd, uint8_t *out, size_t len)
     return true;
 }
 
+static bool send_all(int fd, cb_bytes bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t done = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        bytes = cb_bytes_make(bytes.data + done, bytes.len - (size_t)done);
+    }
+    return true;
+}
+
 static bool send_message(int fd, cb_bytes payload)
 {
     cb_buf message = CB_BUF(2 + CB_COMMAND_MAX);
     cb_buf_put_u16(&message, (uint16_t)payload.len);
     cb_buf_put(&message, payload);
-    bool sent = cb_buf_error(&message) == CB_OK &&
-                send(fd, message.data, message.len, MSG_NOSIGNAL) == (ssize_t)message.len;
+    bool sent = cb_buf_error(&message) == CB_OK && send_all(fd, cb_buf_bytes(&message));
     cb_buf_free(&message);
     return sent;
 }
@@ -113,8 +125,11 @@ static int attach(const vreader *own)
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    if (connect(fd, (const struct sockaddr *)&own->address, sizeof own->address) == 0 &&
-        send_control(fd, CARD_ON))
+    int rc;
+    do
+        rc = connect(fd, (const struct sockaddr *)&own->address, sizeof own->address);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0 && send_control(fd, CARD_ON))
         return fd;
     close(fd);
     return -1;

@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cb_problem_read(&problem, 500, bytes, -1);
     if (problem.error == CB_OK)
         abort();
-    json_t *root = cb_json_read(bytes);
+    json_t *root = NULL;
+    if ((cb_json_read(bytes, &root) == CB_OK) != (root != NULL))
+        abort();
     for (int first = 0; root && first < 2; first++) {
         cb_relay_tap tap;
         cb_relay_tap_init(&tap);
