@@ -166,9 +166,10 @@ cb_error cb_vcard_open(const char *path, cb_vcard **out)
     cb_vcard_state state = {0};
     cb_vcard *card = NULL;
     *out = NULL;
-    if (access(path, F_OK) != 0)
-        return CB_E_NOT_FOUND;
-    cb_error error = cb_vcard_make(&state, NULL, &card);
+    cb_error error = cb_vcard_state_read(path, &state); /* leaves no lock beside what is no card */
+    cb_wipe(&state, sizeof state);
+    if (!error)
+        error = cb_vcard_make(&state, NULL, &card);
     if (error)
         return error;
     error = lock_file(path, &card->lock);

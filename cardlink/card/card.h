@@ -25,7 +25,7 @@ typedef struct cb_vcard_store {
 } cb_vcard_store;
 
 /* A card whose state is in a file. No two programs can hold the same one: path.lock is locked
- * meanwhile (CB_E_BUSY). CB_E_FORMAT, CB_E_NOT_FOUND, CB_E_IO. */
+ * meanwhile (CB_E_BUSY). Otherwise as cb_vcard_state_read. */
 cb_error cb_vcard_open(const char *path, cb_vcard **out);
 
 /* A card with a copy of a state. Without a store (NULL), nothing outlives the card. */

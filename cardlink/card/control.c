@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/card/control.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -88,20 +89,34 @@ cb_error cb_vcard_control_listen(const char *path, int *out)
     cb_error error = address_of(path, &address);
     if (error)
         return error;
-    *out = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unlink(path);
+    if (!cb_vcard_make_way(path))
+        return CB_E_EXISTS;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t before = umask(0177);
-    bool listening = *out >= 0 && bind(*out, (struct sockaddr *)&address, sizeof address) == 0 &&
-                     listen(*out, 8) == 0;
+    bool listening =
+        fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 8) == 0;
     umask(before);
+    if (!listening && fd >= 0)
+        close(fd);
+    *out = listening ? fd : -1;
     return listening ? CB_OK : CB_E_IO;
+}
+
+/* As recv, but a signal is no end. */
+static ssize_t take(int fd, void *out, size_t len)
+{
+    ssize_t got;
+    do
+        got = recv(fd, out, len, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
 }
 
 /* Reads up to the end of a line, which becomes the end of the string. */
 static bool read_line(int fd, char line[LINE_MAX_LEN])
 {
     for (size_t len = 0; len < LINE_MAX_LEN; len++) {
-        if (recv(fd, &line[len], 1, 0) != 1)
+        if (take(fd, &line[len], 1) != 1)
             return false;
         if (line[len] == '\n') {
             line[len] = 0;
@@ -127,8 +142,9 @@ void cb_vcard_control_serve(int listener, cb_vcards *all)
             cb_buf_printf(&answer, "error %s\n", cb_error_text(error));
         else
             cb_buf_put_str(&answer, "ok\n");
-        if (send(fd, answer.data, answer.len, MSG_NOSIGNAL) < 0)
-            error = CB_E_CLOSED; /* the caller went away; nothing is left to tell it */
+        /* A caller who went away is not to be told anything. */
+        if (cb_buf_error(&answer) == CB_OK)
+            cb_vcard_send(fd, cb_buf_bytes(&answer));
         cb_buf_free(&answer);
     }
     close(fd);
@@ -141,9 +157,9 @@ static cb_error converse(int fd, const char *line)
     ssize_t got;
     cb_buf_printf(&question, "%s\n", line);
     cb_error error = cb_buf_error(&question) ? CB_E_ARGUMENT : CB_OK;
-    if (!error && send(fd, question.data, question.len, MSG_NOSIGNAL) != (ssize_t)question.len)
+    if (!error && !cb_vcard_send(fd, cb_buf_bytes(&question)))
         error = CB_E_CLOSED;
-    while (!error && (got = recv(fd, chunk, sizeof chunk, 0)) > 0)
+    while (!error && (got = take(fd, chunk, sizeof chunk)) > 0)
         cb_buf_put(&answer, cb_bytes_make(chunk, (size_t)got));
     const char *text = error ? NULL : cb_buf_cstr(&answer);
     if (!error && !text)
@@ -168,7 +184,11 @@ cb_error cb_vcard_control_tell(const char *path, const char *line)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return CB_E_IO;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+    int rc;
+    do
+        rc = connect(fd, (struct sockaddr *)&address, sizeof address);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0)
         error = converse(fd, line);
     else
         error = CB_E_CLOSED;

@@ -95,7 +95,21 @@ static bool read_options(int argc, char **argv, options *out, cb_vcards *all)
 
 static int fail(const char *what, cb_error error)
 {
-    fprintf(stderr, "cardlink-vcard: %s: %s\n", what, cb_error_text(error));
+    fprintf(stderr, "cardlink-vcard: %s: %s [%s]\n", what, cb_error_text(error),
+            cb_error_code(error));
+    return EXIT_FAILURE;
+}
+
+static int fail_state(const char *path, cb_error error)
+{
+    if (error != CB_E_DENIED && error != CB_E_FORMAT)
+        return fail(path, error);
+    fprintf(stderr, "cardlink-vcard: %s: %s [%s]\n", path,
+            error == CB_E_FORMAT
+                ? "This is no card's state, or it is damaged: have the card issued anew."
+                : "A card's state must be a regular file with one name that only its owner may "
+                  "open: no link; chmod 600 it.",
+            cb_error_code(error));
     return EXIT_FAILURE;
 }
 
@@ -108,7 +122,7 @@ static int show(const char *path)
     char id[CB_ID_TEXT], atr[2 * sizeof cb_vcard_atr + 1];
     cb_error error = cb_vcard_state_read(path, &state);
     if (error)
-        return fail(path, error);
+        return fail_state(path, error);
     cb_id_text(&state.card, id);
     cb_hex(CB_BYTES_OF(cb_vcard_atr), atr);
     printf("card %s\nlife cycle %s\nPIN tries left %u\ncode tries left %u\nproofs %u\nATR %s\n", id,
@@ -121,7 +135,7 @@ static cb_error open_cards(cb_vcards *all, char **files, int count)
     for (int i = 0; i < count; i++) {
         cb_error error = cb_vcard_open(files[i], &all->card[i]);
         if (error) {
-            fail(files[i], error);
+            fail_state(files[i], error);
             return error;
         }
         all->file[i] = files[i];
@@ -177,7 +191,11 @@ static void serve(cb_vcards *all, int signals, int control)
 static int run(const options *chosen, cb_vcards *all, char **files, int count)
 {
     int control = -1, signals = open_signals();
-    cb_error error = open_cards(all, files, count);
+    cb_error error = signals < 0 ? CB_E_IO : CB_OK;
+    if (error)
+        fail("cannot start", error);
+    else
+        error = open_cards(all, files, count);
     if (!error && chosen->control && (error = cb_vcard_control_listen(chosen->control, &control)))
         fail(chosen->control, error);
     for (size_t i = 0; !error && !chosen->absent && i < all->reader_count && i < all->card_count;
@@ -196,7 +214,8 @@ static int run(const options *chosen, cb_vcards *all, char **files, int count)
         close(control);
         unlink(chosen->control);
     }
-    close(signals);
+    if (signals >= 0)
+        close(signals);
     return error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -79,10 +80,11 @@ static cb_error listen_at(cb_vcard_reader *reader)
     if (len == 0 || len >= sizeof address.sun_path)
         return CB_E_CONFIG;
     memcpy(address.sun_path, reader->place, len + 1);
+    if (!cb_vcard_make_way(reader->place))
+        return CB_E_EXISTS;
     reader->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (reader->listener < 0)
         return CB_E_IO;
-    unlink(reader->place); /* what a card that was killed left behind */
     if (bind(reader->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
         listen(reader->listener, 8) != 0) {
         close(reader->listener);
@@ -119,13 +121,33 @@ void cb_vcard_reader_remove(cb_vcard_reader *reader)
     reader->card = NULL;
 }
 
+bool cb_vcard_send(int fd, cb_bytes bytes)
+{
+    while (bytes.len > 0) {
+        ssize_t done = send(fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        bytes = cb_bytes_make(bytes.data + done, bytes.len - (size_t)done);
+    }
+    return true;
+}
+
+bool cb_vcard_make_way(const char *path)
+{
+    struct stat about;
+    if (lstat(path, &about) != 0)
+        return errno == ENOENT;
+    return S_ISSOCK(about.st_mode) && unlink(path) == 0;
+}
+
 static void send_message(cb_vcard_reader *reader, cb_bytes payload)
 {
     cb_buf message = CB_BUF(MESSAGE_MAX);
     cb_buf_put_u16(&message, (uint16_t)payload.len);
     cb_buf_put(&message, payload);
-    if (cb_buf_error(&message) ||
-        send(reader->fd, message.data, message.len, MSG_NOSIGNAL) != (ssize_t)message.len)
+    if (cb_buf_error(&message) || !cb_vcard_send(reader->fd, cb_buf_bytes(&message)))
         hang_up(reader);
     cb_buf_free(&message);
 }

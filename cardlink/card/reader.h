@@ -33,7 +33,7 @@ typedef struct cb_vcard_reader {
 void cb_vcard_reader_init(cb_vcard_reader *reader, const char *place, bool vpcd);
 
 /* Puts a card there; CB_E_STATE if one lies there. CB_E_CONFIG, CB_E_IO for a socket that cannot be
- * made. */
+ * made, CB_E_EXISTS where something else is in its place. */
 cb_error cb_vcard_reader_insert(cb_vcard_reader *reader, cb_vcard *card);
 
 /* Takes it away: the card loses its power, the other end its connection. */
@@ -42,5 +42,11 @@ void cb_vcard_reader_remove(cb_vcard_reader *reader);
 /* Two entries for poll(2) (fd -1 where there is nothing to wait for), and what came of them. */
 void cb_vcard_reader_wait(cb_vcard_reader *reader, struct pollfd at[2]);
 void cb_vcard_reader_serve(cb_vcard_reader *reader, const struct pollfd at[2]);
+
+/* Sends all of it; false: the other end is gone, or did not take it in time. */
+bool cb_vcard_send(int fd, cb_bytes bytes);
+
+/* Removes a socket that a program that was killed left behind; false: something else is there. */
+bool cb_vcard_make_way(const char *path);
 
 #endif
