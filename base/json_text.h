@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * JSON, read and written whole or not at all. jansson 2.14 does not always look whether there was
- * room: reading, it leaves out characters of a text; writing, the name of a member; and what it
- * returns looks as if it were all.
+ * room: reading, it leaves out characters of a text, or reads past its end; writing, the name of a
+ * member; and what it returns looks as if it were all.
  */
 #ifndef CB_BASE_JSON_TEXT_H
 #define CB_BASE_JSON_TEXT_H

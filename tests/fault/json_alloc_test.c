@@ -44,6 +44,37 @@ static void it_is_read_whole_or_not_at_all(void **state)
     json_decref(right);
 }
 
+/* A token of every length, so that each of its characters, the last above all, is once the one for
+ * which there is no room. */
+static void no_length_of_a_token_is_one_too_much(void **state)
+{
+    static const char *const begin[] = {"[\"", "[", "[\"", "[\"", "[{\"", "[0."};
+    static const char *const fill[] = {"x", "1", "\\n", "\u3042", "x", "1"};
+    static const char *const end[] = {"\"]", "]", "\"]", "\"]", "\":1}]", "]"};
+    (void)state;
+    for (unsigned kind = 0; kind < sizeof fill / sizeof *fill; kind++) {
+        for (unsigned count = 1; count < (kind == 1 ? 18 : 140); count++) {
+            char json[1024];
+            strcpy(json, begin[kind]);
+            for (unsigned i = 0; i < count; i++)
+                strcat(json, fill[kind]);
+            strcat(json, end[kind]);
+            bool struck = true;
+            for (unsigned nth = 1; struck; nth++) {
+                alloc_faults.arm(nth, false);
+                json_t *read = cb_json_load(cb_bytes_str(json), 0, NULL);
+                int reason = errno;
+                struck = alloc_faults.disarm() >= nth;
+                assert_true(read || reason == ENOMEM);
+                json_t *right = json_loads(json, 0, NULL);
+                assert_true(!read || json_equal(read, right));
+                json_decref(right);
+                json_decref(read);
+            }
+        }
+    }
+}
+
 static void it_is_written_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -70,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_read_whole_or_not_at_all),
+        cmocka_unit_test(no_length_of_a_token_is_one_too_much),
         cmocka_unit_test(it_is_written_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
