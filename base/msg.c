@@ -63,7 +63,11 @@ cb_error cb_msg_connect(const char *path, int *out)
      * never wait in the kernel. */
     struct timeval limit = {.tv_sec = CONNECT_SECONDS};
     setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(s, (struct sockaddr *)&address, sizeof address) != 0) {
+    int failed;
+    do
+        failed = connect(s, (struct sockaddr *)&address, sizeof address);
+    while (failed && errno == EINTR);
+    if (failed) {
         error = errno == ECONNREFUSED || errno == ENOENT || errno == EAGAIN ? CB_E_CLOSED
                 : errno == EACCES                                           ? CB_E_DENIED
                                                                             : CB_E_IO;
@@ -258,8 +262,12 @@ cb_error cb_msg_receive(int socket, cb_msg *msg, int64_t deadline)
         return error;
     size_t room = len > CB_MSG_HEADER ? len - CB_MSG_HEADER : 0;
     uint8_t *body = cb_buf_extend(&msg->body, room < CB_MSG_BODY_MAX ? room : CB_MSG_BODY_MAX);
-    if (!body)
+    if (!body) {
+        /* Or who waits for the next would be woken by this one for ever. */
+        struct msghdr nothing = {0};
+        recvmsg(socket, &nothing, MSG_DONTWAIT);
         return CB_E_MEMORY;
+    }
     uint8_t header[CB_MSG_HEADER];
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct iovec parts[2] = {{header, sizeof header}, {body, msg->body.len}};

@@ -60,8 +60,9 @@ cb_error cb_msg_connect(const char *path, int *out);
  * CB_E_TOO_LARGE, CB_E_IO, or the body's own error. */
 cb_error cb_msg_send(int socket, const cb_msg *msg, int64_t deadline);
 
-/* Receives one message into an initialised one (whatever it held is freed first). CB_E_TIMEOUT, CB_E_CLOSED
- * at the end, CB_E_PROTOCOL for a packet that is too short, too long or of another version. */
+/* Receives one message into an initialised one (whatever it held is freed first). CB_E_TIMEOUT,
+ * CB_E_CLOSED at the end, CB_E_PROTOCOL for a packet that is too short, too long or of another
+ * version. CB_E_MEMORY: the packet is lost, and the descriptor with it. */
 cb_error cb_msg_receive(int socket, cb_msg *msg, int64_t deadline);
 
 /* Sends a question and receives its answer, whose id and type must match (CB_E_PROTOCOL). The answer's own
