@@ -4,6 +4,7 @@
  */
 #include "connectors/client.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -163,7 +164,7 @@ cb_error cb_connectors_enrol(cb_connectors *connectors, const cb_login_request *
         error = ask(connectors, &msg, deadline);
     copy_reason(&msg, error ? why : json);
     cb_msg_free(&msg);
-    return error;
+    return error ? error : cb_buf_error(json);
 }
 
 static bool is_use(uint8_t operation, uint8_t hash, cb_bytes data)
@@ -208,29 +209,37 @@ static cb_error answer_use(int socket, const cb_msg *question, const cb_login_ke
     return error;
 }
 
-static bool is_json_object(cb_bytes text)
+static cb_error check_json_object(cb_bytes text)
 {
     json_t *json = cb_json_load(text, JSON_REJECT_DUPLICATES, NULL);
-    bool object = json_is_object(json);
+    cb_error error = json_is_object(json)       ? CB_OK
+                     : !json && errno == ENOMEM ? CB_E_MEMORY
+                                                : CB_E_CONNECTOR_ANSWER;
     json_decref(json);
-    return object;
+    return error;
 }
 
-static bool is_sane(const cb_login_result *result)
+static cb_error check_result(const cb_login_result *result)
 {
     cb_bytes value = cb_buf_bytes(&result->value);
-    bool text = value.len > 0 && !memchr(value.data, 0, value.len);
+    bool good = value.len > 0 && !memchr(value.data, 0, value.len);
+    cb_error error = cb_buf_error(&result->value);
+    if (error)
+        return error;
     switch (result->kind) {
     case CB_SESSION_TOKEN:
     case CB_SESSION_COOKIES:
-        return text && is_json_object(value);
+        return good ? check_json_object(value) : CB_E_CONNECTOR_ANSWER;
     case CB_SESSION_URL:
-        return text && value.len > 8 && memcmp(value.data, "https://", 8) == 0;
+        good = good && value.len > 8 && memcmp(value.data, "https://", 8) == 0;
+        break;
     case CB_SESSION_RELAYED:
-        return value.len == 0;
+        good = value.len == 0;
+        break;
     default:
-        return false;
+        good = false;
     }
+    return good ? CB_OK : CB_E_CONNECTOR_ANSWER;
 }
 
 static cb_error take_result(const cb_msg *msg, cb_login_result *result)
@@ -240,11 +249,11 @@ static cb_error take_result(const cb_msg *msg, cb_login_result *result)
     result->kind = cb_cursor_u8(&cursor);
     result->expires = (int64_t)cb_cursor_u64(&cursor);
     cb_buf_put(&result->value, cb_cursor_var(&cursor, CB_LOGIN_VALUE_MAX));
-    if (cb_cursor_done(&cursor) && result->expires >= 0 && cb_buf_error(&result->value) == CB_OK &&
-        is_sane(result))
-        return CB_OK;
-    cb_login_result_free(result);
-    return CB_E_CONNECTOR_ANSWER;
+    cb_error error = cb_cursor_done(&cursor) && result->expires >= 0 ? check_result(result)
+                                                                     : CB_E_CONNECTOR_ANSWER;
+    if (error)
+        cb_login_result_free(result);
+    return error;
 }
 
 static void log_failure(const cb_msg *msg, const cb_login_request *request)

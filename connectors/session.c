@@ -29,6 +29,7 @@ struct cb_relay {
     int64_t deadline;
     uint32_t next_id;
     cb_error error; /* the first; every later call gives it again */
+    bool owed;      /* a question has no answer yet */
 };
 
 cb_error cb_session_new(int socket, bool relayed, cb_session **out)
@@ -111,7 +112,7 @@ static cb_error wait_for_turn(cb_session *session, int64_t deadline)
     return error;
 }
 
-/* Waits for an answer of this type and id; logs go to the log. */
+/* Waits for an answer of this type and id, whose own error stays in it; logs go to the log. */
 static cb_error await(cb_session *session, cb_msg *msg, uint16_t type, uint32_t id,
                       int64_t deadline)
 {
@@ -125,7 +126,7 @@ static cb_error await(cb_session *session, cb_msg *msg, uint16_t type, uint32_t 
     }
     if (!error && (msg->type != type || msg->id != id))
         error = CB_E_CONNECTOR_ANSWER;
-    return error ? error : msg->error;
+    return error;
 }
 
 static void log_out(cb_session *session)
@@ -270,8 +271,13 @@ static cb_error ask(cb_relay *relay, cb_msg *msg)
     uint32_t id = relay->next_id++;
     msg->id = id;
     cb_error error = cb_msg_send(relay->session->socket, msg, relay->deadline);
+    relay->owed = !error;
     if (!error)
         error = await(relay->session, msg, type, id, relay->deadline + CB_CONN_GRACE);
+    if (!error) {
+        relay->owed = false;
+        error = msg->error;
+    }
     return note(relay, error);
 }
 
@@ -320,8 +326,9 @@ void cb_relay_close(cb_relay **relay)
     cb_session *session = (*relay)->session;
     cb_error error = (*relay)->error;
     cb_msg_init(&msg, CB_CONN_CLOSE);
-    /* Whoever did not get the answer to a question is out of step with the process for good. */
-    if (cb_msg_send(session->socket, &msg, cb_deadline_in(CB_SECOND)) != CB_OK ||
+    /* Whoever did not get the answer to a question is out of step with the process for good: it
+     * would be taken for the answer to the next. */
+    if (cb_msg_send(session->socket, &msg, cb_deadline_in(CB_SECOND)) != CB_OK || (*relay)->owed ||
         error == CB_E_TIMEOUT || error == CB_E_CONNECTOR_ANSWER)
         shutdown(session->socket, SHUT_RDWR);
     cb_msg_free(&msg);

@@ -2,7 +2,6 @@
 #include "connectors/host/dispatcher.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "connectors/host/wait.h"
 #include "connectors/protocol.h"
 
 enum { WAITING_MAX = 128 };
@@ -165,8 +165,8 @@ static bool step(state *s)
     s->polled[0] = (struct pollfd){.fd = open ? s->about->listener : -1, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
         s->polled[i + 1] = (struct pollfd){.fd = s->guests[i].socket, .events = POLLIN};
-    if (poll(s->polled, count + 1, next_timeout(s)) < 0)
-        return errno == EINTR;
+    if (!cb_wait(s->polled, count + 1, next_timeout(s)))
+        return false;
     /* From the end: leaving moves only what has been looked at. */
     for (size_t i = count; i-- > 0;) {
         if (s->polled[i + 1].revents) {

@@ -2,6 +2,7 @@
 #include "connectors/host/fields.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -100,15 +101,19 @@ static cb_error take_url(cb_fields *fields, const cardbroker_field *field, const
     return CB_OK;
 }
 
+/* Ended here once, the text can be had for ever: none seems to be absent for want of memory. */
+static cb_error finished(cb_buf *text) { return cb_buf_cstr(text) ? CB_OK : cb_buf_error(text); }
+
 static cb_error take_file(const cardbroker_field *field, const char *path, cb_field_value *value,
                           cb_buf *why)
 {
     value->text = CB_BUF(CB_FILE_MAX);
     if (path[0] != '/')
         return complain(why, field, "is not a path that starts with \"/\"");
-    if (cb_file_read(path, &value->text) != CB_OK)
+    cb_error error = cb_file_read(path, &value->text);
+    if (error && error != CB_E_MEMORY)
         return complain(why, field, "names a file that cannot be read");
-    return CB_OK;
+    return error ? error : finished(&value->text);
 }
 
 static bool is_choice(const char *choices, const char *text)
@@ -147,6 +152,9 @@ static cb_error take_text(cb_fields *fields, const cardbroker_field *field, cons
         return take_file(field, text, value, why);
     value->text = CB_BUF(TEXT_MAX);
     cb_buf_put_str(&value->text, text);
+    cb_error error = finished(&value->text);
+    if (error)
+        return error;
     switch (field->type) {
     case CARDBROKER_URL:
         return take_url(fields, field, text, why);
@@ -161,7 +169,7 @@ static cb_error take_text(cb_fields *fields, const cardbroker_field *field, cons
         return is_choice(field->choices, text) ? CB_OK
                                                : complain(why, field, "is not one of the choices");
     default:
-        return cb_buf_error(&value->text);
+        return CB_OK;
     }
 }
 
@@ -202,6 +210,8 @@ static cb_error take_object(cb_fields *fields, const char *text, unsigned of, cb
     json_t *member;
     const char *whose = of ? "the enrolment's data" : "the configuration";
     json_t *root = cb_json_load(cb_bytes_str(text), JSON_REJECT_DUPLICATES, &fault);
+    if (!root && errno == ENOMEM)
+        return CB_E_MEMORY;
     cb_error error = json_is_object(root) ? CB_OK : CB_E_ARGUMENT;
     if (error)
         cb_buf_printf(why, "%s is not a JSON object: %s", whose, root ? "" : fault.text);

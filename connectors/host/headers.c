@@ -273,6 +273,9 @@ static void put_location(cb_buf *out, const cb_header *header, const cb_origin *
     } else {
         put(out, header->name, header->value);
     }
+    /* Where it leads was not seen. */
+    if (cb_buf_error(&text) == CB_E_MEMORY)
+        out->error = CB_E_MEMORY;
     cb_buf_free(&text);
 }
 
@@ -324,5 +327,7 @@ cb_error cb_headers_to_browser(cb_bytes headers, const cb_origin *service, cb_bu
         else
             put(out, header.name, header.value);
     }
+    if (cb_buf_error(out) == CB_E_MEMORY)
+        return CB_E_MEMORY;
     return cb_cursor_ok(&cursor) && cb_buf_error(out) == CB_OK ? CB_OK : CB_E_SERVICE_ANSWER;
 }

@@ -38,7 +38,8 @@ bool cb_header_find(cb_bytes headers, const char *name, cb_bytes *value);
 cb_error cb_headers_to_service(cb_bytes headers, const cb_origin *service, cb_bytes added,
                                cb_buf *out);
 
-/* Appends what goes to the browser. CB_E_SERVICE_ANSWER for headers that are not well formed. */
+/* Appends what goes to the browser. CB_E_SERVICE_ANSWER for headers that are not well formed;
+ * CB_E_MEMORY. */
 cb_error cb_headers_to_browser(cb_bytes headers, const cb_origin *service, cb_buf *out);
 
 #endif

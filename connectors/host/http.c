@@ -17,12 +17,14 @@ enum { SYSTEM_TRUST_MAX = 2 * 1024 * 1024, POLL_MS = 1000 };
 
 static cb_buf system_trust;
 
-void cb_http_read_system_trust(void)
+cb_error cb_http_read_system_trust(void)
 {
     system_trust = CB_BUF(SYSTEM_TRUST_MAX);
     /* Absent on some machines; then each service names its own. */
-    if (cb_file_read(SYSTEM_TRUST, &system_trust) != CB_OK)
+    cb_error error = cb_file_read(SYSTEM_TRUST, &system_trust);
+    if (error)
         cb_buf_reset(&system_trust);
+    return error == CB_E_MEMORY ? error : CB_OK;
 }
 
 /* ---- callbacks ---- */
@@ -81,8 +83,11 @@ size_t cb_http_take_header(char *line, size_t size, size_t count, void *context)
         cb_buf_reset(&http->headers);
     else if (bytes.len > 2)
         cb_buf_put(&http->headers, bytes);
-    if (cb_buf_error(&http->headers) == CB_OK && memchr(line, 0, bytes.len) == NULL)
+    http->error = cb_buf_error(&http->headers);
+    if (!http->error && memchr(line, 0, bytes.len) == NULL)
         return bytes.len;
+    if (http->error == CB_E_MEMORY)
+        return 0;
     cb_login_explain(http->login, "the service's headers are too large or hold zero bytes");
     http->error = CB_E_SERVICE_ANSWER;
     return 0;
@@ -142,58 +147,62 @@ static cb_error choose_origin(cb_http *http, const char *url, cb_origin *origin)
 }
 
 /* The name to check in the service's certificate is the one libcurl thinks it connects to; where
- * that is to differ from the URL's host, the URL is rewritten and the Host header kept. */
-static char *url_for(const char *url, const cb_origin *origin, const char *server_name)
+ * that is to differ from the URL's host, the URL is rewritten and the Host header kept. What comes
+ * after it is said apart: without memory libcurl would leave out a query. */
+static void set_url(cb_http *http, const char *url, const cb_origin *origin,
+                    const char *server_name)
 {
     const char *path = "";
     cb_origin again;
-    cb_buf text = CB_BUF(CB_CONN_TARGET_MAX + 1024);
+    cb_buf text = CB_BUF(2 * CB_CONN_TARGET_MAX);
     cb_origin_of(url, &again, &path);
     const char *host = server_name ? server_name : origin->host;
     bool v6 = strchr(host, ':') != NULL;
-    cb_buf_printf(&text, "https://%s%s%s:%u%s%s", v6 ? "[" : "", host, v6 ? "]" : "", origin->port,
-                  *path == '/' ? "" : "/", path);
+    cb_buf_printf(&text, "https://%s%s%s:%u", v6 ? "[" : "", host, v6 ? "]" : "", origin->port);
+    size_t target = text.len;
+    cb_buf_printf(&text, "%s%s", *path == '/' ? "" : "/", path);
     const char *done = cb_buf_cstr(&text);
-    char *copy = done ? strdup(done) : NULL;
+    http->lost = !done;
+    CB_HTTP_SET(http, CURLOPT_URL, done);
+    CB_HTTP_SET(http, CURLOPT_REQUEST_TARGET, done ? &done[target] : NULL);
     cb_buf_free(&text);
-    return copy;
 }
 
 static void set_callbacks(cb_http *http)
 {
-    CURL *easy = http->easy;
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, http);
-    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, is_connected);
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, http);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, cb_http_take_header);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
+    CB_HTTP_SET(http, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    CB_HTTP_SET(http, CURLOPT_OPENSOCKETDATA, http);
+    CB_HTTP_SET(http, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+    CB_HTTP_SET(http, CURLOPT_CLOSESOCKETDATA, http);
+    CB_HTTP_SET(http, CURLOPT_SOCKOPTFUNCTION, is_connected);
+    CB_HTTP_SET(http, CURLOPT_SSL_CTX_FUNCTION, set_up_tls);
+    CB_HTTP_SET(http, CURLOPT_SSL_CTX_DATA, http);
+    CB_HTTP_SET(http, CURLOPT_HEADERFUNCTION, cb_http_take_header);
+    CB_HTTP_SET(http, CURLOPT_HEADERDATA, http);
 }
 
-static void set_protocol(CURL *easy)
+static void set_protocol(cb_http *http)
 {
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+    CB_HTTP_SET(http, CURLOPT_PROTOCOLS_STR, "https");
+    CB_HTTP_SET(http, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    CB_HTTP_SET(http, CURLOPT_FOLLOWLOCATION, 0L);
+    CB_HTTP_SET(http, CURLOPT_PROXY, "");
+    CB_HTTP_SET(http, CURLOPT_NOSIGNAL, 1L);
+    CB_HTTP_SET(http, CURLOPT_NOPROGRESS, 1L);
     /* On wolfSSL a least version would be the only one; tls.c sets it. */
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_DEFAULT);
-    curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-    curl_easy_setopt(easy, CURLOPT_MAXCONNECTS, 1L);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)CURL_MAX_READ_SIZE / 8);
-    curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, 0L);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, 24L * 3600L);
+    CB_HTTP_SET(http, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_DEFAULT);
+    CB_HTTP_SET(http, CURLOPT_SSL_SESSIONID_CACHE, 0L);
+    CB_HTTP_SET(http, CURLOPT_SSL_VERIFYPEER, 1L);
+    CB_HTTP_SET(http, CURLOPT_SSL_VERIFYHOST, 2L);
+    CB_HTTP_SET(http, CURLOPT_CAINFO, NULL);
+    /* Refused where libcurl reads no folder of certificates at all. */
+    curl_easy_setopt(http->easy, CURLOPT_CAPATH, NULL);
+    CB_HTTP_SET(http, CURLOPT_MAXCONNECTS, 1L);
+    CB_HTTP_SET(http, CURLOPT_FRESH_CONNECT, 1L);
+    CB_HTTP_SET(http, CURLOPT_TCP_NODELAY, 1L);
+    CB_HTTP_SET(http, CURLOPT_BUFFERSIZE, (long)CURL_MAX_READ_SIZE / 8);
+    CB_HTTP_SET(http, CURLOPT_MAXLIFETIME_CONN, 0L);
+    CB_HTTP_SET(http, CURLOPT_MAXAGE_CONN, 24L * 3600L);
 }
 
 static long milliseconds_until(int64_t deadline)
@@ -205,22 +214,20 @@ static long milliseconds_until(int64_t deadline)
 cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64_t deadline)
 {
     cb_origin origin;
-    CURL *easy = http->easy;
     cb_error error = choose_origin(http, request->url, &origin);
     if (error)
         return error;
     long left = milliseconds_until(deadline);
     long whole =
         request->timeout_ms && request->timeout_ms < left ? (long)request->timeout_ms : left;
-    char *url = url_for(request->url, &origin, request->server_name);
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    set_protocol(easy);
+    set_url(http, request->url, &origin, request->server_name);
+    set_protocol(http);
     set_callbacks(http);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, whole);
+    CB_HTTP_SET(http, CURLOPT_TIMEOUT_MS, whole);
     long connect = request->connect_timeout_ms && request->connect_timeout_ms < whole
                        ? (long)request->connect_timeout_ms
                        : whole;
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect);
+    CB_HTTP_SET(http, CURLOPT_CONNECTTIMEOUT_MS, connect);
     /* libcurl waits for the opener without looking at its own limits. */
     http->connect_until = cb_deadline_in(connect * CB_MILLISECOND);
     http->with_certificate = request->flags & CARDBROKER_WITH_CERTIFICATE;
@@ -228,8 +235,16 @@ cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64
     if (http->trust.len == 0)
         http->trust = cb_buf_bytes(&system_trust);
     http->error = CB_OK;
-    free(url);
-    return url ? CB_OK : CB_E_MEMORY;
+    return CB_OK;
+}
+
+void cb_http_add_line(cb_http *http, struct curl_slist **list, const char *line)
+{
+    struct curl_slist *longer = line ? curl_slist_append(*list, line) : NULL;
+    if (longer)
+        *list = longer;
+    else
+        http->lost = true;
 }
 
 /* ---- performing ---- */
@@ -289,10 +304,11 @@ static bool is_broker_gone(const cb_http *http)
 cb_error cb_http_perform(cb_http *http)
 {
     int running = 0;
-    CURLcode code = CURLE_FAILED_INIT;
+    CURLcode code = CURLE_OUT_OF_MEMORY; /* of a transfer that does not even begin */
     char detail[CURL_ERROR_SIZE] = "";
+    if (http->lost || curl_multi_add_handle(http->multi, http->easy) != CURLM_OK)
+        return CB_E_MEMORY;
     curl_easy_setopt(http->easy, CURLOPT_ERRORBUFFER, detail);
-    curl_multi_add_handle(http->multi, http->easy);
     for (;;) {
         /* No events asked for: only the end of the broker's side wakes it. */
         struct curl_waitfd broker = {.fd = http->login->socket};

@@ -28,6 +28,7 @@ typedef struct cb_http {
     bool with_certificate;
     cb_bytes trust;
     cb_error error; /* what a callback found; more exact than libcurl's code */
+    bool lost;      /* there was no memory for a part of the request, which is then not sent */
     unsigned status;
     cb_buf headers;
     cb_buf body;
@@ -36,8 +37,8 @@ typedef struct cb_http {
 } cb_http;
 
 /* Reads the system's list of certificate authorities, for requests that name no trust. Once, in
- * the zygote: copies share it. */
-void cb_http_read_system_trust(void);
+ * the zygote: copies share it. CB_E_MEMORY; that there is none is no error. */
+cb_error cb_http_read_system_trust(void);
 
 /* The parts of libcurl that need descriptors. CB_E_MEMORY. */
 cb_error cb_http_new(struct cardbroker_login *login, cb_http **out);
@@ -51,7 +52,16 @@ cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
  * an origin that the service's configuration does not name. deadline: monotonic. */
 cb_error cb_http_prepare(cb_http *http, const cardbroker_request *request, int64_t deadline);
 
-/* Drives the prepared transfer to its end; ends early when the broker's socket closes. */
+/* Sets an option of the request, or notes that it is lost. */
+#define CB_HTTP_SET(http, option, value)                                                           \
+    ((http)->lost |= curl_easy_setopt((http)->easy, option, value) != CURLE_OK)
+
+/* Adds a copy of a line to a list that belongs to the request, or notes that it is lost; line NULL:
+ * it is lost already. */
+void cb_http_add_line(cb_http *http, struct curl_slist **list, const char *line);
+
+/* Drives the prepared transfer to its end; ends early when the broker's socket closes. Nothing is
+ * sent of a request that is not whole (CB_E_MEMORY). */
 cb_error cb_http_perform(cb_http *http);
 
 /* Gathers one header line; the status line of each answer starts anew, so that interim answers

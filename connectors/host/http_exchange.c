@@ -15,47 +15,53 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
 {
     cb_http *http = context;
     cb_buf_put(&http->body, cb_bytes_make(data, size * count));
-    if (cb_buf_error(&http->body) == CB_OK)
+    http->error = cb_buf_error(&http->body);
+    if (!http->error)
         return size * count;
-    cb_login_explain(http->login, "the service's answer is too large");
-    http->error = CB_E_SERVICE_ANSWER;
+    if (http->error != CB_E_MEMORY) {
+        cb_login_explain(http->login, "the service's answer is too large");
+        http->error = CB_E_SERVICE_ANSWER;
+    }
     return 0;
 }
 
-static struct curl_slist *resolution(const cb_origin *origin, const char *server_name)
+static struct curl_slist *resolution(cb_http *http, const cb_origin *origin,
+                                     const char *server_name)
 {
+    struct curl_slist *list = NULL;
     char line[CB_HOST_MAX + 64];
     snprintf(line, sizeof line, "%s:%u:%s", server_name ? server_name : origin->host, origin->port,
              placeholder);
-    return curl_slist_append(NULL, line);
+    cb_http_add_line(http, &list, line);
+    return list;
 }
 
-static struct curl_slist *header_list(const char *headers)
+static struct curl_slist *header_list(cb_http *http, const char *headers)
 {
     struct curl_slist *list = NULL;
     for (const char *at = headers; at && *at;) {
         const char *end = strstr(at, "\r\n");
         size_t len = end ? (size_t)(end - at) : strlen(at);
         char *line = strndup(at, len);
-        list = line ? curl_slist_append(list, line) : list;
+        cb_http_add_line(http, &list, line);
         free(line);
         at = end ? end + 2 : NULL;
     }
     return list;
 }
 
-static void set_method(CURL *easy, const cardbroker_request *request)
+static void set_method(cb_http *http, const cardbroker_request *request)
 {
     bool head = strcmp(request->method, "HEAD") == 0;
-    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOBODY, head ? 1L : 0L);
+    CB_HTTP_SET(http, CURLOPT_HTTPGET, 1L);
+    CB_HTTP_SET(http, CURLOPT_NOBODY, head ? 1L : 0L);
     if (request->body.len > 0 || strcmp(request->method, "POST") == 0) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS,
-                         request->body.len > 0 ? (const char *)request->body.data : "");
+        CB_HTTP_SET(http, CURLOPT_POST, 1L);
+        CB_HTTP_SET(http, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
+        CB_HTTP_SET(http, CURLOPT_POSTFIELDS,
+                    request->body.len > 0 ? (const char *)request->body.data : "");
     }
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    CB_HTTP_SET(http, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
 static cb_error check_request(cb_http *http, const cardbroker_request *request)
@@ -69,17 +75,35 @@ static cb_error check_request(cb_http *http, const cardbroker_request *request)
     return CB_OK;
 }
 
-static struct curl_slist *headers_for(const cardbroker_request *request)
+static struct curl_slist *headers_for(cb_http *http, const cardbroker_request *request)
 {
     char host[CB_HOST_MAX + 32];
     cb_origin origin;
-    struct curl_slist *list = curl_slist_append(header_list(request->headers), "Expect:");
+    struct curl_slist *list = header_list(http, request->headers);
+    cb_http_add_line(http, &list, "Expect:");
     if (request->server_name && cb_origin_of(request->url, &origin, NULL) == CB_OK) {
         snprintf(host, sizeof host, strchr(origin.host, ':') ? "Host: [%s]:%u" : "Host: %s:%u",
                  origin.host, origin.port);
-        list = curl_slist_append(list, host);
+        cb_http_add_line(http, &list, host);
     }
     return list;
+}
+
+/* The answer for the connector. There is room for any of its headers' values from here on: none
+ * seems to be absent for want of memory. */
+static cb_error give_response(cb_http *http, cardbroker_response *response)
+{
+    const char *text = cb_buf_cstr(&http->headers);
+    cb_buf_reset(&http->found);
+    cb_buf_put(&http->found, cb_buf_bytes(&http->headers));
+    if (!text || !cb_buf_cstr(&http->found))
+        return CB_E_MEMORY;
+    if (response)
+        *response = (cardbroker_response){.size = response->size,
+                                          .status = http->status,
+                                          .headers = text,
+                                          .body = {http->body.data, http->body.len}};
+    return CB_OK;
 }
 
 cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
@@ -95,14 +119,14 @@ cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
     if (error)
         return error;
     cb_origin_of(request->url, &origin, NULL);
-    struct curl_slist *resolve = resolution(&origin, request->server_name);
-    struct curl_slist *headers = headers_for(request);
-    curl_easy_setopt(http->easy, CURLOPT_RESOLVE, resolve);
-    curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(http->easy, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(http->easy, CURLOPT_WRITEDATA, http);
-    curl_easy_setopt(http->easy, CURLOPT_COOKIEFILE, "");
-    set_method(http->easy, request);
+    struct curl_slist *resolve = resolution(http, &origin, request->server_name);
+    struct curl_slist *headers = headers_for(http, request);
+    CB_HTTP_SET(http, CURLOPT_RESOLVE, resolve);
+    CB_HTTP_SET(http, CURLOPT_HTTPHEADER, headers);
+    CB_HTTP_SET(http, CURLOPT_WRITEFUNCTION, take_body);
+    CB_HTTP_SET(http, CURLOPT_WRITEDATA, http);
+    CB_HTTP_SET(http, CURLOPT_COOKIEFILE, "");
+    set_method(http, request);
     error = cb_http_perform(http);
     long status = 0;
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -111,13 +135,7 @@ cb_error cb_http_exchange(cb_http *http, const cardbroker_request *request,
     curl_easy_setopt(http->easy, CURLOPT_RESOLVE, NULL);
     curl_slist_free_all(resolve);
     curl_slist_free_all(headers);
-    const char *text = cb_buf_cstr(&http->headers);
-    if (!error && response)
-        *response = (cardbroker_response){.size = response->size,
-                                          .status = http->status,
-                                          .headers = text ? text : "",
-                                          .body = {http->body.data, http->body.len}};
-    return error;
+    return error ? error : give_response(http, response);
 }
 
 const char *cb_http_find_header(cb_http *http, const char *name)

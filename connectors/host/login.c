@@ -77,58 +77,80 @@ void cb_login_misused(cardbroker_login *login, const char *sentence)
     cb_login_explain(login, sentence);
 }
 
-static void answer(cardbroker_login *login, uint16_t type, uint32_t id, cb_error error,
+/* True when the broker was told a success. Who cannot be told anything sees this process end. */
+static bool answer(cardbroker_login *login, uint16_t type, uint32_t id, cb_error error,
                    const cb_buf *body)
 {
     cb_msg msg;
     cb_msg_init(&msg, type);
     msg.id = id;
+    if (!error)
+        error = cb_buf_error(body);
+    if (!error)
+        cb_buf_put(&msg.body, cb_buf_bytes(body));
+    if (!error)
+        error = cb_buf_error(&msg.body);
+    /* An error is said even if there is no memory for the words. */
+    if (error) {
+        cb_buf_reset(&msg.body);
+        cb_buf_put(&msg.body, cb_buf_bytes(&login->reason));
+    }
+    if (cb_buf_error(&msg.body))
+        cb_buf_reset(&msg.body);
     msg.error = error;
-    cb_buf_put(&msg.body, cb_buf_bytes(error ? &login->reason : body));
-    cb_msg_send(login->socket, &msg, cb_deadline_in(ANSWER_TIME));
+    bool sent = cb_msg_send(login->socket, &msg, cb_deadline_in(ANSWER_TIME)) == CB_OK;
     cb_msg_free(&msg);
+    return sent && !error;
 }
 
 /* ---- from the first message ---- */
 
-static char *take_text(cb_cursor *cursor, size_t most)
+static cb_error take_text(cb_cursor *cursor, size_t most, char **out)
 {
     cb_bytes text = cb_cursor_var(cursor, most);
-    if (!cb_cursor_ok(cursor) || (text.len > 0 && memchr(text.data, 0, text.len))) {
-        cb_cursor_fail(cursor);
-        return NULL;
-    }
-    return cb_text_copy(text);
+    if (!cb_cursor_ok(cursor) || (text.len > 0 && memchr(text.data, 0, text.len)))
+        return CB_E_PROTOCOL;
+    *out = cb_text_copy(text);
+    return *out ? CB_OK : CB_E_MEMORY;
 }
 
-static void take_var(cb_cursor *cursor, size_t most, cb_buf *out)
+static cb_error take_var(cb_cursor *cursor, size_t most, cb_buf *out)
 {
     *out = CB_BUF(most + 1);
     cb_buf_put(out, cb_cursor_var(cursor, most));
+    return cb_buf_error(out);
+}
+
+static cb_error read_holder(cardbroker_login *login, cb_cursor *cursor, char **enrolment)
+{
+    cb_error error = take_text(cursor, CB_LOGIN_CONFIG_MAX, enrolment);
+    if (!error)
+        error = take_var(cursor, CB_CONN_CERTIFICATE_MAX, &login->certificate);
+    if (!error)
+        error = take_var(cursor, CB_CONN_CHAIN_MAX, &login->chain);
+    if (!error)
+        error = take_var(cursor, CB_PUBLIC_KEY_MAX, &login->public_key);
+    login->algorithm = cb_cursor_u8(cursor);
+    cb_cursor_copy(cursor, login->session.bytes, CB_ID_SIZE);
+    login->deadline = cb_deadline_before((int64_t)cb_cursor_u64(cursor), MARGIN);
+    return error;
 }
 
 static cb_error read_login(cardbroker_login *login, const cb_msg *msg, char **config,
                            char **enrolment)
 {
     cb_cursor cursor = cb_msg_cursor(msg);
-    free(take_text(&cursor, CB_CONN_NAME_MAX)); /* the connector, which the zygote is */
+    cb_cursor_var(&cursor, CB_CONN_NAME_MAX); /* the connector, which the zygote is */
     bool whole = msg->type == CB_CONN_LOGIN || msg->type == CB_CONN_ENROL;
     login->deadline = cb_deadline_in(CB_CONN_OPERATION_TIME - CB_SECOND);
+    cb_error error = CB_OK;
     if (whole)
-        login->service = take_text(&cursor, CB_CONN_TEXT_MAX);
-    *config = take_text(&cursor, CB_LOGIN_CONFIG_MAX);
-    if (whole) {
-        *enrolment = take_text(&cursor, CB_LOGIN_CONFIG_MAX);
-        take_var(&cursor, CB_CONN_CERTIFICATE_MAX, &login->certificate);
-        take_var(&cursor, CB_CONN_CHAIN_MAX, &login->chain);
-        take_var(&cursor, CB_PUBLIC_KEY_MAX, &login->public_key);
-        login->algorithm = cb_cursor_u8(&cursor);
-        cb_cursor_copy(&cursor, login->session.bytes, CB_ID_SIZE);
-        login->deadline = cb_deadline_before((int64_t)cb_cursor_u64(&cursor), MARGIN);
-    }
-    if (!cb_cursor_done(&cursor) || !*config || (whole && !*enrolment))
-        return CB_E_PROTOCOL;
-    return CB_OK;
+        error = take_text(&cursor, CB_CONN_TEXT_MAX, &login->service);
+    if (!error)
+        error = take_text(&cursor, CB_LOGIN_CONFIG_MAX, config);
+    if (!error && whole)
+        error = read_holder(login, &cursor, enrolment);
+    return error ? error : cb_cursor_done(&cursor) ? CB_OK : CB_E_PROTOCOL;
 }
 
 static cb_error check_algorithm(cardbroker_login *login)
@@ -250,9 +272,9 @@ static void do_login(cardbroker_login *login, uint32_t id)
     cb_buf body = CB_BUF(0);
     cb_error error = authenticate(login);
     write_result(login, &body);
-    answer(login, CB_CONN_LOGIN, id, error, &body);
+    bool logged_in = answer(login, CB_CONN_LOGIN, id, error, &body);
     cb_buf_free(&body);
-    if (!error)
+    if (logged_in)
         keep_session(login);
 }
 
@@ -275,8 +297,10 @@ int cb_login_run(const cb_plugin *plugin, cb_msg *msg, int registrations,
 {
     /* Everything ends with the process; nothing here is freed. */
     cardbroker_login *login = calloc(1, sizeof *login);
-    if (!login)
-        return 1;
+    if (!login) {
+        answer(&(cardbroker_login){.socket = msg->fd}, msg->type, msg->id, CB_E_MEMORY, NULL);
+        return 0;
+    }
     *login = (cardbroker_login){.socket = msg->fd,
                                 .channel = -1,
                                 .plugin = plugin,

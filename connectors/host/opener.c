@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "connectors/host/wait.h"
 
 enum { REGISTER = 1, CONNECT = 2, CHANNELS_MAX = 4096, JOBS_MAX = 128, STACK = 256 * 1024 };
 #define LONGEST (60 * CB_SECOND)
@@ -49,10 +50,10 @@ static bool finish_connecting(int fd, int64_t deadline)
     do {
         ready = poll(&p, 1, cb_deadline_left_ms(deadline));
     } while (ready < 0 && errno == EINTR);
-    if (ready <= 0) {
+    if (ready == 0)
         errno = ETIMEDOUT;
+    if (ready <= 0)
         return false;
-    }
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &len);
     errno = fault;
     return fault == 0;
@@ -110,7 +111,9 @@ static void answer(int socket, uint32_t id, cb_error error, int fd)
     msg.id = id;
     msg.error = error;
     msg.fd = fd;
-    cb_msg_send(socket, &msg, cb_deadline_in(SEND_TIME));
+    /* Nobody is to wait for an answer that does not come. */
+    if (cb_msg_send(socket, &msg, cb_deadline_in(SEND_TIME)) != CB_OK)
+        shutdown(socket, SHUT_RDWR);
     cb_msg_free(&msg);
 }
 
@@ -206,8 +209,7 @@ static cb_error read_registration(cb_msg *msg, registered *out)
     return cb_cursor_done(&cursor) ? CB_OK : CB_E_PROTOCOL;
 }
 
-/* False when no more will come. */
-static bool take_registration(int registrations)
+static void take_registration(int registrations)
 {
     cb_msg msg;
     cb_msg_init(&msg, 0);
@@ -218,7 +220,6 @@ static bool take_registration(int registrations)
         msg.fd = -1;
     }
     cb_msg_free(&msg);
-    return error != CB_E_CLOSED;
 }
 
 int cb_opener_main(int registrations)
@@ -234,15 +235,17 @@ int cb_opener_main(int registrations)
         polled[0] = (struct pollfd){.fd = registrations, .events = POLLIN};
         for (size_t i = 0; i < count; i++)
             polled[i + 1] = (struct pollfd){.fd = channels[i].socket, .events = POLLIN};
-        if (poll(polled, count + 1, -1) < 0 && errno != EINTR)
+        if (!cb_wait(polled, count + 1, -1))
             return 1;
         /* From the end, so that forgetting one moves none that is still to be looked at. */
         for (size_t i = count; i-- > 0;) {
             if (polled[i + 1].revents)
                 serve(i);
         }
-        if (polled[0].revents && !take_registration(registrations))
-            return 0;
+        if (polled[0].revents)
+            take_registration(registrations);
+        if (polled[0].revents & POLLHUP)
+            return 0; /* no more will come */
     }
 }
 

@@ -121,13 +121,18 @@ static json_t *field_as_json(const cardbroker_field *field)
         "{s:s, s:s, s:b, s:s, s:s}", "name", field->name, "type", types[field->type], "required",
         (field->flags & CARDBROKER_REQUIRED) != 0, "of",
         field->flags & CARDBROKER_OF_ENROLMENT ? "enrolment" : "service", "help", field->help);
-    if (out && field->fallback)
-        json_object_set_new(out, "default", json_string(field->fallback));
-    if (out && field->choices)
-        json_object_set_new(out, "choices", json_string(field->choices));
-    if (out && field->type == CARDBROKER_INTEGER) {
-        json_object_set_new(out, "least", json_integer(field->least));
-        json_object_set_new(out, "most", json_integer(field->most));
+    int failed = 0;
+    if (field->fallback)
+        failed |= json_object_set_new(out, "default", json_string(field->fallback));
+    if (field->choices)
+        failed |= json_object_set_new(out, "choices", json_string(field->choices));
+    if (field->type == CARDBROKER_INTEGER) {
+        failed |= json_object_set_new(out, "least", json_integer(field->least));
+        failed |= json_object_set_new(out, "most", json_integer(field->most));
+    }
+    if (failed) {
+        json_decref(out);
+        out = NULL;
     }
     return out;
 }
@@ -138,15 +143,17 @@ cb_error cb_plugin_describe(const cb_plugin *plugin, cb_buf *json)
     json_t *root =
         json_pack("{s:s, s:s, s:s, s:[], s:[], s:[]}", "name", about->name, "title", about->title,
                   "version", about->version, "kinds", "algorithms", "fields");
-    for (unsigned i = 0; i < KINDS; i++) {
-        if (about->kinds & kinds[i].bit)
-            json_array_append_new(json_object_get(root, "kinds"), json_string(kinds[i].name));
-    }
-    for (unsigned i = 1; i < ALGORITHMS; i++) {
-        if (about->algorithms & CARDBROKER_USES(i))
-            json_array_append_new(json_object_get(root, "algorithms"), json_string(algorithms[i]));
-    }
     bool whole = root;
+    for (unsigned i = 0; whole && i < KINDS; i++) {
+        if (about->kinds & kinds[i].bit)
+            whole = json_array_append_new(json_object_get(root, "kinds"),
+                                          json_string(kinds[i].name)) == 0;
+    }
+    for (unsigned i = 1; whole && i < ALGORITHMS; i++) {
+        if (about->algorithms & CARDBROKER_USES(i))
+            whole = json_array_append_new(json_object_get(root, "algorithms"),
+                                          json_string(algorithms[i])) == 0;
+    }
     for (size_t i = 0; whole && i < about->field_count; i++)
         whole = json_array_append_new(json_object_get(root, "fields"),
                                       field_as_json(&about->fields[i])) == 0;

@@ -198,44 +198,47 @@ static void finish(exchange *x, cb_error error)
 
 static struct curl_slist *header_list(exchange *x)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    cb_http *http = x->login->http;
+    struct curl_slist *list = NULL;
+    cb_http_add_line(http, &list, "Expect:");
     cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&x->headers));
     cb_bytes ignored;
     char host[CB_HOST_MAX + 32];
     for (cb_header header; cb_header_next(&cursor, &header);) {
-        cb_buf line = CB_BUF(CB_RELAY_HEADERS_MAX);
+        cb_buf line = CB_BUF(2 * CB_RELAY_HEADERS_MAX + 16);
         /* libcurl's way of writing a header without a value ends with a semicolon. */
         cb_buf_printf(&line, "%.*s%s%.*s", (int)header.name.len, (const char *)header.name.data,
                       header.value.len > 0 ? ": " : ";", (int)header.value.len,
                       header.value.len > 0 ? (const char *)header.value.data : "");
-        list = cb_buf_cstr(&line) ? curl_slist_append(list, cb_buf_cstr(&line)) : list;
+        cb_http_add_line(http, &list, cb_buf_cstr(&line));
         cb_buf_free(&line);
     }
     if (!cb_header_find(cb_buf_bytes(&x->headers), "Accept", &ignored))
-        list = curl_slist_append(list, "Accept:");
+        cb_http_add_line(http, &list, "Accept:");
     if (x->length < 0)
-        list = curl_slist_append(list, "Transfer-Encoding: chunked");
+        cb_http_add_line(http, &list, "Transfer-Encoding: chunked");
     bool v6 = strchr(x->origin.host, ':') != NULL;
     int len =
         snprintf(host, sizeof host, "Host: %s%s%s", v6 ? "[" : "", x->origin.host, v6 ? "]" : "");
     if (x->origin.port != 443)
         snprintf(host + len, sizeof host - (size_t)len, ":%u", x->origin.port);
-    return curl_slist_append(list, host);
+    cb_http_add_line(http, &list, host);
+    return list;
 }
 
-static void set_body(exchange *x, CURL *easy)
+static void set_body(exchange *x, cb_http *http)
 {
     bool head = strcmp(x->method, "HEAD") == 0;
     bool body = x->length != 0 || strcmp(x->method, "POST") == 0 || strcmp(x->method, "PUT") == 0;
-    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOBODY, head ? 1L : 0L);
+    CB_HTTP_SET(http, CURLOPT_HTTPGET, 1L);
+    CB_HTTP_SET(http, CURLOPT_NOBODY, head ? 1L : 0L);
     if (body) {
-        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->length);
-        curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body);
-        curl_easy_setopt(easy, CURLOPT_READDATA, x);
+        CB_HTTP_SET(http, CURLOPT_UPLOAD, 1L);
+        CB_HTTP_SET(http, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->length);
+        CB_HTTP_SET(http, CURLOPT_READFUNCTION, give_body);
+        CB_HTTP_SET(http, CURLOPT_READDATA, x);
     }
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
+    CB_HTTP_SET(http, CURLOPT_CUSTOMREQUEST, x->method);
 }
 
 /* The request differs from the login's in what was said above, and so finds the login's connection.
@@ -243,32 +246,35 @@ static void set_body(exchange *x, CURL *easy)
 static cb_error perform(exchange *x)
 {
     cb_http *http = x->login->http;
-    CURL *easy = http->easy;
+    http->lost = false;
     struct curl_slist *headers = header_list(x);
     cb_buf_reset(&http->headers);
     http->error = CB_OK;
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, x->target);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
-    curl_easy_setopt(easy, CURLOPT_COOKIELIST, "ALL");
-    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
+    CB_HTTP_SET(http, CURLOPT_HTTPHEADER, headers);
+    CB_HTTP_SET(http, CURLOPT_REQUEST_TARGET, x->target);
+    CB_HTTP_SET(http, CURLOPT_PATH_AS_IS, 1L);
+    CB_HTTP_SET(http, CURLOPT_FRESH_CONNECT, 0L);
+    CB_HTTP_SET(http, CURLOPT_COOKIELIST, "ALL");
+    CB_HTTP_SET(http, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+    CB_HTTP_SET(http, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
+    CB_HTTP_SET(http, CURLOPT_WRITEFUNCTION, take_body);
+    CB_HTTP_SET(http, CURLOPT_WRITEDATA, x);
     int left = cb_deadline_left_ms(cb_deadline_before(x->deadline, MARGIN));
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left > 0 ? (long)left : 1L);
-    set_body(x, easy);
+    CB_HTTP_SET(http, CURLOPT_TIMEOUT_MS, left > 0 ? (long)left : 1L);
+    set_body(x, http);
     cb_error error = cb_http_perform(http);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     return x->error ? x->error : error;
 }
 
-static char *take_text(cb_cursor *cursor, size_t most)
+static cb_error take_text(cb_cursor *cursor, size_t most, char **out)
 {
     cb_bytes text = cb_cursor_var(cursor, most);
-    return text.len > 0 && !memchr(text.data, 0, text.len) ? cb_text_copy(text) : NULL;
+    if (text.len == 0 || memchr(text.data, 0, text.len))
+        return CB_E_PROTOCOL;
+    *out = cb_text_copy(text);
+    return *out ? CB_OK : CB_E_MEMORY;
 }
 
 static bool is_method(const char *text)
@@ -286,12 +292,15 @@ static bool is_target(const char *text)
 static cb_error read_question(exchange *x, cb_bytes *headers)
 {
     cb_cursor cursor = cb_msg_cursor(&x->msg);
-    x->method = take_text(&cursor, CB_CONN_METHOD_MAX);
-    x->target = take_text(&cursor, CB_CONN_TARGET_MAX);
+    cb_error error = take_text(&cursor, CB_CONN_METHOD_MAX, &x->method);
+    if (!error)
+        error = take_text(&cursor, CB_CONN_TARGET_MAX, &x->target);
+    if (error)
+        return error;
     *headers = cb_cursor_var(&cursor, CB_RELAY_HEADERS_MAX);
     x->length = (int64_t)cb_cursor_u64(&cursor);
     x->deadline = (int64_t)cb_cursor_u64(&cursor);
-    if (!cb_cursor_done(&cursor) || !x->method || !x->target)
+    if (!cb_cursor_done(&cursor))
         return CB_E_PROTOCOL;
     if (!is_method(x->method) || !is_target(x->target) || x->length < -1)
         return CB_E_ARGUMENT;
@@ -319,8 +328,8 @@ static void refuse_upgrade(exchange *x)
     cb_buf_free(&body);
 }
 
-/* Takes over the message. */
-static void run_exchange(cardbroker_login *login, cb_msg *msg)
+/* Takes over the message. False when the broker and this process are no longer in step. */
+static bool run_exchange(cardbroker_login *login, cb_msg *msg)
 {
     exchange x = {.login = login,
                   .origin = login->fields.origins[login->http->origin],
@@ -341,6 +350,7 @@ static void run_exchange(cardbroker_login *login, cb_msg *msg)
     free(x.target);
     cb_buf_free(&x.headers);
     cb_msg_free(&x.msg);
+    return x.error != CB_E_SESSION_ENDED;
 }
 
 /* Waits for the broker; false when the service closes the connection first. */
@@ -361,15 +371,15 @@ static bool wait_for_broker(cardbroker_login *login)
 bool cb_login_relay(cardbroker_login *login, uint32_t *id)
 {
     cb_msg msg;
-    bool log_out = false;
+    bool log_out = false, goes_on = true;
     login->http->may_connect = false;
     cb_msg_init(&msg, 0);
-    while (!log_out && login->http->connection >= 0 && wait_for_broker(login) &&
+    while (goes_on && !log_out && login->http->connection >= 0 && wait_for_broker(login) &&
            cb_msg_receive(login->socket, &msg, cb_deadline_in(CB_SECOND)) == CB_OK) {
         log_out = msg.type == CB_CONN_LOGOUT;
         *id = msg.id;
         if (msg.type == CB_CONN_OPEN)
-            run_exchange(login, &msg);
+            goes_on = run_exchange(login, &msg);
     }
     cb_msg_free(&msg);
     return log_out;

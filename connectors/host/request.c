@@ -2,6 +2,7 @@
  *
  * What a connector may ask of the host: the functions of cardbroker_host.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -51,6 +52,12 @@ static cardbroker_status reject(cardbroker_login *login, const char *sentence)
 {
     cb_login_misused(login, sentence);
     return CARDBROKER_INVALID;
+}
+
+static cardbroker_status no_memory(cardbroker_login *login)
+{
+    login->host_error = CB_E_MEMORY;
+    return CARDBROKER_FAILED;
 }
 
 /* ---- configuration ---- */
@@ -202,6 +209,21 @@ static bool is_json_object(const char *value)
     return object;
 }
 
+/* Right after is_json_object said no. */
+static cardbroker_status refuse_json(cardbroker_login *login, const char *sentence)
+{
+    return errno == ENOMEM ? no_memory(login) : reject(login, sentence);
+}
+
+/* Whether the value is there as a whole; none is left otherwise. */
+static cardbroker_status status_of_value(cardbroker_login *login)
+{
+    cb_error error = cb_buf_error(&login->value);
+    if (error)
+        cb_buf_reset(&login->value);
+    return !error ? CARDBROKER_OK : error == CB_E_MEMORY ? no_memory(login) : CARDBROKER_LARGE;
+}
+
 static cardbroker_status set(cardbroker_login *login, unsigned kind_bit, cb_session_kind kind,
                              const char *value, int64_t expires)
 {
@@ -212,10 +234,9 @@ static cardbroker_status set(cardbroker_login *login, unsigned kind_bit, cb_sess
     if (expires < 0 || expires > INT64_MAX / CB_SECOND)
         return reject(login, "the connector gave an expiry that is no time");
     cb_buf_put_str(&login->value, value);
-    if (cb_buf_error(&login->value)) {
-        cb_buf_reset(&login->value);
-        return CARDBROKER_LARGE;
-    }
+    cardbroker_status status = status_of_value(login);
+    if (status != CARDBROKER_OK)
+        return status;
     login->kind = kind;
     login->expires = expires * CB_SECOND;
     return CARDBROKER_OK;
@@ -223,8 +244,10 @@ static cardbroker_status set(cardbroker_login *login, unsigned kind_bit, cb_sess
 
 static cardbroker_status set_token(cardbroker_login *login, const char *json, int64_t expires)
 {
-    if (!json || !is_json_object(json))
-        return reject(login, "the connector gave a token that is no JSON object");
+    if (!json)
+        return reject(login, "the connector gave no token");
+    if (!is_json_object(json))
+        return refuse_json(login, "the connector gave a token that is no JSON object");
     return set(login, CARDBROKER_TOKEN, CB_SESSION_TOKEN, json, expires);
 }
 
@@ -238,8 +261,10 @@ static cardbroker_status set_url(cardbroker_login *login, const char *url, int64
 
 static cardbroker_status set_cookies(cardbroker_login *login, const char *json, int64_t expires)
 {
-    if (!json || !is_json_object(json))
-        return reject(login, "the connector gave cookies that are no JSON object");
+    if (!json)
+        return reject(login, "the connector gave no cookies");
+    if (!is_json_object(json))
+        return refuse_json(login, "the connector gave cookies that are no JSON object");
     return set(login, CARDBROKER_COOKIES, CB_SESSION_COOKIES, json, expires);
 }
 
@@ -266,10 +291,10 @@ static cardbroker_status set_relay_header(cardbroker_login *login, const char *n
 static cardbroker_status set_enrolment(cardbroker_login *login, const char *json)
 {
     if (!json || !is_json_object(json))
-        return CARDBROKER_INVALID;
+        return json && errno == ENOMEM ? no_memory(login) : CARDBROKER_INVALID;
     cb_buf_reset(&login->value);
     cb_buf_put_str(&login->value, json);
-    return cb_buf_error(&login->value) ? CARDBROKER_LARGE : CARDBROKER_OK;
+    return status_of_value(login);
 }
 
 const cardbroker_host cb_host_table = {

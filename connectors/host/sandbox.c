@@ -78,8 +78,8 @@ cb_error cb_login_close_others(const int *keep, unsigned count)
         return CB_E_IO;
     for (int fd = 0; fd <= 2; fd++) {
         /* Sanitizers report on standard error. */
-        if (!(SANITIZED && fd == 2))
-            dup2(nowhere, fd);
+        if (!(SANITIZED && fd == 2) && dup2(nowhere, fd) < 0)
+            return CB_E_IO;
     }
     for (unsigned i = 0; i < count; i++)
         highest = keep[i] > highest ? keep[i] : highest;

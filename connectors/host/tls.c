@@ -161,9 +161,13 @@ static cb_error present_certificate(WOLFSSL_CTX *ctx)
         return CB_E_ENROLMENT_PENDING;
     cb_buf_put(&all, cb_buf_bytes(&current->certificate));
     cb_buf_put(&all, cb_buf_bytes(&current->chain));
-    if (cb_buf_error(&all) ||
-        wolfSSL_CTX_use_certificate_chain_buffer_format(ctx, all.data, (long)all.len,
-                                                        WOLFSSL_FILETYPE_ASN1) != WOLFSSL_SUCCESS) {
+    int status = cb_buf_error(&all) == CB_E_MEMORY
+                     ? MEMORY_E
+                     : wolfSSL_CTX_use_certificate_chain_buffer_format(ctx, all.data, (long)all.len,
+                                                                       WOLFSSL_FILETYPE_ASN1);
+    if (status == MEMORY_E) {
+        error = CB_E_MEMORY;
+    } else if (status != WOLFSSL_SUCCESS) {
         cb_login_explain(current, "the holder's certificate cannot be used");
         error = CB_E_ARGUMENT;
     }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/host/zygote.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +15,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "connectors/host/login.h"
+#include "connectors/host/wait.h"
 
 #define ANSWER_TIME (CB_SECOND)
 #define TRY_EVERY (5 * CB_SECOND)
@@ -96,8 +95,7 @@ static void describe(state *s, const cb_msg *msg)
     cb_buf_free(&json);
 }
 
-/* False when no more will come. */
-static bool take_order(state *s)
+static void take_order(state *s)
 {
     cb_msg msg;
     cb_msg_init(&msg, 0);
@@ -115,7 +113,6 @@ static bool take_order(state *s)
         cb_log_set_request(NULL);
     }
     cb_msg_free(&msg);
-    return error != CB_E_CLOSED;
 }
 
 static void note_end(const state *s, const child *c, int status)
@@ -177,15 +174,17 @@ static bool step(state *s)
     s->polled[1] = (struct pollfd){.fd = s->signals, .events = POLLIN};
     for (size_t i = 0; i < count; i++)
         s->polled[i + 2] = (struct pollfd){.fd = s->children[i].socket};
-    if (poll(s->polled, count + 2, -1) < 0)
-        return errno == EINTR;
+    if (!cb_wait(s->polled, count + 2, -1))
+        return false;
     for (size_t i = 0; i < count; i++) {
         if (s->polled[i + 2].revents)
             end_child(&s->children[i]);
     }
     if (s->polled[1].revents)
         reap(s);
-    return !s->polled[0].revents || take_order(s);
+    if (s->polled[0].revents)
+        take_order(s);
+    return !(s->polled[0].revents & POLLHUP); /* no more will come */
 }
 
 static bool watch_children(state *s)
@@ -215,7 +214,8 @@ static cb_error load(state *s)
     cb_error error = CB_OK;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
         error = CB_E_INTERNAL;
-    cb_http_read_system_trust();
+    if (!error)
+        error = cb_http_read_system_trust();
     if (!error)
         error = cb_plugin_load(&s->plugin, s->about->name, s->about->path, &why);
     if (!error)

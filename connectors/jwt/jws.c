@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/jwt/jws.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/json_text.h"
 
 const cb_jws_algorithm cb_jws_es256 = {"ES256", CARDBROKER_SIGN, CARDBROKER_SHA256};
 const cb_jws_algorithm cb_jws_es384 = {"ES384", CARDBROKER_SIGN, CARDBROKER_SHA384};
@@ -47,17 +48,6 @@ static cardbroker_status sign(const cardbroker_host *host, cardbroker_login *log
                       (cardbroker_bytes){digest, sizes[algorithm->hash]}, out, SIGNATURE_MAX, len);
 }
 
-char *cb_jws_json(const json_t *value)
-{
-    errno = 0;
-    char *text = json_dumps(value, JSON_COMPACT);
-    if (text && errno == ENOMEM) {
-        free(text);
-        text = NULL;
-    }
-    return text;
-}
-
 cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *login,
                               const cb_jws_algorithm *algorithm, const json_t *header,
                               const json_t *claims, char **out)
@@ -65,8 +55,8 @@ cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *log
     uint8_t signature[SIGNATURE_MAX];
     size_t len = 0;
     cardbroker_status status = CARDBROKER_FAILED;
-    char *first = cb_jws_json(header);
-    char *second = cb_jws_json(claims);
+    char *first = cb_json_dumps(header, JSON_COMPACT);
+    char *second = cb_json_dumps(claims, JSON_COMPACT);
     char *text =
         first && second
             ? malloc(encoded(strlen(first)) + encoded(strlen(second)) + encoded(SIGNATURE_MAX) + 3)

@@ -19,10 +19,6 @@ typedef struct cb_jws_algorithm {
 
 extern const cb_jws_algorithm cb_jws_es256, cb_jws_es384, cb_jws_rs256, cb_jws_ps256;
 
-/* As text, without spaces; the caller frees it. NULL: no memory. (jansson 2.14 then leaves names out
- * of what json_dumps returns, and says nothing: not to be signed, nor delivered.) */
-char *cb_jws_json(const json_t *value);
-
 /* header.claims.signature; the caller frees *out. One use of the key. */
 cardbroker_status cb_jws_make(const cardbroker_host *host, cardbroker_login *login,
                               const cb_jws_algorithm *algorithm, const json_t *header,

@@ -7,12 +7,14 @@
  * key; the assertion authenticates that client (private_key_jwt). jwt-bearer: the assertion itself
  * is the grant, made by an issuer the server trusts for that subject.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_text.h"
 #include "connectors/include/cardbroker/connector.h"
 #include "connectors/jwt/jws.h"
 
@@ -130,7 +132,7 @@ static char *key_id(const cardbroker_host *host, cardbroker_login *login)
         return strdup(given);
     if (host->public_jwk(login, text, sizeof text) != CARDBROKER_OK)
         return NULL;
-    json_t *jwk = json_loads(text, 0, NULL);
+    json_t *jwk = cb_json_load(cb_bytes_str(text), 0, NULL);
     const char *kid = json_string_value(json_object_get(jwk, "kid"));
     char *copy = kid ? strdup(kid) : NULL;
     json_decref(jwk);
@@ -259,6 +261,7 @@ static cardbroker_status take_token(const cardbroker_host *host, cardbroker_logi
 {
     static const char *const members[] = {"access_token", "token_type", "expires_in", "scope"};
     int64_t expires = 0;
+    int failed = 0;
     json_t *token = json_object();
     json_int_t lifetime = json_integer_value(json_object_get(answer, "expires_in"));
     if (!json_is_string(json_object_get(answer, "access_token")) ||
@@ -270,11 +273,11 @@ static cardbroker_status take_token(const cardbroker_host *host, cardbroker_logi
     for (unsigned i = 0; i < sizeof members / sizeof *members; i++) {
         json_t *member = json_object_get(answer, members[i]);
         if (member)
-            json_object_set(token, members[i], member);
+            failed |= json_object_set(token, members[i], member);
     }
     if (lifetime > 0 && lifetime < INT32_MAX)
         expires = host->wall_clock(login) + lifetime;
-    char *text = cb_jws_json(token);
+    char *text = failed ? NULL : cb_json_dumps(token, JSON_COMPACT);
     cardbroker_status status = text ? host->set_token(login, text, expires) : CARDBROKER_FAILED;
     free(text);
     json_decref(token);
@@ -299,9 +302,11 @@ static cardbroker_status exchange(const cardbroker_host *host, cardbroker_login 
     free(f);
     if (status != CARDBROKER_OK)
         return status;
-    json_t *answer = json_loadb((const char *)response.body.data, response.body.len,
-                                JSON_REJECT_DUPLICATES, NULL);
-    if (response.status != 200)
+    json_t *answer = cb_json_load(cb_bytes_make(response.body.data, response.body.len),
+                                  JSON_REJECT_DUPLICATES, NULL);
+    if (!answer && errno == ENOMEM)
+        status = CARDBROKER_FAILED;
+    else if (response.status != 200)
         status = refused(host, login, response.status, answer);
     else
         status = take_token(host, login, answer);
@@ -326,7 +331,7 @@ static cardbroker_status enrol(const cardbroker_host *host, cardbroker_login *lo
 {
     char text[2048];
     cardbroker_status status = host->public_jwk(login, text, sizeof text);
-    json_t *jwk = status == CARDBROKER_OK ? json_loads(text, 0, NULL) : NULL;
+    json_t *jwk = status == CARDBROKER_OK ? cb_json_load(cb_bytes_str(text), 0, NULL) : NULL;
     char *kid = key_id(host, login);
     bool named = jwk && kid && json_object_set_new(jwk, "kid", json_string(kid)) == 0 &&
                  json_object_set_new(jwk, "use", json_string("sig")) == 0 &&
@@ -334,7 +339,7 @@ static cardbroker_status enrol(const cardbroker_host *host, cardbroker_login *lo
     json_t *whole = named ? json_pack("{s:s, s:{s:[O]}}", "subject", host->text(login, "subject"),
                                       "jwks", "keys", jwk)
                           : NULL;
-    char *done = whole ? cb_jws_json(whole) : NULL;
+    char *done = whole ? cb_json_dumps(whole, JSON_COMPACT) : NULL;
     status = done ? host->set_enrolment(login, done) : CARDBROKER_FAILED;
     free(done);
     free(kid);
