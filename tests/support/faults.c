@@ -27,8 +27,13 @@ static struct {
 } now;
 
 static long theirs;
+static long (*also)(void);
 
 void fault_theirs(long blocks) { theirs = blocks; }
+
+void fault_also(long (*kept)(void)) { also = kept; }
+
+static long kept(void) { return alloc_faults_live() + (also ? also() : 0); }
 
 static void say_where(void)
 {
@@ -67,7 +72,7 @@ static unsigned one_run(void *context, unsigned nth, bool lasting, long *leaked)
     now.nth = nth;
     now.lasting = lasting;
     alarm(RUN_SECONDS * (unsigned)(factor > 1 ? factor : 1));
-    long live = alloc_faults_live();
+    long before = kept();
     if (now.flow->before)
         now.flow->before(context);
     now.kind->arm(nth, lasting);
@@ -79,7 +84,7 @@ static unsigned one_run(void *context, unsigned nth, bool lasting, long *leaked)
     if (!struck && result)
         fail_msg("without a fault: %s", cb_error_code(result));
     now.flow->after(context, result, struck);
-    *leaked = alloc_faults_live() - live;
+    *leaked = kept() - before;
     alarm(0);
     if (getenv("CARDBROKER_FAULTS_SHOW") && struck) {
         fprintf(stderr, "%ld %s %u: %s\n", (long)time(NULL), now.flow->name, nth,

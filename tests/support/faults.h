@@ -42,6 +42,9 @@ void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, u
 /* So many blocks a library of others is known to lose when a call of the next flows fails. */
 void fault_theirs(long blocks);
 
+/* Counts what the other processes of a test hold as well; asked before and after each run. */
+void fault_also(long (*kept)(void));
+
 /* Keeps the product's log out of the test's output, unless CARDBROKER_FAULTS_SHOW is set. */
 void fault_quiet(void);
 
