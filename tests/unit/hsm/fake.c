@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/msg.h"
 #include "hsm/durable.h"
+#include "hsm/record_codec.h"
 
 #define MUST(condition)                                                                            \
     do {                                                                                           \
@@ -23,50 +24,65 @@
 
 static const uint8_t secret[32] = "a key for tests and nothing else";
 
-/* fields ‖ HMAC(name ‖ fields) */
-static cb_error put_record(char name, const void *fields, size_t len, cb_buf *out)
+/* Appends body ‖ HMAC(body); frees body. */
+static cb_error seal(cb_buf *body, cb_buf *out)
 {
     cb_digest mac;
-    cb_buf text = CB_BUF(8192);
-    cb_buf_put_u8(&text, (uint8_t)name);
-    cb_buf_put(&text, cb_bytes_make(fields, len));
-    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), &mac);
-    cb_buf_put(out, cb_bytes_make(fields, len));
-    cb_buf_put(out, cb_digest_bytes(&mac));
-    cb_buf_free(&text);
+    cb_error error = cb_buf_error(body);
+    if (!error)
+        error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(body), &mac);
+    if (!error) {
+        cb_buf_put(out, cb_buf_bytes(body));
+        cb_buf_put(out, cb_digest_bytes(&mac));
+    }
+    cb_buf_free(body);
     return error ? error : cb_buf_error(out);
 }
 
-static cb_error get_record(char name, cb_bytes record, void *fields, size_t len)
+static cb_error genuine(cb_bytes record, size_t max, cb_bytes *body)
 {
-    cb_buf again = CB_BUF(8192);
-    if (record.len != len + CB_SHA256_SIZE)
+    cb_digest mac;
+    cb_record_parts parts;
+    if (cb_record_split(record, max, &parts) != CB_OK)
         return CB_E_HSM_RECORD;
-    cb_error error = put_record(name, record.data, len, &again);
-    if (!error && !cb_bytes_same(cb_buf_bytes(&again), record))
+    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), parts.body, &mac);
+    if (!error && !cb_bytes_same(cb_digest_bytes(&mac), parts.mac))
         error = CB_E_HSM_RECORD;
-    if (!error)
-        memcpy(fields, record.data, len);
-    cb_buf_free(&again);
+    *body = parts.body;
     return error;
 }
 
+static cb_error or_no_record(cb_error error) { return error ? CB_E_HSM_RECORD : CB_OK; }
+
 static cb_error binding_check(void *context, cb_bytes binding, cb_binding_info *out)
 {
+    cb_bytes body;
     (void)context;
-    return get_record('B', binding, out, sizeof *out);
+    cb_error error = genuine(binding, CB_BINDING_MAX, &body);
+    return error ? error : or_no_record(cb_binding_body_get(body, out));
 }
 
 static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
 {
+    cb_buf body = CB_BUF(CB_BINDING_MAX);
     (void)context;
-    return put_record('B', info, sizeof *info, binding);
+    cb_binding_body_put(&body, info);
+    return seal(&body, binding);
+}
+
+cb_error fake_make_sealed(const cb_sealed_info *info, cb_buf *sealed)
+{
+    cb_buf body = CB_BUF(CB_SEALED_MAX);
+    cb_sealed_body_put(&body, info, (cb_bytes){0}, cb_bytes_str("wrapped"));
+    return seal(&body, sealed);
 }
 
 static cb_error sealed_check(void *context, cb_bytes sealed, cb_sealed_info *out)
 {
+    cb_bytes body, public_key, wrapped;
     (void)context;
-    return get_record('K', sealed, out, sizeof *out);
+    cb_error error = genuine(sealed, CB_SEALED_MAX, &body);
+    return error ? error : or_no_record(cb_sealed_body_get(body, out, &public_key, &wrapped));
 }
 
 static cb_error service_key(uint8_t scalar[CB_P256_SCALAR])
@@ -107,15 +123,19 @@ static cb_error sealed_use(void *context, cb_bytes sealed, uint8_t operation, ui
 
 static cb_error receipt_make(void *context, const cb_receipt_info *info, cb_buf *receipt)
 {
+    cb_buf body = CB_BUF(CB_RECEIPT_MAX);
     (void)context;
-    return put_record('R', info, sizeof *info, receipt);
+    cb_receipt_body_put(&body, info);
+    return seal(&body, receipt);
 }
 
 static cb_error receipt_check(void *context, cb_bytes receipt)
 {
+    cb_bytes body;
     cb_receipt_info info;
     (void)context;
-    return get_record('R', receipt, &info, sizeof info);
+    cb_error error = genuine(receipt, CB_RECEIPT_MAX, &body);
+    return error ? error : or_no_record(cb_receipt_body_get(body, &info));
 }
 
 static cb_error head_mac(void *context, const cb_tree_head *head, cb_digest *mac)
@@ -159,7 +179,7 @@ static cb_error generate(void *context, cb_sealed_info *info, cb_bytes subject, 
     cb_buf_put(public_key, CB_BYTES_OF(point));
     if (csr)
         cb_buf_put(csr, subject);
-    return put_record('K', info, sizeof *info, sealed);
+    return fake_make_sealed(info, sealed);
 }
 
 static cb_error import(void *context, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
@@ -175,7 +195,7 @@ static cb_error rewrap(void *context, cb_bytes sealed, cb_buf *out)
     if (error)
         return error;
     info.generation++;
-    return put_record('K', &info, sizeof info, out);
+    return fake_make_sealed(&info, out);
 }
 
 static cb_error new_generation(void *context, uint32_t *generation)

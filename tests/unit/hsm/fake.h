@@ -12,9 +12,12 @@
 
 enum { FAKE_WORKERS = 2 };
 
-/* Records are their fields and an HMAC under a fixed key; every sealed key is the same P-256 key.
- */
+/* Records are as hsmd writes them, with an HMAC under a fixed key; every sealed key is the same
+ * P-256 key. */
 extern const cb_vault fake_vault;
+
+/* One of a sealed key that says what info does. */
+cb_error fake_make_sealed(const cb_sealed_info *info, cb_buf *sealed);
 
 /* The public half of that key. */
 void fake_point(uint8_t out[CB_P256_POINT]);
