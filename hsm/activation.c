@@ -34,8 +34,8 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
     return ours && purpose && service && context->level <= CB_LEVEL_PIN;
 }
 
-cb_error cb_tap_challenge(cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
-                          cb_bytes pin, cb_buf *script)
+cb_error cb_tap_ask_card(cb_tap *tap, const cb_tap_context *context, cb_bytes answers, cb_bytes pin,
+                         cb_buf *script)
 {
     cb_script read;
     if (!context_ok(tap, context))

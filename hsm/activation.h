@@ -28,8 +28,8 @@ cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id
                       cb_id *id, cb_buf *script);
 
 /* CB_E_ARGUMENT when the context is not well formed or is another tap's. */
-cb_error cb_tap_challenge(cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
-                          cb_bytes pin, cb_buf *script);
+cb_error cb_tap_ask_card(cb_tap *tap, const cb_tap_context *context, cb_bytes answers, cb_bytes pin,
+                         cb_buf *script);
 
 cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim);
 

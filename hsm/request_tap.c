@@ -53,7 +53,7 @@ cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *
     cb_bytes pin = cb_cursor_var(in, CB_PIN_CIPHERTEXT_MAX);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    return only_if_good(cb_tap_challenge(tap, &context, answers, pin, out), out);
+    return only_if_good(cb_tap_ask_card(tap, &context, answers, pin, out), out);
 }
 
 cb_error cb_handle_finish(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
