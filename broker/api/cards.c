@@ -54,13 +54,13 @@ cb_error cb_api_card_get(cb_request *request, cb_reply *reply)
 }
 
 /* What a change put an end to goes into the answer, for whoever has to explain it. */
-static void add_affected(cb_reply *reply, const cb_affected *affected)
+static cb_error add_affected(cb_reply *reply, const cb_affected *affected)
 {
-    json_t *more = json_pack("{sI, sI}", "taps_ended", (json_int_t)affected->tap_count,
-                             "sessions_ended", (json_int_t)affected->session_count);
-    if (more)
-        json_object_update_missing(reply->json, more);
-    json_decref(more);
+    bool added = json_object_set_new(reply->json, "taps_ended",
+                                     json_integer((json_int_t)affected->tap_count)) == 0 &&
+                 json_object_set_new(reply->json, "sessions_ended",
+                                     json_integer((json_int_t)affected->session_count)) == 0;
+    return added ? CB_OK : CB_E_MEMORY;
 }
 
 static cb_error change(cb_request *request, cb_reply *reply, cb_card_act act, const char *why)
@@ -82,7 +82,7 @@ static cb_error change(cb_request *request, cb_reply *reply, cb_card_act act, co
         error = reply_card(request, reply);
     }
     if (!error)
-        add_affected(reply, &affected);
+        error = add_affected(reply, &affected);
     cb_affected_free(&affected);
     return error;
 }

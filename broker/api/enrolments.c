@@ -72,6 +72,16 @@ cb_error cb_api_enrolment_get(cb_request *request, cb_reply *reply)
     return error;
 }
 
+static cb_error read_chain(cb_reply *reply, const char *pem, cb_buf *certificate, cb_buf *chain)
+{
+    cb_error error = cb_pem_read(pem, certificate, chain);
+    if (error && error != CB_E_MEMORY)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT,
+                              "certificate must be a chain of X.509 certificates in PEM, the "
+                              "holder's first.");
+    return error;
+}
+
 cb_error cb_api_enrolment_certificate(cb_request *request, cb_reply *reply)
 {
     cb_api *api = cb_api_of(request);
@@ -80,10 +90,8 @@ cb_error cb_api_enrolment_certificate(cb_request *request, cb_reply *reply)
     cb_buf chain = CB_BUF(CB_CHAIN_MAX);
     const cb_field fields[] = {{"certificate", CB_FIELD_TEXT, true, PEM_MAX, &pem}};
     cb_error error = cb_request_fields(request, reply, fields, 1);
-    if (!error && cb_pem_read(pem, &certificate, &chain) != CB_OK)
-        error = cb_reply_fail(reply, CB_E_ARGUMENT,
-                              "certificate must be a chain of X.509 certificates in PEM, the "
-                              "holder's first.");
+    if (!error)
+        error = read_chain(reply, pem, &certificate, &chain);
     if (!error)
         error =
             cb_enrolment_certificate(api->store, request->actor, &request->match.parameters[0].id,

@@ -16,8 +16,8 @@ static cb_error readiness(cb_api *api, cb_store_state *store, cb_watch_view *vie
 {
     cb_watch_see(api->watch, view);
     cb_error error = cb_store_status(api->store, store);
-    if (error)
-        *store = (cb_store_state){.error = error, .signer = error};
+    if (error && !store->error) /* what is open could not be read, the rest is known */
+        store->error = error;
     if (store->error)
         return store->error;
     if (view->hsm)
@@ -67,6 +67,8 @@ cb_error cb_api_status(cb_request *request, cb_reply *reply)
     cb_store_state store;
     cb_watch_view view;
     cb_error error = readiness(api, &store, &view);
+    if (store.error == CB_E_MEMORY) /* rather no numbers than wrong ones */
+        return store.error;
     return cb_reply_json(reply, 200,
                          json_pack("{sb, ss, ss, so, so, so, s{ss}, so, si, si}", "ready", !error,
                                    "state", cb_error_code(error), "version", CB_VERSION, "started",

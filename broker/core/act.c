@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/core/act.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,12 +116,14 @@ bool cb_name_ok(const char *name)
     return true;
 }
 
-bool cb_json_object_ok(const char *text, size_t max)
+cb_error cb_json_object_check(const char *text, size_t max)
 {
     if (strlen(text) > max)
-        return false;
+        return CB_E_ARGUMENT;
     json_t *json = cb_json_load(cb_bytes_str(text), JSON_REJECT_DUPLICATES, NULL);
+    if (!json && errno == ENOMEM)
+        return CB_E_MEMORY;
     bool good = json_is_object(json);
     json_decref(json);
-    return good;
+    return good ? CB_OK : CB_E_ARGUMENT;
 }

@@ -32,7 +32,8 @@ cb_error cb_act_affected(cb_txn *txn, const cb_tap_match *match, cb_affected *af
 /* A name or title: 1 to CB_NAME_MAX bytes, no control characters. */
 bool cb_name_ok(const char *name);
 
-/* JSON text of an object, of at most max bytes. */
-bool cb_json_object_ok(const char *text, size_t max);
+/* CB_E_ARGUMENT unless it is JSON text of an object, of at most max bytes; CB_E_MEMORY when that
+ * could not be told. */
+cb_error cb_json_object_check(const char *text, size_t max);
 
 #endif

@@ -50,16 +50,17 @@ static cb_error run_add(cb_txn *txn, void *context)
 static cb_error take(const cb_enrolment_new *from, int64_t now, cb_enrolment *to)
 {
     const char *data = from->data ? from->data : "{}";
-    if (!from->service || !cb_service_name_ok(from->service) ||
-        !cb_json_object_ok(data, CB_ENROLMENT_DATA_MAX))
+    if (!from->service || !cb_service_name_ok(from->service))
         return CB_E_ARGUMENT;
+    cb_error error = cb_json_object_check(data, CB_ENROLMENT_DATA_MAX);
+    if (error)
+        return error;
     to->id = cb_id_new();
     to->holder = from->holder;
     memcpy(to->service, from->service, strlen(from->service) + 1);
     to->created = to->changed = now;
     cb_buf_put_str(&to->data, data);
-    cb_error error =
-        cb_key_take(&to->holder, to->service, from->sealed, from->public_key, &to->next);
+    error = cb_key_take(&to->holder, to->service, from->sealed, from->public_key, &to->next);
     return error ? error : cb_buf_error(&to->data);
 }
 

@@ -90,7 +90,8 @@ static cb_error certifies(cb_bytes certificate, const cb_enrolment_key *key)
 {
     cb_buf public_key = CB_BUF(CB_PUBLIC_KEY_MAX);
     cb_error error = cb_certificate_public_key(certificate, &public_key);
-    if (error || !cb_bytes_same(cb_buf_bytes(&public_key), cb_buf_bytes(&key->public_key)))
+    if (error != CB_E_MEMORY &&
+        (error || !cb_bytes_same(cb_buf_bytes(&public_key), cb_buf_bytes(&key->public_key))))
         error = CB_E_ARGUMENT;
     cb_buf_free(&public_key);
     return error;
@@ -172,6 +173,8 @@ static cb_error renew_with(cb_txn *txn, const key_act *act, const cb_enrolment *
                            const cb_enrolment_key *key)
 {
     bool waits = true;
+    if (cb_id_same(&key->id, &enrolment->current.id))
+        return CB_E_EXISTS; /* it was done: who asks again was not told */
     if (key->sequence <= enrolment->current.sequence)
         return CB_E_ARGUMENT;
     cb_error error = needs_certificate(txn, enrolment->service, &waits);

@@ -30,7 +30,7 @@ static bool service_ok(const cb_service_new *s)
     return s->name && cb_service_name_ok(s->name) && cb_name_ok(s->title) && s->connector &&
            cb_service_name_ok(s->connector) && s->level >= CB_LEVEL_POSSESSION &&
            s->level <= CB_LEVEL_PIN && s->kind <= CB_SESSION_RELAYED && s->life >= 0 &&
-           s->idle >= 0 && (!s->config || cb_json_object_ok(s->config, CB_SERVICE_CONFIG_MAX));
+           s->idle >= 0;
 }
 
 static cb_error take(const cb_service_new *from, int64_t now, cb_service *to)
@@ -56,8 +56,11 @@ static cb_error do_write(cb_store *store, const char *actor, const char *kind,
         .act = {.actor = actor, .time = cb_clock_wall_us()}, .kind = kind, .put = put};
     if (cb_act_check(actor, NULL) || !service_ok(service))
         return CB_E_ARGUMENT;
+    cb_error error =
+        service->config ? cb_json_object_check(service->config, CB_SERVICE_CONFIG_MAX) : CB_OK;
     cb_service_init(&write.service);
-    cb_error error = take(service, write.act.time, &write.service);
+    if (!error)
+        error = take(service, write.act.time, &write.service);
     if (!error)
         error = cb_act_write(store, run_write, &write, CB_WRITE_ORDINARY);
     cb_service_free(&write.service);

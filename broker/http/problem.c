@@ -53,6 +53,19 @@ json_t *cb_problem(unsigned status, cb_error error, const char *detail, const cb
                      "detail", detail, "request", id);
 }
 
+/* jansson's own function for this does not look whether there was memory. */
+static bool add_missing(json_t *object, json_t *extra)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach(extra, name, value)
+    {
+        if (!json_object_get(object, name) && json_object_set(object, name, value) != 0)
+            return false;
+    }
+    return true;
+}
+
 void cb_problem_write(cb_reply *reply, cb_error error, const cb_id *request)
 {
     const char *detail = reply->detail.len > 0 ? cb_buf_cstr(&reply->detail) : NULL;
@@ -64,7 +77,7 @@ void cb_problem_write(cb_reply *reply, cb_error error, const cb_id *request)
     reply->json = cb_problem(reply->status, error, detail ? detail : cb_error_text(error), request);
     if (!reply->json) /* a detail may quote what is not UTF-8 */
         reply->json = cb_problem(reply->status, error, cb_error_text(error), request);
-    if (reply->json && reply->extra && json_object_update_missing(reply->json, reply->extra) != 0) {
+    if (reply->json && reply->extra && !add_missing(reply->json, reply->extra)) {
         json_decref(reply->json);
         reply->json = NULL;
     }

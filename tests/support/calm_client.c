@@ -21,7 +21,7 @@
 
 enum { WAIT_MS = 20000 };
 
-typedef struct channel {
+typedef struct calm_line {
     int fd;
     WOLFSSL *session; /* NULL: plain */
     bool silent;
@@ -164,33 +164,69 @@ void calm_tls_free(struct WOLFSSL_CTX **tls)
     alloc_faults_pause(false);
 }
 
-static void ask_over_tls(struct WOLFSSL_CTX *tls, channel *c, const char *request,
-                         calm_answer *answer)
+static bool connect_tls(struct WOLFSSL_CTX *tls, channel *c, uint16_t port)
 {
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    *c = (channel){.fd = connected(AF_INET, &at, sizeof at)};
+    if (c->fd < 0)
+        return false;
     c->session = wolfSSL_new(tls);
     if (!c->session)
         abort();
     wolfSSL_SetIOReadCtx(c->session, c);
     wolfSSL_SetIOWriteCtx(c->session, c);
-    if (wolfSSL_connect(c->session) == WOLFSSL_SUCCESS)
-        exchange(c, request, answer);
-    wolfSSL_free(c->session);
+    return wolfSSL_connect(c->session) == WOLFSSL_SUCCESS;
+}
+
+static void hang_up(channel *c)
+{
+    if (c->session)
+        wolfSSL_free(c->session);
+    if (c->fd >= 0)
+        syscall(SYS_close, c->fd);
 }
 
 void calm_ask_network(struct WOLFSSL_CTX *tls, uint16_t port, const char *request,
                       calm_answer *answer)
 {
-    struct sockaddr_in at = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    channel c;
     memset(answer, 0, sizeof *answer);
-    channel c = {.fd = connected(AF_INET, &at, sizeof at)};
-    if (c.fd < 0)
+    alloc_faults_pause(true);
+    if (connect_tls(tls, &c, port))
+        exchange(&c, request, answer);
+    answer->silent = c.silent;
+    hang_up(&c);
+    alloc_faults_pause(false);
+}
+
+struct calm_line *calm_dial(struct WOLFSSL_CTX *tls, uint16_t port)
+{
+    alloc_faults_pause(true);
+    channel *line = malloc(sizeof *line);
+    if (!line)
+        abort();
+    if (!connect_tls(tls, line, port)) {
+        hang_up(line);
+        free(line);
+        line = NULL;
+    }
+    alloc_faults_pause(false);
+    return line;
+}
+
+void calm_ask_on(struct calm_line **line, const char *request, calm_answer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    if (!*line)
         return;
     alloc_faults_pause(true);
-    ask_over_tls(tls, &c, request, answer);
+    exchange(*line, request, answer);
+    answer->silent = (*line)->silent;
+    hang_up(*line);
+    free(*line);
+    *line = NULL;
     alloc_faults_pause(false);
-    answer->silent = c.silent;
-    syscall(SYS_close, c.fd);
 }
 
 void calm_ask_local(const char *path, const char *request, calm_answer *answer)

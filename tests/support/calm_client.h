@@ -22,6 +22,11 @@ typedef struct calm_answer {
 struct WOLFSSL_CTX *calm_tls(const char *certificate, const char *key);
 void calm_tls_free(struct WOLFSSL_CTX **tls);
 
+/* A connection over TLS for one request, made before: the request is asked with it, and ends it.
+ * NULL: none was made. */
+struct calm_line *calm_dial(struct WOLFSSL_CTX *tls, uint16_t port);
+void calm_ask_on(struct calm_line **line, const char *request, calm_answer *answer);
+
 /* Sends all of the request at once, and reads the answer until the connection ends: it should say
  * "Connection: close". */
 void calm_ask_network(struct WOLFSSL_CTX *tls, uint16_t port, const char *request,

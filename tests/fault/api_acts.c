@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/fault/api_acts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+
+#define MUST(call) assert_int_equal(call, CB_OK)
+
+/* ---- What is made before ---- */
+
+static const char *fresh_name(api_acts *a)
+{
+    static char name[32];
+    snprintf(name, sizeof name, "number %u", ++a->number);
+    return name;
+}
+
+static void make_holder(api_acts *a)
+{
+    cb_holder holder;
+    MUST(cb_holder_add(a->w.api.store, "test", fresh_name(a), &holder));
+    a->holder = holder.id;
+}
+
+static void make_card(api_acts *a)
+{
+    char hex[2 * CB_BINDING_MAX + 1];
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    make_holder(a);
+    a->card = cb_id_new();
+    api_binding(&a->card, &a->holder, hex);
+    MUST(cb_unhex(cb_bytes_str(hex), &binding));
+    MUST(cb_card_add(a->w.api.store, "test", cb_buf_bytes(&binding), NULL));
+    cb_buf_free(&binding);
+}
+
+static void change_card(api_acts *a, cb_card_act act)
+{
+    MUST(cb_card_change(a->w.api.store, "test", &a->card, act, NULL, NULL));
+}
+
+static void make_terminal(api_acts *a)
+{
+    cb_terminal terminal;
+    cb_terminal_new fresh = {.name = fresh_name(a)};
+    fresh.key = cb_sha256(cb_bytes_str(fresh.name));
+    MUST(cb_terminal_add(a->w.api.store, "test", &fresh, &terminal));
+    a->terminal = terminal.id;
+}
+
+/* Three characters, one of them a digit. */
+static void name_service(api_acts *a)
+{
+    unsigned n = ++a->number;
+    snprintf(a->service, sizeof a->service, "s%c%c", '0' + n / 26 % 10, 'a' + n % 26);
+}
+
+static void make_service(api_acts *a)
+{
+    name_service(a);
+    cb_service_new fresh = {
+        .name = a->service, .title = "Old", .connector = "gives", .config = "{}", .level = 1};
+    MUST(cb_service_add(a->w.api.store, "test", &fresh));
+}
+
+static void make_enrolment(api_acts *a, const char *service)
+{
+    char hex[2 * CB_SEALED_MAX + 1];
+    cb_enrolment made;
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX), public_key = CB_BUF(CB_PUBLIC_KEY_MAX);
+    a->key = cb_id_new();
+    api_sealed(&a->key, &a->holder, service, 1, 1, hex);
+    MUST(cb_unhex(cb_bytes_str(hex), &sealed));
+    MUST(cb_unhex(cb_bytes_str(a->w.public_key), &public_key));
+    cb_enrolment_new fresh = {.holder = a->holder,
+                              .service = service,
+                              .sealed = cb_buf_bytes(&sealed),
+                              .public_key = cb_buf_bytes(&public_key)};
+    cb_enrolment_init(&made);
+    MUST(cb_enrolment_add(a->w.api.store, "test", &fresh, &made));
+    a->enrolment = made.id;
+    cb_enrolment_free(&made);
+    cb_buf_free(&sealed);
+    cb_buf_free(&public_key);
+}
+
+/* A session that the card, which is active, has opened at a terminal. */
+static void make_session(api_acts *a)
+{
+    cb_intent_grant grant;
+    cb_intent_request request = {.context = {.tap = cb_id_random(),
+                                             .terminal = a->terminal,
+                                             .profile = CB_PROFILE_NATIVE,
+                                             .purpose = CB_TAP_AUTHENTICATE,
+                                             .level = CB_LEVEL_POSSESSION,
+                                             .service = "tax"},
+                                 .card = a->card,
+                                 .holder = a->holder,
+                                 .reached = CB_LEVEL_PIN};
+    cb_intent_grant_init(&grant);
+    MUST(cb_decide_intent(a->w.api.store, &request, &grant));
+    cb_intent_grant_free(&grant);
+    cb_result_request result = {.tap = request.context.tap, .session = cb_id_new()};
+    MUST(cb_decide_result(a->w.api.store, &result));
+}
+
+static void make_user(api_acts *a)
+{
+    make_card(a);
+    change_card(a, CB_CARD_ACTIVATE);
+    make_enrolment(a, "tax");
+    make_terminal(a);
+    make_session(a);
+}
+
+/* ---- Requests ---- */
+
+static void request(api_acts *a, const char *method, const char *kind, const cb_id *id,
+                    const char *act)
+{
+    char text[CB_ID_TEXT] = "";
+    if (id)
+        cb_id_text(id, text);
+    a->method = method;
+    snprintf(a->path, sizeof a->path, "/v1/%s%s%s%s%s", kind, id ? "/" : "", text, act ? "/" : "",
+             act ? act : "");
+    a->body[0] = 0;
+}
+
+__attribute__((format(printf, 2, 3))) static void body(api_acts *a, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int len = vsnprintf(a->body, sizeof a->body, format, list);
+    va_end(list);
+    assert_true(len > 0 && (size_t)len < sizeof a->body);
+}
+
+static void add_holder(api_acts *a)
+{
+    request(a, "POST", "holders", NULL, NULL);
+    body(a, "{\"name\":\"Taro\"}");
+}
+
+static void add_card(api_acts *a)
+{
+    char hex[2 * CB_BINDING_MAX + 1];
+    make_holder(a);
+    a->card = cb_id_new();
+    api_binding(&a->card, &a->holder, hex);
+    request(a, "POST", "cards", NULL, NULL);
+    body(a, "{\"binding\":\"%s\"}", hex);
+}
+
+static void activate_card(api_acts *a)
+{
+    make_card(a);
+    request(a, "POST", "cards", &a->card, "activate");
+}
+
+static void suspend_card(api_acts *a)
+{
+    make_user(a);
+    request(a, "POST", "cards", &a->card, "suspend");
+    body(a, "{\"reason\":\"mislaid\"}");
+}
+
+static void resume_card(api_acts *a)
+{
+    make_card(a);
+    change_card(a, CB_CARD_ACTIVATE);
+    change_card(a, CB_CARD_SUSPEND);
+    request(a, "POST", "cards", &a->card, "resume");
+}
+
+static void revoke_card(api_acts *a)
+{
+    make_user(a);
+    request(a, "POST", "cards", &a->card, "revoke");
+    body(a, "{\"reason\":\"lost\"}");
+}
+
+static void add_terminal(api_acts *a)
+{
+    char certificate[API_PEM];
+    api_certificate(&a->w, ++a->number, certificate);
+    request(a, "POST", "terminals", NULL, NULL);
+    body(a, "{\"name\":\"%s\",\"certificate\":\"%s\",\"services\":[\"tax\",\"bus\"],\"rate\":7}",
+         fresh_name(a), certificate);
+}
+
+static void revoke_terminal(api_acts *a)
+{
+    make_user(a);
+    request(a, "POST", "terminals", &a->terminal, "revoke");
+    body(a, "{\"reason\":\"stolen\"}");
+}
+
+#define SERVICE                                                                                    \
+    "\"title\":\"New\",\"connector\":\"relays\",\"config\":{\"a\":[1,{\"b\":\"c\"}]},"             \
+    "\"level\":2,\"certificate\":true,\"session\":{\"kind\":\"relayed\",\"life\":60,\"idle\":9}}"
+
+static void add_service(api_acts *a)
+{
+    name_service(a);
+    request(a, "POST", "services", NULL, NULL);
+    body(a, "{\"name\":\"%s\"," SERVICE, a->service);
+}
+
+static void update_service(api_acts *a)
+{
+    make_service(a);
+    request(a, "PUT", "services", NULL, a->service);
+    body(a, "{" SERVICE);
+}
+
+static void add_enrolment(api_acts *a)
+{
+    char hex[2 * CB_SEALED_MAX + 1], holder[CB_ID_TEXT];
+    make_holder(a);
+    a->key = cb_id_new();
+    api_sealed(&a->key, &a->holder, "tax", 1, 1, hex);
+    cb_id_text(&a->holder, holder);
+    request(a, "POST", "enrolments", NULL, NULL);
+    body(a,
+         "{\"holder\":\"%s\",\"service\":\"tax\",\"sealed\":\"%s\",\"public_key\":\"%s\","
+         "\"data\":{\"subject\":\"taro\"}}",
+         holder, hex, a->w.public_key);
+}
+
+static void certify_enrolment(api_acts *a)
+{
+    char certificate[API_PEM];
+    api_certificate(&a->w, 0, certificate);
+    make_holder(a);
+    make_enrolment(a, "gov");
+    request(a, "POST", "enrolments", &a->enrolment, "certificate");
+    body(a, "{\"certificate\":\"%s%s\"}", certificate, certificate);
+}
+
+static void renew_enrolment(api_acts *a)
+{
+    cb_id key = cb_id_new();
+    char hex[2 * CB_SEALED_MAX + 1];
+    make_holder(a);
+    make_enrolment(a, "tax");
+    api_sealed(&key, &a->holder, "tax", 2, 1, hex);
+    request(a, "POST", "enrolments", &a->enrolment, "renew");
+    body(a, "{\"sealed\":\"%s\",\"public_key\":\"%s\"}", hex, a->w.public_key);
+}
+
+static void rewrap_enrolment(api_acts *a)
+{
+    char hex[2 * CB_SEALED_MAX + 1];
+    make_holder(a);
+    make_enrolment(a, "tax");
+    api_sealed(&a->key, &a->holder, "tax", 1, 2, hex);
+    request(a, "POST", "enrolments", &a->enrolment, "rewrap");
+    body(a, "{\"sealed\":\"%s\"}", hex);
+}
+
+static void remove_enrolment(api_acts *a)
+{
+    make_user(a);
+    request(a, "DELETE", "enrolments", &a->enrolment, NULL);
+}
+
+/* ---- Reading ---- */
+
+#define LIST(what, where)                                                                          \
+    static void list_##what(api_acts *a) { request(a, "GET", where, NULL, NULL); }
+
+LIST(holders, "holders?limit=2")
+LIST(cards, "cards?limit=2")
+LIST(terminals, "terminals?limit=2")
+LIST(services, "services?limit=2&after=bus")
+LIST(enrolments, "enrolments?limit=2&service=tax")
+LIST(leaves, "audit/leaves?from=1&count=3")
+LIST(heads, "audit/heads?count=3")
+LIST(status, "status")
+
+static void read_metrics(api_acts *a)
+{
+    request(a, "GET", "", NULL, NULL);
+    strcpy(a->path, "/metrics");
+}
+
+static void read_sealed(api_acts *a)
+{
+    make_holder(a);
+    make_enrolment(a, "tax");
+    request(a, "GET", "enrolments", &a->enrolment, "sealed");
+}
+
+static void read_service(api_acts *a)
+{
+    make_service(a);
+    request(a, "GET", "services", NULL, a->service);
+}
+
+enum { ACT = 16, READING = 8 };
+
+const api_act api_act_table[] = {
+    {"a holder added", add_holder, 201, ACT},
+    {"a card added", add_card, 201, ACT},
+    {"a card activated", activate_card, 200, ACT},
+    {"a card suspended", suspend_card, 200, ACT},
+    {"a card resumed", resume_card, 200, ACT},
+    {"a card revoked", revoke_card, 200, ACT},
+    {"a terminal added", add_terminal, 201, ACT},
+    {"a terminal revoked", revoke_terminal, 200, ACT},
+    {"a service added", add_service, 201, ACT},
+    {"a service changed", update_service, 200, ACT},
+    {"an enrolment added", add_enrolment, 201, ACT},
+    {"an enrolment certified", certify_enrolment, 200, ACT},
+    {"an enrolment renewed", renew_enrolment, 200, ACT},
+    {"a key sealed anew", rewrap_enrolment, 200, ACT},
+    {"an enrolment removed", remove_enrolment, 200, ACT},
+    {"holders", list_holders, 200, READING},
+    {"cards", list_cards, 200, READING},
+    {"terminals", list_terminals, 200, READING},
+    {"services", list_services, 200, READING},
+    {"enrolments", list_enrolments, 200, READING},
+    {"leaves", list_leaves, 200, READING},
+    {"heads", list_heads, 200, READING},
+    {"the state", list_status, 200, READING},
+    {"metrics", read_metrics, 200, READING},
+    {"sealed keys", read_sealed, 200, READING},
+    {"a service", read_service, 200, READING},
+    {NULL, NULL, 0, 0},
+};
+
+void api_acts_make(api_acts *a) { api_world_make(&a->w); }
+
+void api_acts_ask(api_acts *a) { api_ask(&a->w, a->method, a->path, a->body[0] ? a->body : NULL); }

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Every kind of request to the broker while each allocation fails in turn: jansson's, SQLite's,
+ * libmicrohttpd's, wolfSSL's and its own. Who asks gets the whole answer, or an error that is said
+ * to be the server's, or an end. What was asked is then done or not: never half, and the record
+ * says the same as the tables. Asked again, it is done.
+ */
+#include "tests/fault/api_acts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/support/alloc_faults.h"
+
+/* What a flow returns when its client was given what it must not be; it is no listed error. */
+#define WRONG CB_ERROR_COUNT
+
+/* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what
+ * the server kept for it, a turn, stays. */
+enum { UNTOLD = 1 };
+
+typedef struct flows {
+    api_acts a;
+    const api_act *act;
+    bool known; /* what a run without faults does */
+    char said[sizeof((calm_answer *)0)->body];
+    api_tally before, clean;
+} flows;
+
+/* ---- Judging answers ---- */
+
+/* Numbers, times and identifiers are others each time; of metrics, so is which there are. */
+static void flatten(const char *text, char *out)
+{
+    while (*text) {
+        if (strncmp(text, "cardbroker_", 11) == 0 && text[-1] == '\n') {
+            text = strchr(text, '\n') + 1;
+            continue;
+        }
+        size_t len = 0;
+        bool digits = false;
+        while (isalnum((unsigned char)text[len]) || (len > 0 && text[len] == '-'))
+            digits |= isdigit((unsigned char)text[len++]) != 0;
+        if (len == 0) {
+            *out++ = *text++;
+            continue;
+        }
+        if (digits || len > 20)
+            *out++ = '#';
+        else
+            out = (char *)memcpy(out, text, len) + len;
+        text += len;
+    }
+    *out = 0;
+}
+
+static cb_error wrong(const flows *f, const char *why)
+{
+    fprintf(stderr, "%s: %s%s\n", why, f->a.w.answer.head, f->a.w.answer.body);
+    return WRONG;
+}
+
+static cb_error judge(flows *f)
+{
+    char said[sizeof f->said];
+    const calm_answer *answer = &f->a.w.answer;
+    if (answer->silent)
+        return wrong(f, "silence");
+    if (answer->status == 0)
+        return CB_E_CLOSED;
+    if (answer->status >= 500 && strstr(answer->body, "\"code\":"))
+        return CB_E_MEMORY;
+    if (answer->status != f->act->status)
+        return wrong(f, "a wrong answer");
+    flatten(answer->body, said);
+    if (f->known && strcmp(said, f->said) != 0) {
+        fprintf(stderr, "due: %s\nis:  %s\n", f->said, said);
+        return wrong(f, "not the whole answer");
+    }
+    if (!f->known)
+        strcpy(f->said, said);
+    return CB_OK;
+}
+
+/* ---- A run ---- */
+
+static void open_again(flows *f)
+{
+    api_world_close(&f->a.w);
+    assert_int_equal(api_world_open(&f->a.w), CB_OK);
+}
+
+static void prepare(void *context)
+{
+    flows *f = context;
+    open_again(f);
+    f->act->prepare(&f->a);
+    api_count(&f->a.w, &f->before);
+}
+
+static cb_error ask(void *context)
+{
+    flows *f = context;
+    api_acts_ask(&f->a);
+    return judge(f);
+}
+
+static void added(flows *f, api_tally *out)
+{
+    api_tally after;
+    const cb_api *api = &f->a.w.api;
+    for (int i = 0; i < 20000 && cb_server_busy(api->server) > 0; i++)
+        usleep(500);
+    cb_store_settle(api->store);
+    api_count(&f->a.w, &after);
+    api_added(&f->before, &after, out);
+}
+
+/* A key service that was not heard is asked again within half a second; the next start asks at
+ * once. */
+static void let_it_sign(flows *f)
+{
+    cb_store_state state;
+    assert_int_equal(cb_store_status(f->a.w.api.store, &state), CB_OK);
+    if (state.signer || state.error)
+        open_again(f);
+}
+
+static void done_or_not(void *context, cb_error result, bool struck)
+{
+    flows *f = context;
+    api_tally is, twice;
+    (void)struck;
+    added(f, &is);
+    if (!f->known)
+        f->clean = is;
+    f->known = true;
+    bool done = api_same(&is, &f->clean);
+    if ((is.count > 0 && !done) || (result == CB_OK && !done)) {
+        api_say("due", &f->clean);
+        api_say("is", &is);
+        fail_msg("half done");
+    }
+    let_it_sign(f);
+    api_acts_ask(&f->a);
+    if (!done || f->a.w.answer.status != 409)
+        assert_int_equal(judge(f), CB_OK);
+    added(f, &twice);
+    if (!done)
+        assert_true(api_same(&twice, &f->clean));
+    api_world_close(&f->a.w);
+}
+
+static void each_request_is_done_or_not(void **state)
+{
+    static flows f;
+    static fault_flow flow;
+    (void)state;
+    for (const api_act *act = api_act_table; act->name; act++) {
+        const char *only = getenv("CARDBROKER_FAULTS_FLOW");
+        if (only && !strstr(act->name, only))
+            continue;
+        flow = (fault_flow){act->name, prepare, ask, done_or_not};
+        memset(&f, 0, sizeof f);
+        f.act = act;
+        api_acts_make(&f.a);
+        fault_theirs(UNTOLD);
+        fault_each(&alloc_faults, &flow, &f, act->runs);
+        api_verify(&f.a.w);
+        api_world_end(&f.a.w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(each_request_is_done_or_not, fault_said),
+    };
+    fault_quiet();
+    cb_json_wipe_always();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "tests/fault/api_world.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/text.h"
+#include "broker/api/pem.h"
+#include "connectors/protocol.h"
+#include "tests/support/alloc_faults.h"
+
+#define MUST(call) assert_int_equal(call, CB_OK)
+
+/* ---- A connectord that lets everybody in ---- */
+
+static void answer_message(int socket, uint16_t type, uint32_t id, cb_bytes body)
+{
+    cb_msg msg;
+    cb_msg_init(&msg, type);
+    msg.id = id;
+    cb_buf_put(&msg.body, body);
+    cb_msg_send(socket, &msg, cb_deadline_in(10 * CB_SECOND));
+    cb_msg_free(&msg);
+}
+
+/* Has something signed, as a login does, and gives what the connector's name says. */
+static void let_in(int socket, cb_msg *msg)
+{
+    static const uint8_t digest[CB_SHA256_SIZE];
+    cb_buf body = CB_BUF(256);
+    cb_cursor cursor = cb_msg_cursor(msg);
+    cb_bytes connector = cb_cursor_var(&cursor, CB_CONN_NAME_MAX);
+    bool relayed = cb_bytes_same(connector, cb_bytes_str("relays"));
+    uint32_t id = msg->id;
+    cb_buf_put_u8(&body, CB_USE_SIGN_DIGEST);
+    cb_buf_put_u8(&body, CB_HASH_SHA256);
+    cb_buf_put_var(&body, CB_BYTES_OF(digest));
+    answer_message(socket, CB_CONN_USE, 7, cb_buf_bytes(&body));
+    cb_error error = cb_msg_receive(socket, msg, cb_deadline_in(10 * CB_SECOND));
+    cb_buf_reset(&body);
+    cb_buf_put_u8(&body, relayed ? CB_SESSION_RELAYED : CB_SESSION_TOKEN);
+    cb_buf_put_u64(&body, 0);
+    cb_buf_put_var(&body, cb_bytes_str(relayed ? "" : "{\"access_token\":\"let me in\"}"));
+    if (!error && !msg->error)
+        answer_message(socket, CB_CONN_LOGIN, id, cb_buf_bytes(&body));
+    cb_buf_free(&body);
+}
+
+/* One conversation; the session lasts until the broker ends it. */
+static void converse(int socket)
+{
+    cb_msg msg;
+    cb_msg_init(&msg, 0);
+    while (cb_msg_receive(socket, &msg, cb_deadline_in(60 * CB_SECOND)) == CB_OK) {
+        if (msg.type == CB_CONN_LOGIN)
+            let_in(socket, &msg);
+        else
+            answer_message(socket, msg.type, msg.id, (cb_bytes){0});
+    }
+    cb_msg_free(&msg);
+}
+
+static void serve(int listener)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;) {
+        int socket = accept(listener, NULL, NULL);
+        if (socket >= 0 && fork() == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+            converse(socket);
+            _exit(0);
+        }
+        close(socket);
+    }
+}
+
+static void start_connectord(api_world *w)
+{
+    char path[160];
+    int listener = -1;
+    snprintf(path, sizeof path, "%s/" CB_CONNECTORS_SOCKET, w->hsmd.folder);
+    MUST(cb_msg_listen(path, 0600, &listener));
+    w->connectord = fork();
+    assert_true(w->connectord >= 0);
+    if (w->connectord == 0)
+        serve(listener);
+    close(listener);
+}
+
+/* ---- Records ---- */
+
+static void put_hex(cb_buf *record, char *out)
+{
+    MUST(cb_buf_error(record));
+    cb_hex(cb_buf_bytes(record), out);
+    cb_buf_free(record);
+}
+
+void api_binding(const cb_id *card, const cb_id *holder, char *out)
+{
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {.card = *card,
+                            .holder = *holder,
+                            .profile = CB_PROFILE_NATIVE,
+                            .level = CB_LEVEL_PIN,
+                            .sequence = 1,
+                            .point = {4}};
+    MUST(fake_vault.binding_make(NULL, &info, &binding));
+    put_hex(&binding, out);
+}
+
+void api_sealed(const cb_id *key, const cb_id *holder, const char *service, uint64_t sequence,
+                uint32_t generation, char *out)
+{
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX);
+    cb_sealed_info info = {.key = *key,
+                           .holder = *holder,
+                           .algorithm = CB_KEY_EC_P256,
+                           .level = CB_LEVEL_POSSESSION,
+                           .uses = 1,
+                           .generation = generation,
+                           .sequence = sequence};
+    snprintf(info.service, sizeof info.service, "%s", service);
+    MUST(fake_make_sealed(&info, &sealed));
+    put_hex(&sealed, out);
+}
+
+/* ---- The world ---- */
+
+void api_certificate(const api_world *w, unsigned number, char *out)
+{
+    uint8_t der[sizeof w->der];
+    cb_buf text = CB_BUF(API_PEM - 1);
+    memcpy(der, w->der, w->der_len);
+    for (unsigned i = 0; i < 4; i++, number >>= 8)
+        der[w->key_end - 40 + i] ^= (uint8_t)number; /* within the point */
+    cb_buf_put_str(&text, "-----BEGIN CERTIFICATE-----\\n");
+    cb_buf_put_base64(&text, cb_bytes_make(der, w->der_len));
+    cb_buf_put_str(&text, "\\n-----END CERTIFICATE-----\\n");
+    snprintf(out, API_PEM, "%s", cb_buf_cstr(&text));
+    cb_buf_free(&text);
+}
+
+static void make_certificate(api_world *w)
+{
+    char command[512], pem[160];
+    cb_buf text = CB_BUF(4096), der = CB_BUF(sizeof w->der), key = CB_BUF(CB_PUBLIC_KEY_MAX);
+    snprintf(pem, sizeof pem, "%s/broker.pem", w->hsmd.folder);
+    snprintf(command, sizeof command,
+             "cd %s && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+             "-days 2 -subj /CN=a -keyout broker.key -out broker.pem 2> /dev/null",
+             w->hsmd.folder);
+    assert_int_equal(system(command), 0); // NOLINT
+    MUST(cb_file_read(pem, &text));
+    MUST(cb_pem_read(cb_buf_cstr(&text), &der, NULL));
+    MUST(cb_certificate_public_key(cb_buf_bytes(&der), &key));
+    memcpy(w->der, der.data, der.len);
+    w->der_len = der.len;
+    w->key_end =
+        (size_t)((uint8_t *)memmem(der.data, der.len, key.data, key.len) - der.data) + key.len;
+    put_hex(&key, w->public_key);
+    cb_buf_free(&text);
+    cb_buf_free(&der);
+}
+
+static void add_service(api_world *w, const char *name, const char *connector, bool certificate)
+{
+    cb_service_new service = {.name = name,
+                              .title = "Office",
+                              .connector = connector,
+                              .config = "{}",
+                              .level = CB_LEVEL_POSSESSION,
+                              .certificate = certificate};
+    MUST(cb_service_add(w->api.store, "test", &service));
+}
+
+static void enrol(api_world *w, const char *service)
+{
+    cb_id key = cb_id_new();
+    char hex[2 * CB_SEALED_MAX + 1];
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX);
+    api_sealed(&key, &w->holder, service, 1, 1, hex);
+    MUST(cb_unhex(cb_bytes_str(hex), &sealed));
+    cb_enrolment_new enrolment = {
+        .holder = w->holder, .service = service, .sealed = cb_buf_bytes(&sealed)};
+    MUST(cb_enrolment_add(w->api.store, "test", &enrolment, NULL));
+    cb_buf_free(&sealed);
+}
+
+static void add_terminal(api_world *w)
+{
+    cb_terminal terminal;
+    cb_terminal_new fresh = {.name = "counter 1"};
+    cb_buf key = CB_BUF(CB_PUBLIC_KEY_MAX);
+    MUST(cb_unhex(cb_bytes_str(w->public_key), &key));
+    fresh.key = cb_sha256(cb_buf_bytes(&key));
+    cb_buf_free(&key);
+    MUST(cb_terminal_add(w->api.store, "test", &fresh, &terminal));
+    w->terminal = terminal.id;
+}
+
+static void add_card(api_world *w)
+{
+    cb_card card;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    MUST(cb_hsm_bind(w->api.hsm, cb_buf_bytes(&w->card.certificate), &w->holder, CB_LEVEL_PIN, 1,
+                     &binding));
+    cb_card_init(&card);
+    MUST(cb_card_add(w->api.store, "test", cb_buf_bytes(&binding), &card));
+    MUST(cb_card_change(w->api.store, "test", &card.id, CB_CARD_ACTIVATE, NULL, NULL));
+    cb_card_free(&card);
+    cb_buf_free(&binding);
+}
+
+void api_world_make(api_world *w)
+{
+    char pem[160], key[160];
+    cb_holder holder;
+    *w = (api_world){0};
+    alloc_faults_pause(true); /* also in what is forked */
+    world_make(&w->card, false);
+    fake_make(&w->hsmd, &w->card);
+    w->hsmd.config.taps = 4096; /* many are begun and left */
+    fake_start(&w->hsmd);
+    start_connectord(w);
+    alloc_faults_pause(false);
+    make_certificate(w);
+    snprintf(pem, sizeof pem, "%s/broker.pem", w->hsmd.folder);
+    snprintf(key, sizeof key, "%s/broker.key", w->hsmd.folder);
+    w->tls = calm_tls(pem, key);
+    MUST(api_world_open(w));
+    MUST(cb_holder_add(w->api.store, "test", "Hanako", &holder));
+    w->holder = holder.id;
+    add_service(w, "tax", "gives", false);
+    add_service(w, "bus", "relays", false);
+    add_service(w, "gov", "gives", true);
+    enrol(w, "tax");
+    enrol(w, "bus");
+    add_terminal(w);
+    add_card(w);
+    api_world_close(w);
+}
+
+void api_world_end(api_world *w)
+{
+    static const char *const files[] = {"broker.pem",     "broker.key",        "admin.sock",
+                                        "broker.db",      "broker.db-wal",     "broker.db-shm",
+                                        "broker.db-lock", CB_CONNECTORS_SOCKET};
+    char path[160];
+    api_world_close(w);
+    calm_tls_free(&w->tls);
+    kill(w->connectord, SIGKILL);
+    waitpid(w->connectord, NULL, 0);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(path, sizeof path, "%s/%s", w->hsmd.folder, files[i]);
+        unlink(path);
+    }
+    fake_end(&w->hsmd);
+    world_free(&w->card);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A tap over HTTP, with a real card and hsmd's lanes, while each allocation of the broker fails in
+ * turn. The terminal gets the whole answer, or an error that is said to be the server's, or an end.
+ * A tap that did not succeed has left no session and no intent open, and is not told as accepted;
+ * the next tap works.
+ */
+#include "tests/fault/api_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/support/alloc_faults.h"
+
+/* What a flow returns when its client was given what it must not be; it is no listed error. */
+#define WRONG CB_ERROR_COUNT
+
+/* What wolfSSL loses when a handshake fails (http_test.c), and a turn that libmicrohttpd drops. */
+enum { THEIRS = 40, UNTOLD = 1, RUNS = 20 };
+
+typedef struct taps {
+    api_world w;
+    const char *service;
+    long proves; /* 1: the last step */
+    api_tally before;
+    size_t script; /* characters of the answers to it, in a run without faults */
+} taps;
+
+/* ---- Judging ---- */
+
+static cb_error wrong(const taps *t, const char *why)
+{
+    fprintf(stderr, "%s: %s%s\n", why, t->w.answer.head, t->w.answer.body);
+    return WRONG;
+}
+
+static cb_error judge(const taps *t, int status)
+{
+    const calm_answer *answer = &t->w.answer;
+    if (answer->silent)
+        return wrong(t, "silence");
+    if (answer->status == 0)
+        return CB_E_CLOSED;
+    if (answer->status >= 500 && strstr(answer->body, "\"code\":"))
+        return CB_E_MEMORY;
+    return answer->status == status ? CB_OK : wrong(t, "a wrong answer");
+}
+
+/* The card plays what it is given: a script of which a part is missing leads to fewer answers. */
+static cb_error judge_script(taps *t, int status)
+{
+    cb_error error = judge(t, status);
+    if (error)
+        return error;
+    if (!api_play(&t->w))
+        return wrong(t, "no script");
+    if (t->script == 0)
+        t->script = strlen(t->w.answers);
+    return strlen(t->w.answers) == t->script ? CB_OK : wrong(t, "not the whole script");
+}
+
+static cb_error judge_outcome(const taps *t)
+{
+    static const char *const parts[] = {"\"outcome\":\"accepted\"",
+                                        "\"holder\":\"",
+                                        "\"card\":\"",
+                                        "\"level\":1",
+                                        "\"service\":\"",
+                                        "\"session\":\"",
+                                        "\"delivery\":{\"kind\":\""};
+    cb_error error = judge(t, 200);
+    for (size_t i = 0; !error && i < sizeof parts / sizeof *parts; i++)
+        if (!strstr(t->w.answer.body, parts[i]))
+            error = wrong(t, parts[i]);
+    const char *given = strcmp(t->service, "tax") == 0
+                            ? "\"kind\":\"token\",\"token\":{\"access_token\":\"let me in\"}"
+                            : "\"kind\":\"relayed\",\"url\":\"https://";
+    return error || strstr(t->w.answer.body, given) ? error : wrong(t, "nothing is given");
+}
+
+/* ---- The steps ---- */
+
+static void open_again(void *context)
+{
+    taps *t = context;
+    api_world_close(&t->w);
+    assert_int_equal(api_world_open(&t->w), CB_OK);
+    api_count(&t->w, &t->before);
+}
+
+static void dialled(void *context)
+{
+    taps *t = context;
+    open_again(t);
+    api_dial(&t->w);
+}
+
+static void started(void *context)
+{
+    taps *t = context;
+    dialled(t);
+    assert_int_equal(api_tap_start(&t->w), 201);
+    assert_true(api_play(&t->w));
+    api_dial(&t->w);
+}
+
+static void challenged(void *context)
+{
+    taps *t = context;
+    started(t);
+    assert_int_equal(api_tap_challenge(&t->w, t->service), 200);
+    assert_true(api_play(&t->w));
+    api_dial(&t->w);
+}
+
+static cb_error start(void *context)
+{
+    taps *t = context;
+    api_tap_start(&t->w);
+    return judge_script(t, 201);
+}
+
+static cb_error challenge(void *context)
+{
+    taps *t = context;
+    api_tap_challenge(&t->w, t->service);
+    return judge_script(t, 200);
+}
+
+static cb_error prove(void *context)
+{
+    taps *t = context;
+    api_tap_proof(&t->w);
+    return judge_outcome(t);
+}
+
+static cb_error dial_and_ask(void *context)
+{
+    taps *t = context;
+    t->w.line = calm_dial(t->w.tls, t->w.port);
+    if (!t->w.line)
+        return CB_E_CLOSED;
+    api_ask_dialled(&t->w, "GET", "/v1/services", NULL);
+    cb_error error = judge(t, 200);
+    if (!error &&
+        (!strstr(t->w.answer.body, "\"bus\"") || !strstr(t->w.answer.body, "\"gov\"") ||
+         !strstr(t->w.answer.body, "{\"name\":\"tax\",\"title\":\"Office\",\"level\":1}")))
+        error = wrong(t, "not the whole list");
+    return error;
+}
+
+/* ---- Afterwards ---- */
+
+static void added(taps *t, api_tally *out)
+{
+    api_tally after;
+    const cb_api *api = &t->w.api;
+    for (int i = 0; i < 20000 && cb_server_busy(api->server) > 0; i++)
+        usleep(500);
+    cb_store_settle(api->store);
+    api_count(&t->w, &after);
+    api_added(&t->before, &after, out);
+}
+
+static void tap_whole(taps *t)
+{
+    challenged(t);
+    assert_int_equal(prove(t), CB_OK);
+}
+
+/* Whoever was told that it failed may still have succeeded: then as a whole. */
+static void told_as_it_was(void *context, cb_error result, bool struck)
+{
+    taps *t = context;
+    api_tally is;
+    (void)struck;
+    added(t, &is);
+    long accepted = api_number(&is, "leaf tap.result accepted"),
+         withheld = api_number(&is, "leaf tap.withheld"),
+         results = accepted + api_number(&is, "leaf tap.result"),
+         sessions = api_number(&is, "session");
+    bool good = accepted <= 1 && results == api_number(&is, "leaf tap.intent") &&
+                api_number(&is, "intent") == 0 &&
+                (result || (accepted == t->proves && withheld == 0)) &&
+                sessions == (strcmp(t->service, "bus") == 0 ? accepted - withheld : 0);
+    if (!good) {
+        api_say("is", &is);
+        fail_msg("it is not told as it was: %s", cb_error_code(result));
+    }
+    tap_whole(t);
+    api_world_close(&t->w);
+}
+
+static const fault_flow flow[] = {
+    {"a tap begun", dialled, start, told_as_it_was},
+    {"a challenge", started, challenge, told_as_it_was},
+    {"a proof, for a token", challenged, prove, told_as_it_was},
+    {"a proof, for a relayed session", challenged, prove, told_as_it_was},
+    {"what a terminal may ask for, from the handshake", open_again, dial_and_ask, told_as_it_was},
+};
+
+static void a_tap_succeeds_or_has_not_been(void **state)
+{
+    static taps t;
+    (void)state;
+    api_world_make(&t.w);
+    for (size_t i = 0; i < sizeof flow / sizeof *flow; i++) {
+        t.service = strstr(flow[i].name, "relayed") ? "bus" : "tax";
+        t.proves = flow[i].run == prove;
+        t.script = 0;
+        fault_theirs(flow[i].run == dial_and_ask ? THEIRS : UNTOLD);
+        fault_each(&alloc_faults, &flow[i], &t, RUNS);
+    }
+    api_verify(&t.w);
+    api_world_end(&t.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_tap_succeeds_or_has_not_been, fault_said),
+    };
+    fault_quiet();
+    cb_json_wipe_always();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
