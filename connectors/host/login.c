@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/host/login.h"
 
-#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -171,9 +169,6 @@ static cb_error prepare(cardbroker_login *login, const cb_msg *msg, int registra
     int keep[] = {login->socket, registrations};
     signal(SIGPIPE, SIG_IGN);
     cb_connected_from_now();
-    /* What libraries would open files for later: a seed, the time zone. */
-    json_object_seed(0);
-    tzset();
     cb_error error = cb_login_close_others(keep, 2);
     if (!error)
         error = read_login(login, msg, &config, &enrolment);

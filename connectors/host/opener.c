@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "connectors/host/opener.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/msg.h"
+#include "connectors/host/connect.h"
 #include "connectors/host/wait.h"
 
-enum { REGISTER = 1, CONNECT = 2, CHANNELS_MAX = 4096, JOBS_MAX = 128, STACK = 256 * 1024 };
+enum { REGISTER = 1, CHANNELS_MAX = 4096 };
 #define LONGEST (60 * CB_SECOND)
 #define SEND_TIME (CB_SECOND)
 
@@ -28,119 +21,9 @@ typedef struct registered {
     size_t count;
 } registered;
 
-typedef struct job {
-    int socket; /* a duplicate of the channel's */
-    cb_origin origin;
-    uint32_t id;
-    cb_id request;
-    int64_t deadline;
-} job;
-
 static registered *channels;
 static struct pollfd *polled;
 static size_t channel_count;
-static atomic_uint jobs;
-
-static bool finish_connecting(int fd, int64_t deadline)
-{
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    int fault = 0;
-    socklen_t len = sizeof fault;
-    int ready;
-    do {
-        ready = poll(&p, 1, cb_deadline_left_ms(deadline));
-    } while (ready < 0 && errno == EINTR);
-    if (ready == 0)
-        errno = ETIMEDOUT;
-    if (ready <= 0)
-        return false;
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &len);
-    errno = fault;
-    return fault == 0;
-}
-
-static int connect_one(const struct addrinfo *address, int64_t deadline)
-{
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-    if (fd < 0)
-        return -1;
-    bool done = connect(fd, address->ai_addr, address->ai_addrlen) == 0;
-    if (!done && errno == EINPROGRESS)
-        done = finish_connecting(fd, deadline);
-    if (done)
-        return fd;
-    int fault = errno;
-    close(fd);
-    errno = fault;
-    return -1;
-}
-
-static cb_error connect_to(const cb_origin *origin, int64_t deadline, int *out)
-{
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
-    struct addrinfo *addresses = NULL;
-    snprintf(port, sizeof port, "%u", origin->port);
-    int fd = -1;
-    size_t left = 0;
-    if (getaddrinfo(origin->host, port, &hints, &addresses) != 0)
-        return CB_E_SERVICE_DOWN;
-    for (const struct addrinfo *a = addresses; a; a = a->ai_next)
-        left++;
-    errno = 0;
-    for (const struct addrinfo *a = addresses; a && fd < 0; a = a->ai_next, left--) {
-        /* Each address gets its share of the time, so that one that swallows packets leaves some
-         * for the next. */
-        int64_t share = (deadline - cb_clock_monotonic_us()) / (int64_t)left;
-        if (share <= 0)
-            errno = ETIMEDOUT;
-        else
-            fd = connect_one(a, cb_deadline_in(share));
-    }
-    int fault = errno;
-    freeaddrinfo(addresses);
-    *out = fd;
-    return fd >= 0 ? CB_OK : fault == ETIMEDOUT ? CB_E_SERVICE_SLOW : CB_E_SERVICE_DOWN;
-}
-
-static void answer(int socket, uint32_t id, cb_error error, int fd)
-{
-    cb_msg msg;
-    cb_msg_init(&msg, CONNECT);
-    msg.id = id;
-    msg.error = error;
-    msg.fd = fd;
-    /* Nobody is to wait for an answer that does not come. */
-    if (cb_msg_send(socket, &msg, cb_deadline_in(SEND_TIME)) != CB_OK)
-        shutdown(socket, SHUT_RDWR);
-    cb_msg_free(&msg);
-}
-
-static void *run_job(void *argument)
-{
-    job *work = argument;
-    int fd = -1;
-    cb_log_set_request(cb_id_is_zero(&work->request) ? NULL : &work->request);
-    cb_error error = connect_to(&work->origin, work->deadline, &fd);
-    answer(work->socket, work->id, error, fd);
-    close(work->socket);
-    free(work);
-    atomic_fetch_sub(&jobs, 1);
-    return NULL;
-}
-
-static bool start_job(job *work)
-{
-    pthread_attr_t attributes;
-    pthread_t thread;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK);
-    bool started = pthread_create(&thread, &attributes, run_job, work) == 0;
-    pthread_attr_destroy(&attributes);
-    return started;
-}
 
 /* One question from a sandboxed process. */
 static cb_error take_question(const registered *from, cb_msg *msg)
@@ -149,26 +32,14 @@ static cb_error take_question(const registered *from, cb_msg *msg)
     uint8_t index = cb_cursor_u8(&cursor);
     int64_t deadline = (int64_t)cb_cursor_u64(&cursor);
     int64_t latest = cb_deadline_in(LONGEST);
-    if (msg->type != CONNECT || !cb_cursor_done(&cursor) || index >= from->count)
+    if (msg->type != CB_CONNECT || !cb_cursor_done(&cursor) || index >= from->count)
         return CB_E_PROTOCOL;
-    if (atomic_load(&jobs) >= JOBS_MAX)
-        return CB_E_BUSY;
-    job *work = calloc(1, sizeof *work);
-    if (!work)
-        return CB_E_MEMORY;
-    *work = (job){.socket = fcntl(from->socket, F_DUPFD_CLOEXEC, 3),
-                  .origin = from->origins[index],
-                  .id = msg->id,
-                  .request = msg->request,
-                  .deadline = deadline < latest ? deadline : latest};
-    atomic_fetch_add(&jobs, 1);
-    if (work->socket >= 0 && start_job(work))
-        return CB_OK;
-    atomic_fetch_sub(&jobs, 1);
-    if (work->socket >= 0)
-        close(work->socket);
-    free(work);
-    return CB_E_BUSY;
+    cb_connect what = {.socket = from->socket,
+                       .origin = from->origins[index],
+                       .id = msg->id,
+                       .request = msg->request,
+                       .deadline = deadline < latest ? deadline : latest};
+    return cb_connect_begin(&what);
 }
 
 static void forget(size_t i)
@@ -186,7 +57,7 @@ static void serve(size_t i)
         uint32_t id = msg.id;
         error = take_question(&channels[i], &msg);
         if (error)
-            answer(channels[i].socket, id, error, -1);
+            cb_connect_answer(channels[i].socket, id, error, -1);
         error = error == CB_E_PROTOCOL ? error : CB_OK;
     }
     if (error && error != CB_E_TIMEOUT)
@@ -226,7 +97,7 @@ int cb_opener_main(int registrations)
 {
     struct rlimit files = {2 * CHANNELS_MAX, 2 * CHANNELS_MAX};
     channels = calloc(CHANNELS_MAX, sizeof *channels);
-    polled = calloc(CHANNELS_MAX + 1, sizeof *polled);
+    polled = calloc(CHANNELS_MAX + 1 + CB_CONNECTS_MAX, sizeof *polled);
     if (!channels || !polled)
         return 1;
     setrlimit(RLIMIT_NOFILE, &files);
@@ -235,8 +106,11 @@ int cb_opener_main(int registrations)
         polled[0] = (struct pollfd){.fd = registrations, .events = POLLIN};
         for (size_t i = 0; i < count; i++)
             polled[i + 1] = (struct pollfd){.fd = channels[i].socket, .events = POLLIN};
-        if (!cb_wait(polled, count + 1, -1))
+        int wait_ms = -1;
+        size_t connecting = cb_connect_polled(&polled[count + 1], &wait_ms);
+        if (!cb_wait(polled, count + 1 + connecting, wait_ms))
             return 1;
+        cb_connect_step(&polled[count + 1], connecting);
         /* From the end, so that forgetting one moves none that is still to be looked at. */
         for (size_t i = count; i-- > 0;) {
             if (polled[i + 1].revents)
@@ -277,7 +151,7 @@ cb_error cb_opener_connect(int channel, unsigned index, int64_t deadline, int *o
     static uint32_t asked;
     uint32_t id = ++asked;
     cb_msg msg;
-    cb_msg_init(&msg, CONNECT);
+    cb_msg_init(&msg, CB_CONNECT);
     msg.id = id;
     cb_buf_put_u8(&msg.body, (uint8_t)index);
     cb_buf_put_u64(&msg.body, (uint64_t)deadline);
@@ -288,7 +162,7 @@ cb_error cb_opener_connect(int channel, unsigned index, int64_t deadline, int *o
             error = cb_msg_receive(channel, &msg, deadline);
     } while (!error && msg.id != id);
     if (!error)
-        error = msg.type == CONNECT ? msg.error : CB_E_PROTOCOL;
+        error = msg.type == CB_CONNECT ? msg.error : CB_E_PROTOCOL;
     if (!error && msg.fd < 0)
         error = CB_E_CONNECTOR_DOWN;
     if (!error) {

@@ -2,6 +2,7 @@
 #include "connectors/host/zygote.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -216,6 +218,10 @@ static cb_error load(state *s)
         error = CB_E_INTERNAL;
     if (!error)
         error = cb_http_read_system_trust();
+    /* What libraries would open files for later, where a login's process no longer may: a seed, the
+     * time zone. */
+    json_object_seed(0);
+    tzset();
     if (!error)
         error = cb_plugin_load(&s->plugin, s->about->name, s->about->path, &why);
     if (!error)

@@ -11,23 +11,60 @@
 
 #include "base/clock.h"
 #include "base/msg.h"
+#include "connectors/host/known.h"
 #include "connectors/host/opener.h"
 
 static int registrations[2];
 static pid_t opener;
 static int listener;
 static uint16_t port;
+/* Where localhost is said to have been a moment ago: nobody listens there; somebody who is silent. */
+static int moved_listener, silent_listener, silent, waiting[2];
+static uint16_t moved_port, silent_port;
+
+static int listen_at(uint32_t at, uint16_t *number, int backlog)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {htonl(at)}, .sin_port = htons(*number)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(fd, backlog), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *number = ntohs(address.sin_port);
+    return fd;
+}
+
+static void say_known(uint32_t at, uint16_t number)
+{
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr = {htonl(at)}, .sin_port = htons(number)};
+    cb_origin origin = {.host = "localhost", .port = number};
+    cb_known_keep(&origin, (const struct sockaddr *)&address, sizeof address);
+}
+
+/* Its queue is full, so that whoever else comes waits. */
+static void fall_silent(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {htonl(INADDR_LOOPBACK + 8)},
+                                  .sin_port = htons(silent_port)};
+    silent = listen_at(INADDR_LOOPBACK + 8, &silent_port, 0);
+    for (int i = 0; i < 2; i++) {
+        waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(waiting[i], (struct sockaddr *)&address, sizeof address);
+    }
+}
 
 static int start(void **state)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof address;
     (void)state;
-    listener = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
-    assert_int_equal(listen(listener, 16), 0);
-    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
-    port = ntohs(address.sin_port);
+    listener = listen_at(INADDR_LOOPBACK, &port, 16);
+    moved_listener = listen_at(INADDR_LOOPBACK, &moved_port, 16);
+    silent_listener = listen_at(INADDR_LOOPBACK, &silent_port, 16);
+    fall_silent();
+    say_known(INADDR_LOOPBACK + 8, moved_port);
+    say_known(INADDR_LOOPBACK + 8, silent_port);
     assert_int_equal(cb_msg_pair(registrations), CB_OK);
     opener = fork();
     if (opener == 0) {
@@ -46,6 +83,11 @@ static int stop(void **state)
     assert_int_equal(waitpid(opener, &status, 0), opener);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     close(listener);
+    close(moved_listener);
+    close(silent_listener);
+    close(silent);
+    close(waiting[0]);
+    close(waiting[1]);
     return 0;
 }
 
@@ -99,6 +141,49 @@ static void who_is_not_there_is_down(void **state)
     close(channel);
 }
 
+static void who_is_no_longer_where_he_was_is_found(void **state)
+{
+    const int listeners[] = {moved_listener, silent_listener};
+    const uint16_t ports[] = {moved_port, silent_port};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int channel = new_channel("localhost", ports[i]), fd = -1;
+        /* The second time where the first had led to. */
+        for (int time = 0; time < 2; time++) {
+            assert_int_equal(cb_opener_connect(channel, 0, cb_deadline_in(4 * CB_SECOND), &fd),
+                             CB_OK);
+            close(accept(listeners[i], NULL, NULL));
+            close(fd);
+        }
+        close(channel);
+    }
+}
+
+static void an_address_is_known_for_a_while(void **state)
+{
+    cb_origin origin = {.host = "service.example", .port = 443}, other = origin;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(443)};
+    cb_address found;
+    (void)state;
+    other.port = 444;
+    assert_false(cb_known_find(&origin, &found));
+    cb_known_keep(&origin, (const struct sockaddr *)&address, sizeof address);
+    assert_true(cb_known_find(&origin, &found));
+    assert_int_equal(found.size, sizeof address);
+    assert_memory_equal(&found.at, &address, sizeof address);
+    assert_false(cb_known_find(&other, &found));
+    cb_known_forget(&origin);
+    assert_false(cb_known_find(&origin, &found));
+    /* More than there are places: the last stay. */
+    for (uint16_t i = 1; i <= 200; i++) {
+        origin.port = i;
+        cb_known_keep(&origin, (const struct sockaddr *)&address, sizeof address);
+    }
+    assert_true(cb_known_find(&origin, &found));
+    origin.port = 1;
+    assert_false(cb_known_find(&origin, &found));
+}
+
 static void nonsense_harms_nobody(void **state)
 {
     cb_msg msg;
@@ -122,6 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_registered_origin_is_connected),
         cmocka_unit_test(any_other_number_is_refused_and_the_channel_closed),
-        cmocka_unit_test(who_is_not_there_is_down), cmocka_unit_test(nonsense_harms_nobody)};
+        cmocka_unit_test(who_is_not_there_is_down),
+        cmocka_unit_test(who_is_no_longer_where_he_was_is_found),
+        cmocka_unit_test(an_address_is_known_for_a_while), cmocka_unit_test(nonsense_harms_nobody)};
     return cmocka_run_group_tests(tests, start, stop);
 }
