@@ -18,7 +18,7 @@ static int registrations[2];
 static pid_t opener;
 static int listener;
 static uint16_t port;
-/* Where localhost is said to have been a moment ago: nobody listens there; somebody who is silent. */
+/* Where localhost is said to have been a moment ago: nobody listens there; somebody silent does. */
 static int moved_listener, silent_listener, silent, waiting[2];
 static uint16_t moved_port, silent_port;
 
@@ -209,6 +209,7 @@ int main(void)
         cmocka_unit_test(any_other_number_is_refused_and_the_channel_closed),
         cmocka_unit_test(who_is_not_there_is_down),
         cmocka_unit_test(who_is_no_longer_where_he_was_is_found),
-        cmocka_unit_test(an_address_is_known_for_a_while), cmocka_unit_test(nonsense_harms_nobody)};
+        cmocka_unit_test(an_address_is_known_for_a_while),
+        cmocka_unit_test(nonsense_harms_nobody)};
     return cmocka_run_group_tests(tests, start, stop);
 }
