@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "broker/core/session.h"
+#include "broker/core/session_table.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,33 +12,17 @@
 
 #define DEFAULT_LIFE (8 * 3600 * CB_SECOND)
 #define DEFAULT_IDLE (15 * 60 * CB_SECOND)
-#define ENDED_KEPT (10 * 60 * CB_SECOND) /* how long a browser is told "ended" and not "unknown" */
+/* How long a browser is told "ended" and not "unknown", while there are not too many of them. */
+#define ENDED_KEPT (10 * 60 * CB_SECOND)
 #define SWEEP_EVERY CB_SECOND
 #define SWEEP_SOONEST (100 * CB_MILLISECOND) /* after the last: what ends in between is recorded together */
 /* For logging out at services, of all sessions that end together: one that dawdles must not keep the others open. */
 #define LOGOUTS_TIME CB_SECOND
 
 /* Browsers use six connections to a host. Each use is a thread, of which all sessions together have a limited number. */
-enum { DEFAULT_MOST = 1024, BUCKETS = 1024, SECRET_BYTES = 32, USES_MOST = 16 };
+enum { DEFAULT_MOST = 1024, SECRET_BYTES = 32, USES_MOST = 16 };
 
-/* One session. The table owns one reference, each use another; the last one frees it. While ended is false the entry
- * is live; afterwards it only remembers that it was. */
-typedef struct entry {
-    struct entry *next;
-    cb_session_facts facts;
-    cb_session *session;
-    char label[CB_SESSION_LABEL];
-    cb_digest code;
-    cb_digest cookie;
-    bool entered;
-    bool ended;
-    bool superseded; /* to be ended by the sweeper: its card has newer ones */
-    bool listed; /* the table owns one of the references */
-    unsigned references;
-    int64_t opened;
-    int64_t used;
-    int64_t ended_at;
-} entry;
+typedef cb_session_entry entry;
 
 struct cb_sessions {
     pthread_mutex_t lock;
@@ -47,8 +31,7 @@ struct cb_sessions {
     int64_t swept;
     int64_t sweep_at;
     bool stopping;
-    unsigned live;
-    entry *bucket[BUCKETS];
+    cb_session_table table;
     char relay_domain[254];
     unsigned relay_port;
     unsigned most;
@@ -60,30 +43,6 @@ struct cb_session_use {
     cb_sessions *sessions;
     entry *entry;
 };
-
-static entry **bucket_of(cb_sessions *sessions, const char *label)
-{
-    unsigned hash = 5381;
-    for (; *label; label++)
-        hash = hash * 33 ^ (unsigned char)*label;
-    return &sessions->bucket[hash % BUCKETS];
-}
-
-static entry *find(cb_sessions *sessions, const char *label)
-{
-    entry *e = *bucket_of(sessions, label);
-    while (e && strcmp(e->label, label) != 0)
-        e = e->next;
-    return e;
-}
-
-static void unlink_entry(cb_sessions *sessions, entry *gone)
-{
-    entry **at = bucket_of(sessions, gone->label);
-    while (*at != gone)
-        at = &(*at)->next;
-    *at = gone->next;
-}
 
 static void destroy(entry *e)
 {
@@ -148,18 +107,17 @@ typedef struct endings {
 static bool endings_begin(const cb_sessions *sessions, endings *list)
 {
     list->count = 0;
-    list->entry = calloc(sessions->live + 1, sizeof(entry *));
-    list->over = calloc(sessions->live + 1, sizeof *list->over);
+    list->entry = calloc(sessions->table.live_count + 1, sizeof(entry *));
+    list->over = calloc(sessions->table.live_count + 1, sizeof *list->over);
     return list->entry && list->over;
 }
 
 /* Marks an entry as ended and lists it. The lock is held. */
 static void mark_ended(cb_sessions *sessions, entry *e, const char *why, endings *list)
 {
-    e->ended = true;
+    cb_session_table_end(&sessions->table, e);
     e->ended_at = cb_clock_monotonic_us();
     e->references++;
-    sessions->live--;
     list->entry[list->count] = e;
     list->over[list->count++] = (cb_session_over){e->facts.session, why};
 }
@@ -191,21 +149,35 @@ unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, c
     pthread_mutex_lock(&sessions->lock);
     endings list;
     bool room = endings_begin(sessions, &list);
-    for (unsigned b = 0; b < BUCKETS; b++) {
-        for (entry *e = sessions->bucket[b]; e; e = e->next) {
-            if (e->ended || (match && !matches_all(match, &e->facts)))
-                continue;
-            count++;
-            /* Without memory for the list the cut still happens, one process at a time under the lock. */
-            if (room)
-                mark_ended(sessions, e, why, &list);
-            else
-                cb_session_cut(e->session, false);
-        }
+    entry *next;
+    for (entry *e = TAILQ_FIRST(&sessions->table.live); e; e = next) {
+        next = TAILQ_NEXT(e, order);
+        if (match && !matches_all(match, &e->facts))
+            continue;
+        count++;
+        /* Without memory for the list the cut still happens, one process at a time under the lock. */
+        if (room)
+            mark_ended(sessions, e, why, &list);
+        else
+            cb_session_cut(e->session, false);
     }
     pthread_mutex_unlock(&sessions->lock);
     finish_all(sessions, &list);
     return count;
+}
+
+/* Of those whose end was long ago, or that are too many, the next one, out of the table; NULL: none. */
+static entry *forget_one(cb_sessions *sessions)
+{
+    pthread_mutex_lock(&sessions->lock);
+    entry *e = TAILQ_FIRST(&sessions->table.ended);
+    if (e && (sessions->table.ended_count > CB_SESSIONS_REMEMBERED ||
+              cb_clock_monotonic_us() - e->ended_at > ENDED_KEPT))
+        cb_session_table_forget(&sessions->table, e);
+    else
+        e = NULL;
+    pthread_mutex_unlock(&sessions->lock);
+    return e;
 }
 
 /* Ends what is overdue, forgets what ended long ago. */
@@ -213,31 +185,19 @@ static void sweep(cb_sessions *sessions)
 {
     int64_t now = cb_clock_monotonic_us();
     endings list;
-    entry *forgotten = NULL;
     pthread_mutex_lock(&sessions->lock);
     bool room = endings_begin(sessions, &list);
-    for (unsigned b = 0; room && b < BUCKETS; b++) {
-        entry *next;
-        for (entry *e = sessions->bucket[b]; e; e = next) {
-            next = e->next;
-            const char *why = e->ended ? NULL : overdue(e, now);
-            if (why) {
-                mark_ended(sessions, e, why, &list);
-            } else if (e->ended && now - e->ended_at > ENDED_KEPT) {
-                unlink_entry(sessions, e);
-                e->listed = false;
-                e->next = forgotten;
-                forgotten = e;
-            }
-        }
+    entry *next;
+    for (entry *e = TAILQ_FIRST(&sessions->table.live); room && e; e = next) {
+        next = TAILQ_NEXT(e, order);
+        const char *why = overdue(e, now);
+        if (why)
+            mark_ended(sessions, e, why, &list);
     }
     pthread_mutex_unlock(&sessions->lock);
     finish_all(sessions, &list);
-    while (forgotten) {
-        entry *next = forgotten->next;
-        release(sessions, forgotten);
-        forgotten = next;
-    }
+    for (entry *e; (e = forget_one(sessions));)
+        release(sessions, e);
 }
 
 static void *sweeper_main(void *argument)
@@ -278,6 +238,7 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
     cb_sessions *sessions = calloc(1, sizeof *sessions);
     if (!sessions)
         return CB_E_MEMORY;
+    cb_session_table_init(&sessions->table);
     strcpy(sessions->relay_domain, parts->relay_domain);
     sessions->relay_port = parts->relay_port;
     sessions->most = parts->most ? parts->most : DEFAULT_MOST;
@@ -295,11 +256,10 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
 static void end_everything(cb_sessions *sessions)
 {
     cb_sessions_cut(sessions, NULL, "stopped");
-    for (unsigned b = 0; b < BUCKETS; b++) {
-        while (sessions->bucket[b]) {
-            entry *e = sessions->bucket[b];
-            sessions->bucket[b] = e->next;
-            e->listed = false;
+    struct cb_session_queue *const queues[] = {&sessions->table.live, &sessions->table.ended};
+    for (unsigned i = 0; i < 2; i++) {
+        for (entry *e; (e = TAILQ_FIRST(queues[i]));) {
+            cb_session_table_forget(&sessions->table, e);
             release(sessions, e);
         }
     }
@@ -325,7 +285,7 @@ void cb_sessions_close(cb_sessions **sessions)
 unsigned cb_sessions_count(cb_sessions *sessions)
 {
     pthread_mutex_lock(&sessions->lock);
-    unsigned live = sessions->live;
+    unsigned live = sessions->table.live_count;
     pthread_mutex_unlock(&sessions->lock);
     return live;
 }
@@ -359,30 +319,12 @@ static void put_url(const cb_sessions *sessions, const char *label, const char *
     cb_buf_printf(url, "/.cardbroker/enter?code=%s", code);
 }
 
-static void insert(cb_sessions *sessions, entry *e)
-{
-    entry **bucket = bucket_of(sessions, e->label);
-    e->next = *bucket;
-    *bucket = e;
-    sessions->live++;
-}
-
 /* Makes place for a card's next session: of those it has, the oldest goes when there are too many. So nobody can take all places by
  * tapping on and on. The sweeper ends it, for that may take a while. The lock is held. */
 static void supersede(cb_sessions *sessions, const cb_id *card)
 {
-    unsigned own = 0;
-    entry *oldest = NULL;
-    for (unsigned b = 0; b < BUCKETS; b++) {
-        for (entry *e = sessions->bucket[b]; e; e = e->next) {
-            if (e->ended || e->superseded || !cb_id_same(&e->facts.card, card))
-                continue;
-            own++;
-            if (!oldest || e->opened < oldest->opened)
-                oldest = e;
-        }
-    }
-    if (own < CB_SESSIONS_PER_CARD)
+    entry *oldest;
+    if (cb_session_table_count(&sessions->table, card, &oldest) < CB_SESSIONS_PER_CARD)
         return;
     oldest->superseded = true;
     if (sessions->swept + SWEEP_SOONEST < sessions->sweep_at) {
@@ -411,11 +353,11 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
     pthread_mutex_lock(&sessions->lock);
     if (sessions->stopping)
         error = CB_E_STOPPING;
-    else if (sessions->live >= sessions->most)
+    else if (sessions->table.live_count >= sessions->most)
         error = CB_E_BUSY;
     else if ((error = cb_buf_error(url)) == CB_OK) {
         supersede(sessions, &facts->card);
-        insert(sessions, e);
+        cb_session_table_add(&sessions->table, e);
     }
     pthread_mutex_unlock(&sessions->lock);
     if (error)
@@ -434,7 +376,7 @@ cb_error cb_sessions_enter(cb_sessions *sessions, const char *label, const char 
 {
     cb_error error = CB_E_SESSION_UNKNOWN;
     pthread_mutex_lock(&sessions->lock);
-    entry *e = find(sessions, label);
+    entry *e = cb_session_table_find(&sessions->table, label);
     if (e && !e->entered && secret_is(&e->code, code)) {
         error = e->ended ? CB_E_SESSION_ENDED : CB_OK;
         e->entered = true;
@@ -453,7 +395,7 @@ cb_error cb_sessions_get(cb_sessions *sessions, const char *label, const char *c
     if (!use)
         return CB_E_MEMORY;
     pthread_mutex_lock(&sessions->lock);
-    entry *e = find(sessions, label);
+    entry *e = cb_session_table_find(&sessions->table, label);
     if (e && e->entered && secret_is(&e->cookie, cookie))
         error = e->ended ? CB_E_SESSION_ENDED : e->references > USES_MOST ? CB_E_BUSY : CB_OK;
     if (!error) {

@@ -16,6 +16,8 @@
 #include "connectors/client.h"
 
 enum { CB_SESSIONS_PER_CARD = 8 };
+/* So many that ended are told from unknown ones, for ten minutes. */
+enum { CB_SESSIONS_REMEMBERED = 8192 };
 enum { CB_SESSION_LABEL = 27 /* 26 characters and a zero */, CB_SESSION_SECRET = 65 /* 64 hex digits and a zero */ };
 
 typedef struct cb_sessions cb_sessions;

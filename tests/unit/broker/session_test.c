@@ -321,6 +321,37 @@ static void a_card_that_taps_on_and_on_ends_its_own_oldest_session_only(void **s
     assert_false(untouched->cut);
 }
 
+static cb_error use_once(const address *a, const char *cookie)
+{
+    cb_session_use *use = NULL;
+    cb_error error = cb_sessions_get(sessions, a->label, cookie, &use);
+    if (!error)
+        cb_session_put(&use);
+    return error;
+}
+
+static void so_many_that_ended_are_remembered(void **state)
+{
+    address first = {{0}, {0}}, last = {{0}, {0}};
+    char cookies[2][CB_SESSION_SECRET];
+    (void)state;
+    for (unsigned i = 0; i < CB_SESSIONS_REMEMBERED + 1; i++) {
+        cb_id card = cb_id_new();
+        cb_session_facts facts = facts_of(&card);
+        last = add(&facts, new_session());
+        assert_int_equal(cb_sessions_enter(sessions, last.label, last.code, cookies[i > 0]), CB_OK);
+        if (i == 0)
+            first = last;
+        assert_int_equal(cb_sessions_cut(sessions, &(cb_session_match){.card = card}, "revoked"), 1);
+    }
+    for (int i = 0; i < 4000 && use_once(&first, cookies[0]) == CB_E_SESSION_ENDED; i++)
+        usleep(1000);
+    assert_int_equal(use_once(&first, cookies[0]), CB_E_SESSION_UNKNOWN);
+    assert_int_equal(use_once(&last, cookies[1]), CB_E_SESSION_ENDED);
+    assert_int_equal(cb_sessions_count(sessions), 0);
+    assert_int_equal(freed, CB_SESSIONS_REMEMBERED + 1);
+}
+
 static void stopping_ends_everything(void **state)
 {
     (void)state;
@@ -382,6 +413,7 @@ int main(void)
         T(a_session_cannot_take_all_places_of_the_relay),
         T(services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open),
         T(a_card_that_taps_on_and_on_ends_its_own_oldest_session_only),
+        T(so_many_that_ended_are_remembered),
         T(stopping_ends_everything),
         T(users_and_a_cut_do_not_meet_badly),
     };
