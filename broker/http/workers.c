@@ -75,9 +75,11 @@ bool cb_workers_submit(cb_workers *workers, cb_job job, void *context, bool ente
         unsigned end = (workers->at + workers->waiting) % workers->size;
         workers->queue[end] = (struct task){job, context};
         workers->waiting++;
-        pthread_cond_signal(&workers->some);
     }
     pthread_mutex_unlock(&workers->lock);
+    /* Who is woken needs the lock. */
+    if (room)
+        pthread_cond_signal(&workers->some);
     return room;
 }
 
