@@ -39,15 +39,17 @@ static cb_error read_answers(cb_reply *reply, const json_t *list, cb_buf *out)
     for (size_t i = 0; !error && i < json_array_size(list); i++) {
         const json_t *text = json_array_get(list, i);
         cb_buf_reset(&one);
-        if (!json_is_string(text) ||
-            cb_unhex(cb_bytes_make(json_string_value(text), json_string_length(text)), &one) ||
-            cb_buf_error(&one))
+        error =
+            json_is_string(text)
+                ? cb_unhex(cb_bytes_make(json_string_value(text), json_string_length(text)), &one)
+                : CB_E_ARGUMENT;
+        if (error && error != CB_E_MEMORY)
             error =
                 cb_reply_fail(reply, CB_E_ARGUMENT,
                               "answers must be a list of card responses in hexadecimal, each of "
                               "at most %d bytes.",
                               CB_ANSWER_MAX);
-        else
+        if (!error)
             cb_script_put(out, 0, cb_buf_bytes(&one));
     }
     cb_buf_free(&one);

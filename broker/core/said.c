@@ -56,12 +56,15 @@ static cb_error judge(bool as_said, const char *what, const char *name)
 }
 
 /* Ends the lines. */
-static bool are_said(cb_txn *txn, char kind, const cb_id *id, cb_buf *lines)
+static cb_error judge_lines(cb_txn *txn, char kind, const cb_id *id, cb_buf *lines,
+                            const char *what, const char *name)
 {
+    cb_error error = cb_buf_error(lines);
     cb_digest digest = cb_sha256(cb_buf_bytes(lines));
-    bool said = !cb_buf_error(lines) && cb_txn_vouched(txn, kind, id, &digest);
+    if (error != CB_E_MEMORY) /* nobody has changed anything then */
+        error = judge(!error && cb_txn_vouched(txn, kind, id, &digest), what, name);
     cb_buf_free(lines);
-    return said;
+    return error;
 }
 
 cb_error cb_said_of_service(cb_txn *txn, const cb_service *service)
@@ -69,7 +72,7 @@ cb_error cb_said_of_service(cb_txn *txn, const cb_service *service)
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id id = cb_vouch_service(service->name);
     cb_said_service(&lines, service);
-    return judge(are_said(txn, 's', &id, &lines), "service", service->name);
+    return judge_lines(txn, 's', &id, &lines, "service", service->name);
 }
 
 cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
@@ -78,7 +81,7 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id_text(&terminal->id, name);
     cb_said_terminal(&lines, terminal);
-    return judge(are_said(txn, 't', &terminal->id, &lines), "terminal", name);
+    return judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
 }
 
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
@@ -89,7 +92,7 @@ cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
     if (!has_data(enrolment))
         return judge(!cb_txn_vouched(txn, 'e', &enrolment->id, NULL), "enrolment", name);
     cb_said_enrolment(&lines, enrolment);
-    return judge(are_said(txn, 'e', &enrolment->id, &lines), "enrolment", name);
+    return judge_lines(txn, 'e', &enrolment->id, &lines, "enrolment", name);
 }
 
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
@@ -109,5 +112,5 @@ cb_error cb_said_of_intent(cb_txn *txn, const cb_intent_row *intent)
     cb_leaf_id(&lines, "holder", &intent->holder);
     cb_leaf_id(&lines, "key", &intent->key);
     cb_leaf_number(&lines, "reached", intent->reached);
-    return judge(are_said(txn, 'n', &intent->tap, &lines), "intent", name);
+    return judge_lines(txn, 'n', &intent->tap, &lines, "intent", name);
 }

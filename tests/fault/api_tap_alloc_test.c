@@ -23,7 +23,7 @@
 #define WRONG CB_ERROR_COUNT
 
 /* What wolfSSL loses when a handshake fails (http_test.c), and a turn that libmicrohttpd drops. */
-enum { THEIRS = 40, UNTOLD = 1, RUNS = 20 };
+enum { THEIRS = 40, UNTOLD = 1, RUNS = 20, ALL = 0 };
 
 typedef struct taps {
     api_world w;
@@ -141,6 +141,17 @@ static cb_error prove(void *context)
     return judge_outcome(t);
 }
 
+/* The answers are read before it is known whose they are. */
+static cb_error prove_nothing(void *context)
+{
+    taps *t = context;
+    cb_id nobodys = cb_id_new();
+    cb_id_text(&nobodys, t->w.tap);
+    strcpy(t->w.answers, "[\"01029000\",\"6985\"]");
+    api_tap_proof(&t->w);
+    return judge(t, 404);
+}
+
 static cb_error dial_and_ask(void *context)
 {
     taps *t = context;
@@ -198,11 +209,22 @@ static void told_as_it_was(void *context, cb_error result, bool struck)
     api_world_close(&t->w);
 }
 
+static void nothing_is_told(void *context, cb_error result, bool struck)
+{
+    taps *t = context;
+    api_tally is;
+    (void)result, (void)struck;
+    added(t, &is);
+    assert_int_equal(is.count, 0);
+    api_world_close(&t->w);
+}
+
 static const fault_flow flow[] = {
     {"a tap begun", dialled, start, told_as_it_was},
     {"a challenge", started, challenge, told_as_it_was},
     {"a proof, for a token", challenged, prove, told_as_it_was},
     {"a proof, for a relayed session", challenged, prove, told_as_it_was},
+    {"a proof of no tap", dialled, prove_nothing, nothing_is_told},
     {"what a terminal may ask for, from the handshake", open_again, dial_and_ask, told_as_it_was},
 };
 
@@ -216,7 +238,7 @@ static void a_tap_succeeds_or_has_not_been(void **state)
         t.proves = flow[i].run == prove;
         t.script = 0;
         fault_theirs(flow[i].run == dial_and_ask ? THEIRS : UNTOLD);
-        fault_each(&alloc_faults, &flow[i], &t, RUNS);
+        fault_each(&alloc_faults, &flow[i], &t, flow[i].run == prove_nothing ? ALL : RUNS);
     }
     api_verify(&t.w);
     api_world_end(&t.w);

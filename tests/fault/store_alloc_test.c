@@ -5,6 +5,7 @@
 #include "tests/fault/store_flows.h"
 
 #include "base/leaf.h"
+#include "broker/core/said.h"
 #include "broker/evidence/vouch.h"
 #include "tests/support/alloc_faults.h"
 
@@ -37,11 +38,41 @@ static void a_word_is_heard_without_memory(void **state)
     cb_buf_free(&leaf);
 }
 
+static cb_error look_without_memory(cb_txn *txn, void *context)
+{
+    cb_service service;
+    cb_error *said = context;
+    cb_service_init(&service);
+    cb_error error = cb_row_service_get(txn, "tax", &service);
+    if (!error)
+        *said = cb_said_of_service(txn, &service);
+    alloc_faults.arm(1, true);
+    if (!error)
+        *(said + 1) = cb_said_of_service(txn, &service);
+    alloc_faults.disarm();
+    cb_service_free(&service);
+    return error;
+}
+
+/* Nobody is accused of having changed a row because there was no memory to look at it. */
+static void a_row_is_not_called_altered_without_memory(void **state)
+{
+    world w;
+    cb_error said[2] = {CB_E_STORE, CB_E_STORE};
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_store_read(w.store, look_without_memory, said), CB_OK);
+    assert_int_equal(said[0], CB_OK);
+    assert_int_equal(said[1], CB_E_MEMORY);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_flow_survives_each_failure, fault_said),
         cmocka_unit_test(a_word_is_heard_without_memory),
+        cmocka_unit_test(a_row_is_not_called_altered_without_memory),
     };
     fault_quiet();
     return cmocka_run_group_tests(tests, NULL, NULL);
