@@ -9,8 +9,9 @@
 #include <linux/seccomp.h>
 #include <pwd.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -41,52 +42,91 @@ cb_error cb_sandbox_become(const char *user, int *dropped)
     return cb_sandbox_no_dumps();
 }
 
-/* A call that this architecture does not have needs no rule. */
-static int add_rules(scmp_filter_ctx filter, uint32_t action, const char *const *names)
+/* What is to become of a system call. */
+typedef struct rule {
+    uint32_t number, action;
+} rule;
+
+enum { RULES_MAX = CB_SANDBOX_CODE_MAX / 3, LEAF = 3, X32 = 0x40000000 };
+
+typedef struct rules {
+    rule rule[RULES_MAX]; /* by number */
+    unsigned count;
+    bool too_many;
+} rules;
+
+/* A call that this architecture does not have needs no rule; of two for one call the first counts. */
+static void add_rules(rules *all, uint32_t action, const char *const *names)
 {
-    int failed = 0;
-    for (; names && *names && !failed; names++) {
+    for (; names && *names && !all->too_many; names++) {
         int number = seccomp_syscall_resolve_name(*names);
-        if (number != __NR_SCMP_ERROR)
-            failed = seccomp_rule_add(filter, action, number, 0);
+        unsigned at = 0;
+        while (at < all->count && (int)all->rule[at].number < number)
+            at++;
+        if (number < 0 || (at < all->count && (int)all->rule[at].number == number))
+            continue;
+        all->too_many = all->count == RULES_MAX;
+        if (all->too_many)
+            continue;
+        memmove(&all->rule[at + 1], &all->rule[at], (all->count++ - at) * sizeof *all->rule);
+        all->rule[at] = (rule){(uint32_t)number, action};
     }
-    return failed;
 }
 
-/* libseccomp writes a program into a descriptor only. */
-static cb_error export(scmp_filter_ctx filter, cb_sandbox_filter *out)
+static void put(cb_sandbox_filter *out, uint16_t code, uint32_t value, uint8_t skip_if,
+                uint8_t skip_if_not)
 {
-    cb_error error = CB_E_INTERNAL;
-    int file = memfd_create("filter", MFD_CLOEXEC);
-    if (file >= 0 && seccomp_export_bpf(filter, file) == 0) {
-        ssize_t size = pread(file, out->code, sizeof out->code, 0);
-        off_t whole = lseek(file, 0, SEEK_END);
-        if (size > 0 && size == whole) {
-            out->count = (unsigned short)((size_t)size / sizeof *out->code);
-            error = CB_OK;
-        }
-    }
-    if (file >= 0)
-        close(file);
-    return error;
+    if (out->count < CB_SANDBOX_CODE_MAX)
+        out->code[out->count++] = (struct sock_filter){code, skip_if, skip_if_not, value};
 }
 
+static void put_return(cb_sandbox_filter *out, uint32_t action)
+{
+    put(out, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* A tree of comparisons: the kernel goes through it for each call when it takes the filter. */
+static void put_tree(cb_sandbox_filter *out, const rule *some, unsigned count)
+{
+    if (count <= LEAF) {
+        for (unsigned i = 0; i < count; i++) {
+            put(out, BPF_JMP | BPF_JEQ | BPF_K, some[i].number, 0, 1);
+            put_return(out, some[i].action);
+        }
+        put_return(out, SECCOMP_RET_KILL_PROCESS);
+        return;
+    }
+    unsigned half = count / 2;
+    put(out, BPF_JMP | BPF_JGE | BPF_K, some[half].number, 0, 1);
+    unsigned jump = out->count;
+    put(out, BPF_JMP | BPF_JA, 0, 0, 0);
+    put_tree(out, some, half);
+    if (jump < CB_SANDBOX_CODE_MAX)
+        out->code[jump].k = out->count - jump - 1;
+    put_tree(out, some + half, count - half);
+}
+
+/* Written here: without memory, libseccomp 2.5 may leave out a part of the program, or never come to
+ * an end. */
 cb_error cb_sandbox_compile(const char *const *allowed, const char *const *refused,
                             cb_sandbox_filter *out)
 {
+    rules all = {.count = 0};
+    add_rules(&all, SECCOMP_RET_ALLOW, allowed);
+    add_rules(&all, SECCOMP_RET_ERRNO | EACCES, refused);
     out->count = 0;
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    if (!filter)
-        return CB_E_INTERNAL;
-    /* A tree of comparisons: the kernel goes through it for each call when it takes the filter. */
-    int failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (!failed)
-        failed = add_rules(filter, SCMP_ACT_ALLOW, allowed);
-    if (!failed)
-        failed = add_rules(filter, SCMP_ACT_ERRNO(EACCES), refused);
-    cb_error error = failed ? CB_E_INTERNAL : export(filter, out);
-    seccomp_release(filter);
-    return error;
+    put(out, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
+    put(out, BPF_JMP | BPF_JEQ | BPF_K, seccomp_arch_native(), 1, 0);
+    put_return(out, SECCOMP_RET_KILL_PROCESS);
+    put(out, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+    /* Another interface of the same architecture has numbers of its own from there on. */
+    put(out, BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1);
+    put_return(out, SECCOMP_RET_KILL_PROCESS);
+    put_tree(out, all.rule, all.count);
+    if (!all.too_many && out->count < CB_SANDBOX_CODE_MAX)
+        return CB_OK;
+    out->count = 0;
+    return CB_E_INTERNAL;
 }
 
 cb_error cb_sandbox_enter(const cb_sandbox_filter *filter)
