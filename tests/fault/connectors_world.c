@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "connectors/host/dispatcher.h"
 #include "connectors/host/opener.h"
+#include "connectors/host/wait.h"
 #include "connectors/host/zygote.h"
 #include "connectors/protocol.h"
 #include "tests/support/alloc_faults.h"
@@ -38,11 +39,15 @@ typedef struct told {
     struct {
         atomic_long live;
         atomic_uint times;
+        atomic_int stage;
     } worker[WORKERS];
 } told;
 
+enum { BEGINNING, TAKING, REFUSING };
+
 static told *shared;
 static unsigned self; /* which worker this process is */
+static bool taking;   /* orders, or whatever it is there for */
 
 /* ---- Workers ---- */
 
@@ -59,6 +64,26 @@ pid_t __wrap_waitpid(pid_t pid, int *status, int options)
     return ended;
 }
 
+bool __real_cb_wait(struct pollfd *polled, nfds_t count, int timeout_ms);
+bool __wrap_cb_wait(struct pollfd *polled, nfds_t count, int timeout_ms);
+cb_error __real_cb_msg_receive(int socket, cb_msg *msg, int64_t deadline);
+cb_error __wrap_cb_msg_receive(int socket, cb_msg *msg, int64_t deadline);
+
+bool __wrap_cb_wait(struct pollfd *polled, nfds_t count, int timeout_ms)
+{
+    taking = true;
+    atomic_store(&shared->worker[self].stage, TAKING);
+    return __real_cb_wait(polled, count, timeout_ms);
+}
+
+/* Before it takes orders a zygote receives them only to refuse them. */
+cb_error __wrap_cb_msg_receive(int socket, cb_msg *msg, int64_t deadline)
+{
+    if (self >= MTLS && !taking)
+        atomic_store(&shared->worker[self].stage, REFUSING);
+    return __real_cb_msg_receive(socket, msg, deadline);
+}
+
 static void tell(int number)
 {
     (void)number;
@@ -72,6 +97,7 @@ static int run_worker(unsigned worker)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGUSR1, tell);
     signal(SIGALRM, SIG_DFL);
+    signal(SIGABRT, SIG_DFL);
     self = worker;
     if (worker == 0)
         return cb_dispatcher_main(&own.dispatcher);
@@ -100,10 +126,23 @@ static void end_process(pid_t *pid)
 void connectors_world_start(connectors_world *w, unsigned worker)
 {
     end_process(&w->worker[worker]);
+    atomic_store(&shared->worker[worker].stage, BEGINNING);
     w->worker[worker] = fork();
     assert_true(w->worker[worker] >= 0);
     if (w->worker[worker] == 0)
         _exit(run_worker(worker));
+}
+
+bool connectors_world_await(connectors_world *w, unsigned worker)
+{
+    while (atomic_load(&shared->worker[worker].stage) == BEGINNING) {
+        if (__real_waitpid(w->worker[worker], NULL, WNOHANG) != 0) {
+            w->worker[worker] = 0;
+            return false;
+        }
+        usleep(1000);
+    }
+    return atomic_load(&shared->worker[worker].stage) == TAKING;
 }
 
 void connectors_world_is_well(connectors_world *w)

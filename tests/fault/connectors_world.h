@@ -35,6 +35,9 @@ void connectors_world_end(connectors_world *w);
 /* Ends a worker if it lives, and starts it (again). */
 void connectors_world_start(connectors_world *w, unsigned worker);
 
+/* Whether a zygote takes orders; false when it has ended, or refuses them for now. */
+bool connectors_world_await(connectors_world *w, unsigned worker);
+
 /* All workers live, and no login's process crashed or gave up since this was last asked. */
 void connectors_world_is_well(connectors_world *w);
 

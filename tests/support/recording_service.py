@@ -68,6 +68,7 @@ def serve(connection, record):
 
 def attend(raw, context, record):
     try:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with context.wrap_socket(raw, server_side=True) as connection:
             serve(connection, record)
     except (OSError, ValueError):
@@ -84,7 +85,6 @@ def listen(folder, certificate, record):
     def take():
         while True:
             raw = listener.accept()[0]
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=attend, args=(raw, context, record), daemon=True).start()
     threading.Thread(target=take, daemon=True).start()
     return listener.getsockname()[1]
