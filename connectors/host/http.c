@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <wolfssl/wolfcrypt/memory.h>
+
 #include "base/clock.h"
 #include "base/config.h"
 #include "connectors/host/login.h"
@@ -17,7 +19,32 @@ enum { SYSTEM_TRUST_MAX = 2 * 1024 * 1024, POLL_MS = 1000 };
 
 static cb_buf system_trust;
 
-cb_error cb_http_read_system_trust(void)
+/* libcurl 7.88 does not look whether wolfSSL had memory for what each connection later needs. */
+static bool starved;
+
+static void *take_noted(size_t size)
+{
+    void *block = malloc(size);
+    starved |= !block;
+    return block;
+}
+
+static void *take_more_noted(void *block, size_t size)
+{
+    void *moved = realloc(block, size);
+    starved |= !moved && size > 0;
+    return moved;
+}
+
+static cb_error start_libraries(void)
+{
+    wolfSSL_SetAllocators(take_noted, free, take_more_noted);
+    CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+    wolfSSL_SetAllocators(NULL, NULL, NULL);
+    return starved ? CB_E_MEMORY : code != CURLE_OK ? CB_E_INTERNAL : CB_OK;
+}
+
+static cb_error read_system_trust(void)
 {
     system_trust = CB_BUF(SYSTEM_TRUST_MAX);
     /* Absent on some machines; then each service names its own. */
@@ -25,6 +52,12 @@ cb_error cb_http_read_system_trust(void)
     if (error)
         cb_buf_reset(&system_trust);
     return error == CB_E_MEMORY ? error : CB_OK;
+}
+
+cb_error cb_http_start(void)
+{
+    cb_error error = start_libraries();
+    return error ? error : read_system_trust();
 }
 
 /* ---- callbacks ---- */

@@ -36,9 +36,10 @@ typedef struct cb_http {
     char *resolve;
 } cb_http;
 
-/* Reads the system's list of certificate authorities, for requests that name no trust. Once, in
- * the zygote: copies share it. CB_E_MEMORY; that there is none is no error. */
-cb_error cb_http_read_system_trust(void);
+/* Starts the libraries, and reads the system's list of certificate authorities, for requests that
+ * name no trust. Once, in the zygote: copies share it. CB_E_MEMORY, CB_E_INTERNAL; that there is no
+ * such list is no error. */
+cb_error cb_http_start(void);
 
 /* The parts of libcurl that need descriptors. CB_E_MEMORY. */
 cb_error cb_http_new(struct cardbroker_login *login, cb_http **out);

@@ -213,11 +213,7 @@ static cb_error become(const cb_zygote *zygote)
 static cb_error load(state *s)
 {
     cb_buf why = CB_BUF(CB_CONN_TEXT_MAX);
-    cb_error error = CB_OK;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        error = CB_E_INTERNAL;
-    if (!error)
-        error = cb_http_read_system_trust();
+    cb_error error = cb_http_start();
     /* What libraries would open files for later, where a login's process no longer may: a seed, the
      * time zone. */
     json_object_seed(0);
