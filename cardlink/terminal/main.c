@@ -62,8 +62,8 @@ static int run(const cb_options *options, const cb_command *command)
         else
             output.file = options->delivery;
         error = command->run(&context);
-        if (!error && output.error) {
-            error = output.error;
+        if (output.error) {
+            error = error ? error : output.error;
             fprintf(stderr, "cardlink: what came of it could not be written [%s]\n",
                     cb_error_code(error));
         }
