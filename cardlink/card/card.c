@@ -93,6 +93,8 @@ static uint16_t run_secure(cb_vcard *card, const cb_apdu *wrapped, cb_buf *answe
     if (in_channel(card) &&
         cb_sm_open_command(&card->session.sm, wrapped, &command, &apdu) == CB_OK)
         status = run(card, &apdu, true, &data);
+    if (status == CB_SW_OK && cb_buf_error(&data))
+        status = CB_SW_FAULT;
     if (status == CB_SW_OK && cb_sm_wrap_answer(&card->session.sm, cb_buf_bytes(&data), answer))
         status = CB_SW_FAULT;
     bool closes = status != CB_SW_OK && !failure_stays(card, wrapped);
@@ -120,7 +122,9 @@ void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)
     } else {
         status = run_plain(card, &apdu, answer);
     }
-    if (status != CB_SW_OK || cb_buf_error(answer))
+    if (status == CB_SW_OK && cb_buf_error(answer))
+        status = CB_SW_FAULT; /* without its data a success is none */
+    if (status != CB_SW_OK)
         cb_buf_reset(answer);
     cb_buf_put_u16(answer, status);
 }
