@@ -137,7 +137,7 @@ static cb_error ask_terminal(cb_pins *pins)
     cb_error error = silence(&from);
     if (!error) {
         error = ask_all(&from, pins);
-        if (!set_terminal(from.fd, &from.before) && !error)
+        if (!set_terminal(from.fd, &from.before) && tcsetattr(from.fd, TCSANOW, &from.before) != 0)
             error = CB_E_IO;
     }
     silenced_fd = -1;

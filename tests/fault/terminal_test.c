@@ -273,7 +273,7 @@ static void an_interruption_costs_nothing(void **state)
     (void)state;
     use_readers(&cb_reader_virtual);
     nothing_lost = true;
-    each_case(&interrupt_faults, 40);
+    each_case(&interrupt_faults, 100);
     each_case(&short_faults, 40);
 }
 
