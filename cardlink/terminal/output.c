@@ -218,6 +218,30 @@ static cb_error write_delivery(const char *path, const json_t *delivery)
     return error;
 }
 
+/* JSON that does not act on a person's screen, and is the same JSON. */
+static cb_error add_plain_json(cb_buf *out, const json_t *value)
+{
+    cb_buf whole = CB_BUF(TEXT_MAX);
+    cb_error error = cb_json_write(value, &whole);
+    const char *text = error ? NULL : cb_buf_cstr(&whole);
+    if (!error && !text)
+        error = CB_E_MEMORY;
+    while (text && *text) {
+        uint32_t c = 0;
+        size_t len = cb_utf8_read(text, &c);
+        if (!cb_utf8_acts(c))
+            cb_buf_put(out, cb_bytes_make(text, len));
+        else if (c < 0x10000)
+            cb_buf_printf(out, "\\u%04x", (unsigned)c);
+        else
+            cb_buf_printf(out, "\\u%04x\\u%04x", 0xD800 | (unsigned)(c - 0x10000) >> 10,
+                          0xDC00 | ((unsigned)c & 0x3FF));
+        text += len ? len : 1; /* it always is UTF-8 */
+    }
+    cb_buf_free(&whole);
+    return error;
+}
+
 /* A URL or a token that is text as such, so that it can be used at once; anything else as JSON. */
 static cb_error add_delivery(cb_buf *out, const json_t *delivery)
 {
@@ -228,7 +252,7 @@ static cb_error add_delivery(cb_buf *out, const json_t *delivery)
     if (*value)
         add_plain(out, value);
     else
-        error = cb_json_write(delivery, out);
+        error = add_plain_json(out, delivery);
     cb_buf_put_u8(out, '\n');
     return error;
 }
@@ -265,6 +289,7 @@ static cb_error put_accepted(cb_output *output, const char *reader, const cb_tap
     json_t *object = json_copy(report->result);
     /* jansson leaves out what it has no memory for. */
     int rc = json_object_size(object) == json_object_size(report->result) ? 0 : -1;
+    json_object_del(object, "delivery_file"); /* is ours to say */
     if (*path) {
         json_object_del(object, "delivery");
         rc |= json_object_set_new(object, "delivery_file", json_text(path));
