@@ -283,9 +283,10 @@ static bool serve(WOLFSSL *tls, const request *what)
     bool proves = strstr(what->path, "/proof") != NULL;
     unsigned fault = atomic_load(&record->fault);
     tap *own = find(what->path);
-    if (asks)
+    /* What came late, of a tap that is forgotten, is not of this run. */
+    if (asks && own)
         atomic_fetch_add(&record->challenged, 1);
-    if (proves)
+    if (proves && own)
         atomic_fetch_add(&record->proved, 1);
     if ((asks && fault == FAR_SILENT_CHALLENGE) || (proves && fault == FAR_SILENT_PROOF))
         return false;

@@ -87,6 +87,49 @@ def terminal():
                                            "detail": "No.", "request": begun["tap"], "pin_tries_left": 2}))
 
 
+def terminal_tap():
+    def text(data):
+        return bytes((len(data),)) + data
+
+    def script(*commands):
+        return b"\1\x1e" + bytes((len(commands),)) + b"".join(bytes((1, len(one))) + one for one in commands)
+
+    def raw(status, document):
+        body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        return b"\0" + struct.pack(">HH", status, len(body)) + body
+
+    plain, take, good, channel = b"\0\xa4\4\0\0", b"\0", b"\3\2ab", b"\5"
+    first, second = script(plain, b"\x80\x82\1\x11"), script(b"\x80\xd0\0\0\3\1\2\3\0")
+    accept = b"\2" + text(b"tax") + text(b"https://relay.test/?code=1")
+    for kind in range(4):
+        for more, name in ((0, "text"), (4, "json"), (8, "fetched"), (12, "fetched-json")):
+            start = bytes((kind | more,))
+            before, after = (first, b"") if more & 8 else (b"", first)
+            put("terminal_tap", f"tap-{kind}-{name}", start + before + take + after + good + channel + second + good + accept)
+    start = b"\x05" + take + first + good + channel
+    put("terminal_tap", "no-channel", b"\x01" + take + first + good + good + second + good + accept)
+    put("terminal_tap", "removed", start + second + b"\4" + b"\3\x16\x18" + text(b"Gone."))
+    put("terminal_tap", "reader", start + second + b"\6\x16" + accept)
+    put("terminal_tap", "more", start + second + b"\1\7" + b"\2\3" + good + accept)
+    put("terminal_tap", "not-taken", b"\0\xff\x17")
+    expired = next(number for number, line in enumerate(re.findall(r"^    X\((CB_\w+)", (ROOT / "base/error.h").read_text(), re.M))
+                   if line == "CB_E_TAP_EXPIRED")
+    put("terminal_tap", "expired", b"\x0d" + first + take + good + channel + b"\3\x0a" + bytes((expired,)) + text(b"Late.")
+        + first + good + channel + second + good + accept)
+    put("terminal_tap", "unreachable", b"\0" + take + b"\4\6\4\6")
+    put("terminal_tap", "again", b"\0" + take + b"\4\6" + first + good + channel + second + good + b"\4\6")
+    put("terminal_tap", "acting", b"\0" + take + first + good + channel + b"\3\3\x20" + text("\u202e\u009b2J\x1b é…".encode()))
+    put("terminal_tap", "acting-accept", b"\0" + take + first + good + channel + second + good + b"\2" + text(b"\x1b[2J") + text("\u2066".encode()))
+    whole = raw(200, {"outcome": "accepted", "service": "tax", "delivery": {"kind": "token", "token": {"access_token": "x"}}})
+    put("terminal_tap", "token", b"\0" + take + first + good + channel + second + good + whole)
+    put("terminal_tap", "names-a-file", b"\4" + take + first + good + channel + second + good
+        + raw(200, {"outcome": "accepted", "delivery_file": "/etc/passwd"}))
+    put("terminal_tap", "refused", b"\4" + take + first + good + channel + second + good + raw(200, {"outcome": "refused"}))
+    put("terminal_tap", "no-json", b"\4" + take + raw(201, '{"tap": "0189f7c2'))
+    for name, start in (("services", b"\x10"), ("services-json", b"\x14")):
+        put("terminal_tap", name, start + raw(200, {"services": [{"name": "tax", "title": "Tax \x1b[31moffice", "level": 1}, 7]}))
+
+
 def http():
     put("http", "body", '{"name":"a","id":"0189f7c2-0000-7000-8000-000000000001","hex":"00ff","number":12,"truth":true,"object":{"a":[1]},"list":[1,2]}')
     put("http", "path", "/v1/taps/0189f7c2-0000-7000-8000-000000000001/proof")
@@ -341,7 +384,7 @@ def evidence():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, terminal, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
+    for make in (texts, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
         make()
 
 
