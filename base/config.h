@@ -20,12 +20,14 @@ cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_bu
  * that nobody but its owner (and group, read only) may open: CB_E_CONFIG otherwise, with the reason in why. */
 cb_error cb_config_secret(const char *path, cb_buf *out, cb_buf *why);
 
-/* Reads a whole file of at most out->max bytes. CB_E_NOT_FOUND, CB_E_TOO_LARGE, CB_E_IO. A pipe that nobody writes to is empty. */
+/* Reads a whole file of at most out->max bytes. CB_E_NOT_FOUND, CB_E_TOO_LARGE, CB_E_IO. A pipe
+ * that nobody writes to is empty. */
 cb_error cb_file_read(const char *path, cb_buf *out);
 
-/* Replaces a file so that a crash leaves the old or the new content, never a part: writes beside it,
- * syncs, renames, syncs the folder. After an error the old content is there, unless it was the folder that
- * could not be synced. CB_E_STORE_FULL, CB_E_IO, CB_E_MEMORY, CB_E_TOO_LARGE (the path). */
+/* Replaces a file so that a crash leaves the old or the new content, never a part: writes beside
+ * it, syncs, renames, syncs the folder. After an error the old content is there, unless it was the
+ * folder that could not be synced. CB_E_STORE_FULL, CB_E_IO, CB_E_MEMORY, CB_E_TOO_LARGE (the
+ * path). */
 cb_error cb_file_replace(const char *path, cb_bytes content, unsigned mode);
 
 #endif

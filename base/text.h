@@ -29,8 +29,8 @@ void cb_buf_put_base64url(cb_buf *buf, cb_bytes bytes);
 cb_error cb_unbase64(cb_bytes text, cb_buf *out);
 cb_error cb_unbase64url(cb_bytes text, cb_buf *out);
 
-/* The first character of text that ends with a zero. Its length; 0 when the bytes are none, overlong, a
- * surrogate or too large. The final zero is a character. */
+/* The first character of text that ends with a zero. Its length; 0 when the bytes are none,
+ * overlong, a surrogate or too large. The final zero is a character. */
 size_t cb_utf8_read(const char *text, uint32_t *out);
 
 /* Whether a character acts on a screen instead of standing on it: controls, and what turns the

@@ -29,7 +29,8 @@ cb_error cb_vcards_insert(cb_vcards *all, size_t reader, size_t card);
 void cb_vcards_insert_all(cb_vcards *all);
 void cb_vcards_remove_all(cb_vcards *all);
 
-/* Makes the control socket (CB_E_CONFIG, CB_E_IO, CB_E_EXISTS: something else is there); answers one caller on it (at most a second). */
+/* Makes the control socket (CB_E_CONFIG, CB_E_IO, CB_E_EXISTS: something else is there); answers
+ * one caller on it (at most a second). */
 cb_error cb_vcard_control_listen(const char *path, int *out);
 void cb_vcard_control_serve(int listener, cb_vcards *all);
 

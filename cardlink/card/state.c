@@ -132,8 +132,7 @@ static cb_error is_private(const char *path)
     struct stat about;
     if (lstat(path, &about) != 0)
         return errno == ENOENT ? CB_E_NOT_FOUND : CB_E_IO;
-    bool good =
-        S_ISREG(about.st_mode) && about.st_nlink == 1 && (about.st_mode & 077) == 0;
+    bool good = S_ISREG(about.st_mode) && about.st_nlink == 1 && (about.st_mode & 077) == 0;
     return good ? CB_OK : CB_E_DENIED;
 }
 

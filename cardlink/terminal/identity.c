@@ -12,12 +12,7 @@
 #include "base/config.h"
 #include "base/secret.h"
 
-enum {
-    DER_MAX = 1024,
-    PEM_MAX = 4096,
-    TRUST_MAX = 1024 * 1024,
-    DAYS = CB_IDENTITY_YEARS * 365
-};
+enum { DER_MAX = 1024, PEM_MAX = 4096, TRUST_MAX = 1024 * 1024, DAYS = CB_IDENTITY_YEARS * 365 };
 
 static bool name_ok(const char *name)
 {

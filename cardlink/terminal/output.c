@@ -20,8 +20,8 @@ void cb_output_init(cb_output *output, FILE *stream, bool json)
     pthread_mutex_init(&output->lock, NULL);
 }
 
-/* Writes all of a line, or notes that it was not: whoever reads the stream would believe that nothing
- * happened. */
+/* Writes all of a line, or notes that it was not: whoever reads the stream would believe that
+ * nothing happened. */
 static cb_error put(cb_output *output, cb_bytes text)
 {
     FILE *stream = output->stream;
@@ -51,8 +51,8 @@ static void put_short(cb_output *output, const char *event, cb_error error)
 {
     char line[LINE_BYTES];
     int len = snprintf(line, sizeof line,
-                       output->json ? "{\"event\":\"%s\",\"code\":\"%s\"}\n" : "%s [%s]\n",
-                       event, cb_error_code(error));
+                       output->json ? "{\"event\":\"%s\",\"code\":\"%s\"}\n" : "%s [%s]\n", event,
+                       cb_error_code(error));
     put(output, cb_bytes_make(line, (size_t)len));
     pthread_mutex_lock(&output->lock);
     if (!output->error)

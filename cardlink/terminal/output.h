@@ -25,8 +25,8 @@ typedef struct cb_output {
 
 void cb_output_init(cb_output *output, FILE *stream, bool json);
 
-/* The end of a tap. CB_OK, or CB_E_IO, CB_E_MEMORY and the like if the delivery could not be written
- * or said: then it is not shown elsewhere either. */
+/* The end of a tap. CB_OK, or CB_E_IO, CB_E_MEMORY and the like if the delivery could not be
+ * written or said: then it is not shown elsewhere either. */
 cb_error cb_output_tap(cb_output *output, const char *reader, const cb_tap_report *report);
 
 /* Something that happened: an event for programs and words for people. Either may be followed by a

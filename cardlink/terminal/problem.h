@@ -33,8 +33,9 @@ cb_error cb_problem_set(cb_problem *problem, cb_error error, const char *more);
 
 /* What an HTTP answer that is no success says. A body that is not a problem document gives an error
  * by the status alone: 401, 403 and 404 CB_E_TERMINAL_UNKNOWN, CB_E_DENIED, CB_E_NOT_FOUND; 413;
- * 429 CB_E_TERMINAL_RATE; 503 CB_E_BUSY; 504; others CB_E_PROTOCOL. CB_E_MEMORY: it was not read. An unknown code keeps its text
- * and takes the error the same way. retry_after: seconds, -1 for none. */
+ * 429 CB_E_TERMINAL_RATE; 503 CB_E_BUSY; 504; others CB_E_PROTOCOL. CB_E_MEMORY: it was not read.
+ * An unknown code keeps its text and takes the error the same way. retry_after: seconds, -1 for
+ * none. */
 cb_error cb_problem_read(cb_problem *problem, unsigned status, cb_bytes body, int retry_after);
 
 /* The error of a stable code; CB_OK for an unknown one. */

@@ -52,8 +52,9 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
     return cb_buf_error(&relay->body) == CB_OK ? size * count : 0;
 }
 
-/* The body is read from here, and cannot be read again: otherwise libcurl would ask anew, by itself,
- * when a kept connection ends without an answer, although the broker may have heard the question. */
+/* The body is read from here, and cannot be read again: otherwise libcurl would ask anew, by
+ * itself, when a kept connection ends without an answer, although the broker may have heard the
+ * question. */
 static size_t give(char *out, size_t size, size_t count, void *context)
 {
     cb_relay *relay = context;
@@ -249,10 +250,9 @@ void cb_relay_tap_free(cb_relay_tap *tap)
 
 static cb_error no_script(cb_problem *problem, cb_error error)
 {
-    return cb_problem_set(problem, error,
-                          error == CB_E_PROTOCOL
-                              ? "the broker's script is not one, or exceeds the limits"
-                              : NULL);
+    return cb_problem_set(
+        problem, error,
+        error == CB_E_PROTOCOL ? "the broker's script is not one, or exceeds the limits" : NULL);
 }
 
 cb_error cb_relay_begin(cb_relay *relay, cb_relay_tap *tap, cb_problem *problem)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A card's state file while each call to the disk fails in turn, and while what stands in its place is
- * no state. Whatever fails: what the card said of a PIN or counted is in the file, the file is whole, and
- * no comparison is had for nothing.
+ * A card's state file while each call to the disk fails in turn, and while what stands in its place
+ * is no state. Whatever fails: what the card said of a PIN or counted is in the file, the file is
+ * whole, and no comparison is had for nothing.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -63,7 +63,8 @@ LONG SCardGetStatusChange(SCARDCONTEXT context, DWORD wait, SCARD_READERSTATE *s
         return failure;
     for (DWORD i = 0; i < count; i++)
         if (strcmp(states[i].szReader, name) == 0)
-            states[i].dwEventState = (1U << 16) | (card_is_there() ? SCARD_STATE_PRESENT : SCARD_STATE_EMPTY);
+            states[i].dwEventState =
+                (1U << 16) | (card_is_there() ? SCARD_STATE_PRESENT : SCARD_STATE_EMPTY);
     if (wait > 0)
         usleep(PAUSE_US);
     return wait > 0 ? SCARD_E_TIMEOUT : SCARD_S_SUCCESS;

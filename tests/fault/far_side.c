@@ -89,8 +89,8 @@ static void begin_again(void)
 {
     forget_taps();
     lay_fresh_card();
-    atomic_uint *const counted[] = {&record->begun,    &record->challenged, &record->proved,
-                                    &record->pins,     &record->accepted,   &record->changed,
+    atomic_uint *const counted[] = {&record->begun,     &record->challenged, &record->proved,
+                                    &record->pins,      &record->accepted,   &record->changed,
                                     &record->strangers, &record->compared};
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
         atomic_store(counted[i], 0);
@@ -363,8 +363,7 @@ static int take_any(int good, WOLFSSL_X509_STORE_CTX *store)
 
 static void *serve_broker(void *context)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     MUST(bind(listener, (struct sockaddr *)&address, len) == 0 && listen(listener, 16) == 0 &&

@@ -30,19 +30,21 @@ typedef enum far_fault {
 } far_fault;
 
 typedef struct far_record {
-    atomic_uint port;  /* 0: it has not started */
-    atomic_bool again; /* set by the test: forget what came, and take a fresh card; cleared when done */
+    atomic_uint port; /* 0: it has not started */
+    atomic_bool
+        again; /* set by the test: forget what came, and take a fresh card; cleared when done */
     atomic_uint fault; /* far_fault */
     atomic_uint begun, challenged, proved;
-    atomic_uint pins;     /* challenges that brought one */
-    atomic_uint accepted; /* taps */
-    atomic_uint changed;  /* PINs, by an accepted tap */
+    atomic_uint pins;      /* challenges that brought one */
+    atomic_uint accepted;  /* taps */
+    atomic_uint changed;   /* PINs, by an accepted tap */
     atomic_uint strangers; /* connections without a certificate */
     atomic_uint compared;  /* PINs, by the card */
     atomic_uint tries;     /* that the card has left */
 } far_record;
 
-/* Starts it in the working directory; the program must be one whose main begins with far_side_main. */
+/* Starts it in the working directory; the program must be one whose main begins with far_side_main.
+ */
 far_record *far_side_start(pid_t *pid);
 
 /* Forgets what came, and lays a fresh card there. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The prompt for a PIN while each call to the terminal fails, or is interrupted, in turn: the PIN is asked
- * for and taken as it was typed, or not at all; it is never shown, and the terminal shows again what is
- * typed afterwards.
+ * The prompt for a PIN while each call to the terminal fails, or is interrupted, in turn: the PIN
+ * is asked for and taken as it was typed, or not at all; it is never shown, and the terminal shows
+ * again what is typed afterwards.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +112,8 @@ int __wrap_tcsetattr(int fd, int when, const struct termios *how)
     }                                                                                              \
     static unsigned which##_disarm(void) { return fault_counter_disarm(&which); }                  \
     static void which##_where(void) { fault_counter_where(&which); }                               \
-    static const fault_kind which##_faults = {said, which##_arm, which##_disarm, which##_where, true}
+    static const fault_kind which##_faults = {said, which##_arm, which##_disarm, which##_where,    \
+                                              true}
 
 KIND(broken, "terminal");
 KIND(interrupted, "interruption");

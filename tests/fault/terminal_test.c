@@ -2,9 +2,9 @@
  *
  * The terminal's commands while each allocation, each call for sockets and each call of PC/SC fails
  * in turn, between a real card and a broker's side that no fault strikes. It says that a tap was
- * accepted if, and only if, the broker accepted it and the whole delivery was shown; otherwise it says
- * what was wrong, with a code. A PIN is compared once at most, and is nowhere in memory afterwards. The
- * next tap works.
+ * accepted if, and only if, the broker accepted it and the whole delivery was shown; otherwise it
+ * says what was wrong, with a code. A PIN is compared once at most, and is nowhere in memory
+ * afterwards. The next tap works.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -57,8 +57,8 @@ static char said[8192];
 static const flow_case *current;
 static int pins_fd;
 static bool nothing_lost; /* such a fault is none */
-static int64_t patience; /* for the card */
-static char place[128];  /* the card's */
+static int64_t patience;  /* for the card */
+static char place[128];   /* the card's */
 
 /* ---- PINs ---- */
 
@@ -146,9 +146,9 @@ static bool delivery_is_whole(const flow_case *c)
     bool whole = strstr(said, DELIVERY) != NULL;
     if (c->delivery) {
         alloc_faults_pause(true);
-        whole = cb_file_read(c->delivery, &text) == CB_OK && cb_buf_cstr(&text) &&
-                strcmp(cb_buf_cstr(&text),
-                       "{\"kind\":\"relayed\",\"url\":\"" DELIVERY "\"}\n") == 0;
+        whole =
+            cb_file_read(c->delivery, &text) == CB_OK && cb_buf_cstr(&text) &&
+            strcmp(cb_buf_cstr(&text), "{\"kind\":\"relayed\",\"url\":\"" DELIVERY "\"}\n") == 0;
         cb_buf_free(&text);
         alloc_faults_pause(false);
     }
@@ -168,7 +168,9 @@ static cb_error judge(const flow_case *c, cb_error error)
     if (error) {
         if (tap && (strstr(said, "tap.accepted") || strstr(said, ": accepted for")))
             return wrong("an accept was said of a failure");
-        return strstr(said, c->json ? "\"code\":\"" : " [") ? error : wrong("nothing was said of a failure");
+        return strstr(said, c->json ? "\"code\":\"" : " [")
+                   ? error
+                   : wrong("nothing was said of a failure");
     }
     if (!tap)
         return strstr(said, "tax") ? CB_OK : wrong("the list is not there");
@@ -220,7 +222,8 @@ static cb_error run(void *context)
 static void works_again(void *context, cb_error result, bool struck)
 {
     (void)struck;
-    /* libcurl takes the interruption of a call that cannot wait, which there is none of, for an end. */
+    /* libcurl takes the interruption of a call that cannot wait, which there is none of, for an
+     * end. */
     if (nothing_lost && result != CB_E_BROKER_DOWN)
         assert_int_equal(result, CB_OK);
     forget(context);
@@ -306,7 +309,8 @@ static void what_changes_something_is_asked_once(void **state)
     (void)state;
     use_readers(&cb_reader_virtual);
     for (size_t i = 0; i < sizeof cases_of / sizeof *cases_of; i++) {
-        flow_case *c = &cases[4]; /* with a script that was fetched before, on the same connection */
+        flow_case *c =
+            &cases[4]; /* with a script that was fetched before, on the same connection */
         forget(c);
         atomic_store(&far->fault, cases_of[i].fault);
         assert_int_equal(run(c), CB_E_BROKER_DOWN);
@@ -408,10 +412,8 @@ static cb_error serve(void *context)
     alloc_faults_pause(false);
     config.prefetch = true;
     cb_output_init(&output, stream, true);
-    const cb_agent_order order = {.config = &config,
-                                  .service = "tax",
-                                  .output = &output,
-                                  .stop = &agent_stop};
+    const cb_agent_order order = {
+        .config = &config, .service = "tax", .output = &output, .stop = &agent_stop};
     cb_error error = cb_agent_run(&order);
     alloc_faults_pause(true);
     atomic_store(&agent_stop, true);
@@ -468,10 +470,11 @@ static int begin(void **state)
     assert_non_null(mkdtemp(folder));
     assert_int_equal(chdir(folder), 0);
     snprintf(place, sizeof place, "%s/" FAR_CARD, folder);
-    assert_int_equal(system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes " // NOLINT
-                            "-days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
-                            "-keyout " FAR_KEY " -out " FAR_CERTIFICATE " 2> /dev/null"),
-                     0);
+    assert_int_equal(
+        system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes " // NOLINT
+               "-days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+               "-keyout " FAR_KEY " -out " FAR_CERTIFICATE " 2> /dev/null"),
+        0);
     assert_int_equal(cb_relay_init(), CB_OK);
     far = far_side_start(&far_pid);
     configure();

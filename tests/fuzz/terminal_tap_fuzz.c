@@ -2,17 +2,17 @@
  *
  * A broker and a card that say what they like to a terminal in the middle of a tap.
  *
- * An input is u8 what is done (bits: 0-1 authenticate, authenticate with a PIN, change, unblock; 2 JSON;
- * 3 a script fetched in advance; 4 the list of services instead), then what the others say, in the order
- * in which they are asked, each with u8 how before it. The broker: 0 u16 status, u16 length, body; 1 a
- * script: u8 seconds, u8 commands, each u8 flags, u8 length, bytes; 2 an accept: u8 length, service, u8
- * length, URL; 3 a problem: u8 status - 400, u8 error, u8 length, detail; 4 u8 libcurl's error. The card: u8
- * length, bytes, and by how: 0 as they are; 1: 61 length; 2: 6C length; 3 with 90 00; 4 taken away; 5 an
- * open channel; 6 u8 error of the reader.
+ * An input is u8 what is done (bits: 0-1 authenticate, authenticate with a PIN, change, unblock; 2
+ * JSON; 3 a script fetched in advance; 4 the list of services instead), then what the others say,
+ * in the order in which they are asked, each with u8 how before it. The broker: 0 u16 status, u16
+ * length, body; 1 a script: u8 seconds, u8 commands, each u8 flags, u8 length, bytes; 2 an accept:
+ * u8 length, service, u8 length, URL; 3 a problem: u8 status - 400, u8 error, u8 length, detail; 4
+ * u8 libcurl's error. The card: u8 length, bytes, and by how: 0 as they are; 1: 61 length; 2: 6C
+ * length; 3 with 90 00; 4 taken away; 5 an open channel; 6 u8 error of the reader.
  *
- * Each thing is asked in its order and no more often than is said; the PIN goes into its field only, encrypted
- * to the card's key; the card is let go; an accept is said if, and only if, it was one; what people read
- * holds nothing that acts on their screen.
+ * Each thing is asked in its order and no more often than is said; the PIN goes into its field
+ * only, encrypted to the card's key; the card is let go; an accept is said if, and only if, it was
+ * one; what people read holds nothing that acts on their screen.
  */
 #include <curl/curl.h>
 #include <jansson.h>
@@ -76,7 +76,7 @@ static struct {
 } asked;
 
 static long status;
-static unsigned count[4]; /* of each step */
+static unsigned count[4];    /* of each step */
 static char tap[CB_ID_TEXT]; /* the newest that was given */
 static bool accepted;        /* the last answer was an accept */
 
@@ -230,8 +230,8 @@ static void note(const cb_buf *body, step now)
 {
     json_t *root = NULL;
     cb_id id;
-    accepted = now == PROVES && status == 200 &&
-               cb_json_read(cb_buf_bytes(body), &root) == CB_OK && cb_json_accepted(root);
+    accepted = now == PROVES && status == 200 && cb_json_read(cb_buf_bytes(body), &root) == CB_OK &&
+               cb_json_accepted(root);
     json_decref(root);
     root = NULL;
     if (now == BEGINS && status == 201 && cb_json_read(cb_buf_bytes(body), &root) == CB_OK) {

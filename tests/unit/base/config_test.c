@@ -110,8 +110,8 @@ static void a_file_is_replaced_whole_with_its_mode(void **state)
     assert_int_equal(cb_file_replace("/nonexistent/x", cb_bytes_str("a"), 0600), CB_E_IO);
 }
 
-/* A folder, a pipe to which nobody writes: what is in the way is an error, never a wait, and nothing is
- * left beside it. */
+/* A folder, a pipe to which nobody writes: what is in the way is an error, never a wait, and
+ * nothing is left beside it. */
 static void what_is_no_file_is_refused_at_once(void **state)
 {
     (void)state;

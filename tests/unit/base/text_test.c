@@ -76,8 +76,9 @@ static void base64_that_is_not_is_refused(void **state)
 static void characters_are_read_one_by_one_or_not_at_all(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\x80",         "\xc0\x80",         "\xe0\x80\x80", "\xed\xa0\x80",
-                                      "\xf4\x90\x80\x80", "\xf0\x80\x80\x80", "\xff",       "\xe3\x81"};
+    static const char *const bad[] = {"\x80",         "\xc0\x80",         "\xe0\x80\x80",
+                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x80\x80\x80",
+                                      "\xff",         "\xe3\x81"};
     static const struct {
         const char *text;
         size_t len;

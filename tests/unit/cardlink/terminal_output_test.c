@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the terminal says can be read by whoever it is said to, whatever others have put into it, and is
- * said whole or is no success.
+ * What the terminal says can be read by whoever it is said to, whatever others have put into it,
+ * and is said whole or is no success.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,7 +50,8 @@ static cb_tap_report accepted(const char *result)
 
 static void a_readers_name_that_is_no_text_does_not_make_a_tap_disappear(void **state)
 {
-    cb_tap_report report = accepted("{\"outcome\":\"accepted\",\"delivery\":{\"url\":\"https://a\"}}");
+    cb_tap_report report =
+        accepted("{\"outcome\":\"accepted\",\"delivery\":{\"url\":\"https://a\"}}");
     cb_reader_list list = {.count = 1};
     (void)state;
     listen_to(true);
@@ -124,8 +125,8 @@ static void what_acts_on_a_screen_is_shown_as_a_mark(void **state)
 
 static void a_delivery_that_acts_on_a_screen_is_the_same_delivery(void **state)
 {
-    static const char given[] =
-        "{\"kind\":\"token\",\"token\":{\"a\x7f\":\"\xc2\x9b\xe2\x80\xae\xf3\xa0\x80\x81\xe3\x81\x82\"}}";
+    static const char given[] = "{\"kind\":\"token\",\"token\":{\"a\x7f\":"
+                                "\"\xc2\x9b\xe2\x80\xae\xf3\xa0\x80\x81\xe3\x81\x82\"}}";
     char result[256];
     (void)state;
     snprintf(result, sizeof result, "{\"outcome\":\"accepted\",\"delivery\":%s}", given);
