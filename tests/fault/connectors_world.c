@@ -216,7 +216,7 @@ static void start_service(connectors_world *w)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(pipes[1], STDOUT_FILENO);
         close(pipes[0]);
-        execl("/usr/bin/python3", "python3", script, w->b.service, (char *)NULL);
+        execl("/usr/bin/python3", "/usr/bin/python3", script, w->b.service, (char *)NULL);
         _exit(127);
     }
     close(pipes[1]);
