@@ -94,15 +94,16 @@ static unsigned one_run(void *context, unsigned nth, bool lasting, long *leaked)
 }
 
 /* What is made once and kept (by libraries, too) is no leak: a leak is lost at each run. */
-static void run_clean(void *context, unsigned nth, bool lasting)
+static unsigned run_clean(void *context, unsigned nth, bool lasting)
 {
     long leaked = 0;
     for (int i = 0; i < 3; i++) {
-        one_run(context, nth, lasting, &leaked);
+        unsigned calls = one_run(context, nth, lasting, &leaked);
         if (leaked <= (nth > 0 ? theirs : 0))
-            return;
+            return calls;
     }
     fail_msg("%ld blocks of memory are lost at each run", leaked);
+    return 0;
 }
 
 static void enumerate(void *context, unsigned calls, bool lasting, unsigned runs)
@@ -110,8 +111,13 @@ static void enumerate(void *context, unsigned calls, bool lasting, unsigned runs
     const char *wish = getenv("CARDBROKER_FAULTS"), *from = getenv("CARDBROKER_FAULTS_FROM");
     bool all = wish && strcmp(wish, "all") == 0;
     unsigned stride = all || runs == 0 || calls <= runs ? 1 : (calls + runs - 1) / runs;
-    for (unsigned nth = from ? (unsigned)atoi(from) : 1; nth <= calls; nth += stride)
-        run_clean(context, nth, lasting);
+    unsigned nth = from ? (unsigned)atoi(from) : 1;
+    unsigned made = calls;
+    /* Between processes and threads it is chance how many they are, so the end is looked for. */
+    for (; nth <= made && nth <= 2 * calls; nth += stride) {
+        made = run_clean(context, nth, lasting);
+        made = made > calls ? made : calls;
+    }
 }
 
 void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, unsigned runs)
