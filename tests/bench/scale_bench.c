@@ -94,6 +94,19 @@ static double resident_mb(void)
     return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }
 
+/* What was read from the disk, not from the kernel's cache; 0 where the kernel does not say. */
+static unsigned long long disk_bytes(void)
+{
+    unsigned long long bytes = 0;
+    char line[128];
+    FILE *file = fopen("/proc/self/io", "r");
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "read_bytes: %llu", &bytes);
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
 /* Opened anew, as after a restart: with nothing in its own caches. */
 static void reopen(place *p, int64_t *opened, int64_t *read_again)
 {
@@ -113,6 +126,7 @@ static void measure(place *p, unsigned taps, bool first)
     cb_store_state state;
     need(t1 && t2 ? CB_OK : CB_E_MEMORY, "memory");
     reopen(p, &opened, &read_again);
+    unsigned long long disk = disk_bytes();
     int64_t cpu = cpu_us();
     for (unsigned i = 0; i < taps; i++) {
         const citizen *c = &p->citizens[below(p->count)];
@@ -120,17 +134,19 @@ static void measure(place *p, unsigned taps, bool first)
         tap_once(p->store, &who, &t1[i], &t2[i]);
     }
     cpu = cpu_us() - cpu;
+    disk = disk_bytes() - disk;
     need(cb_store_status(p->store, &state), "status");
     stat(p->options.path, &file);
     printf("%s  {\"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, \"t1_p50\": %lld, \"t1_p99\": "
            "%lld, "
-           "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"open_ms\": %.1f, "
+           "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f, "
+           "\"open_ms\": %.1f, "
            "\"read_again_ms\": %.0f, \"resident_mb\": %.1f}",
            first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
            (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
            (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
-           (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)opened / 1e3,
-           (double)read_again / 1e3, resident_mb());
+           (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)disk / 1e3 / taps,
+           (double)opened / 1e3, (double)read_again / 1e3, resident_mb());
     fflush(stdout);
     free(t1);
     free(t2);
