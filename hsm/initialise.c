@@ -47,7 +47,7 @@ static cb_error empty_slot(cb_token *token)
     return error ? error : cb_log_failure("token.slots", CB_E_CONFIG, "no slot holds an empty token");
 }
 
-static cb_error make_token(cb_token *token, const cb_initialise_options *options)
+static cb_error label_token(cb_token *token, const cb_initialise_options *options)
 {
     CK_UTF8CHAR label[32];
     memset(label, ' ', sizeof label);
@@ -58,12 +58,18 @@ static cb_error make_token(cb_token *token, const cb_initialise_options *options
                               token->f->C_InitToken(token->slot, options->so_pin->data,
                                                     options->so_pin->len, label));
     /* Initialising a token may give its slot another number. */
-    if (!error)
-        error = cb_module_slot(token);
-    if (!error)
-        error = open_session(token);
-    if (!error)
-        error = login_as(token, CKU_SO, options->so_pin);
+    return error ? error : cb_module_slot(token);
+}
+
+/* Of a new token, or of one whose making was interrupted. */
+static cb_error give_pin(cb_token *token, const cb_initialise_options *options)
+{
+    CK_TOKEN_INFO info;
+    cb_error error =
+        cb_token_note(token, "C_GetTokenInfo", token->f->C_GetTokenInfo(token->slot, &info));
+    if (error || (info.flags & CKF_USER_PIN_INITIALIZED))
+        return error;
+    error = login_as(token, CKU_SO, options->so_pin);
     if (!error)
         error = cb_token_note(token, "C_InitPIN",
                               token->f->C_InitPIN(token->session, options->pin->data,
@@ -75,11 +81,12 @@ static cb_error open_token(cb_token *token, const cb_initialise_options *options
 {
     cb_error error = cb_module_slot(token);
     if (error == CB_E_NOT_FOUND && options->make_token)
-        return make_token(token, options);
+        error = label_token(token, options);
     if (error)
         return error == CB_E_NOT_FOUND ? cb_log_failure("token.label", CB_E_CONFIG, token->label)
                                        : error;
-    return open_session(token);
+    error = open_session(token);
+    return error || !options->make_token ? error : give_pin(token, options);
 }
 
 /* ---- What is missing ---- */

@@ -120,15 +120,21 @@ void cb_module_unload(cb_token *token)
     token->lock = NULL;
 }
 
-static bool has_label(cb_token *token, CK_SLOT_ID slot)
+/* CB_E_NOT_FOUND when it is another token's. What could not be asked may be the one. */
+static cb_error look_for_label(cb_token *token, CK_SLOT_ID slot)
 {
     CK_TOKEN_INFO info;
     char padded[LABEL_BYTES];
-    if (token->f->C_GetTokenInfo(slot, &info) != CKR_OK || !(info.flags & CKF_TOKEN_INITIALIZED))
-        return false;
+    CK_RV rv = token->f->C_GetTokenInfo(slot, &info);
+    if (rv == CKR_TOKEN_NOT_PRESENT || rv == CKR_TOKEN_NOT_RECOGNIZED)
+        return CB_E_NOT_FOUND;
+    if (rv != CKR_OK)
+        return cb_token_note(token, "C_GetTokenInfo", rv);
     memset(padded, ' ', sizeof padded);
     memcpy(padded, token->label, strlen(token->label));
-    return memcmp(info.label, padded, sizeof padded) == 0;
+    bool ours =
+        (info.flags & CKF_TOKEN_INITIALIZED) && memcmp(info.label, padded, sizeof padded) == 0;
+    return ours ? CB_OK : CB_E_NOT_FOUND;
 }
 
 cb_error cb_module_slot(cb_token *token)
@@ -139,13 +145,16 @@ cb_error cb_module_slot(cb_token *token)
         cb_token_note(token, "C_GetSlotList", token->f->C_GetSlotList(CK_TRUE, slots, &count));
     if (error)
         return error;
+    error = CB_E_NOT_FOUND;
     for (CK_ULONG i = 0; i < count; i++) {
-        if (has_label(token, slots[i])) {
+        cb_error one = look_for_label(token, slots[i]);
+        if (!one) {
             token->slot = slots[i];
             return CB_OK;
         }
+        error = one == CB_E_NOT_FOUND ? error : one;
     }
-    return CB_E_NOT_FOUND;
+    return error;
 }
 
 /* ---- The login ---- */
