@@ -32,8 +32,9 @@ static cb_error check_config(cb_request *request, cb_reply *reply, const cb_serv
     cb_buf why = CB_BUF(512);
     cb_error error = cb_connectors_check(cb_api_of(request)->connectors, service->connector,
                                          service->config, &why);
-    if (error == CB_E_ARGUMENT && why.len > 0)
-        error = cb_reply_fail(reply, error, "config: %s", cb_buf_cstr(&why));
+    const char *text = cb_buf_cstr(&why);
+    if (error == CB_E_ARGUMENT && why.len > 0 && text)
+        error = cb_reply_fail(reply, error, "config: %s", text);
     cb_buf_free(&why);
     return error;
 }

@@ -7,13 +7,19 @@ cb_error cb_row_enrolment_put(cb_txn *txn, const cb_enrolment *enrolment)
 {
     cb_buf data = CB_BUF(CB_ENROLMENT_DATA_MAX + 1);
     cb_buf_put(&data, cb_buf_bytes(&enrolment->data));
+    const char *text = cb_buf_cstr(&data);
+    if (!text) {
+        cb_error error = cb_buf_error(&data);
+        cb_buf_free(&data);
+        return error;
+    }
     cb_query q = cb_query_begin(txn->sql,
                                 "INSERT INTO enrolment (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &enrolment->id);
     cb_query_id(&q, &enrolment->holder);
     cb_query_text(&q, enrolment->service);
     cb_query_text(&q, cb_row_state(cb_enrolment_states, enrolment->state));
-    cb_query_text(&q, cb_buf_cstr(&data));
+    cb_query_text(&q, text);
     cb_query_number(&q, enrolment->created);
     cb_query_number(&q, enrolment->changed);
     cb_error error = cb_query_run(&q);

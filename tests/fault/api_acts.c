@@ -58,7 +58,8 @@ static void make_terminal(api_acts *a)
 static void name_service(api_acts *a)
 {
     unsigned n = ++a->number;
-    snprintf(a->service, sizeof a->service, "s%c%c", '0' + n / 26 % 10, 'a' + n % 26);
+    snprintf(a->service, sizeof a->service, "%c%c%c", 'a' + n / 260 % 26, '0' + n / 26 % 10,
+             'a' + n % 26);
 }
 
 static void make_service(api_acts *a)
