@@ -7,9 +7,9 @@
 enum { RESERVE_MORE = 64 };
 
 static _Thread_local bool lost;
-/* What is being read. Without room for the last character of a token, jansson 2.14 reads on past
- * the end of its memory, or aborts. So the first allocation to fail gets what was put aside, enough
- * for the longest token; then the text seems to end, and no other allocation succeeds. */
+/* What is being read. Without room for the last character of a token, jansson 2.14 reads on past the
+ * end of its memory, or aborts. So the first allocation to fail gets what was put aside, enough for
+ * the longest token; then the text seems to end. */
 static _Thread_local struct {
     bool now;
     cb_bytes text;
@@ -22,7 +22,7 @@ static json_free_t give_under = free;
 
 static void *take_noted(size_t size)
 {
-    void *block = reading.now && lost ? NULL : take_under(size);
+    void *block = take_under(size);
     if (!block && size <= reading.size) {
         block = reading.reserve;
         reading.reserve = NULL;

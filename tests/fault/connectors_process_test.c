@@ -128,7 +128,15 @@ static void who_takes_orders_has_all(void *context, cb_error result, bool struck
     look_at_requests(&shared);
 }
 
-static const fault_flow a_login = {"a login's process", NULL, log_in_here, it_is_refused};
+/* The opener makes a thread for an address that it does not know. */
+static void fresh_opener(void *context)
+{
+    (void)context;
+    connectors_world_start(&shared, OPENER);
+    assert_true(connectors_world_await(&shared, OPENER));
+}
+
+static const fault_flow a_login = {"a login's process", fresh_opener, log_in_here, it_is_refused};
 static const fault_flow a_zygote = {"a zygote", NULL, begin, who_takes_orders_has_all};
 
 static int setup(void **state)

@@ -61,6 +61,14 @@ static cb_error log_in_at_another(void *context)
     return error ? CB_OK : WRONG;
 }
 
+/* One that has not connected to anywhere before. */
+static void fresh_opener(void *context)
+{
+    (void)context;
+    connectors_world_start(&shared, OPENER);
+    assert_true(connectors_world_await(&shared, OPENER));
+}
+
 static cb_error token(const char *more, const char *enrolment)
 {
     static const char expected[] =
@@ -275,6 +283,7 @@ static cb_error administer(void *context)
 
 static const fault_flow flow[] = {
     {"a login by certificate", NULL, log_in_by_certificate, all_is_well},
+    {"a login at a new address", fresh_opener, log_in_by_certificate, all_is_well},
     {"a login as client", NULL, log_in_as_client, tokens_are_well},
     {"a login by grant", NULL, log_in_by_grant, tokens_are_well},
     {"a login at another", NULL, log_in_at_another, all_is_well},

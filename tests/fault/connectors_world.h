@@ -15,7 +15,7 @@
 /* What a flow returns when it was given what it must not be; it is no listed error. */
 #define WRONG CB_ERROR_COUNT
 
-enum { WORKERS = 4 /* dispatcher, opener, mtls, jwt */, MTLS = 2, JWT = 3 };
+enum { WORKERS = 4 /* dispatcher, opener, mtls, jwt */, OPENER = 1, MTLS = 2, JWT = 3 };
 enum { PAGE = 95 * 1200, FORM = 100000 }; /* sizes of what is relayed */
 
 typedef struct connectors_world {
@@ -35,7 +35,7 @@ void connectors_world_end(connectors_world *w);
 /* Ends a worker if it lives, and starts it (again). */
 void connectors_world_start(connectors_world *w, unsigned worker);
 
-/* Whether a zygote takes orders; false when it has ended, or refuses them for now. */
+/* Waits until it does its work; false when it has ended, or a zygote refuses orders for now. */
 bool connectors_world_await(connectors_world *w, unsigned worker);
 
 /* All workers live, and no login's process crashed or gave up since this was last asked. */
