@@ -21,8 +21,11 @@ uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     if (apdu->p2 == 0x00) {
         cb_buf fci = CB_BUF(64);
         cb_tlv_put(&fci, 0x84, CB_BYTES_OF(cb_native_aid));
+        bool whole = cb_buf_error(&fci) == CB_OK;
         cb_tlv_put(data, 0x6F, cb_buf_bytes(&fci));
         cb_buf_free(&fci);
+        if (!whole)
+            return CB_SW_FAULT;
     }
     return CB_SW_OK;
 }

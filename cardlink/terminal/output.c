@@ -50,9 +50,12 @@ static cb_error put(cb_output *output, cb_bytes text)
 static void put_short(cb_output *output, const char *event, cb_error error)
 {
     char line[LINE_BYTES];
-    int len = snprintf(line, sizeof line,
-                       output->json ? "{\"event\":\"%s\",\"code\":\"%s\"}\n" : "%s [%s]\n", event,
-                       cb_error_code(error));
+    const char *code = cb_error_code(error), *text = cb_error_text(error);
+    int len =
+        output->json
+            ? snprintf(line, sizeof line, "{\"event\":\"%s\",\"code\":\"%s\",\"detail\":\"%s\"}\n",
+                       event, code, text)
+            : snprintf(line, sizeof line, "%s: %s [%s]\n", event, text, code);
     put(output, cb_bytes_make(line, (size_t)len));
     pthread_mutex_lock(&output->lock);
     if (!output->error)
