@@ -25,21 +25,9 @@ def setUpModule():
     w = World()
     w.machine = Machine(w.folder / "machine-faults", w.build)
     w.machine.reach(w, ("cardbroker-hsmd",))
-    try:
-        w.build_up()
-        w.add_holder("Hanako")
-        w.add_holder("Taro")
-        w.insert_card("Hanako")
-        w.works_again()
-        w.ctl("card", "revoke", w.issue("Taro", "lost"))
-    except BaseException:
-        w.tear_down()
-        raise
-
-
-def tearDownModule():
-    if w:
-        w.tear_down()
+    w.settle_in()
+    w.works_again()
+    w.ctl("card", "revoke", w.issue("Taro", "lost"))
 
 
 def memory(name=""):

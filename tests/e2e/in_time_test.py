@@ -25,20 +25,8 @@ REFUSED = {"card.revoked", "card.suspended", "terminal.revoked", "enrolment.none
 def setUpModule():
     global w
     w = Fragile()
-    try:
-        w.build_up()
-        w.add_nginx("second")
-        w.add_holder("Hanako")
-        w.add_holder("Taro")
-        w.insert_card("Hanako")
-    except BaseException:
-        w.tear_down()
-        raise
-
-
-def tearDownModule():
-    if w:
-        w.tear_down()
+    w.settle_in()
+    w.add_nginx("second")
 
 
 class Victim:

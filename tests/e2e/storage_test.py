@@ -32,20 +32,8 @@ def setUpModule():
     w = World()
     w.machine = Machine(w.folder / "machine-faults", w.build)
     w.machine.reach(w, ("cardbrokerd",))
-    try:
-        w.build_up()
-        w.add_holder("Hanako")
-        w.add_holder("Taro")
-        w.insert_card("Hanako")
-        w.works_again()
-    except BaseException:
-        w.tear_down()
-        raise
-
-
-def tearDownModule():
-    if w:
-        w.tear_down()
+    w.settle_in()
+    w.works_again()
 
 
 def path(suffix=""):

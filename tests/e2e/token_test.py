@@ -25,19 +25,7 @@ def setUpModule():
     w.TOKEN_MODULE = w.build / "tests/support/faulty_token.so"
     w.token = Token(w.folder / "token-faults")
     w.env.update(w.token.env)
-    try:
-        w.build_up()
-        w.add_holder("Hanako")
-        w.add_holder("Taro")
-        w.insert_card("Hanako")
-    except BaseException:
-        w.tear_down()
-        raise
-
-
-def tearDownModule():
-    if w:
-        w.tear_down()
+    w.settle_in()
 
 
 class Case(unittest.TestCase):

@@ -154,6 +154,15 @@ class World(Environment):
             self.add_nginx("nginx")
         return self
 
+    def settle_in(self):
+        """For setUpModule, after whatever is put under the programs: Hanako and Taro, and her card on the reader; torn down
+        after the module's tests, also when this fails."""
+        unittest.addModuleCleanup(self.tear_down)
+        self.build_up()
+        self.add_holder("Hanako")
+        self.add_holder("Taro")
+        self.insert_card("Hanako")
+
     def tear_down(self):
         atexit.unregister(self.tear_down)
         self.stop()
