@@ -96,7 +96,7 @@ static cb_error log_in_here(void *context)
              "{\"url\":\"https://127.0.0.1:%d/login?who=me\",\"server_name\":\"localhost\","
              "\"connect_timeout_ms\":30000,\"timeout_ms\":30000}",
              shared.port);
-    cb_error error = world_log_in(&shared, "mtls", config, "{}", &result, &session);
+    cb_error error = world_log_in(&shared, &shared.holder, "mtls", config, "{}", &result, &session);
     cb_session_end(&session);
     cb_login_result_free(&result);
     return error;

@@ -27,15 +27,15 @@ static cb_session *session; /* of a flow that begins with one */
 
 /* ---- Logins ---- */
 
-static cb_error log_in_at(int port, cb_session **out)
+static cb_error log_in_at(int port, holder *who, cb_session **out)
 {
     char config[4 * PATH_SIZE];
     cb_login_result result;
     snprintf(config, sizeof config,
-             "{\"url\":\"https://127.0.0.1:%d/login?who=me\",\"ca_file\":\"%s/server-ca.pem\","
+             "{\"url\":\"https://127.0.0.1:%d/login?who=%s\",\"ca_file\":\"%s/server-ca.pem\","
              "\"server_name\":\"localhost\",\"connect_timeout_ms\":30000,\"timeout_ms\":30000}",
-             port, shared.b.service);
-    cb_error error = world_log_in(&shared, "mtls", config, "{}", &result, out);
+             port, who == &shared.other ? "him" : "me", shared.b.service);
+    cb_error error = world_log_in(&shared, who, "mtls", config, "{}", &result, out);
     if (!error && (result.kind != CB_SESSION_RELAYED || result.value.len > 0))
         error = WRONG;
     cb_login_result_free(&result);
@@ -46,7 +46,16 @@ static cb_error log_in_by_certificate(void *context)
 {
     cb_session *own = NULL;
     (void)context;
-    cb_error error = log_in_at(shared.port, &own);
+    cb_error error = log_in_at(shared.port, &shared.holder, &own);
+    cb_session_end(&own);
+    return error;
+}
+
+static cb_error log_in_with_rsa(void *context)
+{
+    cb_session *own = NULL;
+    (void)context;
+    cb_error error = log_in_at(shared.port, &shared.other, &own);
     cb_session_end(&own);
     return error;
 }
@@ -56,7 +65,7 @@ static cb_error log_in_at_another(void *context)
 {
     cb_session *own = NULL;
     (void)context;
-    cb_error error = log_in_at(shared.other_port, &own);
+    cb_error error = log_in_at(shared.other_port, &shared.holder, &own);
     cb_session_end(&own);
     return error ? CB_OK : WRONG;
 }
@@ -81,7 +90,7 @@ static cb_error token(const char *more, const char *enrolment)
              "{\"token_endpoint\":\"https://localhost:%d/token\",\"ca_file\":\"%s/server-ca.pem\","
              "\"scope\":\"a b\",\"resource\":\"https://x/\",\"timeout_ms\":30000%s}",
              shared.port, shared.b.service, more);
-    cb_error error = world_log_in(&shared, "jwt", config, enrolment, &result, &own);
+    cb_error error = world_log_in(&shared, &shared.holder, "jwt", config, enrolment, &result, &own);
     cb_session_end(&own);
     if (!error) {
         alloc_faults_pause(true);
@@ -139,7 +148,7 @@ static void tokens_are_well(void *context, cb_error result, bool struck)
 static void begin_session(void *context)
 {
     (void)context;
-    assert_int_equal(log_in_at(shared.port, &session), CB_OK);
+    assert_int_equal(log_in_at(shared.port, &shared.holder, &session), CB_OK);
 }
 
 /* The page that the service has for everybody. */
@@ -283,6 +292,7 @@ static cb_error administer(void *context)
 
 static const fault_flow flow[] = {
     {"a login by certificate", NULL, log_in_by_certificate, all_is_well},
+    {"a login with RSA", NULL, log_in_with_rsa, all_is_well},
     {"a login at a new address", fresh_opener, log_in_by_certificate, all_is_well},
     {"a login as client", NULL, log_in_as_client, tokens_are_well},
     {"a login by grant", NULL, log_in_by_grant, tokens_are_well},

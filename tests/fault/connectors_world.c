@@ -258,6 +258,7 @@ static void make_certificates(connectors_world *w)
     snprintf(command, sizeof command, "%s/nginx.sh init %s", getenv("CB_SUPPORT"), w->b.service);
     assert_int_equal(system(command), 0); // NOLINT
     holder_new(&w->b, &w->holder, "anna", "ec-p256");
+    holder_new(&w->b, &w->other, "bert", "rsa-2048");
 }
 
 static void keep(const cb_buf *text, char *out, size_t size)
@@ -322,6 +323,7 @@ void connectors_world_end(connectors_world *w)
     end_process(&w->service);
     cb_connectors_close(&w->b.connectors);
     holder_free(&w->holder);
+    holder_free(&w->other);
     close(own.reads);
     char command[2 * PATH_SIZE];
     snprintf(command, sizeof command, "rm -rf %s", w->b.dir);
@@ -331,7 +333,8 @@ void connectors_world_end(connectors_world *w)
 /* ---- Logging in ---- */
 
 static struct {
-    uint8_t digest[32], signature[64];
+    uint8_t digest[64], signature[256];
+    size_t digest_len, signature_len;
 } used[USES];
 static unsigned uses;
 
@@ -342,36 +345,37 @@ static cb_error use(void *context, uint8_t operation, uint8_t hash, cb_bytes dat
     alloc_faults_pause(true);
     cb_error error = holder_use(context, operation, hash, data, &made);
     unsigned at = uses++ % USES;
-    assert_true(data.len == sizeof used[at].digest && made.len == sizeof used[at].signature);
-    memcpy(used[at].digest, data.data, data.len);
-    memcpy(used[at].signature, made.data, made.len);
+    assert_true(data.len <= sizeof used[at].digest && made.len <= sizeof used[at].signature);
+    memcpy(used[at].digest, data.data, used[at].digest_len = data.len);
+    memcpy(used[at].signature, made.data, used[at].signature_len = made.len);
     cb_buf_free(&made);
     alloc_faults_pause(false);
-    cb_buf_put(result, CB_BYTES_OF(used[at].signature));
+    cb_buf_put(result, cb_bytes_make(used[at].signature, used[at].signature_len));
     return error;
 }
 
 bool was_signed(cb_bytes digest, cb_bytes signature)
 {
     for (unsigned i = 0; i < USES; i++) {
-        if (cb_bytes_same(digest, CB_BYTES_OF(used[i].digest)))
-            return cb_bytes_same(signature, CB_BYTES_OF(used[i].signature));
+        if (cb_bytes_same(digest, cb_bytes_make(used[i].digest, used[i].digest_len)))
+            return cb_bytes_same(signature,
+                                 cb_bytes_make(used[i].signature, used[i].signature_len));
     }
     return false;
 }
 
-cb_error world_log_in(connectors_world *w, const char *connector, const char *config,
+cb_error world_log_in(connectors_world *w, holder *who, const char *connector, const char *config,
                       const char *enrolment, cb_login_result *result, cb_session **session)
 {
     cb_login_request request = {.connector = connector,
                                 .service = "test",
                                 .config = config,
                                 .enrolment = enrolment,
-                                .certificate = cb_buf_bytes(&w->holder.certificate),
-                                .public_key = cb_buf_bytes(&w->holder.public_key),
-                                .algorithm = w->holder.algorithm,
+                                .certificate = cb_buf_bytes(&who->certificate),
+                                .public_key = cb_buf_bytes(&who->public_key),
+                                .algorithm = who->algorithm,
                                 .session = cb_id_new()};
-    cb_login_keys keys = {&w->holder, use};
+    cb_login_keys keys = {who, use};
     return cb_connector_login(w->b.connectors, &request, &keys, cb_deadline_in(30 * CB_SECOND),
                               result, session);
 }

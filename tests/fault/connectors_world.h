@@ -20,7 +20,7 @@ enum { PAGE = 95 * 1200, FORM = 100000 }; /* sizes of what is relayed */
 
 typedef struct connectors_world {
     bench b;
-    holder holder;
+    holder holder, other; /* anna, with an elliptic curve; bert, with RSA */
     pid_t service;
     int port, other_port; /* good, and with a certificate of another name */
     pid_t worker[WORKERS];
@@ -57,8 +57,8 @@ const char *form_text(void);
 /* Whether the holder's key was used for this digest, and made this signature. */
 bool was_signed(cb_bytes digest, cb_bytes signature);
 
-/* A log-in with that connector, configuration and enrolment. */
-cb_error world_log_in(connectors_world *w, const char *connector, const char *config,
+/* A holder's log-in with that connector, configuration and enrolment. */
+cb_error world_log_in(connectors_world *w, holder *who, const char *connector, const char *config,
                       const char *enrolment, cb_login_result *result, cb_session **session);
 
 #endif
