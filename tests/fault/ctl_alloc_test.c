@@ -24,7 +24,9 @@
 #include <cmocka.h>
 
 #include "base/config.h"
+#include "base/text.h"
 #include "broker/ctl/commands.h"
+#include "fake.h"
 
 /* What the flows return when something else was asked, or done was said of nothing; no listed
  * error. */
@@ -48,15 +50,28 @@ typedef struct record {
     char body[ASKED][1024];
 } record;
 
-static char folder[] = "/tmp/cb-ctl-alloc-XXXXXX";
+static fake hsmd;
+static char *folder = hsmd.folder;
+static world card;
+static char old_key[1024], new_key[1024]; /* sealed under one generation and the next */
 static record *heard;
 static pid_t server;
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
+
+#define ID "0123456789abcdef0123456789abcdef"
 
 /* ---- A broker that takes everything ---- */
 
 static const char *answer_for(const char *line)
 {
+    static char keys[1200];
+    if (strncmp(line, "GET /v1/enrolments?", 19) == 0)
+        return "{\"enrolments\":[{\"id\":\"" ID "\",\"key\":{}}]}";
+    if (strncmp(line, "GET /v1/enrolments/", 19) == 0) {
+        snprintf(keys, sizeof keys,
+                 "{\"keys\":[{\"id\":\"" ID "\",\"generation\":0,\"sealed\":\"%s\"}]}", old_key);
+        return keys;
+    }
     if (strncmp(line, "GET /v1/services/", 17) == 0)
         return "{\"name\":\"mail\",\"title\":\"Mail\",\"connector\":\"c\",\"level\":2,"
                "\"certificate\":true,\"config\":{\"a\":\"b\"},\"session\":{\"kind\":\"url\","
@@ -68,7 +83,7 @@ static const char *answer_for(const char *line)
 
 static void answer(int fd)
 {
-    char text[4096], out[1024];
+    char text[4096], out[2048];
     size_t len = 0, body = 0;
     const char *end = NULL;
     while (len + 1 < sizeof text && (!end || len < (size_t)(end - text) + 4 + body)) {
@@ -155,7 +170,7 @@ static cb_error run(void *context)
 {
     const command *c = context;
     static char said[8192], told[8192], out_room[4096], err_room[4096];
-    char *argv[WORDS + 4] = {(char *)(uintptr_t) "cardbrokerctl"}, run_option[80];
+    char *argv[WORDS + 4] = {(char *)(uintptr_t) "cardbrokerctl"}, run_option[128];
     int argc = 1;
     memset(said, 0, sizeof said);
     memset(told, 0, sizeof told);
@@ -192,9 +207,8 @@ static void works_again(void *context, cb_error result, bool struck)
     assert_int_equal(run(context), CB_OK);
 }
 
-static char pem_path[64];
-
-#define ID "0123456789abcdef0123456789abcdef"
+static char pem_path[128];
+static char rewrapped[1200]; /* the request that puts the key back */
 
 static command commands[] = {
     {"holder add",
@@ -213,6 +227,10 @@ static command commands[] = {
       "CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----\\n\",\"services\":[\"mail\"],"
       "\"rate\":7}"},
      NULL},
+    {"keys sealed anew",
+     {"key", "rewrap-all"},
+     {"GET /v1/enrolments", "GET /v1/enrolments/" ID "/sealed ", rewrapped},
+     "1 keys sealed under generation 1; 0 were already\n"},
     {"service set",
      {"service", "update", "mail", "--title", "Post"},
      {"GET /v1/services/mail ",
@@ -229,15 +247,39 @@ static void each_command_does_what_it_was_told_or_says_so(void **state)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
             fault_flow flow = {commands[i].name, forget, run, works_again};
-            fault_each(kinds[k], &flow, &commands[i], 120);
+            fault_each(kinds[k], &flow, &commands[i], 200);
         }
+}
+
+static void make_sealed_keys(void)
+{
+    cb_buf old = CB_BUF(CB_SEALED_MAX), anew = CB_BUF(CB_SEALED_MAX);
+    cb_sealed_info info = {.key = cb_id_new(),
+                           .holder = cb_id_new(),
+                           .service = "tax",
+                           .algorithm = CB_KEY_EC_P256,
+                           .uses = 1,
+                           .generation = 1,
+                           .sequence = 1};
+    assert_int_equal(fake_make_sealed(&info, &old), CB_OK);
+    assert_int_equal(fake_vault.rewrap(NULL, cb_buf_bytes(&old), &anew), CB_OK);
+    cb_hex(cb_buf_bytes(&old), old_key);
+    cb_hex(cb_buf_bytes(&anew), new_key);
+    snprintf(rewrapped, sizeof rewrapped, "POST /v1/enrolments/" ID "/rewrap \n{\"sealed\":\"%s\"}",
+             new_key);
+    cb_buf_free(&old);
+    cb_buf_free(&anew);
 }
 
 static int begin(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
+    alloc_faults_pause(true); /* also in what is forked */
+    world_make(&card, false);
+    fake_make(&hsmd, &card);
+    fake_start(&hsmd);
+    make_sealed_keys();
+    alloc_faults_pause(false);
     snprintf(place.sun_path, sizeof place.sun_path, "%s/admin.sock", folder);
     snprintf(pem_path, sizeof pem_path, "%s/terminal.pem", folder);
     if (cb_file_replace(pem_path, cb_bytes_str(certificate), 0600))
@@ -256,14 +298,16 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    char name[64];
+    char name[128];
     (void)state;
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
     unlink(pem_path);
     snprintf(name, sizeof name, "%s/admin.sock", folder);
     unlink(name);
-    return rmdir(folder);
+    fake_end(&hsmd);
+    world_free(&card);
+    return 0;
 }
 
 int main(void)
