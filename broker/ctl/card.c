@@ -98,7 +98,7 @@ cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act,
     json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
     snprintf(path, sizeof path, "/v1/cards/%s/%s", card, act);
     cb_ctl_status status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
-                                : cb_ctl_misuse(ctl, "the reason is not UTF-8");
+                                : cb_ctl_fail_text(ctl, "the reason", reason);
     json_decref(body);
     return status;
 }

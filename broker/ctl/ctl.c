@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "broker/ctl/http.h"
 #include "broker/ctl/output.h"
 
@@ -58,6 +59,15 @@ cb_ctl_status cb_ctl_misuse(cb_ctl *ctl, const char *format, ...)
     print_note(ctl, "cardbrokerctl: ", format, list);
     va_end(list);
     return CB_CTL_USAGE;
+}
+
+cb_ctl_status cb_ctl_fail_text(cb_ctl *ctl, const char *name, const char *text)
+{
+    size_t len = 1;
+    for (uint32_t c = 0; text && *text && len > 0; text += len)
+        len = cb_utf8_read(text, &c);
+    return len > 0 ? cb_ctl_fail(ctl, CB_E_MEMORY, NULL)
+                   : cb_ctl_misuse(ctl, "%s is not UTF-8", name);
 }
 
 void cb_ctl_note(cb_ctl *ctl, const char *format, ...)

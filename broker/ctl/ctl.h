@@ -66,6 +66,10 @@ cb_ctl_status cb_ctl_fail_hsm(cb_ctl *ctl, cb_error error, const char *what);
 cb_ctl_status cb_ctl_misuse(cb_ctl *ctl, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* No JSON could be made with this text (NULL: none): it is not UTF-8, which is a misuse of what it
+ * is called here, or there is no memory. */
+cb_ctl_status cb_ctl_fail_text(cb_ctl *ctl, const char *name, const char *text);
+
 /* A line for the administrator on standard error: a warning, or what to do next. */
 void cb_ctl_note(cb_ctl *ctl, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

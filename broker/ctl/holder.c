@@ -13,7 +13,7 @@ static cb_ctl_status add(cb_ctl *ctl, const cb_ctl_args *args)
 {
     json_t *made = NULL, *body = json_pack("{s:s}", "name", cb_ctl_arg(args, "name"));
     if (!body)
-        return cb_ctl_misuse(ctl, "the name is not UTF-8");
+        return cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
     cb_ctl_status status = cb_ctl_call(ctl, "POST", "/v1/holders", body, &made);
     if (!status)
         status = cb_ctl_done(ctl, made, "holder %s added", cb_ctl_text_field(made, "id"));

@@ -32,7 +32,7 @@ static cb_ctl_status set_text(cb_ctl *ctl, json_t *body, const cb_ctl_args *args
 {
     const char *text = cb_ctl_arg(args, name);
     if (text && json_object_set_new(body, name, json_string(text)) != 0)
-        return cb_ctl_misuse(ctl, "--%s is not UTF-8", name);
+        return cb_ctl_fail_text(ctl, name, text);
     return CB_CTL_DONE;
 }
 

@@ -56,7 +56,7 @@ static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
     body = json_pack("{s:s,s:s#,s:O*,s:O*}", "name", cb_ctl_arg(args, "name"), "certificate",
                      pem.data, (int)pem.len, "services", allowed, "rate", limit);
     if (!body) {
-        status = cb_ctl_misuse(ctl, "the name is not UTF-8");
+        status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
         goto out;
     }
     status = cb_ctl_call(ctl, "POST", "/v1/terminals", body, &made);
@@ -86,7 +86,7 @@ static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
     json_t *now = json_pack("{s:s,s:s}", "id", text, "state", "revoked");
     json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
     status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
-                  : cb_ctl_misuse(ctl, "the reason is not UTF-8");
+                  : cb_ctl_fail_text(ctl, "the reason", reason);
     if (!status)
         status = cb_ctl_done(ctl, now, "terminal %s revoked", text);
     json_decref(now);
