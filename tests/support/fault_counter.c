@@ -44,7 +44,8 @@ static void keep_stack(fault_state *state)
 
 bool fault_counter_strikes(fault_counter *counter)
 {
-    if (!counter->shared || !atomic_load(&counter->shared->armed))
+    static _Thread_local bool looking; /* what looks at the stack may allocate */
+    if (!counter->shared || looking || !atomic_load(&counter->shared->armed))
         return false;
     unsigned mine = atomic_fetch_add(&counter->shared->counted, 1) + 1;
     unsigned unlucky = atomic_load(&counter->shared->unlucky);
@@ -52,9 +53,9 @@ bool fault_counter_strikes(fault_counter *counter)
         (mine > unlucky && !atomic_load(&counter->shared->for_good)))
         return false;
     if (mine == unlucky) {
-        atomic_store(&counter->shared->armed, false); /* what looks at the stack may allocate */
+        looking = true;
         keep_stack(counter->shared);
-        atomic_store(&counter->shared->armed, true);
+        looking = false;
     }
     return true;
 }
