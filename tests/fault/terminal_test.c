@@ -257,11 +257,16 @@ static void use_readers(const cb_reader_kind *kind)
     fake_pcsc(place, SCARD_E_NO_SERVICE);
 }
 
+/* What libcurl 7.88 loses when there is no memory for a BIO (wolfssl_connect_step1). */
+enum { THEIRS = 1 };
+
 static void a_failed_allocation_is_said_and_costs_a_tap_at_most(void **state)
 {
     (void)state;
     use_readers(&cb_reader_virtual);
+    fault_theirs(THEIRS);
     each_case(&alloc_faults, 40);
+    fault_theirs(0);
 }
 
 static void a_broken_socket_is_said_and_costs_a_tap_at_most(void **state)
@@ -442,7 +447,9 @@ static void the_agent_outlives_or_says_a_failure(void **state)
     static const fault_flow flow = {"the agent", forget, serve, works_in_the_next_round};
     (void)state;
     use_readers(&cb_reader_virtual);
+    fault_theirs(THEIRS);
     fault_each(&alloc_faults, &flow, &cases[1], 12);
+    fault_theirs(0);
     fault_each(&socket_faults, &flow, &cases[1], 12);
     fault_each(&interrupt_faults, &flow, &cases[1], 12);
 }
