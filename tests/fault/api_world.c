@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "broker/store/txn.h"
 #include "tests/support/alloc_faults.h"
 
 #define MUST(call) assert_int_equal(call, CB_OK)
@@ -89,6 +90,8 @@ cb_error api_world_open(api_world *w)
 {
     w->api.started = cb_clock_wall_us();
     cb_error error = open_parts(w);
+    if (!error) /* until the record is read again its state is another */
+        error = cb_store_checked(w->api.store, cb_deadline_in(30 * CB_SECOND));
     return error ? error : open_network(w);
 }
 
