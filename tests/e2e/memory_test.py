@@ -194,6 +194,9 @@ class Dumps(unittest.TestCase):
         self.folder.chmod(0o755)
         os.mkfifo(self.folder / "fifo")
         os.chmod(self.folder / "fifo", 0o644)
+        # Somebody stands at the other end, so that it is waited for what he writes.
+        writer = os.open(self.folder / "fifo", os.O_RDWR)
+        self.addCleanup(os.close, writer)
 
     def test_each_program_cannot_be_dumped_before_it_reads_anything(self):
         nobody = pwd.getpwnam("nobody")
@@ -210,7 +213,7 @@ class Dumps(unittest.TestCase):
                     program.communicate()
 
     def look_at(self, program, name):
-        """It is stuck in opening the pipe that nobody writes; once it is there, it must have shut itself up."""
+        """It is stuck in reading the pipe into which nobody writes; once it is there, it must have shut itself up."""
         deadline = time.monotonic() + 20 * PATIENCE
         while True:
             self.assertIsNone(program.poll(), f"{name} did not wait")
