@@ -56,8 +56,7 @@ static bool is_whole(cfg_t *cfg)
 
 /* libConfuse does not look whether its own copies found room: without memory it leaves out a default
  * or a value, and what it has made by then cannot always be freed. So errno is looked at, which it
- * sets to 0 at each number, and then at what there is; a fault of the file's it always explains. What is
- * half made is left behind. */
+ * sets to 0 at each number, and then at what there is; and what is half made is left behind. */
 static cb_error parse(cfg_opt_t *options, const char *text, cfg_t **out)
 {
     errno = 0;
@@ -66,8 +65,7 @@ static cb_error parse(cfg_opt_t *options, const char *text, cfg_t **out)
         return CB_E_MEMORY;
     cfg_set_error_function(cfg, collect_error);
     int status = cfg_parse_buf(cfg, text);
-    bool whole = status == CFG_SUCCESS ? is_whole(cfg) : reason->len > 0; /* what is wrong is said */
-    if (errno == ENOMEM || !whole)
+    if (errno == ENOMEM || (status == CFG_SUCCESS && !is_whole(cfg)))
         return CB_E_MEMORY;
     *out = cfg;
     return status == CFG_SUCCESS ? CB_OK : CB_E_CONFIG;
@@ -87,6 +85,8 @@ cb_error cb_config_load(const char *path, cfg_opt_t *options, cfg_t **out, cb_bu
     reason = why;
     reason_path = path;
     error = text ? parse(options, text, &cfg) : CB_E_MEMORY;
+    if (error == CB_E_CONFIG && why->len == 0)
+        cb_buf_printf(why, "%s:%d: not understood", path, cfg->line);
     reason = NULL;
 out:
     if (error && cfg)

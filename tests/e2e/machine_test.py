@@ -261,8 +261,11 @@ class Clock(Case):
 
 
 def used(pid):
-    """Seconds of processor time."""
-    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Seconds of processor time; 0: it has ended, as the process of a session may."""
+    try:
+        parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
     return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -303,7 +306,7 @@ class Descriptors(Case):
                     began = {pid: used(pid) for pid in before}
                     self.knock(name)
                     time.sleep(3)
-                    spent = sum(used(pid) - began[pid] for pid in before)
+                    spent = sum(max(used(pid) - began[pid], 0) for pid in before)
                 finally:
                     self.give_back(before)
                 said = w.log_of(name)[log:]

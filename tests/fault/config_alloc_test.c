@@ -184,6 +184,11 @@ static cb_error load_here(program *p)
     cb_buf why = CB_BUF(1024);
     long live = alloc_faults_live();
     cb_error error = p->load(path, said, sizeof said, &why);
+#ifdef CB_SANITIZED
+    /* A sanitizer's allocator sets errno anew, and with it goes the reason. */
+    if (error == CB_E_CONFIG && strstr(cb_buf_cstr(&why), "not understood"))
+        error = CB_E_MEMORY;
+#endif
     cb_buf_free(&why);
     if (!error && alloc_faults_live() > live + KEPT)
         return LOST;
@@ -232,6 +237,11 @@ static cb_error load_apart(void *context)
     char said[sizeof p->whole] = "";
     cb_buf why = CB_BUF(1024);
     cb_error error = p->load(path, said, sizeof said, &why);
+#ifdef CB_SANITIZED
+    /* A sanitizer's allocator sets errno anew, and with it goes the reason. */
+    if (error == CB_E_CONFIG && strstr(cb_buf_cstr(&why), "not understood"))
+        error = CB_E_MEMORY;
+#endif
     cb_buf_free(&why);
     if (!error && strcmp(said, p->whole) != 0)
         error = TAKEN_HALF;

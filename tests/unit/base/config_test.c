@@ -55,7 +55,8 @@ static void options_are_read(void **state)
 static void what_is_wrong_is_named_with_its_line(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\nworker = 1\n", "\nworkers = x\n", "\nrun = \"a\n"};
+    static const char *const bad[] = {"\nworker = 1\n", "\nworkers = x\n", "\nrun = \"a\n",
+                                      "\nrun = \"\"\"\""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cfg_t *cfg = NULL;
         cb_buf why = CB_BUF(1024);
