@@ -61,7 +61,7 @@ class Smoke(unittest.TestCase):
         self.assertEqual([row["workers"] for row in self.figures["workers"]], [2])
         for row in self.figures["workers"]:
             self.assertGreater(row["taps_per_second"], 0)
-            self.assertEqual(row["failures"], 0)
+            self.assertEqual(row["failures"], 0, row["failure"])
             self.assertGreater(row["sealed_us"], 0)
             self.assertGreater(row["bare_us"], 0)
 
