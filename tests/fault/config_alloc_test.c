@@ -178,17 +178,26 @@ int __wrap_cfg_parse_buf(cfg_t *cfg, const char *text)
     return status;
 }
 
+/* A sanitizer's allocator sets errno anew, and with it goes the reason. */
+static bool reason_is_lost(cb_buf *why)
+{
+#ifdef CB_SANITIZED
+    const char *text = cb_buf_cstr(why);
+    return !text || strstr(text, "not understood");
+#else
+    (void)why;
+    return false;
+#endif
+}
+
 static cb_error load_here(program *p)
 {
     char said[sizeof p->whole] = "";
     cb_buf why = CB_BUF(1024);
     long live = alloc_faults_live();
     cb_error error = p->load(path, said, sizeof said, &why);
-#ifdef CB_SANITIZED
-    /* A sanitizer's allocator sets errno anew, and with it goes the reason. */
-    if (error == CB_E_CONFIG && strstr(cb_buf_cstr(&why), "not understood"))
+    if (error == CB_E_CONFIG && reason_is_lost(&why))
         error = CB_E_MEMORY;
-#endif
     cb_buf_free(&why);
     if (!error && alloc_faults_live() > live + KEPT)
         return LOST;
@@ -237,11 +246,8 @@ static cb_error load_apart(void *context)
     char said[sizeof p->whole] = "";
     cb_buf why = CB_BUF(1024);
     cb_error error = p->load(path, said, sizeof said, &why);
-#ifdef CB_SANITIZED
-    /* A sanitizer's allocator sets errno anew, and with it goes the reason. */
-    if (error == CB_E_CONFIG && strstr(cb_buf_cstr(&why), "not understood"))
+    if (error == CB_E_CONFIG && reason_is_lost(&why))
         error = CB_E_MEMORY;
-#endif
     cb_buf_free(&why);
     if (!error && strcmp(said, p->whole) != 0)
         error = TAKEN_HALF;
