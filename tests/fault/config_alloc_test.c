@@ -190,6 +190,18 @@ static bool reason_is_lost(cb_buf *why)
 #endif
 }
 
+void __real_cfg_free(cfg_t *cfg);
+void __wrap_cfg_free(cfg_t *cfg);
+
+void __wrap_cfg_free(cfg_t *cfg)
+{
+#ifdef CB_SANITIZED
+    *in_library = true; /* what is half made is freed, for nobody knows the reason */
+#endif
+    __real_cfg_free(cfg);
+    *in_library = false;
+}
+
 static cb_error load_here(program *p)
 {
     char said[sizeof p->whole] = "";
