@@ -273,8 +273,7 @@ class Descriptors(Case):
     def starve(self, name):
         """No further descriptor for any process of a program; what gives them back."""
         before = {}
-        for pid, _ in w.processes(name):
-            held = [int(fd) for fd in os.listdir(f"/proc/{pid}/fd")]
+        for pid, held in w.of_each(name, lambda pid: [int(fd) for fd in os.listdir(f"/proc/{pid}/fd")]):
             before[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             free = next(fd for fd in range(4096) if fd not in held)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, before[pid][1]))

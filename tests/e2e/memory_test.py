@@ -148,10 +148,9 @@ class Keys(unittest.TestCase):
     def test_3_nobody_but_hsmd_has_it_in_memory(self):
         read = 0
         for name in OTHERS:
-            processes = w.processes(name)
-            self.assertTrue(processes, name)
-            for pid, _ in processes:
-                found, size = found_in(pid, self.key.wanted)
+            searched = list(w.of_each(name, lambda pid: found_in(pid, self.key.wanted)))
+            self.assertTrue(searched, name)
+            for pid, (found, size) in searched:
                 self.assertEqual(found, set(), f"{name} ({pid})")
                 self.assertGreater(size, 1 << 16, f"the memory of {name} ({pid}) was not read")
                 read += size

@@ -88,9 +88,8 @@ class Pins(unittest.TestCase):
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
     def test_no_pin_is_in_the_memory_of_any_process_but_the_cards(self):
         for name in DAEMONS:
-            for pid, _ in w.processes(name):
-                for secret in TYPED:
-                    self.assertFalse(in_memory_of(pid, secret), f"{name} ({pid}) remembers a PIN")
+            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, secret) for secret in TYPED]):
+                self.assertFalse(any(found), f"{name} ({pid}) remembers a PIN")
         card = w.processes("card")[0][0]
         self.assertEqual([in_memory_of(card, secret) for secret in (PIN, CODE)], [True, True], "and the search would find it")
         for secret in (NEW_PIN, WRONG_PIN, WRONG_CODE):
@@ -102,15 +101,15 @@ class HsmPin(unittest.TestCase):
         self.pin = (w.etc / "hsm.pin").read_text().strip()
         self.so_pin = (w.etc / "hsm.so-pin").read_text().strip()
 
-    def everybody(self):
-        return [(name, pid) for name in (*DAEMONS, "card") for pid, _ in w.processes(name)]
+    def who_remembers(self, secret):
+        return [name for name in (*DAEMONS, "card") for _, found in w.of_each(name, lambda pid: in_memory_of(pid, secret)) if found]
 
     def test_it_is_in_no_argument_list_and_no_environment(self):
-        for name, pid in self.everybody():
+        for name in (*DAEMONS, "card"):
             for file in ("cmdline", "environ"):
-                data = Path(f"/proc/{pid}/{file}").read_bytes()
-                self.assertNotIn(self.pin.encode(), data, f"{file} of {name}")
-                self.assertNotIn(self.so_pin.encode(), data, f"{file} of {name}")
+                for _, data in w.of_each(name, lambda pid, file=file: Path(f"/proc/{pid}/{file}").read_bytes()):
+                    self.assertNotIn(self.pin.encode(), data, f"{file} of {name}")
+                    self.assertNotIn(self.so_pin.encode(), data, f"{file} of {name}")
 
     def test_it_is_in_no_log_and_no_file_of_the_state(self):
         for path in files(w.state, w.logs):
@@ -121,12 +120,12 @@ class HsmPin(unittest.TestCase):
 
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
     def test_it_is_in_the_memory_of_the_key_service_only(self):
-        found = {name for name, pid in self.everybody() if in_memory_of(pid, self.pin)}
+        found = set(self.who_remembers(self.pin))
         self.assertEqual(found, {"cardbroker-hsmd"})
 
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
     def test_the_officers_pin_is_in_nobodys_memory(self):
-        self.assertEqual([name for name, pid in self.everybody() if in_memory_of(pid, self.so_pin)], [])
+        self.assertEqual(self.who_remembers(self.so_pin), [])
 
     def test_a_pin_file_that_others_may_read_is_refused(self):
         os.chmod(w.etc / "hsm.pin", 0o644)
@@ -168,21 +167,20 @@ class Sessions(unittest.TestCase):
 class Walls(unittest.TestCase):
     def test_core_dumps_are_off_everywhere(self):
         for name in (*DAEMONS, "card"):
-            for pid, _ in w.processes(name):
-                limits = Path(f"/proc/{pid}/limits").read_text()
+            for _, limits in w.of_each(name, lambda pid: Path(f"/proc/{pid}/limits").read_text()):
                 line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
                 self.assertEqual(line.split()[4:6], ["0", "0"], name)
 
     @unittest.skipIf(os.geteuid() == 0, "root owns its processes' files in /proc in either case; see the test of users")
     def test_nobody_can_be_traced(self):
         for name in DAEMONS:
-            for pid, _ in w.processes(name):
-                self.assertEqual(os.stat(f"/proc/{pid}").st_uid, 0, name)
+            for _, owner in w.of_each(name, lambda pid: os.stat(f"/proc/{pid}").st_uid):
+                self.assertEqual(owner, 0, name)
 
     def test_no_process_that_speaks_to_the_outside_may_gain_rights(self):
         for name in DAEMONS:
-            for pid, _ in w.processes(name)[0 if name == "cardbrokerd" else 1:]:
-                text = Path(f"/proc/{pid}/status").read_text()
+            states = w.of_each(name, lambda pid: Path(f"/proc/{pid}/status").read_text())
+            for _, text in list(states)[0 if name == "cardbrokerd" else 1:]:
                 fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
                 self.assertEqual(fields["NoNewPrivs"].strip(), "1", name)
 

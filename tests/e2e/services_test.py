@@ -70,7 +70,7 @@ def tap(service):
 
 
 def descriptors():
-    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid, _ in w.processes("cardbroker-connectord"))
+    return sum(number for _, number in w.of_each("cardbroker-connectord", lambda pid: len(os.listdir(f"/proc/{pid}/fd"))))
 
 
 class Case(unittest.TestCase):
@@ -119,8 +119,8 @@ class Services(Case):
 
 class Connectors(Case):
     def tell_all(self, number):
-        for pid, _ in w.processes("cardbroker-connectord"):
-            os.kill(pid, number)
+        for _ in w.of_each("cardbroker-connectord", lambda pid: os.kill(pid, number)):
+            pass
 
     def test_absent_at_the_brokers_start_they_are_missed_and_found_when_they_come(self):
         w.stop_one("cardbrokerd")
@@ -153,8 +153,8 @@ class Connectors(Case):
         plugin = w.folder / "jwt.so"
         kept = plugin.rename(w.folder / "kept.so")
         lines = w.log_of("cardbroker-connectord").count("\n")
-        os.kill(next(pid for pid, _ in w.processes("cardbroker-connectord")[1:]
-                     if str(kept) in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")), signal.SIGKILL)
+        maps = w.of_each("cardbroker-connectord", lambda pid: Path(f"/proc/{pid}/maps").read_text(encoding="utf-8"))
+        os.kill(next(pid for pid, text in list(maps)[1:] if str(kept) in text), signal.SIGKILL)
         began = time.monotonic()
         wait_until("it to be missed", lambda: tap("token") == "connector.unavailable", 10 * PATIENCE)
         taps = 0

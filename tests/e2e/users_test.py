@@ -155,9 +155,8 @@ class Users(unittest.TestCase):
     def test_every_daemon_runs_as_its_user(self):
         for name, user in (("cardbroker-hsmd", KEYS), ("cardbrokerd", FRONT), ("cardbroker-connectord", CONNECTORS)):
             # What starts connectors again stays root to do so, and talks to nobody.
-            for pid, line in w.processes(name)[1 if user == CONNECTORS else 0:]:
-                found = self.user_of(pid)
-                self.assertEqual(found, user, f"{line} ({pid})")
+            for pid, found in list(w.of_each(name, self.user_of))[1 if user == CONNECTORS else 0:]:
+                self.assertEqual(found, user, f"{name} ({pid})")
 
     def test_a_tap_works_and_the_page_is_the_holders(self):
         accepted = w.tap()
@@ -169,8 +168,8 @@ class Users(unittest.TestCase):
 
     def test_nobody_can_be_traced_or_dumped(self):
         for name in ("cardbroker-hsmd", "cardbrokerd", "cardbroker-connectord"):
-            for pid, _ in w.processes(name):
-                self.assertEqual(os.stat(f"/proc/{pid}/mem").st_uid, 0, f"{name} ({pid}) is dumpable")
+            for pid, owner in w.of_each(name, lambda pid: os.stat(f"/proc/{pid}/mem").st_uid):
+                self.assertEqual(owner, 0, f"{name} ({pid}) is dumpable")
 
     def test_the_front_end_cannot_manage_keys(self):
         manage = w.run_folder / "manage.sock"

@@ -346,6 +346,17 @@ class World(Environment):
             found += [child for child, parent in parents.items() if parent == pid]
         return [(pid, names.get(pid, "")) for pid in found]
 
+    def of_each(self, name, ask):
+        """(pid, what ask(pid) says) of each of its processes but those that end meanwhile, as a login's may at any time."""
+        for pid, _ in self.processes(name):
+            try:
+                said = ask(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                if os.path.exists(f"/proc/{pid}"):
+                    raise
+                continue
+            yield pid, said
+
 
 def world(**options):
     """setUpModule: an installation that runs. A failure leaves nothing behind."""

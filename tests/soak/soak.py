@@ -34,6 +34,12 @@ GROWTH_KB, GROWTH_SHARE, MORE_FILES, MORE_THREADS = 4096, 0.10, 16, 2
 PROGRAMS = ("cardbroker-hsmd", "cardbroker-connectord", "cardbrokerd")
 
 
+def size(pid):
+    """KiB resident, descriptors, threads."""
+    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
+    return resident, *(len(os.listdir(f"/proc/{pid}/{kind}")) for kind in ("fd", "task"))
+
+
 class Soak:
     def __init__(self, world):
         self.world = world
@@ -149,12 +155,7 @@ class Soak:
 
     def sample(self, began):
         for program in PROGRAMS:
-            for place, (pid, _) in enumerate(self.world.processes(program)):
-                try:
-                    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") // 1024
-                    files, threads = (len(os.listdir(f"/proc/{pid}/{kind}")) for kind in ("fd", "task"))
-                except OSError:
-                    continue        # a login's process, gone already
+            for place, (_, (resident, files, threads)) in enumerate(self.world.of_each(program, size)):
                 if place == 0 or program == "cardbroker-hsmd":
                     self.samples[f"{program}/{place}"].append((time.monotonic() - began, resident, files, threads))
 
