@@ -24,11 +24,12 @@
 
 /* ---- A connectord that lets everybody in ---- */
 
-static void answer_message(int socket, uint16_t type, uint32_t id, cb_bytes body)
+static void answer_message(int socket, uint16_t type, uint32_t id, cb_error result, cb_bytes body)
 {
     cb_msg msg;
     cb_msg_init(&msg, type);
     msg.id = id;
+    msg.error = result;
     cb_buf_put(&msg.body, body);
     cb_msg_send(socket, &msg, cb_deadline_in(10 * CB_SECOND));
     cb_msg_free(&msg);
@@ -46,14 +47,17 @@ static void let_in(int socket, cb_msg *msg)
     cb_buf_put_u8(&body, CB_USE_SIGN_DIGEST);
     cb_buf_put_u8(&body, CB_HASH_SHA256);
     cb_buf_put_var(&body, CB_BYTES_OF(digest));
-    answer_message(socket, CB_CONN_USE, 7, cb_buf_bytes(&body));
+    answer_message(socket, CB_CONN_USE, 7, CB_OK, cb_buf_bytes(&body));
     cb_error error = cb_msg_receive(socket, msg, cb_deadline_in(10 * CB_SECOND));
+    if (!error)
+        error = msg->error;
     cb_buf_reset(&body);
-    cb_buf_put_u8(&body, relayed ? CB_SESSION_RELAYED : CB_SESSION_TOKEN);
-    cb_buf_put_u64(&body, 0);
-    cb_buf_put_var(&body, cb_bytes_str(relayed ? "" : "{\"access_token\":\"let me in\"}"));
-    if (!error && !msg->error)
-        answer_message(socket, CB_CONN_LOGIN, id, cb_buf_bytes(&body));
+    if (!error) {
+        cb_buf_put_u8(&body, relayed ? CB_SESSION_RELAYED : CB_SESSION_TOKEN);
+        cb_buf_put_u64(&body, 0);
+        cb_buf_put_var(&body, cb_bytes_str(relayed ? "" : "{\"access_token\":\"let me in\"}"));
+    }
+    answer_message(socket, CB_CONN_LOGIN, id, error, cb_buf_bytes(&body));
     cb_buf_free(&body);
 }
 
@@ -66,7 +70,7 @@ static void converse(int socket)
         if (msg.type == CB_CONN_LOGIN)
             let_in(socket, &msg);
         else
-            answer_message(socket, msg.type, msg.id, (cb_bytes){0});
+            answer_message(socket, msg.type, msg.id, CB_OK, (cb_bytes){0});
     }
     cb_msg_free(&msg);
 }
