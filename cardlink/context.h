@@ -11,6 +11,7 @@
 
 #include "base/crypto.h"
 #include "base/id.h"
+#include "cardlink/level.h"
 
 enum { CB_SERVICE_NAME_MAX = 63 /* [a-z0-9][a-z0-9-]* */ };
 
@@ -20,15 +21,9 @@ typedef enum cb_tap_purpose {
     CB_TAP_PIN_UNBLOCK = 3   /* new PIN by unblocking code; no service */
 } cb_tap_purpose;
 
-/* Levels of assurance a tap can reach; a service states the least it takes (S3-7 of the seed's ⑦). */
-typedef enum cb_level {
-    CB_LEVEL_NONE = 0,
-    CB_LEVEL_POSSESSION = 1,
-    CB_LEVEL_PIN = 2 /* possession, and the PIN encrypted to the card */
-} cb_level;
-
 typedef enum cb_profile_id {
-    CB_PROFILE_NATIVE = 1 /* SCP11a and the card's own proof */
+    CB_PROFILE_NATIVE = 1, /* SCP11a and the card's own proof */
+    CB_PROFILE_PIV = 2     /* NIST SP 800-73-4, keys 9A and 9E */
 } cb_profile_id;
 
 typedef struct cb_tap_context {

@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/profile.h"
 
+static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv};
+
+enum { PROFILES = sizeof profiles / sizeof *profiles };
+
 const cb_card_profile *cb_profile_find(uint8_t id)
 {
-    static const cb_card_profile *const profiles[] = {&cb_profile_native};
-    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
+    for (size_t i = 0; i < PROFILES; i++) {
         if (profiles[i]->id == id)
             return profiles[i];
     }
     return NULL;
 }
 
-bool cb_profile_verify(const cb_card_claim *claim, cb_bytes card_point)
+const cb_card_profile *cb_profile_named(const char *name)
 {
-    return cb_p256_verify(card_point, &claim->signed_digest, CB_BYTES_OF(claim->signature));
+    for (size_t i = 0; i < PROFILES; i++) {
+        if (strcmp(profiles[i]->name, name) == 0)
+            return profiles[i];
+    }
+    return NULL;
+}
+
+bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys)
+{
+    const cb_card_key *key = cb_card_keys_find(keys, claim->signature.use);
+    return key && cb_card_key_verify(key, &claim->signature);
 }

@@ -16,10 +16,11 @@
 #ifndef CB_CARDLINK_PROFILE_H
 #define CB_CARDLINK_PROFILE_H
 
+#include "cardlink/card_key.h"
 #include "cardlink/context.h"
 #include "cardlink/script.h"
 
-enum { CB_PIN_CIPHERTEXT_MAX = 240, CB_HOST_CERTIFICATE_MAX = 1024, CB_TRUST_MAX = 64 };
+enum { CB_PIN_CIPHERTEXT_MAX = 240, CB_HOST_CERTIFICATE_MAX = 1024, CB_TRUST_MAX = 64, CB_PROFILES_MAX = 4 };
 
 /* A card issuer's root that hsmd was configured with: the issuer's name as it stands in certificates (42) and its point. */
 typedef struct cb_trust_anchor {
@@ -49,43 +50,60 @@ typedef enum cb_pin_state {
     CB_PIN_BLOCKED = 3
 } cb_pin_state;
 
-/* What a terminal brings for the PIN, encrypted to the card (docs/card-application.md): one ciphertext to
- * authenticate (the PIN), to change (old and new PIN) or to unblock (code and new PIN). */
+/* Of a card that does not report on its PIN, pin says what its signature implies, and the tries left are what the
+ * terminal relayed. */
 typedef struct cb_card_claim {
     cb_id card;
     uint8_t pin;            /* cb_pin_state, as the card signed it */
     uint8_t pin_tries_left;
     uint16_t pin_failures;  /* wrong PINs since the last proof */
     uint32_t counter;       /* the card's transaction counter */
-    cb_digest signed_digest;
-    uint8_t signature[CB_P256_SIGNATURE];
+    cb_card_signature signature;
 } cb_card_claim;
+
+/* A card that hsmd has bound, for profiles that know it before it proves anything. */
+typedef struct cb_known_card {
+    cb_id card;
+    cb_card_keys keys;
+} cb_known_card;
 
 typedef struct cb_card_profile {
     uint8_t id; /* cb_profile_id */
     const char *name;
+    cb_bytes aid;           /* by which a terminal finds out that a card has it */
+    uint8_t level_with_pin; /* cb_level of a tap with the PIN */
     size_t state_size;
+
+    /* Which card this is, from what it says to everybody, in the answers to the first script; NULL: it says so in its
+     * claim only. Whoever calls believes nothing yet. CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_CARD_STATUS,
+     * CB_E_CARD_REMOVED. */
+    cb_error (*recognise)(const cb_script *answers, cb_id *card);
 
     cb_error (*begin)(void *state, const cb_profile_host *host, cb_buf *script);
 
     /* CB_E_CARD_FOREIGN, CB_E_CARD_CERTIFICATE, CB_E_CARD_ANSWER, CB_E_CARD_STATUS, CB_E_CARD_BLOCKED,
      * CB_E_CARD_REMOVED (fewer answers than commands, the last one a success), CB_E_CRYPTO, CB_E_HSM_TOKEN.
-     * pin is empty when none is presented. */
+     * known is the card as it is bound, for profiles that recognise it; otherwise NULL. pin is the ciphertext for a card that takes
+     * one, empty when none is presented. */
     cb_error (*challenge)(void *state, const cb_profile_host *host, const cb_script *answers,
-                          const cb_tap_context *context, cb_bytes pin, cb_buf *script);
+                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
+                          cb_buf *script);
 
+    /* Also CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the card and its tries in the claim, when a card that does not
+     * report on its PIN refused it. */
     cb_error (*finish)(void *state, const cb_profile_host *host, const cb_script *answers,
                        cb_card_claim *claim);
 
     void (*end)(void *state);
 } cb_card_profile;
 
-extern const cb_card_profile cb_profile_native;
+extern const cb_card_profile cb_profile_native, cb_profile_piv;
 
-/* The profile of an id, or NULL. */
+/* The profile of an id or a name, or NULL. */
 const cb_card_profile *cb_profile_find(uint8_t id);
+const cb_card_profile *cb_profile_named(const char *name);
 
-/* Whether the claim was signed by the key of the card's binding. */
-bool cb_profile_verify(const cb_card_claim *claim, cb_bytes card_point);
+/* Whether the claim was signed by one of the keys of the card's binding. */
+bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys);
 
 #endif

@@ -6,10 +6,14 @@
  * response APDUs (data, then SW1 SW2) that the card gave to them. The terminal plays command after
  * command and stops after the first answer whose status is not 9000, unless that command is marked
  * CB_SCRIPT_GO_ON. GET RESPONSE (61xx), wrong Le (6Cxx) are the terminal's own work and do not show.
- * So there are at most as many answers as commands, and only the last may be a failure that counts.
+ * So there are at most as many answers as commands, and only the last may be a failure that counts. Of a command that is marked
+ * CB_SCRIPT_PART, the first part of the answer is enough: GET RESPONSE is not sent once there are data, and the status is 9000.
+ *
+ * Some cards take the PIN in the clear. The command for that is a header alone, 00 20 00 and a reference, marked with the form in which
+ * the digits are put behind it: by the terminal, and by nobody else. No other command is ever given the PIN.
  *
  * Encoding of both, between processes: u8 count, then for each: u8 flags (0 in answers), 32-bit length,
- * bytes. In JSON: arrays of {"apdu": hex, "go_on": bool} and of hex strings.
+ * bytes. In JSON: arrays of {"apdu": hex, "go_on": bool, "part": bool, "pin": "ascii" or "padded"} and of hex strings.
  */
 #ifndef CB_CARDLINK_SCRIPT_H
 #define CB_CARDLINK_SCRIPT_H
@@ -22,7 +26,11 @@ enum {
     CB_COMMAND_MAX = 261,        /* short APDUs only: 4 + 1 + 255 + 1 */
     CB_ANSWER_MAX = 4096 + 2,    /* after GET RESPONSE was done */
     CB_SCRIPT_BYTES_MAX = 32 * 1024,
-    CB_SCRIPT_GO_ON = 0x01
+    CB_SCRIPT_GO_ON = 0x01,
+    CB_SCRIPT_PART = 0x02,
+    CB_SCRIPT_PIN_ASCII = 0x04, /* the digits as they are */
+    CB_SCRIPT_PIN_PADDED = 0x08, /* filled up to eight bytes with FF (NIST SP 800-73-4, part 2, 2.4.3) */
+    CB_SCRIPT_PIN = CB_SCRIPT_PIN_ASCII | CB_SCRIPT_PIN_PADDED
 };
 
 typedef struct cb_script_item {

@@ -31,21 +31,40 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
     bool purpose = for_a_service || context->purpose == CB_TAP_PIN_CHANGE ||
                    context->purpose == CB_TAP_PIN_UNBLOCK;
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
-    return ours && purpose && service && context->level <= CB_LEVEL_PIN;
+    return ours && purpose && service &&
+           (context->level == CB_LEVEL_NONE || cb_level_ok(context->level));
 }
 
-cb_error cb_tap_ask_card(cb_tap *tap, const cb_tap_context *context, cb_bytes answers, cb_bytes pin,
-                         cb_buf *script)
+/* The card that is to be asked, for profiles that have to know it. */
+static cb_error know(const cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_known_card *known)
+{
+    cb_binding_info binding;
+    if ((tap->profile->recognise != NULL) != (blob.len > 0))
+        return CB_E_ARGUMENT;
+    if (blob.len == 0)
+        return CB_OK;
+    cb_error error = taps->setup.vault->binding_check(taps->setup.vault->context, blob, &binding);
+    if (error)
+        return error;
+    *known = (cb_known_card){.card = binding.card, .keys = binding.keys};
+    return binding.profile == tap->profile->id ? CB_OK : CB_E_HSM_RECORD;
+}
+
+cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
+                         cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
     cb_script read;
+    cb_known_card known;
     if (!context_ok(tap, context))
         return CB_E_ARGUMENT;
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
+    if (!error)
+        error = know(taps, tap, binding, &known);
     if (error)
         return error;
     tap->context = *context;
-    error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context, pin,
-                                    script);
+    error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context,
+                                    binding.len > 0 ? &known : NULL, pin, script);
     return error ? error : cb_buf_error(script);
 }
 
@@ -55,7 +74,7 @@ cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim)
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
     if (!error)
         error = tap->profile->finish(tap->profile_state, &tap->host->profile, &read, &tap->claim);
-    if (!error)
+    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
         *claim = tap->claim;
     return error;
 }
@@ -79,13 +98,14 @@ static cb_error believe(const cb_taps *taps, const cb_tap *tap, cb_bytes blob,
         return error;
     if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
         return CB_E_HSM_RECORD;
-    return cb_profile_verify(&tap->claim, CB_BYTES_OF(binding->point)) ? CB_OK : CB_E_CARD_PROOF;
+    return cb_profile_verify(&tap->claim, &binding->keys) ? CB_OK : CB_E_CARD_PROOF;
 }
 
-static uint8_t level_reached(const cb_card_claim *claim, const cb_binding_info *binding)
+static uint8_t level_reached(const cb_tap *tap, const cb_binding_info *binding)
 {
-    uint8_t level = claim->pin == CB_PIN_VERIFIED ? CB_LEVEL_PIN : CB_LEVEL_POSSESSION;
-    return level < binding->level ? level : binding->level;
+    uint8_t level =
+        tap->claim.pin == CB_PIN_VERIFIED ? tap->profile->level_with_pin : CB_LEVEL_POSSESSION;
+    return cb_level_lower(level, binding->level);
 }
 
 static cb_error outcome(const cb_tap *tap)
@@ -97,7 +117,7 @@ static cb_error outcome(const cb_tap *tap)
     /* A PIN that the card could not read was neither compared nor changed. */
     if (tap->claim.pin != CB_PIN_VERIFIED && tap->context.purpose != CB_TAP_AUTHENTICATE)
         return CB_E_PIN_REQUIRED;
-    return tap->activation.level < tap->context.level ? CB_E_TAP_LEVEL : CB_OK;
+    return cb_level_reaches(tap->activation.level, tap->context.level) ? CB_OK : CB_E_TAP_LEVEL;
 }
 
 cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_feed_head *feed,
@@ -115,7 +135,7 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
         return error;
     tap->activation = (cb_activation){.holder = binding.holder,
                                       .card = binding.card,
-                                      .level = level_reached(&tap->claim, &binding),
+                                      .level = level_reached(tap, &binding),
                                       .pin = tap->claim.pin,
                                       .pin_tries_left = tap->claim.pin_tries_left};
     *out = tap->activation;
@@ -171,7 +191,7 @@ static cb_error key_check(const cb_tap *tap, const cb_sealed_info *key)
                 strcmp(key->service, tap->context.service) == 0;
     if (!fits)
         return CB_E_HSM_ACTIVATION;
-    return tap->activation.level < key->level ? CB_E_TAP_LEVEL : CB_OK;
+    return cb_level_reaches(tap->activation.level, key->level) ? CB_OK : CB_E_TAP_LEVEL;
 }
 
 cb_error cb_tap_open_key(cb_taps *taps, cb_tap *tap, cb_bytes sealed, const cb_intent_place *place)

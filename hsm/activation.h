@@ -28,9 +28,12 @@ cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id
                       cb_id *id, cb_buf *script);
 
 /* CB_E_ARGUMENT when the context is not well formed or is another tap's. */
-cb_error cb_tap_ask_card(cb_tap *tap, const cb_tap_context *context, cb_bytes answers, cb_bytes pin,
-                         cb_buf *script);
+/* binding: of the card as the front end recognised it; empty for a profile whose cards say themselves who they are.
+ * CB_E_ARGUMENT also when there is one too many or too few; CB_E_HSM_RECORD. */
+cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
+                         cb_bytes pin, cb_bytes binding, cb_buf *script);
 
+/* With CB_E_PIN_WRONG and CB_E_PIN_BLOCKED the claim says which card and how many tries. */
 cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim);
 
 /* As cb_hsm_tap_activate. CB_E_HSM_FEED_BEHIND and CB_E_HSM_ROLLED_BACK leave the tap as it was. */

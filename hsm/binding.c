@@ -5,7 +5,10 @@
 
 cb_error cb_binding_make(cb_keyring *keyring, const cb_binding_info *info, cb_buf *out)
 {
-    if (!cb_binding_info_ok(info) || !cb_p256_is_point(CB_BYTES_OF(info->point)))
+    bool good = cb_binding_info_ok(info);
+    for (size_t i = 0; good && i < info->keys.count; i++)
+        good = cb_card_key_ok(&info->keys.key[i]);
+    if (!good)
         return CB_E_ARGUMENT;
     cb_buf body = CB_BUF(CB_BINDING_MAX);
     cb_binding_body_put(&body, info);

@@ -38,11 +38,13 @@ cb_error cb_hsm_ping(cb_hsm *hsm);
 cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, cb_id *tap,
                           cb_buf *script);
 
-/* context's tap, terminal and profile must be those of begin. Errors as in profile.h. */
+/* context's tap, terminal and profile must be those of begin. binding: of the card that the profile recognises in the answers
+ * (cb_card_profile.recognise); empty for a profile that does not. Errors as in profile.h; CB_E_HSM_RECORD. */
 cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
-                              cb_bytes pin, cb_buf *script);
+                              cb_bytes pin, cb_bytes binding, cb_buf *script);
 
-/* What the card claims; not yet believed. */
+/* What the card claims, without its signature; not yet believed. CB_E_PIN_WRONG, CB_E_PIN_BLOCKED: claim says which card
+ * and how many tries, as the terminal relayed it. */
 cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim);
 
 typedef struct cb_activation {

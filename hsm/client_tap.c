@@ -55,15 +55,18 @@ cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, c
 }
 
 cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
-                              cb_bytes pin, cb_buf *script)
+                              cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
     cb_msg msg;
     if (answers.len > CB_SCRIPT_BYTES_MAX || pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
+    if (binding.len > CB_BINDING_MAX)
+        return CB_E_HSM_RECORD;
     cb_msg_init(&msg, CB_HSM_TAP_CHALLENGE);
     cb_put_context(&msg.body, context);
     cb_buf_put_var(&msg.body, answers);
     cb_buf_put_var(&msg.body, pin);
+    cb_buf_put_var(&msg.body, binding);
     cb_error error = call(hsm, lane_of(&context->tap), &msg);
     if (!error) {
         cb_buf_put(script, cb_buf_bytes(&msg.body));
@@ -82,10 +85,10 @@ cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_c
     cb_put_id(&msg.body, tap);
     cb_buf_put_var(&msg.body, answers);
     cb_error error = call(hsm, lane_of(tap), &msg);
-    if (!error) {
+    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED) {
         cb_cursor in = cb_msg_cursor(&msg);
         cb_get_claim(&in, claim);
-        error = cb_cursor_done(&in) ? CB_OK : CB_E_PROTOCOL;
+        error = cb_cursor_done(&in) ? error : CB_E_PROTOCOL;
     }
     cb_msg_free(&msg);
     return error;

@@ -68,19 +68,15 @@ void cb_put_claim(cb_buf *out, const cb_card_claim *claim)
     cb_buf_put_u8(out, claim->pin_tries_left);
     cb_buf_put_u16(out, claim->pin_failures);
     cb_buf_put_u32(out, claim->counter);
-    cb_put_digest(out, &claim->signed_digest);
-    cb_buf_put(out, CB_BYTES_OF(claim->signature));
 }
 
 void cb_get_claim(cb_cursor *in, cb_card_claim *claim)
 {
-    claim->card = cb_get_id(in);
+    *claim = (cb_card_claim){.card = cb_get_id(in)};
     claim->pin = cb_cursor_u8(in);
     claim->pin_tries_left = cb_cursor_u8(in);
     claim->pin_failures = cb_cursor_u16(in);
     claim->counter = cb_cursor_u32(in);
-    claim->signed_digest = cb_get_digest(in);
-    cb_cursor_copy(in, claim->signature, sizeof claim->signature);
 }
 
 void cb_put_activation(cb_buf *out, const cb_activation *activation)

@@ -15,8 +15,8 @@
 /*   type            question                                           answer
  *   HELLO           –                                                  u32 workers, u8 ready
  *   TAP_BEGIN       u8 profile, terminal                               tap, script (the rest)
- *   TAP_CHALLENGE   context, var answers, var pin                      script (the rest)
- *   TAP_FINISH      tap, var answers                                   claim
+ *   TAP_CHALLENGE   context, var answers, var pin, var binding         script (the rest)
+ *   TAP_FINISH      tap, var answers                                   claim (with PIN_WRONG, PIN_BLOCKED too)
  *   TAP_ACTIVATE    tap, var binding, feed head                        activation (with PIN_WRONG, PIN_BLOCKED too)
  *   TAP_OPEN_KEY    tap, var sealed, i64 time, u64 index, head, mac,   –
  *                   proof
@@ -88,6 +88,7 @@ cb_digest cb_get_digest(cb_cursor *in);
 void cb_put_context(cb_buf *out, const cb_tap_context *context);
 void cb_get_context(cb_cursor *in, cb_tap_context *context);
 
+/* Without the signature, which is hsmd's to check. */
 void cb_put_claim(cb_buf *out, const cb_card_claim *claim);
 void cb_get_claim(cb_cursor *in, cb_card_claim *claim);
 

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "hsm/records.h"
 
-enum { CB_RECORD_VERSION = 1, CB_RECORD_MAC = CB_SHA256_SIZE, CB_WRAPPED_MAX = 4096 };
+enum { CB_RECORD_VERSION = 1, CB_BINDING_VERSION = 2, CB_RECORD_MAC = CB_SHA256_SIZE, CB_WRAPPED_MAX = 4096 };
 
 /* The two parts of a blob, borrowed. */
 typedef struct cb_record_parts {

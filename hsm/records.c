@@ -41,18 +41,20 @@ cb_error cb_record_split(cb_bytes blob, size_t max, cb_record_parts *out)
     return CB_OK;
 }
 
-static void head_put(cb_buf *buf, uint8_t kind)
+static void head_put(cb_buf *buf, uint8_t kind, uint8_t version)
 {
     cb_buf_put_u8(buf, kind);
-    cb_buf_put_u8(buf, CB_RECORD_VERSION);
+    cb_buf_put_u8(buf, version);
 }
 
-static void head_get(cb_cursor *cursor, uint8_t kind)
+/* The version, which is one from 1 to the newest. */
+static uint8_t head_get(cb_cursor *cursor, uint8_t kind, uint8_t newest)
 {
     uint8_t seen = cb_cursor_u8(cursor);
     uint8_t version = cb_cursor_u8(cursor);
-    if (seen != kind || version != CB_RECORD_VERSION)
+    if (seen != kind || version < 1 || version > newest)
         cb_cursor_fail(cursor);
+    return version;
 }
 
 static void id_get(cb_cursor *cursor, cb_id *out)
@@ -66,14 +68,14 @@ bool cb_sealed_info_ok(const cb_sealed_info *info)
 {
     return !cb_id_is_zero(&info->holder) && memchr(info->service, 0, sizeof info->service) &&
            cb_service_name_ok(info->service) && cb_key_algorithm_name(info->algorithm) &&
-           info->level <= CB_LEVEL_PIN && info->uses >= 1 && info->uses <= USES_MAX;
+           (info->level == CB_LEVEL_NONE || cb_level_ok(info->level)) && info->uses >= 1 && info->uses <= USES_MAX;
 }
 
 void cb_sealed_body_put(cb_buf *buf, const cb_sealed_info *info, cb_bytes public_key,
                         cb_bytes wrapped)
 {
     cb_bytes service = cb_bytes_str(info->service);
-    head_put(buf, KIND_SEALED);
+    head_put(buf, KIND_SEALED, CB_RECORD_VERSION);
     cb_buf_put(buf, cb_id_bytes(&info->key));
     cb_buf_put(buf, cb_id_bytes(&info->holder));
     cb_buf_put_u8(buf, (uint8_t)service.len);
@@ -104,7 +106,7 @@ cb_error cb_sealed_body_get(cb_bytes body, cb_sealed_info *info, cb_bytes *publi
 {
     cb_cursor cursor = cb_cursor_over(body);
     *info = (cb_sealed_info){0};
-    head_get(&cursor, KIND_SEALED);
+    head_get(&cursor, KIND_SEALED, CB_RECORD_VERSION);
     id_get(&cursor, &info->key);
     id_get(&cursor, &info->holder);
     service_get(&cursor, info->service);
@@ -132,34 +134,82 @@ cb_error cb_sealed_info_read(cb_bytes sealed, cb_sealed_info *out)
 
 /* ---- Card bindings ---- */
 
+/* A native card has the one key that its profile knows; others have one for each use. */
+static bool keys_ok(const cb_binding_info *info)
+{
+    const cb_card_keys *keys = &info->keys;
+    if (info->profile == CB_PROFILE_NATIVE)
+        return keys->count == 1 && keys->key[0].use == 0 && keys->key[0].kind == CB_CARD_KEY_P256 &&
+               keys->key[0].len == CB_P256_POINT;
+    bool good = keys->count >= 1 && keys->count <= CB_CARD_KEYS_MAX;
+    for (size_t i = 0; good && i < keys->count; i++)
+        good = cb_card_key_kind_name(keys->key[i].kind) &&
+               cb_card_keys_find(keys, keys->key[i].use) == &keys->key[i];
+    return good;
+}
+
 bool cb_binding_info_ok(const cb_binding_info *info)
 {
     return !cb_id_is_zero(&info->card) && !cb_id_is_zero(&info->holder) && info->profile > 0 &&
-           info->level >= CB_LEVEL_POSSESSION && info->level <= CB_LEVEL_PIN;
+           keys_ok(info) &&
+           cb_level_ok(info->level);
 }
 
 void cb_binding_body_put(cb_buf *buf, const cb_binding_info *info)
 {
-    head_put(buf, KIND_BINDING);
+    bool native = info->profile == CB_PROFILE_NATIVE;
+    head_put(buf, KIND_BINDING, native ? CB_RECORD_VERSION : CB_BINDING_VERSION);
     cb_buf_put(buf, cb_id_bytes(&info->card));
     cb_buf_put(buf, cb_id_bytes(&info->holder));
     cb_buf_put_u8(buf, info->profile);
     cb_buf_put_u8(buf, info->level);
     cb_buf_put_u64(buf, info->sequence);
-    cb_buf_put(buf, CB_BYTES_OF(info->point));
+    if (!native)
+        cb_buf_put_u8(buf, (uint8_t)info->keys.count);
+    for (size_t i = 0; i < info->keys.count; i++) {
+        const cb_card_key *key = &info->keys.key[i];
+        cb_bytes data = cb_bytes_make(key->data, key->len);
+        if (native) {
+            cb_buf_put(buf, data);
+            continue;
+        }
+        cb_buf_put_u8(buf, key->use);
+        cb_buf_put_u8(buf, key->kind);
+        cb_buf_put_var(buf, data);
+    }
+}
+
+static void key_get(cb_cursor *cursor, cb_card_key *key)
+{
+    key->use = cb_cursor_u8(cursor);
+    key->kind = cb_cursor_u8(cursor);
+    cb_bytes data = cb_cursor_var(cursor, CB_CARD_KEY_MAX);
+    key->len = data.len;
+    if (data.len > 0)
+        memcpy(key->data, data.data, data.len);
 }
 
 cb_error cb_binding_body_get(cb_bytes body, cb_binding_info *info)
 {
     cb_cursor cursor = cb_cursor_over(body);
     *info = (cb_binding_info){0};
-    head_get(&cursor, KIND_BINDING);
+    uint8_t version = head_get(&cursor, KIND_BINDING, CB_BINDING_VERSION);
     id_get(&cursor, &info->card);
     id_get(&cursor, &info->holder);
     info->profile = cb_cursor_u8(&cursor);
     info->level = cb_cursor_u8(&cursor);
     info->sequence = cb_cursor_u64(&cursor);
-    cb_cursor_copy(&cursor, info->point, sizeof info->point);
+    if ((version == CB_RECORD_VERSION) != (info->profile == CB_PROFILE_NATIVE))
+        return CB_E_FORMAT;
+    if (version == CB_RECORD_VERSION) {
+        uint8_t point[CB_P256_POINT] = {0};
+        cb_cursor_copy(&cursor, point, sizeof point);
+        info->keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
+    } else {
+        info->keys.count = cb_cursor_u8(&cursor);
+        for (size_t i = 0; i < info->keys.count && i < CB_CARD_KEYS_MAX; i++)
+            key_get(&cursor, &info->keys.key[i]);
+    }
     return cb_cursor_done(&cursor) && cb_binding_info_ok(info) ? CB_OK : CB_E_FORMAT;
 }
 
@@ -174,7 +224,7 @@ cb_error cb_binding_info_read(cb_bytes binding, cb_binding_info *out)
 
 void cb_receipt_body_put(cb_buf *buf, const cb_receipt_info *info)
 {
-    head_put(buf, KIND_RECEIPT);
+    head_put(buf, KIND_RECEIPT, CB_RECORD_VERSION);
     cb_buf_put(buf, cb_id_bytes(&info->boot));
     cb_buf_put_u32(buf, info->worker);
     cb_buf_put_u64(buf, info->counter);
@@ -191,7 +241,7 @@ cb_error cb_receipt_body_get(cb_bytes body, cb_receipt_info *info)
 {
     cb_cursor cursor = cb_cursor_over(body);
     *info = (cb_receipt_info){0};
-    head_get(&cursor, KIND_RECEIPT);
+    head_get(&cursor, KIND_RECEIPT, CB_RECORD_VERSION);
     id_get(&cursor, &info->boot);
     info->worker = cb_cursor_u32(&cursor);
     info->counter = cb_cursor_u64(&cursor);

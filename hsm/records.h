@@ -9,6 +9,7 @@
 
 #include "base/crypto.h"
 #include "base/id.h"
+#include "cardlink/card_key.h"
 #include "cardlink/context.h"
 
 enum {
@@ -62,7 +63,7 @@ typedef struct cb_binding_info {
     uint8_t profile;
     uint8_t level; /* the highest this card may reach */
     uint64_t sequence;
-    uint8_t point[CB_P256_POINT]; /* the card's own key */
+    cb_card_keys keys; /* of a native card: its own key */
 } cb_binding_info;
 
 /* Reads the fields of a blob without believing them. CB_E_FORMAT. */

@@ -16,9 +16,10 @@ static cb_digest bound_to(const cb_binding_info *info)
 {
     static const char domain[] = "cardbroker bound card 1";
     const uint8_t small[] = {info->profile, info->level};
+    const cb_card_key *key = &info->keys.key[0];
     return cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(&info->card),
                                         cb_id_bytes(&info->holder), CB_BYTES_OF(small),
-                                        CB_BYTES_OF(info->point)},
+                                        cb_bytes_make(key->data, key->len)},
                            5);
 }
 
@@ -43,6 +44,7 @@ static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
 cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_binding_info info = {.profile = CB_PROFILE_NATIVE};
+    uint8_t point[CB_P256_POINT];
     char card[CB_ID_TEXT], holder[CB_ID_TEXT];
     (void)tap;
     cb_bytes certificate = cb_cursor_var(in, CB_HOST_CERTIFICATE_MAX);
@@ -53,7 +55,9 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
         return CB_E_PROTOCOL;
     const cb_profile_host *host = &lane->host->profile;
     cb_error error = cb_card_certificate_check(certificate, host->trust, host->trust_count,
-                                               &info.card, info.point);
+                                               &info.card, point);
+    if (!error)
+        info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
     if (!error && !cb_binding_info_ok(&info))
         error = CB_E_ARGUMENT;
     if (!error)

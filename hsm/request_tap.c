@@ -47,13 +47,15 @@ cb_error cb_handle_begin(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_tap_context context;
-    UNUSED(lane);
     cb_get_context(in, &context);
     cb_bytes answers = cb_cursor_var(in, CB_SCRIPT_BYTES_MAX);
     cb_bytes pin = cb_cursor_var(in, CB_PIN_CIPHERTEXT_MAX);
+    cb_bytes binding = cb_cursor_var(in, CB_BINDING_MAX);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    return only_if_good(cb_tap_ask_card(tap, &context, answers, pin, out), out);
+    cb_error error =
+        cb_tap_ask_card(lane->taps, tap, &context, answers, pin, binding, out);
+    return only_if_good(error, out);
 }
 
 cb_error cb_handle_finish(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
@@ -65,7 +67,7 @@ cb_error cb_handle_finish(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
     cb_error error = cb_tap_finish(tap, answers, &claim);
-    if (!error)
+    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
         cb_put_claim(out, &claim);
     return error;
 }

@@ -54,7 +54,7 @@ static cb_error put_service(cb_request *request, cb_reply *reply, const char *na
         {"title", CB_FIELD_TEXT, true, CB_NAME_MAX, &fresh.title},
         {"connector", CB_FIELD_TEXT, true, CB_SERVICE_NAME_MAX, &fresh.connector},
         {"config", CB_FIELD_OBJECT, false, 0, &config},
-        {"level", CB_FIELD_NUMBER, false, CB_LEVEL_PIN, &level},
+        {"level", CB_FIELD_NUMBER, false, UINT8_MAX, &level},
         {"certificate", CB_FIELD_TRUTH, false, 0, &fresh.certificate},
         {"session", CB_FIELD_OBJECT, false, 0, &session},
         {"name", CB_FIELD_TEXT, true, CB_SERVICE_NAME_MAX, &fresh.name},

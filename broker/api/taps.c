@@ -4,17 +4,30 @@
 #include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "cardlink/profile.h"
 #include "cardlink/script.h"
 
 enum { PIN_MAX = 1024 };
 
 /* ---- Scripts and answers ---- */
 
+/* Only what is not usual is said. */
 static json_t *command_json(const cb_script_item *item)
 {
-    if (item->flags & CB_SCRIPT_GO_ON)
-        return json_pack("{so, sb}", "apdu", cb_json_hex(item->apdu), "go_on", 1);
-    return json_pack("{so}", "apdu", cb_json_hex(item->apdu));
+    json_t *json = json_pack("{so}", "apdu", cb_json_hex(item->apdu));
+    int failed = json ? 0 : -1;
+    if (!failed && item->flags & CB_SCRIPT_GO_ON)
+        failed = json_object_set_new(json, "go_on", json_true());
+    if (!failed && item->flags & CB_SCRIPT_PART)
+        failed = json_object_set_new(json, "part", json_true());
+    if (!failed && item->flags & CB_SCRIPT_PIN)
+        failed = json_object_set_new(
+            json, "pin", json_string(item->flags & CB_SCRIPT_PIN_ASCII ? "ascii" : "padded"));
+    if (failed) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 static json_t *script_json(cb_bytes encoded)
@@ -74,17 +87,18 @@ static cb_error count_failure(cb_request *request, cb_error error)
 
 cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
 {
-    const char *profile = "native";
+    const char *name = "native";
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_id tap;
     unsigned expires_in = 0;
-    const cb_field fields[] = {{"profile", CB_FIELD_TEXT, false, 16, &profile}};
+    const cb_field fields[] = {{"profile", CB_FIELD_TEXT, false, 16, &name}};
     cb_error error = cb_request_fields(request, reply, fields, 1);
-    if (!error && strcmp(profile, "native") != 0)
-        error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native.");
+    const cb_card_profile *profile = error ? NULL : cb_profile_named(name);
+    if (!error && !profile)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native or piv.");
     if (!error)
         error = count_failure(request, cb_tap_start(cb_api_of(request)->taps, &request->terminal,
-                                                    CB_PROFILE_NATIVE, &tap, &script, &expires_in));
+                                                    profile->id, &tap, &script, &expires_in));
     if (!error)
         error = cb_reply_json(reply, 201,
                               json_pack("{so, so, si}", "tap", cb_json_id(&tap), "script",

@@ -111,7 +111,8 @@ static cb_error admit(cb_txn *txn, t1 *t)
         error = cb_said_of_service(txn, &t->grant->service);
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, name);
-    if (!error && (r->reached < t->grant->service.level || r->reached < r->context.level))
+    if (!error && !(cb_level_reaches(r->reached, t->grant->service.level) &&
+                    cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;
     return error ? error : cb_still_enrolment(txn, &r->holder, name, &t->enrolment);
 }

@@ -28,8 +28,7 @@ static cb_error run_write(cb_txn *txn, void *context)
 static bool service_ok(const cb_service_new *s)
 {
     return s->name && cb_service_name_ok(s->name) && cb_name_ok(s->title) && s->connector &&
-           cb_service_name_ok(s->connector) && s->level >= CB_LEVEL_POSSESSION &&
-           s->level <= CB_LEVEL_PIN && s->kind <= CB_SESSION_RELAYED && s->life >= 0 &&
+           cb_service_name_ok(s->connector) && cb_level_ok(s->level) && s->kind <= CB_SESSION_RELAYED && s->life >= 0 &&
            s->idle >= 0;
 }
 

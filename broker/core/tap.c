@@ -180,6 +180,7 @@ static bool pin_is_missing(const cb_tap_question *question)
 /* What is asked for, in the fields that the card's proof is bound to. */
 static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context)
 {
+    bool own_pin = cb_profile_find(context->profile)->recognise == NULL;
     context->purpose = question->purpose;
     context->level = CB_LEVEL_POSSESSION;
     context->service[0] = 0;
@@ -192,7 +193,9 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
     if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
-        return question->service || pin_is_missing(question) ? CB_E_ARGUMENT : CB_OK;
+        return !own_pin                                         ? CB_E_CARD_FOREIGN
+               : question->service || pin_is_missing(question) ? CB_E_ARGUMENT
+                                                                : CB_OK;
     if (question->purpose != CB_TAP_AUTHENTICATE)
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
@@ -203,7 +206,7 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     if (!error) {
         strcpy(context->service, service.name);
         context->level = service.level;
-        if (service.level >= CB_LEVEL_PIN && pin_is_missing(question))
+        if (own_pin && cb_level_needs_pin(service.level) && pin_is_missing(question))
             error = CB_E_PIN_REQUIRED;
     }
     cb_service_free(&service);
@@ -226,6 +229,43 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
     if (!error)
         error = cb_rate_take(taps->rate, &context->terminal, terminal->rate);
     free(terminal);
+    return error;
+}
+
+/* The binding of the card that lies there, as far as its profile can be told which it is; empty for others. */
+static cb_error recognise(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
+                          cb_card *card)
+{
+    cb_script read;
+    cb_id id;
+    const cb_card_profile *profile = cb_profile_find(context->profile);
+    if (!profile->recognise)
+        return CB_OK;
+    cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
+    if (!error)
+        error = profile->recognise(&read, &id);
+    if (!error)
+        error = cb_decide_lookup_card(taps->parts.store, &id, card);
+    return error ? error : cb_card_refusal(card->state);
+}
+
+/* Asks for the proof, once everything is allowed. */
+static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_question *question,
+                    cb_buf *script)
+{
+    cb_card card;
+    cb_card_init(&card);
+    cb_error error = recognise(taps, context, question->answers, &card);
+    if (!error)
+        error = cb_hsm_tap_challenge(taps->parts.hsm, context, question->answers, question->pin,
+                                     cb_buf_bytes(&card.binding), script);
+    if (error && !cb_id_is_zero(&card.id)) {
+        cb_tap_outcome known = {.card = card.id, .holder = card.holder};
+        cb_tap_refuse(taps, context, &known, error);
+    } else if (error) {
+        cb_tap_refuse(taps, context, NULL, error);
+    }
+    cb_card_free(&card);
     return error;
 }
 
@@ -263,11 +303,11 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
         cb_tap_table_put(taps->table, entry);
         return error;
     }
-    if (!error)
-        error = cb_hsm_tap_challenge(taps->parts.hsm, &entry->context, question->answers,
-                                     question->pin, script);
-    if (error) {
+    if (error)
         cb_tap_refuse(taps, &entry->context, NULL, error);
+    else
+        error = ask(taps, &entry->context, question, script);
+    if (error) {
         cb_tap_drop(taps, entry);
         return error;
     }

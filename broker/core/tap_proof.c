@@ -87,13 +87,17 @@ static cb_error identify(proof_run *run, cb_bytes answers)
     cb_tap_outcome *outcome = run->outcome;
     cb_card_init(&card);
     cb_error error = cb_hsm_tap_finish(run->taps->parts.hsm, &run->context->tap, answers, &claim);
-    if (!error)
-        error = cb_decide_lookup_card(run->taps->parts.store, &claim.card, &card);
-    if (!error) {
+    bool refused = error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED;
+    if (refused)
+        activation.pin_tries_left = claim.pin_tries_left;
+    if (!error || refused) {
+        cb_error found = cb_decide_lookup_card(run->taps->parts.store, &claim.card, &card);
         outcome->card = card.id;
         outcome->holder = card.holder;
-        error = cb_card_refusal(card.state);
+        error = error ? error : found;
     }
+    if (!error)
+        error = cb_card_refusal(card.state);
     if (!error)
         error = activate(run, &card, &activation);
     outcome->pin_tries_left = activation.pin_tries_left;

@@ -31,12 +31,10 @@ cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level)
 {
     if (!text)
         return CB_CTL_DONE;
-    if (strcmp(text, "1") == 0 || strcmp(text, "possession") == 0)
-        *level = CB_LEVEL_POSSESSION;
-    else if (strcmp(text, "2") == 0 || strcmp(text, "pin") == 0)
-        *level = CB_LEVEL_PIN;
-    else
-        return cb_ctl_misuse(ctl, "\"%s\" is not a level: possession (1) or pin (2)", text);
+    *level = cb_level_parse(text);
+    if (!cb_level_ok(*level))
+        return cb_ctl_misuse(
+            ctl, "\"%s\" is not a level: possession (1), terminal-pin (3) or pin (2)", text);
     return CB_CTL_DONE;
 }
 

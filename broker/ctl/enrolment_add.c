@@ -28,7 +28,7 @@ static cb_ctl_status use_service(cb_ctl *ctl, const char *name, cb_ctl_new_key *
     snprintf(path, sizeof path, "/v1/services/%s", name);
     status = cb_ctl_call(ctl, "GET", path, NULL, &service);
     json_int_t level = json_integer_value(json_object_get(service, "level"));
-    if (!status && (level < CB_LEVEL_POSSESSION || level > CB_LEVEL_PIN))
+    if (!status && (level < 0 || level > UINT8_MAX || !cb_level_ok((uint8_t)level)))
         status = cb_ctl_fail(ctl, CB_E_PROTOCOL,
                              "cardbrokerd does not say what level the service asks for");
     key->info.level = (uint8_t)level;

@@ -78,11 +78,10 @@ static void put_value(cb_buf *out, const json_t *value)
 /* Numbers that have names. */
 static const char *word_for(const char *name, const json_t *value)
 {
-    static const char *const levels[] = {"none", "possession", "pin"};
     static const char *const profiles[] = {NULL, "native"};
     json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
-    if (strcmp(name, "level") == 0 && number >= CB_LEVEL_NONE && number <= CB_LEVEL_PIN)
-        return levels[number];
+    if (strcmp(name, "level") == 0 && number >= 0 && number <= UINT8_MAX)
+        return cb_level_name((uint8_t)number);
     if (strcmp(name, "profile") == 0 && number == CB_PROFILE_NATIVE)
         return profiles[number];
     return NULL;

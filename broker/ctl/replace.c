@@ -97,8 +97,9 @@ static cb_ctl_status look_up(cb_ctl *ctl, const char *operand, replacement *r, c
     if (!status)
         status = cb_ctl_id_field(ctl, card, "holder", holder);
     r->revoked = strcmp(cb_ctl_text_field(card, "state"), "revoked") == 0;
-    if (json_integer_value(json_object_get(card, "level")) == CB_LEVEL_POSSESSION)
-        *level = CB_LEVEL_POSSESSION;
+    json_int_t of_card = json_integer_value(json_object_get(card, "level"));
+    if (of_card > 0 && of_card <= UINT8_MAX && cb_level_ok((uint8_t)of_card))
+        *level = (uint8_t)of_card;
     json_decref(card);
     return status;
 }

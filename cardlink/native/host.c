@@ -224,10 +224,12 @@ static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context,
 }
 
 static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
-                          const cb_tap_context *context, cb_bytes pin, cb_buf *script)
+                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
+                          cb_buf *script)
 {
     native_tap *tap = state;
     cb_bytes certificate = {0};
+    (void)known;
     uint8_t batch_point[CB_P256_POINT];
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
@@ -291,7 +293,9 @@ static void claim_fill(const native_tap *tap, const cb_proof_facts *facts, cb_ca
                              .pin_tries_left = facts->tries_left,
                              .pin_failures = facts->failures,
                              .counter = facts->counter,
-                             .signed_digest = cb_proof_digest(&tap->request, facts)};
+                             .signature = {.digest_len = CB_SHA256_SIZE, .len = CB_P256_SIGNATURE}};
+    cb_digest digest = cb_proof_digest(&tap->request, facts);
+    memcpy(claim->signature.digest, digest.bytes, sizeof digest.bytes);
 }
 
 static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim *claim)
@@ -306,7 +310,7 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
         error = cb_proof_facts_get(&cursor, &facts);
     if (!error) {
         claim_fill(tap, &facts, claim);
-        cb_cursor_copy(&cursor, claim->signature, CB_P256_SIGNATURE);
+        cb_cursor_copy(&cursor, claim->signature.bytes, CB_P256_SIGNATURE);
         if (!cb_cursor_done(&cursor))
             error = CB_E_CARD_ANSWER;
         /* A card presents what it was given, or nothing if it could not read it. */
@@ -363,6 +367,8 @@ static void end(void *state)
 const cb_card_profile cb_profile_native = {
     .id = CB_PROFILE_NATIVE,
     .name = "native",
+    .aid = {cb_native_aid, sizeof cb_native_aid},
+    .level_with_pin = CB_LEVEL_PIN,
     .state_size = sizeof(native_tap),
     .begin = begin,
     .challenge = challenge,

@@ -62,7 +62,7 @@ static bool prefetch_due(const server *own)
 static void prefetch(server *own)
 {
     cb_problem problem;
-    if (cb_relay_begin(own->relay, &own->first, &problem) == CB_OK) {
+    if (cb_relay_begin(own->relay, own->tap.profiles->profile[0], &own->first, &problem) == CB_OK) {
         if (own->broker_missing)
             cb_output_event(own->order->output, "broker.back", own->reader, "the broker is back",
                             NULL);
@@ -149,7 +149,8 @@ static void *serve(void *context)
                   .reader = at->reader,
                   .tap = {.purpose = CB_TAP_AUTHENTICATE,
                           .service = order->service ? order->service : use.service,
-                          .text = order->text ? order->text : use.text},
+                          .text = order->text ? order->text : use.text,
+                          .profiles = &config->profiles},
                   .last_card = cb_clock_monotonic_us()};
     cb_relay_settings settings = {.broker = config->broker,
                                   .ca = config->ca,

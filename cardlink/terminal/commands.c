@@ -99,7 +99,7 @@ static cb_error keep_fresh(cb_command_context *context, cb_relay *relay, cb_rela
 {
     if (!context->config->prefetch || cb_tap_fresh(first))
         return CB_OK;
-    return cb_relay_begin(relay, first, problem);
+    return cb_relay_begin(relay, context->config->profiles.profile[0], first, problem);
 }
 
 /* Waits for a card and writes its reader's name. */
@@ -164,6 +164,7 @@ static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_p
     cb_readers *readers = NULL;
     cb_relay *relay = NULL;
     cb_error error = CB_OK;
+    order->profiles = &context->config->profiles;
     if (form != CB_PIN_FORM_NONE) {
         order->pins = &pins;
         error = cb_pins_ask(&pins, form, context->options->pin_fd);

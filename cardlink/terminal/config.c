@@ -10,12 +10,15 @@ static cfg_opt_t reader_options[] = {
     CFG_END(),
 };
 
+static char all_profiles[] = "{native, piv}";
+
 static cfg_opt_t options[] = {
     CFG_STR("broker", "", CFGF_NONE),
     CFG_STR("ca", "", CFGF_NONE),
     CFG_STR("certificate", "/etc/cardbroker/terminal.pem", CFGF_NONE),
     CFG_STR("key", "/etc/cardbroker/terminal.key", CFGF_NONE),
     CFG_STR("readers", "pcsc", CFGF_NONE),
+    CFG_STR_LIST("profiles", all_profiles, CFGF_NONE),
     CFG_STR("service", "", CFGF_NONE),
     CFG_STR("text", "", CFGF_NONE),
     CFG_INT("timeout", 20, CFGF_NONE),
@@ -59,6 +62,20 @@ static bool readers_ok(cfg_t *cfg)
     return good;
 }
 
+/* Each of them known, and none twice. */
+static bool take_profiles(cfg_t *cfg, cb_profile_order *out)
+{
+    bool good = cfg_size(cfg, "profiles") >= 1 && cfg_size(cfg, "profiles") <= CB_PROFILES_MAX;
+    for (unsigned i = 0; good && i < cfg_size(cfg, "profiles"); i++) {
+        const cb_card_profile *profile = cb_profile_named(cfg_getnstr(cfg, "profiles", i));
+        good = profile != NULL;
+        for (size_t j = 0; j < out->count; j++)
+            good = good && out->profile[j] != profile;
+        out->profile[out->count++] = profile;
+    }
+    return good;
+}
+
 static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
 {
     cfg_t *cfg = out->cfg;
@@ -71,6 +88,9 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
                 "certificate and key: give whole paths", why) &&
         require(cb_reader_kind_find(cfg_getstr(cfg, "readers"), &out->kind, &out->place) == CB_OK,
                 path, "readers: give \"pcsc\", \"pcsc exclusive\" or \"virtual:/path\"", why) &&
+        require(take_profiles(cfg, &out->profiles), path,
+                "profiles: give native and piv in the order in which cards are tried, each at most once",
+                why) &&
         require(readers_ok(cfg), path,
                 "service: a name has small letters, digits and -, at most 63", why) &&
         require(within(cfg, "timeout", 1, 120), path, "timeout: from 1 to 120 seconds", why) &&

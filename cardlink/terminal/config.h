@@ -7,9 +7,16 @@
 
 #include "base/config.h"
 #include "base/log.h"
+#include "cardlink/profile.h"
 #include "cardlink/terminal/reader.h"
 
 #define CB_TERMINAL_CONFIG "/etc/cardbroker/cardlink.conf"
+
+/* Which kinds of cards are looked for, in this order; at least one. */
+typedef struct cb_profile_order {
+    size_t count;
+    const cb_card_profile *profile[CB_PROFILES_MAX];
+} cb_profile_order;
 
 typedef struct cb_terminal_config {
     cfg_t *cfg;         /* owns the texts below */
@@ -19,6 +26,7 @@ typedef struct cb_terminal_config {
     const char *key;
     const cb_reader_kind *kind;
     const char *place;
+    cb_profile_order profiles;
     const char *service;  /* "": none */
     const char *text;     /* "": none */
     int64_t timeout;      /* microseconds, for one answer of the broker */

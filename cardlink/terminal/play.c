@@ -7,6 +7,8 @@
 enum {
     HEADER = 4,
     HEADER_LE = 5,
+    PIN_PADDED = 8,
+    PIN_BYTES_MAX = 16,
     ROUNDS_MAX = 40, /* of GET RESPONSE for one command: more than CB_ANSWER_MAX needs */
     SW1_MORE = 0x61,
     SW1_WRONG_LE = 0x6C,
@@ -77,8 +79,9 @@ static cb_error exchange(const cb_card_io *io, cb_bytes command, cb_buf *part)
     return error;
 }
 
-/* A command and all of its answer: the data of every part, then the last status. */
-static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, cb_buf *part, cb_buf *whole)
+/* A command and its answer: the data of every part, or of as many as are wanted, then the last status. */
+static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, bool first_part, cb_buf *part,
+                               cb_buf *whole)
 {
     uint8_t more[HEADER_LE];
     cb_bytes next = command;
@@ -89,6 +92,8 @@ static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, cb_buf *p
             return error;
         uint16_t status = cb_answer_status(cb_buf_bytes(part));
         cb_buf_put(whole, cb_answer_data(cb_buf_bytes(part)));
+        if (first_part && status >> 8 == SW1_MORE && whole->len > 0)
+            status = CB_SW_OK;
         if (status >> 8 != SW1_MORE) {
             cb_buf_put_u16(whole, status);
             return cb_buf_error(whole) == CB_E_TOO_LARGE ? CB_E_CARD_ANSWER : cb_buf_error(whole);
@@ -98,17 +103,72 @@ static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, cb_buf *p
     return CB_E_CARD_ANSWER;
 }
 
+bool cb_script_wants_pin(const cb_script *script)
+{
+    for (size_t i = 0; i < script->count; i++) {
+        if (script->item[i].flags & CB_SCRIPT_PIN)
+            return true;
+    }
+    return false;
+}
+
+/* VERIFY on the basic channel and nothing else: whatever a card would store or say, it could be asked for again. */
+static bool is_verify(cb_bytes command)
+{
+    static const uint8_t verify[] = {0x00, 0x20, 0x00};
+    return command.len == HEADER && memcmp(command.data, verify, sizeof verify) == 0;
+}
+
+static cb_error check(const cb_card_io *io, const cb_script_item *item)
+{
+    uint8_t form = item->flags & CB_SCRIPT_PIN;
+    if (!cb_command_ok(item->apdu) || form == CB_SCRIPT_PIN || (form && !is_verify(item->apdu)))
+        return CB_E_FORMAT;
+    if (!form)
+        return CB_OK;
+    if (io->pin.len == 0)
+        return CB_E_PIN_REQUIRED;
+    return io->pin.len <= PIN_BYTES_MAX && (form == CB_SCRIPT_PIN_ASCII || io->pin.len <= PIN_PADDED)
+               ? CB_OK
+               : CB_E_PIN_FORMAT;
+}
+
+/* The command with the digits behind it. */
+static cb_bytes with_pin(const cb_card_io *io, const cb_script_item *item,
+                         uint8_t out[HEADER_LE + PIN_BYTES_MAX])
+{
+    bool padded = item->flags & CB_SCRIPT_PIN_PADDED;
+    size_t len = padded ? PIN_PADDED : io->pin.len;
+    memcpy(out, item->apdu.data, HEADER);
+    out[HEADER] = (uint8_t)len;
+    memset(out + HEADER_LE, 0xFF, len);
+    memcpy(out + HEADER_LE, io->pin.data, io->pin.len);
+    return cb_bytes_make(out, HEADER_LE + len);
+}
+
+static cb_error play_one(const cb_card_io *io, const cb_script_item *item, cb_buf *part,
+                         cb_buf *whole)
+{
+    uint8_t filled[HEADER_LE + PIN_BYTES_MAX];
+    bool pin = item->flags & CB_SCRIPT_PIN;
+    cb_bytes command = pin ? with_pin(io, item, filled) : item->apdu;
+    cb_error error = exchange_whole(io, command, item->flags & CB_SCRIPT_PART, part, whole);
+    if (pin)
+        cb_wipe(filled, sizeof filled);
+    return error;
+}
+
 cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers)
 {
     cb_error error = CB_OK;
     cb_buf part = CB_BUF(CB_ANSWER_MAX);
     cb_buf whole = CB_BUF(CB_ANSWER_MAX);
     for (size_t i = 0; i < script->count && !error; i++)
-        error = cb_command_ok(script->item[i].apdu) ? CB_OK : CB_E_FORMAT;
+        error = check(io, &script->item[i]);
     bool on = true;
     for (size_t i = 0; i < script->count && on && !error; i++) {
         const cb_script_item *item = &script->item[i];
-        error = exchange_whole(io, item->apdu, &part, &whole);
+        error = play_one(io, item, &part, &whole);
         if (error)
             break;
         cb_script_put(answers, 0, cb_buf_bytes(&whole));

@@ -15,18 +15,22 @@
 typedef struct cb_card_io {
     void *card;
     cb_error (*transmit)(void *card, cb_bytes command, cb_buf *answer);
+    cb_bytes pin; /* digits, for cards that take them in the clear; empty: none */
 } cb_card_io;
 
 /* Plays the commands and appends the answers, encoded as answers are, to an empty buffer. CB_OK
  * also when the card refused a command and the script ended there: what that means is the broker's
  * to say. Otherwise the answers so far are in the buffer: CB_E_FORMAT       a command is not a
- * short APDU; then nothing was sent at all CB_E_CARD_ANSWER  an answer without a status, or GET
- * RESPONSE that never ends or exceeds CB_ANSWER_MAX what transmit returned, CB_E_CARD_REMOVED above
- * all. */
+ * short APDU, or the PIN is to go into something that is not VERIFY; then nothing was sent at all CB_E_CARD_ANSWER  an answer without a
+ * status, or GET RESPONSE that never ends or exceeds CB_ANSWER_MAX CB_E_PIN_REQUIRED, CB_E_PIN_FORMAT  the card wants the PIN in the
+ * clear, and there is none, or not one of its length; then nothing was sent either; what transmit returned, CB_E_CARD_REMOVED above all. */
 cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers);
 
 /* Whether these bytes are a short command APDU of one of the four cases (ISO/IEC 7816-3, 12.1). */
 bool cb_command_ok(cb_bytes command);
+
+/* Whether a script has a command that the PIN goes into. */
+bool cb_script_wants_pin(const cb_script *script);
 
 /* The form T=0 carries: without Le when there are data, with a zero P3 when there are neither. out
  * has CB_COMMAND_MAX bytes; returns the length. The command must be cb_command_ok. */

@@ -255,11 +255,12 @@ static cb_error no_script(cb_problem *problem, cb_error error)
         error == CB_E_PROTOCOL ? "the broker's script is not one, or exceeds the limits" : NULL);
 }
 
-cb_error cb_relay_begin(cb_relay *relay, cb_relay_tap *tap, cb_problem *problem)
+cb_error cb_relay_begin(cb_relay *relay, const cb_card_profile *profile, cb_relay_tap *tap,
+                        cb_problem *problem)
 {
     json_t *answer = NULL;
     int64_t asked = cb_clock_monotonic_us();
-    json_t *body = json_pack("{s:s}", "profile", "native");
+    json_t *body = json_pack("{s:s}", "profile", profile->name);
     if (!body)
         return cb_problem_set(problem, CB_E_MEMORY, NULL);
     request what = {.path = "/v1/taps", .body = body, .safe = true, .success = 201};

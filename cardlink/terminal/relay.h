@@ -18,7 +18,7 @@
 
 #include <jansson.h>
 
-#include "cardlink/context.h"
+#include "cardlink/profile.h"
 #include "cardlink/script.h"
 #include "cardlink/terminal/problem.h"
 
@@ -58,8 +58,9 @@ typedef struct cb_relay_question {
     cb_bytes pin;        /* ciphertext; empty: none */
 } cb_relay_question;
 
-/* Opens a tap. */
-cb_error cb_relay_begin(cb_relay *relay, cb_relay_tap *tap, cb_problem *problem);
+/* Opens a tap for a card of this profile. */
+cb_error cb_relay_begin(cb_relay *relay, const cb_card_profile *profile, cb_relay_tap *tap,
+                        cb_problem *problem);
 
 /* answers: encoded. On success tap holds the second script. */
 cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_question *question,

@@ -67,18 +67,38 @@ cb_error cb_json_write(const json_t *root, cb_buf *out)
     return cb_buf_error(out);
 }
 
-/* One {"apdu": hex, "go_on": bool}. */
+static bool read_flag(const json_t *entry, const char *name, uint8_t flag, uint8_t *flags)
+{
+    const json_t *value = json_object_get(entry, name);
+    if (json_is_true(value))
+        *flags |= flag;
+    return !value || json_is_boolean(value);
+}
+
+static bool read_pin_form(const json_t *entry, uint8_t *flags)
+{
+    const json_t *form = json_object_get(entry, "pin");
+    const char *name = json_string_value(form);
+    if (name && strcmp(name, "ascii") == 0)
+        *flags |= CB_SCRIPT_PIN_ASCII;
+    else if (name && strcmp(name, "padded") == 0)
+        *flags |= CB_SCRIPT_PIN_PADDED;
+    return !form || *flags & CB_SCRIPT_PIN;
+}
+
+/* One {"apdu": hex, "go_on": bool, "part": bool, "pin": form}. */
 static cb_error read_command(const json_t *entry, cb_buf *apdu, cb_buf *script)
 {
+    uint8_t flags = 0;
     const json_t *hex = json_object_get(entry, "apdu");
-    const json_t *go_on = json_object_get(entry, "go_on");
-    if (!json_is_string(hex) || (go_on && !json_is_boolean(go_on)))
+    if (!json_is_string(hex) || !read_flag(entry, "go_on", CB_SCRIPT_GO_ON, &flags) ||
+        !read_flag(entry, "part", CB_SCRIPT_PART, &flags) || !read_pin_form(entry, &flags))
         return CB_E_PROTOCOL;
     cb_buf_reset(apdu);
     cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), apdu);
     if (error || apdu->len == 0)
         return error == CB_E_MEMORY ? error : CB_E_PROTOCOL;
-    cb_script_put(script, json_is_true(go_on) ? CB_SCRIPT_GO_ON : 0, cb_buf_bytes(apdu));
+    cb_script_put(script, flags, cb_buf_bytes(apdu));
     return cb_buf_error(script) == CB_E_TOO_LARGE ? CB_E_PROTOCOL : cb_buf_error(script);
 }
 

@@ -2,6 +2,7 @@
 #include "cardlink/terminal/tap.h"
 
 #include "base/clock.h"
+#include "cardlink/apdu.h"
 #include "cardlink/terminal/play.h"
 
 /* A first script is played at once or not at all: what it leaves must do for the card and the way
@@ -33,18 +34,73 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_card_transmit(card, command, answer);
 }
 
-/* Plays the tap's script; the answers replace those of before. */
-static cb_error play(tap *own)
+/* Plays a script; the answers replace those of before. */
+static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
 {
     cb_script script;
+    const cb_pins *pins = own->order->pins;
     cb_card_io io = {.card = own->readers, .transmit = transmit};
-    cb_buf_reset(&own->answers);
-    cb_error error = cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script);
+    if (pins && pins->form == CB_PIN_FORM_VERIFY)
+        io.pin = cb_digits_bytes(&pins->secret);
+    cb_buf_reset(answers);
+    cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
     if (!error)
-        error = cb_play(&io, &script, &own->answers);
+        error = cb_play(&io, &script, answers);
     if (error == CB_E_FORMAT)
         return cb_problem_set(own->problem, CB_E_PROTOCOL, "the broker sent no proper commands");
     return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
+}
+
+static cb_error play(tap *own)
+{
+    return play_to(own, cb_buf_bytes(&own->begun.script), &own->answers);
+}
+
+/* Whether the command that selects the application found none. */
+static bool lacks_application(cb_bytes encoded)
+{
+    cb_script answers;
+    if (cb_script_read(encoded, CB_ANSWER_MAX, &answers) || answers.count != 1)
+        return false;
+    uint16_t status = cb_answer_status(answers.item[0].apdu);
+    return status != CB_SW_OK && status != CB_SW_TERMINATED;
+}
+
+static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
+{
+    cb_buf command = CB_BUF(CB_COMMAND_MAX), script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_apdu_put(&command, &(cb_apdu){0x00, 0xA4, 0x04, 0x00, profile->aid, true});
+    cb_script_put(&script, 0, cb_buf_bytes(&command));
+    cb_error error = cb_buf_error(&command) ? cb_buf_error(&command) : cb_buf_error(&script);
+    if (!error)
+        error = play_to(own, cb_buf_bytes(&script), &answers);
+    *found = !error && !lacks_application(cb_buf_bytes(&answers));
+    cb_buf_free(&command);
+    cb_buf_free(&script);
+    cb_buf_free(&answers);
+    return error;
+}
+
+static cb_error begin(tap *own, const cb_card_profile *profile)
+{
+    cb_error error = cb_relay_begin(own->relay, profile, &own->begun, own->problem);
+    return error ? error : play(own);
+}
+
+/* The first script. A card with none of the profiles' applications is the broker's to name. */
+static cb_error play_first(tap *own, bool held)
+{
+    const cb_profile_order *order = own->order->profiles;
+    bool found = false;
+    cb_error error = held ? play(own) : begin(own, order->profile[0]);
+    bool lacks = !error && lacks_application(cb_buf_bytes(&own->answers));
+    for (size_t i = 1; lacks && !found && !error && i < order->count; i++) {
+        error = look_for(own, order->profile[i], &found);
+        if (found)
+            error = begin(own, order->profile[i]);
+    }
+    return error;
 }
 
 /* Encrypts what was entered to the card. A card that did not open a channel gets none: the broker
@@ -87,13 +143,9 @@ static bool begun_anew_helps(cb_error error)
 static cb_error open_channel(tap *own, bool *prefetched)
 {
     for (int attempt = 0;; attempt++) {
-        cb_error error = CB_OK;
         bool held = attempt == 0 && cb_tap_fresh(&own->begun);
         *prefetched = held;
-        if (!held)
-            error = cb_relay_begin(own->relay, &own->begun, own->problem);
-        if (!error)
-            error = play(own);
+        cb_error error = play_first(own, held);
         if (!error)
             error = challenge(own);
         if (!held || !begun_anew_helps(error))

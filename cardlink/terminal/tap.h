@@ -4,13 +4,14 @@
  *
  *   begin ─▶ script 1 ─▶ card ─▶ challenge ─▶ script 2 ─▶ card ─▶ proof ─▶ result
  *
- * The first script depends on nothing, so it may have been fetched before the card came. If the
- * broker no longer knows that tap (it was too old, or the broker has started anew), another is
- * begun, once: up to then nothing was decided.
+ * The first script depends on nothing but the card's profile, so the one for the first of the profiles may have been fetched before the
+ * card came. If the broker no longer knows that tap (it was too old, or the broker has started anew), another is begun, once: up to then
+ * nothing was decided. A card that does not have the first profile's application is asked for those of the others, in their order.
  */
 #ifndef CB_CARDLINK_TERMINAL_TAP_H
 #define CB_CARDLINK_TERMINAL_TAP_H
 
+#include "cardlink/terminal/config.h"
 #include "cardlink/terminal/pin_entry.h"
 #include "cardlink/terminal/reader.h"
 #include "cardlink/terminal/relay.h"
@@ -20,6 +21,7 @@ typedef struct cb_tap_order {
     const char *service; /* "": none */
     const char *text;    /* "": none */
     const cb_pins *pins; /* NULL: none */
+    const cb_profile_order *profiles;
 } cb_tap_order;
 
 typedef struct cb_tap_report {

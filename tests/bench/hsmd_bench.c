@@ -67,7 +67,7 @@ static void one_tap(front *f, const front_key *key, unsigned n)
     cb_buf_reset(&script);
     lap(&at);
     MUST(
-        cb_hsm_tap_challenge(f->hsm, &tap.context, cb_buf_bytes(&answers), (cb_bytes){0}, &script));
+        cb_hsm_tap_challenge(f->hsm, &tap.context, cb_buf_bytes(&answers), (cb_bytes){0}, (cb_bytes){0}, &script));
     spent[1][n] = lap(&at);
     world_play(f->w->card, &script, &answers);
     lap(&at);

@@ -54,7 +54,7 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 static cb_error play(lane *l, int64_t *card)
 {
     cb_script script;
-    const cb_card_io io = {l->card, transmit};
+    const cb_card_io io = {.card = l->card, .transmit = transmit};
     int64_t began = cb_clock_monotonic_us();
     cb_buf_reset(&l->answers);
     cb_error error = cb_script_read(cb_buf_bytes(&l->tap.script), CB_COMMAND_MAX, &script);
@@ -72,7 +72,7 @@ static cb_error tap(lane *l, int64_t spent[PARTS])
         .purpose = CB_TAP_AUTHENTICATE, .service = service, .text = ""};
     int64_t at = cb_clock_monotonic_us();
     cb_vcard_reset(l->card);
-    cb_error error = cb_relay_begin(l->relay, &l->tap, &problem);
+    cb_error error = cb_relay_begin(l->relay, &cb_profile_native, &l->tap, &problem);
     spent[BEGIN] = cb_clock_monotonic_us() - at;
     if (!error)
         error = play(l, &spent[CARD]);

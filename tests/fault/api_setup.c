@@ -120,7 +120,7 @@ void api_binding(const cb_id *card, const cb_id *holder, char *out)
                             .profile = CB_PROFILE_NATIVE,
                             .level = CB_LEVEL_PIN,
                             .sequence = 1,
-                            .point = {4}};
+                            .keys = {.count = 1, .key = {{.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT, .data = {4}}}}};
     MUST(fake_vault.binding_make(NULL, &info, &binding));
     put_hex(&binding, out);
 }

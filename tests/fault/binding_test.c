@@ -68,7 +68,7 @@ static cb_error bind(bindings *b, const cb_id *holder)
         error = b->vault.vault.binding_check(&b->vault, cb_buf_bytes(&answer.body), &info);
     if (error == CB_E_HSM_RECORD ||
         (!error && (!cb_id_same(&info.holder, holder) || info.level != CB_LEVEL_PIN ||
-                    memcmp(info.point, b->w.point, sizeof info.point) != 0)))
+                    memcmp(info.keys.key[0].data, b->w.point, sizeof b->w.point) != 0)))
         error = WRONG;
     cb_msg_free(&answer);
     return error;

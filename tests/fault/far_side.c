@@ -219,7 +219,7 @@ static void challenge(WOLFSSL *tls, tap *own, const json_t *body)
     if (strcmp(own->context.service, FAR_PIN_SERVICE) == 0)
         own->context.level = CB_LEVEL_PIN;
     cb_error error = cb_profile_native.challenge(own->state, &keys.host, &answers, &own->context,
-                                                 cb_buf_bytes(&pin), &script);
+                                                 NULL, cb_buf_bytes(&pin), &script);
     if (pin.len > 0)
         atomic_fetch_add(&record->pins, 1);
     own->asked = !error;

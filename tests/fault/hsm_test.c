@@ -74,9 +74,11 @@ static cb_binding_info binding_info(void)
                                    .profile = CB_PROFILE_NATIVE,
                                    .level = CB_LEVEL_PIN,
                                    .sequence = 1};
-    uint8_t scalar[CB_P256_SCALAR];
-    if (info.point[0] == 0)
-        assert_int_equal(cb_p256_generate(scalar, info.point), CB_OK);
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    if (info.keys.count == 0) {
+        assert_int_equal(cb_p256_generate(scalar, point), CB_OK);
+        info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
+    }
     return info;
 }
 
@@ -314,7 +316,7 @@ static cb_error card_keys(void *context)
     cb_digest digest = cb_sha256(cb_bytes_str("transcript"));
     cb_keyring *keyring = h->vault.keyring;
     cb_buf key = CB_BUF(CB_PUBLIC_KEY_MAX);
-    cb_error error = cb_keyring_host_agree(keyring, info.point, shared);
+    cb_error error = cb_keyring_host_agree(keyring, info.keys.key[0].data, shared);
     if (!error)
         error = cb_keyring_host_sign(keyring, &digest, signature);
     if (!error)

@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cb_script script;
     size_t len = cb_cursor_u16(&in);
     cb_bytes encoded = cb_cursor_take(&in, len < in.rest.len ? len : in.rest.len);
-    cb_card_io io = {&in, transmit};
+    cb_card_io io = {.card = &in, .transmit = transmit};
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     if (cb_script_read(encoded, CB_COMMAND_MAX, &script))
         return 0;

@@ -113,7 +113,7 @@ static void challenge(cb_hsm *hsm)
 {
     cb_tap_context context = {.tap = tap, .service = "tax"};
     cb_buf scripted = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    if (cb_hsm_tap_challenge(hsm, &context, cb_bytes_str("answers"), (cb_bytes){0}, &scripted) ==
+    if (cb_hsm_tap_challenge(hsm, &context, cb_bytes_str("answers"), (cb_bytes){0}, (cb_bytes){0}, &scripted) ==
         CB_OK)
         must(scripted.len == last.len);
     cb_buf_free(&scripted);

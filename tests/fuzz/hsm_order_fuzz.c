@@ -199,7 +199,7 @@ static void answer_card(tap *t, uint16_t type, uint8_t a)
     else
         cb_put_id(&body, &t->context.tap);
     cb_buf_put_var(&body, cb_buf_bytes(&answers));
-    if (type == CB_HSM_TAP_CHALLENGE)
+    for (int i = 0; type == CB_HSM_TAP_CHALLENGE && i < 2; i++)
         cb_buf_put_var(&body, (cb_bytes){0});
     unsigned before = type == CB_HSM_TAP_CHALLENGE ? CB_TAP_BEGUN : CB_TAP_CHALLENGED;
     cb_error error = ask(&use_lane, type, &body, &answer);

@@ -427,16 +427,18 @@ static void do_tap(cb_relay *relay)
 {
     static const uint8_t purposes[] = {CB_TAP_AUTHENTICATE, CB_TAP_AUTHENTICATE, CB_TAP_PIN_CHANGE,
                                        CB_TAP_PIN_UNBLOCK};
+    static const cb_profile_order profiles = {2, {&cb_profile_native, &cb_profile_piv}};
     cb_pins pins = typed();
     cb_tap_order order = {.purpose = purposes[form()],
                           .service = form() > CB_PIN_FORM_VERIFY ? "" : "tax",
                           .text = "",
-                          .pins = form() ? &pins : NULL};
+                          .pins = form() ? &pins : NULL,
+                          .profiles = &profiles};
     cb_tap_report report;
     cb_relay_tap first;
     cb_problem problem;
     cb_relay_tap_init(&first);
-    if (wish & 8 && cb_relay_begin(relay, &first, &problem) != CB_OK)
+    if (wish & 8 && cb_relay_begin(relay, &cb_profile_native, &first, &problem) != CB_OK)
         must(problem.error && problem.code[0] && cb_id_is_zero(&first.id));
     cb_error error = cb_tap_run(relay, NULL, "reader", &first, &order, &report);
     must(!taken && takes == 1 && releases <= 1 && cb_id_is_zero(&first.id));

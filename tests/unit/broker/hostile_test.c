@@ -36,8 +36,8 @@ static const char *const schemas[] = {
     "DROP INDEX enrolment_live; CREATE INDEX enrolment_live ON enrolment (holder, service)",
     "DROP TRIGGER evidence_leaf_kept",
     "ANALYZE",
-    "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' CHECK (level IN "
-    "(1, 2))', '') "
+    "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' CHECK (level "
+    "BETWEEN 1 AND 255)', '') "
     "WHERE name = 'service'",
 };
 enum { SCHEMAS = sizeof schemas / sizeof *schemas };

@@ -161,7 +161,7 @@ void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out)
                             .profile = CB_PROFILE_NATIVE,
                             .level = CB_LEVEL_PIN,
                             .sequence = 1,
-                            .point = {4}};
+                            .keys = {.count = 1, .key = {{.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT, .data = {4}}}}};
     cb_binding_body_put(out, &info);
     put_mac(out);
 }

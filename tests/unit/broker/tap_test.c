@@ -48,9 +48,9 @@ cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, c
 }
 
 cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
-                              cb_bytes pin, cb_buf *script)
+                              cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
-    (void)hsm, (void)context, (void)answers, (void)pin, (void)script;
+    (void)hsm, (void)context, (void)answers, (void)pin, (void)binding, (void)script;
     return step("challenge");
 }
 

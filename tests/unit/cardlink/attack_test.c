@@ -355,11 +355,16 @@ static void a_claim_counts_for_its_card_alone(void **state)
     world *w = *state;
     cb_card_claim claim;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_OK);
-    assert_true(cb_profile_verify(&claim, CB_BYTES_OF(w->point)));
-    assert_false(cb_profile_verify(&claim, CB_BYTES_OF(w->cards.anchor.point)));
-    assert_false(cb_profile_verify(&claim, (cb_bytes){0}));
-    claim.signed_digest.bytes[0] ^= 1;
-    assert_false(cb_profile_verify(&claim, CB_BYTES_OF(w->point)));
+    const cb_card_keys its = {.count = 1, .key = {cb_card_key_of_point(w->point)}},
+                       others = {.count = 1, .key = {cb_card_key_of_point(w->cards.anchor.point)}};
+    assert_true(cb_profile_verify(&claim, &its));
+    assert_false(cb_profile_verify(&claim, &others));
+    assert_false(cb_profile_verify(&claim, &(cb_card_keys){0}));
+    claim.signature.use = 1;
+    assert_false(cb_profile_verify(&claim, &its));
+    claim.signature.use = 0;
+    claim.signature.digest[0] ^= 1;
+    assert_false(cb_profile_verify(&claim, &its));
 }
 
 static void a_pin_for_another_session_costs_no_try(void **state)
@@ -380,7 +385,8 @@ static void a_pin_for_another_session_costs_no_try(void **state)
     cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read);
     cb_buf_reset(&script);
     assert_int_equal(
-        cb_profile_native.challenge(tap, &w->host, &read, &w->context, cb_buf_bytes(&pin), &script),
+        cb_profile_native.challenge(tap, &w->host, &read, &w->context, NULL, cb_buf_bytes(&pin),
+                                    &script),
         CB_OK);
     world_play(w->card, &script, &answers);
     assert_int_equal(world_finish(w, tap, &answers, &claim), CB_OK);

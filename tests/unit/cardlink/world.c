@@ -131,7 +131,7 @@ cb_error world_challenge(world *w, void *state, const cb_buf *answers, typed pin
         error = cb_pin_encrypt(cb_pin_form_for(w->context.purpose), cb_bytes_str(pin.secret),
                                cb_bytes_str(pin.fresh), card_key, &ciphertext);
     if (!error)
-        error = cb_profile_native.challenge(state, &w->host, &read, &w->context,
+        error = cb_profile_native.challenge(state, &w->host, &read, &w->context, NULL,
                                             cb_buf_bytes(&ciphertext), script);
     cb_buf_free(&ciphertext);
     return error;
@@ -143,7 +143,8 @@ cb_error world_finish(world *w, void *state, const cb_buf *answers, cb_card_clai
     cb_error error = cb_script_read(cb_buf_bytes(answers), CB_ANSWER_MAX, &read);
     if (!error)
         error = cb_profile_native.finish(state, &w->host, &read, claim);
-    if (!error && (!cb_profile_verify(claim, CB_BYTES_OF(w->point)) ||
+    const cb_card_keys keys = {.count = 1, .key = {cb_card_key_of_point(w->point)}};
+    if (!error && (!cb_profile_verify(claim, &keys) ||
                    !cb_id_same(&claim->card, &w->first.card)))
         error = CB_E_CARD_PROOF;
     return error;

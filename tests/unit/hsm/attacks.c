@@ -260,7 +260,7 @@ static void a_wrong_context_is_refused(void **state)
         world_play(f->w->card, &script, &answers);
         cb_tap_context c = tap.context;
         c.purpose = i == 0 ? 9 : i == 1 ? CB_TAP_PIN_CHANGE : CB_TAP_AUTHENTICATE;
-        c.level = i == 2 ? 3 : 1;
+        c.level = i == 2 ? CB_LEVEL_TERMINAL_PIN + 1 : CB_LEVEL_POSSESSION;
         c.profile = i == 3 ? 7 : c.profile;
         if (i == 4)
             c.terminal = cb_id_new();
@@ -269,9 +269,9 @@ static void a_wrong_context_is_refused(void **state)
             c.service[0] = 0;
         cb_buf_reset(&script);
         expect(CB_E_ARGUMENT,
-               cb_hsm_tap_challenge(f->hsm, &c, cb_buf_bytes(&answers), (cb_bytes){0}, &script));
+               cb_hsm_tap_challenge(f->hsm, &c, cb_buf_bytes(&answers), (cb_bytes){0}, (cb_bytes){0}, &script));
         expect(CB_E_TAP_UNKNOWN,
-               cb_hsm_tap_challenge(f->hsm, &c, cb_buf_bytes(&answers), (cb_bytes){0}, &script));
+               cb_hsm_tap_challenge(f->hsm, &c, cb_buf_bytes(&answers), (cb_bytes){0}, (cb_bytes){0}, &script));
     }
     cb_buf_free(&script);
     cb_buf_free(&answers);

@@ -79,7 +79,7 @@ cb_error front_challenge(front *f, front_wish wish, front_tap *tap, cb_buf *scri
     cb_buf_reset(script);
     if (!error)
         error = cb_hsm_tap_challenge(f->hsm, &tap->context, cb_buf_bytes(&answers),
-                                     cb_buf_bytes(&pin), script);
+                                     cb_buf_bytes(&pin), (cb_bytes){0}, script);
     cb_buf_free(&answers);
     cb_buf_free(&pin);
     return error;

@@ -46,13 +46,14 @@ static cb_sealed_info a_sealed(void)
 
 static cb_binding_info a_binding(void)
 {
-    uint8_t scalar[CB_P256_SCALAR];
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
     cb_binding_info info = {.card = {{1}},
                             .holder = {{2}},
                             .profile = CB_PROFILE_NATIVE,
                             .level = CB_LEVEL_PIN,
                             .sequence = 3};
-    assert_int_equal(cb_p256_generate(scalar, info.point), CB_OK);
+    assert_int_equal(cb_p256_generate(scalar, point), CB_OK);
+    info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
     return info;
 }
 
@@ -119,7 +120,7 @@ static void what_is_written_is_read_again(void **state)
     cb_buf_reset(&body);
     cb_binding_body_put(&body, &binding);
     assert_int_equal(cb_binding_body_get(cb_buf_bytes(&body), &binding_again), CB_OK);
-    assert_memory_equal(binding.point, binding_again.point, sizeof binding.point);
+    assert_memory_equal(&binding.keys, &binding_again.keys, sizeof binding.keys);
     assert_true(binding.sequence == binding_again.sequence);
     cb_buf_reset(&body);
     cb_receipt_body_put(&body, &receipt);
@@ -167,7 +168,7 @@ static void impossible_fields_are_refused(void **state)
     REFUSED(info.service[3] = '\n');
     REFUSED(info.algorithm = 0);
     REFUSED(info.algorithm = CB_KEY_SECRET + 1);
-    REFUSED(info.level = CB_LEVEL_PIN + 1);
+    REFUSED(info.level = CB_LEVEL_TERMINAL_PIN + 1);
     REFUSED(info.uses = 0);
     REFUSED(info.uses = 17);
     REFUSED(info.generation = 0);
@@ -252,10 +253,10 @@ static void a_binding_of_nothing_is_not_made(void **state)
     info.level = CB_LEVEL_NONE;
     assert_int_equal(cb_binding_make(keyring, &info, &blob), CB_E_ARGUMENT);
     info = a_binding();
-    info.level = CB_LEVEL_PIN + 1;
+    info.level = CB_LEVEL_TERMINAL_PIN + 1;
     assert_int_equal(cb_binding_make(keyring, &info, &blob), CB_E_ARGUMENT);
     info = a_binding();
-    info.point[64] ^= 1;
+    info.keys.key[0].data[64] ^= 1;
     assert_int_equal(cb_binding_make(keyring, &info, &blob), CB_E_ARGUMENT);
     assert_int_equal(blob.len, 0);
     cb_buf_free(&blob);

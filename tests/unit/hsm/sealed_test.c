@@ -231,9 +231,10 @@ static void one_kind_of_record_does_not_stand_for_another(void **state)
                                .level = CB_LEVEL_PIN,
                                .sequence = 1};
     cb_receipt_info receipt;
-    uint8_t scalar[CB_P256_SCALAR];
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
     cb_buf blob = CB_BUF(CB_BINDING_MAX);
-    assert_int_equal(cb_p256_generate(scalar, binding.point), CB_OK);
+    assert_int_equal(cb_p256_generate(scalar, point), CB_OK);
+    binding.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
     assert_int_equal(cb_binding_make(keyring, &binding, &blob), CB_OK);
     assert_int_equal(cb_binding_check(keyring, cb_buf_bytes(&blob), &binding), CB_OK);
     assert_int_equal(cb_binding_check(keyring, cb_buf_bytes(&m.sealed), &binding), CB_E_HSM_RECORD);

@@ -146,6 +146,7 @@ static void body_of_challenge(walk *t)
     cb_put_context(&t->body, &t->context);
     cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
     cb_buf_put_var(&t->body, (cb_bytes){0});
+    cb_buf_put_var(&t->body, (cb_bytes){0});
 }
 
 static void body_of_finish(walk *t)
@@ -279,8 +280,8 @@ void walk_body_for(walk *t, uint16_t type)
     case CB_HSM_TAP_CHALLENGE:
         cb_buf_reset(&t->body);
         cb_put_context(&t->body, &t->context);
-        cb_buf_put_var(&t->body, (cb_bytes){0});
-        cb_buf_put_var(&t->body, (cb_bytes){0});
+        for (int i = 0; i < 3; i++)
+            cb_buf_put_var(&t->body, (cb_bytes){0});
         break;
     case CB_HSM_TAP_FINISH:
         cb_buf_reset(&t->body);

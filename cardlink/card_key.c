@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/card_key.h"
+
+#include <wolfssl/options.h>
+#include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/hash.h>
+#include <wolfssl/wolfcrypt/rsa.h>
+
+#include "base/cursor.h"
+
+enum {
+    P384_HALF = 48,
+    P384_POINT = 97,
+    MODULUS = 256,
+    EXPONENT_MIN = 65537,
+    DER_SEQUENCE = 0x30,
+    DER_INTEGER = 0x02,
+    DER_BITS = 0x03
+};
+
+const char *cb_card_key_kind_name(uint8_t kind)
+{
+    static const char *const names[] = {[CB_CARD_KEY_P256] = "ec-p256",
+                                        [CB_CARD_KEY_P384] = "ec-p384",
+                                        [CB_CARD_KEY_RSA_2048] = "rsa-2048"};
+    return kind < sizeof names / sizeof *names ? names[kind] : NULL;
+}
+
+static void set(cb_card_key *key, uint8_t kind, cb_bytes data)
+{
+    *key = (cb_card_key){.kind = kind, .len = data.len};
+    memcpy(key->data, data.data, data.len);
+}
+
+cb_card_key cb_card_key_of_point(const uint8_t point[CB_P256_POINT])
+{
+    cb_card_key key;
+    set(&key, CB_CARD_KEY_P256, cb_bytes_make(point, CB_P256_POINT));
+    return key;
+}
+
+/* ---- DER ---- */
+
+/* A DER object of up to 65,535 bytes; lengths in their shortest form. */
+static cb_bytes der_take(cb_cursor *cursor, uint8_t tag)
+{
+    uint8_t seen = cb_cursor_u8(cursor);
+    size_t len = cb_cursor_u8(cursor);
+    if (len == 0x81)
+        len = cb_cursor_u8(cursor) | (size_t)0x10000;
+    else if (len == 0x82)
+        len = cb_cursor_u16(cursor) | (size_t)0x20000;
+    else if (len > 0x7F)
+        cb_cursor_fail(cursor);
+    size_t least = len >> 16 == 1 ? 0x80 : len >> 16 == 2 ? 0x100 : 0;
+    len &= 0xFFFF;
+    if (seen != tag || len < least)
+        cb_cursor_fail(cursor);
+    return cb_cursor_take(cursor, len);
+}
+
+/* A positive INTEGER in its shortest form, without the zero that keeps it positive. */
+static cb_bytes der_unsigned(cb_cursor *cursor)
+{
+    cb_bytes value = der_take(cursor, DER_INTEGER);
+    bool padded = value.len > 1 && value.data[0] == 0;
+    bool good = value.len > 0 && !(value.data[0] & 0x80) && !(padded && !(value.data[1] & 0x80));
+    if (!cb_cursor_ok(cursor) || !good) {
+        cb_cursor_fail(cursor);
+        return (cb_bytes){0};
+    }
+    return padded ? cb_bytes_make(value.data + 1, value.len - 1) : value;
+}
+
+/* The algorithm's identifiers with their parameters, whole. */
+static uint8_t kind_of(cb_bytes algorithm)
+{
+    static const uint8_t p256[] = {0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06,
+                                   0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+    static const uint8_t p384[] = {0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01,
+                                   0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22};
+    static const uint8_t rsa[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7,
+                                  0x0D, 0x01, 0x01, 0x01, 0x05, 0x00};
+    if (cb_bytes_same(algorithm, CB_BYTES_OF(p256)))
+        return CB_CARD_KEY_P256;
+    if (cb_bytes_same(algorithm, CB_BYTES_OF(p384)))
+        return CB_CARD_KEY_P384;
+    return cb_bytes_same(algorithm, CB_BYTES_OF(rsa)) ? CB_CARD_KEY_RSA_2048 : 0;
+}
+
+cb_error cb_card_key_of_spki(cb_bytes spki, cb_card_key *out)
+{
+    cb_cursor outer = cb_cursor_over(spki);
+    cb_cursor inner = cb_cursor_over(der_take(&outer, DER_SEQUENCE));
+    uint8_t kind = kind_of(der_take(&inner, DER_SEQUENCE));
+    cb_cursor bits = cb_cursor_over(der_take(&inner, DER_BITS));
+    uint8_t unused = cb_cursor_u8(&bits);
+    cb_bytes data = cb_cursor_rest(&bits);
+    *out = (cb_card_key){0};
+    if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner) || !cb_cursor_ok(&bits) || unused != 0 ||
+        kind == 0 || data.len > CB_CARD_KEY_MAX)
+        return CB_E_FORMAT;
+    set(out, kind, data);
+    if (cb_card_key_ok(out))
+        return CB_OK;
+    *out = (cb_card_key){0};
+    return CB_E_FORMAT;
+}
+
+/* ---- Keys ---- */
+
+static bool rsa_ok(cb_bytes data)
+{
+    cb_cursor outer = cb_cursor_over(data);
+    cb_cursor inner = cb_cursor_over(der_take(&outer, DER_SEQUENCE));
+    cb_bytes modulus = der_unsigned(&inner);
+    cb_bytes exponent = der_unsigned(&inner);
+    uint32_t e = 0;
+    if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner) || exponent.len > sizeof e)
+        return false;
+    for (size_t i = 0; i < exponent.len; i++)
+        e = e << 8 | exponent.data[i];
+    return modulus.len == MODULUS && modulus.data[0] & 0x80 && modulus.data[MODULUS - 1] & 1 &&
+           e >= EXPONENT_MIN && e & 1;
+}
+
+static bool import_point(const cb_card_key *key, ecc_key *ecc)
+{
+    bool p256 = key->kind == CB_CARD_KEY_P256;
+    return key->len == (size_t)(p256 ? CB_P256_POINT : P384_POINT) && key->data[0] == 0x04 &&
+           wc_ecc_import_x963_ex(key->data, (word32)key->len, ecc,
+                                 p256 ? ECC_SECP256R1 : ECC_SECP384R1) == 0;
+}
+
+bool cb_card_key_ok(const cb_card_key *key)
+{
+    ecc_key ecc;
+    if (key->len > CB_CARD_KEY_MAX)
+        return false;
+    if (key->kind == CB_CARD_KEY_RSA_2048)
+        return rsa_ok(cb_bytes_make(key->data, key->len));
+    if (!cb_card_key_kind_name(key->kind) || wc_ecc_init(&ecc) != 0)
+        return false;
+    bool good = import_point(key, &ecc) && wc_ecc_check_key(&ecc) == 0;
+    wc_ecc_free(&ecc);
+    return good;
+}
+
+const cb_card_key *cb_card_keys_find(const cb_card_keys *keys, uint8_t use)
+{
+    for (size_t i = 0; i < keys->count && i < CB_CARD_KEYS_MAX; i++) {
+        if (keys->key[i].use == use)
+            return &keys->key[i];
+    }
+    return NULL;
+}
+
+/* ---- Signatures ---- */
+
+void cb_digest_info(const uint8_t digest[CB_SHA256_SIZE], uint8_t out[CB_DIGEST_INFO])
+{
+    static const uint8_t head[CB_DIGEST_INFO - CB_SHA256_SIZE] = {
+        0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+        0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
+    memcpy(out, head, sizeof head);
+    memcpy(out + sizeof head, digest, CB_SHA256_SIZE);
+}
+
+cb_error cb_card_digest(uint8_t kind, cb_bytes message, cb_card_signature *out)
+{
+    if (!cb_card_key_kind_name(kind))
+        return CB_E_ARGUMENT;
+    if (kind != CB_CARD_KEY_P384) {
+        cb_digest digest = cb_sha256(message);
+        out->digest_len = sizeof digest.bytes;
+        memcpy(out->digest, digest.bytes, sizeof digest.bytes);
+        return CB_OK;
+    }
+    out->digest_len = CB_CARD_DIGEST_MAX;
+    return wc_Sha384Hash(message.data, (word32)message.len, out->digest) == 0 ? CB_OK : CB_E_CRYPTO;
+}
+
+static bool ecdsa_verify(const cb_card_key *key, const cb_card_signature *s)
+{
+    ecc_key ecc;
+    int good = 0;
+    size_t half = key->kind == CB_CARD_KEY_P256 ? CB_P256_SCALAR : P384_HALF;
+    if (s->len != 2 * half || s->digest_len != half || wc_ecc_init(&ecc) != 0)
+        return false;
+    cb_buf der = CB_BUF(160);
+    cb_ecdsa_to_der(cb_bytes_make(s->bytes, s->len), &der);
+    bool checked = !cb_buf_error(&der) && import_point(key, &ecc) &&
+                   wc_ecc_verify_hash(der.data, (word32)der.len, s->digest, (word32)s->digest_len,
+                                      &good, &ecc) == 0;
+    cb_buf_free(&der);
+    wc_ecc_free(&ecc);
+    return checked && good == 1;
+}
+
+/* What was signed is made anew and compared whole, so that nothing is parsed that a forger may have arranged. */
+static bool rsa_verify(const cb_card_key *key, const cb_card_signature *s)
+{
+    uint8_t plain[MODULUS], wanted[CB_DIGEST_INFO];
+    RsaKey rsa;
+    word32 at = 0;
+    if (s->len != MODULUS || s->digest_len != CB_SHA256_SIZE || wc_InitRsaKey(&rsa, NULL) != 0)
+        return false;
+    cb_digest_info(s->digest, wanted);
+    int status = wc_RsaPublicKeyDecode(key->data, &at, &rsa, (word32)key->len);
+    int len = status == 0
+                  ? wc_RsaSSL_Verify(s->bytes, (word32)s->len, plain, (word32)sizeof plain, &rsa)
+                  : -1;
+    wc_FreeRsaKey(&rsa);
+    return len == CB_DIGEST_INFO && memcmp(plain, wanted, sizeof wanted) == 0;
+}
+
+bool cb_card_key_verify(const cb_card_key *key, const cb_card_signature *signature)
+{
+    if (key->use != signature->use || !cb_card_key_kind_name(key->kind))
+        return false;
+    return key->kind == CB_CARD_KEY_RSA_2048 ? rsa_verify(key, signature)
+                                             : ecdsa_verify(key, signature);
+}

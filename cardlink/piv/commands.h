@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What of the PIV card application the broker's side uses (NIST SP 800-73-4, part 1 and 2).
+ */
+#ifndef CB_CARDLINK_PIV_COMMANDS_H
+#define CB_CARDLINK_PIV_COMMANDS_H
+
+#include "cardlink/card_key.h"
+
+/* The application's identifier without its version, as SELECT takes it (part 1, 2.2). */
+extern const uint8_t cb_piv_aid[5];
+
+enum {
+    CB_PIV_INS_GET_DATA = 0xCB,
+    CB_PIV_INS_AUTHENTICATE = 0x87, /* GENERAL AUTHENTICATE */
+    CB_PIV_INS_VERIFY = 0x20,
+    CB_PIV_PIN = 0x80,              /* key reference of the application's PIN */
+    CB_PIV_KEY_AUTHENTICATION = 0x9A, /* PIN once in a session */
+    CB_PIV_KEY_CARD = 0x9E            /* no PIN */
+};
+
+/* Data objects (part 1, table 3). */
+enum {
+    CB_PIV_CHUID = 0x5FC102,
+    CB_PIV_CERTIFICATE_9A = 0x5FC105,
+    CB_PIV_CERTIFICATE_9E = 0x5FC101
+};
+
+#endif

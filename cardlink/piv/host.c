@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * The broker's side of PIV cards: the calls of profile.h.
+ *
+ * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is read once, when the card is
+ * registered, and in no tap. With the PIN key 9A signs, without it 9E.
+ */
+#include "base/secret.h"
+#include "base/tlv.h"
+#include "cardlink/apdu.h"
+#include "cardlink/foreign.h"
+#include "cardlink/piv/commands.h"
+
+const uint8_t cb_piv_aid[5] = {0xA0, 0x00, 0x00, 0x03, 0x08};
+
+enum {
+    STEP_NEW,
+    STEP_BEGUN,
+    STEP_ASKED,
+    STEP_DONE,
+    FIRST_SELECT = 0,
+    FIRST_CHUID,
+    FIRST_COUNT,
+    TAG_OBJECT = 0x53,
+    TAG_FASC_N = 0x30,
+    TAG_GUID = 0x34,
+    FASC_N = 25,
+    GUID = 16,
+    TAG_DYNAMIC = 0x7C, /* dynamic authentication template (ISO/IEC 7816-4, 10.3) */
+    TAG_CHALLENGE = 0x81,
+    TAG_RESPONSE = 0x82,
+    ALGORITHM_RSA_2048 = 0x07, /* NIST SP 800-78-4, table 6-2 */
+    ALGORITHM_P256 = 0x11,
+    ALGORITHM_P384 = 0x14,
+    CHAINED = 0x10
+};
+
+typedef struct piv_tap {
+    uint8_t step;
+    uint8_t kind; /* of the key that is asked to sign */
+    bool with_pin;
+    size_t parts; /* commands that carry the request to sign */
+    cb_card_claim claim;
+} piv_tap;
+
+static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
+{
+    cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
+    cb_apdu_put(&bytes, apdu);
+    if (cb_buf_error(&bytes) && !script->error)
+        script->error = cb_buf_error(&bytes);
+    cb_script_put(script, flags, cb_buf_bytes(&bytes));
+    cb_buf_free(&bytes);
+}
+
+static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+{
+    /* As much as FASC-N and GUID can need with everything that may stand before them (part 1, table 9). */
+    static const uint8_t chuid[] = {0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, 0x05, 0x5C,
+                                    0x03, 0x5F, 0xC1, 0x02, 0x50};
+    piv_tap *tap = state;
+    (void)host;
+    if (tap->step != STEP_NEW)
+        return CB_E_TAP_ORDER;
+    put_command(script, 0, &(cb_apdu){0x00, 0xA4, 0x04, 0x00, CB_BYTES_OF(cb_piv_aid), true});
+    cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(chuid));
+    cb_error error = cb_buf_error(script);
+    if (!error)
+        tap->step = STEP_BEGUN;
+    return error;
+}
+
+/* ---- Which card ---- */
+
+/* The object may be cut off behind what is looked for, so its length says nothing. */
+static cb_error read_chuid(cb_bytes data, cb_bytes *fasc_n, cb_bytes *guid)
+{
+    cb_tlv object;
+    cb_cursor cursor = cb_cursor_over(data);
+    uint8_t tag = cb_cursor_u8(&cursor), length = cb_cursor_u8(&cursor);
+    if (length > 0x80 && length <= 0x83)
+        cb_cursor_take(&cursor, length - 0x80);
+    if (tag != TAG_OBJECT || length == 0x80 || length > 0x83)
+        return CB_E_CARD_ANSWER;
+    while ((!fasc_n->data || !guid->data) && cb_tlv_next(&cursor, &object)) {
+        if (object.tag == TAG_FASC_N && object.value.len == FASC_N && !fasc_n->data)
+            *fasc_n = object.value;
+        if (object.tag == TAG_GUID && object.value.len == GUID && !guid->data)
+            *guid = object.value;
+    }
+    return fasc_n->data && guid->data ? CB_OK : CB_E_CARD_ANSWER;
+}
+
+static cb_error recognise(const cb_script *answers, cb_id *card)
+{
+    uint8_t both[FASC_N + GUID];
+    cb_bytes fasc_n = {0}, guid = {0};
+    cb_error error = cb_foreign_answers(answers, FIRST_COUNT);
+    if (!error)
+        error = read_chuid(cb_answer_data(answers->item[FIRST_CHUID].apdu), &fasc_n, &guid);
+    if (error)
+        return error;
+    memcpy(both, fasc_n.data, FASC_N);
+    memcpy(both + FASC_N, guid.data, GUID);
+    *card = cb_foreign_card_id(CB_PROFILE_PIV, CB_BYTES_OF(both));
+    return CB_OK;
+}
+
+/* ---- The request to sign ---- */
+
+/* What the card signs as it is: the digest, or for RSA the whole padded block (RFC 8017, 9.2), which is the host's work. */
+static cb_bytes to_sign(const cb_card_signature *s, uint8_t kind, uint8_t block[CB_CARD_SIGNATURE_MAX])
+{
+    enum { BLOCK = CB_CARD_SIGNATURE_MAX, AT = BLOCK - CB_DIGEST_INFO };
+    if (kind != CB_CARD_KEY_RSA_2048)
+        return cb_bytes_make(s->digest, s->digest_len);
+    memset(block, 0xFF, BLOCK);
+    block[0] = 0x00;
+    block[1] = 0x01;
+    block[AT - 1] = 0x00;
+    cb_digest_info(s->digest, block + AT);
+    return cb_bytes_make(block, BLOCK);
+}
+
+static uint8_t algorithm_of(uint8_t kind)
+{
+    static const uint8_t algorithms[] = {[CB_CARD_KEY_P256] = ALGORITHM_P256,
+                                         [CB_CARD_KEY_P384] = ALGORITHM_P384,
+                                         [CB_CARD_KEY_RSA_2048] = ALGORITHM_RSA_2048};
+    return algorithms[kind];
+}
+
+/* In as many commands as it takes, chained (ISO/IEC 7816-4, 5.3.3). */
+static void put_authenticate(piv_tap *tap, cb_bytes template, cb_buf *script)
+{
+    cb_cursor cursor = cb_cursor_over(template);
+    for (size_t left = template.len; left > 0;) {
+        size_t len = left < CB_APDU_DATA_MAX ? left : CB_APDU_DATA_MAX;
+        left -= len;
+        put_command(script, 0,
+                    &(cb_apdu){left > 0 ? CHAINED : 0x00, CB_PIV_INS_AUTHENTICATE,
+                               algorithm_of(tap->kind), tap->claim.signature.use,
+                               cb_cursor_take(&cursor, len), left == 0});
+        tap->parts++;
+    }
+}
+
+static cb_error ask(piv_tap *tap, cb_buf *script)
+{
+    uint8_t block[CB_CARD_SIGNATURE_MAX];
+    static const uint8_t verify[] = {0x00, CB_PIV_INS_VERIFY, 0x00, CB_PIV_PIN};
+    cb_buf inner = CB_BUF(CB_CARD_SIGNATURE_MAX + 8), outer = CB_BUF(CB_CARD_SIGNATURE_MAX + 16);
+    if (tap->with_pin)
+        cb_script_put(script, CB_SCRIPT_PIN_PADDED, CB_BYTES_OF(verify));
+    cb_tlv_put(&inner, TAG_RESPONSE, (cb_bytes){0});
+    cb_tlv_put(&inner, TAG_CHALLENGE, to_sign(&tap->claim.signature, tap->kind, block));
+    cb_tlv_put(&outer, TAG_DYNAMIC, cb_buf_bytes(&inner));
+    cb_error error = cb_buf_error(&inner) ? cb_buf_error(&inner) : cb_buf_error(&outer);
+    if (!error)
+        put_authenticate(tap, cb_buf_bytes(&outer), script);
+    cb_buf_free(&inner);
+    cb_buf_free(&outer);
+    return error ? error : cb_buf_error(script);
+}
+
+/* With the PIN where it is needed, or where the card has no key that does without. */
+static cb_error choose_key(piv_tap *tap, const cb_tap_context *context, const cb_known_card *known)
+{
+    const cb_card_key *with_pin = cb_card_keys_find(&known->keys, CB_PIV_KEY_AUTHENTICATION);
+    const cb_card_key *without = cb_card_keys_find(&known->keys, CB_PIV_KEY_CARD);
+    tap->with_pin = cb_level_needs_pin(context->level) || !without;
+    const cb_card_key *key = tap->with_pin ? with_pin : without;
+    if (!key)
+        return CB_E_TAP_LEVEL;
+    tap->kind = key->kind;
+    tap->claim = (cb_card_claim){.card = known->card,
+                                 .pin = tap->with_pin ? CB_PIN_VERIFIED : CB_PIN_NOT_PRESENTED,
+                                 .signature = {.use = key->use}};
+    return CB_OK;
+}
+
+static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
+                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
+                          cb_buf *script)
+{
+    piv_tap *tap = state;
+    cb_id card;
+    uint8_t nonce[CB_FOREIGN_NONCE], statement[CB_FOREIGN_STATEMENT];
+    if (tap->step != STEP_BEGUN)
+        return CB_E_TAP_ORDER;
+    tap->step = STEP_DONE;
+    if (context->profile != CB_PROFILE_PIV || context->purpose != CB_TAP_AUTHENTICATE || !known ||
+        pin.len > 0)
+        return CB_E_ARGUMENT;
+    cb_error error = recognise(answers, &card);
+    if (!error && !cb_id_same(&card, &known->card))
+        error = CB_E_HSM_RECORD;
+    if (!error)
+        error = choose_key(tap, context, known);
+    if (!error) {
+        cb_random(nonce, sizeof nonce);
+        cb_foreign_statement(host, context, &card, tap->claim.signature.use, nonce, statement);
+        error = cb_card_digest(tap->kind, CB_BYTES_OF(statement), &tap->claim.signature);
+    }
+    if (!error)
+        error = ask(tap, script);
+    if (!error)
+        tap->step = STEP_ASKED;
+    return error;
+}
+
+/* ---- The signature ---- */
+
+static cb_error read_signature(piv_tap *tap, cb_bytes answer)
+{
+    cb_card_signature *s = &tap->claim.signature;
+    if (cb_answer_status(answer) != CB_SW_OK)
+        return cb_answer_status(answer) == 0 ? CB_E_CARD_ANSWER : CB_E_CARD_STATUS;
+    cb_cursor outer = cb_cursor_over(cb_answer_data(answer));
+    cb_cursor inner = cb_cursor_over(cb_tlv_expect(&outer, TAG_DYNAMIC));
+    cb_bytes bytes = cb_tlv_expect(&inner, TAG_RESPONSE);
+    if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner))
+        return CB_E_CARD_ANSWER;
+    if (tap->kind == CB_CARD_KEY_RSA_2048) {
+        if (bytes.len != CB_CARD_SIGNATURE_MAX)
+            return CB_E_CARD_ANSWER;
+        memcpy(s->bytes, bytes.data, bytes.len);
+        s->len = bytes.len;
+        return CB_OK;
+    }
+    s->len = 2 * s->digest_len;
+    return cb_ecdsa_from_der(bytes, s->bytes, s->digest_len) ? CB_E_CARD_ANSWER : CB_OK;
+}
+
+static cb_error read_answers(piv_tap *tap, const cb_script *answers)
+{
+    size_t first = tap->with_pin ? 1 : 0, count = first + tap->parts;
+    if (answers->count > count)
+        return CB_E_CARD_ANSWER;
+    if (first && answers->count > 0) {
+        uint16_t status = cb_answer_status(answers->item[0].apdu);
+        if (status != CB_SW_OK)
+            return cb_foreign_pin_refused(status, &tap->claim);
+    }
+    for (size_t i = first; i + 1 < count && i < answers->count; i++) {
+        if (cb_answer_status(answers->item[i].apdu) != CB_SW_OK)
+            return CB_E_CARD_STATUS;
+    }
+    return answers->count == count ? read_signature(tap, answers->item[count - 1].apdu)
+                                   : CB_E_CARD_REMOVED;
+}
+
+static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
+                       cb_card_claim *claim)
+{
+    piv_tap *tap = state;
+    (void)host;
+    *claim = (cb_card_claim){0};
+    if (tap->step != STEP_ASKED)
+        return CB_E_TAP_ORDER;
+    cb_error error = read_answers(tap, answers);
+    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
+        *claim = tap->claim;
+    cb_wipe(tap, sizeof *tap);
+    tap->step = STEP_DONE;
+    return error;
+}
+
+static void end(void *state)
+{
+    cb_wipe(state, sizeof(piv_tap));
+    ((piv_tap *)state)->step = STEP_DONE;
+}
+
+const cb_card_profile cb_profile_piv = {
+    .id = CB_PROFILE_PIV,
+    .name = "piv",
+    .aid = {cb_piv_aid, sizeof cb_piv_aid},
+    .level_with_pin = CB_LEVEL_TERMINAL_PIN,
+    .state_size = sizeof(piv_tap),
+    .recognise = recognise,
+    .begin = begin,
+    .challenge = challenge,
+    .finish = finish,
+    .end = end,
+};
