@@ -34,6 +34,7 @@ static void stand_at(cb_vcard *card, uint8_t step)
                                     CB_VCARD_CHANNEL, CB_VCARD_IDENTIFIED};
     cb_vcard_session *session = &card->session;
     session->step = steps[step % sizeof steps];
+    session->sm.key_len = CB_NATIVE_KEY;
     session->sm.counter = 1;
     memcpy(session->scalar, w.batch.scalar, sizeof session->scalar);
     memcpy(session->point, w.point, sizeof session->point);

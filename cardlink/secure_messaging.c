@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/native/secure_messaging.h"
+#include "cardlink/secure_messaging.h"
 
 #include "base/secret.h"
 
 enum { ANSWER_VECTOR = 0x80, PADDING = 0x80 };
+
+static cb_bytes key(const cb_sm *sm, const uint8_t bytes[CB_SM_KEY_MAX])
+{
+    return cb_bytes_make(bytes, sm->key_len);
+}
 
 static cb_error vector(const cb_sm *sm, uint8_t top, uint32_t counter, uint8_t iv[CB_AES_BLOCK])
 {
@@ -12,7 +17,7 @@ static cb_error vector(const cb_sm *sm, uint8_t top, uint32_t counter, uint8_t i
                                          [13] = (uint8_t)(counter >> 16),
                                          [14] = (uint8_t)(counter >> 8),
                                          [15] = (uint8_t)counter};
-    return cb_aes_block(CB_BYTES_OF(sm->enc), block, iv);
+    return cb_aes_block(key(sm, sm->enc), block, iv);
 }
 
 /* Appends data, padded and encrypted; nothing for no data. */
@@ -31,8 +36,7 @@ static cb_error encrypt(const cb_sm *sm, uint8_t top, uint32_t counter, cb_bytes
     memcpy(at, data.data, data.len);
     at[data.len] = PADDING;
     cb_error error = vector(sm, top, counter, iv);
-    return error ? error
-                 : cb_aes_cbc_encrypt(CB_BYTES_OF(sm->enc), iv, cb_bytes_make(at, padded), at);
+    return error ? error : cb_aes_cbc_encrypt(key(sm, sm->enc), iv, cb_bytes_make(at, padded), at);
 }
 
 /* The length before the padding; false if there is none. */
@@ -63,7 +67,7 @@ static cb_error decrypt(const cb_sm *sm, uint8_t top, uint32_t counter, cb_bytes
         return cb_buf_error(out);
     cb_error error = vector(sm, top, counter, iv);
     if (!error)
-        error = cb_aes_cbc_decrypt(CB_BYTES_OF(sm->enc), iv, ciphertext, at);
+        error = cb_aes_cbc_decrypt(key(sm, sm->enc), iv, ciphertext, at);
     if (!error && !unpad(cb_bytes_make(at, ciphertext.len), &len))
         error = CB_E_CARD_ANSWER;
     out->len = before + (error ? 0 : len);
@@ -76,7 +80,7 @@ static cb_error command_mac(const cb_sm *sm, const cb_apdu *apdu, cb_bytes data,
     const uint8_t header[] = {apdu->cla | 0x04, apdu->ins, apdu->p1, apdu->p2,
                               (uint8_t)(data.len + CB_SM_MAC)};
     const cb_bytes parts[] = {CB_BYTES_OF(sm->chain), CB_BYTES_OF(header), data};
-    return cb_aes_cmac(CB_BYTES_OF(sm->mac), parts, 3, mac);
+    return cb_aes_cmac(key(sm, sm->mac), parts, 3, mac);
 }
 
 static cb_error answer_mac(const cb_sm *sm, const uint8_t chain[CB_AES_BLOCK], cb_bytes data,
@@ -84,7 +88,7 @@ static cb_error answer_mac(const cb_sm *sm, const uint8_t chain[CB_AES_BLOCK], c
 {
     static const uint8_t status[] = {0x90, 0x00};
     const cb_bytes parts[] = {cb_bytes_make(chain, CB_AES_BLOCK), data, CB_BYTES_OF(status)};
-    return cb_aes_cmac(CB_BYTES_OF(sm->rmac), parts, 3, mac);
+    return cb_aes_cmac(key(sm, sm->rmac), parts, 3, mac);
 }
 
 cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark)
