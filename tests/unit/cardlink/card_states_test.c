@@ -46,7 +46,7 @@ static void enter(stage *s, int which)
 static int setup(void **state)
 {
     stage *s = malloc(sizeof *s);
-    hand h = {.w = &s->w};
+    hand h = {.w = &s->w, .sm.key_len = CB_NATIVE_KEY};
     *state = s;
     world_make(&s->w, false);
     keep(s, IDLE, &h);
