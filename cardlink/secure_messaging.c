@@ -91,46 +91,78 @@ static cb_error answer_mac(const cb_sm *sm, const uint8_t chain[CB_AES_BLOCK], c
     return cb_aes_cmac(key(sm, sm->rmac), parts, 3, mac);
 }
 
-cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark)
+/* Appends the command with data, which the MAC is appended to, in place of its own. */
+static cb_error put_with_mac(cb_sm *sm, const cb_apdu *plain, cb_buf *data, cb_buf *out)
 {
     uint8_t mac[CB_AES_BLOCK];
+    if (data->len + CB_SM_MAC > CB_APDU_DATA_MAX)
+        return CB_E_TOO_LARGE;
+    cb_error error = command_mac(sm, plain, cb_buf_bytes(data), mac);
+    if (error)
+        return error;
+    cb_buf_put(data, cb_bytes_make(mac, CB_SM_MAC));
+    cb_apdu_put(out, &(cb_apdu){plain->cla | 0x04, plain->ins, plain->p1, plain->p2,
+                                cb_buf_bytes(data), plain->le});
+    error = cb_buf_error(data) ? cb_buf_error(data) : cb_buf_error(out);
+    if (!error)
+        memcpy(sm->chain, mac, sizeof mac);
+    return error;
+}
+
+cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark)
+{
     cb_buf data = CB_BUF(CB_APDU_DATA_MAX);
     if (sm->counter == UINT32_MAX)
         return CB_E_CRYPTO;
     cb_error error = encrypt(sm, 0, sm->counter, plain->data, &data);
     if (!error)
-        error = command_mac(sm, plain, cb_buf_bytes(&data), mac);
+        error = put_with_mac(sm, plain, &data, out);
     if (!error) {
-        cb_buf_put(&data, cb_bytes_make(mac, CB_SM_MAC));
-        cb_apdu_put(out, &(cb_apdu){plain->cla | 0x04, plain->ins, plain->p1, plain->p2,
-                                    cb_buf_bytes(&data), plain->le});
-        error = cb_buf_error(&data) ? cb_buf_error(&data) : cb_buf_error(out);
-    }
-    if (!error) {
-        memcpy(sm->chain, mac, sizeof mac);
-        memcpy(mark->chain, mac, sizeof mac);
+        memcpy(mark->chain, sm->chain, sizeof mark->chain);
         mark->counter = sm->counter++;
     }
     cb_buf_free(&data);
     return error;
 }
 
-cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_apdu *plain)
+cb_error cb_sm_mac_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out)
+{
+    cb_buf data = CB_BUF(CB_APDU_DATA_MAX);
+    cb_buf_put(&data, plain->data);
+    cb_error error = cb_buf_error(&data);
+    if (!error)
+        error = put_with_mac(sm, plain, &data, out);
+    cb_buf_free(&data);
+    return error;
+}
+
+cb_error cb_sm_check_command(cb_sm *sm, const cb_apdu *wrapped, cb_bytes *data)
 {
     uint8_t mac[CB_AES_BLOCK];
-    cb_buf_reset(out);
-    if (wrapped->data.len < CB_SM_MAC || sm->counter == UINT32_MAX)
+    *data = (cb_bytes){0};
+    if (wrapped->data.len < CB_SM_MAC)
         return CB_E_CARD_ANSWER;
     cb_cursor cursor = cb_cursor_over(wrapped->data);
-    cb_bytes data = cb_cursor_take(&cursor, wrapped->data.len - CB_SM_MAC);
-    cb_bytes sent = cb_cursor_rest(&cursor);
-    cb_error error = command_mac(sm, wrapped, data, mac);
-    if (!error && !cb_equal(sent, cb_bytes_make(mac, CB_SM_MAC)))
+    cb_bytes before = cb_cursor_take(&cursor, wrapped->data.len - CB_SM_MAC);
+    cb_error error = command_mac(sm, wrapped, before, mac);
+    if (!error && !cb_equal(cb_cursor_rest(&cursor), cb_bytes_make(mac, CB_SM_MAC)))
         error = CB_E_CARD_ANSWER;
     if (!error) {
         memcpy(sm->chain, mac, sizeof mac);
-        error = decrypt(sm, 0, sm->counter++, data, out);
+        *data = before;
     }
+    return error;
+}
+
+cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_apdu *plain)
+{
+    cb_bytes data;
+    cb_buf_reset(out);
+    if (sm->counter == UINT32_MAX)
+        return CB_E_CARD_ANSWER;
+    cb_error error = cb_sm_check_command(sm, wrapped, &data);
+    if (!error)
+        error = decrypt(sm, 0, sm->counter++, data, out);
     if (!error)
         *plain = (cb_apdu){wrapped->cla & (uint8_t)~0x04u,
                            wrapped->ins,

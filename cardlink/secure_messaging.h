@@ -49,6 +49,12 @@ cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_
  * up. */
 cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_apdu *plain);
 
+/* EXTERNAL AUTHENTICATE, with which a channel of SCP03 begins: MACed but neither encrypted nor
+ * counted, and its answer carries no MAC. The card's end gets what stands before the MAC, borrowed
+ * from the command. CB_E_TOO_LARGE; CB_E_CARD_ANSWER when the MAC is wrong. */
+cb_error cb_sm_mac_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out);
+cb_error cb_sm_check_command(cb_sm *sm, const cb_apdu *wrapped, cb_bytes *data);
+
 /* The card's end: appends the answer (data, MAC, 9000) to the command that was opened last. */
 cb_error cb_sm_wrap_answer(const cb_sm *sm, cb_bytes data, cb_buf *out);
 
