@@ -3,7 +3,7 @@
 
 #include "base/secret.h"
 
-enum { ANSWER_VECTOR = 0x80, PADDING = 0x80 };
+enum { ANSWER_VECTOR = 0x80, PADDING = 0x80, CLA_SECURE = 0x04 };
 
 static cb_bytes key(const cb_sm *sm, const uint8_t bytes[CB_SM_KEY_MAX])
 {
@@ -77,7 +77,7 @@ static cb_error decrypt(const cb_sm *sm, uint8_t top, uint32_t counter, cb_bytes
 static cb_error command_mac(const cb_sm *sm, const cb_apdu *apdu, cb_bytes data,
                             uint8_t mac[CB_AES_BLOCK])
 {
-    const uint8_t header[] = {apdu->cla | 0x04, apdu->ins, apdu->p1, apdu->p2,
+    const uint8_t header[] = {apdu->cla | CLA_SECURE, apdu->ins, apdu->p1, apdu->p2,
                               (uint8_t)(data.len + CB_SM_MAC)};
     const cb_bytes parts[] = {CB_BYTES_OF(sm->chain), CB_BYTES_OF(header), data};
     return cb_aes_cmac(key(sm, sm->mac), parts, 3, mac);
@@ -101,7 +101,7 @@ static cb_error put_with_mac(cb_sm *sm, const cb_apdu *plain, cb_buf *data, cb_b
     if (error)
         return error;
     cb_buf_put(data, cb_bytes_make(mac, CB_SM_MAC));
-    cb_apdu_put(out, &(cb_apdu){plain->cla | 0x04, plain->ins, plain->p1, plain->p2,
+    cb_apdu_put(out, &(cb_apdu){plain->cla | CLA_SECURE, plain->ins, plain->p1, plain->p2,
                                 cb_buf_bytes(data), plain->le});
     error = cb_buf_error(data) ? cb_buf_error(data) : cb_buf_error(out);
     if (!error)
@@ -140,7 +140,7 @@ cb_error cb_sm_check_command(cb_sm *sm, const cb_apdu *wrapped, cb_bytes *data)
 {
     uint8_t mac[CB_AES_BLOCK];
     *data = (cb_bytes){0};
-    if (wrapped->data.len < CB_SM_MAC)
+    if (!(wrapped->cla & CLA_SECURE) || wrapped->data.len < CB_SM_MAC)
         return CB_E_CARD_ANSWER;
     cb_cursor cursor = cb_cursor_over(wrapped->data);
     cb_bytes before = cb_cursor_take(&cursor, wrapped->data.len - CB_SM_MAC);
@@ -164,7 +164,7 @@ cb_error cb_sm_open_command(cb_sm *sm, const cb_apdu *wrapped, cb_buf *out, cb_a
     if (!error)
         error = decrypt(sm, 0, sm->counter++, data, out);
     if (!error)
-        *plain = (cb_apdu){wrapped->cla & (uint8_t)~0x04u,
+        *plain = (cb_apdu){wrapped->cla & (uint8_t)~CLA_SECURE,
                            wrapped->ins,
                            wrapped->p1,
                            wrapped->p2,
