@@ -65,6 +65,15 @@ typedef enum cb_error_class {
     X(CB_E_CARD_STATUS,          CARD,        "card.status",              "The card refused a command: try again, or have the card checked.") \
     X(CB_E_CARD_ANSWER,          CARD,        "card.answer",              "The card's answer was not genuine or not complete: try again at another terminal.") \
     X(CB_E_CARD_CERTIFICATE,     CARD,        "card.certificate",         "The card's certificate is not of a trusted issuer: use a card issued for this broker.") \
+    X(CB_E_CERTIFICATE_FORM,     CARD,        "certificate.malformed",    "The card's certificate cannot be read: have the card checked, or use another.") \
+    X(CB_E_CERTIFICATE_EARLY,    CARD,        "certificate.not_yet_valid","The card's certificate, or one above it, is not valid yet: check the broker's clock, or come back when it is.") \
+    X(CB_E_CERTIFICATE_EXPIRED,  CARD,        "certificate.expired",      "The card's certificate, or one above it, has expired: have the certificate on the card renewed.") \
+    X(CB_E_CERTIFICATE_PATH,     CARD,        "certificate.path",         "A certificate above the card's may not issue it, or says something that this broker does not know: have the trust anchors and intermediate certificates checked.") \
+    X(CB_E_CERTIFICATE_USAGE,    CARD,        "certificate.usage",        "The card's certificate is not meant for this use: use the card's certificate for authentication, or have the configured usages checked.") \
+    X(CB_E_CERTIFICATE_POLICY,   CARD,        "certificate.policy",       "The card's certificate was not issued under a policy that is accepted here: use another card, or have the configured policies checked.") \
+    X(CB_E_CERTIFICATE_ALGORITHM,CARD,        "certificate.algorithm",    "The card's certificate, or one above it, has a key or signature of a kind or size that is not accepted: use a newer card.") \
+    X(CB_E_CERTIFICATE_REVOKED,  CARD,        "certificate.revoked",      "The issuer has revoked the card's certificate, or one above it: ask the issuer for a new one.") \
+    X(CB_E_CERTIFICATE_STATUS,   UNAVAILABLE, "certificate.status_unknown","Whether the issuer has revoked the card's certificate cannot be told now: try again later; if this stays, have the issuer's status service checked.") \
     X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \
     X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued first.") \
     X(CB_E_CARD_BOUND,           CONFLICT,    "card.bound",               "The card is bound to another holder or level already, which stays so: use another card.") \

@@ -27,6 +27,15 @@ cb_error cb_apdu_read(cb_bytes bytes, cb_apdu *out)
     return CB_E_FORMAT;
 }
 
+size_t cb_apdu_expected(cb_bytes bytes)
+{
+    cb_apdu apdu;
+    if (cb_apdu_read(bytes, &apdu) || !apdu.le)
+        return 0;
+    uint8_t le = bytes.data[bytes.len - 1];
+    return le > 0 ? le : 256;
+}
+
 void cb_apdu_put(cb_buf *buf, const cb_apdu *apdu)
 {
     if (apdu->data.len > CB_APDU_DATA_MAX) {

@@ -21,12 +21,16 @@ typedef struct cb_apdu {
 /* CB_E_FORMAT for anything but a short APDU whose lengths add up. Any Le is taken. */
 cb_error cb_apdu_read(cb_bytes bytes, cb_apdu *out);
 
+/* How much of an answer a command wants (its Le): 1 to 256; 0 when it has none, or is no command. */
+size_t cb_apdu_expected(cb_bytes bytes);
+
 /* Appends a command; data longer than 255 bytes fails the buffer. */
 void cb_apdu_put(cb_buf *buf, const cb_apdu *apdu);
 
 /* Status words that both sides of a card protocol use (ISO/IEC 7816-4, 5.6). */
 enum {
     CB_SW_OK = 0x9000,
+    CB_SW_MORE = 0x6100, /* the second byte says how much more there is; 00: 256 or more */
     CB_SW_TERMINATED = 0x6285,
     CB_SW_TRIES_LEFT = 0x63C0, /* the last digit is their number */
     CB_SW_MEMORY = 0x6581,

@@ -1,190 +1,217 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/card/application.h"
+#include "cardlink/card/card.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "base/secret.h"
+#include "cardlink/card/native/application.h"
+#include "cardlink/card/transport.h"
 
 const uint8_t cb_vcard_atr[14] = {0x3B, 0x89, 0x80, 0x01, 0x80, 0x57, 0x43,
                                   0x42, 0x43, 0x41, 0x52, 0x44, 0x31, 0xFB};
 
-enum {
-    OUTSIDE = CB_VCARD_SELECTED | CB_VCARD_CERTIFIED,
-    INSIDE = CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED | CB_VCARD_AUTHENTICATED,
-    ANYWHERE = CB_VCARD_IDLE | OUTSIDE | INSIDE
+typedef struct slot {
+    const cb_applet *applet;
+    void *self;
+} slot;
+
+struct cb_vcard {
+    uint8_t atr[CB_CARD_ATR_MAX];
+    size_t atr_len;
+    slot slot[CB_CARD_APPLETS_MAX];
+    size_t count;
+    size_t selected;
+    cb_transport transport;
+    bool mute; /* the memory failed: nothing until the next reset */
+    cb_vcard_store store;
+    char *path; /* of the file; NULL: none */
+    int lock;
 };
 
-/* Which command is legal where. SELECT is the only one that is plain and legal everywhere. */
-static const struct row {
-    uint8_t cla; /* without secure messaging's bit */
-    uint8_t ins;
-    bool secure;
-    uint8_t steps;
-    cb_vcard_command command;
-} table[] = {
-    {0x00, CB_INS_SELECT, false, ANYWHERE, cb_vcard_select},
-    {0x00, CB_INS_GET_DATA, false, OUTSIDE, cb_vcard_get_data},
-    {0x80, CB_INS_PSO, false, OUTSIDE, cb_vcard_pso},
-    {0x80, CB_INS_MUTUAL, false, CB_VCARD_CERTIFIED, cb_vcard_mutual},
-    {0x80, CB_INS_PSO, true, CB_VCARD_CHANNEL, cb_vcard_pso_signer},
-    {0x80, CB_INS_REQUEST, true, CB_VCARD_IDENTIFIED, cb_vcard_request},
-    {0x80, CB_INS_VERIFY, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
-    {0x80, CB_INS_CHANGE, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
-    {0x80, CB_INS_UNBLOCK, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
-    {0x80, CB_INS_PROVE, true, CB_VCARD_AUTHENTICATED, cb_vcard_prove},
-};
-
-void cb_vcard_session_end(cb_vcard *card, cb_vcard_step step)
+static void put_parts(const cb_vcard *card, cb_buf states[CB_CARD_APPLETS_MAX], cb_buf *file)
 {
-    cb_wipe(&card->session, sizeof card->session);
-    card->session.step = (uint8_t)step;
+    cb_card_content content = {.atr_len = card->atr_len, .count = card->count};
+    memcpy(content.atr, card->atr, card->atr_len);
+    for (size_t i = 0; i < card->count; i++) {
+        card->slot[i].applet->save(card->slot[i].self, &states[i]);
+        content.part[i] = (cb_card_part){card->slot[i].applet, cb_buf_bytes(&states[i])};
+        if (cb_buf_error(&states[i]) && !file->error)
+            file->error = cb_buf_error(&states[i]);
+    }
+    cb_card_content_put(file, &content);
+}
+
+void cb_vcard_put(const cb_vcard *card, cb_buf *file)
+{
+    cb_buf states[CB_CARD_APPLETS_MAX];
+    for (size_t i = 0; i < CB_CARD_APPLETS_MAX; i++)
+        cb_buf_init(&states[i], CB_CARD_STATE_MAX);
+    put_parts(card, states, file);
+    for (size_t i = 0; i < CB_CARD_APPLETS_MAX; i++)
+        cb_buf_free(&states[i]);
 }
 
 bool cb_vcard_save(cb_vcard *card)
 {
-    if (!card->store.save || card->store.save(card->store.context, &card->state) == CB_OK)
-        return true;
-    cb_vcard_session_end(card, CB_VCARD_MUTE);
-    return false;
+    if (card->store.save && card->store.save(card->store.context, card) != CB_OK)
+        card->mute = true;
+    return !card->mute;
 }
 
-static uint16_t run(cb_vcard *card, const cb_apdu *apdu, bool secure, cb_buf *data)
+static bool means(const cb_applet *applet, cb_bytes name)
 {
-    uint16_t status = CB_SW_INS;
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        const struct row *row = &table[i];
-        if (row->ins != apdu->ins || row->secure != secure)
+    return name.len >= applet->aid_min && name.len <= applet->aid.len &&
+           cb_bytes_same(name, cb_bytes_make(applet->aid.data, name.len));
+}
+
+/* SELECT by AID: another application may take over. */
+static void select_by_name(cb_vcard *card, const cb_apdu *apdu)
+{
+    for (size_t i = 0; i < card->count; i++) {
+        if (!means(card->slot[i].applet, apdu->data))
             continue;
-        if (row->cla != apdu->cla)
-            return CB_SW_CLA;
-        if (row->steps & card->session.step)
-            return row->command(card, apdu, data);
-        status = CB_SW_CONDITIONS;
+        if (i != card->selected) {
+            slot *before = &card->slot[card->selected];
+            before->applet->reset(before->self);
+            cb_transport_reset(&card->transport);
+        }
+        card->selected = i;
+        return;
     }
-    return status;
 }
 
-static bool in_channel(const cb_vcard *card) { return card->session.step & INSIDE; }
-
-static uint16_t run_plain(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+static void run(cb_vcard *card, const cb_apdu *apdu, size_t expected, cb_buf *answer)
 {
-    if (in_channel(card))
-        cb_vcard_session_end(card, CB_VCARD_SELECTED);
-    return run(card, apdu, false, data);
-}
-
-/* Failures of a PIN are told and leave the channel open, for the proof reports them; any other
- * failure closes it, and so does a PIN before its time. */
-static bool failure_stays(const cb_vcard *card, const cb_apdu *apdu)
-{
-    if (card->session.step != CB_VCARD_AUTHENTICATED)
-        return false;
-    return apdu->ins == CB_INS_VERIFY || apdu->ins == CB_INS_CHANGE || apdu->ins == CB_INS_UNBLOCK;
-}
-
-static uint16_t run_secure(cb_vcard *card, const cb_apdu *wrapped, cb_buf *answer)
-{
-    cb_apdu apdu;
-    cb_buf command = CB_BUF(CB_APDU_DATA_MAX + 1), data = CB_BUF(CB_APDU_DATA_MAX);
-    uint16_t status = CB_SW_SECURITY;
-    if (in_channel(card) &&
-        cb_sm_open_command(&card->session.sm, wrapped, &command, &apdu) == CB_OK)
-        status = run(card, &apdu, true, &data);
-    if (status == CB_SW_OK && cb_buf_error(&data))
-        status = CB_SW_FAULT;
-    if (status == CB_SW_OK && cb_sm_wrap_answer(&card->session.sm, cb_buf_bytes(&data), answer))
-        status = CB_SW_FAULT;
-    bool closes = status != CB_SW_OK && !failure_stays(card, wrapped);
-    if (in_channel(card) && (closes || status == CB_SW_SECURITY || card->session.ends))
-        cb_vcard_session_end(card, CB_VCARD_SELECTED);
-    cb_buf_free(&command);
-    cb_buf_free(&data);
-    return status;
+    if (apdu->cla == 0x00 && apdu->ins == CB_INS_SELECT && apdu->p1 == 0x04)
+        select_by_name(card, apdu);
+    slot *now = &card->slot[card->selected];
+    if (now->applet->command_max > 0)
+        cb_transport_process(&card->transport, now->applet, now->self, apdu, expected, answer);
+    else
+        now->applet->process(now->self, apdu, answer);
 }
 
 void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)
 {
     cb_apdu apdu;
-    uint16_t status;
-    if (card->session.step == CB_VCARD_MUTE) {
-        status = CB_SW_MEMORY;
+    if (card->mute) {
+        cb_buf_put_u16(answer, CB_SW_MEMORY);
     } else if (cb_apdu_read(command, &apdu)) {
-        cb_vcard_session_end(card, card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE
-                                                                       : CB_VCARD_SELECTED);
-        status = CB_SW_LENGTH;
-    } else if (apdu.cla == CB_NATIVE_CLA_SECURE) {
-        status = run_secure(card, &apdu, answer);
-        if (status == CB_SW_OK)
-            return; /* its status word was authenticated and appended with the rest */
+        slot *now = &card->slot[card->selected];
+        cb_transport_reset(&card->transport);
+        cb_buf_put_u16(answer,
+                       now->applet->malformed ? now->applet->malformed(now->self) : CB_SW_LENGTH);
     } else {
-        status = run_plain(card, &apdu, answer);
+        run(card, &apdu, cb_apdu_expected(command), answer);
     }
-    if (status == CB_SW_OK && cb_buf_error(answer))
-        status = CB_SW_FAULT; /* without its data a success is none */
-    if (status != CB_SW_OK)
-        cb_buf_reset(answer);
-    cb_buf_put_u16(answer, status);
 }
 
-static cb_error save_file(void *context, const cb_vcard_state *state)
+static void free_slots(cb_vcard *card)
 {
-    return cb_vcard_state_write(context, state);
+    for (size_t i = 0; i < card->count; i++)
+        card->slot[i].applet->free(card->slot[i].self);
+    card->count = 0;
 }
 
-cb_error cb_vcard_make(const cb_vcard_state *state, const cb_vcard_store *store, cb_vcard **out)
+static cb_error load(cb_vcard *card, const cb_card_content *content)
+{
+    cb_error error = content->count > 0 ? CB_OK : CB_E_FORMAT;
+    for (size_t i = 0; !error && i < content->count; i++) {
+        void *self = NULL;
+        error = content->part[i].applet->load(card, content->part[i].state, &self);
+        if (!error)
+            card->slot[card->count++] = (slot){content->part[i].applet, self};
+    }
+    memcpy(card->atr, content->atr, sizeof card->atr);
+    card->atr_len = content->atr_len;
+    if (error)
+        free_slots(card);
+    return error;
+}
+
+static cb_error load_file(cb_vcard *card, const char *path)
+{
+    cb_card_content content;
+    cb_buf file = CB_BUF(CB_CARD_FILE_MAX);
+    cb_error error = cb_card_file_read(path, &file);
+    if (!error)
+        error = cb_card_content_parse(cb_buf_bytes(&file), &content);
+    if (!error)
+        error = load(card, &content);
+    cb_buf_free(&file);
+    return error;
+}
+
+static cb_error blank(const cb_vcard_store *store, cb_vcard **out)
 {
     cb_vcard *card = calloc(1, sizeof *card);
     *out = card;
     if (!card)
         return CB_E_MEMORY;
-    card->state = *state;
     card->lock = -1;
     if (store)
         card->store = *store;
-    cb_vcard_reset(card);
     return CB_OK;
 }
 
-static cb_error lock_file(const char *path, int *out)
+cb_error cb_vcard_of(const cb_card_content *content, const cb_vcard_store *store, cb_vcard **out)
 {
-    cb_buf name = CB_BUF(4096);
-    cb_buf_printf(&name, "%s.lock", path);
-    const char *lock_path = cb_buf_cstr(&name);
-    cb_error error = lock_path ? CB_OK : CB_E_TOO_LARGE;
-    if (!error) {
-        *out = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (*out < 0)
-            error = CB_E_IO;
-        else if (flock(*out, LOCK_EX | LOCK_NB) != 0)
-            error = CB_E_BUSY;
+    cb_error error = blank(store, out);
+    if (!error)
+        error = load(*out, content);
+    if (error)
+        cb_vcard_close(out);
+    return error;
+}
+
+cb_error cb_vcard_make(const cb_vcard_state *state, const cb_vcard_store *store, cb_vcard **out)
+{
+    cb_error error = blank(store, out);
+    if (error)
+        return error;
+    cb_vcard *card = *out;
+    void *self = cb_native_new(card, state);
+    if (!self) {
+        cb_vcard_close(out);
+        return CB_E_MEMORY;
     }
-    cb_buf_free(&name);
+    card->slot[card->count++] = (slot){&cb_applet_native, self};
+    card->atr_len = sizeof cb_vcard_atr;
+    memcpy(card->atr, cb_vcard_atr, sizeof cb_vcard_atr);
+    return CB_OK;
+}
+
+static cb_error save_file(void *context, const cb_vcard *card)
+{
+    cb_buf file = CB_BUF(CB_CARD_FILE_MAX);
+    cb_vcard_put(card, &file);
+    cb_error error = cb_buf_error(&file);
+    if (!error)
+        error = cb_file_replace(context, cb_buf_bytes(&file), 0600);
+    cb_buf_free(&file);
     return error;
 }
 
 cb_error cb_vcard_open(const char *path, cb_vcard **out)
 {
-    cb_vcard_state state = {0};
-    cb_vcard *card = NULL;
-    *out = NULL;
-    cb_error error = cb_vcard_state_read(path, &state); /* leaves no lock beside what is no card */
-    cb_wipe(&state, sizeof state);
-    if (!error)
-        error = cb_vcard_make(&state, NULL, &card);
+    cb_error error = blank(NULL, out);
     if (error)
         return error;
-    error = lock_file(path, &card->lock);
+    cb_vcard *card = *out;
+    error = load_file(card, path); /* leaves no lock beside what is no card */
+    if (!error) {
+        free_slots(card);
+        error = cb_card_file_lock(path, &card->lock);
+    }
     if (!error)
-        error = cb_vcard_state_read(path, &card->state);
+        error = load_file(card, path);
     if (!error && !(card->path = strdup(path)))
         error = CB_E_MEMORY;
     card->store = (cb_vcard_store){card->path, save_file};
     if (error)
-        cb_vcard_close(&card);
-    *out = card;
+        cb_vcard_close(out);
     return error;
 }
 
@@ -192,6 +219,8 @@ void cb_vcard_close(cb_vcard **card)
 {
     if (!*card)
         return;
+    free_slots(*card);
+    cb_transport_reset(&(*card)->transport);
     if ((*card)->lock >= 0)
         close((*card)->lock);
     free((*card)->path);
@@ -200,19 +229,58 @@ void cb_vcard_close(cb_vcard **card)
     *card = NULL;
 }
 
-void cb_vcard_reset(cb_vcard *card)
+/* After a failed write only the file knows what is durable. */
+static bool load_again(cb_vcard *card)
 {
-    bool failed = card->session.step == CB_VCARD_MUTE;
-    cb_vcard_state durable;
-    cb_vcard_session_end(card, CB_VCARD_IDLE);
-    /* After a failed write only the file knows what is durable. */
-    if (failed && card->path) {
-        if (cb_vcard_state_read(card->path, &durable) == CB_OK)
-            card->state = durable;
-        else
-            card->session.step = CB_VCARD_MUTE;
-        cb_wipe(&durable, sizeof durable);
+    cb_vcard before = *card;
+    card->count = 0;
+    if (load_file(card, card->path)) {
+        memcpy(card->slot, before.slot, sizeof card->slot);
+        card->count = before.count;
+        return false;
     }
+    free_slots(&before);
+    return true;
 }
 
-const cb_vcard_state *cb_vcard_state_of(const cb_vcard *card) { return &card->state; }
+void cb_vcard_reset(cb_vcard *card)
+{
+    for (size_t i = 0; i < card->count; i++)
+        card->slot[i].applet->reset(card->slot[i].self);
+    cb_transport_reset(&card->transport);
+    card->selected = 0;
+    card->mute = card->mute && card->path && !load_again(card);
+}
+
+cb_bytes cb_vcard_atr_of(const cb_vcard *card) { return cb_bytes_make(card->atr, card->atr_len); }
+
+bool cb_vcard_identity(const cb_vcard *card, cb_id *out)
+{
+    for (size_t i = 0; i < card->count; i++) {
+        const slot *at = &card->slot[i];
+        if (at->applet->identity && at->applet->identity(at->self, out))
+            return true;
+    }
+    return false;
+}
+
+void cb_vcard_show(const cb_vcard *card, cb_buf *text)
+{
+    for (size_t i = 0; i < card->count; i++)
+        card->slot[i].applet->show(card->slot[i].self, text);
+}
+
+void *cb_vcard_applet(const cb_vcard *card, const cb_applet *applet)
+{
+    for (size_t i = 0; i < card->count; i++) {
+        if (card->slot[i].applet == applet)
+            return card->slot[i].self;
+    }
+    return NULL;
+}
+
+const cb_vcard_state *cb_vcard_state_of(const cb_vcard *card)
+{
+    cb_native_application *native = cb_vcard_applet(card, &cb_applet_native);
+    return native ? &native->state : NULL;
+}

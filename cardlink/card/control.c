@@ -44,14 +44,16 @@ void cb_vcards_remove_all(cb_vcards *all)
 static void list(const cb_vcards *all, cb_buf *answer)
 {
     for (size_t i = 0; i < all->card_count; i++) {
-        char id[CB_ID_TEXT];
+        char text[CB_ID_TEXT] = "-";
         const char *place = "-";
-        cb_id_text(&cb_vcard_state_of(all->card[i])->card, id);
+        cb_id id;
+        if (cb_vcard_identity(all->card[i], &id))
+            cb_id_text(&id, text);
         for (size_t j = 0; j < all->reader_count; j++) {
             if (all->reader[j].card == all->card[i])
                 place = all->reader[j].place;
         }
-        cb_buf_printf(answer, "%zu %s %s %s\n", i, all->file[i], id, place);
+        cb_buf_printf(answer, "%zu %s %s %s\n", i, all->file[i], text, place);
     }
 }
 

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "cardlink/card/control.h"
 
-enum { EXIT_USAGE = 2, POLL_MS = 100 };
+enum { EXIT_USAGE = 2, POLL_MS = 100, TEXT_MAX_LEN = 16 * 1024 };
 
 static const char usage[] =
     "usage: cardlink-vcard [OPTION…] STATE…\n"
@@ -115,19 +115,27 @@ static int fail_state(const char *path, cb_error error)
 
 static int show(const char *path)
 {
-    static const char *const life[] = {[CB_LIFE_PERSONALISED] = "in transit",
-                                       [CB_LIFE_ACTIVE] = "active",
-                                       [CB_LIFE_TERMINATED] = "terminated"};
-    cb_vcard_state state;
-    char id[CB_ID_TEXT], atr[2 * sizeof cb_vcard_atr + 1];
-    cb_error error = cb_vcard_state_read(path, &state);
-    if (error)
-        return fail_state(path, error);
-    cb_id_text(&state.card, id);
-    cb_hex(CB_BYTES_OF(cb_vcard_atr), atr);
-    printf("card %s\nlife cycle %s\nPIN tries left %u\ncode tries left %u\nproofs %u\nATR %s\n", id,
-           life[state.life_cycle], state.pin_tries, state.code_tries, state.counter, atr);
-    return EXIT_SUCCESS;
+    char atr[2 * CB_CARD_ATR_MAX + 1];
+    cb_card_content content;
+    cb_vcard *card = NULL;
+    cb_buf file = CB_BUF(CB_CARD_FILE_MAX), text = CB_BUF(TEXT_MAX_LEN);
+    cb_error error = cb_card_file_read(path, &file);
+    if (!error)
+        error = cb_card_content_parse(cb_buf_bytes(&file), &content);
+    if (!error)
+        error = cb_vcard_of(&content, NULL, &card);
+    if (!error) {
+        cb_vcard_show(card, &text);
+        cb_hex(cb_vcard_atr_of(card), atr);
+        cb_buf_printf(&text, "ATR %s\n", atr);
+        error = cb_buf_error(&text);
+    }
+    if (!error)
+        fputs(cb_buf_cstr(&text), stdout);
+    cb_vcard_close(&card);
+    cb_buf_free(&file);
+    cb_buf_free(&text);
+    return error ? fail_state(path, error) : EXIT_SUCCESS;
 }
 
 static cb_error open_cards(cb_vcards *all, char **files, int count)

@@ -160,7 +160,7 @@ static void take_message(cb_vcard_reader *reader, cb_bytes payload)
         send_message(reader, cb_buf_bytes(&answer));
         cb_buf_free(&answer);
     } else if (payload.len == 1 && payload.data[0] == SEND_ATR) {
-        send_message(reader, CB_BYTES_OF(cb_vcard_atr));
+        send_message(reader, cb_vcard_atr_of(reader->card));
     } else if (payload.len == 1 && payload.data[0] <= POWER_RESET) {
         cb_vcard_reset(reader->card);
     } else {

@@ -10,7 +10,7 @@
 #ifndef CB_CARDLINK_ISSUER_ISSUE_H
 #define CB_CARDLINK_ISSUER_ISSUE_H
 
-#include "cardlink/card/state.h"
+#include "cardlink/card/native/state.h"
 #include "cardlink/native/certificate.h"
 
 /* First and last day of validity, as in cvc.h. */

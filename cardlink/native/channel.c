@@ -54,7 +54,7 @@ cb_error cb_channel_open(const uint8_t ephemeral[CB_P256_SCALAR],
     if (!error)
         error = make_receipt(keys[0], data, card_point, receipt);
     if (!error) {
-        *sm = (cb_sm){.counter = 1};
+        *sm = (cb_sm){.key_len = CB_NATIVE_KEY, .counter = 1};
         memcpy(sm->enc, keys[1], CB_NATIVE_KEY);
         memcpy(sm->mac, keys[2], CB_NATIVE_KEY);
         memcpy(sm->rmac, keys[3], CB_NATIVE_KEY);

@@ -12,7 +12,8 @@
 #ifndef CB_CARDLINK_NATIVE_CHANNEL_H
 #define CB_CARDLINK_NATIVE_CHANNEL_H
 
-#include "cardlink/native/secure_messaging.h"
+#include "cardlink/native/native.h"
+#include "cardlink/secure_messaging.h"
 
 enum { CB_CHANNEL_DATA = 15 + 3 + CB_P256_POINT };
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/secret.h"
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 #include "world.h"
 
 /* What the flows return when something false was accepted; it is no listed error. */

@@ -239,7 +239,7 @@ static void a_damaged_file_is_refused_and_stays_as_it_is(void **state)
         if (!whole)
             refused(CB_E_FORMAT);
     }
-    static const uint8_t much[CB_VCARD_STATE_MAX + 1];
+    static const uint8_t much[CB_CARD_FILE_MAX + 1];
     put(CB_BYTES_OF(much), 0600);
     refused(CB_E_TOO_LARGE);
     cb_buf_free(&good);

@@ -54,8 +54,9 @@ static void must(bool holds, const char *what)
 /* ---- The card ---- */
 
 /* A comparison takes a try away, and is stored before anything is compared. */
-static cb_error saved(void *context, const cb_vcard_state *state)
+static cb_error saved(void *context, const cb_vcard *saved_card)
 {
+    const cb_vcard_state *state = cb_vcard_state_of(saved_card);
     (void)context;
     if (state->pin_tries < atomic_load(&record->tries))
         atomic_fetch_add(&record->compared, 1);

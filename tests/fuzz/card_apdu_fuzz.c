@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 #include "world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,8 +32,9 @@ static void stand_at(cb_vcard *card, uint8_t step)
 {
     static const uint8_t steps[] = {CB_VCARD_IDLE, CB_VCARD_SELECTED, CB_VCARD_CERTIFIED,
                                     CB_VCARD_CHANNEL, CB_VCARD_IDENTIFIED};
-    cb_vcard_session *session = &card->session;
+    cb_vcard_session *session = &cb_native_of(card)->session;
     session->step = steps[step % sizeof steps];
+    session->sm.key_len = CB_NATIVE_KEY;
     session->sm.counter = 1;
     memcpy(session->scalar, w.batch.scalar, sizeof session->scalar);
     memcpy(session->point, w.point, sizeof session->point);
@@ -44,7 +45,7 @@ static void stand_at(cb_vcard *card, uint8_t step)
 static void send(cb_vcard *card, bool secure, cb_bytes bytes)
 {
     cb_buf command = CB_BUF(CB_COMMAND_MAX), answer = CB_BUF(512);
-    cb_sm broker = card->session.sm;
+    cb_sm broker = cb_native_of(card)->session.sm;
     cb_sm_mark mark;
     cb_apdu apdu;
     if (!secure)
@@ -76,8 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         send(card, secure, cb_cursor_take(&cursor, len < cursor.rest.len ? len : cursor.rest.len));
     }
     /* Without the broker's signature the card proves nothing and compares no PIN, whatever came. */
-    if (card->state.counter != 0 || card->state.pin_tries != w.first.pin_tries ||
-        card->state.code_tries != w.first.code_tries || card->state.failures != w.first.failures)
+    const cb_vcard_state *now = cb_vcard_state_of(card);
+    if (now->counter != 0 || now->pin_tries != w.first.pin_tries ||
+        now->code_tries != w.first.code_tries || now->failures != w.first.failures)
         abort();
     cb_vcard_close(&card);
     return 0;

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "cardlink/card/state.h"
+#include "cardlink/card/native/state.h"
 #include "cardlink/native/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

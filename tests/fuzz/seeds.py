@@ -61,6 +61,19 @@ def card(tap):
     put("base", "certificate", tap["broker-certificate"])
 
 
+def scp03():
+    kdd, rest = bytes(range(10)), bytes(range(8)) + bytes(range(0xA0, 0xA8))
+    put("scp03", "update-70", b"\0" + kdd + b"\x30\3\x70" + rest + b"\0\0\2")
+    put("scp03", "update-60", b"\0" + kdd + b"\x30\3\x60" + rest)
+    put("scp03", "update-scp02", b"\0" + kdd + b"\x30\2" + rest)
+    for kind, name in ((1, "authenticate"), (2, "command"), (3, "answer")):
+        put("scp03", name, bytes((kind,)))
+        put("scp03", name + "-changed", bytes((kind, 0, 8, 1)))
+        put("scp03", name + "-twice", bytes((kind, 0, 3, 16, 0, 3, 16)))
+    put("scp03", "authenticate-level", bytes((1, 0, 2, 0x22)))
+    put("scp03", "command-plain", bytes((2, 0, 0, 4)))
+
+
 def texts():
     some_id = "0189f7c2-0000-7000-8000-000000000001"
     put("base", "leaf", f"cardbroker leaf 1\nkind tap.accepted\ntap {some_id}\nservice tax\n")
@@ -384,7 +397,7 @@ def evidence():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
+    for make in (texts, scp03, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
         make()
 
 

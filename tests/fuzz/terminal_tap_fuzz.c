@@ -48,6 +48,7 @@ enum { BODY_MAX = CB_RELAY_BODY_MAX + 1024, TRANSMITS_MAX = 4 * CB_SCRIPT_COMMAN
 
 typedef enum step { BEGINS, CHALLENGES, PROVES, LISTS } step;
 
+static cb_bytes input;
 static cb_cursor in;
 static const uint8_t scalar[CB_P256_SCALAR] = {[31] = 7}; /* of the card's session key */
 static uint8_t point[CB_P256_POINT];
@@ -174,7 +175,7 @@ static step check_turn(void)
         now = CHALLENGES;
     must(now != PROVES || strcmp(asked.path, proof) == 0);
     count[now]++;
-    must(count[BEGINS] <= 4 && count[CHALLENGES] <= 2 && count[PROVES] <= 1 && count[LISTS] <= 2);
+    must(count[BEGINS] <= 10 && count[CHALLENGES] <= 2 && count[PROVES] <= 1 && count[LISTS] <= 2);
     must(now != CHALLENGES || count[BEGINS] > 0);
     must(count[PROVES] == 0 || count[CHALLENGES] > 0);
     return now;
@@ -194,7 +195,7 @@ static void put_text(cb_buf *out, cb_bytes bytes)
 static void put_script(cb_buf *out, step now)
 {
     status = now == BEGINS ? 201 : 200;
-    cb_buf_printf(out, "{\"tap\":\"0189f7c2-0000-7000-8000-00000000000%u\",\"expires_in\":%u,",
+    cb_buf_printf(out, "{\"tap\":\"0189f7c2-0000-7000-8000-0000000000%02u\",\"expires_in\":%u,",
                   count[BEGINS], cb_cursor_u8(&in));
     unsigned commands = cb_cursor_u8(&in) % 40;
     cb_buf_put_str(out, "\"script\":[");
@@ -202,7 +203,9 @@ static void put_script(cb_buf *out, step now)
         unsigned flags = cb_cursor_u8(&in);
         cb_buf_put_str(out, i ? ",{\"apdu\":\"" : "{\"apdu\":\"");
         cb_buf_put_hex(out, piece(cb_cursor_u8(&in)));
-        cb_buf_put_str(out, flags & 1 ? "\",\"go_on\":true}" : "\"}");
+        cb_buf_put_str(out, flags & 1 ? "\",\"go_on\":true" : "\"");
+        cb_buf_put_str(out, flags & 2 ? ",\"part\":true" : "");
+        cb_buf_put_str(out, flags & 4 ? flags & 8 ? ",\"pin\":\"ascii\"}" : ",\"pin\":\"padded\"}" : "}");
     }
     cb_buf_put_str(out, "]}");
 }
@@ -320,10 +323,21 @@ static void put_channel(cb_buf *answer)
     cb_buf_put_u16(answer, CB_SW_OK);
 }
 
+/* Whatever the broker says, the PIN goes into VERIFY alone. */
+static void check_no_pin(cb_bytes command)
+{
+    static const uint8_t verify[] = {0x00, 0x20, 0x00};
+    bool there = memmem(command.data, command.len, PIN, sizeof PIN - 1) != NULL;
+    bool given = memmem(input.data, input.len, PIN, sizeof PIN - 1) != NULL;
+    must(!there || given ||
+         (form() == CB_PIN_FORM_VERIFY && memcmp(command.data, verify, sizeof verify) == 0));
+}
+
 cb_error __wrap_cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer)
 {
     (void)readers;
     must(taken && cb_command_ok(command) && ++transmits <= TRANSMITS_MAX);
+    check_no_pin(command);
     unsigned how = cb_cursor_u8(&in) % 7;
     if (!cb_cursor_ok(&in) || how == 4)
         return CB_E_CARD_REMOVED;
@@ -460,7 +474,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cb_relay *relay = NULL;
     if (!asked.get)
         must(cb_relay_init() == CB_OK && cb_p256_public(scalar, point) == CB_OK);
-    in = cb_cursor_over(cb_bytes_make(data, size));
+    input = cb_bytes_make(data, size);
+    in = cb_cursor_over(input);
     wish = cb_cursor_u8(&in);
     memset(count, 0, sizeof count);
     takes = releases = transmits = 0;

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/tlv.h"
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 
 static int setup(void **state)
 {
@@ -416,9 +416,9 @@ static void a_card_cannot_claim_a_pin_that_was_not_sent(void **state)
         world_begin(w, tap, &script);
         world_play(w->card, &script, &answers);
         assert_int_equal(world_challenge(w, tap, &answers, rows[i].pin, &script), CB_OK);
-        w->card->session.pin_used = true;
-        w->card->session.pin_form = rows[i].form;
-        w->card->session.pin_state = CB_PIN_VERIFIED;
+        cb_native_of(w->card)->session.pin_used = true;
+        cb_native_of(w->card)->session.pin_form = rows[i].form;
+        cb_native_of(w->card)->session.pin_state = CB_PIN_VERIFIED;
         world_play(w->card, &script, &answers);
         assert_int_equal(world_finish(w, tap, &answers, &claim), CB_E_CARD_ANSWER);
         assert_int_equal(claim.pin, CB_PIN_NOT_PRESENTED);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 
 /* The columns of the table: the steps of a session, and one after the PIN. */
 enum { IDLE, SELECTED, CERTIFIED, CHANNEL, IDENTIFIED, AUTHENTICATED, PIN_USED, MUTE, STATES };
@@ -31,22 +31,22 @@ typedef struct stage {
 
 static void keep(stage *s, int which, const hand *h)
 {
-    s->state[which] = s->w.card->state;
-    s->session[which] = s->w.card->session;
+    s->state[which] = cb_native_of(s->w.card)->state;
+    s->session[which] = cb_native_of(s->w.card)->session;
     s->hand[which] = *h;
     assert_int_equal(s->session[which].step, step_of[which]);
 }
 
 static void enter(stage *s, int which)
 {
-    s->w.card->state = s->state[which];
-    s->w.card->session = s->session[which];
+    cb_native_of(s->w.card)->state = s->state[which];
+    cb_native_of(s->w.card)->session = s->session[which];
 }
 
 static int setup(void **state)
 {
     stage *s = malloc(sizeof *s);
-    hand h = {.w = &s->w};
+    hand h = {.w = &s->w, .sm.key_len = CB_NATIVE_KEY};
     *state = s;
     world_make(&s->w, false);
     keep(s, IDLE, &h);
@@ -65,7 +65,7 @@ static int setup(void **state)
     keep(s, AUTHENTICATED, &h);
     assert_int_equal(hand_verify(&h, "0000"), 0x63C2);
     keep(s, PIN_USED, &h);
-    cb_vcard_session_end(s->w.card, CB_VCARD_MUTE);
+    cb_vcard_session_end(cb_native_of(s->w.card), CB_VCARD_MUTE);
     keep(s, MUTE, &h);
     return 0;
 }
@@ -304,9 +304,9 @@ static void each_command_in_each_state_does_what_is_written(void **state)
                 expected = (uint16_t)strtoul(digits, NULL, 16);
                 then = step_named(cell[4]);
             }
-            if (status != expected || s->w.card->session.step != then)
+            if (status != expected || cb_native_of(s->w.card)->session.step != then)
                 fail_msg("%s in state %d: %04X, then %02X", table[i].name, which, status,
-                         s->w.card->session.step);
+                         cb_native_of(s->w.card)->session.step);
         }
     }
 }
@@ -332,12 +332,12 @@ static void no_plain_command_reaches_what_the_channel_guards(void **state)
                 apdu.data = cb_bytes_make(data, header % 3 == 1 ? 113 : sizeof data);
             enter(s, which);
             hand_plain(s->w.card, apdu, NULL);
-            uint8_t step = s->w.card->session.step;
+            uint8_t step = cb_native_of(s->w.card)->session.step;
             bool forward =
                 step != CB_VCARD_IDLE && step != CB_VCARD_SELECTED && step != step_of[which];
             bool kept = step == step_of[which] &&
                         (step & (CB_VCARD_CHANNEL | CB_VCARD_IDENTIFIED | CB_VCARD_AUTHENTICATED));
-            if (forward || kept || !untouched(&s->w.card->state, &s->state[which]))
+            if (forward || kept || !untouched(&cb_native_of(s->w.card)->state, &s->state[which]))
                 fail_msg("%04X in state %d led to %02X", header, which, step);
         }
     }
@@ -362,9 +362,9 @@ static void no_other_instruction_or_parameter_does_anything(void **state)
             uint16_t status =
                 hand_secure(&h, ins, (uint8_t)(parameters >> 8), (uint8_t)parameters,
                             ins == CB_INS_PROVE ? (cb_bytes){0} : CB_BYTES_OF(nothing));
-            uint8_t step = s->w.card->session.step;
+            uint8_t step = cb_native_of(s->w.card)->session.step;
             if (status == CB_SW_OK || (step != CB_VCARD_SELECTED && step != step_of[which]) ||
-                !untouched(&s->w.card->state, &s->state[which]))
+                !untouched(&cb_native_of(s->w.card)->state, &s->state[which]))
                 fail_msg("%02X %04X in state %d: %04X, %02X", ins, parameters, which, status, step);
         }
     }
@@ -420,14 +420,14 @@ static void a_life_cycle_narrows_what_is_legal(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         hand h = s->hand[AUTHENTICATED];
         enter(s, AUTHENTICATED);
-        s->w.card->state.life_cycle = rows[i].life;
-        s->w.card->state.pin_tries = rows[i].pin_tries;
-        s->w.card->state.code_tries = rows[i].code_tries;
+        cb_native_of(s->w.card)->state.life_cycle = rows[i].life;
+        cb_native_of(s->w.card)->state.pin_tries = rows[i].pin_tries;
+        cb_native_of(s->w.card)->state.code_tries = rows[i].code_tries;
         assert_int_equal(rows[i].send(s, &h), rows[i].status);
     }
     hand h = s->hand[AUTHENTICATED];
     enter(s, AUTHENTICATED);
-    s->w.card->state.counter = UINT32_MAX;
+    cb_native_of(s->w.card)->state.counter = UINT32_MAX;
     assert_int_equal(hand_prove(&h), CB_SW_CONDITIONS);
 }
 
@@ -440,12 +440,12 @@ typedef struct memory {
     bool after;
 } memory;
 
-static cb_error write_until_cut(void *context, const cb_vcard_state *state)
+static cb_error write_until_cut(void *context, const cb_vcard *card)
 {
     memory *m = context;
     bool now = ++m->writes == m->cut_at;
     if (!now || m->after)
-        m->durable = *state;
+        m->durable = *cb_vcard_state_of(card);
     return now ? CB_E_IO : CB_OK;
 }
 

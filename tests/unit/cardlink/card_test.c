@@ -162,10 +162,10 @@ static void a_write_that_is_cut_anywhere_leaves_the_state_before_or_after(void *
     unlink(path);
 }
 
-static cb_error save_nothing(void *context, const cb_vcard_state *state)
+static cb_error save_nothing(void *context, const cb_vcard *card)
 {
     int *left = context;
-    (void)state;
+    (void)card;
     return (*left)-- > 0 ? CB_OK : CB_E_IO;
 }
 

@@ -251,9 +251,9 @@ static void the_documents_tap_is_true(void **state)
     assert_int_equal(cb_p256_agree(sd.scalar, CB_BYTES_OF(oce.point), fixed), CB_OK);
     assert_int_equal(cb_channel_open(ephemeral, fixed, data, sd_e.point, &broker, receipt), CB_OK);
     first_script(&oce_e, &sd_e, data, receipt);
-    check("s-enc", CB_BYTES_OF(broker.enc));
-    check("s-mac", CB_BYTES_OF(broker.mac));
-    check("s-rmac", CB_BYTES_OF(broker.rmac));
+    check("s-enc", cb_bytes_make(broker.enc, broker.key_len));
+    check("s-mac", cb_bytes_make(broker.mac, broker.key_len));
+    check("s-rmac", cb_bytes_make(broker.rmac, broker.key_len));
     request.transcript = cb_channel_transcript(
         &(cb_channel_facts){0x20, 0x01, cb_buf_bytes(&broker_cvc), cb_buf_bytes(&batch_cvc),
                             oce_e.point, sd_e.point, receipt});

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/native/secure_messaging.h"
+#include "cardlink/secure_messaging.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@ typedef struct ends {
 static ends fresh(void)
 {
     ends e;
-    e.broker = (cb_sm){.counter = 1};
+    e.broker = (cb_sm){.key_len = 16, .counter = 1};
     memset(e.broker.enc, 1, 16);
     memset(e.broker.mac, 2, 16);
     memset(e.broker.rmac, 3, 16);
@@ -140,9 +140,9 @@ static void a_block_of_padding_is_no_data(void **state)
     cb_buf out = CB_BUF(256), data = CB_BUF(256);
     cb_apdu plain;
     (void)state;
-    cb_aes_block(CB_BYTES_OF(e.card.enc), counter, iv);
-    cb_aes_cbc_encrypt(CB_BYTES_OF(e.card.enc), iv, CB_BYTES_OF(block), block);
-    cb_aes_cmac(CB_BYTES_OF(e.card.mac),
+    cb_aes_block(cb_bytes_make(e.card.enc, 16), counter, iv);
+    cb_aes_cbc_encrypt(cb_bytes_make(e.card.enc, 16), iv, CB_BYTES_OF(block), block);
+    cb_aes_cmac(cb_bytes_make(e.card.mac, 16),
                 (cb_bytes[]){CB_BYTES_OF(e.card.chain), CB_BYTES_OF(header), CB_BYTES_OF(block)}, 3,
                 mac);
     cb_buf_put(&data, CB_BYTES_OF(block));

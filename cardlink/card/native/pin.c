@@ -3,7 +3,7 @@
  * VERIFY, CHANGE REFERENCE DATA and RESET RETRY COUNTER, which differ in what is compared and what
  * a success changes.
  */
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 
 #include "base/secret.h"
 
@@ -19,7 +19,8 @@ static uint8_t form_of(uint8_t ins)
     }
 }
 
-static uint16_t presented(cb_vcard *card, uint8_t form, cb_pin_state state, uint8_t tries_left)
+static uint16_t presented(cb_native_application *card, uint8_t form, cb_pin_state state,
+                          uint8_t tries_left)
 {
     card->session.pin_form = form;
     card->session.pin_state = (uint8_t)state;
@@ -29,17 +30,17 @@ static uint16_t presented(cb_vcard *card, uint8_t form, cb_pin_state state, uint
     return state == CB_PIN_BLOCKED ? CB_SW_BLOCKED : (uint16_t)(CB_SW_TRIES_LEFT | tries_left);
 }
 
-static uint16_t wrong(cb_vcard *card, uint8_t form, uint8_t tries_left)
+static uint16_t wrong(cb_native_application *card, uint8_t form, uint8_t tries_left)
 {
     if (form == CB_PIN_FORM_UNBLOCK && tries_left == 0) {
         card->state.life_cycle = CB_LIFE_TERMINATED;
-        if (!cb_vcard_save(card))
+        if (!cb_native_save(card))
             return CB_SW_MEMORY;
     }
     return presented(card, form, tries_left == 0 ? CB_PIN_BLOCKED : CB_PIN_WRONG, tries_left);
 }
 
-static uint16_t right(cb_vcard *card, const cb_pin_block *block, uint16_t failures)
+static uint16_t right(cb_native_application *card, const cb_pin_block *block, uint16_t failures)
 {
     cb_vcard_state *state = &card->state;
     uint8_t tries = CB_VCARD_PIN_TRIES;
@@ -51,12 +52,12 @@ static uint16_t right(cb_vcard *card, const cb_pin_block *block, uint16_t failur
         state->code_tries = tries = CB_VCARD_CODE_TRIES;
     if (state->life_cycle == CB_LIFE_PERSONALISED)
         state->life_cycle = CB_LIFE_ACTIVE; /* the transport PIN is gone */
-    return cb_vcard_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries)
-                               : CB_SW_MEMORY;
+    return cb_native_save(card) ? presented(card, block->form, CB_PIN_VERIFIED, tries)
+                                : CB_SW_MEMORY;
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */
-static uint16_t compare(cb_vcard *card, const cb_pin_block *block)
+static uint16_t compare(cb_native_application *card, const cb_pin_block *block)
 {
     cb_vcard_state *state = &card->state;
     bool code = block->form == CB_PIN_FORM_UNBLOCK;
@@ -68,14 +69,14 @@ static uint16_t compare(cb_vcard *card, const cb_pin_block *block)
     --*tries;
     if (state->failures < UINT16_MAX)
         state->failures++;
-    if (!cb_vcard_save(card))
+    if (!cb_native_save(card))
         return CB_SW_MEMORY;
     if (!cb_equal(CB_BYTES_OF(block->secret), cb_bytes_make(stored, CB_PIN_MAX)))
         return wrong(card, block->form, *tries);
     return right(card, block, failures);
 }
 
-uint16_t cb_vcard_pin(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_vcard_session *session = &card->session;
     uint8_t form = form_of(apdu->ins);

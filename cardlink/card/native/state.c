@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/card/state.h"
-
-#include <errno.h>
-#include <sys/stat.h>
+#include "cardlink/card/native/state.h"
 
 #include "base/config.h"
 #include "base/secret.h"
+#include "cardlink/card/content.h"
 
 static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00, 0x01}; /* the last two: version */
 
@@ -125,23 +123,10 @@ cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out)
     return CB_E_FORMAT;
 }
 
-/* By another name, or for somebody else, there would be a card that goes on with the tries and the
- * count of before. */
-static cb_error is_private(const char *path)
-{
-    struct stat about;
-    if (lstat(path, &about) != 0)
-        return errno == ENOENT ? CB_E_NOT_FOUND : CB_E_IO;
-    bool good = S_ISREG(about.st_mode) && about.st_nlink == 1 && (about.st_mode & 077) == 0;
-    return good ? CB_OK : CB_E_DENIED;
-}
-
 cb_error cb_vcard_state_read(const char *path, cb_vcard_state *out)
 {
     cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
-    cb_error error = is_private(path);
-    if (!error)
-        error = cb_file_read(path, &file);
+    cb_error error = cb_card_file_read(path, &file);
     if (!error)
         error = cb_vcard_state_parse(cb_buf_bytes(&file), out);
     cb_buf_free(&file);

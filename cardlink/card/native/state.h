@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What a card remembers when it has no power.
+ * What the native application remembers when it has no power.
  *
- * In a chip this is its non-volatile memory. In the virtual card it is a file of at most 2 kB that
- * only its owner may read, for it holds private keys and the PIN: a magic number, a version, the
- * fields in the order below, and SHA-256 of all that, so that a damaged file is refused and not
- * used. It is replaced whole, by renaming: a power cut leaves the state before or the state after.
+ * In a chip this is its non-volatile memory. In the virtual card it is at most 2 kB: a magic
+ * number, a version, the fields in the order below, and SHA-256 of all that, so that a damaged one
+ * is refused and not used. By itself it is the file of a card that has no other application
+ * (content.h).
  */
-#ifndef CB_CARDLINK_CARD_STATE_H
-#define CB_CARDLINK_CARD_STATE_H
+#ifndef CB_CARDLINK_CARD_NATIVE_STATE_H
+#define CB_CARDLINK_CARD_NATIVE_STATE_H
 
 #include "cardlink/native/cvc.h"
 #include "cardlink/native/native.h"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Inside the card: the session, and the commands, one function each. card.c holds the table of
- * which command is legal when.
+ * The native application (docs/card-application.md): the session, and the commands, one function
+ * each. application.c holds the table of which command is legal when.
  */
-#ifndef CB_CARDLINK_CARD_APPLICATION_H
-#define CB_CARDLINK_CARD_APPLICATION_H
+#ifndef CB_CARDLINK_CARD_NATIVE_APPLICATION_H
+#define CB_CARDLINK_CARD_NATIVE_APPLICATION_H
 
 #include "cardlink/card/card.h"
+
+extern const cb_applet cb_applet_native;
 
 /* Where a session stands. The values are bits, so that a row of the table can name several. */
 typedef enum cb_vcard_step {
@@ -37,30 +39,35 @@ typedef struct cb_vcard_session {
     uint8_t pin_form, pin_state, pin_tries_left;
 } cb_vcard_session;
 
-struct cb_vcard {
+typedef struct cb_native_application {
+    cb_vcard *card; /* that it is on */
     cb_vcard_state state;
-    cb_vcard_store store;
     cb_vcard_session session;
-    char *path; /* of the state file; NULL: none */
-    int lock;
-};
+} cb_native_application;
+
+/* With a copy of a state; NULL: no memory. */
+cb_native_application *cb_native_new(cb_vcard *card, const cb_vcard_state *state);
+
+/* The native application of a card that has it. For tests. */
+cb_native_application *cb_native_of(const cb_vcard *card);
 
 /* A command: appends the answer's data and returns the status word. */
-typedef uint16_t (*cb_vcard_command)(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+typedef uint16_t (*cb_vcard_command)(cb_native_application *card, const cb_apdu *apdu,
+                                     cb_buf *data);
 
-uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_request(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_pin(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_select(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_get_data(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pso(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pso_signer(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_mutual(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 
 /* Forgets the session and stands at a step. */
-void cb_vcard_session_end(cb_vcard *card, cb_vcard_step step);
+void cb_vcard_session_end(cb_native_application *card, cb_vcard_step step);
 
 /* Makes the state durable; a failure silences the card. */
-bool cb_vcard_save(cb_vcard *card);
+bool cb_native_save(cb_native_application *card);
 
 #endif

@@ -2,12 +2,12 @@
  *
  * From SELECT to the open channel, and the proof.
  */
-#include "cardlink/card/application.h"
+#include "cardlink/card/native/application.h"
 
 #include "base/secret.h"
 #include "base/tlv.h"
 
-uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_select(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_vcard_session_end(card, CB_VCARD_IDLE);
     if (apdu->p1 != 0x04 || (apdu->p2 != 0x00 && apdu->p2 != 0x0C))
@@ -30,7 +30,7 @@ uint16_t cb_vcard_select(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_get_data(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     static const uint8_t store_of[] = {
         0xA6, 0x04, 0x83, 0x02, CB_NATIVE_CARD_KEY_ID, CB_NATIVE_CARD_KEY_VERSION};
@@ -41,7 +41,8 @@ uint16_t cb_vcard_get_data(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-static const cb_vcard_kloc *find_kloc(const cb_vcard *card, uint8_t key_id, uint8_t key_version)
+static const cb_vcard_kloc *find_kloc(const cb_native_application *card, uint8_t key_id,
+                                      uint8_t key_version)
 {
     for (size_t i = 0; i < card->state.kloc_count; i++) {
         const cb_vcard_kloc *kloc = &card->state.kloc[i];
@@ -53,7 +54,7 @@ static const cb_vcard_kloc *find_kloc(const cb_vcard *card, uint8_t key_id, uint
 
 /* Whether certificate is the broker's, for this usage; point gets its key. What was verified once
  * is remembered with the state, and so becomes durable with the next proof. */
-static uint16_t check_certificate(cb_vcard *card, const cb_apdu *apdu, uint16_t usage,
+static uint16_t check_certificate(cb_native_application *card, const cb_apdu *apdu, uint16_t usage,
                                   cb_vcard_slot slot, uint8_t point[CB_P256_POINT])
 {
     cb_vcard_remembered *remembered = &card->state.remembered[slot];
@@ -79,7 +80,7 @@ static uint16_t check_certificate(cb_vcard *card, const cb_apdu *apdu, uint16_t 
     return CB_SW_OK;
 }
 
-uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pso(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_vcard_session *session = &card->session;
     (void)data;
@@ -96,7 +97,7 @@ uint16_t cb_vcard_pso(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_pso_signer(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     (void)data;
     uint16_t status = check_certificate(card, apdu, CB_CVC_BROKER_SIGNATURE, CB_VCARD_SLOT_SIGNER,
@@ -110,7 +111,8 @@ uint16_t cb_vcard_pso_signer(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
 
 /* The keys of the session, its transcript, and the receipt that tells the broker that it talks to
  * this card's batch. */
-static cb_error open_channel(cb_vcard *card, cb_bytes command, uint8_t receipt[CB_NATIVE_RECEIPT])
+static cb_error open_channel(cb_native_application *card, cb_bytes command,
+                             uint8_t receipt[CB_NATIVE_RECEIPT])
 {
     cb_vcard_session *session = &card->session;
     uint8_t broker_point[CB_P256_POINT];
@@ -136,7 +138,7 @@ static cb_error open_channel(cb_vcard *card, cb_bytes command, uint8_t receipt[C
     return error;
 }
 
-uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_mutual(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     uint8_t receipt[CB_NATIVE_RECEIPT];
     cb_error error = CB_OK;
@@ -155,7 +157,7 @@ uint16_t cb_vcard_mutual(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-static cb_proof_facts facts_of(const cb_vcard *card)
+static cb_proof_facts facts_of(const cb_native_application *card)
 {
     const cb_vcard_session *session = &card->session;
     bool presented = session->pin_form != CB_PIN_FORM_NONE;
@@ -171,7 +173,7 @@ static cb_proof_facts facts_of(const cb_vcard *card)
 
 /* The broker's signature over this session: until then no PIN is compared and nothing was said
  * about this very card. */
-uint16_t cb_vcard_request(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_proof_request *request = &card->session.request;
     cb_cursor cursor = cb_cursor_over(apdu->data);
@@ -190,7 +192,7 @@ uint16_t cb_vcard_request(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     return CB_SW_OK;
 }
 
-uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     uint8_t signature[CB_P256_SIGNATURE];
     if (apdu->p1 != 0 || apdu->p2 != 0)
@@ -204,7 +206,7 @@ uint16_t cb_vcard_prove(cb_vcard *card, const cb_apdu *apdu, cb_buf *data)
     cb_proof_facts facts = facts_of(card);
     card->state.counter = facts.counter;
     card->state.failures = 0;
-    if (!cb_vcard_save(card))
+    if (!cb_native_save(card))
         return CB_SW_MEMORY;
     card->session.ends = true; /* one proof a session: so a PIN counts once */
     cb_digest digest = cb_proof_digest(&card->session.request, &facts);
