@@ -7,16 +7,13 @@
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
-#include "base/cursor.h"
+#include "cardlink/x509/der.h"
 
 enum {
     P384_HALF = 48,
     P384_POINT = 97,
     MODULUS = 256,
-    EXPONENT_MIN = 65537,
-    DER_SEQUENCE = 0x30,
-    DER_INTEGER = 0x02,
-    DER_BITS = 0x03
+    EXPONENT_MIN = 65537
 };
 
 const char *cb_card_key_kind_name(uint8_t kind)
@@ -40,38 +37,7 @@ cb_card_key cb_card_key_of_point(const uint8_t point[CB_P256_POINT])
     return key;
 }
 
-/* ---- DER ---- */
-
-/* A DER object of up to 65,535 bytes; lengths in their shortest form. */
-static cb_bytes der_take(cb_cursor *cursor, uint8_t tag)
-{
-    uint8_t seen = cb_cursor_u8(cursor);
-    size_t len = cb_cursor_u8(cursor);
-    if (len == 0x81)
-        len = cb_cursor_u8(cursor) | (size_t)0x10000;
-    else if (len == 0x82)
-        len = cb_cursor_u16(cursor) | (size_t)0x20000;
-    else if (len > 0x7F)
-        cb_cursor_fail(cursor);
-    size_t least = len >> 16 == 1 ? 0x80 : len >> 16 == 2 ? 0x100 : 0;
-    len &= 0xFFFF;
-    if (seen != tag || len < least)
-        cb_cursor_fail(cursor);
-    return cb_cursor_take(cursor, len);
-}
-
-/* A positive INTEGER in its shortest form, without the zero that keeps it positive. */
-static cb_bytes der_unsigned(cb_cursor *cursor)
-{
-    cb_bytes value = der_take(cursor, DER_INTEGER);
-    bool padded = value.len > 1 && value.data[0] == 0;
-    bool good = value.len > 0 && !(value.data[0] & 0x80) && !(padded && !(value.data[1] & 0x80));
-    if (!cb_cursor_ok(cursor) || !good) {
-        cb_cursor_fail(cursor);
-        return (cb_bytes){0};
-    }
-    return padded ? cb_bytes_make(value.data + 1, value.len - 1) : value;
-}
+/* ---- Keys as certificates have them ---- */
 
 /* The algorithm's identifiers with their parameters, whole. */
 static uint8_t kind_of(cb_bytes algorithm)
@@ -91,15 +57,11 @@ static uint8_t kind_of(cb_bytes algorithm)
 
 cb_error cb_card_key_of_spki(cb_bytes spki, cb_card_key *out)
 {
-    cb_cursor outer = cb_cursor_over(spki);
-    cb_cursor inner = cb_cursor_over(der_take(&outer, DER_SEQUENCE));
-    uint8_t kind = kind_of(der_take(&inner, DER_SEQUENCE));
-    cb_cursor bits = cb_cursor_over(der_take(&inner, DER_BITS));
-    uint8_t unused = cb_cursor_u8(&bits);
-    cb_bytes data = cb_cursor_rest(&bits);
+    cb_cursor inner = cb_der_open(spki, CB_DER_SEQUENCE);
+    uint8_t kind = kind_of(cb_der_expect(&inner, CB_DER_SEQUENCE));
+    cb_bytes data = cb_der_bits(&inner);
     *out = (cb_card_key){0};
-    if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner) || !cb_cursor_ok(&bits) || unused != 0 ||
-        kind == 0 || data.len > CB_CARD_KEY_MAX)
+    if (!cb_cursor_done(&inner) || kind == 0 || data.len > CB_CARD_KEY_MAX)
         return CB_E_FORMAT;
     set(out, kind, data);
     if (cb_card_key_ok(out))
@@ -112,12 +74,11 @@ cb_error cb_card_key_of_spki(cb_bytes spki, cb_card_key *out)
 
 static bool rsa_ok(cb_bytes data)
 {
-    cb_cursor outer = cb_cursor_over(data);
-    cb_cursor inner = cb_cursor_over(der_take(&outer, DER_SEQUENCE));
-    cb_bytes modulus = der_unsigned(&inner);
-    cb_bytes exponent = der_unsigned(&inner);
     uint32_t e = 0;
-    if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner) || exponent.len > sizeof e)
+    cb_cursor inner = cb_der_open(data, CB_DER_SEQUENCE);
+    cb_bytes modulus = cb_der_unsigned(&inner, MODULUS);
+    cb_bytes exponent = cb_der_unsigned(&inner, sizeof e);
+    if (!cb_cursor_done(&inner))
         return false;
     for (size_t i = 0; i < exponent.len; i++)
         e = e << 8 | exponent.data[i];

@@ -95,6 +95,12 @@ typedef struct cb_card_profile {
                        cb_card_claim *claim);
 
     void (*end)(void *state);
+
+    /* For the registration of cards that are recognised: the commands that read the certificates of keys that can be bound, to be played
+     * after the first script, in which nothing depends on the host; and the certificate in the index-th answer. NULL where recognise is.
+     * certificate: CB_E_NOT_FOUND when the card has none there, CB_E_CARD_ANSWER. */
+    void (*survey)(cb_buf *script);
+    cb_error (*certificate)(size_t index, cb_bytes answer, uint8_t *use, cb_bytes *der);
 } cb_card_profile;
 
 extern const cb_card_profile cb_profile_native, cb_profile_piv;

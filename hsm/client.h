@@ -128,6 +128,24 @@ cb_error cb_signed_head_check(const char *origin, const cb_signed_head *head, cb
 cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
                      uint64_t sequence, cb_buf *binding);
 
+enum { CB_FOREIGN_CERTIFICATE_MAX = 4096 };
+
+/* What an operator's terminal has read from a card that somebody else issued. */
+typedef struct cb_foreign_reading {
+    uint8_t profile;  /* cb_profile_id */
+    cb_bytes answers; /* to the profile's first script, encoded as in cardlink/script.h */
+    size_t keys;      /* 1..CB_CARD_KEYS_MAX */
+    struct {
+        uint8_t use; /* of the key that it certifies, in the profile's numbers */
+        cb_bytes certificate; /* DER */
+    } key[CB_CARD_KEYS_MAX];
+} cb_foreign_reading;
+
+/* The same for a card that somebody else issued: its certificates are checked against the anchors that hsmd has for its profile. The card's
+ * identifier here comes from what distinguishes it, and is in the binding. Also CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER. */
+cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const cb_id *holder,
+                             uint8_t level, uint64_t sequence, cb_buf *binding);
+
 /* Lets a suspended card be used again, after cardbrokerd has recorded that it is resumed and has
  * told hsmd (CB_E_HSM_FEED_BEHIND until then): hsmd does not take the front end's word for it.
  * CB_E_CARD_REVOKED. */

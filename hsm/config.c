@@ -20,6 +20,13 @@ static cfg_opt_t certificates_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t foreign_options[] = {
+    CFG_STR_LIST("anchors", NULL, CFGF_NONE),
+    CFG_STR_LIST("intermediates", NULL, CFGF_NONE),
+    CFG_STR_LIST("policies", NULL, CFGF_NONE),
+    CFG_END(),
+};
+
 static cfg_opt_t options[] = {
     CFG_STR("module", "/usr/lib/softhsm/libsofthsm2.so", CFGF_NONE),
     CFG_STR("token-label", "cardbroker", CFGF_NONE),
@@ -38,6 +45,7 @@ static cfg_opt_t options[] = {
     CFG_STR_LIST("manager-users", NULL, CFGF_NONE),
     CFG_STR("origin", "cardbroker", CFGF_NONE),
     CFG_STR_LIST("trust-anchors", NULL, CFGF_NONE),
+    CFG_SEC("foreign", foreign_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("certificates", certificates_options, CFGF_NONE),
     CFG_STR("log-level", "info", CFGF_NONE),
     CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
@@ -140,22 +148,50 @@ static cb_error texts(const reading *r, cb_hsmd_config *out)
     return CB_OK;
 }
 
-static cb_error list(const reading *r, const char *name, const char **out, size_t most,
-                     size_t *count)
+static cb_error list(const reading *r, cfg_t *section, const char *name, const char **out,
+                     size_t most, size_t *count)
 {
-    *count = cfg_size(r->cfg, name);
+    *count = cfg_size(section, name);
     if (*count > most)
         return wrong(r, name, "has too many entries");
     for (unsigned i = 0; i < *count; i++)
-        out[i] = cfg_getnstr(r->cfg, name, i);
+        out[i] = cfg_getnstr(section, name, i);
     return CB_OK;
+}
+
+static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
+{
+    const cb_card_profile *profile = cb_profile_named(cfg_title(section));
+    if (!profile || !profile->recognise)
+        return wrong(r, "foreign", "must be followed by the name of a profile: \"piv\"");
+    out->profile = profile->id;
+    cb_error error =
+        list(r, section, "anchors", out->anchor, CB_HSMD_FOREIGN_FILES_MAX, &out->anchors);
+    if (!error)
+        error = list(r, section, "intermediates", out->intermediate, CB_HSMD_FOREIGN_FILES_MAX,
+                     &out->intermediates);
+    if (!error)
+        error = list(r, section, "policies", out->policy, CB_FOREIGN_POLICIES_MAX, &out->policies);
+    if (!error && out->anchors == 0)
+        error = wrong(r, "foreign", "needs anchors: files with certificates in PEM");
+    return error;
 }
 
 static cb_error lists(const reading *r, cb_hsmd_config *out)
 {
-    cb_error error = list(r, "trust-anchors", out->anchor, CB_HSMD_ANCHORS_MAX, &out->anchors);
+    cb_error error =
+        list(r, r->cfg, "trust-anchors", out->anchor, CB_HSMD_ANCHORS_MAX, &out->anchors);
     if (!error)
-        error = list(r, "sandbox-allow", out->extra_call, CB_SANDBOX_EXTRA_MAX, &out->extra_calls);
+        error = list(r, r->cfg, "sandbox-allow", out->extra_call, CB_SANDBOX_EXTRA_MAX,
+                     &out->extra_calls);
+    for (unsigned i = 0; !error && i < cfg_size(r->cfg, "foreign"); i++) {
+        cfg_t *section = cfg_getnsec(r->cfg, "foreign", i);
+        if (!section)
+            return CB_E_MEMORY;
+        if (out->foreigners == CB_PROFILES_MAX)
+            return wrong(r, "foreign", "has too many sections");
+        error = foreign(r, section, &out->foreign[out->foreigners++]);
+    }
     return error;
 }
 

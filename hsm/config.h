@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "hsm/foreign.h"
 #include "hsm/sandbox.h"
 #include "hsm/token.h"
 
@@ -17,7 +18,8 @@ enum {
     CB_HSMD_USERS_MAX = 16,
     CB_HSM_PIN_MAX = 256,
     CB_ORIGIN_MAX = 200,
-    CB_HSMD_ANCHORS_MAX = 64
+    CB_HSMD_ANCHORS_MAX = 64,
+    CB_HSMD_FOREIGN_FILES_MAX = 16
 };
 
 typedef struct cb_hsmd_users {
@@ -27,6 +29,17 @@ typedef struct cb_hsmd_users {
     size_t managers;
     uid_t own; /* what hsmd itself becomes; only if separated */
 } cb_hsmd_users;
+
+/* Whom to trust for cards of a profile that others issued. */
+typedef struct cb_hsmd_foreign {
+    uint8_t profile;
+    const char *anchor[CB_HSMD_FOREIGN_FILES_MAX]; /* PEM files */
+    size_t anchors;
+    const char *intermediate[CB_HSMD_FOREIGN_FILES_MAX];
+    size_t intermediates;
+    const char *policy[CB_FOREIGN_POLICIES_MAX]; /* object identifiers */
+    size_t policies;
+} cb_hsmd_foreign;
 
 typedef struct cb_hsmd_config {
     struct cfg_t *file; /* owns the strings */
@@ -46,6 +59,8 @@ typedef struct cb_hsmd_config {
     int64_t lifetime_us;
     const char *anchor[CB_HSMD_ANCHORS_MAX];
     size_t anchors;
+    cb_hsmd_foreign foreign[CB_PROFILES_MAX];
+    size_t foreigners;
     const char *agreement; /* NULL: not installed yet */
     const char *signer;
     uint8_t key_id;

@@ -123,7 +123,7 @@ static void put_info(cb_buf *out, cb_bytes subject, cb_bytes public_key)
     cb_buf_put(&content, CB_BYTES_OF(no_attributes));
     if (cb_buf_error(&content))
         out->error = cb_buf_error(&content);
-    cb_der_sequence(out, cb_buf_bytes(&content));
+    cb_der_put_sequence(out, cb_buf_bytes(&content));
     cb_buf_free(&content);
 }
 
@@ -165,12 +165,12 @@ cb_error cb_csr_make(cb_token *token, CK_OBJECT_HANDLE key, uint8_t algorithm, c
     if (!error)
         error = sign_info(token, key, algorithm, row.hash, cb_buf_bytes(&request), &signature);
     if (!error) {
-        cb_der_sequence(&request, row.identifier);
-        cb_der_bits(&request, cb_buf_bytes(&signature));
+        cb_der_put_sequence(&request, row.identifier);
+        cb_der_put_bits(&request, cb_buf_bytes(&signature));
         error = cb_buf_error(&request);
     }
     if (!error) {
-        cb_der_sequence(out, cb_buf_bytes(&request));
+        cb_der_put_sequence(out, cb_buf_bytes(&request));
         error = cb_buf_error(out);
     }
     cb_buf_free(&request);

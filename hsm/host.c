@@ -10,6 +10,8 @@ cb_host *cb_host_new(void)
         return NULL;
     cb_buf_init(&host->agreement, CB_HOST_CERTIFICATE_MAX);
     cb_buf_init(&host->signer, CB_HOST_CERTIFICATE_MAX);
+    for (size_t i = 0; i < CB_PROFILES_MAX; i++)
+        cb_foreign_trust_init(&host->foreign[i]);
     host->profile.trust = host->trust;
     host->holders = 1;
     return host;
@@ -21,12 +23,24 @@ cb_host *cb_host_hold(cb_host *host)
     return host;
 }
 
+const cb_foreign_trust *cb_host_foreign(const cb_host *host, uint8_t profile)
+{
+    static const cb_foreign_trust nobody;
+    for (size_t i = 0; i < CB_PROFILES_MAX; i++) {
+        if (host->foreign[i].profile == profile)
+            return &host->foreign[i];
+    }
+    return &nobody;
+}
+
 void cb_host_release(cb_host **host)
 {
     cb_host *old = *host;
     *host = NULL;
     if (!old || --old->holders > 0)
         return;
+    for (size_t i = 0; i < CB_PROFILES_MAX; i++)
+        cb_foreign_trust_free(&old->foreign[i]);
     cb_buf_free(&old->agreement);
     cb_buf_free(&old->signer);
     free(old);

@@ -9,11 +9,12 @@
 #ifndef CB_HSM_HOST_H
 #define CB_HSM_HOST_H
 
-#include "cardlink/profile.h"
+#include "hsm/foreign.h"
 
 typedef struct cb_host {
     cb_profile_host profile;
     cb_trust_anchor trust[CB_TRUST_MAX];
+    cb_foreign_trust foreign[CB_PROFILES_MAX]; /* of profiles whose cards others issued */
     cb_buf agreement; /* what profile's certificates point into */
     cb_buf signer;
     bool ready; /* whether certificates and at least one anchor are there: without them no tap can
@@ -25,6 +26,9 @@ typedef struct cb_host {
 cb_host *cb_host_new(void);
 
 cb_host *cb_host_hold(cb_host *host);
+
+/* Whom to trust for cards of a profile; of profile 0 and empty when nobody was named. */
+const cb_foreign_trust *cb_host_foreign(const cb_host *host, uint8_t profile);
 
 /* Frees it with its last holder. *host becomes NULL; NULL inside is allowed. */
 void cb_host_release(cb_host **host);

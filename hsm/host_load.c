@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/host_load.h"
 
+#include "base/pem.h"
+#include "base/config.h"
 #include "cardlink/native/certificate.h"
 
 static cb_error unusable(cb_buf *why, const char *path, const char *what)
@@ -18,6 +20,75 @@ static cb_error load_anchors(const cb_hsmd_config *config, cb_host *host, cb_buf
     }
     host->profile.trust_count = config->anchors;
     return CB_OK;
+}
+
+/* The certificates of a file, one after another. */
+static cb_error load_pem(const char *path, cb_buf *out, cb_buf *why)
+{
+    cb_buf text = CB_BUF(CB_FOREIGN_BYTES_MAX);
+    cb_error error = cb_file_read(path, &text);
+    if (!error)
+        error = cb_buf_cstr(&text) ? cb_pem_read(cb_buf_cstr(&text), out, out) : CB_E_MEMORY;
+    cb_buf_free(&text);
+    return error && error != CB_E_MEMORY ? unusable(why, path, cb_error_text(error)) : error;
+}
+
+/* Names what was loaded, once the buffer does not move any more. */
+static cb_error split(cb_bytes all, cb_bytes *out, size_t *count, const char *path, cb_buf *why)
+{
+    cb_x509 certificate;
+    cb_cursor cursor = cb_cursor_over(all);
+    for (*count = 0; cursor.rest.len > 0; (*count)++) {
+        cb_bytes der = cb_der_whole(&cursor, CB_DER_SEQUENCE);
+        if (!cb_cursor_ok(&cursor) || *count == CB_FOREIGN_CERTIFICATES_MAX)
+            return unusable(why, path, "not certificates, or too many");
+        cb_error error = cb_x509_parse(der, &certificate);
+        if (error)
+            return unusable(why, path, cb_error_text(error));
+        out[*count] = der;
+    }
+    return CB_OK;
+}
+
+static cb_error load_policies(const cb_hsmd_foreign *config, cb_foreign_trust *trust, cb_buf *why)
+{
+    for (size_t i = 0; i < config->policies; i++) {
+        cb_buf oid = CB_BUF(CB_FOREIGN_OID_MAX);
+        cb_error error = cb_oid_parse(config->policy[i], &oid);
+        if (!error) {
+            memcpy(trust->oid[i], oid.data, oid.len);
+            trust->policy[i] = cb_bytes_make(trust->oid[i], oid.len);
+            trust->policies++;
+        }
+        cb_buf_free(&oid);
+        if (error)
+            return error == CB_E_MEMORY
+                       ? error
+                       : unusable(why, config->policy[i], "is no object identifier");
+    }
+    return CB_OK;
+}
+
+static cb_error load_foreign(const cb_hsmd_foreign *config, cb_foreign_trust *trust, cb_buf *why)
+{
+    cb_error error = CB_OK;
+    for (size_t i = 0; !error && i < config->anchors; i++)
+        error = load_pem(config->anchor[i], &trust->der, why);
+    size_t anchors = trust->der.len;
+    for (size_t i = 0; !error && i < config->intermediates; i++)
+        error = load_pem(config->intermediate[i], &trust->der, why);
+    cb_bytes all = cb_buf_bytes(&trust->der);
+    if (!error)
+        error = split(cb_bytes_make(all.data, anchors), trust->anchor, &trust->anchors,
+                      config->anchor[0], why);
+    if (!error && all.len > anchors)
+        error = split(cb_bytes_make(all.data + anchors, all.len - anchors), trust->intermediate,
+                      &trust->intermediates, config->intermediate[0], why);
+    if (!error)
+        error = load_policies(config, trust, why);
+    if (!error)
+        trust->profile = config->profile;
+    return error;
 }
 
 /* *there says whether the certificate was found. */
@@ -50,6 +121,8 @@ cb_error cb_host_load(const cb_hsmd_config *config, cb_keyring *keyring, cb_host
     if (!host)
         return CB_E_MEMORY;
     cb_error error = load_anchors(config, host, why);
+    for (size_t i = 0; !error && i < config->foreigners; i++)
+        error = load_foreign(&config->foreign[i], &host->foreign[i], why);
     if (!error)
         error = load_certificate(config->agreement, CB_CVC_AGREEMENT, keyring,
                                  CB_OWN_CARD_AGREEMENT, &host->agreement, &agreement, why);

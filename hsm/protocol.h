@@ -35,6 +35,8 @@
  *   RECEIPT_CHECK   receipt (the rest)                                 –
  *   STATUS          –                                                  state
  *   RESUME          card                                               –
+ *   BIND_FOREIGN    u8 profile, var answers, u8 count, certificates    binding (the rest)
+ *                   (u8 use, var certificate), holder, u8 level, u64 sequence
  */
 /* clang-format on */
 
@@ -63,6 +65,7 @@ typedef enum cb_hsm_message {
     CB_HSM_RECEIPT_CHECK = 19,
     CB_HSM_STATUS = 20,
     CB_HSM_RESUME = 21,
+    CB_HSM_BIND_FOREIGN = 22,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -5,75 +5,9 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "cardlink/native/certificate.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
-
-/* What is remembered of a binding: whose the card is, and how far it may reach. Not the sequence:
- * an attempt that was not recorded may be repeated after others were. */
-static cb_digest bound_to(const cb_binding_info *info)
-{
-    static const char domain[] = "cardbroker bound card 1";
-    const uint8_t small[] = {info->profile, info->level};
-    const cb_card_key *key = &info->keys.key[0];
-    return cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(&info->card),
-                                        cb_id_bytes(&info->holder), CB_BYTES_OF(small),
-                                        cb_bytes_make(key->data, key->len)},
-                           5);
-}
-
-/* A card is bound once: a second binding would stay genuine beside the first, and whoever has the
- * front end could choose between the two. Remembered before it is made, so that no crash in between
- * leaves one that is not. */
-static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
-{
-    cb_digest before, now = bound_to(info);
-    cb_error error = cb_feed_refresh(lane->feed);
-    if (!error && cb_feed_card(lane->feed, &info->card) == CB_E_CARD_REVOKED)
-        error = CB_E_CARD_REVOKED;
-    if (!error)
-        error = cb_memo_get(lane->bound, &info->card, &before);
-    if (error == CB_E_NOT_FOUND)
-        return cb_memo_put(lane->bound, &info->card, &now);
-    if (!error && memcmp(&before, &now, sizeof now) != 0)
-        error = CB_E_CARD_BOUND;
-    return error;
-}
-
-cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
-{
-    cb_binding_info info = {.profile = CB_PROFILE_NATIVE};
-    uint8_t point[CB_P256_POINT];
-    char card[CB_ID_TEXT], holder[CB_ID_TEXT];
-    (void)tap;
-    cb_bytes certificate = cb_cursor_var(in, CB_HOST_CERTIFICATE_MAX);
-    info.holder = cb_get_id(in);
-    info.level = cb_cursor_u8(in);
-    info.sequence = cb_cursor_u64(in);
-    if (!cb_cursor_done(in))
-        return CB_E_PROTOCOL;
-    const cb_profile_host *host = &lane->host->profile;
-    cb_error error = cb_card_certificate_check(certificate, host->trust, host->trust_count,
-                                               &info.card, point);
-    if (!error)
-        info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
-    if (!error && !cb_binding_info_ok(&info))
-        error = CB_E_ARGUMENT;
-    if (!error)
-        error = bind_once(lane, &info);
-    if (!error)
-        error = lane->vault->binding_make(lane->vault->context, &info, out);
-    if (error) {
-        cb_buf_reset(out);
-        return error;
-    }
-    cb_id_text(&info.card, card);
-    cb_id_text(&info.holder, holder);
-    cb_log(CB_LOG_INFO, "card.bound", "A card was bound to a holder.", "card", card, "holder",
-           holder, NULL);
-    return CB_OK;
-}
 
 typedef struct made_key {
     cb_buf sealed;

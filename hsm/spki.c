@@ -21,12 +21,12 @@ cb_bytes cb_curve_oid(uint8_t algorithm)
     return (cb_bytes){0};
 }
 
-void cb_der_sequence(cb_buf *out, cb_bytes content)
+void cb_der_put_sequence(cb_buf *out, cb_bytes content)
 {
     cb_tlv_put(out, TAG_SEQUENCE, content);
 }
 
-void cb_der_unsigned(cb_buf *out, cb_bytes magnitude)
+void cb_der_put_unsigned(cb_buf *out, cb_bytes magnitude)
 {
     static const uint8_t zero[1] = {0};
     cb_buf value = CB_BUF(PART_MAX);
@@ -42,7 +42,7 @@ void cb_der_unsigned(cb_buf *out, cb_bytes magnitude)
     cb_buf_free(&value);
 }
 
-void cb_der_bits(cb_buf *out, cb_bytes bits)
+void cb_der_put_bits(cb_buf *out, cb_bytes bits)
 {
     cb_buf value = CB_BUF(PART_MAX);
     cb_buf_put_u8(&value, 0);
@@ -73,11 +73,11 @@ cb_error cb_spki_point(cb_token *token, CK_OBJECT_HANDLE object, cb_buf *out)
 static void put_spki(cb_buf *out, cb_bytes algorithm, cb_bytes key)
 {
     cb_buf content = CB_BUF(PART_MAX);
-    cb_der_sequence(&content, algorithm);
-    cb_der_bits(&content, key);
+    cb_der_put_sequence(&content, algorithm);
+    cb_der_put_bits(&content, key);
     if (cb_buf_error(&content))
         out->error = cb_buf_error(&content);
-    cb_der_sequence(out, cb_buf_bytes(&content));
+    cb_der_put_sequence(out, cb_buf_bytes(&content));
     cb_buf_free(&content);
 }
 
@@ -108,9 +108,9 @@ cb_error cb_spki_rsa(cb_token *token, CK_OBJECT_HANDLE object, cb_buf *out)
     if (!error)
         error = cb_token_attribute(token, object, CKA_PUBLIC_EXPONENT, &exponent);
     if (!error) {
-        cb_der_unsigned(&numbers, cb_buf_bytes(&modulus));
-        cb_der_unsigned(&numbers, cb_buf_bytes(&exponent));
-        cb_der_sequence(&key, cb_buf_bytes(&numbers));
+        cb_der_put_unsigned(&numbers, cb_buf_bytes(&modulus));
+        cb_der_put_unsigned(&numbers, cb_buf_bytes(&exponent));
+        cb_der_put_sequence(&key, cb_buf_bytes(&numbers));
         put_spki(out, CB_BYTES_OF(rsa_algorithm), cb_buf_bytes(&key));
         error = cb_buf_error(&numbers) ? cb_buf_error(&numbers) : cb_buf_error(&key);
     }

@@ -23,8 +23,8 @@ cb_error cb_spki_rsa(cb_token *token, CK_OBJECT_HANDLE object, cb_buf *out);
 void cb_spki_ec_point(uint8_t algorithm, cb_bytes point, cb_buf *out);
 
 /* DER: SEQUENCE of the content; unsigned INTEGER; BIT STRING without unused bits. */
-void cb_der_sequence(cb_buf *out, cb_bytes content);
-void cb_der_unsigned(cb_buf *out, cb_bytes magnitude);
-void cb_der_bits(cb_buf *out, cb_bytes bits);
+void cb_der_put_sequence(cb_buf *out, cb_bytes content);
+void cb_der_put_unsigned(cb_buf *out, cb_bytes magnitude);
+void cb_der_put_bits(cb_buf *out, cb_bytes bits);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
-#include "broker/api/pem.h"
+#include "base/pem.h"
 #include "broker/api/rows.h"
 
 enum { PEM_MAX = 16 * 1024 };

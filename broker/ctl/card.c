@@ -57,8 +57,8 @@ static cb_ctl_status next_sequence(cb_ctl *ctl, const char *holder, uint64_t *se
     return status;
 }
 
-cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
-                                uint8_t level, json_t **card)
+cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
+                               const void *what, json_t **card)
 {
     char text[CB_ID_TEXT], path[64];
     uint64_t sequence = 0;
@@ -74,8 +74,7 @@ cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certi
     if (status)
         goto out;
     cb_hsm *hsm = cb_ctl_hsm(ctl);
-    cb_error error =
-        hsm ? cb_hsm_bind(hsm, certificate, holder, level, sequence, &binding) : CB_E_MEMORY;
+    cb_error error = hsm ? bind(hsm, what, holder, level, sequence, &binding) : CB_E_MEMORY;
     if (error) {
         status = cb_ctl_fail_hsm(ctl, error, "hsmd did not bind the card; nothing was recorded");
         goto out;
@@ -88,6 +87,35 @@ out:
     json_decref(known);
     cb_buf_free(&binding);
     return status;
+}
+
+static cb_error bind_native(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t level,
+                            uint64_t sequence, cb_buf *binding)
+{
+    const cb_bytes *certificate = what;
+    return cb_hsm_bind(hsm, *certificate, holder, level, sequence, binding);
+}
+
+cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
+                                uint8_t level, json_t **card)
+{
+    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, card);
+}
+
+cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what)
+{
+    const char *id = cb_ctl_text_field(card, "id");
+    bool activate = cb_ctl_arg(args, "activate") != NULL;
+    if (activate) {
+        cb_ctl_status status = cb_ctl_card_change(ctl, id, "activate", NULL);
+        if (status) {
+            cb_ctl_note(ctl, "The card %s was %s, but is not active yet: cardbrokerctl card activate %s",
+                        id, what, id);
+            return status;
+        }
+        json_object_set_new(card, "state", json_string("active"));
+    }
+    return cb_ctl_done(ctl, card, "card %s %s%s", id, what, activate ? " and active" : "");
 }
 
 cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act, const char *reason)
@@ -114,23 +142,8 @@ static cb_ctl_status issue(cb_ctl *ctl, const cb_ctl_args *args)
         status = cb_ctl_find_holder(ctl, cb_ctl_arg(args, "holder"), &holder);
     if (!status)
         status = cb_ctl_card_issue(ctl, &holder, cb_buf_bytes(&certificate), level, &card);
-    if (status)
-        goto out;
-    const char *id = cb_ctl_text_field(card, "id");
-    if (cb_ctl_arg(args, "activate")) {
-        status = cb_ctl_card_change(ctl, id, "activate", NULL);
-        if (status) {
-            cb_ctl_note(
-                ctl,
-                "The card %s was issued, but is not active yet: cardbrokerctl card activate %s", id,
-                id);
-            goto out;
-        }
-        json_object_set_new(card, "state", json_string("active"));
-    }
-    status = cb_ctl_done(ctl, card, "card %s issued%s", id,
-                         cb_ctl_arg(args, "activate") ? " and active" : "");
-out:
+    if (!status)
+        status = cb_ctl_card_made(ctl, args, card, "issued");
     json_decref(card);
     cb_buf_free(&certificate);
     return status;
@@ -262,7 +275,8 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
     }
 #define LEVEL                                                                                      \
     {                                                                                              \
-        "level", "LEVEL", "highest level of assurance: possession (1) or pin (2, the default)",    \
+        "level", "LEVEL",                                                                          \
+            "highest level of assurance: possession, terminal-pin or pin (the default)",           \
             false, false                                                                           \
     }
 #define REASON(help)                                                                               \
@@ -276,6 +290,12 @@ static const cb_ctl_option issue_options[] = {
     LEVEL,
     {"activate", NULL, "activate it at once, where it is handed over in person", false, false},
     {0}};
+static const cb_ctl_option register_options[] = {
+    {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},
+    {"card", "FILE", "what cardlink read printed of the card", true, false},
+    LEVEL,
+    {"activate", NULL, "activate it at once, where its holder is there in person", false, false},
+    {0}};
 static const cb_ctl_option replace_options[] = {
     CERTIFICATE,
     LEVEL,
@@ -288,6 +308,8 @@ static const cb_ctl_option list_options[] = {
 
 const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "issue", "", 0, 0, issue_options, "Bind a card to a holder and record it", issue},
+    {"card", "register", "", 0, 0, register_options,
+     "Bind a card that somebody else issued to a holder and record it", cb_ctl_card_register},
     {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},

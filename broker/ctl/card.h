@@ -12,12 +12,26 @@
 cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
                                 uint8_t level, json_t **card);
 
+/* How hsmd binds a card: one of cb_hsm_bind and cb_hsm_bind_foreign, with what they take. */
+typedef cb_error (*cb_ctl_binder)(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t level,
+                                  uint64_t sequence, cb_buf *binding);
+
+/* The same for a card of any kind. */
+cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
+                               const void *what, json_t **card);
+
+/* Activates a card that was made if --activate says so, and says what was done with it: "issued", "registered". */
+cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what);
+
 /* activate, suspend, resume, revoke; reason may be NULL. */
 cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act,
                                  const char *reason);
 
-/* --level 1|2|possession|pin; *level is left alone when text is NULL. */
+/* --level, by name or number; *level is left alone when text is NULL. */
 cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level);
+
+/* card register */
+cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args);
 
 /* card replace */
 cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args);

@@ -78,12 +78,13 @@ static void put_value(cb_buf *out, const json_t *value)
 /* Numbers that have names. */
 static const char *word_for(const char *name, const json_t *value)
 {
-    static const char *const profiles[] = {NULL, "native"};
+    const cb_card_profile *profile;
     json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
     if (strcmp(name, "level") == 0 && number >= 0 && number <= UINT8_MAX)
         return cb_level_name((uint8_t)number);
-    if (strcmp(name, "profile") == 0 && number == CB_PROFILE_NATIVE)
-        return profiles[number];
+    if (strcmp(name, "profile") == 0 && number > 0 && number <= UINT8_MAX &&
+        (profile = cb_profile_find((uint8_t)number)) != NULL)
+        return profile->name;
     return NULL;
 }
 

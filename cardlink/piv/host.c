@@ -22,6 +22,8 @@ enum {
     FIRST_CHUID,
     FIRST_COUNT,
     TAG_OBJECT = 0x53,
+    TAG_CERTIFICATE = 0x70,
+    TAG_CERT_INFO = 0x71,
     TAG_FASC_N = 0x30,
     TAG_GUID = 0x34,
     FASC_N = 25,
@@ -272,6 +274,46 @@ static void end(void *state)
     ((piv_tap *)state)->step = STEP_DONE;
 }
 
+/* ---- Registration ---- */
+
+static const struct {
+    uint8_t use;
+    uint32_t object;
+} certified[] = {{CB_PIV_KEY_AUTHENTICATION, CB_PIV_CERTIFICATE_9A},
+                 {CB_PIV_KEY_CARD, CB_PIV_CERTIFICATE_9E}};
+
+static void survey(cb_buf *script)
+{
+    for (size_t i = 0; i < sizeof certified / sizeof *certified; i++) {
+        uint32_t object = certified[i].object;
+        const uint8_t tag[] = {0x5C, 0x03, (uint8_t)(object >> 16), (uint8_t)(object >> 8),
+                               (uint8_t)object};
+        put_command(script, CB_SCRIPT_GO_ON,
+                    &(cb_apdu){0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, CB_BYTES_OF(tag), true});
+    }
+}
+
+/* Certificates that are compressed are not read (part 1, appendix A: CertInfo). */
+static cb_error certificate(size_t index, cb_bytes answer, uint8_t *use, cb_bytes *der)
+{
+    cb_bytes info;
+    if (index >= sizeof certified / sizeof *certified)
+        return CB_E_NOT_FOUND;
+    if (cb_answer_status(answer) == CB_SW_FILE_NOT_FOUND)
+        return CB_E_NOT_FOUND;
+    cb_cursor cursor = cb_cursor_over(cb_answer_data(answer));
+    cb_bytes object = cb_tlv_expect(&cursor, TAG_OBJECT);
+    if (!cb_cursor_done(&cursor) || cb_answer_status(answer) != CB_SW_OK)
+        return CB_E_CARD_ANSWER;
+    if (object.len == 0)
+        return CB_E_NOT_FOUND;
+    if (!cb_tlv_find(object, TAG_CERTIFICATE, der) ||
+        (cb_tlv_find(object, TAG_CERT_INFO, &info) && (info.len != 1 || info.data[0] & 0x01)))
+        return CB_E_CARD_ANSWER;
+    *use = certified[index].use;
+    return CB_OK;
+}
+
 const cb_card_profile cb_profile_piv = {
     .id = CB_PROFILE_PIV,
     .name = "piv",
@@ -283,4 +325,6 @@ const cb_card_profile cb_profile_piv = {
     .challenge = challenge,
     .finish = finish,
     .end = end,
+    .survey = survey,
+    .certificate = certificate,
 };

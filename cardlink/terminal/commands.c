@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/identity.h"
+#include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
 
@@ -97,12 +98,12 @@ static const cb_reader_info *find_card(const cb_reader_list *list, const char *w
 static cb_error keep_fresh(cb_command_context *context, cb_relay *relay, cb_relay_tap *first,
                            cb_problem *problem)
 {
-    if (!context->config->prefetch || cb_tap_fresh(first))
+    if (!relay || !context->config->prefetch || cb_tap_fresh(first))
         return CB_OK;
     return cb_relay_begin(relay, context->config->profiles.profile[0], first, problem);
 }
 
-/* Waits for a card and writes its reader's name. */
+/* Waits for a card and writes its reader's name. relay NULL: for nothing that the broker is asked about. */
 static cb_error wait_for_card(cb_command_context *context, cb_readers *readers, cb_relay *relay,
                               cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
                               cb_problem *problem)
@@ -268,6 +269,42 @@ static cb_error run_enrol(cb_command_context *context)
     return CB_OK;
 }
 
+static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
+{
+    return cb_card_transmit(card, command, answer);
+}
+
+static cb_error read_card(cb_command_context *context, cb_readers *readers, const char *reader)
+{
+    json_t *found = NULL;
+    cb_card_io io = {.card = readers, .transmit = transmit};
+    cb_error error = cb_card_take(readers, reader);
+    if (error)
+        return fail(context, error, NULL);
+    error = cb_survey(&io, &context->config->profiles, &found);
+    cb_card_release(readers);
+    if (error)
+        return fail(context, error, NULL);
+    cb_output_object(context->output, found);
+    return CB_OK;
+}
+
+static cb_error run_read(cb_command_context *context)
+{
+    char name[CB_READER_NAME_MAX + 1];
+    cb_problem problem;
+    cb_readers *readers = NULL;
+    cb_error error = open_readers(context, &readers);
+    if (error)
+        fail(context, error, NULL);
+    else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK)
+        say(context, &problem);
+    else
+        error = read_card(context, readers, name);
+    cb_readers_close(&readers);
+    return error;
+}
+
 const cb_command *cb_command_find(const char *const words[2])
 {
     static const cb_command commands[] = {
@@ -277,6 +314,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"agent", NULL}, run_agent, true},
         {{"pin", "change"}, run_pin_change, true},
         {{"pin", "unblock"}, run_pin_unblock, true},
+        {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, run_enrol, false},
     };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {

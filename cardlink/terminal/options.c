@@ -20,6 +20,7 @@ static const char usage[] =
     "  agent         serve cards on all readers until stopped\n"
     "  pin change    change the card's PIN\n"
     "  pin unblock   set a new PIN with the unblocking code\n"
+    "  read          print what is needed to register a card that somebody else issued\n"
     "  enrol         make this terminal's key and certificate\n"
     "\n"
     "  -c, --config FILE    configuration (default " CB_TERMINAL_CONFIG ")\n"

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/config.h"
 #include "base/text.h"
-#include "broker/api/pem.h"
+#include "base/pem.h"
 #include "connectors/protocol.h"
 #include "tests/support/alloc_faults.h"
 

@@ -16,7 +16,7 @@
 #include <wolfssl/wolfcrypt/asn.h>
 
 #include "base/tlv.h"
-#include "broker/api/pem.h"
+#include "base/pem.h"
 #include "broker/core/registry.h"
 #include "broker/http/tls.h"
 

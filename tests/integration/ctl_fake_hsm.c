@@ -85,6 +85,21 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
     return begin(hsm, "bind");
 }
 
+cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const cb_id *holder,
+                             uint8_t level, uint64_t sequence, cb_buf *binding)
+{
+    char text[CB_ID_TEXT];
+    cb_id_text(holder, text);
+    cb_buf_printf(binding, "foreign binding %s level=%u sequence=%llu profile=%u ", text, level,
+                  (unsigned long long)sequence, card->profile);
+    cb_buf_put_hex(binding, card->answers);
+    for (size_t i = 0; i < card->keys; i++) {
+        cb_buf_printf(binding, " %02x=", card->key[i].use);
+        cb_buf_put_hex(binding, card->key[i].certificate);
+    }
+    return begin(hsm, "bind_foreign");
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/api/pem.h"
+#include "base/pem.h"
 #include "broker/core/registry.h"
 #include "tests/unit/base/test.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Certificates in PEM (RFC 7468) as they come in requests.
+ * Certificates in PEM (RFC 7468).
  */
-#ifndef CB_BROKER_API_PEM_H
-#define CB_BROKER_API_PEM_H
+#ifndef CB_BASE_PEM_H
+#define CB_BASE_PEM_H
 
 #include "base/buf.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "broker/api/pem.h"
+#include "base/pem.h"
 
 #include <ctype.h>
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/foreign.h"
+
+#include "cardlink/piv/commands.h"
+
+void cb_foreign_trust_init(cb_foreign_trust *trust)
+{
+    *trust = (cb_foreign_trust){.der = CB_BUF(CB_FOREIGN_BYTES_MAX)};
+}
+
+void cb_foreign_trust_free(cb_foreign_trust *trust)
+{
+    cb_buf_free(&trust->der);
+    cb_foreign_trust_init(trust);
+}
+
+/* Which of a profile's keys may be bound, and what their certificates may be for if they say it. */
+static bool usages_of(uint8_t profile, uint8_t use, cb_bytes out[2])
+{
+    if (profile != CB_PROFILE_PIV)
+        return false;
+    out[0] = cb_oid_client_auth;
+    out[1] = use == CB_PIV_KEY_CARD ? cb_oid_piv_card_auth : cb_oid_smartcard_logon;
+    return use == CB_PIV_KEY_AUTHENTICATION || use == CB_PIV_KEY_CARD;
+}
+
+static cb_error check_key(const cb_foreign_trust *trust, uint8_t profile, uint8_t use,
+                          cb_bytes certificate, int64_t now, cb_card_key *out)
+{
+    cb_bytes usages[2];
+    cb_x509_path path;
+    if (!usages_of(profile, use, usages))
+        return CB_E_ARGUMENT;
+    const cb_x509_trust known = {.anchors = trust->anchor,
+                                 .anchor_count = trust->anchors,
+                                 .intermediates = trust->intermediate,
+                                 .intermediate_count = trust->intermediates};
+    const cb_x509_rules rules = {.time = now,
+                                 .key_usage = CB_X509_DIGITAL_SIGNATURE,
+                                 .extended_usages = usages,
+                                 .extended_usage_count = 2,
+                                 .extended_usage_optional = true,
+                                 .policies = trust->policy,
+                                 .policy_count = trust->policies};
+    cb_error error = cb_x509_validate(certificate, &known, &rules, &path);
+    if (!error && cb_card_key_of_spki(path.certificates[0].public_key, out))
+        error = CB_E_CERTIFICATE_ALGORITHM;
+    if (!error)
+        out->use = use;
+    return error;
+}
+
+cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
+                               int64_t now, cb_binding_info *out)
+{
+    cb_script answers;
+    const cb_card_profile *profile = cb_profile_find(card->profile);
+    if (!profile || !profile->recognise || card->keys == 0 || card->keys > CB_CARD_KEYS_MAX)
+        return CB_E_ARGUMENT;
+    out->profile = card->profile;
+    out->keys = (cb_card_keys){0};
+    cb_error error = cb_script_read(card->answers, CB_ANSWER_MAX, &answers);
+    if (!error)
+        error = profile->recognise(&answers, &out->card);
+    if (!error && trust->profile != card->profile)
+        error = CB_E_CARD_CERTIFICATE;
+    for (size_t i = 0; !error && i < card->keys; i++) {
+        error = cb_card_keys_find(&out->keys, card->key[i].use) ? CB_E_ARGUMENT : CB_OK;
+        if (!error)
+            error = check_key(trust, card->profile, card->key[i].use, card->key[i].certificate, now,
+                              &out->keys.key[i]);
+        out->keys.count = i + 1;
+    }
+    return error;
+}
