@@ -2,8 +2,9 @@
 #include "cardlink/card/applet.h"
 
 #include "cardlink/card/native/application.h"
+#include "cardlink/card/piv/application.h"
 
-const cb_applet *const cb_applets[] = {&cb_applet_native, NULL};
+const cb_applet *const cb_applets[] = {&cb_applet_native, &cb_applet_piv, NULL};
 
 const cb_applet *cb_applet_named(cb_bytes name)
 {
