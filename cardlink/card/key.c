@@ -13,26 +13,26 @@ enum { RSA_BITS = 2048, SIGNATURE_MAX = 160, COORDINATE_MAX = 48, PARTS_MAX = 51
 
 static int curve_of(uint8_t algorithm)
 {
-    return algorithm == CB_CARD_EC_P256 ? ECC_SECP256R1 : ECC_SECP384R1;
+    return algorithm == CB_VCARD_EC_P256 ? ECC_SECP256R1 : ECC_SECP384R1;
 }
 
-size_t cb_card_key_size(uint8_t algorithm)
+size_t cb_vcard_key_size(uint8_t algorithm)
 {
     switch (algorithm) {
-    case CB_CARD_RSA_2048:
-        return CB_CARD_RSA_SIZE;
-    case CB_CARD_EC_P256:
+    case CB_VCARD_RSA_2048:
+        return CB_VCARD_RSA_SIZE;
+    case CB_VCARD_EC_P256:
         return 32;
-    case CB_CARD_EC_P384:
+    case CB_VCARD_EC_P384:
         return 48;
     default:
         return 0;
     }
 }
 
-static bool is_ec(const cb_card_key *key)
+static bool is_ec(const cb_vcard_key *key)
 {
-    return key->algorithm == CB_CARD_EC_P256 || key->algorithm == CB_CARD_EC_P384;
+    return key->algorithm == CB_VCARD_EC_P256 || key->algorithm == CB_VCARD_EC_P384;
 }
 
 static cb_error error_of(int status)
@@ -40,11 +40,11 @@ static cb_error error_of(int status)
     return status == 0 ? CB_OK : status == MEMORY_E ? CB_E_MEMORY : CB_E_CRYPTO;
 }
 
-static cb_error generate_ec(WC_RNG *rng, cb_card_key *out)
+static cb_error generate_ec(WC_RNG *rng, cb_vcard_key *out)
 {
     ecc_key key;
     word32 len = sizeof out->secret;
-    int size = (int)cb_card_key_size(out->algorithm);
+    int size = (int)cb_vcard_key_size(out->algorithm);
     int status = wc_ecc_init(&key);
     if (status != 0)
         return error_of(status);
@@ -56,7 +56,7 @@ static cb_error generate_ec(WC_RNG *rng, cb_card_key *out)
     return error_of(status);
 }
 
-static cb_error generate_rsa(WC_RNG *rng, cb_card_key *out)
+static cb_error generate_rsa(WC_RNG *rng, cb_vcard_key *out)
 {
     RsaKey key;
     int status = wc_InitRsaKey(&key, NULL);
@@ -69,11 +69,11 @@ static cb_error generate_rsa(WC_RNG *rng, cb_card_key *out)
     return error_of(len < 0 ? len : status);
 }
 
-cb_error cb_card_key_generate(uint8_t algorithm, cb_card_key *out)
+cb_error cb_vcard_key_generate(uint8_t algorithm, cb_vcard_key *out)
 {
     WC_RNG rng;
-    *out = (cb_card_key){.algorithm = algorithm};
-    if (cb_card_key_size(algorithm) == 0)
+    *out = (cb_vcard_key){.algorithm = algorithm};
+    if (cb_vcard_key_size(algorithm) == 0)
         return CB_E_ARGUMENT;
     cb_error error = error_of(wc_InitRng(&rng));
     if (error)
@@ -85,7 +85,7 @@ cb_error cb_card_key_generate(uint8_t algorithm, cb_card_key *out)
     return error;
 }
 
-static int load_ec(const cb_card_key *key, ecc_key *out)
+static int load_ec(const cb_vcard_key *key, ecc_key *out)
 {
     int status = wc_ecc_init(out);
     if (status != 0)
@@ -97,38 +97,38 @@ static int load_ec(const cb_card_key *key, ecc_key *out)
     return status;
 }
 
-static int load_rsa(const cb_card_key *key, RsaKey *out)
+static int load_rsa(const cb_vcard_key *key, RsaKey *out)
 {
     word32 at = 0;
     int status = wc_InitRsaKey(out, NULL);
     if (status != 0)
         return status;
     status = wc_RsaPrivateKeyDecode(key->secret, &at, out, key->len);
-    if (status == 0 && wc_RsaEncryptSize(out) != CB_CARD_RSA_SIZE)
+    if (status == 0 && wc_RsaEncryptSize(out) != CB_VCARD_RSA_SIZE)
         status = BAD_FUNC_ARG;
     if (status != 0)
         wc_FreeRsaKey(out);
     return status;
 }
 
-cb_error cb_card_key_of(uint8_t algorithm, cb_bytes secret, cb_card_key *out)
+cb_error cb_vcard_key_of(uint8_t algorithm, cb_bytes secret, cb_vcard_key *out)
 {
-    cb_card_public public;
-    *out = (cb_card_key){.algorithm = algorithm, .len = (uint16_t)secret.len};
-    size_t size = cb_card_key_size(algorithm);
+    cb_vcard_public public;
+    *out = (cb_vcard_key){.algorithm = algorithm, .len = (uint16_t)secret.len};
+    size_t size = cb_vcard_key_size(algorithm);
     bool good = size > 0 && secret.len > 0 && secret.len <= sizeof out->secret &&
                 (!is_ec(out) || secret.len == size);
     cb_error error = good ? CB_OK : CB_E_FORMAT;
     if (good) {
         memcpy(out->secret, secret.data, secret.len);
-        error = cb_card_key_public(out, &public);
+        error = cb_vcard_key_public(out, &public);
     }
     if (error)
         cb_wipe(out, sizeof *out);
     return error == CB_E_CRYPTO ? CB_E_FORMAT : error;
 }
 
-static int public_ec(const cb_card_key *key, cb_card_public *out)
+static int public_ec(const cb_vcard_key *key, cb_vcard_public *out)
 {
     ecc_key loaded;
     word32 len = sizeof out->key;
@@ -145,7 +145,7 @@ static int public_ec(const cb_card_key *key, cb_card_public *out)
     return status;
 }
 
-static int public_rsa(const cb_card_key *key, cb_card_public *out)
+static int public_rsa(const cb_vcard_key *key, cb_vcard_public *out)
 {
     RsaKey loaded;
     word32 len = sizeof out->key, exponent_len = sizeof out->exponent;
@@ -159,10 +159,10 @@ static int public_rsa(const cb_card_key *key, cb_card_public *out)
     return status;
 }
 
-cb_error cb_card_key_public(const cb_card_key *key, cb_card_public *out)
+cb_error cb_vcard_key_public(const cb_vcard_key *key, cb_vcard_public *out)
 {
-    *out = (cb_card_public){0};
-    if (cb_card_key_size(key->algorithm) == 0)
+    *out = (cb_vcard_public){0};
+    if (cb_vcard_key_size(key->algorithm) == 0)
         return CB_E_ARGUMENT;
     return error_of(is_ec(key) ? public_ec(key, out) : public_rsa(key, out));
 }
@@ -170,7 +170,7 @@ cb_error cb_card_key_public(const cb_card_key *key, cb_card_public *out)
 /* A number that is not negative: a leading zero where its top bit is set. */
 static void put_integer(cb_buf *der, cb_bytes number)
 {
-    uint8_t bytes[CB_CARD_RSA_SIZE + 1] = {0};
+    uint8_t bytes[CB_VCARD_RSA_SIZE + 1] = {0};
     size_t sign = number.len > 0 && number.data[0] & 0x80 ? 1 : 0;
     memcpy(&bytes[sign], number.data, number.len);
     cb_tlv_put(der, 0x02, cb_bytes_make(bytes, number.len + sign));
@@ -187,7 +187,7 @@ static void put_bits(cb_buf *der, cb_bytes bytes)
     cb_buf_free(&bits);
 }
 
-cb_error cb_card_key_spki(const cb_card_key *key, cb_buf *der)
+cb_error cb_vcard_key_spki(const cb_vcard_key *key, cb_buf *der)
 {
     /* AlgorithmIdentifiers: RFC 5480, 2.1.1; RFC 3279, 2.3.1. */
     static const uint8_t p256[] = {0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01,
@@ -196,15 +196,15 @@ cb_error cb_card_key_spki(const cb_card_key *key, cb_buf *der)
                                    0x02, 0x01, 0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22};
     static const uint8_t rsa[] = {0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
                                   0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00};
-    cb_card_public public;
+    cb_vcard_public public;
     cb_buf body = CB_BUF(PARTS_MAX), inner = CB_BUF(PARTS_MAX), numbers = CB_BUF(PARTS_MAX);
-    cb_error error = cb_card_key_public(key, &public);
+    cb_error error = cb_vcard_key_public(key, &public);
     if (error)
         return error;
     cb_bytes first = cb_bytes_make(public.key, public.len);
     if (is_ec(key)) {
         cb_buf_put(&body,
-                   key->algorithm == CB_CARD_EC_P256 ? CB_BYTES_OF(p256) : CB_BYTES_OF(p384));
+                   key->algorithm == CB_VCARD_EC_P256 ? CB_BYTES_OF(p256) : CB_BYTES_OF(p384));
         put_bits(&body, first);
     } else {
         put_integer(&numbers, first);
@@ -225,13 +225,13 @@ cb_error cb_card_key_spki(const cb_card_key *key, cb_buf *der)
     return error;
 }
 
-cb_error cb_card_key_sign(const cb_card_key *key, cb_bytes digest, cb_buf *out)
+cb_error cb_vcard_key_sign(const cb_vcard_key *key, cb_bytes digest, cb_buf *out)
 {
     ecc_key loaded;
     WC_RNG rng;
     uint8_t der[SIGNATURE_MAX];
     word32 len = sizeof der;
-    if (!is_ec(key) || digest.len == 0 || digest.len > cb_card_key_size(key->algorithm))
+    if (!is_ec(key) || digest.len == 0 || digest.len > cb_vcard_key_size(key->algorithm))
         return CB_E_ARGUMENT;
     int status = wc_InitRng(&rng);
     if (status != 0)
@@ -252,12 +252,12 @@ static bool below(cb_bytes number, cb_bytes limit)
     return number.len == limit.len && memcmp(number.data, limit.data, limit.len) < 0;
 }
 
-static int rsa_private(const cb_card_key *key, cb_bytes in, uint8_t out[CB_CARD_RSA_SIZE])
+static int rsa_private(const cb_vcard_key *key, cb_bytes in, uint8_t out[CB_VCARD_RSA_SIZE])
 {
     RsaKey loaded;
     WC_RNG rng;
-    uint8_t number[CB_CARD_RSA_SIZE];
-    word32 len = CB_CARD_RSA_SIZE;
+    uint8_t number[CB_VCARD_RSA_SIZE];
+    word32 len = CB_VCARD_RSA_SIZE;
     memcpy(number, in.data, sizeof number);
     int status = wc_InitRng(&rng);
     if (status != 0)
@@ -272,16 +272,16 @@ static int rsa_private(const cb_card_key *key, cb_bytes in, uint8_t out[CB_CARD_
     }
     wc_FreeRng(&rng);
     cb_wipe(number, sizeof number);
-    return status >= 0 && len == CB_CARD_RSA_SIZE ? 0 : status < 0 ? status : RSA_BUFFER_E;
+    return status >= 0 && len == CB_VCARD_RSA_SIZE ? 0 : status < 0 ? status : RSA_BUFFER_E;
 }
 
-cb_error cb_card_key_rsa(const cb_card_key *key, cb_bytes in, cb_buf *out)
+cb_error cb_vcard_key_rsa(const cb_vcard_key *key, cb_bytes in, cb_buf *out)
 {
-    cb_card_public public;
-    uint8_t result[CB_CARD_RSA_SIZE];
-    if (key->algorithm != CB_CARD_RSA_2048)
+    cb_vcard_public public;
+    uint8_t result[CB_VCARD_RSA_SIZE];
+    if (key->algorithm != CB_VCARD_RSA_2048)
         return CB_E_ARGUMENT;
-    cb_error error = cb_card_key_public(key, &public);
+    cb_error error = cb_vcard_key_public(key, &public);
     if (!error && !below(in, cb_bytes_make(public.key, public.len)))
         error = CB_E_ARGUMENT;
     if (!error)
@@ -294,15 +294,15 @@ cb_error cb_card_key_rsa(const cb_card_key *key, cb_bytes in, cb_buf *out)
     return error;
 }
 
-static bool load_peer(const cb_card_key *key, cb_bytes peer, ecc_key *out)
+static bool load_peer(const cb_vcard_key *key, cb_bytes peer, ecc_key *out)
 {
-    if (peer.len != 1 + 2 * cb_card_key_size(key->algorithm) || peer.data[0] != 0x04)
+    if (peer.len != 1 + 2 * cb_vcard_key_size(key->algorithm) || peer.data[0] != 0x04)
         return false;
     return wc_ecc_import_x963_ex(peer.data, (word32)peer.len, out, curve_of(key->algorithm)) == 0 &&
            wc_ecc_check_key(out) == 0;
 }
 
-static int agree(const cb_card_key *key, ecc_key *peer, uint8_t out[COORDINATE_MAX], word32 *len)
+static int agree(const cb_vcard_key *key, ecc_key *peer, uint8_t out[COORDINATE_MAX], word32 *len)
 {
     ecc_key own;
     WC_RNG rng;
@@ -320,7 +320,7 @@ static int agree(const cb_card_key *key, ecc_key *peer, uint8_t out[COORDINATE_M
     return status;
 }
 
-cb_error cb_card_key_agree(const cb_card_key *key, cb_bytes peer, cb_buf *out)
+cb_error cb_vcard_key_agree(const cb_vcard_key *key, cb_bytes peer, cb_buf *out)
 {
     ecc_key other;
     uint8_t shared[COORDINATE_MAX];

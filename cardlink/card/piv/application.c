@@ -9,19 +9,19 @@
 
 enum { INS_GENERATE = 0x47, INS_AUTHENTICATE = 0x87, INS_GET_DATA = 0xCB, INS_PUT_DATA = 0xDB };
 
-const uint8_t cb_piv_aid[11] = {0xA0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00, 0x01, 0x00};
+const uint8_t cb_vpiv_aid[11] = {0xA0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00, 0x01, 0x00};
 
-const uint8_t cb_piv_atr[12] = {0x3B, 0x87, 0x80, 0x01, 0x43, 0x42,
-                                0x50, 0x49, 0x56, 0x30, 0x31, 0x49};
+const uint8_t cb_vpiv_atr[12] = {0x3B, 0x87, 0x80, 0x01, 0x43, 0x42,
+                                 0x50, 0x49, 0x56, 0x30, 0x31, 0x49};
 
-static uint16_t select_application(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+static uint16_t select_application(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
     static const uint8_t registered[] = {0xA0, 0x00, 0x00, 0x03, 0x08};
     static const uint8_t version[] = {0x00, 0x00, 0x10, 0x00, 0x01, 0x00};
     if (apdu->p1 != 0x04 || (apdu->p2 != 0x00 && apdu->p2 != 0x0C))
         return CB_SW_PARAMETERS;
-    if (apdu->data.len < sizeof registered || apdu->data.len > sizeof cb_piv_aid ||
-        !cb_bytes_same(apdu->data, cb_bytes_make(cb_piv_aid, apdu->data.len)))
+    if (apdu->data.len < sizeof registered || apdu->data.len > sizeof cb_vpiv_aid ||
+        !cb_bytes_same(apdu->data, cb_bytes_make(cb_vpiv_aid, apdu->data.len)))
         return CB_SW_FILE_NOT_FOUND;
     piv->session.selected = true; /* and nothing else changes if it was (part 2, 3.1.1) */
     if (apdu->p2 == 0x0C)
@@ -39,16 +39,16 @@ static uint16_t select_application(cb_piv_application *piv, const cb_apdu *apdu,
 
 static const struct row {
     uint8_t ins;
-    cb_piv_command command;
-} table[] = {{CB_INS_SELECT, select_application},     {INS_GET_DATA, cb_piv_get_data},
-             {INS_PUT_DATA, cb_piv_put_data},         {CB_INS_VERIFY, cb_piv_verify},
-             {CB_INS_CHANGE, cb_piv_change},          {CB_INS_UNBLOCK, cb_piv_unblock},
-             {INS_AUTHENTICATE, cb_piv_authenticate}, {INS_GENERATE, cb_piv_generate}};
+    cb_vpiv_command command;
+} table[] = {{CB_INS_SELECT, select_application},      {INS_GET_DATA, cb_vpiv_get_data},
+             {INS_PUT_DATA, cb_vpiv_put_data},         {CB_INS_VERIFY, cb_vpiv_verify},
+             {CB_INS_CHANGE, cb_vpiv_change},          {CB_INS_UNBLOCK, cb_vpiv_unblock},
+             {INS_AUTHENTICATE, cb_vpiv_authenticate}, {INS_GENERATE, cb_vpiv_generate}};
 
-static uint16_t run(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+static uint16_t run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
     if (apdu->ins != INS_AUTHENTICATE)
-        piv->session.pending = CB_PIV_NOTHING;
+        piv->session.pending = CB_VPIV_NOTHING;
     if (apdu->cla != 0x00)
         return CB_SW_CLA;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -74,31 +74,31 @@ static void process(void *self, const cb_apdu *apdu, cb_buf *answer)
 
 static void reset(void *self)
 {
-    cb_piv_application *piv = self;
+    cb_vpiv_application *piv = self;
     cb_wipe(&piv->session, sizeof piv->session);
 }
 
 static uint16_t malformed(void *self)
 {
-    ((cb_piv_application *)self)->session.pending = CB_PIV_NOTHING;
+    ((cb_vpiv_application *)self)->session.pending = CB_VPIV_NOTHING;
     return CB_SW_LENGTH;
 }
 
 static void end(void *self)
 {
-    cb_piv_application *piv = self;
-    cb_piv_state_free(&piv->state);
+    cb_vpiv_application *piv = self;
+    cb_vpiv_state_free(&piv->state);
     cb_wipe(piv, sizeof *piv);
     free(piv);
 }
 
 static cb_error load(cb_vcard *card, cb_bytes content, void **out)
 {
-    cb_piv_application *piv = calloc(1, sizeof *piv);
+    cb_vpiv_application *piv = calloc(1, sizeof *piv);
     if (!piv)
         return CB_E_MEMORY;
     piv->card = card;
-    cb_error error = cb_piv_state_parse(content, &piv->state);
+    cb_error error = cb_vpiv_state_parse(content, &piv->state);
     if (error)
         end(piv);
     else
@@ -108,15 +108,15 @@ static cb_error load(cb_vcard *card, cb_bytes content, void **out)
 
 static void save(const void *self, cb_buf *out)
 {
-    cb_piv_state_put(out, &((const cb_piv_application *)self)->state);
+    cb_vpiv_state_put(out, &((const cb_vpiv_application *)self)->state);
 }
 
 /* The GUID of the CHUID (part 1, 3.1.2). */
 static bool identity(const void *self, cb_id *out)
 {
-    const cb_piv_application *piv = self;
+    const cb_vpiv_application *piv = self;
     cb_bytes guid;
-    if (!cb_tlv_find(cb_piv_object_get(&piv->state, CB_PIV_CHUID), 0x34, &guid) ||
+    if (!cb_tlv_find(cb_vpiv_object_get(&piv->state, CB_VPIV_CHUID), 0x34, &guid) ||
         guid.len != CB_ID_SIZE)
         return false;
     memcpy(out->bytes, guid.data, CB_ID_SIZE);
@@ -125,28 +125,28 @@ static bool identity(const void *self, cb_id *out)
 
 static void show(const void *self, cb_buf *text)
 {
-    const cb_piv_application *piv = self;
+    const cb_vpiv_application *piv = self;
     char id_text[CB_ID_TEXT] = "-";
     cb_id id;
     if (identity(self, &id))
         cb_id_text(&id, id_text);
     cb_buf_printf(text, "PIV card %s\nPIV PIN tries left %u\nPIV PUK tries left %u\n", id_text,
                   piv->state.pin_tries, piv->state.puk_tries);
-    for (int i = 0; i < CB_PIV_SLOTS; i++) {
+    for (int i = 0; i < CB_VPIV_SLOTS; i++) {
         uint8_t algorithm = piv->state.key[i].algorithm;
-        if (algorithm != CB_CARD_NO_KEY)
-            cb_buf_printf(text, "PIV key %02X %s\n", cb_piv_reference(i),
-                          algorithm == CB_CARD_RSA_2048  ? "rsa-2048"
-                          : algorithm == CB_CARD_EC_P256 ? "ec-p256"
-                                                         : "ec-p384");
+        if (algorithm != CB_VCARD_NO_KEY)
+            cb_buf_printf(text, "PIV key %02X %s\n", cb_vpiv_reference(i),
+                          algorithm == CB_VCARD_RSA_2048  ? "rsa-2048"
+                          : algorithm == CB_VCARD_EC_P256 ? "ec-p256"
+                                                          : "ec-p384");
     }
 }
 
 const cb_applet cb_applet_piv = {
     .name = "piv",
-    .aid = {cb_piv_aid, sizeof cb_piv_aid},
+    .aid = {cb_vpiv_aid, sizeof cb_vpiv_aid},
     .aid_min = 5,
-    .command_max = CB_PIV_COMMAND_MAX,
+    .command_max = CB_VPIV_COMMAND_MAX,
     .load = load,
     .save = save,
     .reset = reset,

@@ -20,53 +20,53 @@
 extern const cb_applet cb_applet_piv;
 
 /* What a PIV card says when it gets power: T=1, contact, issuer's data "CBPIV01". */
-extern const uint8_t cb_piv_atr[12];
+extern const uint8_t cb_vpiv_atr[12];
 
-extern const uint8_t cb_piv_aid[11];
+extern const uint8_t cb_vpiv_aid[11];
 
-enum { CB_PIV_BLOCK_MAX = 16, CB_PIV_COMMAND_MAX = CB_PIV_OBJECT_MAX + 32 };
+enum { CB_VPIV_BLOCK_MAX = 16, CB_VPIV_COMMAND_MAX = CB_VPIV_OBJECT_MAX + 32 };
 
 /* What the next command must answer, to authenticate with the management key. */
-typedef enum cb_piv_pending {
-    CB_PIV_NOTHING,
-    CB_PIV_WITNESS,  /* the witness that went out encrypted */
-    CB_PIV_CHALLENGE /* the challenge, encrypted */
-} cb_piv_pending;
+typedef enum cb_vpiv_pending {
+    CB_VPIV_NOTHING,
+    CB_VPIV_WITNESS,  /* the witness that went out encrypted */
+    CB_VPIV_CHALLENGE /* the challenge, encrypted */
+} cb_vpiv_pending;
 
-typedef struct cb_piv_session {
+typedef struct cb_vpiv_session {
     bool selected;
     bool pin_verified;
     bool pin_fresh; /* not yet used for a signature by 9C */
     bool managed;   /* the management key was shown */
     uint8_t pending;
-    uint8_t nonce[CB_PIV_BLOCK_MAX];
-} cb_piv_session;
+    uint8_t nonce[CB_VPIV_BLOCK_MAX];
+} cb_vpiv_session;
 
-typedef struct cb_piv_application {
+typedef struct cb_vpiv_application {
     cb_vcard *card; /* that it is on */
-    cb_piv_state state;
-    cb_piv_session session;
-} cb_piv_application;
+    cb_vpiv_state state;
+    cb_vpiv_session session;
+} cb_vpiv_application;
 
 /* A command: appends the answer's data and returns the status word. */
-typedef uint16_t (*cb_piv_command)(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
+typedef uint16_t (*cb_vpiv_command)(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
 
-uint16_t cb_piv_get_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_put_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_verify(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_change(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_unblock(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_authenticate(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
-uint16_t cb_piv_generate(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_get_data(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_put_data(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_verify(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_change(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_unblock(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_authenticate(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vpiv_generate(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
 
 /* What GENERAL AUTHENTICATE carries (part 2, table 7). */
-typedef struct cb_piv_template {
+typedef struct cb_vpiv_template {
     bool has_witness, has_challenge, has_response, has_exponentiation;
     cb_bytes witness, challenge, response, exponentiation; /* borrowed */
-} cb_piv_template;
+} cb_vpiv_template;
 
 /* GENERAL AUTHENTICATE with the management key. */
-uint16_t cb_piv_manage(cb_piv_application *piv, uint8_t algorithm, const cb_piv_template *in,
-                       cb_buf *data);
+uint16_t cb_vpiv_manage(cb_vpiv_application *piv, uint8_t algorithm, const cb_vpiv_template *in,
+                        cb_buf *data);
 
 #endif

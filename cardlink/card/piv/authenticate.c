@@ -18,13 +18,13 @@ static bool take(bool *has, cb_bytes *value, cb_bytes found)
     return first;
 }
 
-static bool read_template(cb_bytes bytes, cb_piv_template *out)
+static bool read_template(cb_bytes bytes, cb_vpiv_template *out)
 {
     cb_cursor outer = cb_cursor_over(bytes);
     cb_cursor cursor = cb_cursor_over(cb_tlv_expect(&outer, TAG_TEMPLATE));
     bool good = cb_cursor_done(&outer);
     cb_tlv tlv;
-    *out = (cb_piv_template){0};
+    *out = (cb_vpiv_template){0};
     while (good && cb_tlv_next(&cursor, &tlv)) {
         if (tlv.tag == 0x80)
             good = take(&out->has_witness, &out->witness, tlv.value);
@@ -41,13 +41,13 @@ static bool read_template(cb_bytes bytes, cb_piv_template *out)
 }
 
 /* Whether the holder has agreed to this use of the key. */
-static bool agreed(cb_piv_application *piv, uint8_t reference)
+static bool agreed(cb_vpiv_application *piv, uint8_t reference)
 {
     bool fresh = piv->session.pin_fresh;
     switch (reference) {
-    case CB_PIV_CARD_AUTHENTICATION:
+    case CB_VPIV_CARD_AUTHENTICATION:
         return true;
-    case CB_PIV_SIGNATURE:
+    case CB_VPIV_SIGNATURE:
         piv->session.pin_fresh = false;
         return piv->session.pin_verified && fresh;
     default:
@@ -55,27 +55,27 @@ static bool agreed(cb_piv_application *piv, uint8_t reference)
     }
 }
 
-static cb_error use(const cb_card_key *key, uint8_t reference, const cb_piv_template *in,
+static cb_error use(const cb_vcard_key *key, uint8_t reference, const cb_vpiv_template *in,
                     cb_buf *out)
 {
-    bool agrees = reference == CB_PIV_KEY_MANAGEMENT && key->algorithm != CB_CARD_RSA_2048;
+    bool agrees = reference == CB_VPIV_KEY_MANAGEMENT && key->algorithm != CB_VCARD_RSA_2048;
     if (in->has_witness || !in->has_response || in->response.len > 0 ||
         in->has_exponentiation != agrees || in->has_challenge == agrees)
         return CB_E_ARGUMENT;
     if (agrees)
-        return cb_card_key_agree(key, in->exponentiation, out);
-    return key->algorithm == CB_CARD_RSA_2048 ? cb_card_key_rsa(key, in->challenge, out)
-                                              : cb_card_key_sign(key, in->challenge, out);
+        return cb_vcard_key_agree(key, in->exponentiation, out);
+    return key->algorithm == CB_VCARD_RSA_2048 ? cb_vcard_key_rsa(key, in->challenge, out)
+                                               : cb_vcard_key_sign(key, in->challenge, out);
 }
 
-static uint16_t use_key(cb_piv_application *piv, const cb_apdu *apdu, const cb_piv_template *in,
+static uint16_t use_key(cb_vpiv_application *piv, const cb_apdu *apdu, const cb_vpiv_template *in,
                         cb_buf *data)
 {
-    int slot = cb_piv_slot(apdu->p2);
+    int slot = cb_vpiv_slot(apdu->p2);
     if (slot < 0)
         return CB_SW_PARAMETERS;
-    const cb_card_key *key = &piv->state.key[slot];
-    if (key->algorithm == CB_CARD_NO_KEY)
+    const cb_vcard_key *key = &piv->state.key[slot];
+    if (key->algorithm == CB_VCARD_NO_KEY)
         return CB_SW_NOT_FOUND;
     if (key->algorithm != apdu->p1)
         return CB_SW_PARAMETERS;
@@ -93,25 +93,25 @@ static uint16_t use_key(cb_piv_application *piv, const cb_apdu *apdu, const cb_p
     return !error ? CB_SW_OK : error == CB_E_ARGUMENT ? CB_SW_DATA : CB_SW_FAULT;
 }
 
-uint16_t cb_piv_authenticate(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_authenticate(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_piv_template in;
-    if (apdu->p2 != CB_PIV_MANAGEMENT)
-        piv->session.pending = CB_PIV_NOTHING;
+    cb_vpiv_template in;
+    if (apdu->p2 != CB_VPIV_MANAGEMENT)
+        piv->session.pending = CB_VPIV_NOTHING;
     if (!read_template(apdu->data, &in)) {
-        piv->session.pending = CB_PIV_NOTHING;
+        piv->session.pending = CB_VPIV_NOTHING;
         return CB_SW_DATA;
     }
-    return apdu->p2 == CB_PIV_MANAGEMENT ? cb_piv_manage(piv, apdu->p1, &in, data)
-                                         : use_key(piv, apdu, &in, data);
+    return apdu->p2 == CB_VPIV_MANAGEMENT ? cb_vpiv_manage(piv, apdu->p1, &in, data)
+                                          : use_key(piv, apdu, &in, data);
 }
 
-static cb_error put_public(const cb_card_key *key, cb_buf *data)
+static cb_error put_public(const cb_vcard_key *key, cb_buf *data)
 {
-    cb_card_public public;
+    cb_vcard_public public;
     cb_buf body = CB_BUF(PARTS_MAX);
-    cb_error error = cb_card_key_public(key, &public);
-    if (!error && key->algorithm == CB_CARD_RSA_2048) {
+    cb_error error = cb_vcard_key_public(key, &public);
+    if (!error && key->algorithm == CB_VCARD_RSA_2048) {
         cb_tlv_put(&body, 0x81, cb_bytes_make(public.key, public.len));
         cb_tlv_put(&body, 0x82, cb_bytes_make(public.exponent, public.exponent_len));
     } else if (!error) {
@@ -136,18 +136,18 @@ static uint8_t read_algorithm(cb_bytes bytes)
     return good ? algorithm : 0;
 }
 
-uint16_t cb_piv_generate(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_generate(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    int slot = cb_piv_slot(apdu->p2);
+    int slot = cb_vpiv_slot(apdu->p2);
     if (apdu->p1 != 0x00 || slot < 0)
         return CB_SW_PARAMETERS;
     if (!piv->session.managed)
         return CB_SW_SECURITY;
     uint8_t algorithm = read_algorithm(apdu->data);
-    if (cb_card_key_size(algorithm) == 0)
+    if (cb_vcard_key_size(algorithm) == 0)
         return CB_SW_DATA;
-    cb_card_key fresh;
-    cb_error error = cb_card_key_generate(algorithm, &fresh);
+    cb_vcard_key fresh;
+    cb_error error = cb_vcard_key_generate(algorithm, &fresh);
     if (!error)
         error = put_public(&fresh, data);
     uint16_t status = error ? CB_SW_FAULT : CB_SW_OK;

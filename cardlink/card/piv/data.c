@@ -38,15 +38,15 @@ static void put_discovery(cb_buf *data)
 {
     static const uint8_t policy[] = {0x40, 0x00}; /* the application's PIN, and no other */
     cb_buf body = CB_BUF(64);
-    cb_tlv_put(&body, 0x4F, CB_BYTES_OF(cb_piv_aid));
+    cb_tlv_put(&body, 0x4F, CB_BYTES_OF(cb_vpiv_aid));
     cb_tlv_put(&body, 0x5F2F, CB_BYTES_OF(policy));
     if (cb_buf_error(&body) && !data->error)
         data->error = cb_buf_error(&body);
-    cb_tlv_put(data, CB_PIV_DISCOVERY, cb_buf_bytes(&body));
+    cb_tlv_put(data, CB_VPIV_DISCOVERY, cb_buf_bytes(&body));
     cb_buf_free(&body);
 }
 
-uint16_t cb_piv_get_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_get_data(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
     cb_cursor cursor = cb_cursor_over(apdu->data);
     if (apdu->p1 != 0x3F || apdu->p2 != 0xFF)
@@ -54,11 +54,11 @@ uint16_t cb_piv_get_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *d
     uint32_t tag = read_tag(cb_tlv_expect(&cursor, TAG_LIST));
     if (!cb_cursor_done(&cursor) || tag == 0)
         return CB_SW_DATA;
-    if (tag == CB_PIV_DISCOVERY) {
+    if (tag == CB_VPIV_DISCOVERY) {
         put_discovery(data);
         return CB_SW_OK;
     }
-    cb_bytes content = cb_piv_object_get(&piv->state, tag);
+    cb_bytes content = cb_vpiv_object_get(&piv->state, tag);
     if (content.len == 0)
         return CB_SW_FILE_NOT_FOUND;
     if (wants_pin(tag) && !piv->session.pin_verified)
@@ -67,7 +67,7 @@ uint16_t cb_piv_get_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *d
     return CB_SW_OK;
 }
 
-uint16_t cb_piv_put_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_put_data(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
     cb_cursor cursor = cb_cursor_over(apdu->data);
     (void)data;
@@ -79,9 +79,9 @@ uint16_t cb_piv_put_data(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *d
     cb_bytes content = cb_tlv_expect(&cursor, TAG_DATA);
     if (!cb_cursor_done(&cursor))
         return CB_SW_DATA;
-    if (tag < CB_PIV_CARD_AUTHENTICATION_CERTIFICATE || tag > LAST_OBJECT)
+    if (tag < CB_VPIV_CARD_AUTHENTICATION_CERTIFICATE || tag > LAST_OBJECT)
         return CB_SW_FILE_NOT_FOUND;
-    cb_error error = cb_piv_object_set(&piv->state, tag, content);
+    cb_error error = cb_vpiv_object_set(&piv->state, tag, content);
     if (error)
         return error == CB_E_TOO_LARGE ? CB_SW_FULL : CB_SW_FAULT;
     return cb_vcard_save(piv->card) ? CB_SW_OK : CB_SW_MEMORY;

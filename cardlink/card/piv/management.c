@@ -14,9 +14,9 @@
 
 enum { BLOCK_3DES = 8, TAG_TEMPLATE = 0x7C, TAG_WITNESS = 0x80, TAG_CHALLENGE, TAG_RESPONSE };
 
-static size_t block_len(const cb_piv_state *state)
+static size_t block_len(const cb_vpiv_state *state)
 {
-    return state->management_algorithm == CB_PIV_3DES ? BLOCK_3DES : CB_AES_BLOCK;
+    return state->management_algorithm == CB_VPIV_3DES ? BLOCK_3DES : CB_AES_BLOCK;
 }
 
 static bool encrypt_3des(const uint8_t *key, const uint8_t *in, uint8_t *out)
@@ -31,10 +31,10 @@ static bool encrypt_3des(const uint8_t *key, const uint8_t *in, uint8_t *out)
     return good;
 }
 
-static bool encrypt(const cb_piv_state *state, const uint8_t *in, uint8_t out[CB_PIV_BLOCK_MAX])
+static bool encrypt(const cb_vpiv_state *state, const uint8_t *in, uint8_t out[CB_VPIV_BLOCK_MAX])
 {
-    size_t len = cb_piv_management_len(state->management_algorithm);
-    return state->management_algorithm == CB_PIV_3DES
+    size_t len = cb_vpiv_management_len(state->management_algorithm);
+    return state->management_algorithm == CB_VPIV_3DES
                ? encrypt_3des(state->management_key, in, out)
                : cb_aes_block(cb_bytes_make(state->management_key, len), in, out) == CB_OK;
 }
@@ -49,25 +49,25 @@ static uint16_t answer(cb_buf *data, uint32_t tag, cb_bytes value)
     return whole ? CB_SW_OK : CB_SW_FAULT;
 }
 
-static uint16_t ask(cb_piv_application *piv, bool mutual, cb_buf *data)
+static uint16_t ask(cb_vpiv_application *piv, bool mutual, cb_buf *data)
 {
-    uint8_t hidden[CB_PIV_BLOCK_MAX];
+    uint8_t hidden[CB_VPIV_BLOCK_MAX];
     size_t len = block_len(&piv->state);
     cb_random(piv->session.nonce, len);
     if (!mutual) {
-        piv->session.pending = CB_PIV_CHALLENGE;
+        piv->session.pending = CB_VPIV_CHALLENGE;
         return answer(data, TAG_CHALLENGE, cb_bytes_make(piv->session.nonce, len));
     }
     if (!encrypt(&piv->state, piv->session.nonce, hidden))
         return CB_SW_FAULT;
-    piv->session.pending = CB_PIV_WITNESS;
+    piv->session.pending = CB_VPIV_WITNESS;
     return answer(data, TAG_WITNESS, cb_bytes_make(hidden, len));
 }
 
 /* The witness comes back in clear: he has the key, and gets his own challenge encrypted. */
-static uint16_t check_witness(cb_piv_application *piv, const cb_piv_template *in, cb_buf *data)
+static uint16_t check_witness(cb_vpiv_application *piv, const cb_vpiv_template *in, cb_buf *data)
 {
-    uint8_t hidden[CB_PIV_BLOCK_MAX];
+    uint8_t hidden[CB_VPIV_BLOCK_MAX];
     size_t len = block_len(&piv->state);
     if (in->challenge.len != len)
         return CB_SW_DATA;
@@ -80,9 +80,9 @@ static uint16_t check_witness(cb_piv_application *piv, const cb_piv_template *in
     return status;
 }
 
-static uint16_t check_response(cb_piv_application *piv, const cb_piv_template *in)
+static uint16_t check_response(cb_vpiv_application *piv, const cb_vpiv_template *in)
 {
-    uint8_t expected[CB_PIV_BLOCK_MAX];
+    uint8_t expected[CB_VPIV_BLOCK_MAX];
     size_t len = block_len(&piv->state);
     if (!encrypt(&piv->state, piv->session.nonce, expected))
         return CB_SW_FAULT;
@@ -91,14 +91,14 @@ static uint16_t check_response(cb_piv_application *piv, const cb_piv_template *i
     return piv->session.managed ? CB_SW_OK : CB_SW_SECURITY;
 }
 
-uint16_t cb_piv_manage(cb_piv_application *piv, uint8_t algorithm, const cb_piv_template *in,
-                       cb_buf *data)
+uint16_t cb_vpiv_manage(cb_vpiv_application *piv, uint8_t algorithm, const cb_vpiv_template *in,
+                        cb_buf *data)
 {
     uint8_t pending = piv->session.pending;
-    piv->session.pending = CB_PIV_NOTHING;
+    piv->session.pending = CB_VPIV_NOTHING;
     piv->session.managed = false;
     if (algorithm != piv->state.management_algorithm &&
-        !(algorithm == 0x00 && piv->state.management_algorithm == CB_PIV_3DES))
+        !(algorithm == 0x00 && piv->state.management_algorithm == CB_VPIV_3DES))
         return CB_SW_PARAMETERS;
     uint16_t status = CB_SW_DATA;
     if (in->has_exponentiation)
@@ -108,9 +108,9 @@ uint16_t cb_piv_manage(cb_piv_application *piv, uint8_t algorithm, const cb_piv_
     if (in->has_challenge && in->challenge.len == 0 && !in->has_witness && in->response.len == 0)
         return ask(piv, false, data);
     if (in->witness.len > 0 && in->challenge.len > 0 && in->response.len == 0)
-        status = pending == CB_PIV_WITNESS ? check_witness(piv, in, data) : CB_SW_CONDITIONS;
+        status = pending == CB_VPIV_WITNESS ? check_witness(piv, in, data) : CB_SW_CONDITIONS;
     else if (in->response.len > 0 && !in->has_witness && !in->has_challenge)
-        status = pending == CB_PIV_CHALLENGE ? check_response(piv, in) : CB_SW_CONDITIONS;
+        status = pending == CB_VPIV_CHALLENGE ? check_response(piv, in) : CB_SW_CONDITIONS;
     cb_wipe(piv->session.nonce, sizeof piv->session.nonce);
     return status;
 }

@@ -8,7 +8,7 @@
 
 enum { KEY_PIN = 0x80, KEY_PUK = 0x81, FORGET = 0xFF };
 
-static void forget(cb_piv_application *piv)
+static void forget(cb_vpiv_application *piv)
 {
     piv->session.pin_verified = false;
     piv->session.pin_fresh = false;
@@ -20,7 +20,7 @@ static uint16_t tries_left(uint8_t tries)
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */
-static uint16_t compare(cb_piv_application *piv, uint8_t *tries, const uint8_t stored[CB_PIV_PIN],
+static uint16_t compare(cb_vpiv_application *piv, uint8_t *tries, const uint8_t stored[CB_VPIV_PIN],
                         cb_bytes given)
 {
     if (*tries == 0)
@@ -28,12 +28,12 @@ static uint16_t compare(cb_piv_application *piv, uint8_t *tries, const uint8_t s
     --*tries;
     if (!cb_vcard_save(piv->card))
         return CB_SW_MEMORY;
-    return cb_equal(given, cb_bytes_make(stored, CB_PIV_PIN)) ? CB_SW_OK : tries_left(*tries);
+    return cb_equal(given, cb_bytes_make(stored, CB_VPIV_PIN)) ? CB_SW_OK : tries_left(*tries);
 }
 
-uint16_t cb_piv_verify(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_verify(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_piv_state *state = &piv->state;
+    cb_vpiv_state *state = &piv->state;
     (void)data;
     if (apdu->p1 != 0x00 && apdu->p1 != FORGET)
         return CB_SW_PARAMETERS;
@@ -47,13 +47,13 @@ uint16_t cb_piv_verify(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *dat
     }
     if (apdu->data.len == 0)
         return piv->session.pin_verified ? CB_SW_OK : tries_left(state->pin_tries);
-    if (!cb_piv_pin_ok(apdu->data))
+    if (!cb_vpiv_pin_ok(apdu->data))
         return CB_SW_DATA;
     forget(piv);
     uint16_t status = compare(piv, &state->pin_tries, state->pin, apdu->data);
     if (status != CB_SW_OK)
         return status;
-    state->pin_tries = CB_PIV_PIN_TRIES;
+    state->pin_tries = CB_VPIV_PIN_TRIES;
     if (!cb_vcard_save(piv->card))
         return CB_SW_MEMORY;
     piv->session.pin_verified = piv->session.pin_fresh = true;
@@ -64,14 +64,14 @@ uint16_t cb_piv_verify(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *dat
 static bool take_both(const cb_apdu *apdu, cb_bytes *given, cb_bytes *fresh)
 {
     cb_cursor cursor = cb_cursor_over(apdu->data);
-    *given = cb_cursor_take(&cursor, CB_PIV_PIN);
-    *fresh = cb_cursor_take(&cursor, CB_PIV_PIN);
+    *given = cb_cursor_take(&cursor, CB_VPIV_PIN);
+    *fresh = cb_cursor_take(&cursor, CB_VPIV_PIN);
     return cb_cursor_done(&cursor);
 }
 
-uint16_t cb_piv_change(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_change(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_piv_state *state = &piv->state;
+    cb_vpiv_state *state = &piv->state;
     bool pin = apdu->p2 == KEY_PIN;
     uint8_t *tries = pin ? &state->pin_tries : &state->puk_tries;
     uint8_t *stored = pin ? state->pin : state->puk;
@@ -81,35 +81,35 @@ uint16_t cb_piv_change(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *dat
         return CB_SW_PARAMETERS;
     if (!pin && apdu->p2 != KEY_PUK)
         return CB_SW_NOT_FOUND;
-    if (!take_both(apdu, &given, &fresh) || (pin && !cb_piv_pin_ok(fresh)))
+    if (!take_both(apdu, &given, &fresh) || (pin && !cb_vpiv_pin_ok(fresh)))
         return CB_SW_DATA;
     if (pin)
         forget(piv);
     uint16_t status = compare(piv, tries, stored, given);
     if (status != CB_SW_OK)
         return status;
-    memcpy(stored, fresh.data, CB_PIV_PIN);
-    *tries = pin ? CB_PIV_PIN_TRIES : CB_PIV_PUK_TRIES;
+    memcpy(stored, fresh.data, CB_VPIV_PIN);
+    *tries = pin ? CB_VPIV_PIN_TRIES : CB_VPIV_PUK_TRIES;
     return cb_vcard_save(piv->card) ? CB_SW_OK : CB_SW_MEMORY;
 }
 
-uint16_t cb_piv_unblock(cb_piv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_unblock(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    cb_piv_state *state = &piv->state;
+    cb_vpiv_state *state = &piv->state;
     cb_bytes given, fresh;
     (void)data;
     if (apdu->p1 != 0x00)
         return CB_SW_PARAMETERS;
     if (apdu->p2 != KEY_PIN)
         return CB_SW_NOT_FOUND;
-    if (!take_both(apdu, &given, &fresh) || !cb_piv_pin_ok(fresh))
+    if (!take_both(apdu, &given, &fresh) || !cb_vpiv_pin_ok(fresh))
         return CB_SW_DATA;
     forget(piv);
     uint16_t status = compare(piv, &state->puk_tries, state->puk, given);
     if (status != CB_SW_OK)
         return status;
-    memcpy(state->pin, fresh.data, CB_PIV_PIN);
-    state->pin_tries = CB_PIV_PIN_TRIES;
-    state->puk_tries = CB_PIV_PUK_TRIES;
+    memcpy(state->pin, fresh.data, CB_VPIV_PIN);
+    state->pin_tries = CB_VPIV_PIN_TRIES;
+    state->puk_tries = CB_VPIV_PUK_TRIES;
     return cb_vcard_save(piv->card) ? CB_SW_OK : CB_SW_MEMORY;
 }
