@@ -8,21 +8,21 @@
 
 enum { DRAWN_LEN = 8, NAME_BYTES = 13 };
 
-static bool pins_ok(const cb_jpki_secrets *secrets)
+static bool pins_ok(const cb_vjpki_secrets *secrets)
 {
-    for (int use = 0; use < CB_JPKI_USES; use++) {
-        if (!cb_jpki_pin_ok((cb_jpki_use)use, cb_bytes_str(secrets->pin[use])))
+    for (int use = 0; use < CB_VJPKI_USES; use++) {
+        if (!cb_vjpki_pin_ok((cb_vjpki_use)use, cb_bytes_str(secrets->pin[use])))
             return false;
     }
     return true;
 }
 
-cb_error cb_jpki_secrets_get(int fd, cb_jpki_secrets *out)
+cb_error cb_vjpki_secrets_get(int fd, cb_vjpki_secrets *out)
 {
     const cb_secret_slot slots[] = {
         {"authentication PIN (4 digits)", out->pin[0], sizeof out->pin[0]},
         {"signature PIN (6 to 16 digits and capital letters)", out->pin[1], sizeof out->pin[1]}};
-    *out = (cb_jpki_secrets){0};
+    *out = (cb_vjpki_secrets){0};
     cb_error error = cb_secrets_get(fd, slots, 2);
     if (!error && !pins_ok(out))
         error = CB_E_PIN_FORMAT;
@@ -31,40 +31,40 @@ cb_error cb_jpki_secrets_get(int fd, cb_jpki_secrets *out)
     return error;
 }
 
-void cb_jpki_secrets_draw(cb_jpki_secrets *out)
+void cb_vjpki_secrets_draw(cb_vjpki_secrets *out)
 {
     static const char from[] = "0123456789ABCDEFGHIJKLMNOPQRSTUV"; /* 32: each equally likely */
     uint8_t drawn[DRAWN_LEN];
-    *out = (cb_jpki_secrets){0};
-    cb_issue_digits(out->pin[CB_JPKI_AUTHENTICATION], 4);
+    *out = (cb_vjpki_secrets){0};
+    cb_issue_digits(out->pin[CB_VJPKI_AUTHENTICATION], 4);
     cb_random(drawn, sizeof drawn);
     for (size_t i = 0; i < sizeof drawn; i++)
-        out->pin[CB_JPKI_SIGNATURE][i] = from[drawn[i] % 32];
+        out->pin[CB_VJPKI_SIGNATURE][i] = from[drawn[i] % 32];
     cb_wipe(drawn, sizeof drawn);
 }
 
 static cb_error make_one(const cb_x509_authority *authority, cb_x509_order order, cb_bytes pin,
-                         cb_jpki_use use, cb_jpki_credential *out)
+                         cb_vjpki_use use, cb_vjpki_credential *out)
 {
-    cb_buf certificate = CB_BUF(CB_JPKI_CERTIFICATE_MAX);
+    cb_buf certificate = CB_BUF(CB_VJPKI_CERTIFICATE_MAX);
     cb_error error = cb_vcard_key_generate(CB_VCARD_RSA_2048, &out->key);
     order.key = &out->key;
     if (!error)
         error = cb_x509_issue(authority, &order, &certificate);
     const cb_buf *above = authority ? &authority->certificate : &certificate;
-    if (!error && (!cb_jpki_blob_set(&out->certificate, cb_buf_bytes(&certificate)) ||
-                   !cb_jpki_blob_set(&out->authority, cb_buf_bytes(above))))
+    if (!error && (!cb_vjpki_blob_set(&out->certificate, cb_buf_bytes(&certificate)) ||
+                   !cb_vjpki_blob_set(&out->authority, cb_buf_bytes(above))))
         error = CB_E_TOO_LARGE;
     if (!error) {
-        cb_jpki_pin_set(out, pin);
-        out->tries = cb_jpki_pin_rules[use].tries;
+        cb_vjpki_pin_set(out, pin);
+        out->tries = cb_vjpki_pin_rules[use].tries;
     }
     cb_buf_free(&certificate);
     return error;
 }
 
-cb_error cb_jpki_make(const cb_x509_authority *authority, const char *holder, unsigned years,
-                      const cb_jpki_secrets *secrets, cb_jpki_state *state)
+cb_error cb_vjpki_make(const cb_x509_authority *authority, const char *holder, unsigned years,
+                       const cb_vjpki_secrets *secrets, cb_vjpki_state *state)
 {
     uint8_t drawn[NAME_BYTES];
     char name[2 * NAME_BYTES + 1];
@@ -73,19 +73,19 @@ cb_error cb_jpki_make(const cb_x509_authority *authority, const char *holder, un
         return CB_E_PIN_FORMAT;
     cb_random(drawn, sizeof drawn);
     cb_hex(CB_BYTES_OF(drawn), name);
-    const cb_x509_order orders[CB_JPKI_USES] = {
-        [CB_JPKI_AUTHENTICATION] = {.name = name,
-                                    .usage = "digitalSignature",
-                                    .extended = "clientAuth",
-                                    .policy = CB_JPKI_POLICY_AUTHENTICATION,
-                                    .years = years},
-        [CB_JPKI_SIGNATURE] = {.name = holder,
-                               .usage = "digitalSignature,nonRepudiation",
-                               .policy = CB_JPKI_POLICY_SIGNATURE,
-                               .years = years}};
+    const cb_x509_order orders[CB_VJPKI_USES] = {
+        [CB_VJPKI_AUTHENTICATION] = {.name = name,
+                                     .usage = "digitalSignature",
+                                     .extended = "clientAuth",
+                                     .policy = CB_VJPKI_POLICY_AUTHENTICATION,
+                                     .years = years},
+        [CB_VJPKI_SIGNATURE] = {.name = holder,
+                                .usage = "digitalSignature,nonRepudiation",
+                                .policy = CB_VJPKI_POLICY_SIGNATURE,
+                                .years = years}};
     cb_error error = CB_OK;
-    for (int use = 0; !error && use < CB_JPKI_USES; use++)
-        error = make_one(authority, orders[use], cb_bytes_str(secrets->pin[use]), (cb_jpki_use)use,
+    for (int use = 0; !error && use < CB_VJPKI_USES; use++)
+        error = make_one(authority, orders[use], cb_bytes_str(secrets->pin[use]), (cb_vjpki_use)use,
                          &state->of[use]);
     if (error)
         cb_wipe(state, sizeof *state);

@@ -29,9 +29,9 @@ enum {
     SHORT_FILE = 0x80 /* P1 of READ BINARY: a short file identifier, which nothing has here */
 };
 
-const uint8_t cb_jpki_atr[9] = {0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14};
-const uint8_t cb_jpki_token[32] = "JPKIAPICCTOKEN2                 ";
-static const uint8_t aid[] = {CB_JPKI_AID_BYTES};
+const uint8_t cb_vjpki_atr[9] = {0x3B, 0xE0, 0x00, 0xFF, 0x81, 0x31, 0xFE, 0x45, 0x14};
+const uint8_t cb_vjpki_token[32] = "JPKIAPICCTOKEN2                 ";
+static const uint8_t aid[] = {CB_VJPKI_AID_BYTES};
 
 typedef enum file_kind { FILE_DATA, FILE_KEY, FILE_PIN } file_kind;
 
@@ -40,11 +40,11 @@ static const struct file {
     uint8_t kind;
     uint8_t use;
 } files[] = {
-    {FILE_TOKEN, FILE_DATA, CB_JPKI_USES},       {0x000A, FILE_DATA, CB_JPKI_AUTHENTICATION},
-    {0x000B, FILE_DATA, CB_JPKI_AUTHENTICATION}, {0x0017, FILE_KEY, CB_JPKI_AUTHENTICATION},
-    {0x0018, FILE_PIN, CB_JPKI_AUTHENTICATION},  {0x0001, FILE_DATA, CB_JPKI_SIGNATURE},
-    {0x0002, FILE_DATA, CB_JPKI_SIGNATURE},      {0x001A, FILE_KEY, CB_JPKI_SIGNATURE},
-    {0x001B, FILE_PIN, CB_JPKI_SIGNATURE},
+    {FILE_TOKEN, FILE_DATA, CB_VJPKI_USES},       {0x000A, FILE_DATA, CB_VJPKI_AUTHENTICATION},
+    {0x000B, FILE_DATA, CB_VJPKI_AUTHENTICATION}, {0x0017, FILE_KEY, CB_VJPKI_AUTHENTICATION},
+    {0x0018, FILE_PIN, CB_VJPKI_AUTHENTICATION},  {0x0001, FILE_DATA, CB_VJPKI_SIGNATURE},
+    {0x0002, FILE_DATA, CB_VJPKI_SIGNATURE},      {0x001A, FILE_KEY, CB_VJPKI_SIGNATURE},
+    {0x001B, FILE_PIN, CB_VJPKI_SIGNATURE},
 };
 
 static const struct file *find(uint16_t id)
@@ -57,20 +57,20 @@ static const struct file *find(uint16_t id)
 }
 
 /* The file that is selected, if it is of this kind. */
-static const struct file *current(const cb_jpki_application *jpki, file_kind kind)
+static const struct file *current(const cb_vjpki_application *jpki, file_kind kind)
 {
     const struct file *file = find(jpki->file);
     return file && file->kind == kind ? file : NULL;
 }
 
-static void forget(cb_jpki_application *jpki)
+static void forget(cb_vjpki_application *jpki)
 {
     jpki->selected = false;
     jpki->file = 0;
     memset(jpki->verified, 0, sizeof jpki->verified);
 }
 
-static uint16_t select_application(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t select_application(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     if (!cb_bytes_same(apdu->data, CB_BYTES_OF(aid)))
         return CB_SW_FILE_NOT_FOUND;
@@ -85,7 +85,7 @@ static uint16_t select_application(cb_jpki_application *jpki, const cb_apdu *apd
     return CB_SW_OK;
 }
 
-static uint16_t select_file(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t select_file(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     if (apdu->p2 != 0x00 && apdu->p2 != WITHOUT_TEMPLATE)
         return CB_SW_PARAMETERS;
@@ -105,24 +105,24 @@ static uint16_t select_file(cb_jpki_application *jpki, const cb_apdu *apdu, cb_b
     return CB_SW_OK;
 }
 
-static cb_bytes content(const cb_jpki_application *jpki, const struct file *file)
+static cb_bytes content(const cb_vjpki_application *jpki, const struct file *file)
 {
-    const cb_jpki_credential *of = jpki->state.of;
+    const cb_vjpki_credential *of = jpki->state.of;
     switch (file->id) {
     case 0x000A:
-        return cb_jpki_blob_bytes(&of[CB_JPKI_AUTHENTICATION].certificate);
+        return cb_vjpki_blob_bytes(&of[CB_VJPKI_AUTHENTICATION].certificate);
     case 0x000B:
-        return cb_jpki_blob_bytes(&of[CB_JPKI_AUTHENTICATION].authority);
+        return cb_vjpki_blob_bytes(&of[CB_VJPKI_AUTHENTICATION].authority);
     case FILE_SIGNER:
-        return cb_jpki_blob_bytes(&of[CB_JPKI_SIGNATURE].certificate);
+        return cb_vjpki_blob_bytes(&of[CB_VJPKI_SIGNATURE].certificate);
     case 0x0002:
-        return cb_jpki_blob_bytes(&of[CB_JPKI_SIGNATURE].authority);
+        return cb_vjpki_blob_bytes(&of[CB_VJPKI_SIGNATURE].authority);
     default:
-        return CB_BYTES_OF(cb_jpki_token);
+        return CB_BYTES_OF(cb_vjpki_token);
     }
 }
 
-static uint16_t read_binary(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t read_binary(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     const struct file *file = current(jpki, FILE_DATA);
     if (!file)
@@ -131,7 +131,7 @@ static uint16_t read_binary(cb_jpki_application *jpki, const cb_apdu *apdu, cb_b
         return CB_SW_PARAMETERS;
     if (apdu->data.len > 0)
         return CB_SW_LENGTH;
-    if (file->id == FILE_SIGNER && !jpki->verified[CB_JPKI_SIGNATURE])
+    if (file->id == FILE_SIGNER && !jpki->verified[CB_VJPKI_SIGNATURE])
         return CB_SW_SECURITY;
     cb_cursor cursor = cb_cursor_over(content(jpki, file));
     size_t offset = (size_t)(apdu->p1 << 8 | apdu->p2);
@@ -143,12 +143,12 @@ static uint16_t read_binary(cb_jpki_application *jpki, const cb_apdu *apdu, cb_b
     return CB_SW_OK;
 }
 
-static bool is_pin(const cb_jpki_credential *credential, cb_bytes sent)
+static bool is_pin(const cb_vjpki_credential *credential, cb_bytes sent)
 {
-    uint8_t padded[1 + CB_JPKI_PIN_MAX] = {(uint8_t)sent.len};
-    uint8_t stored[1 + CB_JPKI_PIN_MAX] = {credential->pin_len};
+    uint8_t padded[1 + CB_VJPKI_PIN_MAX] = {(uint8_t)sent.len};
+    uint8_t stored[1 + CB_VJPKI_PIN_MAX] = {credential->pin_len};
     memcpy(&padded[1], sent.data, sent.len);
-    memcpy(&stored[1], credential->pin, CB_JPKI_PIN_MAX);
+    memcpy(&stored[1], credential->pin, CB_VJPKI_PIN_MAX);
     bool same = cb_equal(CB_BYTES_OF(padded), CB_BYTES_OF(stored));
     cb_wipe(padded, sizeof padded);
     cb_wipe(stored, sizeof stored);
@@ -156,7 +156,7 @@ static bool is_pin(const cb_jpki_credential *credential, cb_bytes sent)
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */
-static uint16_t verify(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t verify(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     const struct file *file = current(jpki, FILE_PIN);
     (void)data;
@@ -164,8 +164,8 @@ static uint16_t verify(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *d
         return CB_SW_PARAMETERS;
     if (!file)
         return SW_NO_FILE;
-    cb_jpki_credential *credential = &jpki->state.of[file->use];
-    const cb_jpki_pin_rule *rule = &cb_jpki_pin_rules[file->use];
+    cb_vjpki_credential *credential = &jpki->state.of[file->use];
+    const cb_vjpki_pin_rule *rule = &cb_vjpki_pin_rules[file->use];
     if (apdu->data.len == 0)
         return (uint16_t)(CB_SW_TRIES_LEFT | credential->tries);
     jpki->verified[file->use] = false;
@@ -185,7 +185,7 @@ static uint16_t verify(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *d
     return CB_SW_OK;
 }
 
-static uint16_t change(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t change(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     const struct file *file = current(jpki, FILE_PIN);
     (void)data;
@@ -195,15 +195,15 @@ static uint16_t change(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *d
         return SW_NO_FILE;
     if (!jpki->verified[file->use])
         return CB_SW_SECURITY;
-    if (!cb_jpki_pin_ok((cb_jpki_use)file->use, apdu->data))
+    if (!cb_vjpki_pin_ok((cb_vjpki_use)file->use, apdu->data))
         return CB_SW_DATA;
-    cb_jpki_pin_set(&jpki->state.of[file->use], apdu->data);
+    cb_vjpki_pin_set(&jpki->state.of[file->use], apdu->data);
     return cb_vcard_save(jpki->card) ? CB_SW_OK : CB_SW_MEMORY;
 }
 
 /* EMSA-PKCS1-v1_5 (RFC 8017, 9.2) with what came in place of the DigestInfo, which is not looked
  * at. */
-static uint16_t sign(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t sign(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     const struct file *file = current(jpki, FILE_KEY);
     uint8_t padded[CB_VCARD_RSA_SIZE];
@@ -229,14 +229,14 @@ static uint16_t sign(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *dat
 static const struct row {
     uint8_t cla, ins;
     bool selected; /* legal only once the application is selected */
-    uint16_t (*command)(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data);
+    uint16_t (*command)(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data);
 } table[] = {
     {0x00, INS_SELECT, false, select_file}, {0x00, INS_READ, true, read_binary},
     {0x00, INS_VERIFY, true, verify},       {0x00, INS_CHANGE, true, change},
     {0x80, INS_SIGN, true, sign},
 };
 
-static uint16_t run(cb_jpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
+static uint16_t run(cb_vjpki_application *jpki, const cb_apdu *apdu, cb_buf *data)
 {
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (table[i].ins != apdu->ins)
@@ -259,11 +259,11 @@ static void reset(void *self) { forget(self); }
 
 static cb_error load(struct cb_vcard *card, cb_bytes state, void **out)
 {
-    cb_jpki_application *jpki = calloc(1, sizeof *jpki);
+    cb_vjpki_application *jpki = calloc(1, sizeof *jpki);
     if (!jpki)
         return CB_E_MEMORY;
     jpki->card = card;
-    cb_error error = cb_jpki_state_parse(state, &jpki->state);
+    cb_error error = cb_vjpki_state_parse(state, &jpki->state);
     if (!error)
         *out = jpki;
     else
@@ -273,21 +273,21 @@ static cb_error load(struct cb_vcard *card, cb_bytes state, void **out)
 
 static void save(const void *self, cb_buf *out)
 {
-    const cb_jpki_application *jpki = self;
-    cb_jpki_state_put(out, &jpki->state);
+    const cb_vjpki_application *jpki = self;
+    cb_vjpki_state_put(out, &jpki->state);
 }
 
 static void show(const void *self, cb_buf *text)
 {
-    const cb_jpki_application *jpki = self;
+    const cb_vjpki_application *jpki = self;
     cb_buf_printf(text, "JPKI authentication PIN tries left %u\nJPKI signature PIN tries left %u\n",
-                  jpki->state.of[CB_JPKI_AUTHENTICATION].tries,
-                  jpki->state.of[CB_JPKI_SIGNATURE].tries);
+                  jpki->state.of[CB_VJPKI_AUTHENTICATION].tries,
+                  jpki->state.of[CB_VJPKI_SIGNATURE].tries);
 }
 
 static void release(void *self)
 {
-    cb_wipe(self, sizeof(cb_jpki_application));
+    cb_wipe(self, sizeof(cb_vjpki_application));
     free(self);
 }
 

@@ -26,20 +26,20 @@
 #include "cardlink/card/applet.h"
 #include "cardlink/card/jpki/state.h"
 
-#define CB_JPKI_AID_BYTES 0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01
+#define CB_VJPKI_AID_BYTES 0xD3, 0x92, 0xF0, 0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01
 
 /* What the card says when it gets power, and clients know it by. */
-extern const uint8_t cb_jpki_atr[9];
+extern const uint8_t cb_vjpki_atr[9];
 /* The content of 0006. */
-extern const uint8_t cb_jpki_token[32];
+extern const uint8_t cb_vjpki_token[32];
 
-typedef struct cb_jpki_application {
+typedef struct cb_vjpki_application {
     struct cb_vcard *card;
-    cb_jpki_state state;
+    cb_vjpki_state state;
     bool selected;
     uint16_t file; /* 0: none */
-    bool verified[CB_JPKI_USES];
-} cb_jpki_application;
+    bool verified[CB_VJPKI_USES];
+} cb_vjpki_application;
 
 extern const cb_applet cb_applet_jpki;
 

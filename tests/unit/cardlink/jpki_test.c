@@ -37,7 +37,7 @@
     "1b7852b855"
 #define SIGN "802A008033" DIGEST_INFO "00"
 
-static cb_jpki_state made; /* signed by themselves */
+static cb_vjpki_state made; /* signed by themselves */
 static cb_buf answer = {.max = 512};
 static cb_vcard *card;
 static bool disk_fails;
@@ -51,14 +51,14 @@ static cb_error save(void *context, const cb_vcard *which)
     return disk_fails ? CB_E_IO : CB_OK;
 }
 
-static cb_vcard *card_of(const cb_jpki_state *state)
+static cb_vcard *card_of(const cb_vjpki_state *state)
 {
     static const cb_vcard_store store = {NULL, save};
     cb_card_content content = {0};
     cb_vcard *out = NULL;
     cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX);
-    cb_jpki_state_put(&bytes, state);
-    assert_int_equal(cb_card_content_set_atr(&content, CB_BYTES_OF(cb_jpki_atr)), CB_OK);
+    cb_vjpki_state_put(&bytes, state);
+    assert_int_equal(cb_card_content_set_atr(&content, CB_BYTES_OF(cb_vjpki_atr)), CB_OK);
     assert_int_equal(cb_card_content_add(&content, &cb_applet_jpki, cb_buf_bytes(&bytes)), CB_OK);
     assert_int_equal(cb_vcard_of(&content, &store, &out), CB_OK);
     cb_buf_free(&bytes);
@@ -67,9 +67,9 @@ static cb_vcard *card_of(const cb_jpki_state *state)
 
 static int make_state(void **state)
 {
-    const cb_jpki_secrets secrets = {{"1234", "ABC123"}};
+    const cb_vjpki_secrets secrets = {{"1234", "ABC123"}};
     (void)state;
-    return cb_jpki_make(NULL, "Hanako Yamada", 5, &secrets, &made) == CB_OK ? 0 : -1;
+    return cb_vjpki_make(NULL, "Hanako Yamada", 5, &secrets, &made) == CB_OK ? 0 : -1;
 }
 
 static int setup(void **state)
@@ -99,9 +99,9 @@ static uint16_t send(const char *hex)
     return cb_answer_status(cb_buf_bytes(&answer));
 }
 
-static const cb_jpki_state *now(void)
+static const cb_vjpki_state *now(void)
 {
-    return &((cb_jpki_application *)cb_vcard_applet(card, &cb_applet_jpki))->state;
+    return &((cb_vjpki_application *)cb_vcard_applet(card, &cb_applet_jpki))->state;
 }
 
 static void open_application(void) { assert_int_equal(send(SELECT), 0x9000); }
@@ -192,23 +192,23 @@ static void certificates_are_read_as_clients_do(void **state)
 {
     static const struct {
         const char *file;
-        const cb_jpki_blob *blob;
+        const cb_vjpki_blob *blob;
     } row[] = {{"00A4020C02000A", &made.of[0].certificate},
                {"00A4020C02000B", &made.of[0].authority},
                {"00A4020C020002", &made.of[1].authority}};
     (void)state;
     open_application();
     for (size_t i = 0; i < 3; i++) {
-        cb_buf read = CB_BUF(CB_JPKI_CERTIFICATE_MAX);
+        cb_buf read = CB_BUF(CB_VJPKI_CERTIFICATE_MAX);
         read_certificate(row[i].file, &read);
-        assert_true(cb_bytes_same(cb_buf_bytes(&read), cb_jpki_blob_bytes(row[i].blob)));
+        assert_true(cb_bytes_same(cb_buf_bytes(&read), cb_vjpki_blob_bytes(row[i].blob)));
         cb_buf_free(&read);
     }
 }
 
 static void the_holders_name_is_read_after_the_signature_pin_only(void **state)
 {
-    cb_buf read = CB_BUF(CB_JPKI_CERTIFICATE_MAX);
+    cb_buf read = CB_BUF(CB_VJPKI_CERTIFICATE_MAX);
     (void)state;
     open_application();
     verify_authentication();
@@ -217,7 +217,7 @@ static void the_holders_name_is_read_after_the_signature_pin_only(void **state)
     assert_int_equal(send(SIGN_PIN_FILE), 0x9000);
     assert_int_equal(send(SIGN_RIGHT), 0x9000);
     read_certificate("00A4020C020001", &read);
-    assert_true(cb_bytes_same(cb_buf_bytes(&read), cb_jpki_blob_bytes(&made.of[1].certificate)));
+    assert_true(cb_bytes_same(cb_buf_bytes(&read), cb_vjpki_blob_bytes(&made.of[1].certificate)));
     cb_buf_free(&read);
 }
 
@@ -382,22 +382,22 @@ static void other_commands_are_refused(void **state)
 static void a_state_is_read_as_it_was_written(void **state)
 {
     cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX), again = CB_BUF(CB_CARD_STATE_MAX);
-    cb_jpki_state *read = calloc(1, sizeof *read);
+    cb_vjpki_state *read = calloc(1, sizeof *read);
     (void)state;
-    cb_jpki_state_put(&bytes, &made);
-    assert_int_equal(cb_jpki_state_parse(cb_buf_bytes(&bytes), read), CB_OK);
-    cb_jpki_state_put(&again, read);
+    cb_vjpki_state_put(&bytes, &made);
+    assert_int_equal(cb_vjpki_state_parse(cb_buf_bytes(&bytes), read), CB_OK);
+    cb_vjpki_state_put(&again, read);
     assert_true(cb_bytes_same(cb_buf_bytes(&bytes), cb_buf_bytes(&again)));
-    assert_int_equal(cb_jpki_state_parse(cb_bytes_make(bytes.data, bytes.len - 1), read),
+    assert_int_equal(cb_vjpki_state_parse(cb_bytes_make(bytes.data, bytes.len - 1), read),
                      CB_E_FORMAT);
     cb_buf_put_u8(&bytes, 0);
-    assert_int_equal(cb_jpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
+    assert_int_equal(cb_vjpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
     bytes.len--;
     bytes.data[bytes.len - 1]++; /* more tries than there are */
-    assert_int_equal(cb_jpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
+    assert_int_equal(cb_vjpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
     bytes.data[bytes.len - 1]--;
     bytes.data[bytes.len - 2] = 'A'; /* behind the PIN */
-    assert_int_equal(cb_jpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
+    assert_int_equal(cb_vjpki_state_parse(cb_buf_bytes(&bytes), read), CB_E_FORMAT);
     cb_buf_free(&bytes);
     cb_buf_free(&again);
     free(read);
@@ -410,12 +410,13 @@ static void certificates_say_what_they_are_for(void **state)
     cb_x509 authentication, signature;
     cb_buf policy = CB_BUF(CB_OID_MAX);
     (void)state;
-    assert_int_equal(cb_x509_parse(cb_jpki_blob_bytes(&made.of[0].certificate), &authentication),
+    assert_int_equal(cb_x509_parse(cb_vjpki_blob_bytes(&made.of[0].certificate), &authentication),
                      CB_OK);
-    assert_int_equal(cb_x509_parse(cb_jpki_blob_bytes(&made.of[1].certificate), &signature), CB_OK);
+    assert_int_equal(cb_x509_parse(cb_vjpki_blob_bytes(&made.of[1].certificate), &signature),
+                     CB_OK);
     assert_int_equal(authentication.key_usage, CB_X509_DIGITAL_SIGNATURE);
     assert_true(cb_x509_has_usage(&authentication, cb_oid_client_auth));
-    assert_int_equal(cb_oid_parse(CB_JPKI_POLICY_AUTHENTICATION, &policy), CB_OK);
+    assert_int_equal(cb_oid_parse(CB_VJPKI_POLICY_AUTHENTICATION, &policy), CB_OK);
     assert_true(cb_x509_has_policy(&authentication, cb_buf_bytes(&policy)));
     assert_int_equal(signature.key_usage, CB_X509_DIGITAL_SIGNATURE | 0x4000);
     assert_false(cb_x509_has_policy(&signature, cb_buf_bytes(&policy)));
@@ -428,14 +429,14 @@ static void certificates_say_what_they_are_for(void **state)
 
 static void an_authority_must_hold_its_own_key(void **state)
 {
-    cb_x509_authority authority = {.certificate = CB_BUF(CB_JPKI_CERTIFICATE_MAX),
+    cb_x509_authority authority = {.certificate = CB_BUF(CB_VJPKI_CERTIFICATE_MAX),
                                    .key = CB_BUF(CB_VCARD_SECRET_MAX)};
     cb_buf out = CB_BUF(CB_X509_ISSUED_MAX);
     cb_x509 issued, issuer;
     cb_x509_order order = {
         .key = &made.of[0].key, .name = "somebody", .usage = "digitalSignature", .years = 1};
     (void)state;
-    cb_buf_put(&authority.certificate, cb_jpki_blob_bytes(&made.of[1].certificate));
+    cb_buf_put(&authority.certificate, cb_vjpki_blob_bytes(&made.of[1].certificate));
     cb_buf_put(&authority.key, cb_bytes_make(made.of[1].key.secret, made.of[1].key.len));
     assert_int_equal(cb_x509_issue(&authority, &order, &out), CB_OK);
     assert_int_equal(cb_x509_parse(cb_buf_bytes(&out), &issued), CB_OK);
@@ -452,13 +453,13 @@ static void an_authority_must_hold_its_own_key(void **state)
     cb_buf_free(&out);
 }
 
-static cb_error secrets_from(const char *text, cb_jpki_secrets *out)
+static cb_error secrets_from(const char *text, cb_vjpki_secrets *out)
 {
     int ends[2];
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(write(ends[1], text, strlen(text)), strlen(text));
     close(ends[1]);
-    cb_error error = cb_jpki_secrets_get(ends[0], out);
+    cb_error error = cb_vjpki_secrets_get(ends[0], out);
     close(ends[0]);
     return error;
 }
@@ -474,16 +475,16 @@ static void pins_come_as_two_lines(void **state)
                                       "1234\nabc123\n",
                                       "1234\nABCDEF0123456789X\n",
                                       "1234\nABC123"};
-    cb_jpki_secrets secrets;
+    cb_vjpki_secrets secrets;
     (void)state;
     assert_int_equal(secrets_from("1234\nABC123\n", &secrets), CB_OK);
     assert_string_equal(secrets.pin[0], "1234");
     assert_string_equal(secrets.pin[1], "ABC123");
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(secrets_from(bad[i], &secrets), CB_E_PIN_FORMAT);
-    cb_jpki_secrets_draw(&secrets);
-    assert_true(cb_jpki_pin_ok(CB_JPKI_AUTHENTICATION, cb_bytes_str(secrets.pin[0])));
-    assert_true(cb_jpki_pin_ok(CB_JPKI_SIGNATURE, cb_bytes_str(secrets.pin[1])));
+    cb_vjpki_secrets_draw(&secrets);
+    assert_true(cb_vjpki_pin_ok(CB_VJPKI_AUTHENTICATION, cb_bytes_str(secrets.pin[0])));
+    assert_true(cb_vjpki_pin_ok(CB_VJPKI_SIGNATURE, cb_bytes_str(secrets.pin[1])));
 }
 
 int main(void)
