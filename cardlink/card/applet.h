@@ -37,6 +37,10 @@ typedef struct cb_applet {
      * answers leave whole (at most 258 bytes). */
     size_t command_max;
 
+    /* With command_max 0: of the data of an answer only as much leaves as Le asks for, and the rest
+     * is for another command to fetch (READ BINARY at another offset). */
+    bool cuts;
+
     /* A new instance with a state that save wrote; the application keeps card to call
      * cb_vcard_save. CB_E_FORMAT, CB_E_MEMORY. */
     cb_error (*load)(struct cb_vcard *card, cb_bytes state, void **out);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/card/applet.h"
 
+#include "cardlink/card/jpki/application.h"
 #include "cardlink/card/native/application.h"
+#include "cardlink/card/piv/application.h"
 
-const cb_applet *const cb_applets[] = {&cb_applet_native, NULL};
+const cb_applet *const cb_applets[] = {&cb_applet_native, &cb_applet_piv, &cb_applet_jpki, NULL};
 
 const cb_applet *cb_applet_named(cb_bytes name)
 {

@@ -82,6 +82,15 @@ static void select_by_name(cb_vcard *card, const cb_apdu *apdu)
     }
 }
 
+static void cut(cb_buf *answer, size_t expected)
+{
+    enum { STATUS_LEN = 2 };
+    if (expected == 0 || answer->len <= expected + STATUS_LEN)
+        return;
+    memmove(&answer->data[expected], &answer->data[answer->len - STATUS_LEN], STATUS_LEN);
+    answer->len = expected + STATUS_LEN;
+}
+
 static void run(cb_vcard *card, const cb_apdu *apdu, size_t expected, cb_buf *answer)
 {
     if (apdu->cla == 0x00 && apdu->ins == CB_INS_SELECT && apdu->p1 == 0x04)
@@ -91,6 +100,8 @@ static void run(cb_vcard *card, const cb_apdu *apdu, size_t expected, cb_buf *an
         cb_transport_process(&card->transport, now->applet, now->self, apdu, expected, answer);
     else
         now->applet->process(now->self, apdu, answer);
+    if (now->applet->cuts)
+        cut(answer, expected);
 }
 
 void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)

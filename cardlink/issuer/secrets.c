@@ -9,6 +9,8 @@
 #include "base/secret.h"
 #include "cardlink/issuer/files.h"
 
+enum { LINE_MAX_LEN = 128 };
+
 /* One line of less than size characters, a byte at a time, so that nothing behind it is taken. */
 static bool read_line(int fd, char *out, size_t size)
 {
@@ -31,33 +33,30 @@ static cb_error check(cb_card_secrets *secrets)
     return CB_E_PIN_FORMAT;
 }
 
-cb_error cb_secrets_read(int fd, cb_card_secrets *out)
+static bool ask(int tty, const cb_secret_slot *slot)
 {
-    *out = (cb_card_secrets){0};
-    if (!read_line(fd, out->pin, sizeof out->pin) || !read_line(fd, out->code, sizeof out->code)) {
-        cb_wipe(out, sizeof *out);
-        return CB_E_PIN_FORMAT;
-    }
-    return check(out);
-}
-
-static bool ask(int tty, const char *what, char *out, size_t size)
-{
-    char again[CB_PIN_MAX + 1];
-    dprintf(tty, "%s: ", what);
-    bool good = read_line(tty, out, size);
-    dprintf(tty, "\n%s again: ", what);
-    good = good && read_line(tty, again, size) && strcmp(out, again) == 0;
+    char again[LINE_MAX_LEN];
+    dprintf(tty, "%s: ", slot->what);
+    bool good = read_line(tty, slot->out, slot->size);
+    dprintf(tty, "\n%s again: ", slot->what);
+    good = good && read_line(tty, again, sizeof again) && strcmp(slot->out, again) == 0;
     dprintf(tty, "\n");
     cb_wipe(again, sizeof again);
     return good;
 }
 
-cb_error cb_secrets_ask(cb_card_secrets *out)
+static cb_error get_all(int fd, bool asks, const cb_secret_slot *slots, size_t count)
+{
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++)
+        good = asks ? ask(fd, &slots[i]) : read_line(fd, slots[i].out, slots[i].size);
+    return good ? CB_OK : CB_E_PIN_FORMAT;
+}
+
+static cb_error ask_all(const cb_secret_slot *slots, size_t count)
 {
     struct termios before, silent;
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    *out = (cb_card_secrets){0};
     if (tty < 0)
         return CB_E_IO;
     cb_error error = CB_E_IO;
@@ -65,16 +64,41 @@ cb_error cb_secrets_ask(cb_card_secrets *out)
         silent = before;
         silent.c_lflag &= ~(tcflag_t)ECHO;
         if (tcsetattr(tty, TCSAFLUSH, &silent) == 0) {
-            error = ask(tty, "PIN (4 to 12 digits)", out->pin, sizeof out->pin) &&
-                            ask(tty, "unblocking code (8 digits)", out->code, sizeof out->code)
-                        ? check(out)
-                        : CB_E_PIN_FORMAT;
+            error = get_all(tty, true, slots, count);
             tcsetattr(tty, TCSAFLUSH, &before);
         }
     }
     close(tty);
     return error;
 }
+
+cb_error cb_secrets_get(int fd, const cb_secret_slot *slots, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        memset(slots[i].out, 0, slots[i].size);
+    cb_error error = fd < 0 ? ask_all(slots, count) : get_all(fd, false, slots, count);
+    for (size_t i = 0; error && i < count; i++)
+        cb_wipe(slots[i].out, slots[i].size);
+    return error;
+}
+
+static cb_error get_card(int fd, cb_card_secrets *out)
+{
+    const cb_secret_slot slots[] = {{"PIN (4 to 12 digits)", out->pin, sizeof out->pin},
+                                    {"unblocking code (8 digits)", out->code, sizeof out->code}};
+    cb_error error = cb_secrets_get(fd, slots, 2);
+    return error ? error : check(out);
+}
+
+cb_error cb_secrets_read(int fd, cb_card_secrets *out)
+{
+    if (fd >= 0)
+        return get_card(fd, out);
+    *out = (cb_card_secrets){0};
+    return CB_E_PIN_FORMAT;
+}
+
+cb_error cb_secrets_ask(cb_card_secrets *out) { return get_card(-1, out); }
 
 cb_error cb_secrets_draw(unsigned pin_len, cb_card_secrets *out)
 {

@@ -13,6 +13,18 @@ typedef struct cb_card_secrets {
     char code[CB_UNBLOCK_CODE_LEN + 1];
 } cb_card_secrets;
 
+/* One secret that is to come in: what to ask for, and where to. */
+typedef struct cb_secret_slot {
+    const char *what;
+    char *out;
+    size_t size; /* of out; the secret is shorter */
+} cb_secret_slot;
+
+/* As many secrets: lines from a descriptor; or (fd -1) asked for on the terminal, without echo,
+ * each twice. CB_E_PIN_FORMAT for a line that is missing or too long, or that was another when
+ * repeated; CB_E_IO when there is no terminal. All are wiped then. */
+cb_error cb_secrets_get(int fd, const cb_secret_slot *slots, size_t count);
+
 /* Two lines from a descriptor: the PIN, the code. CB_E_PIN_FORMAT. */
 cb_error cb_secrets_read(int fd, cb_card_secrets *out);
 
