@@ -9,12 +9,7 @@
 
 #include "cardlink/x509/der.h"
 
-enum {
-    P384_HALF = 48,
-    P384_POINT = 97,
-    MODULUS = 256,
-    EXPONENT_MIN = 65537
-};
+enum { P384_HALF = 48, P384_POINT = 97, MODULUS = 256, EXPONENT_MIN = 65537 };
 
 const char *cb_card_key_kind_name(uint8_t kind)
 {
@@ -44,8 +39,8 @@ static uint8_t kind_of(cb_bytes algorithm)
 {
     static const uint8_t p256[] = {0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06,
                                    0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
-    static const uint8_t p384[] = {0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01,
-                                   0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22};
+    static const uint8_t p384[] = {0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02,
+                                   0x01, 0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x22};
     static const uint8_t rsa[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7,
                                   0x0D, 0x01, 0x01, 0x01, 0x05, 0x00};
     if (cb_bytes_same(algorithm, CB_BYTES_OF(p256)))
@@ -159,7 +154,8 @@ static bool ecdsa_verify(const cb_card_key *key, const cb_card_signature *s)
     return checked && good == 1;
 }
 
-/* What was signed is made anew and compared whole, so that nothing is parsed that a forger may have arranged. */
+/* What was signed is made anew and compared whole, so that nothing is parsed that a forger may have
+ * arranged. */
 static bool rsa_verify(const cb_card_key *key, const cb_card_signature *s)
 {
     uint8_t plain[MODULUS], wanted[CB_DIGEST_INFO];

@@ -2,9 +2,9 @@
  *
  * The public keys of cards, and what cards sign with the private halves.
  *
- * EC points are uncompressed (04 ‖ X ‖ Y); an RSA key is a DER RSAPublicKey (RFC 8017, A.1.1). Signatures are r ‖ s, each as long
- * as the curve's field, or PKCS #1 v1.5 (RFC 8017, 8.2) with SHA-256. P-256 and RSA sign SHA-256 digests, P-384 SHA-384 ones
- * (NIST SP 800-78-4, table 3-2).
+ * EC points are uncompressed (04 ‖ X ‖ Y); an RSA key is a DER RSAPublicKey (RFC 8017, A.1.1).
+ * Signatures are r ‖ s, each as long as the curve's field, or PKCS #1 v1.5 (RFC 8017, 8.2) with
+ * SHA-256. P-256 and RSA sign SHA-256 digests, P-384 SHA-384 ones (NIST SP 800-78-4, table 3-2).
  */
 #ifndef CB_CARDLINK_CARD_KEY_H
 #define CB_CARDLINK_CARD_KEY_H
@@ -50,10 +50,12 @@ const char *cb_card_key_kind_name(uint8_t kind);
 /* The key of a point on P-256, for use 0. Whether it is on the curve is cb_card_key_ok's to say. */
 cb_card_key cb_card_key_of_point(const uint8_t point[CB_P256_POINT]);
 
-/* From DER SubjectPublicKeyInfo (RFC 5280, 4.1.2.7); use stays 0. CB_E_FORMAT for what is none, and for a key of another kind. */
+/* From DER SubjectPublicKeyInfo (RFC 5280, 4.1.2.7); use stays 0. CB_E_FORMAT for what is none, and
+ * for a key of another kind. */
 cb_error cb_card_key_of_spki(cb_bytes spki, cb_card_key *out);
 
-/* Whether it is a key that can verify: a point on its curve; a modulus of 2048 bits and an odd exponent above 65536. */
+/* Whether it is a key that can verify: a point on its curve; a modulus of 2048 bits and an odd
+ * exponent above 65536. */
 bool cb_card_key_ok(const cb_card_key *key);
 
 /* The key of that use, or NULL. */

@@ -22,12 +22,9 @@ void cb_foreign_statement(const cb_profile_host *host, const cb_tap_context *con
     static const char domain[] = "cardbroker foreign proof 1";
     cb_digest broker = cb_sha256(host->signer_certificate);
     cb_digest about = cb_tap_context_digest(context);
-    const cb_bytes parts[] = {CB_BYTES_OF(domain),
-                              cb_bytes_make(&context->profile, 1),
-                              cb_digest_bytes(&broker),
-                              cb_bytes_make(nonce, CB_FOREIGN_NONCE),
-                              cb_digest_bytes(&about),
-                              cb_id_bytes(card),
+    const cb_bytes parts[] = {CB_BYTES_OF(domain),      cb_bytes_make(&context->profile, 1),
+                              cb_digest_bytes(&broker), cb_bytes_make(nonce, CB_FOREIGN_NONCE),
+                              cb_digest_bytes(&about),  cb_id_bytes(card),
                               cb_bytes_make(&use, 1)};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         memcpy(out, parts[i].data, parts[i].len);

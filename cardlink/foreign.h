@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Cards that others issued and that know nothing of a broker: who they are here, and what they sign.
+ * Cards that others issued and that know nothing of a broker: who they are here, and what they
+ * sign.
  *
- * Such a card signs whatever it is given once it is there, or has the PIN. So what it signs for a tap says what it is for, to the
- * last detail, and begins as nothing else does that anybody asks cards to sign; and what it signs elsewhere is no proof here.
+ * Such a card signs whatever it is given once it is there, or has the PIN. So what it signs for a
+ * tap says what it is for, to the last detail, and begins as nothing else does that anybody asks
+ * cards to sign; and what it signs elsewhere is no proof here.
  */
 #ifndef CB_CARDLINK_FOREIGN_H
 #define CB_CARDLINK_FOREIGN_H
@@ -12,22 +14,25 @@
 
 enum { CB_FOREIGN_NONCE = 32, CB_FOREIGN_STATEMENT = 27 + 1 + 32 + 32 + 32 + 16 + 1 };
 
-/* The identifier of a card, from what distinguishes it among all of its profile: the first 16 bytes of SHA-256("cardbroker foreign
- * card 1" 00 ‖ u8 profile ‖ that), marked as a UUID of version 8 (RFC 9562, 5.8). The same card always has the same. */
+/* The identifier of a card, from what distinguishes it among all of its profile: the first 16 bytes
+ * of SHA-256("cardbroker foreign card 1" 00 ‖ u8 profile ‖ that), marked as a UUID of version 8
+ * (RFC 9562, 5.8). The same card always has the same. */
 cb_id cb_foreign_card_id(uint8_t profile, cb_bytes distinguishing);
 
-/* What is to be signed: "cardbroker foreign proof 1" 00 ‖ u8 profile ‖ SHA-256 of the broker's certificate of usage 8201 ‖ nonce ‖ digest of
- * the tap's context (context.h) ‖ card ‖ u8 use of the key. */
+/* What is to be signed: "cardbroker foreign proof 1" 00 ‖ u8 profile ‖ SHA-256 of the broker's
+ * certificate of usage 8201 ‖ nonce ‖ digest of the tap's context (context.h) ‖ card ‖ u8 use of
+ * the key. */
 void cb_foreign_statement(const cb_profile_host *host, const cb_tap_context *context,
                           const cb_id *card, uint8_t use, const uint8_t nonce[CB_FOREIGN_NONCE],
                           uint8_t out[CB_FOREIGN_STATEMENT]);
 
-/* Checks the answers to the first script of such a card, count of them: CB_OK when all are 9000; otherwise CB_E_CARD_FOREIGN when
- * the first was refused, CB_E_CARD_STATUS, CB_E_CARD_ANSWER, CB_E_CARD_REMOVED. No failure is authentic: this chooses words. */
+/* Checks the answers to the first script of such a card, count of them: CB_OK when all are 9000;
+ * otherwise CB_E_CARD_FOREIGN when the first was refused, CB_E_CARD_STATUS, CB_E_CARD_ANSWER,
+ * CB_E_CARD_REMOVED. No failure is authentic: this chooses words. */
 cb_error cb_foreign_answers(const cb_script *answers, size_t count);
 
-/* What a refused VERIFY means: CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the tries left in the claim; otherwise
- * CB_E_CARD_STATUS. */
+/* What a refused VERIFY means: CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the tries left in the
+ * claim; otherwise CB_E_CARD_STATUS. */
 cb_error cb_foreign_pin_refused(uint16_t status, cb_card_claim *claim);
 
 #endif

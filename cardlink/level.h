@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Levels of assurance: what a tap has proven about who is there (docs/foreign-cards.md has the table by card). A service states
- * the least it takes, a key the least it is used for, a card's binding the highest that it may reach (S3-⑦).
+ * Levels of assurance: what a tap has proven about who is there (docs/foreign-cards.md has the
+ * table by card). A service states the least it takes, a key the least it is used for, a card's
+ * binding the highest that it may reach (S3-⑦).
  *
- * The numbers stand in records for good and say nothing of what is more: the order is the table's here.
+ * The numbers stand in records for good and say nothing of what is more: the order is the table's
+ * here.
  */
 #ifndef CB_CARDLINK_LEVEL_H
 #define CB_CARDLINK_LEVEL_H
@@ -13,15 +15,18 @@
 
 typedef enum cb_level {
     CB_LEVEL_NONE = 0,
-    CB_LEVEL_POSSESSION = 1,  /* a key that does not leave the card has signed */
-    CB_LEVEL_PIN = 2,         /* and the PIN came to the card encrypted, after the card had authenticated the broker */
-    CB_LEVEL_TERMINAL_PIN = 3 /* or came from the terminal in the clear: less, for a hostile terminal may use it again */
+    CB_LEVEL_POSSESSION = 1, /* a key that does not leave the card has signed */
+    CB_LEVEL_PIN =
+        2, /* and the PIN came to the card encrypted, after the card had authenticated the broker */
+    CB_LEVEL_TERMINAL_PIN = 3 /* or came from the terminal in the clear: less, for a hostile
+                                 terminal may use it again */
 } cb_level;
 
 /* Whether it is a level that can be asked for: any but none. */
 bool cb_level_ok(uint8_t level);
 
-/* Whether who reached the one has what the other asks for. What is no level reaches nothing and is reached by nothing. */
+/* Whether who reached the one has what the other asks for. What is no level reaches nothing and is
+ * reached by nothing. */
 bool cb_level_reaches(uint8_t reached, uint8_t asked);
 
 /* The one of the two that proves less. */

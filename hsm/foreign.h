@@ -2,9 +2,10 @@
  *
  * Binding cards that others issued: which authorities are trusted for that, and what is checked.
  *
- * A card is bound by the certificates that were read from it, once: each must lead to an anchor of its profile, be good for
- * signing, and be valid now. After that its keys stand in the binding, and certificates are not looked at in hsmd again; whether
- * the issuer has revoked one is the front end's to ask, and the broker's own revocation is above both.
+ * A card is bound by the certificates that were read from it, once: each must lead to an anchor of
+ * its profile, be good for signing, and be valid now. After that its keys stand in the binding, and
+ * certificates are not looked at in hsmd again; whether the issuer has revoked one is the front
+ * end's to ask, and the broker's own revocation is above both.
  */
 #ifndef CB_HSM_FOREIGN_H
 #define CB_HSM_FOREIGN_H
@@ -35,9 +36,10 @@ typedef struct cb_foreign_trust {
 void cb_foreign_trust_init(cb_foreign_trust *trust);
 void cb_foreign_trust_free(cb_foreign_trust *trust);
 
-/* Fills in card, profile and keys of a binding. now: seconds since 1970. CB_E_ARGUMENT (a profile whose cards say themselves who
- * they are; keys that the profile does not have), CB_E_CARD_CERTIFICATE (also when no anchors are configured for the profile),
- * CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_MEMORY. */
+/* Fills in card, profile and keys of a binding. now: seconds since 1970. CB_E_ARGUMENT (a profile
+ * whose cards say themselves who they are; keys that the profile does not have),
+ * CB_E_CARD_CERTIFICATE (also when no anchors are configured for the profile), CB_E_CERTIFICATE_…,
+ * CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_MEMORY. */
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
                                int64_t now, cb_binding_info *out);
 

@@ -11,8 +11,8 @@
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
 
-/* What is remembered of a binding: whose the card is, how far it may reach, and its keys. Not the sequence:
- * an attempt that was not recorded may be repeated after others were. */
+/* What is remembered of a binding: whose the card is, how far it may reach, and its keys. Not the
+ * sequence: an attempt that was not recorded may be repeated after others were. */
 static cb_digest bound_to(const cb_binding_info *info)
 {
     static const char native[] = "cardbroker bound card 1", others[] = "cardbroker bound card 2";
@@ -80,8 +80,8 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
     const cb_profile_host *host = &lane->host->profile;
-    cb_error error = cb_card_certificate_check(certificate, host->trust, host->trust_count,
-                                               &info.card, point);
+    cb_error error =
+        cb_card_certificate_check(certificate, host->trust, host->trust_count, &info.card, point);
     if (error)
         return error;
     info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * cardbrokerctl card register: a card that somebody else issued, as "cardlink read" printed it (cardlink/terminal/survey.h).
+ * cardbrokerctl card register: a card that somebody else issued, as "cardlink read" printed it
+ * (cardlink/terminal/survey.h).
  */
 #include "base/text.h"
 #include "broker/ctl/card.h"

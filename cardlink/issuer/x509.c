@@ -40,15 +40,16 @@ static bool take_rsa(any_key *key, cb_bytes der)
     return key->type == RSA_TYPE;
 }
 
-/* Either as DER, or as a scalar of P-256. */
-static bool take_ec(any_key *key, cb_bytes secret, bool is_der)
+/* As DER, or as a scalar of a curve. */
+static bool take_ec(any_key *key, cb_bytes secret, int curve)
 {
     word32 at = 0, len = (word32)secret.len;
     if (wc_ecc_init(&key->ecc) != 0)
         return false;
     int status =
-        is_der ? wc_EccPrivateKeyDecode(secret.data, &at, &key->ecc, len)
-               : wc_ecc_import_private_key_ex(secret.data, len, NULL, 0, &key->ecc, ECC_SECP256R1);
+        curve == ECC_CURVE_INVALID
+            ? wc_EccPrivateKeyDecode(secret.data, &at, &key->ecc, len)
+            : wc_ecc_import_private_key_ex(secret.data, len, NULL, 0, &key->ecc, curve);
     if (status == 0 && wc_ecc_make_pub(&key->ecc, NULL) == 0)
         key->type = ECC_TYPE;
     else
@@ -59,7 +60,7 @@ static bool take_ec(any_key *key, cb_bytes secret, bool is_der)
 static bool load_signer(any_key *key, cb_bytes der)
 {
     *key = (any_key){0};
-    return take_rsa(key, der) || take_ec(key, der, true);
+    return take_rsa(key, der) || take_ec(key, der, ECC_CURVE_INVALID);
 }
 
 static bool load_subject(any_key *key, const cb_vcard_key *own)
@@ -68,7 +69,9 @@ static bool load_subject(any_key *key, const cb_vcard_key *own)
     *key = (any_key){0};
     if (own->algorithm == CB_VCARD_RSA_2048)
         return take_rsa(key, secret);
-    return own->algorithm == CB_VCARD_EC_P256 && take_ec(key, secret, false);
+    if (own->algorithm == CB_VCARD_EC_P384)
+        return take_ec(key, secret, ECC_SECP384R1);
+    return own->algorithm == CB_VCARD_EC_P256 && take_ec(key, secret, ECC_SECP256R1);
 }
 
 static void free_key(any_key *key)

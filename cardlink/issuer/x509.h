@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * X.509 certificates for cards of kinds that others make, too: issued under somebody's authority,
- * or signed by the card's own key. Keys and signatures are RSA or P-256, with SHA-256.
+ * or signed by the card's own key. Keys are RSA, P-256 or P-384; signatures are RSA or P-256, with SHA-256.
  */
 #ifndef CB_CARDLINK_ISSUER_X509_H
 #define CB_CARDLINK_ISSUER_X509_H
@@ -22,7 +22,7 @@ cb_error cb_x509_authority_read(const char *certificate, const char *key, cb_x50
 void cb_x509_authority_free(cb_x509_authority *authority);
 
 typedef struct cb_x509_order {
-    const cb_vcard_key *key; /* the subject's: RSA-2048 or P-256 */
+    const cb_vcard_key *key; /* the subject's: RSA-2048, P-256 or P-384 */
     const char *name;        /* common name: 1 to 63 bytes of UTF-8 */
     const char *usage;       /* "digitalSignature" …, with commas */
     const char *extended;    /* "clientAuth" …; NULL: none */

@@ -14,7 +14,7 @@ enum {
     CB_PIV_INS_GET_DATA = 0xCB,
     CB_PIV_INS_AUTHENTICATE = 0x87, /* GENERAL AUTHENTICATE */
     CB_PIV_INS_VERIFY = 0x20,
-    CB_PIV_PIN = 0x80,              /* key reference of the application's PIN */
+    CB_PIV_PIN = 0x80,                /* key reference of the application's PIN */
     CB_PIV_KEY_AUTHENTICATION = 0x9A, /* PIN once in a session */
     CB_PIV_KEY_CARD = 0x9E            /* no PIN */
 };

@@ -2,8 +2,8 @@
  *
  * The broker's side of PIV cards: the calls of profile.h.
  *
- * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is read once, when the card is
- * registered, and in no tap. With the PIN key 9A signs, without it 9E.
+ * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is
+ * read once, when the card is registered, and in no tap. With the PIN key 9A signs, without it 9E.
  */
 #include "base/secret.h"
 #include "base/tlv.h"
@@ -57,9 +57,10 @@ static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
 
 static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
 {
-    /* As much as FASC-N and GUID can need with everything that may stand before them (part 1, table 9). */
-    static const uint8_t chuid[] = {0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, 0x05, 0x5C,
-                                    0x03, 0x5F, 0xC1, 0x02, 0x50};
+    /* As much as FASC-N and GUID can need with everything that may stand before them (part 1, table
+     * 9). */
+    static const uint8_t chuid[] = {
+        0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, 0x05, 0x5C, 0x03, 0x5F, 0xC1, 0x02, 0x50};
     piv_tap *tap = state;
     (void)host;
     if (tap->step != STEP_NEW)
@@ -110,8 +111,10 @@ static cb_error recognise(const cb_script *answers, cb_id *card)
 
 /* ---- The request to sign ---- */
 
-/* What the card signs as it is: the digest, or for RSA the whole padded block (RFC 8017, 9.2), which is the host's work. */
-static cb_bytes to_sign(const cb_card_signature *s, uint8_t kind, uint8_t block[CB_CARD_SIGNATURE_MAX])
+/* What the card signs as it is: the digest, or for RSA the whole padded block (RFC 8017, 9.2),
+ * which is the host's work. */
+static cb_bytes to_sign(const cb_card_signature *s, uint8_t kind,
+                        uint8_t block[CB_CARD_SIGNATURE_MAX])
 {
     enum { BLOCK = CB_CARD_SIGNATURE_MAX, AT = BLOCK - CB_DIGEST_INFO };
     if (kind != CB_CARD_KEY_RSA_2048)

@@ -41,7 +41,8 @@ static json_t *certificate_json(uint8_t use, cb_bytes der)
     return json_pack("{s:i,s:s}", "use", (int)use, "der", text);
 }
 
-static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *profile, json_t *list)
+static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *profile,
+                                  json_t *list)
 {
     cb_script read;
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Reading a card that somebody else issued, so that it can be registered: what it is known by, and the certificates of its keys. All of
- * it is readable by anybody who holds the card; no PIN is asked for.
+ * Reading a card that somebody else issued, so that it can be registered: what it is known by, and
+ * the certificates of its keys. All of it is readable by anybody who holds the card; no PIN is
+ * asked for.
  *
  *   {"profile": name, "answers": [hex, …], "certificates": [{"use": number, "der": hex}, …]}
  */
@@ -13,9 +14,10 @@
 #include "cardlink/terminal/config.h"
 #include "cardlink/terminal/play.h"
 
-/* Reads the card behind io, of the first profile in the order that it has and that can be registered. *out is the caller's.
- * CB_E_CARD_FOREIGN (none of these profiles), CB_E_CARD_CERTIFICATE (not one certificate), CB_E_CARD_ANSWER, CB_E_CARD_STATUS,
- * and what cb_play returns. */
+/* Reads the card behind io, of the first profile in the order that it has and that can be
+ * registered. *out is the caller's. CB_E_CARD_FOREIGN (none of these profiles),
+ * CB_E_CARD_CERTIFICATE (not one certificate), CB_E_CARD_ANSWER, CB_E_CARD_STATUS, and what cb_play
+ * returns. */
 cb_error cb_survey(const cb_card_io *io, const cb_profile_order *order, json_t **out);
 
 #endif

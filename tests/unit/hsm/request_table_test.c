@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "foreign_cards.h"
 #include "test.h"
 #include "walk.h"
 
@@ -40,7 +41,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_PUBLIC_KEY, LOG | MANAGE, 0, true},
                            {CB_HSM_RECEIPT_CHECK, MANAGE, 0, true},
                            {CB_HSM_STATUS, MANAGE, 0, false},
-                           {CB_HSM_RESUME, MANAGE, 0, false}};
+                           {CB_HSM_RESUME, MANAGE, 0, false},
+                           {CB_HSM_BIND_FOREIGN, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -132,6 +134,49 @@ static void put_binding(walk *t)
     cb_buf_put_u64(&t->body, 1);
 }
 
+static cb_x509_authority agency;
+
+/* A new card of an agency that hsmd trusts. */
+static void put_foreign_binding(walk *t)
+{
+    static const uint8_t object[] = {0x53, 0x3B};
+    static const uint8_t ok[] = {0x90, 0x00};
+    piv_card c;
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), chuid = CB_BUF(128);
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, 0);
+    cb_buf_put(&chuid, CB_BYTES_OF(object));
+    cb_buf_put(&chuid, cb_vpiv_object_get(&c.state, CB_VPIV_CHUID));
+    cb_buf_put(&chuid, CB_BYTES_OF(ok));
+    cb_script_put(&answers, 0, CB_BYTES_OF(ok));
+    cb_script_put(&answers, 0, cb_buf_bytes(&chuid));
+    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&answers));
+    cb_buf_put_u8(&t->body, 1);
+    cb_buf_put_u8(&t->body, CB_VPIV_AUTHENTICATION);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&c.certificate[0]));
+    cb_put_id(&t->body, &t->holder);
+    cb_buf_put_u8(&t->body, CB_LEVEL_TERMINAL_PIN);
+    cb_buf_put_u64(&t->body, 1);
+    cb_buf_free(&answers);
+    cb_buf_free(&chuid);
+    piv_card_free(&c);
+}
+
+static int setup(void **state)
+{
+    foreign_authority_make(&agency);
+    int failed = walk_setup(state);
+    if (!failed)
+        foreign_trust_make(&agency, CB_PROFILE_PIV, &manage.host->foreign[0]);
+    return failed;
+}
+
+static int teardown(void **state)
+{
+    cb_x509_authority_free(&agency);
+    return walk_teardown(state);
+}
+
 /* Makes a walk whose next message is this one. */
 static void make(walk *t, const row *r)
 {
@@ -157,6 +202,9 @@ static void make(walk *t, const row *r)
         break;
     case CB_HSM_BIND:
         put_binding(t);
+        break;
+    case CB_HSM_BIND_FOREIGN:
+        put_foreign_binding(t);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:
@@ -410,20 +458,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_complete),
-        cmocka_unit_test_setup_teardown(each_lane_serves_its_own_requests_only, walk_setup,
-                                        walk_teardown),
-        cmocka_unit_test_setup_teardown(every_request_is_served_whole_only, walk_setup,
-                                        walk_teardown),
-        cmocka_unit_test_setup_teardown(lengths_that_lie_are_believed_nowhere, walk_setup,
-                                        walk_teardown),
-        cmocka_unit_test_setup_teardown(no_byte_of_what_opens_a_key_can_be_changed, walk_setup,
-                                        walk_teardown),
-        cmocka_unit_test_setup_teardown(a_tap_goes_on_whatever_else_is_asked, walk_setup,
-                                        walk_teardown),
+        cmocka_unit_test_setup_teardown(each_lane_serves_its_own_requests_only, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(every_request_is_served_whole_only, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(lengths_that_lie_are_believed_nowhere, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(no_byte_of_what_opens_a_key_can_be_changed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_tap_goes_on_whatever_else_is_asked, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(out_of_time_nothing_of_a_tap_is_left_in_any_state,
-                                        walk_setup, walk_teardown),
-        cmocka_unit_test_setup_teardown(a_flood_of_entries_is_braked, walk_setup, walk_teardown),
-        cmocka_unit_test_setup_teardown(a_feed_that_is_full_is_refused, walk_setup, walk_teardown),
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flood_of_entries_is_braked, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_feed_that_is_full_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests_name("request table", tests, NULL, NULL);
 }

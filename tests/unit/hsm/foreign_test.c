@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Cards that somebody else issued, from their registration to the activation of a tap; and what a
+ * front end that was taken over, a hostile terminal or another card can make of it.
+ */
+#include "hsm/foreign.h"
+
+#include <time.h>
+
+#include "base/secret.h"
+#include "cardlink/foreign.h"
+#include "cardlink/piv/commands.h"
+#include "cardlink/terminal/survey.h"
+#include "fake.h"
+#include "foreign_cards.h"
+#include "hsm/activation.h"
+#include "test.h"
+
+static world w;
+static fake f;
+static cb_lane lane;
+static cb_x509_authority agency;
+static const cb_id holder = {{7}};
+static cb_buf binding = {.max = CB_BINDING_MAX};
+
+static int setup(void **state)
+{
+    (void)state;
+    world_make(&w, false);
+    fake_make(&f, &w);
+    fake_lane(&f, CB_LANE_USE, 5, &lane);
+    foreign_authority_make(&agency);
+    foreign_trust_make(&agency, CB_PROFILE_PIV, &lane.host->foreign[0]);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cb_buf_free(&binding);
+    cb_x509_authority_free(&agency);
+    fake_lane_free(&lane);
+    fake_end(&f);
+    world_free(&w);
+    return 0;
+}
+
+/* ---- Steps ---- */
+
+/* What an operator's terminal reads, in the form in which hsmd gets it. */
+typedef struct reading {
+    cb_foreign_reading card;
+    cb_buf answers;
+} reading;
+
+static void read_card(piv_card *c, reading *r)
+{
+    static const uint8_t uses[] = {CB_PIV_KEY_AUTHENTICATION, CB_PIV_KEY_CARD};
+    cb_script script;
+    cb_buf first = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    uint8_t state[1024] = {0};
+    assert_true(cb_profile_piv.state_size <= sizeof state);
+    *r = (reading){.card = {.profile = CB_PROFILE_PIV}, .answers = CB_BUF(CB_SCRIPT_BYTES_MAX)};
+    good(cb_profile_piv.begin(state, NULL, &first));
+    good(cb_script_read(cb_buf_bytes(&first), CB_COMMAND_MAX, &script));
+    good(cb_play(&c->io, &script, &r->answers));
+    r->card.answers = cb_buf_bytes(&r->answers);
+    for (unsigned i = 0; i < 2; i++) {
+        if (c->certificate[i].len == 0)
+            continue;
+        r->card.key[r->card.keys].use = uses[i];
+        r->card.key[r->card.keys++].certificate = cb_buf_bytes(&c->certificate[i]);
+    }
+    cb_buf_free(&first);
+}
+
+static cb_error check(const reading *r, cb_binding_info *info)
+{
+    *info = (cb_binding_info){.holder = holder, .level = CB_LEVEL_PIN, .sequence = 1};
+    return cb_foreign_card_check(cb_host_foreign(lane.host, r->card.profile), &r->card,
+                                 (int64_t)time(NULL), info);
+}
+
+static void bind(piv_card *c, cb_binding_info *info)
+{
+    reading r;
+    read_card(c, &r);
+    good(check(&r, info));
+    cb_buf_reset(&binding);
+    good(fake_vault.binding_make(NULL, info, &binding));
+    cb_buf_free(&r.answers);
+}
+
+typedef struct tap {
+    cb_tap_context context;
+    cb_tap *tap;
+    cb_buf script, answers;
+    cb_card_claim claim;
+    cb_activation activation;
+} tap;
+
+static void play(tap *t, const cb_card_io *io)
+{
+    cb_script script;
+    cb_buf_reset(&t->answers);
+    good(cb_script_read(cb_buf_bytes(&t->script), CB_COMMAND_MAX, &script));
+    good(cb_play(io, &script, &t->answers));
+    cb_buf_reset(&t->script);
+}
+
+static void begin(tap *t, piv_card *c, uint8_t level)
+{
+    *t = (tap){.script = CB_BUF(CB_SCRIPT_BYTES_MAX), .answers = CB_BUF(CB_SCRIPT_BYTES_MAX)};
+    t->context = (cb_tap_context){.terminal = cb_id_new(),
+                                  .profile = CB_PROFILE_PIV,
+                                  .purpose = CB_TAP_AUTHENTICATE,
+                                  .level = level,
+                                  .service = "tax"};
+    good(cb_tap_begin(lane.taps, lane.host, CB_PROFILE_PIV, &t->context.terminal, &t->context.tap,
+                      &t->script));
+    good(cb_taps_enter(lane.taps, &t->context.tap, CB_TAP_BEGUN, &t->tap));
+    cb_vcard_reset(c->card);
+    play(t, &c->io);
+}
+
+static cb_error ask(tap *t)
+{
+    return cb_tap_ask_card(lane.taps, t->tap, &t->context, cb_buf_bytes(&t->answers), (cb_bytes){0},
+                           cb_buf_bytes(&binding), &t->script);
+}
+
+static cb_error activate(tap *t)
+{
+    cb_feed_head head = cb_feed_now(lane.feed);
+    return cb_tap_activate(lane.taps, t->tap, cb_buf_bytes(&binding), &head, &t->activation);
+}
+
+static void end(tap *t)
+{
+    cb_taps_end(lane.taps, t->tap);
+    cb_buf_free(&t->script);
+    cb_buf_free(&t->answers);
+}
+
+/* A whole tap with the card that is bound; pin "": none. */
+static cb_error tap_with(piv_card *c, uint8_t level, const char *pin, cb_activation *out,
+                         cb_card_claim *claim)
+{
+    tap t;
+    cb_card_io io = c->io;
+    io.pin = cb_bytes_str(pin);
+    begin(&t, c, level);
+    cb_error error = ask(&t);
+    if (!error) {
+        play(&t, &io);
+        error = cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim);
+    }
+    if (claim)
+        *claim = t.claim;
+    if (!error)
+        error = activate(&t);
+    if (out)
+        *out = t.activation;
+    end(&t);
+    return error;
+}
+
+/* ---- ---- */
+
+static void every_kind_of_key_proves_the_card(void **state)
+{
+    static const uint8_t kinds[] = {CB_VCARD_EC_P256, CB_VCARD_EC_P384, CB_VCARD_RSA_2048};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        piv_card c;
+        cb_binding_info info;
+        cb_activation activation;
+        piv_card_make(&c, &agency, kinds[i], kinds[i]);
+        bind(&c, &info);
+        good(tap_with(&c, CB_LEVEL_POSSESSION, "", &activation, NULL));
+        assert_int_equal(activation.level, CB_LEVEL_POSSESSION);
+        good(tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, &activation, NULL));
+        assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
+        assert_true(cb_id_same(&activation.holder, &holder));
+        assert_true(cb_id_same(&activation.card, &info.card));
+        piv_card_free(&c);
+    }
+}
+
+static void a_card_with_one_key_does_what_that_key_can(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    cb_activation activation;
+    (void)state;
+    piv_card_make(&c, &agency, 0, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", &activation, NULL));
+    expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
+    piv_card_free(&c);
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, 0);
+    bind(&c, &info);
+    good(tap_with(&c, CB_LEVEL_POSSESSION, PIV_PIN, &activation, NULL));
+    assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
+    piv_card_free(&c);
+}
+
+static void no_foreign_card_reaches_what_an_encrypted_pin_does(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    cb_activation activation;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_PIN, PIV_PIN, &activation, NULL));
+    assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
+    piv_card_free(&c);
+}
+
+static void a_wrong_pin_is_said_with_the_card_and_its_tries(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    cb_card_claim claim;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    for (int left = 2; left > 0; left--) {
+        expect(CB_E_PIN_WRONG, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, &claim));
+        assert_int_equal(claim.pin_tries_left, left);
+        assert_true(cb_id_same(&claim.card, &info.card));
+    }
+    expect(CB_E_PIN_BLOCKED, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, &claim));
+    assert_int_equal(claim.pin_tries_left, 0);
+    expect(CB_E_PIN_BLOCKED, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    piv_card_free(&c);
+}
+
+static void the_pin_is_asked_for_where_it_is_needed_only(void **state)
+{
+    piv_card c;
+    tap t;
+    cb_script script;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    for (int with = 0; with < 2; with++) {
+        begin(&t, &c, with ? CB_LEVEL_TERMINAL_PIN : CB_LEVEL_POSSESSION);
+        good(ask(&t));
+        good(cb_script_read(cb_buf_bytes(&t.script), CB_COMMAND_MAX, &script));
+        assert_int_equal(cb_script_wants_pin(&script), with);
+        assert_int_equal(script.count, 1 + with);
+        cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        expect(with ? CB_E_PIN_REQUIRED : CB_OK, cb_play(&c.io, &script, &answers));
+        cb_buf_free(&answers);
+        end(&t);
+    }
+    piv_card_free(&c);
+}
+
+/* Two cards of the same agency, and each holder's binding in the other's tap. */
+static void one_card_is_not_taken_for_another(void **state)
+{
+    piv_card one, two;
+    tap t;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&one, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&two, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&two, &info);
+    expect(CB_E_HSM_RECORD, tap_with(&one, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    bind(&one, &info);
+    begin(&t, &one, CB_LEVEL_POSSESSION);
+    good(ask(&t));
+    cb_vcard_reset(two.card);
+    cb_script select;
+    cb_buf ignored = CB_BUF(CB_SCRIPT_BYTES_MAX), first = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    static const uint8_t command[] = {0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0, 0x00, 0x00, 0x03, 0x08};
+    cb_script_put(&first, 0, CB_BYTES_OF(command));
+    good(cb_script_read(cb_buf_bytes(&first), CB_COMMAND_MAX, &select));
+    good(cb_play(&two.io, &select, &ignored));
+    play(&t, &two.io);
+    good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
+    expect(CB_E_CARD_PROOF, activate(&t));
+    end(&t);
+    cb_buf_free(&first);
+    cb_buf_free(&ignored);
+    piv_card_free(&one);
+    piv_card_free(&two);
+}
+
+/* What the card signed for one tap is brought to another of the same card, terminal, service. */
+static void a_signature_is_good_for_its_tap_alone(void **state)
+{
+    piv_card c;
+    tap first, second;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    begin(&first, &c, CB_LEVEL_POSSESSION);
+    good(ask(&first));
+    play(&first, &c.io);
+    begin(&second, &c, CB_LEVEL_POSSESSION);
+    good(ask(&second));
+    good(cb_tap_finish(second.tap, cb_buf_bytes(&first.answers), &second.claim));
+    expect(CB_E_CARD_PROOF, activate(&second));
+    end(&first);
+    end(&second);
+    piv_card_free(&c);
+}
+
+/* With the key that asks for no PIN where the tap asks for one: the terminal has the card sign the
+ * challenge by 9E. */
+static void the_key_without_a_pin_does_not_stand_in_for_the_other(void **state)
+{
+    piv_card c;
+    tap t;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    begin(&t, &c, CB_LEVEL_TERMINAL_PIN);
+    good(ask(&t));
+    cb_script script;
+    uint8_t command[CB_COMMAND_MAX];
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), changed = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    static const uint8_t ok[] = {0x90, 0x00};
+    good(cb_script_read(cb_buf_bytes(&t.script), CB_COMMAND_MAX, &script));
+    memcpy(command, script.item[1].apdu.data, script.item[1].apdu.len);
+    command[3] = CB_PIV_KEY_CARD;
+    cb_script_put(&changed, 0, cb_bytes_make(command, script.item[1].apdu.len));
+    good(cb_script_read(cb_buf_bytes(&changed), CB_COMMAND_MAX, &script));
+    good(cb_play(&c.io, &script, &answers));
+    good(cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &script));
+    cb_buf_reset(&t.answers);
+    cb_script_put(&t.answers, 0, CB_BYTES_OF(ok));
+    cb_script_put(&t.answers, 0, script.item[0].apdu);
+    good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
+    expect(CB_E_CARD_PROOF, activate(&t));
+    end(&t);
+    cb_buf_free(&answers);
+    cb_buf_free(&changed);
+    piv_card_free(&c);
+}
+
+static void a_tap_without_a_binding_or_with_a_changed_one_is_refused(void **state)
+{
+    piv_card c;
+    tap t;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    begin(&t, &c, CB_LEVEL_POSSESSION);
+    expect(CB_E_ARGUMENT, cb_tap_ask_card(lane.taps, t.tap, &t.context, cb_buf_bytes(&t.answers),
+                                          (cb_bytes){0}, (cb_bytes){0}, &t.script));
+    end(&t);
+    for (size_t i = 0; i < binding.len; i += 7) {
+        binding.data[i] ^= 1;
+        begin(&t, &c, CB_LEVEL_POSSESSION);
+        expect(CB_E_HSM_RECORD, ask(&t));
+        end(&t);
+        binding.data[i] ^= 1;
+    }
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    piv_card_free(&c);
+}
+
+/* Each byte of each answer of the card, changed by the terminal; not the flags, of which answers
+ * have none. */
+enum { FLAGS = 1 };
+static void no_changed_answer_is_believed(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    size_t most = 1;
+    for (size_t i = 0; i < most; i++) {
+        tap t;
+        begin(&t, &c, CB_LEVEL_POSSESSION);
+        good(ask(&t));
+        play(&t, &c.io);
+        most = t.answers.len;
+        t.answers.data[i == FLAGS ? FLAGS + 1 : i] ^= 1 << (i % 8);
+        cb_error error = cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim);
+        if (!error)
+            error = activate(&t);
+        assert_int_not_equal(error, CB_OK);
+        end(&t);
+    }
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    piv_card_free(&c);
+}
+
+static void a_card_whose_certificates_lead_nowhere_is_not_bound(void **state)
+{
+    piv_card c;
+    reading r;
+    cb_binding_info info;
+    cb_x509_authority other;
+    (void)state;
+    foreign_authority_make(&other);
+    piv_card_make(&c, &other, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    read_card(&c, &r);
+    expect(CB_E_CARD_CERTIFICATE, check(&r, &info));
+    cb_buf_free(&r.answers);
+    piv_card_free(&c);
+    cb_x509_authority_free(&other);
+    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    read_card(&c, &r);
+    good(check(&r, &info));
+    assert_int_equal(info.keys.count, 2);
+    r.card.key[1].use = CB_PIV_KEY_AUTHENTICATION;
+    expect(CB_E_ARGUMENT, check(&r, &info));
+    r.card.key[1].use = 0x9C;
+    expect(CB_E_ARGUMENT, check(&r, &info));
+    r.card.keys = 0;
+    expect(CB_E_ARGUMENT, check(&r, &info));
+    r.card.keys = 1;
+    good(check(&r, &info));
+    r.card.profile = CB_PROFILE_NATIVE;
+    expect(CB_E_ARGUMENT, check(&r, &info));
+    r.card.profile = CB_PROFILE_PIV;
+    r.card.answers.len = 0;
+    expect(CB_E_CARD_REMOVED, check(&r, &info));
+    cb_buf_free(&r.answers);
+    piv_card_free(&c);
+}
+
+static void what_a_terminal_reads_is_what_is_needed(void **state)
+{
+    static const cb_profile_order order = {2, {&cb_profile_native, &cb_profile_piv}};
+    piv_card c;
+    json_t *found = NULL;
+    (void)state;
+    piv_card_make(&c, &agency, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
+    good(cb_survey(&c.io, &order, &found));
+    assert_string_equal(json_string_value(json_object_get(found, "profile")), "piv");
+    assert_int_equal(json_array_size(json_object_get(found, "answers")), 2);
+    const json_t *list = json_object_get(found, "certificates");
+    assert_int_equal(json_array_size(list), 2);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "use")), 0x9A);
+    assert_int_equal(json_string_length(json_object_get(json_array_get(list, 1), "der")),
+                     2 * c.certificate[1].len);
+    json_decref(found);
+    piv_card_free(&c);
+    piv_card_make(&c, &agency, 0, 0);
+    expect(CB_E_CARD_CERTIFICATE, cb_survey(&c.io, &order, &found));
+    assert_null(found);
+    piv_card_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kind_of_key_proves_the_card),
+        cmocka_unit_test(a_card_with_one_key_does_what_that_key_can),
+        cmocka_unit_test(no_foreign_card_reaches_what_an_encrypted_pin_does),
+        cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
+        cmocka_unit_test(the_pin_is_asked_for_where_it_is_needed_only),
+        cmocka_unit_test(one_card_is_not_taken_for_another),
+        cmocka_unit_test(a_signature_is_good_for_its_tap_alone),
+        cmocka_unit_test(the_key_without_a_pin_does_not_stand_in_for_the_other),
+        cmocka_unit_test(a_tap_without_a_binding_or_with_a_changed_one_is_refused),
+        cmocka_unit_test(no_changed_answer_is_believed),
+        cmocka_unit_test(a_card_whose_certificates_lead_nowhere_is_not_bound),
+        cmocka_unit_test(what_a_terminal_reads_is_what_is_needed),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
