@@ -40,8 +40,7 @@ static cb_remembered *place_of(cb_issuer *issuer, cb_bytes serial)
         cb_remembered *r = &ways[i];
         if (is_for(r, issuer, serial))
             return r;
-        if (!r->waiting && !r->asking && !r->wanted &&
-            (!oldest || !r->issuer || (oldest->issuer && r->used < oldest->used)))
+        if (!r->waiting && !r->asking && !r->wanted && (!oldest || r->turn < oldest->turn))
             oldest = r;
     }
     if (!oldest || serial.len > sizeof oldest->serial)
@@ -209,6 +208,7 @@ cb_error cb_answers_check(cb_issuer *issuer, cb_bytes serial, cb_status_reason *
     if (!r)
         return CB_E_CERTIFICATE_STATUS;
     r->used = cb_status_now(status);
+    r->turn = ++status->turns;
     /* A responder that has just failed is not waited for again at each tap. */
     if (!is_fresh(status, r) && (r->asking || r->wanted || r->retry <= r->used))
         wait_for(status, issuer, r);

@@ -46,6 +46,7 @@ typedef struct cb_remembered {
     int64_t due;                      /* when to ask again, if somebody used it */
     int64_t retry;                    /* after a failure, when a question may wait again */
     int64_t used, asked;              /* when a question came last; when its responder was asked */
+    uint64_t turn;                    /* of all questions, the number of the last one for it */
     unsigned failures;                /* in a row */
     unsigned waiting;                 /* so many wait now; such a place is not given away */
     bool wanted, asking;
@@ -57,6 +58,7 @@ struct cb_status {
     size_t issuer_count;
     cb_remembered *answers;
     size_t answer_count;
+    uint64_t turns;
     cb_status_counts counts;
     bool stopping;
     pthread_mutex_t lock;
