@@ -3,8 +3,8 @@
  * X.509 certificates for cards of kinds that others make, too: issued under somebody's authority,
  * or signed by the card's own key. Keys and signatures are RSA or P-256, with SHA-256.
  */
-#ifndef CB_CARDLINK_ISSUER_X509_H
-#define CB_CARDLINK_ISSUER_X509_H
+#ifndef CB_CARDLINK_ISSUER_CERTIFICATE_H
+#define CB_CARDLINK_ISSUER_CERTIFICATE_H
 
 #include "cardlink/card/key.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/issuer/x509.h"
+#include "cardlink/issuer/certificate.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
