@@ -36,13 +36,13 @@ static cb_error broker_certify(const cb_issuer_options *chosen, cb_buf *why)
     cb_issue_authority authority;
     uint8_t point[CB_P256_POINT];
     cb_buf certificate = CB_BUF(CB_NATIVE_CERTIFICATE_MAX);
-    if (!chosen->authority || !chosen->use || !chosen->key || !chosen->name || !chosen->out ||
+    if (!chosen->authority || !chosen->use || chosen->keys != 1 || !chosen->name || !chosen->out ||
         (strcmp(chosen->use, "agreement") != 0 && strcmp(chosen->use, "signature") != 0))
         return CB_E_ARGUMENT;
     uint16_t usage_of = chosen->use[0] == 'a' ? CB_CVC_AGREEMENT : CB_CVC_BROKER_SIGNATURE;
     cb_error error = cb_authority_load(chosen->authority, &authority, why);
     if (!error)
-        error = cb_point_read(chosen->key, point, why);
+        error = cb_point_read(chosen->key[0], point, why);
     if (!error)
         error = cb_issue_certificate(&authority, cb_bytes_str(chosen->name), usage_of,
                                      CB_BYTES_OF(point), cb_issue_days_from_today(chosen->years),
@@ -143,7 +143,8 @@ static const struct command {
                 {"broker", "certify", broker_certify},
                 {"batch", "new", batch_new},
                 {"card", "make", card_make},
-                {"jpki", "make", cb_issuer_jpki_make}};
+                {"jpki", "make", cb_issuer_jpki_make},
+                {"piv", "make", cb_issuer_piv_make}};
 
 static const struct command *find(int count, char **words)
 {

@@ -20,6 +20,11 @@ const char cb_issuer_usage[] =
     "       cardlink-issuer jpki make --name NAME [--ca FILE --ca-key FILE]\n"
     "                              --state FILE --certificate FILE [--years N]\n"
     "                              [--secrets-fd N | --letter FILE]\n"
+    "       cardlink-issuer piv make --state FILE [--key SLOT:ALGORITHM…] [--name NAME]\n"
+    "                              [--ca FILE --ca-key FILE] [--certificates DIR] [--years N]\n"
+    "                              [--management ALGORITHM] [--management-key FILE]\n"
+    "                              [--beside FILE] [--atr HEX]\n"
+    "                              [--secrets-fd N | --letter FILE [--pin-length N]]\n"
     "\n"
     "  authority new    makes an authority: one for cards, another for brokers\n"
     "  broker certify   certifies a broker's public key (65 bytes or DER) under the brokers' "
@@ -31,12 +36,22 @@ const char cb_issuer_usage[] =
     "  jpki make        makes a card like Japan's Individual Number Card, for tests; --certificate "
     "gets the\n"
     "                   one for user authentication (DER)\n"
+    "  piv make         makes a card with the PIV application; prints its GUID\n"
     "\n"
     "  --broker FILE:KID:KVN  authority.cvc of the brokers' authority and its key's numbers "
     "(hexadecimal,\n"
     "                   KID 10 or 20 to 2F); up to four\n"
     "  --ca FILE, --ca-key FILE  who issues the certificates (PEM; else the card's keys sign "
     "themselves)\n"
+    "  --key SLOT:ALGORITHM  a key with its certificate: 9A, 9C, 9D or 9E; ec-p256, ec-p384 or "
+    "rsa-2048\n"
+    "                   (default 9A:ec-p256 and 9E:ec-p256)\n"
+    "  --certificates DIR  also write the certificates there (PEM: 9a.pem …)\n"
+    "  --management ALGORITHM  of the management key: 3des (default), aes-128, aes-192, aes-256\n"
+    "  --management-key FILE  the key in hexadecimal, in a file of mode 0600 (else it is drawn by "
+    "lot)\n"
+    "  --beside FILE    the applications of that card come first, and its ATR is kept\n"
+    "  --atr HEX        another answer to reset\n"
     "  --secrets-fd N   PIN and unblocking code (jpki: authentication and signature PIN) as two "
     "lines from\n"
     "                   descriptor N (else they are asked for)\n"
@@ -61,6 +76,7 @@ static bool number(const char *text, unsigned least, unsigned most, unsigned *ou
 enum {
     OPT_TEXT = 256,
     OPT_BROKER,
+    OPT_KEY,
     OPT_YEARS,
     OPT_LIMIT,
     OPT_PIN_LEN,
@@ -78,6 +94,11 @@ static bool take(int option, const char *value, cb_issuer_options *out)
         if (out->brokers == CB_VCARD_KLOC_MAX)
             return false;
         out->broker[out->brokers++] = value;
+        return true;
+    case OPT_KEY:
+        if (out->keys == CB_ISSUER_KEYS_MAX)
+            return false;
+        out->key[out->keys++] = value;
         return true;
     case OPT_YEARS:
         return number(value, 1, 30, &out->years);
@@ -113,13 +134,25 @@ bool cb_issuer_options_read(int argc, char **argv, cb_issuer_options *out)
     const struct text_option {
         const char *name;
         const char **value;
-    } texts[] = {
-        {"folder", &out->folder}, {"name", &out->name},   {"authority", &out->authority},
-        {"use", &out->use},       {"key", &out->key},     {"out", &out->out},
-        {"batch", &out->batch},   {"state", &out->state}, {"certificate", &out->certificate},
-        {"letter", &out->letter}, {"ca", &out->ca},       {"ca-key", &out->ca_key}};
+    } texts[] = {{"folder", &out->folder},
+                 {"name", &out->name},
+                 {"authority", &out->authority},
+                 {"use", &out->use},
+                 {"out", &out->out},
+                 {"batch", &out->batch},
+                 {"state", &out->state},
+                 {"certificate", &out->certificate},
+                 {"letter", &out->letter},
+                 {"ca", &out->ca},
+                 {"ca-key", &out->ca_key},
+                 {"certificates", &out->certificates},
+                 {"management", &out->management},
+                 {"management-key", &out->management_key},
+                 {"beside", &out->beside},
+                 {"atr", &out->atr}};
     enum { TEXTS = sizeof texts / sizeof texts[0] };
     static const struct option others[] = {{"broker", required_argument, NULL, OPT_BROKER},
+                                           {"key", required_argument, NULL, OPT_KEY},
                                            {"years", required_argument, NULL, OPT_YEARS},
                                            {"limit", required_argument, NULL, OPT_LIMIT},
                                            {"pin-length", required_argument, NULL, OPT_PIN_LEN},

@@ -12,4 +12,7 @@
 /* Prints the SHA-256 of the user authentication certificate. */
 cb_error cb_issuer_jpki_make(const cb_issuer_options *chosen, cb_buf *why);
 
+/* Prints the card's GUID. */
+cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why);
+
 #endif
