@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "broker/status/url.h"
 
 static cfg_opt_t listen_options[] = {
     CFG_STR("address", "127.0.0.1", CFGF_NONE),
@@ -41,6 +42,27 @@ static cfg_opt_t limit_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t issuer_options[] = {
+    CFG_STR("certificate", NULL, CFGF_NODEFAULT),
+    CFG_STR_LIST("crl", NULL, CFGF_NONE),
+    CFG_STR("ocsp", NULL, CFGF_NODEFAULT),
+    CFG_END(),
+};
+
+static cfg_opt_t status_options[] = {
+    CFG_INT("clock-skew-seconds", 300, CFGF_NONE),
+    CFG_INT("crl-hours", 168, CFGF_NONE),
+    CFG_INT("ocsp-hours", 24, CFGF_NONE),
+    CFG_INT("refresh-minutes", 60, CFGF_NONE),
+    CFG_INT("wait-milliseconds", 1500, CFGF_NONE),
+    CFG_INT("fetch-seconds", 30, CFGF_NONE),
+    CFG_INT("crl-megabytes", 64, CFGF_NONE),
+    CFG_INT("answers", 4096, CFGF_NONE),
+    CFG_INT("ocsp-connections", 2, CFGF_NONE),
+    CFG_BOOL("nonce", cfg_false, CFGF_NONE),
+    CFG_END(),
+};
+
 static cfg_opt_t options[] = {
     CFG_STR("user", NULL, CFGF_NODEFAULT),
     CFG_STR("run", "/run/cardbroker", CFGF_NONE),
@@ -49,6 +71,8 @@ static cfg_opt_t options[] = {
     CFG_SEC("listen", listen_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("relay", relay_options, CFGF_NONE),
     CFG_SEC("limits", limit_options, CFGF_NONE),
+    CFG_SEC("card-issuer", issuer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+    CFG_SEC("status", status_options, CFGF_NONE),
     CFG_STR_LIST("administrators", NULL, CFGF_NONE),
     CFG_INT("workers", 16, CFGF_NONE),
     CFG_INT("queue", 256, CFGF_NONE),
@@ -179,6 +203,58 @@ static void read_limits(reading *r)
     out->stop_time = number(r, section, "stop-seconds", 1, 300) * CB_SECOND;
 }
 
+static void check_url(reading *r, const char *name, const char *url)
+{
+    cb_url parsed;
+    if (cb_url_parse(url, &parsed) != CB_OK)
+        wrong(r, name, "must be http://HOST[:PORT]/PATH");
+}
+
+static void read_issuer(reading *r, cfg_t *section)
+{
+    cb_broker_issuer *issuer = &r->out->issuers[r->out->issuer_count++];
+    unsigned lists = cfg_size(section, "crl");
+    const char *responder = cfg_getstr(section, "ocsp");
+    issuer->name = cfg_title(section);
+    issuer->certificate = needed(r, section, "certificate");
+    if (lists > CB_STATUS_LISTS_MAX)
+        wrong(r, "crl", "there are more than 8");
+    for (unsigned i = 0; i < lists && i < CB_STATUS_LISTS_MAX; i++) {
+        issuer->lists[issuer->list_count++] = cfg_getnstr(section, "crl", i);
+        check_url(r, "crl", issuer->lists[i]);
+    }
+    if (responder && responder[0]) {
+        issuer->responder = responder;
+        check_url(r, "ocsp", responder);
+    }
+    if (lists == 0 && !issuer->responder)
+        wrong(r, "card-issuer", "needs crl, ocsp or both");
+}
+
+static void read_status(reading *r)
+{
+    cfg_t *section = section_of(r, "status");
+    unsigned count = cfg_size(r->out->file, "card-issuer");
+    if (!section)
+        return;
+    if (count > CB_STATUS_ISSUERS_MAX)
+        wrong(r, "card-issuer", "there are more than 16 sections");
+    for (unsigned i = 0; i < count && i < CB_STATUS_ISSUERS_MAX; i++)
+        read_issuer(r, cfg_getnsec(r->out->file, "card-issuer", i));
+    int64_t skew = number(r, section, "clock-skew-seconds", 0, 3600);
+    r->out->status = (cb_status_config){
+        .list_limits = {skew, number(r, section, "crl-hours", 1, 8784) * INT64_C(3600)},
+        .answer_limits = {skew, number(r, section, "ocsp-hours", 1, 8784) * INT64_C(3600)},
+        .refresh = number(r, section, "refresh-minutes", 1, 10080) * INT64_C(60),
+        .wait = number(r, section, "wait-milliseconds", 1, 10000) * CB_MILLISECOND,
+        .fetch_time = number(r, section, "fetch-seconds", 1, 600) * CB_SECOND,
+        .list_size = (size_t)number(r, section, "crl-megabytes", 1, 512) << 20,
+        .answers = number(r, section, "answers", 8, 1000000),
+        .connections = number(r, section, "ocsp-connections", 1, CB_STATUS_CONNECTIONS_MAX),
+        .nonce = cfg_getbool(section, "nonce"),
+    };
+}
+
 static void read_administrators(reading *r)
 {
     cb_broker_config *out = r->out;
@@ -225,6 +301,7 @@ cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *
     }
     read_listeners(&r);
     read_limits(&r);
+    read_status(&r);
     read_administrators(&r);
     read_rest(&r);
     if (r.error)

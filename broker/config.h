@@ -8,8 +8,18 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "broker/http/acceptor.h"
+#include "broker/status/status.h"
 
 enum { CB_CONFIG_LISTENERS = 8 };
+
+/* An issuer of foreign cards, and where it says what it has revoked. */
+typedef struct cb_broker_issuer {
+    const char *name;
+    const char *certificate; /* PEM file */
+    const char *lists[CB_STATUS_LISTS_MAX];
+    size_t list_count;
+    const char *responder; /* NULL: none */
+} cb_broker_issuer;
 
 typedef struct cb_broker_listener {
     const char *address;
@@ -34,6 +44,9 @@ typedef struct cb_broker_config {
     uint32_t administrators[CB_LOCAL_USERS_MAX];
     size_t administrator_count;
     cb_limits limits;
+    cb_broker_issuer issuers[CB_STATUS_ISSUERS_MAX];
+    size_t issuer_count;
+    cb_status_config status; /* numbers alone */
     unsigned workers, queue, http_threads, tls_threads, streams, taps, sessions;
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */

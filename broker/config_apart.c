@@ -49,6 +49,15 @@ static bool move_listener(struct cb_config_apart *to, cb_broker_listener *listen
     return all;
 }
 
+static bool move_issuer(struct cb_config_apart *to, cb_broker_issuer *issuer)
+{
+    bool all =
+        move(to, &issuer->name) && move(to, &issuer->certificate) && move(to, &issuer->responder);
+    for (size_t i = 0; all && i < issuer->list_count; i++)
+        all = move(to, &issuer->lists[i]);
+    return all;
+}
+
 static cb_error move_all(const cb_broker_config *from, struct cb_config_apart *to)
 {
     cb_broker_config *config = &to->config;
@@ -59,6 +68,8 @@ static cb_error move_all(const cb_broker_config *from, struct cb_config_apart *t
                move(to, &config->database) && move(to, &config->relay_domain);
     for (size_t i = 0; all && i < config->listener_count; i++)
         all = move_listener(to, &config->listeners[i]);
+    for (size_t i = 0; all && i < config->issuer_count; i++)
+        all = move_issuer(to, &config->issuers[i]);
     return all ? CB_OK : CB_E_TOO_LARGE;
 }
 

@@ -265,6 +265,8 @@ static cb_error open_parts(cb_program *p)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
         error = cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
+    if (!error)
+        error = cb_program_status_open(p);
     return error;
 }
 
@@ -293,7 +295,9 @@ cb_error cb_program_start(cb_program *p)
 {
     p->api.started = cb_clock_wall_us();
     raise_descriptors(p);
-    cb_error error = open_network(p);
+    cb_error error = cb_program_status_begin(p);
+    if (!error)
+        error = open_network(p);
     if (!error)
         error = open_local(p);
     if (!error)
@@ -335,6 +339,7 @@ void cb_program_end(cb_program *p)
     cb_server_close(&api->server);
     cb_watch_close(&api->watch);
     cb_taps_close(&api->taps);
+    cb_program_status_close(p);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);
     cb_connectors_close(&api->connectors);

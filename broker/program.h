@@ -14,6 +14,10 @@ typedef struct cb_program {
     cb_broker_config config;
     cb_api api;
     cb_relay_context relay;
+    cb_fetcher *fetcher; /* with status: NULL where no issuer of foreign cards is configured */
+    cb_status *status;   /* see cb_status_check */
+    cb_status_issuer issuers[CB_STATUS_ISSUERS_MAX];
+    cb_buf issuer_certificates[CB_STATUS_ISSUERS_MAX];
     cb_buf why; /* what is wrong, in a sentence */
 } cb_program;
 
@@ -25,5 +29,11 @@ cb_error cb_program_start(cb_program *p);
 /* Listens no more, finishes what is under way for as long as the configuration allows, cuts
  * sessions, closes everything. */
 void cb_program_end(cb_program *p);
+
+/* What issuers say of foreign cards, for program.c: who fetches it, begun before anything else;
+ * then the rest, and its end, stop before everything that may still wait for it. */
+cb_error cb_program_status_begin(cb_program *p);
+cb_error cb_program_status_open(cb_program *p);
+void cb_program_status_close(cb_program *p);
 
 #endif

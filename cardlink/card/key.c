@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/card/key.h"
 
+#include <wolfssl/wolfcrypt/asn_public.h>
 #include <wolfssl/wolfcrypt/ecc.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/random.h>
@@ -126,6 +127,55 @@ cb_error cb_vcard_key_of(uint8_t algorithm, cb_bytes secret, cb_vcard_key *out)
     if (error)
         cb_wipe(out, sizeof *out);
     return error == CB_E_CRYPTO ? CB_E_FORMAT : error;
+}
+
+static int import_ec(cb_bytes der, cb_vcard_key *out)
+{
+    ecc_key key;
+    word32 at = 0, len = sizeof out->secret;
+    int status = wc_ecc_init(&key);
+    if (status != 0)
+        return status;
+    status = wc_EccPrivateKeyDecode(der.data, &at, &key, (word32)der.len);
+    if (status == 0)
+        status = wc_ecc_export_private_only(&key, out->secret, &len);
+    if (status == 0) {
+        int curve = wc_ecc_get_curve_id(key.idx);
+        out->algorithm = curve == ECC_SECP256R1   ? CB_VCARD_EC_P256
+                         : curve == ECC_SECP384R1 ? CB_VCARD_EC_P384
+                                                  : CB_VCARD_NO_KEY;
+        out->len = (uint16_t)len;
+    }
+    wc_ecc_free(&key);
+    return status;
+}
+
+static int import_rsa(cb_bytes der, cb_vcard_key *out)
+{
+    RsaKey key;
+    word32 at = 0;
+    int status = wc_InitRsaKey(&key, NULL);
+    if (status != 0)
+        return status;
+    status = wc_RsaPrivateKeyDecode(der.data, &at, &key, (word32)der.len);
+    if (status == 0 && wc_RsaEncryptSize(&key) == CB_VCARD_RSA_SIZE) {
+        int len = wc_RsaKeyToDer(&key, out->secret, sizeof out->secret);
+        out->len = len > 0 ? (uint16_t)len : 0;
+        out->algorithm = len > 0 ? CB_VCARD_RSA_2048 : CB_VCARD_NO_KEY;
+    }
+    wc_FreeRsaKey(&key);
+    return status;
+}
+
+cb_error cb_vcard_key_import(cb_bytes der, cb_vcard_key *out)
+{
+    *out = (cb_vcard_key){0};
+    if (import_ec(der, out) != 0 && import_rsa(der, out) != 0)
+        out->algorithm = CB_VCARD_NO_KEY;
+    if (out->algorithm != CB_VCARD_NO_KEY)
+        return CB_OK;
+    cb_wipe(out, sizeof *out);
+    return CB_E_FORMAT;
 }
 
 static int public_ec(const cb_vcard_key *key, cb_vcard_public *out)

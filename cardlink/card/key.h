@@ -45,6 +45,10 @@ size_t cb_vcard_key_size(uint8_t algorithm);
 cb_error cb_vcard_key_generate(uint8_t algorithm, cb_vcard_key *out);
 cb_error cb_vcard_key_of(uint8_t algorithm, cb_bytes secret, cb_vcard_key *out);
 
+/* A private key in DER: PKCS #8, SEC 1 or PKCS #1. CB_E_FORMAT for any other than of these
+ * algorithms. */
+cb_error cb_vcard_key_import(cb_bytes der, cb_vcard_key *out);
+
 cb_error cb_vcard_key_public(const cb_vcard_key *key, cb_vcard_public *out);
 
 /* Appends SubjectPublicKeyInfo. */

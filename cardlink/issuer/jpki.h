@@ -8,7 +8,7 @@
 #define CB_CARDLINK_ISSUER_JPKI_H
 
 #include "cardlink/card/jpki/state.h"
-#include "cardlink/issuer/x509.h"
+#include "cardlink/issuer/certificate.h"
 
 typedef struct cb_vjpki_secrets {
     char pin[CB_VJPKI_USES][CB_VJPKI_PIN_MAX + 1];

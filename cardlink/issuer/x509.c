@@ -1,224 +1,197 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/issuer/x509.h"
 
-#include <stdlib.h>
-#include <sys/stat.h>
+#include <stdio.h>
+#include <time.h>
 
-#include <wolfssl/options.h>
-#include <wolfssl/wolfcrypt/asn_public.h>
-#include <wolfssl/wolfcrypt/ecc.h>
-#include <wolfssl/wolfcrypt/random.h>
-#include <wolfssl/wolfcrypt/rsa.h>
+#include <wolfssl/wolfcrypt/coding.h>
+#include <wolfssl/wolfcrypt/hash.h>
 
-#include "base/config.h"
+#include "base/crypto.h"
 #include "base/secret.h"
-#include "cardlink/x509/path.h"
+#include "cardlink/x509/der.h"
 
-enum { PEM_MAX = 16 * 1024, DAYS_A_YEAR = 365 };
+enum { SERIAL = 16, COMMON_NAME_MAX = 64, KEY_ID = 20, UTF8_STRING = 0x0C, LINE = 64 };
 
-/* A private key of either kind. */
-typedef struct any_key {
-    int type; /* RSA_TYPE, ECC_TYPE; 0: none */
-    RsaKey rsa;
-    ecc_key ecc;
-} any_key;
-
-static void *inner(any_key *key)
+/* Ends an object that was written inside body, which is freed. */
+static void wrap(cb_buf *out, uint8_t tag, cb_buf *body)
 {
-    return key->type == RSA_TYPE ? (void *)&key->rsa : (void *)&key->ecc;
+    if (cb_buf_error(body) && !out->error)
+        out->error = cb_buf_error(body);
+    cb_der_put(out, tag, cb_buf_bytes(body));
+    cb_buf_free(body);
 }
 
-static bool take_rsa(any_key *key, cb_bytes der)
+cb_error cb_issue_name(cb_bytes common, cb_buf *der)
 {
-    word32 at = 0;
-    if (wc_InitRsaKey(&key->rsa, NULL) != 0)
-        return false;
-    if (wc_RsaPrivateKeyDecode(der.data, &at, &key->rsa, (word32)der.len) == 0)
-        key->type = RSA_TYPE;
-    else
-        wc_FreeRsaKey(&key->rsa);
-    return key->type == RSA_TYPE;
-}
-
-/* As DER, or as a scalar of a curve. */
-static bool take_ec(any_key *key, cb_bytes secret, int curve)
-{
-    word32 at = 0, len = (word32)secret.len;
-    if (wc_ecc_init(&key->ecc) != 0)
-        return false;
-    int status =
-        curve == ECC_CURVE_INVALID
-            ? wc_EccPrivateKeyDecode(secret.data, &at, &key->ecc, len)
-            : wc_ecc_import_private_key_ex(secret.data, len, NULL, 0, &key->ecc, curve);
-    if (status == 0 && wc_ecc_make_pub(&key->ecc, NULL) == 0)
-        key->type = ECC_TYPE;
-    else
-        wc_ecc_free(&key->ecc);
-    return key->type == ECC_TYPE;
-}
-
-static bool load_signer(any_key *key, cb_bytes der)
-{
-    *key = (any_key){0};
-    return take_rsa(key, der) || take_ec(key, der, ECC_CURVE_INVALID);
-}
-
-static bool load_subject(any_key *key, const cb_vcard_key *own)
-{
-    cb_bytes secret = cb_bytes_make(own->secret, own->len);
-    *key = (any_key){0};
-    if (own->algorithm == CB_VCARD_RSA_2048)
-        return take_rsa(key, secret);
-    if (own->algorithm == CB_VCARD_EC_P384)
-        return take_ec(key, secret, ECC_SECP384R1);
-    return own->algorithm == CB_VCARD_EC_P256 && take_ec(key, secret, ECC_SECP256R1);
-}
-
-static void free_key(any_key *key)
-{
-    if (key->type == RSA_TYPE)
-        wc_FreeRsaKey(&key->rsa);
-    else if (key->type == ECC_TYPE)
-        wc_ecc_free(&key->ecc);
-    cb_wipe(key, sizeof *key);
-}
-
-static cb_error blame(cb_buf *why, const char *path, cb_error error)
-{
-    if (error && why->len == 0)
-        cb_buf_printf(why, "%s: %s", path, cb_error_text(error));
-    return error;
-}
-
-/* The first certificate or key of a PEM file, as DER. */
-static cb_error read_pem(const char *path, bool is_key, cb_buf *der, cb_buf *why)
-{
-    cb_buf pem = CB_BUF(PEM_MAX);
-    cb_error error = cb_file_read(path, &pem);
-    cb_buf_init(der, PEM_MAX);
-    uint8_t *at = error ? NULL : cb_buf_extend(der, pem.len);
-    if (!error && !at)
-        error = cb_buf_error(der);
-    if (!error) {
-        int len = is_key ? wc_KeyPemToDer(pem.data, (int)pem.len, at, (int)pem.len, NULL)
-                         : wc_CertPemToDer(pem.data, (int)pem.len, at, (int)pem.len, CERT_TYPE);
-        der->len = len > 0 ? (size_t)len : 0;
-        error = len > 0 ? CB_OK : CB_E_FORMAT;
-    }
-    cb_buf_free(&pem);
-    return blame(why, path, error);
-}
-
-cb_error cb_x509_authority_read(const char *certificate, const char *key, cb_x509_authority *out,
-                                cb_buf *why)
-{
-    struct stat about;
-    *out = (cb_x509_authority){0};
-    if (stat(key, &about) != 0)
-        return blame(why, key, CB_E_NOT_FOUND);
-    if (about.st_mode & 077) {
-        cb_buf_printf(why, "%s: A private key must be its owner's alone: chmod 600 it.", key);
-        return CB_E_DENIED;
-    }
-    cb_error error = read_pem(certificate, false, &out->certificate, why);
-    if (!error)
-        error = read_pem(key, true, &out->key, why);
-    if (error)
-        cb_x509_authority_free(out);
-    return error;
-}
-
-void cb_x509_authority_free(cb_x509_authority *authority)
-{
-    cb_buf_free(&authority->certificate);
-    cb_buf_free(&authority->key);
-}
-
-static bool fill(Cert *cert, const cb_x509_authority *authority, const cb_x509_order *order,
-                 any_key *subject)
-{
-    memcpy(cert->subject.commonName, order->name, strlen(order->name) + 1);
-    cert->subject.commonNameEnc = CTC_UTF8;
-    cert->daysValid = (int)(order->years * DAYS_A_YEAR);
-    cert->selfSigned = !authority;
-    if (order->policy) {
-        if (strlen(order->policy) >= CTC_MAX_CERTPOL_SZ)
-            return false;
-        memcpy(cert->certPolicies[0], order->policy, strlen(order->policy) + 1);
-        cert->certPoliciesNb = 1;
-    }
-    if (authority && (wc_SetIssuerBuffer(cert, authority->certificate.data,
-                                         (int)authority->certificate.len) != 0 ||
-                      wc_SetAuthKeyIdFromCert(cert, authority->certificate.data,
-                                              (int)authority->certificate.len) != 0))
-        return false;
-    return wc_SetKeyUsage(cert, order->usage) == 0 &&
-           (!order->extended || wc_SetExtKeyUsage(cert, order->extended) == 0) &&
-           wc_SetSubjectKeyIdFromPublicKey_ex(cert, subject->type, inner(subject)) == 0;
-}
-
-static cb_error sign(Cert *cert, any_key *subject, any_key *signer, WC_RNG *rng,
-                     cb_buf *certificate)
-{
-    size_t before = certificate->len;
-    uint8_t *at = cb_buf_extend(certificate, CB_X509_ISSUED_MAX);
-    if (!at)
-        return cb_buf_error(certificate);
-    int len = -1;
-    cert->sigType = signer->type == RSA_TYPE ? CTC_SHA256wRSA : CTC_SHA256wECDSA;
-    if (wc_MakeCert_ex(cert, at, CB_X509_ISSUED_MAX, subject->type, inner(subject), rng) > 0)
-        len = wc_SignCert_ex(cert->bodySz, cert->sigType, at, CB_X509_ISSUED_MAX, signer->type,
-                             inner(signer), rng);
-    certificate->len = before + (size_t)(len > 0 ? len : 0);
-    return len > 0 ? CB_OK : CB_E_CRYPTO;
-}
-
-/* Whether what was made is what others will read: in time, and under the authority's own key. */
-static cb_error look_over(cb_bytes made, const cb_x509_authority *authority)
-{
-    cb_x509 issued, issuer;
-    cb_error error = cb_x509_parse(made, &issued);
-    if (!error)
-        error = cb_x509_parse(authority ? cb_buf_bytes(&authority->certificate) : made, &issuer);
-    return error ? error : cb_x509_is_issued_by(&issued, &issuer);
-}
-
-static cb_error issue(Cert *cert, const cb_x509_authority *authority, const cb_x509_order *order,
-                      WC_RNG *rng, cb_buf *certificate)
-{
-    static _Thread_local any_key subject, signer;
-    size_t before = certificate->len;
-    cb_error error = CB_E_ARGUMENT;
-    if (!load_subject(&subject, order->key))
-        return error;
-    if (!authority || load_signer(&signer, cb_buf_bytes(&authority->key)))
-        error = fill(cert, authority, order, &subject) ? CB_OK : CB_E_ARGUMENT;
-    if (!error)
-        error = sign(cert, &subject, authority ? &signer : &subject, rng, certificate);
-    if (!error)
-        error = look_over(cb_bytes_make(&certificate->data[before], certificate->len - before),
-                          authority);
-    free_key(&subject);
-    free_key(&signer);
-    return error;
-}
-
-cb_error cb_x509_issue(const cb_x509_authority *authority, const cb_x509_order *order,
-                       cb_buf *certificate)
-{
-    WC_RNG rng;
-    size_t len = order->name ? strlen(order->name) : 0;
-    if (len == 0 || len > CB_X509_NAME_MAX || order->years < 1 || order->years > 30)
+    static const uint8_t common_name[] = {0x55, 0x04, 0x03};
+    cb_buf pair = CB_BUF(CB_ISSUE_NAME_MAX), one = CB_BUF(CB_ISSUE_NAME_MAX),
+           set = CB_BUF(CB_ISSUE_NAME_MAX);
+    if (common.len == 0 || common.len > COMMON_NAME_MAX)
         return CB_E_ARGUMENT;
-    if (wc_InitRng(&rng) != 0)
+    cb_der_put(&pair, CB_DER_OID, CB_BYTES_OF(common_name));
+    cb_der_put(&pair, UTF8_STRING, common);
+    wrap(&one, CB_DER_SEQUENCE, &pair);
+    wrap(&set, CB_DER_SET, &one);
+    wrap(der, CB_DER_SEQUENCE, &set);
+    return cb_buf_error(der);
+}
+
+void cb_issue_extension(cb_buf *extensions, cb_bytes oid, bool critical, cb_bytes value)
+{
+    cb_buf body = CB_BUF(CB_ISSUE_X509_MAX);
+    cb_der_put(&body, CB_DER_OID, oid);
+    if (critical)
+        cb_der_put(&body, CB_DER_BOOLEAN, cb_bytes_make("\xFF", 1));
+    cb_der_put(&body, CB_DER_OCTET_STRING, value);
+    wrap(extensions, CB_DER_SEQUENCE, &body);
+}
+
+/* UTCTime up to 2049, GeneralizedTime from then on (RFC 5280, 4.1.2.5). */
+static void put_time(cb_buf *der, int64_t seconds)
+{
+    char text[64];
+    struct tm day;
+    time_t at = (time_t)seconds;
+    gmtime_r(&at, &day);
+    bool late = day.tm_year >= 150;
+    strftime(text, sizeof text, "%Y%m%d%H%M%SZ", &day);
+    cb_der_put(der, late ? CB_DER_GENERALIZED_TIME : CB_DER_UTC_TIME,
+               cb_bytes_str(late ? text : &text[2]));
+}
+
+/* AlgorithmIdentifiers of the signatures (RFC 5758, 3.2; RFC 4055, 5). */
+static cb_bytes signature_algorithm(uint8_t algorithm)
+{
+    static const uint8_t p256[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
+                                   0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
+    static const uint8_t p384[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
+                                   0x48, 0xCE, 0x3D, 0x04, 0x03, 0x03};
+    static const uint8_t rsa[] = {0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
+                                  0xF7, 0x0D, 0x01, 0x01, 0x0B, 0x05, 0x00};
+    return algorithm == CB_VCARD_EC_P256   ? CB_BYTES_OF(p256)
+           : algorithm == CB_VCARD_EC_P384 ? CB_BYTES_OF(p384)
+                                           : CB_BYTES_OF(rsa);
+}
+
+/* PKCS #1 v1.5 with SHA-256 (RFC 8017, 9.2). */
+static void pad(const cb_digest *digest, uint8_t out[CB_VCARD_RSA_SIZE])
+{
+    static const uint8_t info[] = {0x30, 0x31, 0x30, 0x0D, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                   0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
+    size_t tail = sizeof info + CB_SHA256_SIZE;
+    memset(out, 0xFF, CB_VCARD_RSA_SIZE);
+    out[0] = 0x00;
+    out[1] = 0x01;
+    out[CB_VCARD_RSA_SIZE - tail - 1] = 0x00;
+    memcpy(&out[CB_VCARD_RSA_SIZE - tail], info, sizeof info);
+    memcpy(&out[CB_VCARD_RSA_SIZE - CB_SHA256_SIZE], digest->bytes, CB_SHA256_SIZE);
+}
+
+static cb_error sign(const cb_vcard_key *key, cb_bytes text, cb_buf *signature)
+{
+    uint8_t long_digest[WC_SHA384_DIGEST_SIZE], block[CB_VCARD_RSA_SIZE];
+    cb_digest digest = cb_sha256(text);
+    if (key->algorithm == CB_VCARD_RSA_2048) {
+        pad(&digest, block);
+        return cb_vcard_key_rsa(key, CB_BYTES_OF(block), signature);
+    }
+    if (key->algorithm == CB_VCARD_EC_P256)
+        return cb_vcard_key_sign(key, cb_digest_bytes(&digest), signature);
+    if (wc_Sha384Hash(text.data, (word32)text.len, long_digest) != 0)
         return CB_E_CRYPTO;
-    Cert *cert = calloc(1, sizeof *cert); /* tens of kilobytes: not for the stack */
-    cb_error error = cert ? CB_OK : CB_E_MEMORY;
-    if (!error && wc_InitCert(cert) != 0)
-        error = CB_E_CRYPTO;
+    return cb_vcard_key_sign(key, CB_BYTES_OF(long_digest), signature);
+}
+
+/* Identifiers of keys: the first bytes of SHA-256 over SubjectPublicKeyInfo (RFC 7093, 2). */
+static void put_key_ids(cb_buf *extensions, cb_bytes spki, const cb_issue_signer *signer)
+{
+    static const uint8_t subject_id[] = {0x55, 0x1D, 0x0E}, authority_id[] = {0x55, 0x1D, 0x23};
+    cb_digest digest = cb_sha256(spki);
+    cb_buf own = CB_BUF(CB_ISSUE_NAME_MAX), part = CB_BUF(CB_ISSUE_NAME_MAX),
+           other = CB_BUF(CB_ISSUE_NAME_MAX);
+    cb_der_put(&own, CB_DER_OCTET_STRING, cb_bytes_make(digest.bytes, KEY_ID));
+    cb_issue_extension(extensions, CB_BYTES_OF(subject_id), false, cb_buf_bytes(&own));
+    if (signer && signer->key_id.len > 0) {
+        cb_der_put(&part, CB_DER_CONTEXT, cb_buf_bytes(&signer->key_id));
+        wrap(&other, CB_DER_SEQUENCE, &part);
+        cb_issue_extension(extensions, CB_BYTES_OF(authority_id), false, cb_buf_bytes(&other));
+    }
+    cb_buf_free(&own);
+    cb_buf_free(&other);
+}
+
+/* TBSCertificate (RFC 5280, 4.1.2). */
+static void put_body(cb_buf *out, const cb_issue_x509 *what, cb_bytes spki, cb_bytes algorithm,
+                     const cb_issue_signer *signer)
+{
+    uint8_t serial[SERIAL];
+    cb_buf body = CB_BUF(CB_ISSUE_X509_MAX), version = CB_BUF(16), dates = CB_BUF(64),
+           list = CB_BUF(CB_ISSUE_X509_MAX), sequence = CB_BUF(CB_ISSUE_X509_MAX);
+    cb_random(serial, sizeof serial);
+    serial[0] = (uint8_t)((serial[0] & 0x7F) | 0x40); /* positive, and no zero in front */
+    cb_der_put(&version, CB_DER_INTEGER, cb_bytes_make("\x02", 1));
+    wrap(&body, CB_DER_CONSTRUCTED, &version);
+    cb_der_put(&body, CB_DER_INTEGER, CB_BYTES_OF(serial));
+    cb_buf_put(&body, algorithm);
+    cb_buf_put(&body, signer ? cb_buf_bytes(&signer->name) : what->subject);
+    put_time(&dates, what->not_before);
+    put_time(&dates, what->not_after);
+    wrap(&body, CB_DER_SEQUENCE, &dates);
+    cb_buf_put(&body, what->subject);
+    cb_buf_put(&body, spki);
+    cb_buf_put(&list, what->extensions);
+    put_key_ids(&list, spki, signer);
+    wrap(&sequence, CB_DER_SEQUENCE, &list);
+    wrap(&body, CB_DER_CONSTRUCTED + 3, &sequence);
+    wrap(out, CB_DER_SEQUENCE, &body);
+}
+
+cb_error cb_issue_x509_make(const cb_issue_x509 *what, const cb_issue_signer *signer,
+                            cb_buf *certificate)
+{
+    const cb_vcard_key *key = signer ? &signer->key : what->key;
+    cb_bytes algorithm = signature_algorithm(key->algorithm);
+    cb_buf spki = CB_BUF(CB_VCARD_SPKI_MAX), signature = CB_BUF(CB_ISSUE_X509_MAX),
+           bits = CB_BUF(CB_ISSUE_X509_MAX), whole = CB_BUF(CB_ISSUE_X509_MAX);
+    cb_error error = cb_vcard_key_spki(what->key, &spki);
+    if (!error) {
+        put_body(&whole, what, cb_buf_bytes(&spki), algorithm, signer);
+        error = cb_buf_error(&whole);
+    }
     if (!error)
-        error = issue(cert, authority, order, &rng, certificate);
-    free(cert);
-    wc_FreeRng(&rng);
+        error = sign(key, cb_buf_bytes(&whole), &signature);
+    cb_buf_put(&whole, algorithm);
+    cb_buf_put_u8(&bits, 0);
+    cb_buf_put(&bits, cb_buf_bytes(&signature));
+    wrap(&whole, CB_DER_BIT_STRING, &bits);
+    if (!error)
+        error = cb_buf_error(&whole);
+    if (!error) {
+        cb_der_put(certificate, CB_DER_SEQUENCE, cb_buf_bytes(&whole));
+        error = cb_buf_error(certificate);
+    }
+    cb_buf_free(&spki);
+    cb_buf_free(&signature);
+    cb_buf_free(&whole);
     return error;
+}
+
+void cb_issue_pem(cb_bytes certificate, cb_buf *text)
+{
+    cb_cursor cursor = cb_cursor_over(certificate);
+    cb_buf_put_str(text, "-----BEGIN CERTIFICATE-----\n");
+    while (cursor.rest.len > 0) {
+        uint8_t line[LINE + 8];
+        word32 len = sizeof line;
+        size_t most = LINE / 4 * 3;
+        cb_bytes part = cb_cursor_take(&cursor, cursor.rest.len < most ? cursor.rest.len : most);
+        if (Base64_Encode_NoNl(part.data, (word32)part.len, line, &len) != 0) {
+            text->error = text->error ? text->error : CB_E_CRYPTO;
+            return;
+        }
+        cb_buf_put(text, cb_bytes_make(line, len));
+        cb_buf_put_u8(text, '\n');
+    }
+    cb_buf_put_str(text, "-----END CERTIFICATE-----\n");
 }

@@ -1,38 +1,48 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * X.509 certificates for cards of kinds that others make, too: issued under somebody's authority,
- * or signed by the card's own key. Keys are RSA, P-256 or P-384; signatures are RSA or P-256, with SHA-256.
+ * Making X.509 certificates (RFC 5280, 4) for cards whose applications others have specified.
  */
 #ifndef CB_CARDLINK_ISSUER_X509_H
 #define CB_CARDLINK_ISSUER_X509_H
 
 #include "cardlink/card/key.h"
 
-enum { CB_X509_NAME_MAX = 63, CB_X509_ISSUED_MAX = 4096 };
+enum { CB_ISSUE_X509_MAX = 3072, CB_ISSUE_NAME_MAX = 1024 };
 
-/* Who signs: a CA's certificate and its private key, both DER. */
-typedef struct cb_x509_authority {
-    cb_buf certificate;
-    cb_buf key;
-} cb_x509_authority;
+/* Who signs: a certification authority, or the subject itself. The caller ends one that was loaded.
+ */
+typedef struct cb_issue_signer {
+    cb_vcard_key key; /* no algorithm: there is none */
+    cb_buf name;      /* Name, DER */
+    cb_buf key_id;    /* the value of its certificate's subjectKeyIdentifier, if it has one */
+} cb_issue_signer;
 
-/* Reads both from PEM files; the key's must be its owner's alone. Writes what is wrong to why. */
-cb_error cb_x509_authority_read(const char *certificate, const char *key, cb_x509_authority *out,
-                                cb_buf *why);
-void cb_x509_authority_free(cb_x509_authority *authority);
+/* From the PEM files of a certificate and its private key (P-256, P-384 or RSA-2048; not
+ * encrypted). Writes what is wrong to why: CB_E_FORMAT, CB_E_NOT_FOUND, CB_E_ARGUMENT (they do not
+ * belong together). */
+cb_error cb_issue_signer_load(const char *certificate, const char *key, cb_issue_signer *out,
+                              cb_buf *why);
+void cb_issue_signer_end(cb_issue_signer *signer);
 
-typedef struct cb_x509_order {
-    const cb_vcard_key *key; /* the subject's: RSA-2048, P-256 or P-384 */
-    const char *name;        /* common name: 1 to 63 bytes of UTF-8 */
-    const char *usage;       /* "digitalSignature" …, with commas */
-    const char *extended;    /* "clientAuth" …; NULL: none */
-    const char *policy;      /* one object identifier, "1.2.3"; NULL: none */
-    unsigned years;          /* valid for so long, from yesterday */
-} cb_x509_order;
+/* Appends a Name of one commonName (UTF-8, 1 to 64 bytes: CB_E_ARGUMENT). */
+cb_error cb_issue_name(cb_bytes common, cb_buf *der);
 
-/* Appends a certificate; without an authority (NULL) the key signs it itself. CB_E_ARGUMENT;
- * CB_E_CARD_CERTIFICATE when the authority's key is not the one in its certificate; CB_E_CRYPTO. */
-cb_error cb_x509_issue(const cb_x509_authority *authority, const cb_x509_order *order,
-                       cb_buf *certificate);
+/* Appends an Extension. oid is the identifier's bytes. */
+void cb_issue_extension(cb_buf *extensions, cb_bytes oid, bool critical, cb_bytes value);
+
+typedef struct cb_issue_x509 {
+    cb_bytes subject; /* Name, DER */
+    const cb_vcard_key *key;
+    cb_bytes extensions;           /* any number, as cb_issue_extension writes them; key identifiers
+                                      are added */
+    int64_t not_before, not_after; /* seconds since 1970 */
+} cb_issue_x509;
+
+/* Appends a certificate with a random serial number. signer NULL: signed by its own key. */
+cb_error cb_issue_x509_make(const cb_issue_x509 *what, const cb_issue_signer *signer,
+                            cb_buf *certificate);
+
+/* Appends a certificate in PEM (RFC 7468). */
+void cb_issue_pem(cb_bytes certificate, cb_buf *text);
 
 #endif

@@ -46,9 +46,14 @@ static const char *or_none(const char *text) { return text ? text : "none"; }
 static void say_broker(const cb_broker_config *c, char *said, size_t size)
 {
     const cb_broker_listener *l = c->listeners;
-    snprintf(said, size, "%s %s %s %s %s %s %u %zu %s %u %s %s %s %s %zu %u %u %u %u %u %u %d %d",
-             or_none(c->user), c->run, c->state, c->database, c->relay_domain, c->relay_pattern,
-             c->relay_port, c->listener_count, l[0].address, l[0].port,
+    const cb_broker_issuer *i = c->issuers;
+    snprintf(said, size,
+             "%zu %s %s %zu %s %s %s %d %d %s %s %s %s %s %s %u %zu %s %u %s %s %s %s %zu %u %u %u "
+             "%u %u %u %d %d",
+             c->issuer_count, or_none(i->name), or_none(i->certificate), i->list_count,
+             or_none(i->lists[0]), or_none(i->lists[1]), or_none(i->responder), (int)c->status.wait,
+             c->status.nonce, or_none(c->user), c->run, c->state, c->database, c->relay_domain,
+             c->relay_pattern, c->relay_port, c->listener_count, l[0].address, l[0].port,
              or_none(l[0].entries[0].certificate), or_none(l[0].entries[0].key),
              or_none(l[0].entries[1].certificate), or_none(l[1].entries[0].certificate),
              c->administrator_count, c->administrators[0], c->limits.connections,
@@ -247,6 +252,9 @@ static char broker_file[] =
     "user = \"\"\nrun = \"/tmp/r\"\nworkers = 3\nadministrators = {\"root\"}\nlog-level = "
     "\"error\"\n"
     "listen one { port = 1443 certificate = \"/c\" key = \"/k\" }\n"
+    "card-issuer agency { certificate = \"/i\" crl = {\"http://a/1\", \"http://a/2\"} ocsp = "
+    "\"http://o/\" }\n"
+    "status { wait-milliseconds = 700 nonce = true }\n"
     "listen two { address = \"127.0.0.2\" certificate = \"/c2\" key = \"/k2\" }\n"
     "relay { domain = \"relay.example\" certificate = \"/rc\" key = \"/rk\" }\n"
     "limits { taps = 77 connections = 5 }\n";

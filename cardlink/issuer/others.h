@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Commands of cardlink-issuer that make cards with applications that others have specified: the
+ * files of it. Each writes its state file last and prints what the card is known by. What is wrong
+ * is written to why; CB_E_ARGUMENT for options that do not go together.
+ */
+#ifndef CB_CARDLINK_ISSUER_OTHERS_H
+#define CB_CARDLINK_ISSUER_OTHERS_H
+
+#include "cardlink/issuer/options.h"
+
+/* Prints the SHA-256 of the user authentication certificate. */
+cb_error cb_issuer_jpki_make(const cb_issuer_options *chosen, cb_buf *why);
+
+/* Prints the card's GUID. */
+cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why);
+
+#endif
