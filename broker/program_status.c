@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/config.h"
-#include "broker/api/pem.h"
+#include "base/pem.h"
 #include "broker/program.h"
 
 enum { PEM_MAX = 64 * 1024 };

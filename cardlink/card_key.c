@@ -137,6 +137,21 @@ cb_error cb_card_digest(uint8_t kind, cb_bytes message, cb_card_signature *out)
     return wc_Sha384Hash(message.data, (word32)message.len, out->digest) == 0 ? CB_OK : CB_E_CRYPTO;
 }
 
+cb_error cb_card_signature_ecdsa(cb_bytes der, cb_card_signature *out)
+{
+    size_t half = out->digest_len;
+    cb_cursor inner = cb_der_open(der, CB_DER_SEQUENCE);
+    cb_bytes r = cb_der_unsigned(&inner, half);
+    cb_bytes s = cb_der_unsigned(&inner, half);
+    if (!cb_cursor_done(&inner))
+        return CB_E_FORMAT;
+    out->len = 2 * half;
+    memset(out->bytes, 0, out->len);
+    memcpy(out->bytes + half - r.len, r.data, r.len);
+    memcpy(out->bytes + 2 * half - s.len, s.data, s.len);
+    return CB_OK;
+}
+
 static bool ecdsa_verify(const cb_card_key *key, const cb_card_signature *s)
 {
     ecc_key ecc;

@@ -233,8 +233,7 @@ static cb_error read_signature(piv_tap *tap, cb_bytes answer)
         s->len = bytes.len;
         return CB_OK;
     }
-    s->len = 2 * s->digest_len;
-    return cb_ecdsa_from_der(bytes, s->bytes, s->digest_len) ? CB_E_CARD_ANSWER : CB_OK;
+    return cb_card_signature_ecdsa(bytes, s) ? CB_E_CARD_ANSWER : CB_OK;
 }
 
 static cb_error read_answers(piv_tap *tap, const cb_script *answers)

@@ -19,7 +19,7 @@
 static world w;
 static fake f;
 static cb_lane lane;
-static cb_x509_authority agency;
+static agency issuer;
 static const cb_id holder = {{7}};
 static cb_buf binding = {.max = CB_BINDING_MAX};
 
@@ -29,8 +29,8 @@ static int setup(void **state)
     world_make(&w, false);
     fake_make(&f, &w);
     fake_lane(&f, CB_LANE_USE, 5, &lane);
-    foreign_authority_make(&agency);
-    foreign_trust_make(&agency, CB_PROFILE_PIV, &lane.host->foreign[0]);
+    agency_make(&issuer);
+    agency_trust(&issuer, CB_PROFILE_PIV, &lane.host->foreign[0]);
     return 0;
 }
 
@@ -38,7 +38,7 @@ static int teardown(void **state)
 {
     (void)state;
     cb_buf_free(&binding);
-    cb_x509_authority_free(&agency);
+    agency_free(&issuer);
     fake_lane_free(&lane);
     fake_end(&f);
     world_free(&w);
@@ -69,7 +69,7 @@ static void read_card(piv_card *c, reading *r)
         if (c->certificate[i].len == 0)
             continue;
         r->card.key[r->card.keys].use = uses[i];
-        r->card.key[r->card.keys++].certificate = cb_buf_bytes(&c->certificate[i]);
+        r->card.key[r->card.keys++].certificate = c->certificate[i];
     }
     cb_buf_free(&first);
 }
@@ -175,7 +175,7 @@ static void every_kind_of_key_proves_the_card(void **state)
         piv_card c;
         cb_binding_info info;
         cb_activation activation;
-        piv_card_make(&c, &agency, kinds[i], kinds[i]);
+        piv_card_make(&c, &issuer, kinds[i], kinds[i]);
         bind(&c, &info);
         good(tap_with(&c, CB_LEVEL_POSSESSION, "", &activation, NULL));
         assert_int_equal(activation.level, CB_LEVEL_POSSESSION);
@@ -193,12 +193,12 @@ static void a_card_with_one_key_does_what_that_key_can(void **state)
     cb_binding_info info;
     cb_activation activation;
     (void)state;
-    piv_card_make(&c, &agency, 0, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, 0, CB_VCARD_EC_P256);
     bind(&c, &info);
     good(tap_with(&c, CB_LEVEL_POSSESSION, "", &activation, NULL));
     expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
     piv_card_free(&c);
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, 0);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
     bind(&c, &info);
     good(tap_with(&c, CB_LEVEL_POSSESSION, PIV_PIN, &activation, NULL));
     assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
@@ -211,7 +211,7 @@ static void no_foreign_card_reaches_what_an_encrypted_pin_does(void **state)
     cb_binding_info info;
     cb_activation activation;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_PIN, PIV_PIN, &activation, NULL));
     assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
@@ -224,7 +224,7 @@ static void a_wrong_pin_is_said_with_the_card_and_its_tries(void **state)
     cb_binding_info info;
     cb_card_claim claim;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     for (int left = 2; left > 0; left--) {
         expect(CB_E_PIN_WRONG, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, &claim));
@@ -245,7 +245,7 @@ static void the_pin_is_asked_for_where_it_is_needed_only(void **state)
     cb_script script;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     for (int with = 0; with < 2; with++) {
         begin(&t, &c, with ? CB_LEVEL_TERMINAL_PIN : CB_LEVEL_POSSESSION);
@@ -268,8 +268,8 @@ static void one_card_is_not_taken_for_another(void **state)
     tap t;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&one, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    piv_card_make(&two, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&one, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&two, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&two, &info);
     expect(CB_E_HSM_RECORD, tap_with(&one, CB_LEVEL_POSSESSION, "", NULL, NULL));
     bind(&one, &info);
@@ -299,7 +299,7 @@ static void a_signature_is_good_for_its_tap_alone(void **state)
     tap first, second;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     begin(&first, &c, CB_LEVEL_POSSESSION);
     good(ask(&first));
@@ -321,7 +321,7 @@ static void the_key_without_a_pin_does_not_stand_in_for_the_other(void **state)
     tap t;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     begin(&t, &c, CB_LEVEL_TERMINAL_PIN);
     good(ask(&t));
@@ -353,7 +353,7 @@ static void a_tap_without_a_binding_or_with_a_changed_one_is_refused(void **stat
     tap t;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
     begin(&t, &c, CB_LEVEL_POSSESSION);
     expect(CB_E_ARGUMENT, cb_tap_ask_card(lane.taps, t.tap, &t.context, cb_buf_bytes(&t.answers),
@@ -378,20 +378,23 @@ static void no_changed_answer_is_believed(void **state)
     piv_card c;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
-    size_t most = 1;
-    for (size_t i = 0; i < most; i++) {
+    bool more = true;
+    for (size_t i = 0; more; i++) {
         tap t;
         begin(&t, &c, CB_LEVEL_POSSESSION);
         good(ask(&t));
         play(&t, &c.io);
-        most = t.answers.len;
-        t.answers.data[i == FLAGS ? FLAGS + 1 : i] ^= 1 << (i % 8);
-        cb_error error = cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim);
-        if (!error)
-            error = activate(&t);
-        assert_int_not_equal(error, CB_OK);
+        more = i + 1 < t.answers.len; /* signatures are not all of one length */
+        if (i != FLAGS && i < t.answers.len) {
+            t.answers.data[i] ^= 1 << (i % 8);
+            cb_error error = cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim);
+            if (!error)
+                error = activate(&t);
+            if (!error)
+                fail_msg("byte %zu of %zu", i, t.answers.len);
+        }
         end(&t);
     }
     good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
@@ -403,16 +406,16 @@ static void a_card_whose_certificates_lead_nowhere_is_not_bound(void **state)
     piv_card c;
     reading r;
     cb_binding_info info;
-    cb_x509_authority other;
+    agency other;
     (void)state;
-    foreign_authority_make(&other);
+    agency_make(&other);
     piv_card_make(&c, &other, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     read_card(&c, &r);
     expect(CB_E_CARD_CERTIFICATE, check(&r, &info));
     cb_buf_free(&r.answers);
     piv_card_free(&c);
-    cb_x509_authority_free(&other);
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    agency_free(&other);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     read_card(&c, &r);
     good(check(&r, &info));
     assert_int_equal(info.keys.count, 2);
@@ -439,7 +442,7 @@ static void what_a_terminal_reads_is_what_is_needed(void **state)
     piv_card c;
     json_t *found = NULL;
     (void)state;
-    piv_card_make(&c, &agency, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
+    piv_card_make(&c, &issuer, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
     good(cb_survey(&c.io, &order, &found));
     assert_string_equal(json_string_value(json_object_get(found, "profile")), "piv");
     assert_int_equal(json_array_size(json_object_get(found, "answers")), 2);
@@ -450,7 +453,7 @@ static void what_a_terminal_reads_is_what_is_needed(void **state)
                      2 * c.certificate[1].len);
     json_decref(found);
     piv_card_free(&c);
-    piv_card_make(&c, &agency, 0, 0);
+    piv_card_make(&c, &issuer, 0, 0);
     expect(CB_E_CARD_CERTIFICATE, cb_survey(&c.io, &order, &found));
     assert_null(found);
     piv_card_free(&c);

@@ -134,7 +134,7 @@ static void put_binding(walk *t)
     cb_buf_put_u64(&t->body, 1);
 }
 
-static cb_x509_authority agency;
+static agency issuer;
 
 /* A new card of an agency that hsmd trusts. */
 static void put_foreign_binding(walk *t)
@@ -143,7 +143,7 @@ static void put_foreign_binding(walk *t)
     static const uint8_t ok[] = {0x90, 0x00};
     piv_card c;
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), chuid = CB_BUF(128);
-    piv_card_make(&c, &agency, CB_VCARD_EC_P256, 0);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
     cb_buf_put(&chuid, CB_BYTES_OF(object));
     cb_buf_put(&chuid, cb_vpiv_object_get(&c.state, CB_VPIV_CHUID));
     cb_buf_put(&chuid, CB_BYTES_OF(ok));
@@ -153,7 +153,7 @@ static void put_foreign_binding(walk *t)
     cb_buf_put_var(&t->body, cb_buf_bytes(&answers));
     cb_buf_put_u8(&t->body, 1);
     cb_buf_put_u8(&t->body, CB_VPIV_AUTHENTICATION);
-    cb_buf_put_var(&t->body, cb_buf_bytes(&c.certificate[0]));
+    cb_buf_put_var(&t->body, c.certificate[0]);
     cb_put_id(&t->body, &t->holder);
     cb_buf_put_u8(&t->body, CB_LEVEL_TERMINAL_PIN);
     cb_buf_put_u64(&t->body, 1);
@@ -164,16 +164,16 @@ static void put_foreign_binding(walk *t)
 
 static int setup(void **state)
 {
-    foreign_authority_make(&agency);
+    agency_make(&issuer);
     int failed = walk_setup(state);
     if (!failed)
-        foreign_trust_make(&agency, CB_PROFILE_PIV, &manage.host->foreign[0]);
+        agency_trust(&issuer, CB_PROFILE_PIV, &manage.host->foreign[0]);
     return failed;
 }
 
 static int teardown(void **state)
 {
-    cb_x509_authority_free(&agency);
+    agency_free(&issuer);
     return walk_teardown(state);
 }
 
