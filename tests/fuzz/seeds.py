@@ -11,6 +11,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -395,9 +396,29 @@ def evidence():
         entry(result, b=7, number=(2**56 - 1) << 8 | 2))
 
 
+def issuers():
+    """Certificates, revocation lists and answers of tests/support/pki.py; long lists are left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["/usr/bin/python3", ROOT / "tests" / "support" / "pki.py", folder], check=True)
+        made = {path.stem: path.read_bytes() for path in Path(folder).glob("*.der")}
+    short = lambda data: struct.pack(">H", len(data)) + data
+    serial = bytes.fromhex("4078f979fa7afb7bfc7cfd7dfe7eff7f80008101")
+    for name, data in made.items():
+        if name.startswith("crl"):
+            if len(data) < 1024:
+                put("crl", name, short(made["issuing"]) + data)
+        elif name.startswith("ocsp"):
+            put("ocsp", name, short(made["issuing"]) + bytes((len(serial),)) + serial + data)
+        elif name.startswith("card") and not name.startswith("card-chain"):
+            above = made.get(name.removeprefix("card-"), made["issuing"])
+            put("x509", name, short(data) + short(above) + short(made["root"]))
+    put("x509", "too-long", b"".join(short(made[name]) for name in ("card-too-long", "beneath", "issuing", "root")))
+    put("crl", "http", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+
+
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records):
+    for make in (texts, scp03, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
         make()
 
 

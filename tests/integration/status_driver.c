@@ -18,6 +18,7 @@ enum { LINE = 1024 };
 static cb_fetcher *fetcher;
 static cb_status *status;
 static cb_x509 issuer;
+static bool sandbox = true;
 static cb_status_issuer about = {.name = "issuer"};
 static cb_status_config config = {.issuers = &about,
                                   .issuer_count = 1,
@@ -98,6 +99,8 @@ static void set(const char *text)
         config.nonce = value;
     if (strncmp(text, "age", 3) == 0)
         config.answer_limits.age = value;
+    if (strncmp(text, "box", 3) == 0)
+        sandbox = value;
     if (strncmp(text, "skew", 4) == 0)
         config.answer_limits.skew = config.list_limits.skew = value;
 }
@@ -132,7 +135,7 @@ int main(int argc, char **argv)
     for (int i = 5; i < argc; i++)
         set(argv[i]);
     config.fetch = fetch;
-    if (cb_fetcher_open(NULL, true, &fetcher) != CB_OK)
+    if (cb_fetcher_open(NULL, sandbox, &fetcher) != CB_OK)
         return 1;
     int result = serve();
     cb_buf_free(&der);
