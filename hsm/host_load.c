@@ -25,11 +25,16 @@ static cb_error load_anchors(const cb_hsmd_config *config, cb_host *host, cb_buf
 /* The certificates of a file, one after another. */
 static cb_error load_pem(const char *path, cb_buf *out, cb_buf *why)
 {
-    cb_buf text = CB_BUF(CB_FOREIGN_BYTES_MAX);
+    cb_buf text = CB_BUF(CB_FOREIGN_BYTES_MAX), more = CB_BUF(CB_FOREIGN_BYTES_MAX);
     cb_error error = cb_file_read(path, &text);
     if (!error)
-        error = cb_buf_cstr(&text) ? cb_pem_read(cb_buf_cstr(&text), out, out) : CB_E_MEMORY;
+        error = cb_buf_cstr(&text) ? cb_pem_read(cb_buf_cstr(&text), out, &more) : CB_E_MEMORY;
+    if (!error) {
+        cb_buf_put(out, cb_buf_bytes(&more));
+        error = cb_buf_error(out);
+    }
     cb_buf_free(&text);
+    cb_buf_free(&more);
     return error && error != CB_E_MEMORY ? unusable(why, path, cb_error_text(error)) : error;
 }
 

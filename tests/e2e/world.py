@@ -61,13 +61,15 @@ class Card:
             return data
         return exactly(struct.unpack(">H", exactly(2))[0])
 
-    def transmit(self, command):
-        """One command and all of its answer."""
+    def transmit(self, command, part=False):
+        """One command and all of its answer, or the first part that has data."""
         data = b""
         while True:
             self.send(command)
             answer = self.receive()
             data += answer[:-2]
+            if answer[-2] == 0x61 and part and data:
+                return data + b"\x90\x00"
             if answer[-2] == 0x61:
                 command = bytes((command[0] & 0x03, 0xC0, 0, 0, answer[-1]))
             elif answer[-2] == 0x6C:
@@ -79,7 +81,7 @@ class Card:
         """A script as the broker sends it; the answers as it wants them."""
         answers = []
         for item in script:
-            answer = self.transmit(bytes.fromhex(item["apdu"]))
+            answer = self.transmit(bytes.fromhex(item["apdu"]), item.get("part"))
             answers.append(answer.hex())
             if answer[-2:] != b"\x90\x00" and not item.get("go_on"):
                 break

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PIV cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
+must be."""
+
+import json
+import os
+import unittest
+
+from world import Card, Failure, Terminal, World, main, run
+
+PIN, PUK, WRONG_PIN = "271828", "12345678", "314159"
+
+w = None
+
+
+class PivWorld(World):
+    """An installation that trusts an agency for PIV cards."""
+
+    def write_hsmd_configuration(self):
+        super().write_hsmd_configuration()
+        for name in ("agency", "stranger"):
+            run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
+                 "-subj", f"/CN={name}", "-keyout", self.pki / f"{name}.key", "-out", self.pki / f"{name}.pem",
+                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+            os.chmod(self.pki / f"{name}.key", 0o600)
+        with open(self.etc / "hsmd.conf", "a", encoding="utf-8") as file:
+            file.write(f'foreign "piv" {{ anchors = {{ "{self.pki}/agency.pem" }} }}\n')
+
+    def make_piv(self, name, *more, agency="agency"):
+        reading, writing = os.pipe()
+        os.write(writing, f"{PIN}\n{PUK}\n".encode())
+        os.close(writing)
+        try:
+            self.issuer("piv", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / f"{agency}.pem",
+                        "--ca-key", self.pki / f"{agency}.key", "--secrets-fd", reading, *more, pass_fds=(reading,))
+        finally:
+            os.close(reading)
+
+    def read_card(self, name, **options):
+        """What an operator's terminal reads of a card, in a file."""
+        self.insert_card(name)
+        said = self.cardlink("read", "--timeout", 10, **options)[-1]
+        path = self.folder / f"{name}.reading"
+        path.write_text(json.dumps(said))
+        return path
+
+    def add_piv_holder(self, name, *keys, services=("nginx",)):
+        self.make_piv(name, *keys)
+        self.holders[name] = self.ctl("holder", "add", "--name", name)["id"]
+        card = self.ctl("card", "register", "--holder", self.holders[name], "--card", self.read_card(name), "--activate")
+        self.card_ids[name] = card["id"]
+        for service in services:
+            self.enrol(name, service)
+
+
+def setUpModule():
+    global w
+    w = PivWorld()
+    unittest.addModuleCleanup(w.tear_down)
+    w.build_up()
+    w.add_nginx("desk", level="terminal-pin")
+    w.add_nginx("vault", level="pin")
+    w.add_piv_holder("Kenji", services=("nginx", "desk", "vault"))
+
+
+class Taps(unittest.TestCase):
+    def test_a_card_without_its_pin_is_possession(self):
+        accepted = w.tap_with("Kenji")
+        self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 1), accepted)
+        self.assertEqual((accepted["holder"], accepted["card"]), (w.holders["Kenji"], w.card_ids["Kenji"]))
+        self.assertEqual(w.page_of(accepted)["subject"], "CN=Kenji")
+
+    def test_its_pin_is_asked_for_and_is_more(self):
+        w.insert_card("Kenji")
+        self.assertEqual(w.tap("desk").get("code"), "pin.required")
+        accepted = w.tap("desk", pin=PIN)
+        self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 3), accepted)
+
+    def test_a_wrong_pin_says_how_many_tries_are_left_and_is_recorded_with_the_card(self):
+        w.insert_card("Kenji")
+        refused = w.tap("desk", pin=WRONG_PIN)
+        self.assertEqual((refused.get("code"), refused.get("tries_left")), ("pin.wrong", 2), refused)
+        leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
+        self.assertEqual((leaf["outcome"], leaf["card"]), ("pin.wrong", w.card_ids["Kenji"]))
+        self.assertEqual(w.tap("desk", pin=PIN).get("outcome"), "accepted")
+
+    def test_a_pin_that_passes_the_terminal_is_not_one_that_is_encrypted_to_the_card(self):
+        w.insert_card("Kenji")
+        self.assertEqual(w.tap("vault", pin=PIN).get("code"), "tap.level")
+
+    def test_every_kind_of_key_gets_in(self):
+        for kind in ("ec-p384", "rsa-2048"):
+            name = f"Holder-{kind}"
+            w.add_piv_holder(name, "--key", f"9A:{kind}", "--key", f"9E:{kind}", services=("nginx", "desk"))
+            self.assertEqual(w.tap("nginx").get("level"), 1)
+            self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+
+    def test_a_revoked_card_is_dead_at_once(self):
+        w.add_piv_holder("Lost")
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.ctl("card", "suspend", w.card_ids["Lost"])
+        self.assertEqual(w.tap().get("code"), "card.suspended")
+        w.ctl("card", "resume", w.card_ids["Lost"])
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.ctl("card", "revoke", w.card_ids["Lost"])
+        self.assertEqual(w.tap().get("code"), "card.revoked")
+
+    def test_the_terminal_puts_the_pin_into_the_command_and_the_broker_does_not_know_it(self):
+        w.insert_card("Kenji")
+        with Terminal(w) as terminal:
+            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+            with Card(w.reader) as card:
+                asked = terminal.challenge(begun.json["tap"], card.play(begun.json["script"]), "desk")
+        self.assertEqual([("pin" in item, item["apdu"]) for item in asked.json["script"]][0], (True, "00200080"))
+        self.assertEqual(asked.json["script"][0]["pin"], "padded")
+        for path in (*w.logs.iterdir(), *w.state.rglob("*")):
+            if path.is_file():
+                self.assertNotIn(PIN.encode(), path.read_bytes(), path)
+
+    def test_the_record_verifies(self):
+        self.assertTrue(w.verify()["verified"])
+
+
+class Refused(unittest.TestCase):
+    def test_a_card_that_is_not_registered(self):
+        w.make_piv("Stray")
+        self.assertEqual(w.tap_with("Stray").get("code"), "card.unknown")
+
+    def test_a_card_of_an_agency_that_is_not_trusted_is_not_registered(self):
+        w.make_piv("Alien", agency="stranger")
+        self.assertRaisesRegex(Failure, "card.certificate", w.ctl, "card", "register", "--holder", w.holders["Kenji"],
+                               "--card", w.read_card("Alien"))
+        self.assertEqual(w.tap().get("code"), "card.unknown")
+
+    def test_a_registered_card_is_not_given_to_somebody_else(self):
+        other = w.ctl("holder", "add", "--name", "Other")["id"]
+        self.assertRaisesRegex(Failure, "card.bound", w.ctl, "card", "register", "--holder", other, "--card", w.read_card("Kenji"))
+
+    def test_a_pin_is_not_changed_through_the_broker(self):
+        w.insert_card("Kenji")
+        refused = w.cardlink("pin", "change", pin=[PIN, "111111"], ok=(1, 3))[-1]
+        self.assertEqual(refused.get("code"), "card.foreign", refused)
+        self.assertEqual(w.tap("desk", pin=PIN).get("outcome"), "accepted")
+
+    def test_a_chip_that_speaks_both_is_what_it_was_registered_as(self):
+        w.add_holder("Both")
+        w.make_piv("Both-piv", "--beside", w.cards / "Both.card")
+        self.assertEqual(w.tap_with("Both-piv").get("level"), 1)
+        with Terminal(w) as terminal:
+            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+            with Card(w.reader) as card:
+                asked = terminal.challenge(begun.json["tap"], card.play(begun.json["script"]))
+        self.assertEqual(asked.code, "card.unknown", asked)
+
+
+if __name__ == "__main__":
+    main()
