@@ -4,8 +4,10 @@
 #include "cardlink/card/jpki/application.h"
 #include "cardlink/card/native/application.h"
 #include "cardlink/card/piv/application.h"
+#include "cardlink/card/scp03/application.h"
 
-const cb_applet *const cb_applets[] = {&cb_applet_native, &cb_applet_piv, &cb_applet_jpki, NULL};
+const cb_applet *const cb_applets[] = {&cb_applet_native, &cb_applet_piv, &cb_applet_jpki,
+                                       &cb_applet_scp03, NULL};
 
 const cb_applet *cb_applet_named(cb_bytes name)
 {

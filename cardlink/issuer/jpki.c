@@ -7,6 +7,7 @@
 #include "cardlink/issuer/secrets.h"
 
 enum { DRAWN_LEN = 8, NAME_BYTES = 13 };
+enum { DIGITAL_SIGNATURE = 0x80, NON_REPUDIATION = 0x40 };
 
 static bool pins_ok(const cb_vjpki_secrets *secrets)
 {
@@ -43,15 +44,40 @@ void cb_vjpki_secrets_draw(cb_vjpki_secrets *out)
     cb_wipe(drawn, sizeof drawn);
 }
 
-static cb_error make_one(const cb_x509_authority *authority, cb_x509_order order, cb_bytes pin,
-                         cb_vjpki_use use, cb_vjpki_credential *out)
+static cb_error certify(const cb_issue_signer *signer, const char *name, unsigned years,
+                        cb_vjpki_use use, const cb_vcard_key *key, cb_buf *certificate)
+{
+    cb_buf subject = CB_BUF(CB_ISSUE_NAME_MAX), extensions = CB_BUF(CB_ISSUE_X509_MAX);
+    cb_issue_x509 what = {.key = key};
+    cb_error error = cb_issue_name(cb_bytes_str(name), &subject);
+    if (use == CB_VJPKI_AUTHENTICATION) {
+        cb_issue_key_usage(&extensions, DIGITAL_SIGNATURE);
+        cb_issue_extended_usage(&extensions, "1.3.6.1.5.5.7.3.2", false); /* clientAuth */
+        cb_issue_policy(&extensions, CB_VJPKI_POLICY_AUTHENTICATION);
+    } else {
+        cb_issue_key_usage(&extensions, DIGITAL_SIGNATURE | NON_REPUDIATION);
+        cb_issue_policy(&extensions, CB_VJPKI_POLICY_SIGNATURE);
+    }
+    if (!error)
+        error = cb_buf_error(&extensions);
+    what.subject = cb_buf_bytes(&subject);
+    what.extensions = cb_buf_bytes(&extensions);
+    cb_issue_dates(years, &what.not_before, &what.not_after);
+    if (!error)
+        error = cb_issue_x509_make(&what, signer, certificate);
+    cb_buf_free(&subject);
+    cb_buf_free(&extensions);
+    return error;
+}
+
+static cb_error make_one(const cb_issue_signer *signer, const char *name, unsigned years,
+                         cb_bytes pin, cb_vjpki_use use, cb_vjpki_credential *out)
 {
     cb_buf certificate = CB_BUF(CB_VJPKI_CERTIFICATE_MAX);
     cb_error error = cb_vcard_key_generate(CB_VCARD_RSA_2048, &out->key);
-    order.key = &out->key;
     if (!error)
-        error = cb_x509_issue(authority, &order, &certificate);
-    const cb_buf *above = authority ? &authority->certificate : &certificate;
+        error = certify(signer, name, years, use, &out->key, &certificate);
+    const cb_buf *above = signer ? &signer->certificate : &certificate;
     if (!error && (!cb_vjpki_blob_set(&out->certificate, cb_buf_bytes(&certificate)) ||
                    !cb_vjpki_blob_set(&out->authority, cb_buf_bytes(above))))
         error = CB_E_TOO_LARGE;
@@ -63,7 +89,7 @@ static cb_error make_one(const cb_x509_authority *authority, cb_x509_order order
     return error;
 }
 
-cb_error cb_vjpki_make(const cb_x509_authority *authority, const char *holder, unsigned years,
+cb_error cb_vjpki_make(const cb_issue_signer *signer, const char *holder, unsigned years,
                        const cb_vjpki_secrets *secrets, cb_vjpki_state *state)
 {
     uint8_t drawn[NAME_BYTES];
@@ -73,20 +99,11 @@ cb_error cb_vjpki_make(const cb_x509_authority *authority, const char *holder, u
         return CB_E_PIN_FORMAT;
     cb_random(drawn, sizeof drawn);
     cb_hex(CB_BYTES_OF(drawn), name);
-    const cb_x509_order orders[CB_VJPKI_USES] = {
-        [CB_VJPKI_AUTHENTICATION] = {.name = name,
-                                     .usage = "digitalSignature",
-                                     .extended = "clientAuth",
-                                     .policy = CB_VJPKI_POLICY_AUTHENTICATION,
-                                     .years = years},
-        [CB_VJPKI_SIGNATURE] = {.name = holder,
-                                .usage = "digitalSignature,nonRepudiation",
-                                .policy = CB_VJPKI_POLICY_SIGNATURE,
-                                .years = years}};
+    const char *const names[CB_VJPKI_USES] = {name, holder};
     cb_error error = CB_OK;
     for (int use = 0; !error && use < CB_VJPKI_USES; use++)
-        error = make_one(authority, orders[use], cb_bytes_str(secrets->pin[use]), (cb_vjpki_use)use,
-                         &state->of[use]);
+        error = make_one(signer, names[use], years, cb_bytes_str(secrets->pin[use]),
+                         (cb_vjpki_use)use, &state->of[use]);
     if (error)
         cb_wipe(state, sizeof *state);
     return error;

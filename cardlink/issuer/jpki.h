@@ -8,7 +8,7 @@
 #define CB_CARDLINK_ISSUER_JPKI_H
 
 #include "cardlink/card/jpki/state.h"
-#include "cardlink/issuer/certificate.h"
+#include "cardlink/issuer/x509.h"
 
 typedef struct cb_vjpki_secrets {
     char pin[CB_VJPKI_USES][CB_VJPKI_PIN_MAX + 1];
@@ -25,10 +25,10 @@ cb_error cb_vjpki_secrets_get(int fd, cb_vjpki_secrets *out);
 /* Draws both by lot: four digits; eight digits and capital letters. */
 void cb_vjpki_secrets_draw(cb_vjpki_secrets *out);
 
-/* A new card's state. The signature certificate is in the holder's name; the other one has a name
- * drawn by lot, for it is readable by anybody. Without an authority (NULL) both sign themselves.
- * The caller wipes state. CB_E_PIN_FORMAT, and as cb_x509_issue. */
-cb_error cb_vjpki_make(const cb_x509_authority *authority, const char *holder, unsigned years,
+/* A new card's state. The signature certificate is in the holder's name (1 to 64 bytes); the other
+ * one has a name drawn by lot, for it is readable by anybody. Without a signer (NULL) both sign
+ * themselves. The caller wipes state. CB_E_PIN_FORMAT, CB_E_ARGUMENT, CB_E_CRYPTO, CB_E_MEMORY. */
+cb_error cb_vjpki_make(const cb_issue_signer *signer, const char *holder, unsigned years,
                        const cb_vjpki_secrets *secrets, cb_vjpki_state *state);
 
 #endif

@@ -144,6 +144,7 @@ static const struct command {
                 {"batch", "new", batch_new},
                 {"card", "make", card_make},
                 {"jpki", "make", cb_issuer_jpki_make},
+                {"scp03", "make", cb_issuer_scp03_make},
                 {"piv", "make", cb_issuer_piv_make}};
 
 static const struct command *find(int count, char **words)

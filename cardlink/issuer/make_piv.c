@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/config.h"
 #include "base/secret.h"
@@ -141,54 +140,14 @@ static cb_error write_certificates(const char *folder, const cb_vpiv_state *stat
     return error;
 }
 
-static cb_error set_atr(const cb_issuer_options *chosen, cb_card_content *content, cb_buf *why)
-{
-    cb_buf atr = CB_BUF(CB_CARD_ATR_MAX);
-    cb_error error = CB_OK;
-    if (chosen->atr) {
-        error = cb_unhex(cb_bytes_str(chosen->atr), &atr);
-        if (!error)
-            error = cb_card_content_set_atr(content, cb_buf_bytes(&atr));
-        if (error)
-            error = wrong(why, chosen->atr, "not an ATR of 2 to 33 bytes in hexadecimal");
-    } else if (content->atr_len == 0) {
-        error = cb_card_content_set_atr(content, CB_BYTES_OF(cb_vpiv_atr));
-    }
-    cb_buf_free(&atr);
-    return error;
-}
-
-/* The card's file, after those of its applications that are in another card's. */
 static cb_error write_state(const cb_issuer_options *chosen, const cb_vpiv_state *state,
                             cb_buf *why)
 {
-    cb_card_content content = {0};
-    cb_buf other = CB_BUF(CB_CARD_FILE_MAX), piv = CB_BUF(CB_CARD_STATE_MAX),
-           file = CB_BUF(CB_CARD_FILE_MAX);
-    cb_error error = CB_OK;
-    if (chosen->beside) {
-        error = cb_card_file_read(chosen->beside, &other);
-        if (!error)
-            error = cb_card_content_parse(cb_buf_bytes(&other), &content);
-    }
+    cb_buf piv = CB_BUF(CB_CARD_STATE_MAX);
     cb_vpiv_state_put(&piv, state);
-    if (!error)
-        error = cb_buf_error(&piv);
-    if (!error)
-        error = cb_card_content_add(&content, &cb_applet_piv, cb_buf_bytes(&piv));
-    if (error && chosen->beside)
-        cb_buf_printf(why, "%s: %s", chosen->beside, cb_error_text(error));
-    if (!error)
-        error = set_atr(chosen, &content, why);
-    if (!error) {
-        cb_card_content_put(&file, &content);
-        error = cb_buf_error(&file);
-    }
-    if (!error)
-        error = cb_file_new(chosen->state, cb_buf_bytes(&file), 0600, why);
-    cb_buf_free(&other);
+    cb_error error =
+        cb_issuer_write_card(chosen, &cb_applet_piv, CB_BYTES_OF(cb_vpiv_atr), &piv, why);
     cb_buf_free(&piv);
-    cb_buf_free(&file);
     return error;
 }
 
@@ -210,16 +169,6 @@ static cb_error write_all(const cb_issuer_options *chosen, const cb_issue_piv_or
         puts(id);
     }
     return error;
-}
-
-static void set_days(cb_issue_piv_order *order, unsigned years)
-{
-    struct tm day;
-    time_t now = time(NULL);
-    gmtime_r(&now, &day);
-    day.tm_year += (int)years;
-    order->not_before = now - now % 86400;
-    order->not_after = (int64_t)timegm(&day);
 }
 
 static cb_error check(const cb_issuer_options *chosen, cb_issue_piv_order *order, cb_buf *why)
@@ -251,7 +200,7 @@ cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
     error = get_management_key(chosen, &order, why);
     if (!error)
         error = get_secrets(chosen, &secrets);
-    set_days(&order, chosen->years);
+    cb_issue_dates(chosen->years, &order.not_before, &order.not_after);
     order.signer = chosen->ca ? &signer : NULL;
     order.name = chosen->name ? cb_bytes_str(chosen->name) : (cb_bytes){0};
     order.pin = cb_bytes_str(secrets.pin);

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "cardlink/issuer/files.h"
 
 enum { YEARS_DEFAULT = 10, LIMIT_DEFAULT = 10000, PIN_LEN_DEFAULT = 6 };
@@ -19,7 +20,9 @@ const char cb_issuer_usage[] =
     "                              [--secrets-fd N | --letter FILE [--pin-length N]]\n"
     "       cardlink-issuer jpki make --name NAME [--ca FILE --ca-key FILE]\n"
     "                              --state FILE --certificate FILE [--years N]\n"
-    "                              [--secrets-fd N | --letter FILE]\n"
+    "                              [--secrets-fd N | --letter FILE] [--beside FILE] [--atr HEX]\n"
+    "       cardlink-issuer scp03 make --master FILE --key-version KVN [--kdd HEX] --state FILE\n"
+    "                              [--beside FILE] [--atr HEX]\n"
     "       cardlink-issuer piv make --state FILE [--key SLOT:ALGORITHM…] [--name NAME]\n"
     "                              [--ca FILE --ca-key FILE] [--certificates DIR] [--years N]\n"
     "                              [--management ALGORITHM] [--management-key FILE]\n"
@@ -36,6 +39,7 @@ const char cb_issuer_usage[] =
     "  jpki make        makes a card like Japan's Individual Number Card, for tests; --certificate "
     "gets the\n"
     "                   one for user authentication (DER)\n"
+    "  scp03 make       makes a card that speaks SCP03, and prints its diversification data\n"
     "  piv make         makes a card with the PIV application; prints its GUID\n"
     "\n"
     "  --broker FILE:KID:KVN  authority.cvc of the brokers' authority and its key's numbers "
@@ -56,12 +60,25 @@ const char cb_issuer_usage[] =
     "lines from\n"
     "                   descriptor N (else they are asked for)\n"
     "  --letter FILE    draw them by lot and write them to FILE (mode 0600)\n"
+    "  --master FILE    master key that the card's keys come from: 32, 48 or 64 hexadecimal "
+    "digits; "
+    "mode 0600\n"
+    "  --key-version KVN  its number, 01 to 7F\n"
+    "  --kdd HEX        diversification data, 20 hexadecimal digits (else drawn by lot)\n"
     "  --in-transit     the card does nothing until its holder has changed that PIN\n"
     "  --limit N        most cards of a batch (default 10000)\n"
     "  --years N        validity (default 10, at most 30)\n"
     "  --help, --version\n"
     "\n"
     "Nothing that exists is overwritten. Exit status: 0 done, 1 failed, 2 wrong use.\n";
+
+static bool hexadecimal(const char *text, unsigned least, unsigned most, unsigned *out)
+{
+    uint8_t byte = 0;
+    bool good = cb_unhex_exact(text, &byte, 1) == CB_OK && byte >= least && byte <= most;
+    *out = byte;
+    return good;
+}
 
 static bool number(const char *text, unsigned least, unsigned most, unsigned *out)
 {
@@ -81,6 +98,7 @@ enum {
     OPT_LIMIT,
     OPT_PIN_LEN,
     OPT_FD,
+    OPT_KEY_VERSION,
     OPT_TRANSIT,
     OPT_HELP,
     OPT_VERSION
@@ -111,6 +129,8 @@ static bool take(int option, const char *value, cb_issuer_options *out)
             return false;
         out->secrets_fd = (int)fd;
         return true;
+    case OPT_KEY_VERSION:
+        return hexadecimal(value, 0x01, 0x7F, &out->key_version);
     case OPT_TRANSIT:
         out->in_transit = true;
         return true;
@@ -149,18 +169,22 @@ bool cb_issuer_options_read(int argc, char **argv, cb_issuer_options *out)
                  {"management", &out->management},
                  {"management-key", &out->management_key},
                  {"beside", &out->beside},
-                 {"atr", &out->atr}};
+                 {"atr", &out->atr},
+                 {"master", &out->master},
+                 {"kdd", &out->kdd}};
     enum { TEXTS = sizeof texts / sizeof texts[0] };
-    static const struct option others[] = {{"broker", required_argument, NULL, OPT_BROKER},
-                                           {"key", required_argument, NULL, OPT_KEY},
-                                           {"years", required_argument, NULL, OPT_YEARS},
-                                           {"limit", required_argument, NULL, OPT_LIMIT},
-                                           {"pin-length", required_argument, NULL, OPT_PIN_LEN},
-                                           {"secrets-fd", required_argument, NULL, OPT_FD},
-                                           {"in-transit", no_argument, NULL, OPT_TRANSIT},
-                                           {"help", no_argument, NULL, OPT_HELP},
-                                           {"version", no_argument, NULL, OPT_VERSION},
-                                           {NULL, 0, NULL, 0}};
+    static const struct option others[] = {
+        {"broker", required_argument, NULL, OPT_BROKER},
+        {"key", required_argument, NULL, OPT_KEY},
+        {"years", required_argument, NULL, OPT_YEARS},
+        {"limit", required_argument, NULL, OPT_LIMIT},
+        {"pin-length", required_argument, NULL, OPT_PIN_LEN},
+        {"secrets-fd", required_argument, NULL, OPT_FD},
+        {"key-version", required_argument, NULL, OPT_KEY_VERSION},
+        {"in-transit", no_argument, NULL, OPT_TRANSIT},
+        {"help", no_argument, NULL, OPT_HELP},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {NULL, 0, NULL, 0}};
     enum { OTHERS = sizeof others / sizeof others[0] };
     struct option names[TEXTS + OTHERS];
     for (size_t i = 0; i < TEXTS; i++)

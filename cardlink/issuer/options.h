@@ -12,12 +12,12 @@ enum { CB_ISSUER_KEYS_MAX = 4 };
 /* Texts are borrowed from argv; NULL, 0 and false: not given. */
 typedef struct cb_issuer_options {
     const char *folder, *name, *authority, *use, *out, *batch, *state, *certificate, *letter, *ca,
-        *ca_key, *certificates, *management, *management_key, *beside, *atr;
+        *ca_key, *certificates, *management, *management_key, *beside, *atr, *master, *kdd;
     const char *key[CB_ISSUER_KEYS_MAX];
     size_t keys;
     const char *broker[CB_VCARD_KLOC_MAX];
     size_t brokers;
-    unsigned years, limit, pin_len;
+    unsigned years, limit, pin_len, key_version;
     int secrets_fd;
     bool in_transit, help, version;
 } cb_issuer_options;

@@ -26,36 +26,11 @@ static void fail(cb_buf *buf, cb_error error)
         buf->error = error;
 }
 
-/* SEQUENCE { OID }, as often as depth says inside SEQUENCEs of their own. */
-static void put_oid(cb_buf *out, const char *text, int depth)
-{
-    cb_buf oid = CB_BUF(CB_OID_MAX), inner = CB_BUF(PART_MAX), outer = CB_BUF(PART_MAX);
-    fail(out, cb_oid_parse(text, &oid));
-    cb_der_put(&inner, CB_DER_OID, cb_buf_bytes(&oid));
-    if (depth == 2) {
-        cb_der_put(&outer, CB_DER_SEQUENCE, cb_buf_bytes(&inner));
-        fail(out, cb_buf_error(&outer));
-    }
-    fail(out, cb_buf_error(&inner));
-    cb_der_put(out, CB_DER_SEQUENCE, cb_buf_bytes(depth == 2 ? &outer : &inner));
-    cb_buf_free(&oid);
-    cb_buf_free(&inner);
-    cb_buf_free(&outer);
-}
-
 static uint8_t key_usage(const struct usage *usage, uint8_t algorithm)
 {
     return usage->signs                     ? usage->signs
            : algorithm == CB_VCARD_RSA_2048 ? usage->deciphers
                                             : usage->agrees;
-}
-
-static void put_key_usage(cb_buf *out, uint8_t bits)
-{
-    uint8_t unused = 0;
-    while (!(bits >> unused & 1))
-        unused++;
-    cb_der_put(out, CB_DER_BIT_STRING, CB_BYTES_OF(((uint8_t[]){unused, bits})));
 }
 
 static void put_card_name(cb_buf *out, const cb_id *card)
@@ -70,28 +45,19 @@ static void put_card_name(cb_buf *out, const cb_id *card)
     cb_buf_free(&names);
 }
 
-static void extend(cb_buf *extensions, cb_buf *value, uint8_t last, bool critical)
-{
-    fail(extensions, cb_buf_error(value));
-    cb_issue_extension(extensions, cb_bytes_make((uint8_t[]){0x55, 0x1D, last}, 3), critical,
-                       cb_buf_bytes(value));
-    cb_buf_free(value);
-}
-
 static void put_extensions(cb_buf *extensions, int slot, uint8_t algorithm, const cb_id *card)
 {
     const struct usage *usage = &usages[slot];
     cb_buf value = CB_BUF(PART_MAX);
-    put_key_usage(&value, key_usage(usage, algorithm));
-    extend(extensions, &value, 0x0F, true);
-    put_oid(&value, usage->policy, 2);
-    extend(extensions, &value, 0x20, false);
+    cb_issue_key_usage(extensions, key_usage(usage, algorithm));
+    cb_issue_policy(extensions, usage->policy);
     put_card_name(&value, card);
-    extend(extensions, &value, 0x11, false);
-    if (usage->extended) {
-        put_oid(&value, usage->extended, 1);
-        extend(extensions, &value, 0x25, usage->extended_critical);
-    }
+    fail(extensions, cb_buf_error(&value));
+    cb_issue_extension(extensions, CB_BYTES_OF(((uint8_t[]){0x55, 0x1D, 0x11})), false,
+                       cb_buf_bytes(&value));
+    cb_buf_free(&value);
+    if (usage->extended)
+        cb_issue_extended_usage(extensions, usage->extended, usage->extended_critical);
 }
 
 static cb_error certify(const cb_issue_piv_order *order, int slot, const cb_id *card,

@@ -5,6 +5,7 @@
 #include "cardlink/issuer/x509.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <wolfssl/wolfcrypt/coding.h>
 
@@ -63,13 +64,29 @@ static cb_error read_block(const char *path, const char *label, cb_buf *der, cb_
     return error;
 }
 
+static cb_error is_private(const char *key, cb_buf *why)
+{
+    struct stat about;
+    cb_error error = stat(key, &about) != 0 ? CB_E_NOT_FOUND : CB_OK;
+    if (!error && about.st_mode & 077)
+        error = CB_E_DENIED;
+    if (error)
+        cb_buf_printf(why, "%s: %s", key,
+                      error == CB_E_DENIED ? "a private key must be its owner's alone: chmod 600 it"
+                                           : cb_error_text(error));
+    return error;
+}
+
 cb_error cb_issue_signer_load(const char *certificate, const char *key, cb_issue_signer *out,
                               cb_buf *why)
 {
     cb_x509 read;
     cb_buf der = CB_BUF(PEM_MAX), secret = CB_BUF(PEM_MAX), spki = CB_BUF(CB_VCARD_SPKI_MAX);
-    *out = (cb_issue_signer){.name = CB_BUF(CB_ISSUE_NAME_MAX), .key_id = CB_BUF(64)};
-    cb_error error = read_block(certificate, "CERTIFICATE", &der, why);
+    *out = (cb_issue_signer){
+        .name = CB_BUF(CB_ISSUE_NAME_MAX), .key_id = CB_BUF(64), .certificate = CB_BUF(PEM_MAX)};
+    cb_error error = is_private(key, why);
+    if (!error)
+        error = read_block(certificate, "CERTIFICATE", &der, why);
     if (!error && (error = cb_x509_parse(cb_buf_bytes(&der), &read)))
         cb_buf_printf(why, "%s: %s", certificate, cb_error_text(error));
     if (!error)
@@ -85,7 +102,9 @@ cb_error cb_issue_signer_load(const char *certificate, const char *key, cb_issue
     if (!error) {
         cb_buf_put(&out->name, read.subject);
         cb_buf_put(&out->key_id, read.subject_key_id);
+        cb_buf_put(&out->certificate, cb_buf_bytes(&der));
         error = cb_buf_error(&out->name) ? cb_buf_error(&out->name) : cb_buf_error(&out->key_id);
+        error = error ? error : cb_buf_error(&out->certificate);
     }
     if (error)
         cb_issue_signer_end(out);
@@ -99,5 +118,6 @@ void cb_issue_signer_end(cb_issue_signer *signer)
 {
     cb_buf_free(&signer->name);
     cb_buf_free(&signer->key_id);
+    cb_buf_free(&signer->certificate);
     cb_wipe(&signer->key, sizeof signer->key);
 }

@@ -195,3 +195,13 @@ void cb_issue_pem(cb_bytes certificate, cb_buf *text)
     }
     cb_buf_put_str(text, "-----END CERTIFICATE-----\n");
 }
+
+void cb_issue_dates(unsigned years, int64_t *not_before, int64_t *not_after)
+{
+    struct tm day;
+    time_t now = time(NULL);
+    gmtime_r(&now, &day);
+    day.tm_year += (int)years;
+    *not_before = now - now % 86400;
+    *not_after = (int64_t)timegm(&day);
+}

@@ -427,30 +427,32 @@ static void certificates_say_what_they_are_for(void **state)
     cb_buf_free(&policy);
 }
 
-static void an_authority_must_hold_its_own_key(void **state)
+static void a_signers_name_and_key_are_in_what_it_signs(void **state)
 {
-    cb_x509_authority authority = {.certificate = CB_BUF(CB_VJPKI_CERTIFICATE_MAX),
-                                   .key = CB_BUF(CB_VCARD_SECRET_MAX)};
-    cb_buf out = CB_BUF(CB_X509_ISSUED_MAX);
+    const cb_vjpki_secrets secrets = {{"1234", "ABC123"}};
+    cb_vjpki_state *card_state = calloc(1, sizeof *card_state);
+    cb_issue_signer signer = {.key = made.of[1].key,
+                              .name = CB_BUF(CB_ISSUE_NAME_MAX),
+                              .key_id = CB_BUF(64),
+                              .certificate = CB_BUF(CB_VJPKI_CERTIFICATE_MAX)};
     cb_x509 issued, issuer;
-    cb_x509_order order = {
-        .key = &made.of[0].key, .name = "somebody", .usage = "digitalSignature", .years = 1};
     (void)state;
-    cb_buf_put(&authority.certificate, cb_vjpki_blob_bytes(&made.of[1].certificate));
-    cb_buf_put(&authority.key, cb_bytes_make(made.of[1].key.secret, made.of[1].key.len));
-    assert_int_equal(cb_x509_issue(&authority, &order, &out), CB_OK);
-    assert_int_equal(cb_x509_parse(cb_buf_bytes(&out), &issued), CB_OK);
-    assert_int_equal(cb_x509_parse(cb_buf_bytes(&authority.certificate), &issuer), CB_OK);
-    assert_true(cb_bytes_same(issued.issuer, issuer.subject));
-    assert_true(cb_bytes_same(issued.authority_key_id, issuer.subject_key_id));
-    cb_buf_reset(&out);
-    cb_buf_reset(&authority.key);
-    cb_buf_put(&authority.key, cb_bytes_make(made.of[0].key.secret, made.of[0].key.len));
-    assert_int_equal(cb_x509_issue(&authority, &order, &out), CB_E_CARD_CERTIFICATE);
-    order.name = "";
-    assert_int_equal(cb_x509_issue(NULL, &order, &out), CB_E_ARGUMENT);
-    cb_x509_authority_free(&authority);
-    cb_buf_free(&out);
+    assert_int_equal(cb_x509_parse(cb_vjpki_blob_bytes(&made.of[1].certificate), &issuer), CB_OK);
+    cb_buf_put(&signer.name, issuer.subject);
+    cb_buf_put(&signer.key_id, issuer.subject_key_id);
+    cb_buf_put(&signer.certificate, issuer.whole);
+    assert_int_equal(cb_vjpki_make(&signer, "Taro", 1, &secrets, card_state), CB_OK);
+    for (int use = 0; use < CB_VJPKI_USES; use++) {
+        assert_int_equal(
+            cb_x509_parse(cb_vjpki_blob_bytes(&card_state->of[use].certificate), &issued), CB_OK);
+        assert_int_equal(cb_x509_is_issued_by(&issued, &issuer), CB_OK);
+        assert_true(cb_bytes_same(issued.authority_key_id, issuer.subject_key_id));
+        assert_true(
+            cb_bytes_same(cb_vjpki_blob_bytes(&card_state->of[use].authority), issuer.whole));
+    }
+    assert_int_equal(cb_vjpki_make(NULL, "", 1, &secrets, card_state), CB_E_ARGUMENT);
+    cb_issue_signer_end(&signer);
+    free(card_state);
 }
 
 static cb_error secrets_from(const char *text, cb_vjpki_secrets *out)
@@ -506,7 +508,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_commands_are_refused, setup, teardown),
         cmocka_unit_test(a_state_is_read_as_it_was_written),
         cmocka_unit_test(certificates_say_what_they_are_for),
-        cmocka_unit_test(an_authority_must_hold_its_own_key),
+        cmocka_unit_test(a_signers_name_and_key_are_in_what_it_signs),
         cmocka_unit_test(pins_come_as_two_lines),
     };
     return cmocka_run_group_tests(tests, make_state, NULL);
