@@ -165,7 +165,7 @@ class Registry(Case):
         self.assertEqual(self.fake.asked("PUT", "/v1/services/tax"), [
             {"title": "Taxes", "connector": "mtls", "config": {"url": "https://tax"}, "level": 2, "certificate": False,
              "session": {"life": 900, "idle": 120}}])
-        for wrong in (["--level", "3"], ["--life", "1y"], ["--kind", "odd"], ["--needs-certificate", "maybe"]):
+        for wrong in (["--level", "9"], ["--life", "1y"], ["--kind", "odd"], ["--needs-certificate", "maybe"]):
             self.assertEqual(self.run_ctl("service", "update", "tax", *wrong).returncode, 2)
         for content in ("[]", "{", '{"a":1,"a":2}'):
             self.fails(1, "error [request.malformed]", "service", "update", "tax", "--config", self.write("bad.json", content))
@@ -186,6 +186,26 @@ class Cards(Case):
         self.assertIn(" level=1 ", bytes.fromhex(self.fake.asked("POST", "/v1/cards")[0]["binding"]).decode())
         self.fake.on("POST", f"/v1/cards/{NEW}/activate", 503, problem("store.unavailable", "Later.", 503))
         self.fails(1, f"cardbrokerctl card activate {NEW}", "card", "issue", "--holder", HOLDER, "--certificate", self.cvc, "--activate")
+
+    def test_register(self):
+        read = {"profile": "piv", "answers": ["9000", "53009000"], "certificates": [{"use": 0x9A, "der": "30AA"}, {"use": 0x9E, "der": "30BB"}]}
+        path = self.write("card.json", json.dumps(read))
+        registered = self.as_json("card", "register", "--holder", HOLDER, "--card", path, "--level", "terminal-pin", "--activate")
+        self.assertEqual((registered["id"], registered["state"]), (NEW, "active"))
+        binding = bytes.fromhex(self.fake.asked("POST", "/v1/cards")[0]["binding"]).decode()
+        answers = "02" "00" "00000002" "9000" "00" "00000004" "53009000"
+        self.assertEqual(binding, f"foreign binding {HOLDER} level=3 sequence=5 profile=2 {answers} 9a=30aa 9e=30bb")
+
+    def test_what_is_no_reading_of_a_card_is_not_registered(self):
+        good = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30"}]}
+        one = good["certificates"][0]
+        for wrong in ({"profile": "other"}, {"profile": 2}, {"answers": ["9"]}, {"answers": ["90"] * 33}, {"answers": [1]},
+                      {"certificates": []}, {"certificates": [one] * 3}, {"certificates": [{"use": 0, "der": "30"}]},
+                      {"certificates": [{"use": 256, "der": "30"}]}, {"certificates": [{"use": 1}]},
+                      {"certificates": [{"use": 1, "der": "00" * 4097}]}):
+            self.fails(2, "is not what cardlink read prints", "card", "register", "--holder", HOLDER, "--card",
+                       self.write("bad.json", json.dumps({**good, **wrong})))
+        self.assertEqual(self.fake.changes(), [])
 
     def test_what_hsmd_refuses_is_not_recorded(self):
         self.hsm_fails("bind", ERRORS["card.certificate"])
