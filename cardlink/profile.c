@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/profile.h"
 
-static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv};
+static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv,
+                                                &cb_profile_jpki};
 
 enum { PROFILES = sizeof profiles / sizeof *profiles };
 

@@ -70,7 +70,7 @@ typedef struct cb_known_card {
 typedef struct cb_card_profile {
     uint8_t id; /* cb_profile_id */
     const char *name;
-    cb_bytes aid;           /* by which a terminal finds out that a card has it */
+    cb_bytes select;        /* the command that a card of this profile answers with 9000, and no other card */
     uint8_t level_with_pin; /* cb_level of a tap with the PIN */
     size_t state_size;
 
@@ -97,13 +97,14 @@ typedef struct cb_card_profile {
     void (*end)(void *state);
 
     /* For the registration of cards that are recognised: the commands that read the certificates of keys that can be bound, to be played
-     * after the first script, in which nothing depends on the host; and the certificate in the index-th answer. NULL where recognise is.
-     * certificate: CB_E_NOT_FOUND when the card has none there, CB_E_CARD_ANSWER. */
+     * after the first script, in which nothing depends on the host; and the index-th of these certificates from the answers. NULL where
+     * recognise is. certificate: CB_E_NOT_FOUND when the card has none for that key, CB_E_CARD_ANSWER. */
+    size_t certificates;
     void (*survey)(cb_buf *script);
-    cb_error (*certificate)(size_t index, cb_bytes answer, uint8_t *use, cb_bytes *der);
+    cb_error (*certificate)(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
 } cb_card_profile;
 
-extern const cb_card_profile cb_profile_native, cb_profile_piv;
+extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki;
 
 /* The profile of an id or a name, or NULL. */
 const cb_card_profile *cb_profile_find(uint8_t id);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/foreign.h"
 
+#include "cardlink/jpki/commands.h"
 #include "cardlink/piv/commands.h"
 
 void cb_foreign_trust_init(cb_foreign_trust *trust)
@@ -17,11 +18,12 @@ void cb_foreign_trust_free(cb_foreign_trust *trust)
 /* Which of a profile's keys may be bound, and what their certificates may be for if they say it. */
 static bool usages_of(uint8_t profile, uint8_t use, cb_bytes out[2])
 {
-    if (profile != CB_PROFILE_PIV)
-        return false;
     out[0] = cb_oid_client_auth;
     out[1] = use == CB_PIV_KEY_CARD ? cb_oid_piv_card_auth : cb_oid_smartcard_logon;
-    return use == CB_PIV_KEY_AUTHENTICATION || use == CB_PIV_KEY_CARD;
+    if (profile == CB_PROFILE_JPKI)
+        return use == CB_JPKI_KEY;
+    return profile == CB_PROFILE_PIV &&
+           (use == CB_PIV_KEY_AUTHENTICATION || use == CB_PIV_KEY_CARD);
 }
 
 static cb_error check_key(const cb_foreign_trust *trust, uint8_t profile, uint8_t use,

@@ -171,6 +171,12 @@ cb_error cb_fetch_confine_keeper(void)
                                         "eventfd2",
                                         "pread64",
                                         "getcwd",
+                                        "getresuid",
+                                        "getresgid",
+                                        "socketpair",
+                                        "statfs",
+                                        "fstatfs",
+
                                         NULL};
     return limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_CORE, 0) ? cb_sandbox_allow(calls, NULL)
                                                            : CB_E_INTERNAL;

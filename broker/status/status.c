@@ -111,6 +111,58 @@ cb_error cb_status_check_path(cb_status *status, const cb_x509_path *path, cb_st
     return error;
 }
 
+/* The configured issuer that signed a certificate. What it needs of them does not change. */
+static cb_error find_signer(const cb_status *status, const cb_x509 *certificate,
+                            const cb_x509 **issuer)
+{
+    *issuer = NULL;
+    for (size_t i = 0; i < status->issuer_count && !*issuer; i++) {
+        cb_error error = cb_x509_is_issued_by(certificate, &status->issuers[i].certificate);
+        if (error == CB_E_MEMORY)
+            return error;
+        if (!error)
+            *issuer = &status->issuers[i].certificate;
+    }
+    return CB_OK;
+}
+
+static cb_error check_one(cb_status *status, const cb_x509 *certificate, const cb_x509 *issuer,
+                          cb_status_reason *reason)
+{
+    cb_status_question question = cb_status_question_of(certificate, issuer);
+    cb_error error = cb_x509_check_dates(certificate, cb_status_now(status));
+    if (error)
+        snprintf(reason->detail, sizeof reason->detail, "its dates, or those of a CA above it");
+    return error ? error : cb_status_check(status, &question, reason);
+}
+
+cb_error cb_status_check_certificate(cb_status *status, cb_bytes certificate,
+                                     cb_status_reason *reason)
+{
+    cb_x509 card;
+    const cb_x509 *issuer;
+    *reason = (cb_status_reason){.reason = CB_CRL_NO_REASON};
+    cb_error error = cb_x509_parse(certificate, &card);
+    if (!error)
+        error = find_signer(status, &card, &issuer);
+    if (!error && !issuer) {
+        explain(reason, NULL, CB_E_CERTIFICATE_STATUS);
+        error = CB_E_CERTIFICATE_STATUS;
+    }
+    const cb_x509 *at = &card;
+    for (unsigned i = 0; !error && issuer; i++) {
+        error =
+            i < CB_X509_PATH_MAX ? check_one(status, at, issuer, reason) : CB_E_CERTIFICATE_PATH;
+        at = issuer;
+        /* One that signed itself is not asked about itself. */
+        if (!error)
+            error = find_signer(status, at, &issuer);
+        if (issuer == at)
+            issuer = NULL;
+    }
+    return error ? error : cb_x509_check_dates(at, cb_status_now(status));
+}
+
 /* ---- numbers ---- */
 
 void cb_status_count(cb_status *status, cb_status_counts *out)

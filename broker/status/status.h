@@ -85,6 +85,14 @@ cb_error cb_status_check(cb_status *status, const cb_status_question *question,
 cb_error cb_status_check_path(cb_status *status, const cb_x509_path *path,
                               cb_status_reason *reason);
 
+/* For a tap, of which no path is known: a certificate that was validated when its card was bound.
+ * Its dates, and its status as its configured issuer says it, then the same of that issuer, and on
+ * up to the first that has no issuer among the configured ones: that one is trusted as the
+ * configuration is. Besides the above CB_E_CERTIFICATE_FORM, _EARLY, _EXPIRED, CB_E_MEMORY. Checks
+ * a signature for each. */
+cb_error cb_status_check_certificate(cb_status *status, cb_bytes certificate,
+                                     cb_status_reason *reason);
+
 /* Counted since the start. */
 typedef struct cb_status_counts {
     uint64_t good, revoked, unknown; /* questions, by what they were answered */

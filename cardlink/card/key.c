@@ -279,16 +279,18 @@ cb_error cb_vcard_key_sign(const cb_vcard_key *key, cb_bytes digest, cb_buf *out
 {
     ecc_key loaded;
     WC_RNG rng;
-    uint8_t der[SIGNATURE_MAX];
-    word32 len = sizeof der;
-    if (!is_ec(key) || digest.len == 0 || digest.len > cb_vcard_key_size(key->algorithm))
+    uint8_t der[SIGNATURE_MAX], number[COORDINATE_MAX] = {0};
+    word32 len = sizeof der, size = (word32)cb_vcard_key_size(key->algorithm);
+    if (!is_ec(key) || digest.len == 0 || digest.len > size)
         return CB_E_ARGUMENT;
+    /* A digest that is shorter than the order is the same number with zeros in front. */
+    memcpy(&number[size - digest.len], digest.data, digest.len);
     int status = wc_InitRng(&rng);
     if (status != 0)
         return error_of(status);
     status = load_ec(key, &loaded);
     if (status == 0) {
-        status = wc_ecc_sign_hash(digest.data, (word32)digest.len, der, &len, &rng, &loaded);
+        status = wc_ecc_sign_hash(number, size, der, &len, &rng, &loaded);
         wc_ecc_free(&loaded);
     }
     wc_FreeRng(&rng);

@@ -364,10 +364,14 @@ static void end(void *state)
     ((native_tap *)state)->step = STEP_DONE;
 }
 
+static const uint8_t select_command[] = {0x00, CB_INS_SELECT, 0x04, 0x00, 0x0C, 0xF0,
+                                         0x43, 0x41,          0x52, 0x44, 0x42, 0x52,
+                                         0x4F, 0x4B,          0x45, 0x52, 0x01, 0x00};
+
 const cb_card_profile cb_profile_native = {
     .id = CB_PROFILE_NATIVE,
     .name = "native",
-    .aid = {cb_native_aid, sizeof cb_native_aid},
+    .select = {select_command, sizeof select_command},
     .level_with_pin = CB_LEVEL_PIN,
     .state_size = sizeof(native_tap),
     .begin = begin,

@@ -7,9 +7,6 @@
 
 #include "cardlink/card_key.h"
 
-/* The application's identifier without its version, as SELECT takes it (part 1, 2.2). */
-extern const uint8_t cb_piv_aid[5];
-
 enum {
     CB_PIV_INS_GET_DATA = 0xCB,
     CB_PIV_INS_AUTHENTICATE = 0x87, /* GENERAL AUTHENTICATE */

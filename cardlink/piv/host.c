@@ -11,7 +11,9 @@
 #include "cardlink/foreign.h"
 #include "cardlink/piv/commands.h"
 
-const uint8_t cb_piv_aid[5] = {0xA0, 0x00, 0x00, 0x03, 0x08};
+/* By the application's identifier without its version (part 1, 2.2). */
+static const uint8_t select_command[] = {0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0,
+                                         0x00, 0x00, 0x03, 0x08, 0x00};
 
 enum {
     STEP_NEW,
@@ -65,7 +67,7 @@ static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
     (void)host;
     if (tap->step != STEP_NEW)
         return CB_E_TAP_ORDER;
-    put_command(script, 0, &(cb_apdu){0x00, 0xA4, 0x04, 0x00, CB_BYTES_OF(cb_piv_aid), true});
+    cb_script_put(script, 0, CB_BYTES_OF(select_command));
     cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(chuid));
     cb_error error = cb_buf_error(script);
     if (!error)
@@ -284,9 +286,11 @@ static const struct {
 } certified[] = {{CB_PIV_KEY_AUTHENTICATION, CB_PIV_CERTIFICATE_9A},
                  {CB_PIV_KEY_CARD, CB_PIV_CERTIFICATE_9E}};
 
+enum { CERTIFIED = sizeof certified / sizeof *certified };
+
 static void survey(cb_buf *script)
 {
-    for (size_t i = 0; i < sizeof certified / sizeof *certified; i++) {
+    for (size_t i = 0; i < CERTIFIED; i++) {
         uint32_t object = certified[i].object;
         const uint8_t tag[] = {0x5C, 0x03, (uint8_t)(object >> 16), (uint8_t)(object >> 8),
                                (uint8_t)object};
@@ -296,11 +300,12 @@ static void survey(cb_buf *script)
 }
 
 /* Certificates that are compressed are not read (part 1, appendix A: CertInfo). */
-static cb_error certificate(size_t index, cb_bytes answer, uint8_t *use, cb_bytes *der)
+static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der)
 {
-    cb_bytes info;
-    if (index >= sizeof certified / sizeof *certified)
-        return CB_E_NOT_FOUND;
+    cb_bytes info, value;
+    if (index >= CERTIFIED || index >= answers->count)
+        return CB_E_CARD_ANSWER;
+    cb_bytes answer = answers->item[index].apdu;
     if (cb_answer_status(answer) == CB_SW_FILE_NOT_FOUND)
         return CB_E_NOT_FOUND;
     cb_cursor cursor = cb_cursor_over(cb_answer_data(answer));
@@ -309,17 +314,18 @@ static cb_error certificate(size_t index, cb_bytes answer, uint8_t *use, cb_byte
         return CB_E_CARD_ANSWER;
     if (object.len == 0)
         return CB_E_NOT_FOUND;
-    if (!cb_tlv_find(object, TAG_CERTIFICATE, der) ||
+    if (!cb_tlv_find(object, TAG_CERTIFICATE, &value) ||
         (cb_tlv_find(object, TAG_CERT_INFO, &info) && (info.len != 1 || info.data[0] & 0x01)))
         return CB_E_CARD_ANSWER;
     *use = certified[index].use;
-    return CB_OK;
+    cb_buf_put(der, value);
+    return cb_buf_error(der);
 }
 
 const cb_card_profile cb_profile_piv = {
     .id = CB_PROFILE_PIV,
     .name = "piv",
-    .aid = {cb_piv_aid, sizeof cb_piv_aid},
+    .select = {select_command, sizeof select_command},
     .level_with_pin = CB_LEVEL_TERMINAL_PIN,
     .state_size = sizeof(piv_tap),
     .recognise = recognise,
@@ -327,6 +333,7 @@ const cb_card_profile cb_profile_piv = {
     .challenge = challenge,
     .finish = finish,
     .end = end,
+    .certificates = CERTIFIED,
     .survey = survey,
     .certificate = certificate,
 };

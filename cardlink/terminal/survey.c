@@ -50,14 +50,15 @@ static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *p
     cb_error error = play(io, &script, &answers);
     if (!error)
         error = cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read);
-    for (size_t i = 0; !error && i < read.count; i++) {
+    for (size_t i = 0; !error && i < profile->certificates; i++) {
         uint8_t use;
-        cb_bytes der;
-        error = profile->certificate(i, read.item[i].apdu, &use, &der);
+        cb_buf der = CB_BUF(CB_ANSWER_MAX);
+        error = profile->certificate(&read, i, &use, &der);
         if (error == CB_E_NOT_FOUND)
             error = CB_OK;
-        else if (!error && json_array_append_new(list, certificate_json(use, der)) != 0)
+        else if (!error && json_array_append_new(list, certificate_json(use, cb_buf_bytes(&der))))
             error = CB_E_MEMORY;
+        cb_buf_free(&der);
     }
     if (!error && json_array_size(list) == 0)
         error = CB_E_CARD_CERTIFICATE;

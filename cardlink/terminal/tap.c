@@ -68,15 +68,12 @@ static bool lacks_application(cb_bytes encoded)
 
 static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
 {
-    cb_buf command = CB_BUF(CB_COMMAND_MAX), script = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_apdu_put(&command, &(cb_apdu){0x00, 0xA4, 0x04, 0x00, profile->aid, true});
-    cb_script_put(&script, 0, cb_buf_bytes(&command));
-    cb_error error = cb_buf_error(&command) ? cb_buf_error(&command) : cb_buf_error(&script);
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_script_put(&script, 0, profile->select);
+    cb_error error = cb_buf_error(&script);
     if (!error)
         error = play_to(own, cb_buf_bytes(&script), &answers);
     *found = !error && !lacks_application(cb_buf_bytes(&answers));
-    cb_buf_free(&command);
     cb_buf_free(&script);
     cb_buf_free(&answers);
     return error;

@@ -114,10 +114,9 @@ bool cb_der_flag(cb_cursor *cursor)
     cb_bytes value;
     if (!cb_der_optional(cursor, CB_DER_BOOLEAN, &value))
         return false;
-    if (value.len == 1 && value.data[0] == 0xFF)
-        return true;
-    cb_cursor_fail(cursor);
-    return false;
+    if (value.len != 1 || (value.data[0] != 0xFF && value.data[0] != 0))
+        cb_cursor_fail(cursor);
+    return cb_cursor_ok(cursor) && value.data[0] == 0xFF;
 }
 
 cb_bytes cb_der_bits(cb_cursor *cursor)

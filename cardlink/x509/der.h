@@ -56,7 +56,8 @@ cb_bytes cb_der_unsigned(cb_cursor *cursor, size_t most);
 /* A number of 0 to 65,535 from the value of an INTEGER; false if it is none. */
 bool cb_der_small(cb_bytes value, uint16_t *out);
 
-/* BOOLEAN DEFAULT FALSE; a written FALSE is refused. */
+/* BOOLEAN DEFAULT FALSE. A written FALSE is no DER, but some issuers write it, and it says the
+ * same. */
 bool cb_der_flag(cb_cursor *cursor);
 
 /* The bytes of a BIT STRING that has no unused bits. */

@@ -102,6 +102,7 @@ static void cards_are_judged(void **state)
         assert_int_equal(error, CB_OK);
         assert_int_equal(calls, 0);
     }
+    judge("by an RSA issuer", validate, "card-ca-rsa");
 }
 
 /* Whatever fails. */

@@ -270,10 +270,12 @@ class Lists(Status):
                 self.assertEqual(driver.check("good"), "certificate.status_unknown")
             self.assertEqual(driver.end(), 0)
 
-    def test_a_closed_port_and_an_unknown_name(self):
+    def test_a_name_an_unknown_one_and_a_closed_port(self):
         driver = self.driver(f"http://127.0.0.1:{free_port()}/")
         self.assertEqual(driver.say(f"get http://127.0.0.1:{free_port()}/ 1000 2000")[0], "service.unreachable")
         self.assertEqual(driver.say("get http://no-such-name.invalid/ 1000 3000")[0][:8], "service.")
+        server = self.server(lambda handler: handler.give(b"here"))
+        self.assertEqual(driver.say(f"get http://localhost:{server.server_port}/ 1000 3000"), ["ok", "4"])
         self.assertEqual(driver.say("get https://127.0.0.1/ 1000 2000")[0], "request.malformed")
 
     def test_a_large_list_is_looked_up(self):

@@ -249,6 +249,46 @@ static void a_path_is_looked_up_up_to_its_anchor(void **state)
     cb_status_close(&status);
 }
 
+static cb_error ask_with(cb_status *status, const char *certificate)
+{
+    cb_status_reason reason;
+    return cb_status_check_certificate(status, pki(certificate), &reason);
+}
+
+static void a_certificate_alone_is_enough_in_a_tap(void **state)
+{
+    (void)state;
+    cb_status_issuer both[2];
+    prepare("crl", "ocsp");
+    cb_status *status = begin();
+    expect(CB_OK, ask_until(status, CB_OK));
+    expect(CB_OK, ask_with(status, "card"));
+    expect(CB_E_CERTIFICATE_EXPIRED, ask_with(status, "card-expired"));
+    expect(CB_E_CERTIFICATE_EARLY, ask_with(status, "card-early"));
+    expect(CB_E_CERTIFICATE_STATUS, ask_with(status, "card-impostor"));
+    expect(CB_E_CERTIFICATE_STATUS, ask_with(status, "card-by-card"));
+    expect(CB_E_CERTIFICATE_STATUS, ask_with(status, "root"));
+    expect(CB_E_CERTIFICATE_FORM, ask_with(status, "crl"));
+    cb_status_close(&status);
+    prepare("crl-revoked", NULL);
+    status = begin();
+    expect(CB_E_CERTIFICATE_REVOKED, ask_until(status, CB_E_CERTIFICATE_REVOKED));
+    expect(CB_E_CERTIFICATE_REVOKED, ask_with(status, "card"));
+    cb_status_close(&status);
+    /* Where the CA above has a section, it has a word to say: here it has none, for the list that
+     * is served is another's. */
+    prepare("crl", NULL);
+    both[0] = issuer;
+    both[1] = (cb_status_issuer){
+        .name = "root", .certificate = pki("root"), .lists = {LIST}, .list_count = 1};
+    config.issuers = both;
+    config.issuer_count = 2;
+    status = begin();
+    expect(CB_OK, ask_until(status, CB_OK));
+    expect(CB_E_CERTIFICATE_STATUS, ask_with(status, "card"));
+    cb_status_close(&status);
+}
+
 /* ---- on disk ---- */
 
 static void a_kept_list_needs_no_network(void **state)
@@ -545,6 +585,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_stale_list_counts_no_more),
         cmocka_unit_test(only_its_issuer_is_asked),
         cmocka_unit_test(a_path_is_looked_up_up_to_its_anchor),
+        cmocka_unit_test(a_certificate_alone_is_enough_in_a_tap),
         cmocka_unit_test_teardown(a_kept_list_needs_no_network, remove_kept),
         cmocka_unit_test_teardown(a_kept_list_that_was_changed_counts_nothing, remove_kept),
         cmocka_unit_test_teardown(an_older_list_replaces_none, remove_kept),

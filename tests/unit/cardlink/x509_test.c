@@ -393,6 +393,25 @@ static void identifiers_are_read_from_text(void **state)
     cb_buf_free(&out);
 }
 
+static bool reads_flag(const char *bytes, size_t len, bool *out)
+{
+    cb_cursor cursor = cb_cursor_over(cb_bytes_make(bytes, len));
+    *out = cb_der_flag(&cursor);
+    return cb_cursor_done(&cursor);
+}
+
+static void flags_are_true_or_false(void **state)
+{
+    (void)state;
+    bool flag;
+    assert_true(reads_flag("\x01\x01\xff", 3, &flag) && flag);
+    assert_true(reads_flag("\x01\x01\x00", 3, &flag) && !flag);
+    assert_true(reads_flag("", 0, &flag) && !flag);
+    assert_false(reads_flag("\x01\x01\x01", 3, &flag) || flag);
+    assert_false(reads_flag("\x01\x00", 2, &flag) || flag);
+    assert_false(reads_flag("\x01\x02\xff\xff", 4, &flag) || flag);
+}
+
 static void numbers_have_one_form(void **state)
 {
     (void)state;
@@ -451,6 +470,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(times_are_those_of_the_calendar),
         cmocka_unit_test(lengths_have_one_form),
         cmocka_unit_test(identifiers_are_read_from_text),
+        cmocka_unit_test(flags_are_true_or_false),
         cmocka_unit_test(numbers_have_one_form),
     };
     script = argc > 1 ? argv[1] : "tests/support/pki.py";
