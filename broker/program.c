@@ -260,13 +260,15 @@ static cb_error open_parts(cb_program *p)
                                 api->sessions,
                                 p->config.taps,
                                 p->config.login_deadline,
-                                p->config.logins_per_service};
+                                p->config.logins_per_service,
+                                cb_program_status_of,
+                                p};
+    if (!error)
+        error = cb_program_status_open(p);
     if (!error)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
         error = cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
-    if (!error)
-        error = cb_program_status_open(p);
     return error;
 }
 

@@ -36,4 +36,7 @@ cb_error cb_program_status_begin(cb_program *p);
 cb_error cb_program_status_open(cb_program *p);
 void cb_program_status_close(cb_program *p);
 
+/* For cb_taps_parts: what the issuer of a certificate says of it. */
+cb_error cb_program_status_of(void *program, cb_bytes certificate);
+
 #endif

@@ -66,6 +66,19 @@ cb_error cb_program_status_open(cb_program *p)
     return error ? error : cb_status_open(&config, &p->status, &p->why);
 }
 
+cb_error cb_program_status_of(void *program, cb_bytes certificate)
+{
+    cb_program *p = program;
+    cb_status_reason reason = {0};
+    if (!p->status)
+        return CB_E_CERTIFICATE_STATUS;
+    cb_error error = cb_status_check_certificate(p->status, certificate, &reason);
+    if (error)
+        cb_log(CB_LOG_INFO, "status.refused", cb_error_text(error), "error", cb_error_code(error),
+               "detail", reason.detail, NULL);
+    return error;
+}
+
 void cb_program_status_close(cb_program *p)
 {
     cb_fetcher_stop(p->fetcher);

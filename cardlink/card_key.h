@@ -29,6 +29,7 @@ typedef struct cb_card_key {
     uint8_t kind; /* cb_card_key_kind */
     size_t len;
     uint8_t data[CB_CARD_KEY_MAX];
+    cb_digest certificate; /* SHA-256 of the one that it was bound with; zero: it needs none */
 } cb_card_key;
 
 typedef struct cb_card_keys {

@@ -4,7 +4,7 @@
  *
  *   blob = u8 'B', u8 version, card id, holder, u8 profile, u8 level, u64 sequence, keys, MAC (32)
  *   keys   version 1 (native): point (65)
- *          version 2 (others): u8 count, then for each key: u8 use, u8 kind, var key (card_key.h)
+ *          version 2 (others): u8 count, then for each key: u8 use, u8 kind, var key (card_key.h), SHA-256 of its certificate
  *
  * hsmd takes the holder from a genuine binding and from nothing else.
  */

@@ -47,8 +47,10 @@ static cb_error check_key(const cb_foreign_trust *trust, uint8_t profile, uint8_
     cb_error error = cb_x509_validate(certificate, &known, &rules, &path);
     if (!error && cb_card_key_of_spki(path.certificates[0].public_key, out))
         error = CB_E_CERTIFICATE_ALGORITHM;
-    if (!error)
+    if (!error) {
         out->use = use;
+        out->certificate = cb_sha256(certificate);
+    }
     return error;
 }
 

@@ -176,6 +176,7 @@ void cb_binding_body_put(cb_buf *buf, const cb_binding_info *info)
         cb_buf_put_u8(buf, key->use);
         cb_buf_put_u8(buf, key->kind);
         cb_buf_put_var(buf, data);
+        cb_buf_put(buf, cb_digest_bytes(&key->certificate));
     }
 }
 
@@ -187,6 +188,7 @@ static void key_get(cb_cursor *cursor, cb_card_key *key)
     key->len = data.len;
     if (data.len > 0)
         memcpy(key->data, data.data, data.len);
+    cb_cursor_copy(cursor, key->certificate.bytes, CB_SHA256_SIZE);
 }
 
 cb_error cb_binding_body_get(cb_bytes body, cb_binding_info *info)

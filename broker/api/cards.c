@@ -4,18 +4,21 @@
 
 cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
 {
-    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_buf binding = CB_BUF(CB_BINDING_MAX), certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX);
     cb_card card;
     cb_card_init(&card);
-    const cb_field fields[] = {{"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding}};
-    cb_error error = cb_request_fields(request, reply, fields, 1);
+    const cb_field fields[] = {
+        {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding},
+        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &certificates}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
     if (!error)
-        error =
-            cb_card_add(cb_api_of(request)->store, request->actor, cb_buf_bytes(&binding), &card);
+        error = cb_card_add(cb_api_of(request)->store, request->actor, cb_buf_bytes(&binding),
+                            cb_buf_bytes(&certificates), &card);
     if (!error)
         error = cb_reply_json(reply, 201, cb_json_card(&card));
     cb_card_free(&card);
     cb_buf_free(&binding);
+    cb_buf_free(&certificates);
     return error;
 }
 

@@ -31,15 +31,19 @@ static cb_error run_add(cb_txn *txn, void *context)
 
 static cb_error copy_card(const cb_card *from, cb_card *to)
 {
-    cb_buf binding = to->binding;
+    cb_buf binding = to->binding, certificates = to->certificates;
     cb_buf_reset(&binding);
     cb_buf_put(&binding, cb_buf_bytes(&from->binding));
+    cb_buf_reset(&certificates);
+    cb_buf_put(&certificates, cb_buf_bytes(&from->certificates));
     *to = *from;
     to->binding = binding;
-    return cb_buf_error(&binding);
+    to->certificates = certificates;
+    return cb_buf_error(&binding) ? cb_buf_error(&binding) : cb_buf_error(&certificates);
 }
 
-cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_card *out)
+cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
+                     cb_card *out)
 {
     cb_binding_info info;
     add_card add = {.act = {.actor = actor, .time = cb_clock_wall_us()}};
@@ -55,7 +59,12 @@ cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_ca
     add.card.sequence = info.sequence;
     add.card.created = add.card.changed = add.act.time;
     cb_buf_put(&add.card.binding, binding);
+    cb_buf_put(&add.card.certificates, certificates);
     cb_error error = cb_buf_error(&add.card.binding);
+    if (!error)
+        error = cb_buf_error(&add.card.certificates);
+    if (!error)
+        error = cb_card_certificates_check(&add.card);
     if (!error)
         error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
     if (!error && out)

@@ -47,9 +47,20 @@ cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
 
 /* ---- Cards: issued → active ⇄ suspended, any → revoked ---- */
 
-/* binding is the record that cb_hsm_bind made; card, holder, profile, level are read from it.
- * State: issued. */
-cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_card *out);
+/* binding is the record that cb_hsm_bind or cb_hsm_bind_foreign made; card, holder, profile, level are read from it. certificates are those
+ * that a foreign card was bound with (DER, one after another, in the binding's order: CB_E_ARGUMENT for others); none for a native card. State: issued. */
+cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
+                     cb_card *out);
+
+/* Whether a certificate counts now, as its issuer says: CB_OK or CB_E_CERTIFICATE_… */
+typedef cb_error (*cb_certificate_status)(void *context, cb_bytes certificate);
+
+/* Asks it of each certificate that the card was bound with, for which key will sign is not known yet. CB_E_HSM_RECORD when those of the row are not those of the
+ * binding (whether that is genuine is hsmd's to say). status NULL: no certificate counts (CB_E_CERTIFICATE_STATUS). A native card has none: CB_OK. */
+cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void *context);
+
+/* Whether the row's certificates are those of the binding and no more: CB_E_ARGUMENT. */
+cb_error cb_card_certificates_check(const cb_card *card);
 cb_error cb_card_get(cb_store *store, const cb_id *id, cb_card *out);
 
 /* holder NULL: all. */

@@ -193,9 +193,9 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
     if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
-        return !own_pin                                         ? CB_E_CARD_FOREIGN
+        return !own_pin                                        ? CB_E_CARD_FOREIGN
                : question->service || pin_is_missing(question) ? CB_E_ARGUMENT
-                                                                : CB_OK;
+                                                               : CB_OK;
     if (question->purpose != CB_TAP_AUTHENTICATE)
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
@@ -232,7 +232,8 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
     return error;
 }
 
-/* The binding of the card that lies there, as far as its profile can be told which it is; empty for others. */
+/* The binding of the card that lies there, as far as its profile can be told which it is; empty for
+ * others. */
 static cb_error recognise(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
                           cb_card *card)
 {
@@ -246,7 +247,11 @@ static cb_error recognise(cb_taps *taps, const cb_tap_context *context, cb_bytes
         error = profile->recognise(&read, &id);
     if (!error)
         error = cb_decide_lookup_card(taps->parts.store, &id, card);
-    return error ? error : cb_card_refusal(card->state);
+    if (!error)
+        error = cb_card_refusal(card->state);
+    if (!error)
+        error = cb_card_status(card, taps->parts.certificate_status, taps->parts.status_context);
+    return error;
 }
 
 /* Asks for the proof, once everything is allowed. */

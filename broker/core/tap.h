@@ -14,14 +14,13 @@
 #ifndef CB_BROKER_CORE_TAP_H
 #define CB_BROKER_CORE_TAP_H
 
+#include "broker/core/registry.h"
 #include "broker/core/session.h"
 #include "cardlink/context.h"
 #include "connectors/client.h"
 #include "hsm/client.h"
 
 enum { CB_TAP_TEXT_MAX = 4096 };
-
-struct cb_store;
 
 typedef struct cb_taps cb_taps;
 
@@ -33,6 +32,8 @@ typedef struct cb_taps_parts {
     unsigned most;               /* taps at a time; 0: 4096 */
     int64_t login_deadline;      /* microseconds a connector may take; 0: 15 s */
     unsigned logins_per_service; /* at a time; 0: 8 */
+    cb_certificate_status certificate_status; /* may wait a moment; NULL: no issuer is configured */
+    void *status_context;
 } cb_taps_parts;
 
 cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);

@@ -58,7 +58,7 @@ static cb_ctl_status next_sequence(cb_ctl *ctl, const char *holder, uint64_t *se
 }
 
 cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, json_t **card)
+                               const void *what, cb_bytes certificates, json_t **card)
 {
     char text[CB_ID_TEXT], path[64];
     uint64_t sequence = 0;
@@ -79,7 +79,8 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, 
         status = cb_ctl_fail_hsm(ctl, error, "hsmd did not bind the card; nothing was recorded");
         goto out;
     }
-    body = json_pack("{s:o}", "binding", cb_ctl_hex(cb_buf_bytes(&binding)));
+    body = json_pack("{s:o,s:o*}", "binding", cb_ctl_hex(cb_buf_bytes(&binding)), "certificates",
+                     certificates.len > 0 ? cb_ctl_hex(certificates) : NULL);
     status = body ? cb_ctl_call(ctl, "POST", "/v1/cards", body, card)
                   : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
 out:
@@ -99,7 +100,7 @@ static cb_error bind_native(cb_hsm *hsm, const void *what, const cb_id *holder, 
 cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
                                 uint8_t level, json_t **card)
 {
-    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, card);
+    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, (cb_bytes){0}, card);
 }
 
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what)

@@ -16,9 +16,9 @@ cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certi
 typedef cb_error (*cb_ctl_binder)(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t level,
                                   uint64_t sequence, cb_buf *binding);
 
-/* The same for a card of any kind. */
+/* The same for a card of any kind. certificates: DER, one after another, of a foreign card's keys; otherwise none. */
 cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, json_t **card);
+                               const void *what, cb_bytes certificates, json_t **card);
 
 /* Activates a card that was made if --activate says so, and says what was done with it: "issued", "registered". */
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what);

@@ -8,6 +8,7 @@
 #include "broker/ctl/files.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
+#include "broker/store/rows.h"
 
 typedef struct reading {
     cb_foreign_reading card;
@@ -102,17 +103,24 @@ cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args)
     reading r;
     uint8_t level = CB_LEVEL_PIN;
     json_t *card = NULL;
+    cb_buf all = CB_BUF(CB_CARD_CERTIFICATES_MAX);
     reading_init(&r);
     cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
     if (!status)
         status = read_file(ctl, cb_ctl_arg(args, "card"), &r);
     if (!status)
         status = cb_ctl_find_holder(ctl, cb_ctl_arg(args, "holder"), &holder);
+    for (size_t i = 0; i < r.card.keys; i++)
+        cb_buf_put(&all, r.card.key[i].certificate);
+    if (!status && cb_buf_error(&all))
+        status = cb_ctl_fail(ctl, cb_buf_error(&all), NULL);
     if (!status)
-        status = cb_ctl_card_bind(ctl, &holder, level, bind_foreign, &r.card, &card);
+        status = cb_ctl_card_bind(ctl, &holder, level, bind_foreign, &r.card, cb_buf_bytes(&all),
+                                  &card);
     if (!status)
         status = cb_ctl_card_made(ctl, args, card, "registered");
     json_decref(card);
+    cb_buf_free(&all);
     reading_free(&r);
     return status;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/row.h"
 
-#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, binding"
+#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, binding, certificates"
 
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO card (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &card->id);
     cb_query_id(&q, &card->holder);
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));
@@ -16,6 +16,7 @@ cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
     cb_query_number(&q, card->created);
     cb_query_number(&q, card->changed);
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
+    cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     return cb_query_run(&q);
 }
 
@@ -30,6 +31,7 @@ static void read_card(cb_query *q, cb_card *out)
     out->created = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);
     cb_column_buf(q, 8, &out->binding);
+    cb_column_buf(q, 9, &out->certificates);
 }
 
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out)

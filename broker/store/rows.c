@@ -31,9 +31,17 @@ const char *cb_terminal_state_name(uint8_t state) { return name_of(cb_terminal_s
 
 const char *cb_enrolment_state_name(uint8_t state) { return name_of(cb_enrolment_states, state); }
 
-void cb_card_init(cb_card *card) { *card = (cb_card){.binding = CB_BUF(CB_BINDING_MAX)}; }
+void cb_card_init(cb_card *card)
+{
+    *card = (cb_card){.binding = CB_BUF(CB_BINDING_MAX),
+                      .certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX)};
+}
 
-void cb_card_free(cb_card *card) { cb_buf_free(&card->binding); }
+void cb_card_free(cb_card *card)
+{
+    cb_buf_free(&card->binding);
+    cb_buf_free(&card->certificates);
+}
 
 void cb_service_init(cb_service *service)
 {

@@ -20,6 +20,7 @@ enum {
     CB_ENROLMENT_DATA_MAX = 4 * 1024,
     CB_CERTIFICATE_MAX = 8 * 1024, /* DER, one */
     CB_CHAIN_MAX = 32 * 1024,      /* DER, one after another */
+    CB_CARD_CERTIFICATES_MAX = 8 * 1024,
     CB_TERMINAL_SERVICES_MAX = 64,
     CB_PAGE_LIMIT = 1000 /* most rows of one page */
 };
@@ -46,6 +47,7 @@ typedef struct cb_card {
     uint64_t sequence;
     int64_t created, changed;
     cb_buf binding;
+    cb_buf certificates; /* of its keys, DER, one after another, as the binding has them; none for a native card */
 } cb_card;
 
 typedef enum cb_terminal_state {

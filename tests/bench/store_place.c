@@ -76,7 +76,7 @@ void add_citizen(cb_store *store, cb_id *holder, cb_id *card)
     cb_binding_info info = {.card = *card, .holder = *holder, .profile = 1, .level = 2};
     cb_binding_body_put(&binding, &info);
     put_mac(&binding);
-    need(cb_card_add(store, "bench", cb_buf_bytes(&binding), NULL), "card");
+    need(cb_card_add(store, "bench", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), "card");
     need(cb_card_change(store, "bench", card, CB_CARD_ACTIVATE, NULL, NULL), "activation");
     cb_buf_free(&binding);
 }

@@ -2,29 +2,87 @@
 """PIV cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
 must be."""
 
+import http.server
 import json
 import os
+import sqlite3
+import threading
 import unittest
 
-from world import Card, Failure, Terminal, World, main, run
+from world import PATIENCE, Card, Failure, Terminal, World, main, run, wait_until
 
 PIN, PUK, WRONG_PIN = "271828", "12345678", "314159"
 
 w = None
 
 
-class PivWorld(World):
-    """An installation that trusts an agency for PIV cards."""
+class Publisher(http.server.BaseHTTPRequestHandler):
+    """Where the agency says what it has revoked."""
+
+    revoked = b""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.revoked)))
+        self.end_headers()
+        self.wfile.write(self.revoked)
+
+    def log_message(self, *_):
+        pass
+
+
+class ForeignWorld(World):
+    """An installation that trusts an agency for PIV and JPKI cards."""
 
     def write_hsmd_configuration(self):
         super().write_hsmd_configuration()
+        self.publisher = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
+        threading.Thread(target=self.publisher.serve_forever, daemon=True).start()
         for name in ("agency", "stranger"):
             run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
                  "-subj", f"/CN={name}", "-keyout", self.pki / f"{name}.key", "-out", self.pki / f"{name}.pem",
                  "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
             os.chmod(self.pki / f"{name}.key", 0o600)
         with open(self.etc / "hsmd.conf", "a", encoding="utf-8") as file:
-            file.write(f'foreign "piv" {{ anchors = {{ "{self.pki}/agency.pem" }} }}\n')
+            for profile in ("piv", "jpki"):
+                file.write(f'foreign "{profile}" {{ anchors = {{ "{self.pki}/agency.pem" }} }}\n')
+        self.publish()
+
+    def configure(self):
+        super().configure()
+        with open(self.etc / "cardbroker.conf", "a", encoding="utf-8") as file:
+            file.write(f'card-issuer "agency" {{ certificate = "{self.pki}/agency.pem" '
+                       f'crl = {{"http://127.0.0.1:{self.publisher.server_port}/agency.crl"}} }}\n'
+                       "status { refresh-minutes = 1 }\n")
+
+    def publish(self, *certificates):
+        """A list of the agency's with these certificates on it."""
+        authority = self.folder / "agency"
+        authority.mkdir(exist_ok=True)
+        index = authority / "index.txt"
+        for file, text in ((index, ""), (authority / "number", "01\n"), (authority / "ca.conf", f"""\
+[ca]
+default_ca = agency
+[agency]
+database = {index}
+crlnumber = {authority}/number
+certificate = {self.pki}/agency.pem
+private_key = {self.pki}/agency.key
+default_md = sha256
+default_crl_days = 7
+""")):
+            if not file.exists():
+                file.write_text(text)
+        for certificate in certificates:
+            run(["openssl", "ca", "-config", authority / "ca.conf", "-revoke", certificate])
+        run(["openssl", "ca", "-config", authority / "ca.conf", "-gencrl", "-out", authority / "crl.pem"])
+        Publisher.revoked = run(["openssl", "crl", "-in", authority / "crl.pem", "-outform", "DER"]).stdout
+
+    def tear_down(self):
+        super().tear_down()
+        if hasattr(self, "publisher"):
+            self.publisher.shutdown()
+            self.publisher.server_close()
 
     def make_piv(self, name, *more, agency="agency"):
         reading, writing = os.pipe()
@@ -32,7 +90,7 @@ class PivWorld(World):
         os.close(writing)
         try:
             self.issuer("piv", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / f"{agency}.pem",
-                        "--ca-key", self.pki / f"{agency}.key", "--secrets-fd", reading, *more, pass_fds=(reading,))
+                        "--ca-key", self.pki / f"{agency}.key", "--secrets-fd", reading, "--certificates", self.cards / name, *more, pass_fds=(reading,))
         finally:
             os.close(reading)
 
@@ -55,7 +113,7 @@ class PivWorld(World):
 
 def setUpModule():
     global w
-    w = PivWorld()
+    w = ForeignWorld()
     unittest.addModuleCleanup(w.tear_down)
     w.build_up()
     w.add_nginx("desk", level="terminal-pin")
@@ -119,6 +177,46 @@ class Taps(unittest.TestCase):
 
     def test_the_record_verifies(self):
         self.assertTrue(w.verify()["verified"])
+
+
+class Issuer(unittest.TestCase):
+    """What the agency revokes, and what becomes of its word when it is not heard."""
+
+    def test_1_a_card_whose_certificate_the_agency_revoked_gets_in_no_more(self):
+        w.add_piv_holder("Dismissed")
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.publish(w.cards / "Dismissed" / "9a.pem")
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        wait_until("the list to be heard of", lambda: w.tap().get("code") == "certificate.revoked", 20 * PATIENCE)
+        leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
+        self.assertEqual((leaf["outcome"], leaf["card"]), ("certificate.revoked", w.card_ids["Dismissed"]))
+        self.assertEqual(w.tap_with("Kenji").get("outcome"), "accepted")
+
+    def test_2_without_the_agencys_word_nobody_gets_in(self):
+        w.stop_one("cardbrokerd")
+        kept = Publisher.revoked
+        Publisher.revoked = b"this is no list"
+        for file in w.state.glob("status-*.crl"):
+            file.unlink()
+        try:
+            w.start_broker()
+            w.insert_card("Kenji")
+            self.assertEqual(w.tap().get("code"), "certificate.status_unknown")
+        finally:
+            Publisher.revoked = kept
+            w.stop_one("cardbrokerd")
+            w.start_broker()
+        wait_until("the list to be heard of", lambda: w.tap().get("outcome") == "accepted", 20 * PATIENCE)
+
+    def test_3_a_certificate_that_was_put_in_place_of_the_cards_does_not_count(self):
+        w.stop_one("cardbrokerd")
+        with sqlite3.connect(w.state / "cardbroker.db") as database:
+            mine, = database.execute("SELECT certificates FROM card WHERE id = ?", (bytes.fromhex(w.card_ids["Kenji"].replace("-", "")),)).fetchone()
+            database.execute("UPDATE card SET certificates = ? WHERE id = ?",
+                             (mine, bytes.fromhex(w.card_ids["Dismissed"].replace("-", ""))))
+        w.start_broker()
+        self.assertEqual(w.tap_with("Dismissed").get("code"), "hsm.record")
 
 
 class Refused(unittest.TestCase):

@@ -36,7 +36,7 @@ static void make_card(api_acts *a)
     a->card = cb_id_new();
     api_binding(&a->card, &a->holder, hex);
     MUST(cb_unhex(cb_bytes_str(hex), &binding));
-    MUST(cb_card_add(a->w.api.store, "test", cb_buf_bytes(&binding), NULL));
+    MUST(cb_card_add(a->w.api.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL));
     cb_buf_free(&binding);
 }
 

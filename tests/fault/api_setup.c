@@ -222,7 +222,7 @@ static void add_card(api_world *w)
     MUST(cb_hsm_bind(w->api.hsm, cb_buf_bytes(&w->card.certificate), &w->holder, CB_LEVEL_PIN, 1,
                      &binding));
     cb_card_init(&card);
-    MUST(cb_card_add(w->api.store, "test", cb_buf_bytes(&binding), &card));
+    MUST(cb_card_add(w->api.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, &card));
     MUST(cb_card_change(w->api.store, "test", &card.id, CB_CARD_ACTIVATE, NULL, NULL));
     cb_card_free(&card);
     cb_buf_free(&binding);

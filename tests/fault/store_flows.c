@@ -302,7 +302,7 @@ static cb_error new_card(store_flows *s, cb_id *out)
     *out = cb_id_new();
     make_binding(out, &s->w.holder.id, &binding);
     cb_card_init(&card);
-    cb_error error = cb_card_add(s->w.store, "test", cb_buf_bytes(&binding), &card);
+    cb_error error = cb_card_add(s->w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, &card);
     if (!error)
         error = cb_card_change(s->w.store, "test", out, CB_CARD_ACTIVATE, NULL, NULL);
     cb_card_free(&card);

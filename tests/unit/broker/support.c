@@ -109,7 +109,7 @@ cb_id add_card(world *w, bool active)
     cb_id id = cb_id_new();
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
     make_binding(&id, &w->holder.id, &binding);
-    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(&binding), NULL), CB_OK);
+    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), CB_OK);
     if (active)
         assert_int_equal(cb_card_change(w->store, "test", &id, CB_CARD_ACTIVATE, NULL, NULL),
                          CB_OK);

@@ -133,7 +133,7 @@ static const struct {
     {"UPDATE enrolment_key SET state = 'current', sealed = x'00'", "table.state"},
     {"PRAGMA foreign_keys = OFF; DELETE FROM card", "table.missing"},
     {"INSERT INTO card SELECT randomblob(16), holder, state, profile, level, sequence, binding, "
-     "created, changed FROM card",
+     "created, changed, certificates FROM card",
      "table.extra"},
 };
 
