@@ -27,7 +27,8 @@ bool cb_vjpki_blob_set(cb_vjpki_blob *blob, cb_bytes bytes)
 {
     if (bytes.len > sizeof blob->bytes)
         return false;
-    memcpy(blob->bytes, bytes.data, bytes.len);
+    if (bytes.len > 0)
+        memcpy(blob->bytes, bytes.data, bytes.len);
     blob->len = bytes.len;
     return true;
 }
