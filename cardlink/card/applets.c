@@ -25,4 +25,8 @@ void cb_applet_answer(cb_buf *answer, uint16_t status)
     if (status != CB_SW_OK)
         cb_buf_reset(answer);
     cb_buf_put_u16(answer, status);
+    if (cb_buf_error(answer)) { /* data without its status word could be taken for another's */
+        cb_buf_reset(answer);
+        cb_buf_put_u16(answer, CB_SW_FAULT);
+    }
 }

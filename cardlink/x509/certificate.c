@@ -30,7 +30,7 @@ static void read_validity(cb_cursor *tbs, cb_x509 *out)
 /* RFC 5280, 4.1. The identifiers after the key, [1] and [2], are of no use. */
 static void read_signed(cb_cursor *tbs, cb_x509 *out)
 {
-    cb_bytes extensions;
+    cb_bytes extensions, unused;
     uint16_t version = read_version(tbs);
     out->serial = cb_der_unsigned(tbs, CB_X509_SERIAL_MAX);
     cb_bytes algorithm = cb_der_whole(tbs, CB_DER_SEQUENCE);
@@ -38,6 +38,8 @@ static void read_signed(cb_cursor *tbs, cb_x509 *out)
     read_validity(tbs, out);
     out->subject = cb_der_whole(tbs, CB_DER_SEQUENCE);
     out->public_key = cb_der_whole(tbs, CB_DER_SEQUENCE);
+    cb_der_optional(tbs, CB_DER_CONTEXT + 1, &unused);
+    cb_der_optional(tbs, CB_DER_CONTEXT + 2, &unused);
     if (version == VERSION_3 && cb_der_optional(tbs, CB_DER_CONSTRUCTED + 3, &extensions) &&
         !cb_x509_read_extensions(extensions, out))
         cb_cursor_fail(tbs);

@@ -38,10 +38,10 @@ typedef struct cb_x509 {
     bool has_key_usage;
     uint16_t key_usage;
     /* What follows is the value of an extension, of no bytes when the certificate has none. */
-    cb_bytes extended_usages, policies, policy_mappings, alternative_name, crl_points, access;
+    cb_bytes extended_usages, policies, policy_mappings, alternative_name, crl_points, access,
+        name_constraints;
     cb_bytes subject_key_id, authority_key_id; /* identifiers alone */
     int require_policy, inhibit_any_policy;    /* certificates until then, or CB_X509_NO_LIMIT */
-    bool has_name_constraints;
     bool unknown_critical;
     bool no_status_check; /* id-pkix-ocsp-nocheck (RFC 6960, 4.2.2.2.1) */
 } cb_x509;

@@ -55,9 +55,19 @@ static bool read_policies(cb_bytes value, cb_x509 *out)
     return is_list(value, CB_DER_SEQUENCE);
 }
 
+/* anyPolicy maps to nothing, and nothing to it (RFC 5280, 4.2.1.5). */
 static bool read_policy_mappings(cb_bytes value, cb_x509 *out)
 {
+    cb_cursor in = cb_der_open(value, CB_DER_SEQUENCE);
     out->policy_mappings = value;
+    while (cb_cursor_ok(&in) && in.rest.len > 0) {
+        cb_cursor one = cb_cursor_over(cb_der_expect(&in, CB_DER_SEQUENCE));
+        cb_bytes above = cb_der_expect(&one, CB_DER_OID);
+        cb_bytes below = cb_der_expect(&one, CB_DER_OID);
+        if (!cb_cursor_done(&one) || cb_bytes_same(above, cb_oid_any_policy) ||
+            cb_bytes_same(below, cb_oid_any_policy))
+            return false;
+    }
     return is_list(value, CB_DER_SEQUENCE);
 }
 
@@ -125,10 +135,11 @@ static bool read_inhibit_any(cb_bytes value, cb_x509 *out)
            out->inhibit_any_policy != CB_X509_NO_LIMIT && cb_cursor_done(&in);
 }
 
-static bool note_name_constraints(cb_bytes value, cb_x509 *out)
+static bool read_name_constraints(cb_bytes value, cb_x509 *out)
 {
-    out->has_name_constraints = true;
-    return value.len > 0;
+    cb_cursor in = cb_der_open(value, CB_DER_SEQUENCE);
+    out->name_constraints = value;
+    return cb_cursor_ok(&in) && in.rest.len > 0;
 }
 
 static bool note_no_check(cb_bytes value, cb_x509 *out)
@@ -157,7 +168,7 @@ static const struct {
     {OID(0x55, 0x1D, 0x11), read_alternative_name},
     {OID(0x55, 0x1D, 0x12), pass_over}, /* issuerAltName */
     {OID(0x55, 0x1D, 0x13), read_basic_constraints},
-    {OID(0x55, 0x1D, 0x1E), note_name_constraints},
+    {OID(0x55, 0x1D, 0x1E), read_name_constraints},
     {OID(0x55, 0x1D, 0x1F), read_crl_points},
     {OID(0x55, 0x1D, 0x20), read_policies},
     {OID(0x55, 0x1D, 0x21), read_policy_mappings},

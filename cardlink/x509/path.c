@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/x509/path.h"
 
+#include "cardlink/x509/constraints.h"
 #include "cardlink/x509/policy.h"
 #include "cardlink/x509/signature.h"
 
@@ -62,7 +63,7 @@ static cb_error check_card(const cb_x509 *certificate, const cb_x509_rules *rule
         error = cb_x509_key_read(certificate->public_key, &key);
     if (!error)
         error = check_usage(certificate, rules);
-    if (!error && (certificate->unknown_critical || certificate->has_name_constraints))
+    if (!error && (certificate->unknown_critical || certificate->name_constraints.len > 0))
         error = CB_E_CERTIFICATE_PATH;
     return error;
 }
@@ -87,7 +88,7 @@ static int count_between(const cb_x509_path *path)
 /* Whether a CA may issue what comes beneath it (RFC 5280, 6.1.4, k to o). */
 static cb_error check_issuer(const cb_x509 *issuer, const search *s)
 {
-    if (!issuer->is_ca || issuer->unknown_critical || issuer->has_name_constraints)
+    if (!issuer->is_ca || issuer->unknown_critical)
         return CB_E_CERTIFICATE_PATH;
     if (issuer->has_key_usage && !(issuer->key_usage & CB_X509_CERTIFICATE_SIGN))
         return CB_E_CERTIFICATE_PATH;
@@ -122,6 +123,17 @@ static void note(search *s, cb_error error)
         s->error = error;
 }
 
+/* What is to be said of a path only when its anchor is reached. */
+static bool is_whole(search *s)
+{
+    cb_error error = cb_x509_check_constraints(s->path);
+    if (!error)
+        error = cb_x509_check_policies(s->path, s->rules);
+    if (error)
+        note(s, error);
+    return error == CB_OK;
+}
+
 static bool extend(search *s);
 
 /* Puts one more certificate on the path, and ends it there or goes on from it. */
@@ -142,12 +154,10 @@ static bool try_issuer(search *s, cb_bytes der, bool anchor)
         return false;
     }
     path->count++;
-    bool found = anchor;
-    if (anchor && (error = cb_x509_check_policies(path, s->rules)) != CB_OK) {
-        note(s, error);
-        found = false;
-    }
-    if (!anchor)
+    bool found;
+    if (anchor)
+        found = is_whole(s);
+    else
         found = extend(s);
     if (!found)
         path->count--;

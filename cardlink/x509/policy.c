@@ -42,7 +42,8 @@ static bool is_allowed(const cb_x509_path *path, cb_bytes policy)
     any = tighten(any, path->certificates[path->count - 1].inhibit_any_policy);
     for (size_t i = path->count - 1; i-- > 1;) {
         const cb_x509 *ca = &path->certificates[i];
-        bool by_any = any > 0 && cb_x509_has_policy(ca, cb_oid_any_policy);
+        bool self_issued = cb_bytes_same(ca->issuer, ca->subject);
+        bool by_any = (any > 0 || self_issued) && cb_x509_has_policy(ca, cb_oid_any_policy);
         if ((!by_any && !cb_x509_has_policy(ca, policy)) || cb_x509_maps_policy(ca, policy))
             return false;
         any = tighten(count_down(any, ca), ca->inhibit_any_policy);

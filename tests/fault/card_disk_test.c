@@ -23,6 +23,7 @@
 #include "cardlink/card/reader.h"
 #include "tests/support/fault_counter.h"
 #include "tests/support/faults.h"
+#include "vpiv.h"
 #include "world.h"
 
 /* What the flow returns when the card said what is not in its file; no listed error. */
@@ -189,6 +190,79 @@ static void what_a_card_said_is_in_its_file_whatever_fails(void **state)
         }
 }
 
+/* ---- The same of a card of several applications, in the other format ---- */
+
+static vpiv_card staff;
+
+static void lay_staff_card(void *context)
+{
+    (void)context;
+    cb_vcard_close(&w.card);
+    unlink(beside);
+    assert_int_equal(cb_file_replace(file, cb_buf_bytes(&staff.memory.durable), 0600), CB_OK);
+}
+
+/* A card that cannot write says so, and a terminal then has no success. */
+static cb_error verify_pin(void *context)
+{
+    (void)context;
+    told_wrong = false;
+    cb_error error = cb_vcard_open(file, &w.card);
+    uint16_t status = error ? CB_SW_MEMORY : vpiv_select(w.card);
+    if (!error && status == CB_SW_OK)
+        status = vpiv_verify(w.card, typed_pin);
+    told_wrong = status == 0x63C2;
+    return error ? error : status == CB_SW_OK || told_wrong ? CB_OK : CB_E_CARD_STATUS;
+}
+
+static uint8_t tries_in_file(void)
+{
+    cb_buf content = CB_BUF(CB_CARD_FILE_MAX);
+    cb_card_content read;
+    cb_vcard *card;
+    assert_int_equal(cb_card_file_read(file, &content), CB_OK);
+    assert_int_equal(cb_card_content_parse(cb_buf_bytes(&content), &read), CB_OK);
+    assert_int_equal(cb_vcard_of(&read, NULL, &card), CB_OK);
+    const cb_vpiv_application *piv = cb_vcard_applet(card, &cb_applet_piv);
+    uint8_t tries = piv->state.pin_tries;
+    assert_memory_equal(piv->state.key, staff.first.key, sizeof staff.first.key);
+    cb_vcard_close(&card);
+    cb_buf_free(&content);
+    return tries;
+}
+
+static void tries_are_what_was_said(void *context, cb_error result, bool struck)
+{
+    uint8_t tries = tries_in_file();
+    (void)context, (void)struck;
+    assert_true(tries == CB_VPIV_PIN_TRIES || tries == CB_VPIV_PIN_TRIES - 1);
+    if (told_wrong)
+        assert_int_equal(tries, CB_VPIV_PIN_TRIES - 1);
+    else if (result == CB_OK)
+        assert_int_equal(tries, CB_VPIV_PIN_TRIES);
+    if (w.card) {
+        cb_vcard_reset(w.card); /* and the card knows what the file knows */
+        assert_int_equal(vpiv_select(w.card), CB_SW_OK);
+        assert_int_equal(vpiv_verify(w.card, "111111"), 0x63C0 | (tries - 1));
+    }
+    cb_vcard_close(&w.card);
+}
+
+static void a_try_is_in_the_file_before_anything_is_said_of_it(void **state)
+{
+    static const fault_flow flow = {"a PIV PIN", lay_staff_card, verify_pin,
+                                    tries_are_what_was_said};
+    static const char *const pins[] = {VPIV_CARD_PIN, "999999"};
+    (void)state;
+    vpiv_card_make(&staff, (const uint8_t[CB_VPIV_SLOTS]){CB_VCARD_EC_P256}, CB_VPIV_3DES);
+    for (size_t p = 0; p < 2; p++) {
+        typed_pin = pins[p];
+        failure = ENOSPC;
+        fault_each(&disk_faults, &flow, NULL, 0);
+    }
+    vpiv_card_free(&staff);
+}
+
 /* ---- What is no state ---- */
 
 static void refused(cb_error expected)
@@ -318,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_a_card_said_is_in_its_file_whatever_fails, fault_said),
+        cmocka_unit_test_teardown(a_try_is_in_the_file_before_anything_is_said_of_it, fault_said),
         cmocka_unit_test(a_damaged_file_is_refused_and_stays_as_it_is),
         cmocka_unit_test(only_a_file_of_one_name_and_owner_is_a_card),
         cmocka_unit_test(nothing_but_a_socket_makes_way_for_one),

@@ -75,6 +75,38 @@ def scp03():
     put("scp03", "command-plain", bytes((2, 0, 0, 4)))
 
 
+def foreign_cards():
+    def commands(*parts):
+        return b"\1" + b"".join(bytes((len(part),)) + part for part in map(bytes.fromhex, parts))
+
+    def hows(*parts):
+        return b"\1" + b"".join(bytes((how, len(bytes.fromhex(part)))) + bytes.fromhex(part) for how, part in parts)
+    jpki, info = "00A4040C0AD392F000260100000001", "3031300d060960864801650304020105000420" + "00" * 32
+    verify = ("00A4020C020018", "0020008004" + b"1234".hex())
+    put("card_jpki", "sign", commands(jpki, *verify, "00A4020C020017", "802A008033" + info + "00"))
+    put("card_jpki", "sign-otherwise", commands(jpki, *verify, "00A4020C02001A", "802A008033" + info + "00"))
+    put("card_jpki", "forget", commands(jpki, *verify, jpki, "00A4020C020017", "802A008033" + info + "00"))
+    put("card_jpki", "read", commands(jpki, "00A4020C02000A", "00B0000004", "00B0000000", "00B0010000", "00B0020080", "00B0FFFF00"))
+    put("card_jpki", "read-signer", commands(jpki, "00A4020C020001", "00B0000004"))
+    put("card_jpki", "token", commands(jpki, "00A4020C020006", "00B0000020"))
+    put("card_jpki", "change", commands(jpki, *verify, "0024018004" + b"5678".hex(), "0020008004" + b"5678".hex()))
+    put("card_jpki", "tries", commands(jpki, "00A4020C02001B", *["0020008006" + b"ABCDEF".hex()] * 6, "00200080"))
+    put("card_jpki", "template", commands("00A404000AD392F00026010000000100", "00A4020C02000B", "00B0000000"))
+    key = subprocess.run(["openssl", "rsa", "-traditional", "-outform", "DER"], capture_output=True, check=True, input=subprocess.run(
+        ["openssl", "genrsa", "2048"], capture_output=True, check=True).stdout).stdout
+    state = b"\1" + b"".join(var(key) + var(b"\x30\x82\0\0") * 2 + bytes((len(pin),)) + pin.ljust(16, b"\0") + bytes((tries,))
+                            for pin, tries in ((b"1234", 3), (b"ABC123", 5)))
+    put("card_jpki", "state", b"\0" + state)
+    select, update = "00A404000CF04341524442524F4B45520300", "80503000080102030405060708" + "00"
+    put("card_scp03", "update", hows((0, select), (0, update), (0, "8482330010" + "00" * 16)))
+    put("card_scp03", "prove", hows((0, select), (1, "8088000020" + "11" * 32 + "00"), (1, "8088000020" + "22" * 32 + "00")))
+    put("card_scp03", "prove-wrongly", hows((1, "808800001F" + "11" * 31), (1, "80880000"), (1, "80CA000020" + "11" * 32)))
+    put("card_scp03", "orders", hows((0, update), (0, "8488000008" + "00" * 8), (0, select), (0, "8482330010" + "00" * 16), (0, "80CA006600")))
+    put("card_scp03", "versions", hows((0, select), (0, "8050000008" + "01" * 8), (0, "8050310008" + "01" * 8), (0, "8050300107" + "01" * 7)))
+    for size in (16, 24, 32):
+        put("card_scp03", f"state-{size * 8}", b"\0\1" + bytes((size,)) + bytes(2 * size) + bytes(10) + b"\x30\x70" + bytes(9))
+
+
 def texts():
     some_id = "0189f7c2-0000-7000-8000-000000000001"
     put("base", "leaf", f"cardbroker leaf 1\nkind tap.accepted\ntap {some_id}\nservice tax\n")
@@ -418,7 +450,7 @@ def issuers():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
+    for make in (texts, scp03, foreign_cards, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
         make()
 
 

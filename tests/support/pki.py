@@ -179,6 +179,18 @@ def issuers(root):
     one("ca-early", start=datetime.datetime(2035, 1, 1))
     one("ca-critical", more=unknown(True))
     one("ca-names", more=[(x509.NameConstraints([x509.DirectoryName(name("x"))], None), True), (policies(POLICY), False)])
+    country = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "jp")]))
+    elsewhere = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "US")]))
+    for file, permitted, excluded in (("in", [country], None), ("other", [elsewhere], None), ("out", None, [country]), ("far", None, [elsewhere]),
+                                      ("both", [elsewhere, country], None),
+                                      ("uri", [x509.UniformResourceIdentifier(".example.org")], None),
+                                      ("mail", [x509.RFC822Name("example.org")], None), ("dns", None, [x509.DNSName("example.org")])):
+        constrained = one(f"ca-names-{file}", more=[(x509.NameConstraints(permitted, excluded), True), (policies(POLICY), False)])
+        card(f"card-uuid-{file}", constrained, more=alternative("urn:uuid:1"))
+        card(f"card-host-{file}", constrained, more=[(x509.SubjectAlternativeName([
+            x509.UniformResourceIdentifier("http://a@x.Example.org:80/y"), x509.RFC822Name("a@Example.org"), x509.DNSName("x.EXAMPLE.org")]), False)])
+        card(f"card-away-{file}", constrained, more=[(x509.SubjectAlternativeName([
+            x509.UniformResourceIdentifier("http://example.org/@x.example.org"), x509.RFC822Name("a@x.example.org"), x509.DNSName("xexample.org")]), False)])
     one("ca-sha1", digest=hashes.SHA1())
     one("ca-rsa", kind="rsa-ca")
     one("ca-rsa1024", kind="rsa1024")

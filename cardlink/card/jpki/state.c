@@ -27,7 +27,8 @@ bool cb_vjpki_blob_set(cb_vjpki_blob *blob, cb_bytes bytes)
 {
     if (bytes.len > sizeof blob->bytes)
         return false;
-    memcpy(blob->bytes, bytes.data, bytes.len);
+    if (bytes.len > 0)
+        memcpy(blob->bytes, bytes.data, bytes.len);
     blob->len = bytes.len;
     return true;
 }
@@ -66,7 +67,7 @@ static bool is_padded(const cb_vjpki_credential *credential)
     return behind == 0;
 }
 
-static bool get_credential(cb_cursor *cursor, cb_vjpki_use use, cb_vjpki_credential *out)
+static cb_error get_credential(cb_cursor *cursor, cb_vjpki_use use, cb_vjpki_credential *out)
 {
     cb_bytes secret = cb_cursor_var(cursor, CB_VCARD_SECRET_MAX);
     get_blob(cursor, &out->certificate);
@@ -74,22 +75,23 @@ static bool get_credential(cb_cursor *cursor, cb_vjpki_use use, cb_vjpki_credent
     out->pin_len = cb_cursor_u8(cursor);
     cb_cursor_copy(cursor, out->pin, sizeof out->pin);
     out->tries = cb_cursor_u8(cursor);
-    return cb_cursor_ok(cursor) && out->tries <= cb_vjpki_pin_rules[use].tries &&
-           out->pin_len <= sizeof out->pin &&
-           cb_vjpki_pin_ok(use, cb_bytes_make(out->pin, out->pin_len)) && is_padded(out) &&
-           out->certificate.len > 0 && out->authority.len > 0 &&
-           cb_vcard_key_of(CB_VCARD_RSA_2048, secret, &out->key) == CB_OK;
+    bool good = cb_cursor_ok(cursor) && out->tries <= cb_vjpki_pin_rules[use].tries &&
+                out->pin_len <= sizeof out->pin &&
+                cb_vjpki_pin_ok(use, cb_bytes_make(out->pin, out->pin_len)) && is_padded(out) &&
+                out->certificate.len > 0 && out->authority.len > 0;
+    return good ? cb_vcard_key_of(CB_VCARD_RSA_2048, secret, &out->key) : CB_E_FORMAT;
 }
 
 cb_error cb_vjpki_state_parse(cb_bytes content, cb_vjpki_state *out)
 {
     cb_cursor cursor = cb_cursor_over(content);
     memset(out, 0, sizeof *out);
-    bool good = cb_cursor_u8(&cursor) == VERSION;
-    for (int use = 0; good && use < CB_VJPKI_USES; use++)
-        good = get_credential(&cursor, (cb_vjpki_use)use, &out->of[use]);
-    if (good && cb_cursor_done(&cursor))
-        return CB_OK;
-    cb_wipe(out, sizeof *out);
-    return CB_E_FORMAT;
+    cb_error error = cb_cursor_u8(&cursor) == VERSION ? CB_OK : CB_E_FORMAT;
+    for (int use = 0; !error && use < CB_VJPKI_USES; use++)
+        error = get_credential(&cursor, (cb_vjpki_use)use, &out->of[use]);
+    if (!error && !cb_cursor_done(&cursor))
+        error = CB_E_FORMAT;
+    if (error)
+        cb_wipe(out, sizeof *out);
+    return error;
 }

@@ -58,7 +58,7 @@ typedef struct cb_vjpki_state {
 bool cb_vjpki_blob_set(cb_vjpki_blob *blob, cb_bytes bytes);
 void cb_vjpki_pin_set(cb_vjpki_credential *credential, cb_bytes pin);
 
-/* Appends the state; reads it. CB_E_FORMAT for anything but what was written. */
+/* Appends the state; reads it. CB_E_FORMAT for anything but what was written; CB_E_MEMORY. */
 void cb_vjpki_state_put(cb_buf *buf, const cb_vjpki_state *state);
 cb_error cb_vjpki_state_parse(cb_bytes content, cb_vjpki_state *out);
 

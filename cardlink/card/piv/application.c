@@ -63,13 +63,7 @@ static uint16_t run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 
 static void process(void *self, const cb_apdu *apdu, cb_buf *answer)
 {
-    uint16_t status = run(self, apdu, answer);
-    if ((status & 0xFFF0) == CB_SW_TRIES_LEFT) {
-        cb_buf_reset(answer);
-        cb_buf_put_u16(answer, status);
-    } else {
-        cb_applet_answer(answer, status);
-    }
+    cb_applet_answer(answer, run(self, apdu, answer));
 }
 
 static void reset(void *self)

@@ -19,7 +19,8 @@
 
 extern const cb_applet cb_applet_piv;
 
-/* What a PIV card says when it gets power: T=1, contact, issuer's data "CBPIV01". */
+/* What a PIV card says when it gets power, unless its file says otherwise: T=1, contactless
+ * convention, issuer's data "CBPIV01". */
 extern const uint8_t cb_vpiv_atr[12];
 
 extern const uint8_t cb_vpiv_aid[11];

@@ -172,6 +172,36 @@ static void each_fault_above_a_card_has_its_error(void **state)
     }
 }
 
+/* Whether cards with no other name, with a URN, with names at a host, and with such elsewhere are
+ * accepted. */
+static void names_are_those_that_a_ca_may_give(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ca;
+        bool plain, uuid, host, away;
+    } all[] = {
+        {"in", true, true, true, true},      {"other", false, false, false, false},
+        {"out", false, false, false, false}, {"far", true, true, true, true},
+        {"both", true, true, true, true},    {"uri", true, false, true, false},
+        {"mail", true, true, true, false},   {"dns", true, true, false, true},
+    };
+    cb_x509_rules rules = rules_of_a_card();
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const bool accepted[] = {all[i].plain, all[i].uuid, all[i].host, all[i].away};
+        static const char *const kinds[] = {"card-ca-names-", "card-uuid-", "card-host-",
+                                            "card-away-"};
+        char ca[64], card[64];
+        snprintf(ca, sizeof ca, "ca-names-%s", all[i].ca);
+        for (size_t k = 0; k < 4; k++) {
+            snprintf(card, sizeof card, "%s%s", kinds[k], all[i].ca);
+            print_message("%s\n", card);
+            expect(accepted[k] ? CB_OK : CB_E_CERTIFICATE_PATH,
+                   through(card, &rules, ca, NULL, "root"));
+        }
+    }
+}
+
 static void only_configured_anchors_are_trusted(void **state)
 {
     (void)state;
@@ -459,6 +489,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(facts_are_read),
         cmocka_unit_test(each_fault_of_a_card_has_its_error),
         cmocka_unit_test(each_fault_above_a_card_has_its_error),
+        cmocka_unit_test(names_are_those_that_a_ca_may_give),
         cmocka_unit_test(only_configured_anchors_are_trusted),
         cmocka_unit_test(a_missing_intermediate_is_not_made_up),
         cmocka_unit_test(paths_are_no_longer_than_allowed),
