@@ -163,7 +163,7 @@ static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
 {
     const cb_card_profile *profile = cb_profile_named(cfg_title(section));
     if (!profile || !profile->recognise)
-        return wrong(r, "foreign", "must be followed by the name of a profile: \"piv\"");
+        return wrong(r, "foreign", "must be followed by the name of a profile: \"piv\" or \"jpki\"");
     out->profile = profile->id;
     cb_error error =
         list(r, section, "anchors", out->anchor, CB_HSMD_FOREIGN_FILES_MAX, &out->anchors);

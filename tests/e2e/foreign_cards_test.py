@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PIV cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
+"""PIV and JPKI cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
 must be."""
 
 import http.server
@@ -94,6 +94,17 @@ default_crl_days = 7
         finally:
             os.close(reading)
 
+    def make_jpki(self, name):
+        reading, writing = os.pipe()
+        os.write(writing, b"2718\nABC271\n")
+        os.close(writing)
+        try:
+            self.issuer("jpki", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / "agency.pem",
+                        "--ca-key", self.pki / "agency.key", "--certificate", self.cards / f"{name}.der", "--secrets-fd", reading,
+                        pass_fds=(reading,))
+        finally:
+            os.close(reading)
+
     def read_card(self, name, **options):
         """What an operator's terminal reads of a card, in a file."""
         self.insert_card(name)
@@ -104,6 +115,9 @@ default_crl_days = 7
 
     def add_piv_holder(self, name, *keys, services=("nginx",)):
         self.make_piv(name, *keys)
+        self.add_foreign_holder(name, services)
+
+    def add_foreign_holder(self, name, services):
         self.holders[name] = self.ctl("holder", "add", "--name", name)["id"]
         card = self.ctl("card", "register", "--holder", self.holders[name], "--card", self.read_card(name), "--activate")
         self.card_ids[name] = card["id"]
@@ -177,6 +191,37 @@ class Taps(unittest.TestCase):
 
     def test_the_record_verifies(self):
         self.assertTrue(w.verify()["verified"])
+
+
+class Jpki(unittest.TestCase):
+    """Cards like Japan's Individual Number Card: no key without the PIN."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.make_jpki("Yuki")
+        w.add_foreign_holder("Yuki", ("nginx", "desk", "vault"))
+
+    def test_its_pin_lets_in_where_it_is_enough(self):
+        w.insert_card("Yuki")
+        for service in ("nginx", "desk"):
+            accepted = w.tap(service, pin="2718")
+            self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 3), accepted)
+            self.assertEqual(accepted["card"], w.card_ids["Yuki"])
+        self.assertEqual(w.tap("vault", pin="2718").get("code"), "tap.level")
+
+    def test_without_the_pin_it_proves_nothing(self):
+        w.insert_card("Yuki")
+        self.assertEqual(w.tap("nginx").get("code"), "pin.required")
+        refused = w.tap("nginx", pin="3141")
+        self.assertEqual((refused.get("code"), refused.get("tries_left")), ("pin.wrong", 2), refused)
+        self.assertEqual(w.tap("nginx", pin="2718").get("outcome"), "accepted")
+
+    def test_it_is_revoked_like_any_other(self):
+        w.make_jpki("Rei")
+        w.add_foreign_holder("Rei", ("nginx",))
+        self.assertEqual(w.tap("nginx", pin="2718").get("outcome"), "accepted")
+        w.ctl("card", "revoke", w.card_ids["Rei"])
+        self.assertEqual(w.tap("nginx", pin="2718").get("code"), "card.revoked")
 
 
 class Issuer(unittest.TestCase):
