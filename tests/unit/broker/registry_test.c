@@ -161,6 +161,68 @@ static void cards_change_state_as_their_table_says(void **state)
     world_end(&w);
 }
 
+static cb_error count_up(void *context, cb_bytes certificate)
+{
+    assert_true(certificate.len > 0);
+    ++*(unsigned *)context;
+    return CB_OK;
+}
+
+/* Two certificates, as far as anybody here looks at them: DER, and their digests in the binding. */
+static void a_foreign_cards_certificates_are_those_of_its_binding(void **state)
+{
+    static const uint8_t both[] = {0x30, 0x02, 0x05, 0x00, 0x30, 0x03, 0x02, 0x01, 0x07};
+    world w;
+    cb_card card;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {.card = cb_id_new(),
+                            .profile = CB_PROFILE_PIV,
+                            .level = CB_LEVEL_TERMINAL_PIN,
+                            .sequence = 1};
+    (void)state;
+    info.keys.count = 2;
+    info.keys.key[0] = (cb_card_key){.use = 0x9A,
+                                     .kind = CB_CARD_KEY_P256,
+                                     .len = 65,
+                                     .certificate = cb_sha256(cb_bytes_make(both, 4))};
+    info.keys.key[1] = (cb_card_key){.use = 0x9E,
+                                     .kind = CB_CARD_KEY_P256,
+                                     .len = 65,
+                                     .certificate = cb_sha256(cb_bytes_make(both + 4, 5))};
+    world_begin(&w);
+    cb_card_init(&card);
+    info.holder = w.holder.id;
+    make_binding_of(&info, &binding);
+    for (size_t cut = 0; cut < sizeof both; cut++)
+        assert_int_equal(
+            cb_card_add(w.store, "test", cb_buf_bytes(&binding), cb_bytes_make(both, cut), NULL),
+            CB_E_ARGUMENT);
+    assert_int_equal(
+        cb_card_add(w.store, "test", cb_buf_bytes(&binding), cb_bytes_make(both + 4, 5), NULL),
+        CB_E_ARGUMENT);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(both), &card),
+                     CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&card.certificates), CB_BYTES_OF(both)));
+    assert_int_equal(cb_card_status(&card, NULL, NULL), CB_E_CERTIFICATE_STATUS);
+    unsigned asked = 0;
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_OK);
+    assert_int_equal(asked, 2);
+    /* Whoever can write the database puts another one there, leaves one out, or adds one. */
+    for (size_t at = 0; at < card.certificates.len; at++) {
+        card.certificates.data[at] ^= 1;
+        assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+        card.certificates.data[at] ^= 1;
+    }
+    card.certificates.len = 4;
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+    card.certificates.len = sizeof both;
+    cb_buf_put(&card.certificates, cb_bytes_make(both, 4));
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_end(&w);
+}
+
 static void a_card_is_what_its_binding_says(void **state)
 {
     world w;
@@ -171,18 +233,22 @@ static void a_card_is_what_its_binding_says(void **state)
     world_begin(&w);
     cb_card_init(&card);
     make_binding(&id, &w.holder.id, &binding);
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, &card), CB_OK);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, &card),
+                     CB_OK);
     assert_true(cb_id_same(&card.id, &id));
     assert_true(cb_id_same(&card.holder, &w.holder.id));
     assert_int_equal(card.state, CB_CARD_ISSUED);
     assert_true(cb_bytes_same(cb_buf_bytes(&card.binding), cb_buf_bytes(&binding)));
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), CB_E_EXISTS);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_E_EXISTS);
     binding.len--;
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_E_ARGUMENT);
     cb_buf_reset(&binding);
     id = cb_id_new();
     make_binding(&id, &stranger, &binding);
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), CB_E_NOT_FOUND);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_E_NOT_FOUND);
     cb_buf_free(&binding);
     cb_card_free(&card);
     world_end(&w);
@@ -511,6 +577,7 @@ int main(void)
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(cards_change_state_as_their_table_says),
         cmocka_unit_test(a_card_is_what_its_binding_says),
+        cmocka_unit_test(a_foreign_cards_certificates_are_those_of_its_binding),
         cmocka_unit_test(a_terminal_is_known_by_its_key_for_ever),
         cmocka_unit_test(a_terminals_services_exist_and_are_named_once),
         cmocka_unit_test(services_are_checked_and_replaced),

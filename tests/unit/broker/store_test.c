@@ -136,10 +136,12 @@ static void a_database_of_the_first_version_is_brought_up_to_date(void **state)
     const char *service = strstr(cb_migrations[0].sql, "CREATE TABLE service");
     cb_buf_put_str(&back, "PRAGMA legacy_alter_table = ON; ALTER TABLE service RENAME TO v;");
     cb_buf_put(&back, cb_bytes_make(service, (size_t)(strchr(service, ';') + 1 - service)));
-    cb_buf_put_str(&back, "INSERT INTO service SELECT name, title, connector, config, level, kind, certificate, "
-                          "life, idle, created, changed FROM v; DROP TABLE v;"
-                          "ALTER TABLE card DROP COLUMN certificates;"
-                          "ALTER TABLE intent RENAME TO i; ALTER TABLE session RENAME TO s;");
+    cb_buf_put_str(
+        &back,
+        "INSERT INTO service SELECT name, title, connector, config, level, kind, certificate, "
+        "life, idle, created, changed FROM v; DROP TABLE v;"
+        "ALTER TABLE card DROP COLUMN certificates;"
+        "ALTER TABLE intent RENAME TO i; ALTER TABLE session RENAME TO s;");
     cb_buf_put_str(&back, strstr(cb_migrations[0].sql, "CREATE TABLE intent"));
     cb_buf_put_str(&back, "INSERT INTO intent SELECT * FROM i; INSERT INTO session SELECT * FROM s;"
                           "DROP TABLE i; DROP TABLE s;"

@@ -109,7 +109,8 @@ cb_id add_card(world *w, bool active)
     cb_id id = cb_id_new();
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
     make_binding(&id, &w->holder.id, &binding);
-    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), CB_OK);
+    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_OK);
     if (active)
         assert_int_equal(cb_card_change(w->store, "test", &id, CB_CARD_ACTIVATE, NULL, NULL),
                          CB_OK);
@@ -156,13 +157,20 @@ static void put_mac(cb_buf *out)
 
 void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out)
 {
-    cb_binding_info info = {.card = *card,
-                            .holder = *holder,
-                            .profile = CB_PROFILE_NATIVE,
-                            .level = CB_LEVEL_PIN,
-                            .sequence = 1,
-                            .keys = {.count = 1, .key = {{.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT, .data = {4}}}}};
-    cb_binding_body_put(out, &info);
+    cb_binding_info info = {
+        .card = *card,
+        .holder = *holder,
+        .profile = CB_PROFILE_NATIVE,
+        .level = CB_LEVEL_PIN,
+        .sequence = 1,
+        .keys = {.count = 1,
+                 .key = {{.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT, .data = {4}}}}};
+    make_binding_of(&info, out);
+}
+
+void make_binding_of(const cb_binding_info *info, cb_buf *out)
+{
+    cb_binding_body_put(out, info);
     put_mac(out);
 }
 

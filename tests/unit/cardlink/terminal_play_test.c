@@ -12,7 +12,8 @@
 #include "base/text.h"
 #include "cardlink/terminal/play.h"
 
-/* A card that expects commands in order and has an answer for each; NULL as an answer: it is taken away. */
+/* A card that expects commands in order and has an answer for each; NULL as an answer: it is taken
+ * away. */
 typedef struct step {
     const char *command;
     const char *answer;
@@ -42,12 +43,14 @@ static void put(cb_buf *script, uint8_t flags, const char *hex)
     cb_buf_free(&apdu);
 }
 
+static const char *digits = ""; /* the PIN that the terminal has */
+
 /* Plays; the answers as text with spaces between them. */
 static cb_error play(const cb_buf *script, fake *card, char *out, size_t size)
 {
     cb_script commands, got;
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_card_io io = {.card = card, .transmit = transmit};
+    cb_card_io io = {.card = card, .transmit = transmit, .pin = cb_bytes_str(digits)};
     assert_int_equal(cb_script_read(cb_buf_bytes(script), 4096, &commands), CB_OK);
     cb_error error = cb_play(&io, &commands, &answers);
     assert_int_equal(cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &got), CB_OK);
@@ -200,8 +203,8 @@ static void a_wrong_le_is_put_right_once(void **state)
     (void)state;
     static const struct {
         const char *first, *again;
-    } commands[] = {{"80ca000000", "80ca000003"},         /* case 2: Le replaced */
-                    {"80ca0000", "80ca000003"},           /* case 1: Le added */
+    } commands[] = {{"80ca000000", "80ca000003"},             /* case 2: Le replaced */
+                    {"80ca0000", "80ca000003"},               /* case 1: Le added */
                     {"80ca000002aabb00", "80ca000002aabb03"}, /* case 4 */
                     {"80ca000002aabb", "80ca000002aabb03"}};  /* case 3 */
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
@@ -326,6 +329,86 @@ static void t0_carries_no_le_beside_data(void **state)
     }
 }
 
+/* ---- The PIN, for cards that take it in the clear ---- */
+
+static cb_error play_pin(const char *pin, uint8_t flags, const char *command, const char *sent)
+{
+    const step steps[] = {{sent, "9000"}, {"8088000000", "9000"}};
+    fake card = {.steps = steps, .count = 2};
+    char out[64];
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    put(&script, flags, command);
+    put(&script, 0, "8088000000");
+    digits = pin;
+    cb_error error = play(&script, &card, out, sizeof out);
+    digits = "";
+    cb_buf_free(&script);
+    /* All of the script or nothing of it. */
+    assert_int_equal(card.at, error ? 0 : 2);
+    return error;
+}
+
+static void the_pin_is_put_behind_verify_in_the_form_that_is_asked_for(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        play_pin("123456", CB_SCRIPT_PIN_PADDED, "00200080", "0020008008313233343536ffff"), CB_OK);
+    assert_int_equal(
+        play_pin("12345678", CB_SCRIPT_PIN_PADDED, "00200080", "00200080083132333435363738"),
+        CB_OK);
+    assert_int_equal(play_pin("1234", CB_SCRIPT_PIN_ASCII, "00200080", "002000800431323334"),
+                     CB_OK);
+    assert_int_equal(play_pin("1234", CB_SCRIPT_PIN_ASCII, "00200081", "002000810431323334"),
+                     CB_OK);
+}
+
+static void the_pin_is_put_into_nothing_else(void **state)
+{
+    static const char *const others[] = {"00db3fff", "00240080",   "80200080",       "00200180",
+                                         "10200080", "0020008000", "00200080023030", "0020"};
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(play_pin("123456", CB_SCRIPT_PIN_PADDED, others[i], ""), CB_E_FORMAT);
+        assert_int_equal(play_pin("123456", CB_SCRIPT_PIN_ASCII, others[i], ""), CB_E_FORMAT);
+    }
+    assert_int_equal(play_pin("123456", CB_SCRIPT_PIN, "00200080", ""), CB_E_FORMAT);
+}
+
+static void without_a_pin_that_fits_nothing_is_sent(void **state)
+{
+    (void)state;
+    assert_int_equal(play_pin("", CB_SCRIPT_PIN_PADDED, "00200080", ""), CB_E_PIN_REQUIRED);
+    assert_int_equal(play_pin("", CB_SCRIPT_PIN_ASCII, "00200080", ""), CB_E_PIN_REQUIRED);
+    assert_int_equal(play_pin("123456789", CB_SCRIPT_PIN_PADDED, "00200080", ""), CB_E_PIN_FORMAT);
+    assert_int_equal(play_pin("12345678901234567", CB_SCRIPT_PIN_ASCII, "00200080", ""),
+                     CB_E_PIN_FORMAT);
+}
+
+/* ---- Parts ---- */
+
+static void of_a_part_the_rest_is_not_fetched(void **state)
+{
+    static const step steps[] = {{"00cb3fff055c035fc10250", "0102036150"}, {"8088000000", "9000"}};
+    static const step none_yet[] = {
+        {"00cb3fff055c035fc10250", "6104"}, {"00c0000004", "010261ff"}, {"8088000000", "9000"}};
+    const struct {
+        const step *steps;
+        size_t count;
+        const char *answers;
+    } cards[] = {{steps, 2, "0102039000 9000"}, {none_yet, 3, "01029000 9000"}};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char out[64];
+        fake card = {.steps = cards[i].steps, .count = cards[i].count};
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        put(&script, CB_SCRIPT_PART, "00cb3fff055c035fc10250");
+        put(&script, 0, "8088000000");
+        assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+        assert_string_equal(out, cards[i].answers);
+        cb_buf_free(&script);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +416,10 @@ int main(void)
         cmocka_unit_test(the_first_refusal_ends_the_script),
         cmocka_unit_test(a_refusal_that_is_marked_does_not_end_it),
         cmocka_unit_test(warnings_are_refusals_too),
+        cmocka_unit_test(the_pin_is_put_behind_verify_in_the_form_that_is_asked_for),
+        cmocka_unit_test(the_pin_is_put_into_nothing_else),
+        cmocka_unit_test(without_a_pin_that_fits_nothing_is_sent),
+        cmocka_unit_test(of_a_part_the_rest_is_not_fetched),
         cmocka_unit_test(a_card_taken_away_at_any_command_is_reported_with_what_it_had_answered),
         cmocka_unit_test(more_data_are_fetched_and_joined),
         cmocka_unit_test(fetching_stays_on_the_logical_channel_and_without_secure_messaging),
