@@ -2,6 +2,7 @@
  *
  * Revocation lists: fetched, kept, looked up.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -126,13 +127,15 @@ static void note(cb_issuer *issuer, cb_source *source, cb_error error)
     pthread_mutex_unlock(&status->lock);
 }
 
+/* What would be due later than anything ever is was noted before the clock was set back. */
 static cb_source *find_due(cb_issuer *issuer, int64_t *wait)
 {
     int64_t now = cb_status_now(issuer->status);
+    int64_t latest = issuer->status->config.refresh + cb_status_pause(UINT_MAX);
     *wait = LOOK_SECONDS;
     for (size_t i = 0; i < issuer->about->list_count; i++) {
         int64_t left = issuer->sources[i].due - now;
-        if (left <= 0)
+        if (left <= 0 || left > latest)
             return &issuer->sources[i];
         *wait = left < *wait ? left : *wait;
     }

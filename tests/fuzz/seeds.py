@@ -107,6 +107,28 @@ def foreign_cards():
         put("card_scp03", f"state-{size * 8}", b"\0\1" + bytes((size,)) + bytes(2 * size) + bytes(10) + b"\x30\x70" + bytes(9))
 
 
+def piv():
+    def commands(what, *parts):
+        return bytes((what,)) + b"".join(bytes((len(part),)) + part for part in map(bytes.fromhex, parts))
+    closed, selected, verified, managed = 0, 4, 5, 6
+    right, pins = "0020008008" + b"123456".hex() + "FFFF", (b"12345678" + b"123456\xff\xff").hex()
+    sign = "26" + "7C2482008120" + "11" * 32
+    padded = bytes.fromhex("7C820106820081820100" + "00" + "5A" * 255)
+    halves = f"{200:02X}" + padded[:200].hex(), f"{len(padded) - 200:02X}" + padded[200:].hex() + "00"
+    put("card_piv", "select", commands(closed, "00A4040005A000000308", "00CB3FFF055C035FC10200", "00C0000000"))
+    put("card_piv", "read", commands(selected, *[f"00CB3FFF055C03{tag}00" for tag in ("5FC105", "5FC10A", "5FC107", "5FC106")],
+                                     "00CB3FFF035C017E00", "00CB3FFF055C035FC10108", "00C0000010", "00C0000000"))
+    put("card_piv", "tries", commands(selected, "00200080", *[right] * 4, "0020FF80", "0024008010" + pins, "002C008010" + pins))
+    put("card_piv", "sign", commands(selected, f"0087119E{sign}00", f"0087119A{sign}00"))
+    put("card_piv", "sign-verified", commands(verified, f"0087119A{sign}00", f"0087119C{sign}", f"0087119C{sign}"))
+    put("card_piv", "rsa", commands(selected, "1087079E" + halves[0], "0087079E" + halves[1], "00C0000000"))
+    put("card_piv", "rsa-broken-off", commands(selected, "1087079E" + halves[0], "00200080", "0087079E" + halves[1]))
+    put("card_piv", "alone", commands(selected, "0087089B047C02810000", "0087089B147C128210" + "22" * 16))
+    put("card_piv", "mutual", commands(selected, "0087089B047C02800000", "0087089B267C248010" + "22" * 16 + "8110" + "33" * 16 + "00"))
+    put("card_piv", "write", commands(managed, "00DB3FFF0C5C035FC10653054142434445", "00DB3FFF075C035FC1065300", "00CB3FFF055C035FC106"))
+    put("card_piv", "make", commands(managed, "0047009A05AC0380011100", "0047009C05AC0380011400", "0047009E05AC03800106"))
+
+
 def texts():
     some_id = "0189f7c2-0000-7000-8000-000000000001"
     put("base", "leaf", f"cardbroker leaf 1\nkind tap.accepted\ntap {some_id}\nservice tax\n")
@@ -450,7 +472,7 @@ def issuers():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
         make()
 
 

@@ -360,6 +360,37 @@ static void an_older_list_replaces_none(void **state)
     cb_status_close(&status);
 }
 
+static unsigned asked_for_lists(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned count = lists_asked;
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
+static void a_clock_that_is_set_back_holds_nothing_up(void **state)
+{
+    (void)state;
+    cb_status_reason reason;
+    static const uint8_t serial[] = {1, 2, 3};
+    prepare("crl", "ocsp");
+    cb_status *status = begin();
+    expect(CB_OK, ask_until(status, CB_OK));
+    for (int i = 0; i < 400 && asked_for_lists() < 1; i++)
+        usleep(5000);
+    usleep(20000);
+    pthread_mutex_lock(&lock);
+    clock_now -= 3000;
+    pthread_mutex_unlock(&lock);
+    cb_status_question question = cb_status_question_of(&card, &issuing);
+    question.serial = CB_BYTES_OF(serial);
+    cb_status_check(status, &question, &reason); /* its answer wakes who looks at the clock */
+    for (int i = 0; i < 400 && asked_for_lists() < 2; i++)
+        usleep(5000);
+    assert_int_equal(asked_for_lists(), 2);
+    cb_status_close(&status);
+}
+
 /* ---- responders ---- */
 
 static void a_responder_is_waited_for_once(void **state)
@@ -589,6 +620,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_kept_list_needs_no_network, remove_kept),
         cmocka_unit_test_teardown(a_kept_list_that_was_changed_counts_nothing, remove_kept),
         cmocka_unit_test_teardown(an_older_list_replaces_none, remove_kept),
+        cmocka_unit_test(a_clock_that_is_set_back_holds_nothing_up),
         cmocka_unit_test(a_responder_is_waited_for_once),
         cmocka_unit_test(what_a_responder_says_counts),
         cmocka_unit_test(an_answer_gets_stale),

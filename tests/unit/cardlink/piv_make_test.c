@@ -35,7 +35,7 @@ static bool names(cb_bytes bytes, const char *oid)
     cb_buf encoded = CB_BUF(CB_OID_MAX), whole = CB_BUF(CB_OID_MAX + 4);
     assert_int_equal(cb_oid_parse(oid, &encoded), CB_OK);
     cb_der_put(&whole, CB_DER_OID, cb_buf_bytes(&encoded));
-    bool found = memmem(bytes.data, bytes.len, whole.data, whole.len) != NULL;
+    bool found = bytes.len > 0 && memmem(bytes.data, bytes.len, whole.data, whole.len);
     cb_buf_free(&encoded);
     cb_buf_free(&whole);
     return found;
