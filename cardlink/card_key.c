@@ -152,6 +152,15 @@ cb_error cb_card_signature_ecdsa(cb_bytes der, cb_card_signature *out)
     return CB_OK;
 }
 
+cb_error cb_card_signature_rsa(cb_bytes signature, cb_card_signature *out)
+{
+    if (signature.len != MODULUS)
+        return CB_E_CARD_ANSWER;
+    memcpy(out->bytes, signature.data, MODULUS);
+    out->len = MODULUS;
+    return CB_OK;
+}
+
 static bool ecdsa_verify(const cb_card_key *key, const cb_card_signature *s)
 {
     ecc_key ecc;

@@ -69,9 +69,12 @@ cb_error cb_card_digest(uint8_t kind, cb_bytes message, cb_card_signature *out);
 enum { CB_DIGEST_INFO = 51 };
 void cb_digest_info(const uint8_t digest[CB_SHA256_SIZE], uint8_t out[CB_DIGEST_INFO]);
 
-/* An ECDSA signature as cards give it (DER, X9.62) beside the digest that stands there already. CB_E_FORMAT for any other
- * encoding than the one there is. */
+/* An ECDSA signature as cards give it (DER, X9.62) beside the digest that stands there already.
+ * CB_E_FORMAT for any other encoding than the one there is. */
 cb_error cb_card_signature_ecdsa(cb_bytes der, cb_card_signature *out);
+
+/* An RSA signature beside that digest: CB_E_CARD_ANSWER unless it is 256 bytes. */
+cb_error cb_card_signature_rsa(cb_bytes signature, cb_card_signature *out);
 
 /* Whether the signature is the key's, over the digest that stands beside it. */
 bool cb_card_key_verify(const cb_card_key *key, const cb_card_signature *signature);

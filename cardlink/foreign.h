@@ -26,13 +26,52 @@ void cb_foreign_statement(const cb_profile_host *host, const cb_tap_context *con
                           const cb_id *card, uint8_t use, const uint8_t nonce[CB_FOREIGN_NONCE],
                           uint8_t out[CB_FOREIGN_STATEMENT]);
 
+/* ---- What their profiles have in common ---- */
+
+/* A tap with such a card: the state of its profile. */
+typedef struct cb_foreign_tap {
+    uint8_t step;
+    uint8_t kind;  /* of the key that is asked to sign: cb_card_key_kind */
+    bool with_pin; /* the card is given the PIN first */
+    size_t parts;  /* commands that carry what is to be signed */
+    cb_card_claim claim;
+} cb_foreign_tap;
+
+/* What distinguishes them. */
+typedef struct cb_foreign_kind {
+    uint8_t profile;               /* cb_profile_id */
+    void (*first)(cb_buf *script); /* appends the commands of the first script */
+    cb_error (*recognise)(const cb_script *answers, cb_id *card);
+
+    /* The key of a known card that is to sign, and whether with the PIN; NULL: none that reaches
+     * what is asked for. */
+    const cb_card_key *(*choose)(const cb_known_card *known, uint8_t level, bool *with_pin);
+
+    /* Appends the second script, in which the digest of tap->claim is signed; reads its answers
+     * into tap->claim. Errors as of cb_card_profile's finish. */
+    cb_error (*ask)(cb_foreign_tap *tap, cb_buf *script);
+    cb_error (*read)(cb_foreign_tap *tap, const cb_script *answers);
+} cb_foreign_kind;
+
+/* The calls of cb_card_profile. */
+cb_error cb_foreign_begin(const cb_foreign_kind *kind, cb_foreign_tap *tap, cb_buf *script);
+cb_error cb_foreign_challenge(const cb_foreign_kind *kind, cb_foreign_tap *tap,
+                              const cb_profile_host *host, const cb_script *answers,
+                              const cb_tap_context *context, const cb_known_card *known,
+                              cb_bytes pin, cb_buf *script);
+cb_error cb_foreign_finish(const cb_foreign_kind *kind, cb_foreign_tap *tap,
+                           const cb_script *answers, cb_card_claim *claim);
+void cb_foreign_end(void *state);
+
 /* Checks the answers to the first script of such a card, count of them: CB_OK when all are 9000;
  * otherwise CB_E_CARD_FOREIGN when the first was refused, CB_E_CARD_STATUS, CB_E_CARD_ANSWER,
  * CB_E_CARD_REMOVED. No failure is authentic: this chooses words. */
 cb_error cb_foreign_answers(const cb_script *answers, size_t count);
 
-/* What a refused VERIFY means: CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the tries left in the
- * claim; otherwise CB_E_CARD_STATUS. */
-cb_error cb_foreign_pin_refused(uint16_t status, cb_card_claim *claim);
+/* The same of the second script, in which the command at place pin is VERIFY (count: there is
+ * none): its refusal is CB_E_PIN_WRONG or CB_E_PIN_BLOCKED, with the tries left in the claim, or
+ * CB_E_CARD_STATUS. */
+cb_error cb_foreign_second(const cb_script *answers, size_t count, size_t pin,
+                           cb_card_claim *claim);
 
 #endif

@@ -8,17 +8,12 @@
  * is read once, when the card is registered. There is one authority for all of these cards, which
  * gives no number twice.
  */
-#include "base/secret.h"
 #include "cardlink/apdu.h"
 #include "cardlink/foreign.h"
 #include "cardlink/jpki/commands.h"
 
 enum {
-    STEP_NEW,
-    STEP_BEGUN,
-    STEP_ASKED,
-    STEP_DONE,
-    FIRST_SELECT = 0,
+    FIRST_SELECT,
     FIRST_FILE,
     FIRST_HEAD,
     FIRST_COUNT,
@@ -35,32 +30,19 @@ enum {
 static const uint8_t select_command[] = {0x00, 0xA4, 0x04, 0x0C, 0x0A, 0xD3, 0x92, 0xF0,
                                          0x00, 0x26, 0x01, 0x00, 0x00, 0x00, 0x01};
 
-typedef struct jpki_tap {
-    uint8_t step;
-    cb_card_claim claim;
-} jpki_tap;
-
 static void put_file(cb_buf *script, uint16_t file)
 {
     const uint8_t command[] = {0x00, 0xA4, 0x02, 0x0C, 0x02, (uint8_t)(file >> 8), (uint8_t)file};
     cb_script_put(script, 0, CB_BYTES_OF(command));
 }
 
-static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+static void first(cb_buf *script)
 {
     /* As much as the longest serial number needs with what stands before it. */
     static const uint8_t head[] = {0x00, 0xB0, 0x00, 0x00, 0x30};
-    jpki_tap *tap = state;
-    (void)host;
-    if (tap->step != STEP_NEW)
-        return CB_E_TAP_ORDER;
     cb_script_put(script, 0, CB_BYTES_OF(select_command));
     put_file(script, CB_JPKI_CERTIFICATE);
     cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(head));
-    cb_error error = cb_buf_error(script);
-    if (!error)
-        tap->step = STEP_BEGUN;
-    return error;
 }
 
 /* ---- Which card ---- */
@@ -99,9 +81,18 @@ static cb_error recognise(const cb_script *answers, cb_id *card)
     return error;
 }
 
-/* ---- The request to sign ---- */
+/* ---- The signature ---- */
 
-static cb_error ask(jpki_tap *tap, cb_buf *script)
+/* There is one key, and it does nothing without the PIN. */
+static const cb_card_key *choose(const cb_known_card *known, uint8_t level, bool *with_pin)
+{
+    const cb_card_key *key = cb_card_keys_find(&known->keys, CB_JPKI_KEY);
+    (void)level;
+    *with_pin = true;
+    return key && key->kind == CB_CARD_KEY_RSA_2048 ? key : NULL;
+}
+
+static cb_error ask(cb_foreign_tap *tap, cb_buf *script)
 {
     static const uint8_t verify[] = {0x00, 0x20, 0x00, 0x80};
     uint8_t sign[5 + CB_DIGEST_INFO + 1] = {0x80, 0x2A, 0x00, 0x80, CB_DIGEST_INFO};
@@ -110,86 +101,23 @@ static cb_error ask(jpki_tap *tap, cb_buf *script)
     cb_script_put(script, CB_SCRIPT_PIN_ASCII, CB_BYTES_OF(verify));
     put_file(script, CB_JPKI_KEY);
     cb_script_put(script, 0, CB_BYTES_OF(sign));
-    return cb_buf_error(script);
-}
-
-static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
-                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
-                          cb_buf *script)
-{
-    jpki_tap *tap = state;
-    cb_id card;
-    uint8_t nonce[CB_FOREIGN_NONCE], statement[CB_FOREIGN_STATEMENT];
-    if (tap->step != STEP_BEGUN)
-        return CB_E_TAP_ORDER;
-    tap->step = STEP_DONE;
-    if (context->profile != CB_PROFILE_JPKI || context->purpose != CB_TAP_AUTHENTICATE || !known ||
-        pin.len > 0)
-        return CB_E_ARGUMENT;
-    cb_error error = recognise(answers, &card);
-    const cb_card_key *key = cb_card_keys_find(&known->keys, CB_JPKI_KEY);
-    if (!error && (!key || key->kind != CB_CARD_KEY_RSA_2048 || !cb_id_same(&card, &known->card)))
-        error = CB_E_HSM_RECORD;
-    if (error)
-        return error;
-    tap->claim =
-        (cb_card_claim){.card = card, .pin = CB_PIN_VERIFIED, .signature = {.use = CB_JPKI_KEY}};
-    cb_random(nonce, sizeof nonce);
-    cb_foreign_statement(host, context, &card, CB_JPKI_KEY, nonce, statement);
-    error = cb_card_digest(key->kind, CB_BYTES_OF(statement), &tap->claim.signature);
-    if (!error)
-        error = ask(tap, script);
-    if (!error)
-        tap->step = STEP_ASKED;
-    return error;
-}
-
-/* ---- The signature ---- */
-
-static cb_error read_answers(jpki_tap *tap, const cb_script *answers)
-{
-    cb_card_signature *s = &tap->claim.signature;
-    if (answers->count > SECOND_COUNT)
-        return CB_E_CARD_ANSWER;
-    for (size_t i = 0; i < answers->count; i++) {
-        uint16_t status = cb_answer_status(answers->item[i].apdu);
-        if (status == CB_SW_OK)
-            continue;
-        if (i == SECOND_PIN)
-            return cb_foreign_pin_refused(status, &tap->claim);
-        return status == 0 ? CB_E_CARD_ANSWER : CB_E_CARD_STATUS;
-    }
-    if (answers->count < SECOND_COUNT)
-        return CB_E_CARD_REMOVED;
-    cb_bytes bytes = cb_answer_data(answers->item[SECOND_SIGN].apdu);
-    if (bytes.len != CB_CARD_SIGNATURE_MAX)
-        return CB_E_CARD_ANSWER;
-    memcpy(s->bytes, bytes.data, bytes.len);
-    s->len = bytes.len;
     return CB_OK;
 }
 
-static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
-                       cb_card_claim *claim)
+static cb_error read(cb_foreign_tap *tap, const cb_script *answers)
 {
-    jpki_tap *tap = state;
-    (void)host;
-    *claim = (cb_card_claim){0};
-    if (tap->step != STEP_ASKED)
-        return CB_E_TAP_ORDER;
-    cb_error error = read_answers(tap, answers);
-    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
-        *claim = tap->claim;
-    cb_wipe(tap, sizeof *tap);
-    tap->step = STEP_DONE;
-    return error;
+    cb_error error = cb_foreign_second(answers, SECOND_COUNT, SECOND_PIN, &tap->claim);
+    return error ? error
+                 : cb_card_signature_rsa(cb_answer_data(answers->item[SECOND_SIGN].apdu),
+                                         &tap->claim.signature);
 }
 
-static void end(void *state)
-{
-    cb_wipe(state, sizeof(jpki_tap));
-    ((jpki_tap *)state)->step = STEP_DONE;
-}
+static const cb_foreign_kind kind = {.profile = CB_PROFILE_JPKI,
+                                     .first = first,
+                                     .recognise = recognise,
+                                     .choose = choose,
+                                     .ask = ask,
+                                     .read = read};
 
 /* ---- Registration ---- */
 
@@ -222,17 +150,39 @@ static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use
     return der->len == len && len > 0 ? cb_buf_error(der) : CB_E_CARD_ANSWER;
 }
 
+/* ---- The profile ---- */
+
+static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+{
+    (void)host;
+    return cb_foreign_begin(&kind, state, script);
+}
+
+static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
+                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
+                          cb_buf *script)
+{
+    return cb_foreign_challenge(&kind, state, host, answers, context, known, pin, script);
+}
+
+static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
+                       cb_card_claim *claim)
+{
+    (void)host;
+    return cb_foreign_finish(&kind, state, answers, claim);
+}
+
 const cb_card_profile cb_profile_jpki = {
     .id = CB_PROFILE_JPKI,
     .name = "jpki",
     .select = {select_command, sizeof select_command},
     .level_with_pin = CB_LEVEL_TERMINAL_PIN,
-    .state_size = sizeof(jpki_tap),
+    .state_size = sizeof(cb_foreign_tap),
     .recognise = recognise,
     .begin = begin,
     .challenge = challenge,
     .finish = finish,
-    .end = end,
+    .end = cb_foreign_end,
     .certificates = 1,
     .survey = survey,
     .certificate = certificate,

@@ -5,7 +5,6 @@
  * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is
  * read once, when the card is registered, and in no tap. With the PIN key 9A signs, without it 9E.
  */
-#include "base/secret.h"
 #include "base/tlv.h"
 #include "cardlink/apdu.h"
 #include "cardlink/foreign.h"
@@ -16,11 +15,7 @@ static const uint8_t select_command[] = {0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0,
                                          0x00, 0x00, 0x03, 0x08, 0x00};
 
 enum {
-    STEP_NEW,
-    STEP_BEGUN,
-    STEP_ASKED,
-    STEP_DONE,
-    FIRST_SELECT = 0,
+    FIRST_SELECT,
     FIRST_CHUID,
     FIRST_COUNT,
     TAG_OBJECT = 0x53,
@@ -39,14 +34,6 @@ enum {
     CHAINED = 0x10
 };
 
-typedef struct piv_tap {
-    uint8_t step;
-    uint8_t kind; /* of the key that is asked to sign */
-    bool with_pin;
-    size_t parts; /* commands that carry the request to sign */
-    cb_card_claim claim;
-} piv_tap;
-
 static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
 {
     cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
@@ -57,22 +44,14 @@ static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
     cb_buf_free(&bytes);
 }
 
-static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+static void first(cb_buf *script)
 {
     /* As much as FASC-N and GUID can need with everything that may stand before them (part 1, table
      * 9). */
     static const uint8_t chuid[] = {
         0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, 0x05, 0x5C, 0x03, 0x5F, 0xC1, 0x02, 0x50};
-    piv_tap *tap = state;
-    (void)host;
-    if (tap->step != STEP_NEW)
-        return CB_E_TAP_ORDER;
     cb_script_put(script, 0, CB_BYTES_OF(select_command));
     cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(chuid));
-    cb_error error = cb_buf_error(script);
-    if (!error)
-        tap->step = STEP_BEGUN;
-    return error;
 }
 
 /* ---- Which card ---- */
@@ -138,7 +117,7 @@ static uint8_t algorithm_of(uint8_t kind)
 }
 
 /* In as many commands as it takes, chained (ISO/IEC 7816-4, 5.3.3). */
-static void put_authenticate(piv_tap *tap, cb_bytes template, cb_buf *script)
+static void put_authenticate(cb_foreign_tap *tap, cb_bytes template, cb_buf *script)
 {
     cb_cursor cursor = cb_cursor_over(template);
     for (size_t left = template.len; left > 0;) {
@@ -152,7 +131,7 @@ static void put_authenticate(piv_tap *tap, cb_bytes template, cb_buf *script)
     }
 }
 
-static cb_error ask(piv_tap *tap, cb_buf *script)
+static cb_error ask(cb_foreign_tap *tap, cb_buf *script)
 {
     uint8_t block[CB_CARD_SIGNATURE_MAX];
     static const uint8_t verify[] = {0x00, CB_PIV_INS_VERIFY, 0x00, CB_PIV_PIN};
@@ -171,112 +150,37 @@ static cb_error ask(piv_tap *tap, cb_buf *script)
 }
 
 /* With the PIN where it is needed, or where the card has no key that does without. */
-static cb_error choose_key(piv_tap *tap, const cb_tap_context *context, const cb_known_card *known)
+static const cb_card_key *choose(const cb_known_card *known, uint8_t level, bool *with_pin)
 {
-    const cb_card_key *with_pin = cb_card_keys_find(&known->keys, CB_PIV_KEY_AUTHENTICATION);
     const cb_card_key *without = cb_card_keys_find(&known->keys, CB_PIV_KEY_CARD);
-    tap->with_pin = cb_level_needs_pin(context->level) || !without;
-    const cb_card_key *key = tap->with_pin ? with_pin : without;
-    if (!key)
-        return CB_E_TAP_LEVEL;
-    tap->kind = key->kind;
-    tap->claim = (cb_card_claim){.card = known->card,
-                                 .pin = tap->with_pin ? CB_PIN_VERIFIED : CB_PIN_NOT_PRESENTED,
-                                 .signature = {.use = key->use}};
-    return CB_OK;
-}
-
-static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
-                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
-                          cb_buf *script)
-{
-    piv_tap *tap = state;
-    cb_id card;
-    uint8_t nonce[CB_FOREIGN_NONCE], statement[CB_FOREIGN_STATEMENT];
-    if (tap->step != STEP_BEGUN)
-        return CB_E_TAP_ORDER;
-    tap->step = STEP_DONE;
-    if (context->profile != CB_PROFILE_PIV || context->purpose != CB_TAP_AUTHENTICATE || !known ||
-        pin.len > 0)
-        return CB_E_ARGUMENT;
-    cb_error error = recognise(answers, &card);
-    if (!error && !cb_id_same(&card, &known->card))
-        error = CB_E_HSM_RECORD;
-    if (!error)
-        error = choose_key(tap, context, known);
-    if (!error) {
-        cb_random(nonce, sizeof nonce);
-        cb_foreign_statement(host, context, &card, tap->claim.signature.use, nonce, statement);
-        error = cb_card_digest(tap->kind, CB_BYTES_OF(statement), &tap->claim.signature);
-    }
-    if (!error)
-        error = ask(tap, script);
-    if (!error)
-        tap->step = STEP_ASKED;
-    return error;
+    *with_pin = cb_level_needs_pin(level) || !without;
+    return *with_pin ? cb_card_keys_find(&known->keys, CB_PIV_KEY_AUTHENTICATION) : without;
 }
 
 /* ---- The signature ---- */
 
-static cb_error read_signature(piv_tap *tap, cb_bytes answer)
+static cb_error read(cb_foreign_tap *tap, const cb_script *answers)
 {
-    cb_card_signature *s = &tap->claim.signature;
-    if (cb_answer_status(answer) != CB_SW_OK)
-        return cb_answer_status(answer) == 0 ? CB_E_CARD_ANSWER : CB_E_CARD_STATUS;
-    cb_cursor outer = cb_cursor_over(cb_answer_data(answer));
+    size_t count = (tap->with_pin ? 1 : 0) + tap->parts;
+    cb_error error = cb_foreign_second(answers, count, tap->with_pin ? 0 : count, &tap->claim);
+    if (error)
+        return error;
+    cb_cursor outer = cb_cursor_over(cb_answer_data(answers->item[count - 1].apdu));
     cb_cursor inner = cb_cursor_over(cb_tlv_expect(&outer, TAG_DYNAMIC));
     cb_bytes bytes = cb_tlv_expect(&inner, TAG_RESPONSE);
     if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner))
         return CB_E_CARD_ANSWER;
-    if (tap->kind == CB_CARD_KEY_RSA_2048) {
-        if (bytes.len != CB_CARD_SIGNATURE_MAX)
-            return CB_E_CARD_ANSWER;
-        memcpy(s->bytes, bytes.data, bytes.len);
-        s->len = bytes.len;
-        return CB_OK;
-    }
-    return cb_card_signature_ecdsa(bytes, s) ? CB_E_CARD_ANSWER : CB_OK;
+    if (tap->kind == CB_CARD_KEY_RSA_2048)
+        return cb_card_signature_rsa(bytes, &tap->claim.signature);
+    return cb_card_signature_ecdsa(bytes, &tap->claim.signature) ? CB_E_CARD_ANSWER : CB_OK;
 }
 
-static cb_error read_answers(piv_tap *tap, const cb_script *answers)
-{
-    size_t first = tap->with_pin ? 1 : 0, count = first + tap->parts;
-    if (answers->count > count)
-        return CB_E_CARD_ANSWER;
-    if (first && answers->count > 0) {
-        uint16_t status = cb_answer_status(answers->item[0].apdu);
-        if (status != CB_SW_OK)
-            return cb_foreign_pin_refused(status, &tap->claim);
-    }
-    for (size_t i = first; i + 1 < count && i < answers->count; i++) {
-        if (cb_answer_status(answers->item[i].apdu) != CB_SW_OK)
-            return CB_E_CARD_STATUS;
-    }
-    return answers->count == count ? read_signature(tap, answers->item[count - 1].apdu)
-                                   : CB_E_CARD_REMOVED;
-}
-
-static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
-                       cb_card_claim *claim)
-{
-    piv_tap *tap = state;
-    (void)host;
-    *claim = (cb_card_claim){0};
-    if (tap->step != STEP_ASKED)
-        return CB_E_TAP_ORDER;
-    cb_error error = read_answers(tap, answers);
-    if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
-        *claim = tap->claim;
-    cb_wipe(tap, sizeof *tap);
-    tap->step = STEP_DONE;
-    return error;
-}
-
-static void end(void *state)
-{
-    cb_wipe(state, sizeof(piv_tap));
-    ((piv_tap *)state)->step = STEP_DONE;
-}
+static const cb_foreign_kind kind = {.profile = CB_PROFILE_PIV,
+                                     .first = first,
+                                     .recognise = recognise,
+                                     .choose = choose,
+                                     .ask = ask,
+                                     .read = read};
 
 /* ---- Registration ---- */
 
@@ -322,17 +226,39 @@ static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use
     return cb_buf_error(der);
 }
 
+/* ---- The profile ---- */
+
+static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
+{
+    (void)host;
+    return cb_foreign_begin(&kind, state, script);
+}
+
+static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
+                          const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
+                          cb_buf *script)
+{
+    return cb_foreign_challenge(&kind, state, host, answers, context, known, pin, script);
+}
+
+static cb_error finish(void *state, const cb_profile_host *host, const cb_script *answers,
+                       cb_card_claim *claim)
+{
+    (void)host;
+    return cb_foreign_finish(&kind, state, answers, claim);
+}
+
 const cb_card_profile cb_profile_piv = {
     .id = CB_PROFILE_PIV,
     .name = "piv",
     .select = {select_command, sizeof select_command},
     .level_with_pin = CB_LEVEL_TERMINAL_PIN,
-    .state_size = sizeof(piv_tap),
+    .state_size = sizeof(cb_foreign_tap),
     .recognise = recognise,
     .begin = begin,
     .challenge = challenge,
     .finish = finish,
-    .end = end,
+    .end = cb_foreign_end,
     .certificates = CERTIFIED,
     .survey = survey,
     .certificate = certificate,
