@@ -6,6 +6,7 @@
  * that nobody has used for the longest time is given away.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -14,6 +15,7 @@
 #include "broker/status/parts.h"
 
 enum { WAYS = 8, LOOK_SECONDS = 60, PAUSE_SECONDS = 2, QUESTION_MAX = 1024 };
+#define ANSWER_TIME (10 * CB_SECOND)
 
 /* ---- places ---- */
 
@@ -85,9 +87,10 @@ static cb_error ask(cb_issuer *issuer, cb_bytes serial, cb_ocsp_answer *out)
         question.nonce = nonce;
     }
     cb_error error = cb_ocsp_ask(&question, &request);
+    int64_t time = config->fetch_time < ANSWER_TIME ? config->fetch_time : ANSWER_TIME;
     const cb_fetch what = {.url = issuer->about->responder,
                            .question = cb_buf_bytes(&request),
-                           .deadline = cb_deadline_in(config->fetch_time)};
+                           .deadline = cb_deadline_in(time)};
     if (!error)
         error = config->fetch(config->context, &what, &answer);
     int64_t now = cb_status_now(status);
@@ -116,6 +119,12 @@ static void take(cb_status *status, cb_remembered *r, const cb_ocsp_answer *answ
         status, cb_fresh_until(r->this_update, r->next_update, &status->config.answer_limits));
 }
 
+static bool is_silence(cb_error error)
+{
+    return error == CB_E_SERVICE_DOWN || error == CB_E_SERVICE_SLOW ||
+           error == CB_E_SERVICE_REFUSED || error == CB_E_BUSY;
+}
+
 static void ask_for(cb_issuer *issuer, cb_remembered *r)
 {
     cb_status *status = issuer->status;
@@ -137,6 +146,7 @@ static void ask_for(cb_issuer *issuer, cb_remembered *r)
     r->failures = error ? r->failures + 1 : 0;
     r->retry = r->asked + (error ? PAUSE_SECONDS : 0);
     r->due = r->asked + cb_status_pause(r->failures);
+    issuer->quiet = is_silence(error) ? r->asked + PAUSE_SECONDS : 0;
     if (!error)
         take(status, r, &answer);
     status->counts.answers_fetched += !error;
@@ -150,6 +160,7 @@ static cb_remembered *find_work(cb_issuer *issuer)
 {
     cb_status *status = issuer->status;
     int64_t now = cb_status_now(status);
+    int64_t latest = status->config.refresh + cb_status_pause(UINT_MAX);
     cb_remembered *due = NULL;
     for (size_t i = 0; i < status->answer_count; i++) {
         cb_remembered *r = &status->answers[i];
@@ -157,7 +168,7 @@ static cb_remembered *find_work(cb_issuer *issuer)
             continue;
         if (r->wanted)
             return r;
-        if (r->due <= now && r->known && r->used >= r->asked)
+        if (r->known && r->used >= r->asked && cb_status_is_past(r->due, now, latest))
             due = r;
     }
     return due;
@@ -195,10 +206,22 @@ static void wait_for(cb_status *status, cb_issuer *issuer, cb_remembered *r)
     r->waiting++;
     status->counts.waited++;
     pthread_cond_signal(&issuer->work);
-    while ((r->wanted || r->asking) && !status->stopping &&
-           pthread_cond_timedwait(&status->answered, &status->lock, &until) != ETIMEDOUT)
-        continue;
-    r->waiting--;
+    int late = 0;
+    while ((r->wanted || r->asking) && !status->stopping && late != ETIMEDOUT)
+        late = pthread_cond_timedwait(&status->answered, &status->lock, &until);
+    if (r->wanted || r->asking)
+        issuer->quiet = cb_status_now(status) + PAUSE_SECONDS;
+    /* Nobody asks any more on behalf of those who have gone. */
+    if (--r->waiting == 0)
+        r->wanted = false;
+}
+
+/* A responder that has just failed, or was silent, is not waited for again at each tap: all who
+ * serve taps would stand before it. */
+static bool may_wait(const cb_issuer *issuer, const cb_remembered *r)
+{
+    return cb_status_is_past(issuer->quiet, r->used, PAUSE_SECONDS) &&
+           cb_status_is_past(r->retry, r->used, PAUSE_SECONDS);
 }
 
 cb_error cb_answers_check(cb_issuer *issuer, cb_bytes serial, cb_status_reason *reason)
@@ -209,8 +232,7 @@ cb_error cb_answers_check(cb_issuer *issuer, cb_bytes serial, cb_status_reason *
         return CB_E_CERTIFICATE_STATUS;
     r->used = cb_status_now(status);
     r->turn = ++status->turns;
-    /* A responder that has just failed is not waited for again at each tap. */
-    if (!is_fresh(status, r) && (r->asking || r->wanted || r->retry <= r->used))
+    if (!is_fresh(status, r) && may_wait(issuer, r))
         wait_for(status, issuer, r);
     if (!is_fresh(status, r))
         return CB_E_CERTIFICATE_STATUS;

@@ -127,7 +127,6 @@ static void note(cb_issuer *issuer, cb_source *source, cb_error error)
     pthread_mutex_unlock(&status->lock);
 }
 
-/* What would be due later than anything ever is was noted before the clock was set back. */
 static cb_source *find_due(cb_issuer *issuer, int64_t *wait)
 {
     int64_t now = cb_status_now(issuer->status);
@@ -135,7 +134,7 @@ static cb_source *find_due(cb_issuer *issuer, int64_t *wait)
     *wait = LOOK_SECONDS;
     for (size_t i = 0; i < issuer->about->list_count; i++) {
         int64_t left = issuer->sources[i].due - now;
-        if (left <= 0 || left > latest)
+        if (cb_status_is_past(issuer->sources[i].due, now, latest))
             return &issuer->sources[i];
         *wait = left < *wait ? left : *wait;
     }

@@ -32,6 +32,7 @@ typedef struct cb_issuer {
     pthread_t threads[1 + CB_STATUS_CONNECTIONS_MAX]; /* the first is for lists */
     unsigned thread_count;
     pthread_cond_t work; /* somebody waits for an answer */
+    int64_t quiet;       /* until then nobody waits for the responder: it was silent */
 } cb_issuer;
 
 /* What a responder said of one certificate. */
@@ -85,6 +86,13 @@ cb_error cb_answers_check(cb_issuer *issuer, cb_bytes serial, cb_status_reason *
 /* When something is to be fetched again that counts until then: before it gets stale, and no later
  * than the configured time. */
 int64_t cb_status_due(const cb_status *status, int64_t until);
+
+/* Whether a moment has come that is at most so many seconds ahead; one further ahead was noted
+ * before the clock was set back. */
+static inline bool cb_status_is_past(int64_t moment, int64_t now, int64_t most)
+{
+    return moment <= now || moment - now > most;
+}
 
 /* How long to leave a server alone that has failed so often in a row, in seconds. */
 int64_t cb_status_pause(unsigned failures);

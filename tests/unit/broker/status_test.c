@@ -474,6 +474,33 @@ static void a_hanging_responder_costs_no_more_than_the_wait(void **state)
     cb_status_close(&status);
 }
 
+static cb_error ask_about(cb_status *status, uint8_t number)
+{
+    cb_status_reason reason;
+    cb_status_question question = cb_status_question_of(&card, &issuing);
+    question.serial = cb_bytes_make(&number, 1);
+    return cb_status_check(status, &question, &reason);
+}
+
+/* One tap waits, those after it do not: for two seconds. */
+static void a_hanging_responder_is_waited_for_by_few(void **state)
+{
+    (void)state;
+    cb_status_counts counts;
+    prepare("crl", "ocsp");
+    config.wait = 50 * CB_MILLISECOND;
+    slow = 300000;
+    cb_status *status = begin();
+    expect(CB_OK, ask_until(status, CB_OK));
+    int64_t before = cb_clock_monotonic_us();
+    for (uint8_t i = 1; i < 100; i++)
+        ask_about(status, i);
+    assert_in_range(cb_clock_monotonic_us() - before, 0, 150000);
+    cb_status_count(status, &counts);
+    assert_in_range(counts.waited, 1, 3);
+    cb_status_close(&status);
+}
+
 static void a_responder_that_failed_is_left_alone_for_a_moment(void **state)
 {
     (void)state;
@@ -625,6 +652,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_a_responder_says_counts),
         cmocka_unit_test(an_answer_gets_stale),
         cmocka_unit_test(a_hanging_responder_costs_no_more_than_the_wait),
+        cmocka_unit_test(a_hanging_responder_is_waited_for_by_few),
         cmocka_unit_test(a_responder_that_failed_is_left_alone_for_a_moment),
         cmocka_unit_test(a_nonce_is_asked_for),
         cmocka_unit_test(places_are_limited),

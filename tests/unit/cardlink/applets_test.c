@@ -227,24 +227,30 @@ static void a_chain_that_is_broken_off_was_not_there(void **state)
 {
     table *t = *state;
     SAY(t->card, SELECT_ECHO);
-    for (int how = 0; how < 5; how++) {
+    for (int how = 0; how < 7; how++) {
         cb_buf answer = CB_BUF(1024);
-        assert_int_equal(send_part(t->card, 0x10, 1, 'a', 100, NULL), CB_SW_OK);
-        if (how == 0) /* another P2 */
-            assert_int_equal(send_part(t->card, 0x00, 2, 'b', 10, &answer), CB_SW_OK);
-        else if (how == 1) /* another class */
-            assert_int_equal(send_part(t->card, 0x80, 2, 'b', 10, &answer), CB_SW_OK);
-        else if (how == 2) { /* no command at all */
+        assert_int_equal(send_part(t->card, 0x10, 2, 'a', 100, NULL), CB_SW_OK);
+        if (how == 0) { /* another P2 */
+            assert_int_equal(send_part(t->card, 0x00, 1, 'c', 10, NULL), CB_SW_OK);
+        } else if (how == 1) { /* another class */
+            assert_int_equal(send_part(t->card, 0x80, 2, 'c', 10, NULL), CB_SW_OK);
+        } else if (how == 2) { /* no command at all */
             assert_int_equal(SAY(t->card, "\x00\x01"), CB_SW_LENGTH);
         } else if (how == 3) {
             cb_vcard_reset(t->card);
             assert_int_equal(SAY(t->card, SELECT_ECHO), CB_SW_OK);
-        } else {
+        } else if (how == 4) {
             assert_int_equal(hand_select(t->card), CB_SW_OK);
             assert_int_equal(SAY(t->card, SELECT_ECHO), CB_SW_OK);
+        } else if (how == 5) { /* another P1 */
+            assert_int_equal(say(t->card, cb_bytes_make("\x00\x01\x01\x02\x01\x63", 6), &answer),
+                             CB_SW_OK);
+            assert_int_equal(answer.len, 2);
+            cb_buf_reset(&answer);
+        } else { /* another instruction */
+            assert_int_equal(SAY(t->card, "\x10\x03\x00\x02\x01\x63"), CB_SW_OK);
         }
-        if (how > 1)
-            assert_int_equal(send_part(t->card, 0x00, 2, 'b', 10, &answer), CB_SW_OK);
+        assert_int_equal(send_part(t->card, 0x00, 2, 'b', 10, &answer), CB_SW_OK);
         assert_int_equal(answer.len, 20);
         assert_true(answer.data[0] == 'b');
         cb_buf_free(&answer);

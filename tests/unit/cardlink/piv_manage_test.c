@@ -53,7 +53,12 @@ static void who_has_the_management_key_is_let_in(void **state)
         assert_int_equal(vpiv_send(p->card, VPIV_PUT, 0x3F, 0xFF, chuid, NULL), CB_SW_SECURITY);
         assert_int_equal(vpiv_manage(p->card, &p->first), CB_SW_OK);
         assert_int_equal(vpiv_send(p->card, VPIV_PUT, 0x3F, 0xFF, chuid, NULL), CB_SW_OK);
-        assert_int_equal(vpiv_manage(p->card, &other), CB_SW_SECURITY); /* and out again */
+        assert_int_equal(
+            vpiv_send(p->card, VPIV_USE, kinds[i], 0x9B, BYTES("\x7C\x02\x81\x00"), NULL),
+            CB_SW_OK); /* who begins anew is out again */
+        assert_int_equal(vpiv_send(p->card, VPIV_PUT, 0x3F, 0xFF, chuid, NULL), CB_SW_SECURITY);
+        assert_int_equal(vpiv_manage(p->card, &p->first), CB_SW_OK);
+        assert_int_equal(vpiv_manage(p->card, &other), CB_SW_SECURITY);
         assert_int_equal(vpiv_send(p->card, VPIV_PUT, 0x3F, 0xFF, chuid, NULL), CB_SW_SECURITY);
         assert_int_equal(
             vpiv_send(p->card, VPIV_USE, kinds[i] ^ 1, 0x9B, BYTES("\x7C\x02\x81\x00"), NULL),
@@ -66,11 +71,12 @@ static void both_sides_may_show_it(void **state)
 {
     static const uint8_t zero[16], challenge[16] = {9, 8, 7, 6, 5, 4, 3, 2, 1};
     vpiv_card *p = *state;
-    for (int wrong = 0; wrong < 2; wrong++) {
+    for (int wrong = 0; wrong < 3; wrong++) { /* 1: the witness; 2: the challenge, by a byte more */
         vpiv_card_free(p);
         vpiv_card_make(p, (const uint8_t[CB_VPIV_SLOTS]){0}, CB_VPIV_AES_192);
         vpiv_select(p->card);
-        uint8_t data[38] = {0x7C, 36, 0x80, 16};
+        uint8_t data[39] = {0x7C, 36, 0x80, 16};
+        cb_bytes shown = cb_bytes_make(data, wrong == 2 ? 39 : 38);
         uint8_t expected[20] = {0x7C, 18, 0x82, 16};
         cb_buf answer = CB_BUF(64);
         assert_int_equal(
@@ -79,14 +85,17 @@ static void both_sides_may_show_it(void **state)
         assert_int_equal(cb_aes_cbc_decrypt(cb_bytes_make(p->first.management_key, 24), zero,
                                             cb_bytes_make(&answer.data[4], 16), &data[4]),
                          CB_OK);
-        data[4] ^= (uint8_t)wrong;
+        data[1] += wrong == 2;
+        data[4] ^= wrong == 1;
         data[20] = 0x81;
-        data[21] = 16;
+        data[21] = wrong == 2 ? 17 : 16;
         memcpy(&data[22], challenge, 16);
         vpiv_encrypt(&p->first, challenge, &expected[4]);
         cb_buf_reset(&answer);
-        assert_int_equal(vpiv_send(p->card, VPIV_USE, 0x0A, 0x9B, CB_BYTES_OF(data), &answer),
-                         wrong ? CB_SW_SECURITY : CB_SW_OK);
+        assert_int_equal(vpiv_send(p->card, VPIV_USE, 0x0A, 0x9B, shown, &answer),
+                         wrong == 2   ? CB_SW_DATA
+                         : wrong == 1 ? CB_SW_SECURITY
+                                      : CB_SW_OK);
         assert_int_equal(answer.len, wrong ? 0 : 20);
         if (!wrong)
             assert_memory_equal(answer.data, expected, 20);
@@ -95,8 +104,7 @@ static void both_sides_may_show_it(void **state)
             vpiv_send(p->card, VPIV_GENERATE, 0x00, 0x9E, BYTES("\xAC\x03\x80\x01\x11"), NULL),
             wrong ? CB_SW_SECURITY : CB_SW_OK);
         /* The witness is gone: nothing can be said to it a second time. */
-        assert_int_equal(vpiv_send(p->card, VPIV_USE, 0x0A, 0x9B, CB_BYTES_OF(data), NULL),
-                         CB_SW_CONDITIONS);
+        assert_int_equal(vpiv_send(p->card, VPIV_USE, 0x0A, 0x9B, shown, NULL), CB_SW_CONDITIONS);
     }
 }
 
@@ -108,7 +116,7 @@ static void a_challenge_is_for_the_next_command(void **state)
                                               {0x00, 0xA4, 0x04, 0x00, 0x00}};
     vpiv_card *p = *state;
     uint8_t data[12] = {0x7C, 10, 0x82, 8};
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < 7; i++) {
         cb_buf answer = CB_BUF(64);
         assert_int_equal(
             vpiv_send(p->card, VPIV_USE, 0x03, 0x9B, BYTES("\x7C\x02\x81\x00"), &answer), CB_SW_OK);
@@ -118,6 +126,9 @@ static void a_challenge_is_for_the_next_command(void **state)
             vpiv_raw(p->card, CB_BYTES_OF(disturbances[i]), NULL);
         else if (i == 4)
             vpiv_raw(p->card, BYTES("\x00"), NULL);
+        else if (i == 5)
+            assert_int_equal(vpiv_sign(p->card, CB_VCARD_EC_P256, 0x9E, BYTES("digest"), NULL),
+                             CB_SW_OK);
         else
             assert_int_equal(vpiv_send(p->card, VPIV_USE, 0x03, 0x9B, CB_BYTES_OF(data), NULL),
                              CB_SW_OK);

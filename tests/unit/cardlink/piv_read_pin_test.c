@@ -270,6 +270,25 @@ static void pin_and_puk_are_changed_by_who_knows_them(void **state)
                      CB_SW_PARAMETERS);
 }
 
+static void whoever_fails_to_change_the_pin_has_not_verified_it(void **state)
+{
+    static const struct {
+        uint8_t ins;
+        const char *data;
+    } rows[] = {{0x24, "000000\xFF\xFF"
+                       "654321\xFF\xFF"},
+                {0x2C, "00000000"
+                       "654321\xFF\xFF"}};
+    vpiv_card *p = *state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(vpiv_verify(p->card, VPIV_CARD_PIN), CB_SW_OK);
+        assert_int_equal(
+            vpiv_send(p->card, rows[i].ins, 0x00, 0x80, cb_bytes_make(rows[i].data, 16), NULL),
+            0x63C2);
+        assert_int_not_equal(tries(p), CB_SW_OK);
+    }
+}
+
 static void a_blocked_puk_leaves_a_blocked_pin_so(void **state)
 {
     vpiv_card *p = *state;
@@ -338,6 +357,40 @@ static void cutting_the_power_buys_no_comparison(void **state)
     }
 }
 
+/* Not even the right one is compared before its try is gone: whoever cuts the power then has paid.
+ */
+static void a_try_is_gone_before_the_comparison(void **state)
+{
+    static const struct {
+        uint8_t ins, p2;
+        const char *data;
+        size_t len;
+    } rows[] = {{0x20, 0x80, "123456\xFF\xFF", 8},
+                {0x24, 0x80,
+                 "123456\xFF\xFF"
+                 "654321\xFF\xFF",
+                 16},
+                {0x24, 0x81, VPIV_CARD_PUK "12345678", 16},
+                {0x2C, 0x80, VPIV_CARD_PUK "654321\xFF\xFF", 16}};
+    vpiv_card *p = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool puk = i >= 2;
+        vpiv_card_free(p);
+        vpiv_card_make(p, (const uint8_t[CB_VPIV_SLOTS]){0}, CB_VPIV_3DES);
+        p->memory.fails_at = 1;
+        p->memory.after = true;
+        vpiv_select(p->card);
+        assert_int_equal(vpiv_send(p->card, rows[i].ins, 0x00, rows[i].p2,
+                                   cb_bytes_make(rows[i].data, rows[i].len), NULL),
+                         CB_SW_MEMORY);
+        vpiv_card_wake(p);
+        assert_int_equal(now(p)->pin_tries, puk ? 3 : 2);
+        assert_int_equal(now(p)->puk_tries, puk ? 2 : 3);
+        assert_memory_equal(now(p)->pin, p->first.pin, CB_VPIV_PIN);
+        assert_memory_equal(now(p)->puk, p->first.puk, CB_VPIV_PIN);
+    }
+}
+
 static void a_card_that_cannot_write_compares_nothing_and_falls_silent(void **state)
 {
     vpiv_card *p = *state;
@@ -364,8 +417,10 @@ int main(void)
         TEST(what_is_no_pin_costs_no_try),
         TEST(a_verified_pin_can_be_forgotten),
         TEST(pin_and_puk_are_changed_by_who_knows_them),
+        TEST(whoever_fails_to_change_the_pin_has_not_verified_it),
         TEST(a_blocked_puk_leaves_a_blocked_pin_so),
         TEST(cutting_the_power_buys_no_comparison),
+        TEST(a_try_is_gone_before_the_comparison),
         TEST(a_card_that_cannot_write_compares_nothing_and_falls_silent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
