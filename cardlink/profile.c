@@ -2,7 +2,7 @@
 #include "cardlink/profile.h"
 
 static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv,
-                                                &cb_profile_jpki};
+                                                &cb_profile_jpki, &cb_profile_scp03};
 
 enum { PROFILES = sizeof profiles / sizeof *profiles };
 

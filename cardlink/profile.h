@@ -30,9 +30,9 @@ typedef struct cb_trust_anchor {
 } cb_trust_anchor;
 
 /* The broker's own card-facing identity. The private halves rest in the HSM and are reached through the
- * two functions; certificates are public. One value serves all taps of a worker and is not changed by them. */
+ * functions; certificates are public. One value serves all taps of a worker and is not changed by them. */
 typedef struct cb_profile_host {
-    void *keys; /* passed to the two functions */
+    void *keys; /* passed to the functions */
     cb_error (*agree)(void *keys, const uint8_t peer[CB_P256_POINT], uint8_t shared[CB_P256_SCALAR]);
     cb_error (*sign)(void *keys, const cb_digest *digest, uint8_t signature[CB_P256_SIGNATURE]);
     uint8_t key_id;      /* KID and KVN of the CA-KLOC key that cards check the certificates with */
@@ -41,6 +41,9 @@ typedef struct cb_profile_host {
     cb_bytes signer_certificate;    /* CVC 7F21 of the transcript signing key, by CA-KLOC, of its own usage */
     const cb_trust_anchor *trust;
     size_t trust_count;
+    /* AES-CMAC under the master key of SCP03 cards, over at most 64 bytes. The key is of so many bytes; 0: there is none. */
+    cb_error (*cmac)(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOCK]);
+    uint8_t cmac_key_len;
 } cb_profile_host;
 
 typedef enum cb_pin_state {
@@ -72,6 +75,7 @@ typedef struct cb_card_profile {
     const char *name;
     cb_bytes select;        /* the command that a card of this profile answers with 9000, and no other card */
     uint8_t level_with_pin; /* cb_level of a tap with the PIN */
+    bool proven_in_channel; /* finish itself believes the card, and its claim has no signature */
     size_t state_size;
 
     /* Which card this is, from what it says to everybody, in the answers to the first script; NULL: it says so in its
@@ -104,7 +108,8 @@ typedef struct cb_card_profile {
     cb_error (*certificate)(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
 } cb_card_profile;
 
-extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki;
+extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki,
+    cb_profile_scp03;
 
 /* The profile of an id or a name, or NULL. */
 const cb_card_profile *cb_profile_find(uint8_t id);

@@ -134,7 +134,7 @@ enum { CB_FOREIGN_CERTIFICATE_MAX = 4096 };
 typedef struct cb_foreign_reading {
     uint8_t profile;  /* cb_profile_id */
     cb_bytes answers; /* to the profile's first script, encoded as in cardlink/script.h */
-    size_t keys;      /* 1..CB_CARD_KEYS_MAX */
+    size_t keys;      /* at most CB_CARD_KEYS_MAX; 0: the profile's cards have no certificates */
     struct {
         uint8_t use; /* of the key that it certifies, in the profile's numbers */
         cb_bytes certificate; /* DER */

@@ -162,7 +162,7 @@ static cb_error list(const reading *r, cfg_t *section, const char *name, const c
 static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
 {
     const cb_card_profile *profile = cb_profile_named(cfg_title(section));
-    if (!profile || !profile->recognise)
+    if (!profile || profile->certificates == 0)
         return wrong(r, "foreign", "must be followed by the name of a profile: \"piv\" or \"jpki\"");
     out->profile = profile->id;
     cb_error error =

@@ -59,14 +59,15 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
 {
     cb_script answers;
     const cb_card_profile *profile = cb_profile_find(card->profile);
-    if (!profile || !profile->recognise || card->keys == 0 || card->keys > CB_CARD_KEYS_MAX)
+    if (!profile || !profile->recognise || card->keys > CB_CARD_KEYS_MAX ||
+        (card->keys > 0) != (profile->certificates > 0))
         return CB_E_ARGUMENT;
     out->profile = card->profile;
     out->keys = (cb_card_keys){0};
     cb_error error = cb_script_read(card->answers, CB_ANSWER_MAX, &answers);
     if (!error)
         error = profile->recognise(&answers, &out->card);
-    if (!error && trust->profile != card->profile)
+    if (!error && card->keys > 0 && trust->profile != card->profile)
         error = CB_E_CARD_CERTIFICATE;
     for (size_t i = 0; !error && i < card->keys; i++) {
         error = cb_card_keys_find(&out->keys, card->key[i].use) ? CB_E_ARGUMENT : CB_OK;

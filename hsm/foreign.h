@@ -5,7 +5,8 @@
  * A card is bound by the certificates that were read from it, once: each must lead to an anchor of
  * its profile, be good for signing, and be valid now. After that its keys stand in the binding, and
  * certificates are not looked at in hsmd again; whether the issuer has revoked one is the front
- * end's to ask, and the broker's own revocation is above both.
+ * end's to ask, and the broker's own revocation is above both. An SCP03 card has no certificate: that
+ * it is genuine is shown by each tap alone.
  */
 #ifndef CB_HSM_FOREIGN_H
 #define CB_HSM_FOREIGN_H

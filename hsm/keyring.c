@@ -19,6 +19,8 @@ struct cb_keyring {
     cb_token_key kek[CB_GENERATIONS_MAX + 1][CB_KEK_KINDS];
     bool complete[CB_GENERATIONS_MAX + 1];
     uint32_t generation; /* the newest that is complete */
+    cb_token_key scp03;
+    uint8_t scp03_len; /* 0: there is none */
 };
 
 static const char *const own_names[CB_OWN_KEY_COUNT] = {
@@ -146,6 +148,28 @@ cb_error cb_keyring_refresh(cb_keyring *keyring)
     return error;
 }
 
+/* Not every broker has such cards. */
+static cb_error find_scp03(cb_keyring *keyring)
+{
+    CK_OBJECT_HANDLE handle;
+    CK_ULONG len = 0;
+    cb_buf value = CB_BUF(sizeof len);
+    keyring->scp03 = cb_token_key_named(CKO_SECRET_KEY, CB_LABEL_SCP03);
+    cb_error error = cb_token_find(keyring->token, &keyring->scp03, &handle);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_OK : error;
+    error = check_locked(keyring, &keyring->scp03);
+    if (!error)
+        error = cb_token_attribute(keyring->token, handle, CKA_VALUE_LEN, &value);
+    if (!error && value.len == sizeof len)
+        memcpy(&len, value.data, sizeof len);
+    cb_buf_free(&value);
+    if (!error && len != 16 && len != 24 && len != 32)
+        error = cb_log_failure("keyring.attributes", CB_E_CONFIG, CB_LABEL_SCP03);
+    keyring->scp03_len = error ? 0 : (uint8_t)len;
+    return error;
+}
+
 static cb_error find_keys(cb_keyring *keyring)
 {
     char label[48];
@@ -160,6 +184,8 @@ static cb_error find_keys(cb_keyring *keyring)
         error = cb_keyring_refresh(keyring);
     if (!error && keyring->generation == 0)
         error = CB_E_NOT_FOUND;
+    if (!error)
+        error = find_scp03(keyring);
     if (error == CB_E_NOT_FOUND)
         error = cb_log_failure("keyring.incomplete", CB_E_CONFIG,
                                "the token lacks keys of the broker: initialise it");
@@ -320,6 +346,24 @@ cb_error cb_keyring_host_sign(void *keys, const cb_digest *digest,
                               uint8_t signature[CB_P256_SIGNATURE])
 {
     return cb_keyring_sign(keys, CB_OWN_CARD_SIGNATURE, digest, signature);
+}
+
+uint8_t cb_keyring_scp03_len(const cb_keyring *keyring) { return keyring->scp03_len; }
+
+cb_error cb_keyring_host_cmac(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOCK])
+{
+    static const CK_MECHANISM cmac = {CKM_AES_CMAC, NULL, 0};
+    cb_keyring *keyring = keys;
+    cb_buf mac = CB_BUF(SIGNATURE_MAX);
+    if (keyring->scp03_len == 0)
+        return CB_E_CONFIG;
+    cb_error error = cb_token_sign_with(keyring->token, &keyring->scp03, &cmac, &data, 1, &mac);
+    if (!error && mac.len != CB_AES_BLOCK)
+        error = CB_E_HSM_TOKEN;
+    if (!error)
+        memcpy(out, mac.data, CB_AES_BLOCK);
+    cb_buf_free(&mac);
+    return error;
 }
 
 /* ---- Generations ---- */

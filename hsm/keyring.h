@@ -7,6 +7,7 @@
  *   card-agreement, card-signature        the broker's identity towards cards (cardlink/profile.h)
  *   log                                   signs heads of the evidence log
  *   import                                what imported keys are encrypted to
+ *   scp03-master                          what the keys of SCP03 cards come from, if there are such cards; not made by initialise.h
  *
  * initialise.h makes them. A keyring belongs to one thread, and is not changed by a fork: open it
  * in the process that uses it.
@@ -76,6 +77,12 @@ cb_error cb_keyring_host_agree(void *keys, const uint8_t peer[CB_P256_POINT],
                                uint8_t shared[CB_P256_SCALAR]);
 cb_error cb_keyring_host_sign(void *keys, const cb_digest *digest,
                               uint8_t signature[CB_P256_SIGNATURE]);
+
+/* The length of the master key of SCP03 cards, an AES key with the label "cardbroker.scp03-master" that an administrator put on the token; 0: there is none. */
+uint8_t cb_keyring_scp03_len(const cb_keyring *keyring);
+
+/* cb_profile_host's cmac, under that key. CB_E_CONFIG when there is none. */
+cb_error cb_keyring_host_cmac(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOCK]);
 
 /* ---- Generations of the key-encryption keys, numbered from 1 ---- */
 

@@ -11,6 +11,7 @@
 #define CB_LABEL_KEK_REWRAP "cardbroker.kek.rewrap"
 #define CB_LABEL_KEK_RELEASE "cardbroker.kek.release"
 #define CB_LABEL_RECORDS "cardbroker.records"
+#define CB_LABEL_SCP03 "cardbroker.scp03-master"
 
 /* "cardbroker.log" and so on; at most 47 characters. */
 void cb_own_key_label(cb_own_key key, char out[48]);

@@ -134,13 +134,15 @@ cb_error cb_sealed_info_read(cb_bytes sealed, cb_sealed_info *out)
 
 /* ---- Card bindings ---- */
 
-/* A native card has the one key that its profile knows; others have one for each use. */
+/* A native card has the one key that its profile knows, an SCP03 card none that is public; others have one for each use. */
 static bool keys_ok(const cb_binding_info *info)
 {
     const cb_card_keys *keys = &info->keys;
     if (info->profile == CB_PROFILE_NATIVE)
         return keys->count == 1 && keys->key[0].use == 0 && keys->key[0].kind == CB_CARD_KEY_P256 &&
                keys->key[0].len == CB_P256_POINT;
+    if (info->profile == CB_PROFILE_SCP03)
+        return keys->count == 0;
     bool good = keys->count >= 1 && keys->count <= CB_CARD_KEYS_MAX;
     for (size_t i = 0; good && i < keys->count; i++)
         good = cb_card_key_kind_name(keys->key[i].kind) &&

@@ -52,10 +52,12 @@ static cb_error read_answers(const json_t *list, reading *r)
     return error ? error : cb_buf_error(&r->answers);
 }
 
-static cb_error read_certificates(const json_t *list, reading *r)
+/* Of a profile whose cards have none, none. */
+static cb_error read_certificates(const json_t *list, const cb_card_profile *profile, reading *r)
 {
     size_t count = json_array_size(list);
-    cb_error error = count >= 1 && count <= CB_CARD_KEYS_MAX ? CB_OK : CB_E_FORMAT;
+    bool good = count <= CB_CARD_KEYS_MAX && (count > 0) == (profile->certificates > 0);
+    cb_error error = good ? CB_OK : CB_E_FORMAT;
     for (size_t i = 0; !error && i < count; i++) {
         const json_t *one = json_array_get(list, i);
         json_int_t use = json_integer_value(json_object_get(one, "use"));
@@ -80,7 +82,7 @@ static cb_ctl_status read_file(cb_ctl *ctl, const char *path, reading *r)
     if (!error)
         error = read_answers(json_object_get(object, "answers"), r);
     if (!error)
-        error = read_certificates(json_object_get(object, "certificates"), r);
+        error = read_certificates(json_object_get(object, "certificates"), profile, r);
     if (error == CB_E_MEMORY)
         status = cb_ctl_fail(ctl, error, NULL);
     else if (error)

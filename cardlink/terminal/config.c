@@ -10,7 +10,7 @@ static cfg_opt_t reader_options[] = {
     CFG_END(),
 };
 
-static char all_profiles[] = "{native, piv, jpki}";
+static char all_profiles[] = "{native, piv, jpki, scp03}";
 
 static cfg_opt_t options[] = {
     CFG_STR("broker", "", CFGF_NONE),
@@ -89,7 +89,7 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
         require(cb_reader_kind_find(cfg_getstr(cfg, "readers"), &out->kind, &out->place) == CB_OK,
                 path, "readers: give \"pcsc\", \"pcsc exclusive\" or \"virtual:/path\"", why) &&
         require(take_profiles(cfg, &out->profiles), path,
-                "profiles: give native, piv and jpki in the order in which cards are tried, each at most once",
+                "profiles: give native, piv, jpki and scp03 in the order in which cards are tried, each at most once",
                 why) &&
         require(readers_ok(cfg), path,
                 "service: a name has small letters, digits and -, at most 63", why) &&

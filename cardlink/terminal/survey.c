@@ -72,7 +72,7 @@ static cb_error read_card(const cb_card_io *io, const cb_card_profile *profile, 
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     json_t *list = json_array();
     cb_error error = list ? meet(io, profile, &answers) : CB_E_MEMORY;
-    if (!error)
+    if (!error && profile->certificates > 0)
         error = read_certificates(io, profile, list);
     if (!error) {
         *out = json_pack("{s:s,s:o,s:O}", "profile", profile->name, "answers",

@@ -5,6 +5,7 @@ must be."""
 import http.server
 import json
 import os
+import secrets
 import sqlite3
 import threading
 import unittest
@@ -32,7 +33,22 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 
 
 class ForeignWorld(World):
-    """An installation that trusts an agency for PIV and JPKI cards."""
+    """An installation that trusts an agency for PIV and JPKI cards, and whose HSM has the master key of SCP03 cards."""
+
+    def make_token(self):
+        super().make_token()
+        key = secrets.token_bytes(32)
+        self.secret_file("scp03.master", key.hex())
+        (self.etc / "scp03.bin").write_bytes(key)
+        pin = (self.etc / "hsm.pin").read_text().strip()
+        run(["pkcs11-tool", "--module", self.TOKEN_MODULE, "--token-label", "cardbroker", "--login", "--pin", "env:TOKEN_PIN",
+             "--write-object", self.etc / "scp03.bin", "--type", "secrkey", "--key-type", "AES:32", "--label",
+             "cardbroker.scp03-master", "--usage-sign", "--sensitive", "--private"], env={**self.env, "TOKEN_PIN": pin})
+        (self.etc / "scp03.bin").unlink()
+
+    def make_scp03(self, name):
+        self.issuer("scp03", "make", "--master", self.etc / "scp03.master", "--key-version", "30", "--state",
+                    self.cards / f"{name}.card")
 
     def write_hsmd_configuration(self):
         super().write_hsmd_configuration()
@@ -222,6 +238,41 @@ class Jpki(unittest.TestCase):
         self.assertEqual(w.tap("nginx", pin="2718").get("outcome"), "accepted")
         w.ctl("card", "revoke", w.card_ids["Rei"])
         self.assertEqual(w.tap("nginx", pin="2718").get("code"), "card.revoked")
+
+
+class Scp03(unittest.TestCase):
+    """Cards that know nothing but AES."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.make_scp03("Aoi")
+        w.add_foreign_holder("Aoi", ("nginx", "desk"))
+
+    def test_it_is_let_in_as_possession_and_no_more(self):
+        w.insert_card("Aoi")
+        for _ in range(3):
+            accepted = w.tap()
+            self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 1), accepted)
+            self.assertEqual(accepted["card"], w.card_ids["Aoi"])
+        self.assertEqual(w.tap("desk", pin=PIN).get("code"), "tap.level")
+
+    def test_a_card_of_another_master_key_is_none(self):
+        w.etc.joinpath("other.master").write_text(secrets.token_bytes(32).hex())
+        os.chmod(w.etc / "other.master", 0o600)
+        kdd = w.issuer("scp03", "make", "--master", w.etc / "scp03.master", "--key-version", "30", "--state",
+                       w.cards / "Mio.card").stdout.decode().split()[-1]
+        w.add_foreign_holder("Mio", ("nginx",))
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.issuer("scp03", "make", "--master", w.etc / "other.master", "--key-version", "30", "--kdd", kdd, "--state",
+                 w.cards / "Forged.card")
+        self.assertEqual(w.tap_with("Forged").get("code"), "card.answer")
+
+    def test_it_is_revoked_like_any_other(self):
+        w.make_scp03("Ren")
+        w.add_foreign_holder("Ren", ("nginx",))
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.ctl("card", "revoke", w.card_ids["Ren"])
+        self.assertEqual(w.tap().get("code"), "card.revoked")
 
 
 class Issuer(unittest.TestCase):

@@ -38,7 +38,9 @@ static void make_broker(world *w, cb_issue_days days)
                                 cb_buf_bytes(&w->agreement_certificate),
                                 cb_buf_bytes(&w->signer_certificate),
                                 &w->cards.anchor,
-                                1};
+                                1,
+                                NULL,
+                                0};
 }
 
 static void make_card(world *w, bool in_transit, cb_issue_days days)
