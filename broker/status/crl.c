@@ -119,21 +119,34 @@ static int compare(cb_bytes a, cb_bytes b)
     return a.len > 0 ? memcmp(a.data, b.data, a.len) : 0;
 }
 
-/* An entry that was read before. */
-static entry entry_at(const cb_crl *crl, uint32_t at)
+static cb_cursor entries_from(const cb_crl *crl, uint32_t at)
 {
     cb_cursor list = cb_cursor_over(crl->entries);
-    entry found;
     cb_cursor_take(&list, at);
+    return list;
+}
+
+/* Of an entry that was read before. */
+static cb_bytes serial_at(const cb_crl *crl, uint32_t at)
+{
+    cb_cursor list = entries_from(crl, at);
+    cb_cursor in = cb_cursor_over(cb_der_expect(&list, CB_DER_SEQUENCE));
+    return cb_der_unsigned(&in, CB_X509_SERIAL_MAX);
+}
+
+static uint8_t reason_at(const cb_crl *crl, uint32_t at)
+{
+    cb_cursor list = entries_from(crl, at);
+    entry found = {.reason = CB_CRL_NO_REASON};
     read_entry(&list, &found);
-    return found;
+    return found.reason;
 }
 
 static int by_serial(const void *a, const void *b, void *crl)
 {
     const uint32_t *first = a;
     const uint32_t *second = b;
-    int order = compare(entry_at(crl, *first).serial, entry_at(crl, *second).serial);
+    int order = compare(serial_at(crl, *first), serial_at(crl, *second));
     return order ? order : *first < *second ? -1 : *first > *second;
 }
 
@@ -180,10 +193,9 @@ bool cb_crl_has(const cb_crl *crl, cb_bytes serial, uint8_t *reason)
     size_t high = crl->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        entry one = entry_at(crl, crl->index[middle]);
-        int order = compare(one.serial, serial);
+        int order = compare(serial_at(crl, crl->index[middle]), serial);
         if (order == 0) {
-            *reason = one.reason;
+            *reason = reason_at(crl, crl->index[middle]);
             return true;
         }
         if (order < 0)

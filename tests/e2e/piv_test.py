@@ -110,6 +110,13 @@ class OpenSc(Card):
         public_key_of("now/9a.pem")
         run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest", "-sigfile", "signature")
 
+    def test_the_signature_key_signs_for_a_pin_of_its_own(self):
+        (reader.folder / "digest").write_bytes(b"\x17" * 48)
+        run("pkcs11-tool", "--login", "--pin", "env:PIN", "--sign", "-m", "ECDSA", "--id", "02", "--signature-format", "openssl",
+            "-i", "digest", "-o", "signature", pin=PIN)
+        public_key_of("now/9c.pem")
+        run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest", "-sigfile", "signature")
+
     def test_pkcs11_finds_no_fault(self):
         self.assertIn("No errors", run("pkcs11-tool", "--login", "--pin", "env:PIN", "--test", pin=PIN))
 

@@ -102,7 +102,7 @@ static void fresh(void *context)
     (void)context;
     cb_vcard_close(&w.card);
     unlink(beside);
-    assert_int_equal(cb_vcard_state_write(file, &w.first), CB_OK);
+    assert_int_equal(world_state_write(file, &w.first), CB_OK);
 }
 
 static void look_for_wrong(const cb_buf *answers)
@@ -154,7 +154,7 @@ static void after(void *context, cb_error result, bool struck)
     uint8_t tries = w.first.pin_tries;
     bool right = strcmp(typed_pin, WORLD_PIN) == 0;
     (void)context, (void)struck;
-    assert_int_equal(cb_vcard_state_read(file, &now), CB_OK);
+    assert_int_equal(world_state_read(file, &now), CB_OK);
     assert_memory_equal(now.pin, w.first.pin, sizeof now.pin);
     assert_int_equal(now.life_cycle, w.first.life_cycle);
     assert_true(now.pin_tries == tries || now.pin_tries == tries - 1);

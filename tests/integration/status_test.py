@@ -169,9 +169,12 @@ class Driver:
         return found
 
     def children(self):
-        """The fetcher's processes, the one that keeps the keeper first."""
+        """The fetcher's processes, the one that keeps the keeper first, once there are both."""
         first = int(self.say("keeper")[0])
-        return [first, *(int(p) for p in subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True).stdout.split())]
+        deadline = time.monotonic() + 5 * PATIENCE
+        while not (found := subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True).stdout.split()):
+            assert time.monotonic() < deadline, "there is no keeper"
+        return [first, *map(int, found)]
 
     def end(self):
         self.process.stdin.close()

@@ -120,8 +120,8 @@ static uint16_t malformed(void *self)
     cb_native_application *card = self;
     if (card->session.step == CB_VCARD_MUTE)
         return CB_SW_MEMORY;
-    cb_vcard_session_end(card, card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE
-                                                                   : CB_VCARD_SELECTED);
+    cb_vcard_session_end(card,
+                         card->session.step == CB_VCARD_IDLE ? CB_VCARD_IDLE : CB_VCARD_SELECTED);
     return CB_SW_LENGTH;
 }
 

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/card/native/state.h"
 
-#include "base/config.h"
 #include "base/secret.h"
-#include "cardlink/card/content.h"
 
 static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00, 0x01}; /* the last two: version */
 
@@ -121,25 +119,4 @@ cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out)
         return CB_OK;
     cb_wipe(out, sizeof *out);
     return CB_E_FORMAT;
-}
-
-cb_error cb_vcard_state_read(const char *path, cb_vcard_state *out)
-{
-    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
-    cb_error error = cb_card_file_read(path, &file);
-    if (!error)
-        error = cb_vcard_state_parse(cb_buf_bytes(&file), out);
-    cb_buf_free(&file);
-    return error;
-}
-
-cb_error cb_vcard_state_write(const char *path, const cb_vcard_state *state)
-{
-    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
-    cb_vcard_state_put(&file, state);
-    cb_error error = cb_buf_error(&file);
-    if (!error)
-        error = cb_file_replace(path, cb_buf_bytes(&file), 0600);
-    cb_buf_free(&file);
-    return error;
 }

@@ -67,10 +67,4 @@ typedef struct cb_vcard_state {
 void cb_vcard_state_put(cb_buf *buf, const cb_vcard_state *state);
 cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out);
 
-/* The file. Reading: also CB_E_NOT_FOUND, CB_E_IO, CB_E_TOO_LARGE, and CB_E_DENIED unless it is a
- * regular file of one name that only its owner may open. Writing is durable when it returns CB_OK.
- */
-cb_error cb_vcard_state_read(const char *path, cb_vcard_state *out);
-cb_error cb_vcard_state_write(const char *path, const cb_vcard_state *state);
-
 #endif

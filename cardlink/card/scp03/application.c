@@ -143,11 +143,12 @@ static uint16_t run_inside(cb_vscp03_application *scp03, const cb_apdu *wrapped,
 
 static uint16_t run_plain(cb_vscp03_application *scp03, const cb_apdu *apdu, cb_buf *data)
 {
+    if (scp03->step != CB_VSCP03_IDLE)
+        stand_at(scp03, CB_VSCP03_SELECTED);
     if (apdu->ins == INS_SELECT)
         return apdu->cla == 0x00 ? select_application(scp03, apdu) : CB_SW_CLA;
     if (scp03->step == CB_VSCP03_IDLE)
         return CB_SW_CONDITIONS;
-    stand_at(scp03, CB_VSCP03_SELECTED);
     if (apdu->ins != CB_SCP03_INS_UPDATE)
         return CB_SW_INS;
     return apdu->cla == CB_SCP03_CLA ? initialize_update(scp03, apdu, data) : CB_SW_CLA;

@@ -121,7 +121,7 @@ static bool write_killed_at(const char *path, const cb_vcard_state *next_state, 
         if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
             _exit(2);
         raise(SIGSTOP);
-        _exit(cb_vcard_state_write(path, next_state) ? 1 : 0);
+        _exit(world_state_write(path, next_state) ? 1 : 0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     for (int i = 0; i < boundary && WIFSTOPPED(status); i++) {
@@ -149,9 +149,9 @@ static void a_write_that_is_cut_anywhere_leaves_the_state_before_or_after(void *
     close(mkstemp(path));
     snprintf(beside, sizeof beside, "%s.new", path);
     for (;; boundary++) {
-        assert_int_equal(cb_vcard_state_write(path, &w->first), CB_OK); /* past what lies beside */
+        assert_int_equal(world_state_write(path, &w->first), CB_OK); /* past what lies beside */
         bool cut = write_killed_at(path, &after, boundary);
-        assert_int_equal(cb_vcard_state_read(path, &now), CB_OK);
+        assert_int_equal(world_state_read(path, &now), CB_OK);
         assert_true(now.pin_tries == 1 || (cut && now.pin_tries == 3));
         old += now.pin_tries == 3;
         if (!cut)
@@ -193,7 +193,7 @@ static void a_state_file_belongs_to_one_program(void **state)
     cb_card_claim claim;
     close(mkstemp(path));
     snprintf(lock, sizeof lock, "%s.lock", path);
-    assert_int_equal(cb_vcard_state_write(path, &w->first), CB_OK);
+    assert_int_equal(world_state_write(path, &w->first), CB_OK);
     assert_int_equal(cb_vcard_open(path, &one), CB_OK);
     assert_int_equal(cb_vcard_open(path, &two), CB_E_BUSY);
     assert_null(two);

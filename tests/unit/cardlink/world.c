@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/config.h"
 #include "base/secret.h"
 
 #define MUST(call)                                                                                 \
@@ -171,5 +172,26 @@ cb_error world_tap(world *w, typed pin, cb_card_claim *claim)
     free(state);
     cb_buf_free(&script);
     cb_buf_free(&answers);
+    return error;
+}
+
+cb_error world_state_read(const char *path, cb_vcard_state *out)
+{
+    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
+    cb_error error = cb_card_file_read(path, &file);
+    if (!error)
+        error = cb_vcard_state_parse(cb_buf_bytes(&file), out);
+    cb_buf_free(&file);
+    return error;
+}
+
+cb_error world_state_write(const char *path, const cb_vcard_state *state)
+{
+    cb_buf file = CB_BUF(CB_VCARD_STATE_MAX);
+    cb_vcard_state_put(&file, state);
+    cb_error error = cb_buf_error(&file);
+    if (!error)
+        error = cb_file_replace(path, cb_buf_bytes(&file), 0600);
+    cb_buf_free(&file);
     return error;
 }

@@ -51,4 +51,8 @@ cb_error world_challenge(world *w, void *state, const cb_buf *answers, typed pin
 cb_error world_finish(world *w, void *state, const cb_buf *answers, cb_card_claim *claim);
 void *world_state(void);
 
+/* The file of a card with the native application alone. */
+cb_error world_state_read(const char *path, cb_vcard_state *out);
+cb_error world_state_write(const char *path, const cb_vcard_state *state);
+
 #endif
