@@ -14,8 +14,7 @@ typedef struct cb_program {
     cb_broker_config config;
     cb_api api;
     cb_relay_context relay;
-    cb_fetcher *fetcher; /* with status: NULL where no issuer of foreign cards is configured */
-    cb_status *status;   /* see cb_status_check */
+    cb_fetcher *fetcher; /* for api.status; NULL where there is none */
     cb_status_issuer issuers[CB_STATUS_ISSUERS_MAX];
     cb_buf issuer_certificates[CB_STATUS_ISSUERS_MAX];
     cb_buf why; /* what is wrong, in a sentence */

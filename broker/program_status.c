@@ -63,16 +63,16 @@ cb_error cb_program_status_open(cb_program *p)
     config.folder = p->config.state;
     config.fetch = fetch;
     config.context = p->fetcher;
-    return error ? error : cb_status_open(&config, &p->status, &p->why);
+    return error ? error : cb_status_open(&config, &p->api.status, &p->why);
 }
 
 cb_error cb_program_status_of(void *program, cb_bytes certificate)
 {
     cb_program *p = program;
     cb_status_reason reason = {0};
-    if (!p->status)
+    if (!p->api.status)
         return CB_E_CERTIFICATE_STATUS;
-    cb_error error = cb_status_check_certificate(p->status, certificate, &reason);
+    cb_error error = cb_status_check_certificate(p->api.status, certificate, &reason);
     if (error)
         cb_log(CB_LOG_INFO, "status.refused", cb_error_text(error), "error", cb_error_code(error),
                "detail", reason.detail, NULL);
@@ -82,7 +82,7 @@ cb_error cb_program_status_of(void *program, cb_bytes certificate)
 void cb_program_status_close(cb_program *p)
 {
     cb_fetcher_stop(p->fetcher);
-    cb_status_close(&p->status);
+    cb_status_close(&p->api.status);
     cb_fetcher_close(&p->fetcher);
     for (size_t i = 0; i < CB_STATUS_ISSUERS_MAX; i++)
         cb_buf_free(&p->issuer_certificates[i]);

@@ -14,6 +14,7 @@
 #include "broker/core/tap.h"
 #include "broker/http/acceptor.h"
 #include "broker/http/server.h"
+#include "broker/status/status.h"
 
 /* The parts that handlers call; filled in by main.c, which owns them. */
 typedef struct cb_api {
@@ -23,6 +24,7 @@ typedef struct cb_api {
     cb_sessions *sessions;
     cb_taps *taps;
     cb_watch *watch;
+    cb_status *status; /* NULL where no issuer of foreign cards is configured */
     cb_server *server;
     cb_acceptor *acceptor;
     int64_t started;                           /* wall clock */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "broker/api/api.h"
+#include "broker/api/issuers.h"
 #include "broker/api/rows.h"
 #include "broker/http/metrics.h"
 
@@ -70,11 +71,12 @@ cb_error cb_api_status(cb_request *request, cb_reply *reply)
     if (store.error == CB_E_MEMORY) /* rather no numbers than wrong ones */
         return store.error;
     return cb_reply_json(reply, 200,
-                         json_pack("{sb, ss, ss, so, so, so, s{ss}, so, si, si}", "ready", !error,
-                                   "state", cb_error_code(error), "version", CB_VERSION, "started",
-                                   cb_json_time(api->started), "store", store_json(&store), "hsm",
-                                   hsm_json(&view), "connectors", "state",
-                                   cb_error_code(view.connectors), "http", http_json(api), "taps",
+                         json_pack("{sb, ss, ss, so, so, so, s{ss}, so, so, si, si}", "ready",
+                                   !error, "state", cb_error_code(error), "version", CB_VERSION,
+                                   "started", cb_json_time(api->started), "store",
+                                   store_json(&store), "hsm", hsm_json(&view), "connectors",
+                                   "state", cb_error_code(view.connectors), "issuer_lists",
+                                   cb_issuers_json(api->status), "http", http_json(api), "taps",
                                    (int)cb_taps_count(api->taps), "sessions",
                                    (int)cb_sessions_count(api->sessions)));
 }
@@ -150,6 +152,7 @@ cb_error cb_api_metrics(cb_request *request, cb_reply *reply)
     put_taps(api, out);
     put_store(&store, out);
     put_connections(api, out);
+    cb_issuers_metrics(api->status, out);
     cb_server_metrics(api->server, out);
     reply->type = "text/plain; version=0.0.4; charset=utf-8";
     return cb_buf_error(out);

@@ -32,14 +32,17 @@ static void print_part(cb_ctl *ctl, unsigned depth, const char *title, const jso
     fprintf(ctl->out, "%*s%s\n", (int)(2 * depth), "", title);
     json_object_foreach((json_t *)(uintptr_t)part, name, value)
     {
-        if (json_is_object(value) && depth < DEPTH_MAX) {
-            cb_buf_reset(&line);
-            cb_ctl_plain(&line, name);
-            print_part(ctl, depth + 1, cb_buf_cstr(&line) ? cb_buf_cstr(&line) : "?", value);
-            continue;
-        }
         cb_buf_reset(&line);
         cb_ctl_plain(&line, name);
+        if (json_is_object(json_is_array(value) ? json_array_get(value, 0) : value) &&
+            depth < DEPTH_MAX) {
+            const char *plain = cb_buf_cstr(&line) ? cb_buf_cstr(&line) : "?";
+            for (size_t i = 0; i < json_array_size(value); i++)
+                print_part(ctl, depth + 1, plain, json_array_get(value, i));
+            if (json_is_object(value))
+                print_part(ctl, depth + 1, plain, value);
+            continue;
+        }
         while (line.len < NAME_WIDTH)
             cb_buf_put_u8(&line, ' ');
         cb_buf_put_u8(&line, ' ');

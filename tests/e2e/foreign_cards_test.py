@@ -288,6 +288,21 @@ class Issuer(unittest.TestCase):
         leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
         self.assertEqual((leaf["outcome"], leaf["card"]), ("certificate.revoked", w.card_ids["Dismissed"]))
         self.assertEqual(w.tap_with("Kenji").get("outcome"), "accepted")
+        known, = self.lists()
+        self.assertEqual((known["issuer"], known["known"], known["fresh"], known["entries"], known["state"]), ("agency", True, True, 1, "ok"))
+        self.assertRegex(known["until"], r"^20\d\d-")
+        self.assertGreater(self.metric('questions_total{answer="revoked"}'), 0)
+        self.assertGreater(self.metric('questions_total{answer="good"}'), 0)
+        self.assertGreater(self.metric('list_fetches_total{outcome="ok"}'), 0)
+        self.assertEqual((self.metric('lists{fresh="yes"}'), self.metric('lists{fresh="no"}')), (1, 0))
+
+    def lists(self):
+        """Of issuers, as the administrator sees them."""
+        return w.ctl("status")["broker"]["issuer_lists"]
+
+    def metric(self, name):
+        lines = w.admin("GET", "/metrics").data.decode().splitlines()
+        return int(next(line.split()[-1] for line in lines if line.startswith(f"cardbroker_issuer_{name} ")))
 
     def test_2_without_the_agencys_word_nobody_gets_in(self):
         w.stop_one("cardbrokerd")
@@ -299,6 +314,12 @@ class Issuer(unittest.TestCase):
             w.start_broker()
             w.insert_card("Kenji")
             self.assertEqual(w.tap().get("code"), "certificate.status_unknown")
+            wait_until("the fetch to fail", lambda: self.metric('list_fetches_total{outcome="failed"}') > 0, 20 * PATIENCE)
+            unknown, = self.lists()
+            self.assertEqual((unknown["known"], unknown["fresh"], unknown["until"], unknown["entries"]), (False, False, None, 0))
+            self.assertNotEqual(unknown["state"], "ok")
+            self.assertEqual((self.metric('lists{fresh="yes"}'), self.metric('lists{fresh="no"}')), (0, 1))
+            self.assertGreater(self.metric('questions_total{answer="unknown"}'), 0)
         finally:
             Publisher.revoked = kept
             w.stop_one("cardbrokerd")

@@ -97,6 +97,18 @@ class Program(Case):
         self.hsm_fails("status", 999)
         self.assertEqual(self.run_ctl("status").returncode, 1)
 
+    def test_status_shows_each_list_of_an_issuer(self):
+        one = {"issuer": "agency", "url": "http://a/1", "known": True, "fresh": True, "until": "2031-01-01T00:00:00Z", "entries": 7, "state": "ok"}
+        other = {**one, "url": "http://a/2\u001b[2J", "known": False, "fresh": False, "until": None, "state": "service.unavailable"}
+        for lists in ([one, other], [one], []):
+            self.fake.on("GET", "/v1/status", 200, {"ready": True, "issuer_lists": lists, "taps": 3})
+            lines = [" ".join(line.split()) for line in self.ok("status").splitlines()]
+            self.assertEqual([line for line in lines if line.startswith("url ")],
+                             [("url " + item["url"]).replace("\u001b", "\\x1b") for item in lists])
+            self.assertEqual(lines.count("fresh yes"), min(len(lists), 1))
+            self.assertIn("taps 3", lines)
+            self.assertEqual(self.as_json("status")["broker"]["issuer_lists"], lists)
+
 
 class Registry(Case):
     def test_holders(self):
