@@ -13,6 +13,8 @@ typedef struct tap {
     cb_relay *relay;
     cb_readers *readers;
     const cb_tap_order *order;
+    const cb_card_profile *profile; /* whose script is played */
+    bool asked;                     /* it is the second one */
     cb_relay_tap begun;
     cb_buf answers;
     cb_problem *problem;
@@ -34,6 +36,14 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_card_transmit(card, command, answer);
 }
 
+/* Digits go to the card in the clear only where the card can take them in no other way, and once
+ * the broker knows the card: whoever took over its front end could ask for those of a native card,
+ * too, for somebody who listens at the reader. */
+static bool may_want_pin(const tap *own)
+{
+    return own->asked && own->profile->level_with_pin == CB_LEVEL_TERMINAL_PIN;
+}
+
 /* Plays a script; the answers replace those of before. */
 static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
 {
@@ -44,6 +54,8 @@ static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
         io.pin = cb_digits_bytes(&pins->secret);
     cb_buf_reset(answers);
     cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
+    if (!error && cb_script_wants_pin(&script) && !may_want_pin(own))
+        error = CB_E_FORMAT;
     if (!error)
         error = cb_play(&io, &script, answers);
     if (error == CB_E_FORMAT)
@@ -81,6 +93,7 @@ static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
 
 static cb_error begin(tap *own, const cb_card_profile *profile)
 {
+    own->profile = profile;
     cb_error error = cb_relay_begin(own->relay, profile, &own->begun, own->problem);
     return error ? error : play(own);
 }
@@ -145,6 +158,7 @@ static cb_error open_channel(tap *own, bool *prefetched)
         cb_error error = play_first(own, held);
         if (!error)
             error = challenge(own);
+        own->asked = !error;
         if (!held || !begun_anew_helps(error))
             return error;
     }
@@ -168,14 +182,13 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
     if (error)
         return cb_problem_set(own->problem, error, NULL);
     error = open_channel(own, &report->prefetched);
-    bool asked = !error;
     if (!error)
         error = play(own);
     cb_card_release(own->readers);
     if (!error)
         return cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers), &report->result,
                               own->problem);
-    if (asked)
+    if (own->asked)
         report_removal(own);
     return error;
 }
@@ -187,6 +200,7 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     tap own = {.relay = relay,
                .readers = readers,
                .order = order,
+               .profile = order->profiles->profile[0],
                .begun = *first,
                .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
                .problem = &report->problem};

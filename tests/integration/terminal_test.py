@@ -334,6 +334,31 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(len(pin), 2 * 113)
         self.assertNotIn("739154".encode().hex(), self.scene.path("log").read_text(encoding="ascii"))
 
+    def tap_with_pin(self, pin, status):
+        read, write = os.pipe()
+        os.write(write, pin + b"\n")
+        os.close(write)
+        result = self.tap("--pin-fd", str(read), status=status, pass_fds=[read])
+        os.close(read)
+        return result
+
+    def test_a_broker_gets_the_pin_in_the_clear_only_where_the_card_takes_no_other(self):
+        self.scene.insert()
+        port = self.scene.path("port").read_text(encoding="ascii")
+        try:
+            for profile, mode, status in (("native", "clear-pin", 1), ("scp03", "clear-pin", 1), ("piv", "early-pin", 1),
+                                          ("piv", "clear-pin", 0), ("jpki", "clear-pin", 0)):
+                with self.subTest(profile=profile, mode=mode):
+                    self.scene.configure(port, more=f"profiles = {{{profile}}}\nprefetch = false\n")
+                    self.scene.mode(mode)
+                    self.scene.forget_requests()
+                    result = self.tap_with_pin(b"739154", status)
+                    if status:
+                        self.assertEqual(result["code"], "internal.protocol")
+                        self.assertNotIn("6d00", self.scene.path("log").read_text(encoding="ascii"))   # nor did the card see it
+        finally:
+            self.scene.configure(port)
+
     def test_pin_purposes_name_no_service(self):
         self.scene.insert()
         for words, lines, purpose in ((["pin", "change"], b"1234\n5678\n", "pin_change"),

@@ -16,6 +16,8 @@ The first line of the file --mode says what to do with the next request; it is r
   remove            a second script in which the card leaves
   hang              a second script in which the card never answers
   long              a second script whose answers are long (61xx, 6Cxx)
+  clear-pin         a second script that wants the PIN's digits in VERIFY
+  early-pin         a first script that does
   slow              begins to answer after three seconds
   drop              closes the connection without an answer
 
@@ -34,7 +36,9 @@ import uuid
 FIRST = [{"apdu": "00a404000cf04341524442524f4b455201"},
          {"apdu": "00b2000400", "go_on": True},
          {"apdu": "8082011103aabbcc00"}]
+VERIFY = {"apdu": "00200080", "pin": "padded", "go_on": True}
 SECOND = {
+    "clear-pin": [VERIFY, {"apdu": "80d000000301020300"}],
     "accept": [{"apdu": "80d000000301020300"}],
     "remove": [{"apdu": "80d000000301020300"}, {"apdu": "80e0000000"}, {"apdu": "80d0000001ff00"}],
     "hang": [{"apdu": "80e2000000"}],
@@ -107,7 +111,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/v1/services":
             self.reply(200, {"services": [{"name": "tax", "title": "Tax \u001b[31moffice", "level": 1}]})
         elif path == "/v1/taps":
-            script = FIRST * 20 if mode == "oversized" else FIRST
+            script = FIRST * 20 if mode == "oversized" else FIRST + [VERIFY] if mode == "early-pin" else FIRST
             self.reply(201, {"tap": str(uuid.uuid4()), "script": script, "expires_in": 30})
         elif path.endswith("/challenge"):
             self.challenge(mode)
