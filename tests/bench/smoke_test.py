@@ -10,6 +10,9 @@ import unittest
 from pathlib import Path
 
 RUN = Path(__file__).resolve().parent / "run"
+sys.path.insert(0, str(RUN.parent))
+
+import contactless  # noqa: E402
 
 
 class Smoke(unittest.TestCase):
@@ -45,6 +48,29 @@ class Smoke(unittest.TestCase):
         kinds = {row["key"]: row for row in self.figures["keys"]["keys"]}
         self.assertLessEqual({"ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "hmac-sha256", "secret"}, set(kinds))
         self.assertTrue(all(row["sealed_us"] > 0 and row["floor_us"] > 0 for row in kinds.values()), kinds)
+
+    def test_every_kind_of_card_tapped_and_was_counted(self):
+        rows = {row["kind"]: row for row in self.figures["profiles"]}
+        self.assertEqual(len(rows), 8)
+        for kind, row in rows.items():
+            with self.subTest(kind=kind):
+                self.assertGreater(row["taps"], 0)
+                self.assertEqual(row["failures"], 0, row["failure"])
+                self.assertEqual(row["exchanges"], 3)
+                self.assertGreaterEqual(row["apdus"], 3)
+                self.assertGreaterEqual(row["blocks"], 2 * row["apdus"])
+                self.assertGreater(row["to_card"], 4 * row["apdus"])
+                self.assertGreater(row["to_host"], 2 * row["apdus"])
+                self.assertTrue(all(us > 0 for us in row["cpu_us"].values()), row["cpu_us"])
+
+    def test_the_cards_did_what_their_profiles_ask_of_them(self):
+        did = {row["kind"]: {name: times for name, times in row["operations"].items() if times} for row in self.figures["profiles"]}
+        public_key = {kind: {name: times for name, times in each.items() if name in contactless.PUBLIC_KEY} for kind, each in did.items()}
+        native = {"p256_generate": 1, "p256_agree": 2, "p256_sign": 1, "p256_verify": 1}
+        self.assertEqual(public_key, {
+            "native": native, "native, PIN": {**native, "p256_agree": 3}, "PIV 9E": {"p256_sign": 1}, "PIV 9A P-256, PIN": {"p256_sign": 1},
+            "PIV 9A P-384, PIN": {"p384_sign": 1}, "PIV 9A RSA-2048, PIN": {"rsa_2048": 1}, "JPKI, PIN": {"rsa_2048": 1}, "SCP03": {}})
+        self.assertGreater(did["SCP03"]["aes"], 0)
 
     def test_both_servers_answered(self):
         for server in ("product", "libmicrohttpd"):
@@ -85,8 +111,38 @@ class Smoke(unittest.TestCase):
 
     def test_all_of_it_is_in_the_table(self):
         for words in ("× floor", "bare PKCS#11", "libmicrohttpd", "revocation under load", "resident memory", "cores", "workers",
-                      "sealed keys"):
+                      "sealed keys", "operations of the card", "mid-range chip", "after contact for a native card"):
             self.assertIn(words, self.table)
+
+
+class Reckoning(unittest.TestCase):
+    """Taps with a chip, reckoned by hand."""
+
+    NOTHING = {name: 0 for name in [*contactless.CHIPS["mid-range"], "save"] if name != "name"}
+    ROW = {"apdus": 2, "blocks": 4, "to_card": 100, "to_host": 60, "exchanges": 3, "server_p50": 9000, "begin_p50": 1000,
+           "operations": {**NOTHING, "p256_sign": 2, "sha256": 1, "save": 3}}
+
+    def test_bytes_on_the_air_take_nine_bits(self):
+        # Two commands and two answers of one block each: 160 bytes, and three around each of four blocks.
+        self.assertAlmostEqual(contactless.link(self.ROW, 106), contactless.ACTIVATION_MS + 2 * contactless.COMMAND_MS +
+                               (160 + 12) * 9 / 106 + 4 * 1172 / 13560)
+
+    def test_what_needs_two_blocks_is_acknowledged_once(self):
+        longer = {**self.ROW, "apdus": 1, "blocks": 3, "to_card": 261, "to_host": 2}
+        self.assertAlmostEqual(contactless.link(longer, 424), contactless.ACTIVATION_MS + contactless.COMMAND_MS +
+                               (263 + 12) * 9 / 424 + 4 * 1172 / 13560)
+
+    def test_a_chip_takes_as_long_as_its_operations(self):
+        chip = contactless.CHIPS["mid-range"]
+        asymmetric, other = contactless.computing(self.ROW, "mid-range")
+        self.assertAlmostEqual(asymmetric, 2 * chip["p256_sign"])
+        self.assertAlmostEqual(other, chip["sha256"] + 3 * contactless.SAVE_MS)
+
+    def test_a_script_held_in_advance_saves_an_exchange_and_its_answer(self):
+        without, held = (contactless.tap(self.ROW, "newer", 106, 20, held) for held in (False, True))
+        self.assertEqual((without["network"], held["network"]), (60, 40))
+        self.assertEqual((without["server"], held["server"]), (9, 8))
+        self.assertAlmostEqual(contactless.total(self.ROW, "newer", held=False) - contactless.total(self.ROW, "newer"), 21)
 
 
 if __name__ == "__main__":

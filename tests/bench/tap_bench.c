@@ -2,10 +2,12 @@
  *
  * Whole taps, by as many cards at a time as are named, each in a thread with its own connection:
  *
- *   tap_bench BROKER CA CERTIFICATE KEY SERVICE SECONDS CARD-STATE...
+ *   tap_bench [-p PROFILE] [-n PIN] BROKER CA CERTIFICATE KEY SERVICE SECONDS CARD-STATE...
  *
- * The cards are played in the process, so that no reader is measured. One line of JSON: taps, taps
- * a second, failures by code, and in microseconds the median and 99th percentile of
+ * The cards are of a profile (native, unless another is named) and are played in the process, so
+ * that no reader is measured. One line of JSON: taps, taps a second, failures by code, what the
+ * card of a tap was told, said and did (card_count.h), the exchanges with the broker, and in
+ * microseconds the median and 99th percentile of
  *
  *   server   the sum over the three exchanges from request sent to answer read: all but the card
  *   begin, challenge, proof   each of them
@@ -18,10 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cardlink/card/card.h"
+#include "card_count.h"
+#include "cardlink/native/pin.h"
 #include "cardlink/terminal/play.h"
 #include "cardlink/terminal/relay.h"
 
@@ -38,23 +42,27 @@ typedef struct lane {
     int64_t *samples; /* PARTS each */
     unsigned taps, failures;
     cb_error last_failure;
+    card_count tap_count, count; /* of this tap; of all that were accepted */
+    unsigned tap_exchanges, exchanges;
 } lane;
 
 static cb_relay_settings settings;
+static const cb_card_profile *profile = &cb_profile_native;
 static const char *service;
+static cb_bytes digits; /* the PIN; none: empty */
 static int64_t end_at;
 
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
-    cb_vcard_process(card, command, answer);
-    return cb_buf_error(answer);
+    lane *l = card;
+    return card_count_process(l->card, command, answer, &l->tap_count);
 }
 
 /* Plays the tap's script; what the card took is added. */
 static cb_error play(lane *l, int64_t *card)
 {
     cb_script script;
-    const cb_card_io io = {.card = l->card, .transmit = transmit};
+    const cb_card_io io = {.card = l, .transmit = transmit, .pin = digits};
     int64_t began = cb_clock_monotonic_us();
     cb_buf_reset(&l->answers);
     cb_error error = cb_script_read(cb_buf_bytes(&l->tap.script), CB_COMMAND_MAX, &script);
@@ -64,28 +72,56 @@ static cb_error play(lane *l, int64_t *card)
     return error;
 }
 
+/* The PIN as a card of the native profile takes it. */
+static cb_error encrypt_pin(const lane *l, cb_buf *pin)
+{
+    cb_script answers;
+    uint8_t point[CB_P256_POINT];
+    if (digits.len == 0 || profile != &cb_profile_native)
+        return CB_OK;
+    cb_error error = cb_script_read(cb_buf_bytes(&l->answers), CB_ANSWER_MAX, &answers);
+    if (!error)
+        error = cb_pin_card_key(&answers, point);
+    return error ? error : cb_pin_encrypt(CB_PIN_FORM_VERIFY, digits, (cb_bytes){0}, point, pin);
+}
+
+static cb_error challenge(lane *l, int64_t *spent)
+{
+    cb_problem problem;
+    cb_buf pin = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
+    cb_error error = encrypt_pin(l, &pin);
+    const cb_relay_question question = {
+        .purpose = CB_TAP_AUTHENTICATE, .service = service, .text = "", .pin = cb_buf_bytes(&pin)};
+    int64_t at = cb_clock_monotonic_us();
+    l->tap_exchanges++;
+    if (!error)
+        error =
+            cb_relay_challenge(l->relay, &l->tap, &question, cb_buf_bytes(&l->answers), &problem);
+    *spent = cb_clock_monotonic_us() - at;
+    cb_buf_free(&pin);
+    return error;
+}
+
 static cb_error tap(lane *l, int64_t spent[PARTS])
 {
     cb_problem problem;
     json_t *result = NULL;
-    const cb_relay_question question = {
-        .purpose = CB_TAP_AUTHENTICATE, .service = service, .text = ""};
     int64_t at = cb_clock_monotonic_us();
     cb_vcard_reset(l->card);
-    cb_error error = cb_relay_begin(l->relay, &cb_profile_native, &l->tap, &problem);
+    l->tap_exchanges++;
+    cb_error error = cb_relay_begin(l->relay, profile, &l->tap, &problem);
     spent[BEGIN] = cb_clock_monotonic_us() - at;
     if (!error)
         error = play(l, &spent[CARD]);
-    at = cb_clock_monotonic_us();
     if (!error)
-        error =
-            cb_relay_challenge(l->relay, &l->tap, &question, cb_buf_bytes(&l->answers), &problem);
-    spent[CHALLENGE] = cb_clock_monotonic_us() - at;
+        error = challenge(l, &spent[CHALLENGE]);
     if (!error)
         error = play(l, &spent[CARD]);
     at = cb_clock_monotonic_us();
-    if (!error)
+    if (!error) {
+        l->tap_exchanges++;
         error = cb_relay_proof(l->relay, &l->tap, cb_buf_bytes(&l->answers), &result, &problem);
+    }
     spent[PROOF] = cb_clock_monotonic_us() - at;
     spent[SERVER] = spent[BEGIN] + spent[CHALLENGE] + spent[PROOF];
     json_decref(result);
@@ -98,12 +134,16 @@ static void *run(void *context)
     while (cb_clock_monotonic_us() < end_at && l->taps < SAMPLES_MAX) {
         int64_t *spent = &l->samples[(size_t)l->taps * PARTS];
         memset(spent, 0, PARTS * sizeof *spent);
+        l->tap_count = (card_count){0};
+        l->tap_exchanges = 0;
         cb_error error = tap(l, spent);
         if (error) {
             l->failures++;
             l->last_failure = error;
         } else {
             l->taps++;
+            l->exchanges += l->tap_exchanges;
+            card_count_add(&l->count, &l->tap_count);
         }
     }
     return NULL;
@@ -139,6 +179,25 @@ static void print_part(const lane *lanes, int count, unsigned taps, int part)
     free(all);
 }
 
+/* Of a tap, on average: answers have more or fewer bytes, for signatures in DER have. */
+static void print_card(const lane *lanes, int count, double taps)
+{
+    card_count all = {0};
+    unsigned exchanges = 0;
+    for (int i = 0; i < count; i++) {
+        card_count_add(&all, &lanes[i].count);
+        exchanges += lanes[i].exchanges;
+    }
+    printf(",\"exchanges\":%.2f,\"apdus\":%.2f,\"to_card\":%.1f,\"to_host\":%.1f,"
+           "\"blocks\":%.2f,\"operations\":{",
+           exchanges / taps, (double)all.apdus / taps, (double)all.to_card / taps,
+           (double)all.to_host / taps, (double)all.blocks / taps);
+    for (int i = 0; i < CARD_OPERATIONS; i++)
+        printf("%s\"%s\":%.2f", i > 0 ? "," : "", card_operation_names[i],
+               (double)all.operations[i] / taps);
+    printf("}");
+}
+
 static void print(const lane *lanes, int count, int64_t took)
 {
     unsigned taps = 0, failures = 0;
@@ -159,36 +218,60 @@ static void print(const lane *lanes, int count, int64_t took)
            last ? cb_error_code(last) : "", taps ? cpu / taps : 0);
     for (int part = 0; part < PARTS; part++)
         print_part(lanes, count, taps, part);
+    if (taps > 0)
+        print_card(lanes, count, taps);
     printf("}\n");
+}
+
+/* Where the arguments begin that are no options; 0: wrong ones. */
+static int read_options(int argc, char **argv)
+{
+    for (int option; (option = getopt(argc, argv, "p:n:")) != -1;) {
+        if (option == 'p')
+            profile = cb_profile_named(optarg);
+        else if (option == 'n')
+            digits = cb_bytes_make(optarg, strlen(optarg));
+        else
+            return 0;
+    }
+    return profile ? optind : 0;
+}
+
+static bool run_all(lane *lanes, int count, double seconds)
+{
+    int64_t began = cb_clock_monotonic_us();
+    end_at = began + (int64_t)(seconds * 1e6);
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&lanes[i].thread, NULL, run, &lanes[i]) != 0)
+            return false;
+    for (int i = 0; i < count; i++)
+        pthread_join(lanes[i].thread, NULL);
+    print(lanes, count, cb_clock_monotonic_us() - began);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     static lane lanes[CARDS_MAX];
-    int count = argc - 7;
-    if (count < 1 || count > CARDS_MAX) {
-        fprintf(stderr,
-                "usage: tap_bench BROKER CA CERTIFICATE KEY SERVICE SECONDS CARD-STATE...\n");
+    int at = read_options(argc, argv), count = argc - at - 6;
+    if (at == 0 || count < 1 || count > CARDS_MAX) {
+        fprintf(stderr, "usage: tap_bench [-p PROFILE] [-n PIN] BROKER CA CERTIFICATE KEY SERVICE "
+                        "SECONDS CARD-STATE...\n");
         return 2;
     }
-    settings = (cb_relay_settings){argv[1], argv[2], argv[3], argv[4], 60 * CB_SECOND};
-    service = argv[5];
+    argv += at;
+    settings = (cb_relay_settings){argv[0], argv[1], argv[2], argv[3], 60 * CB_SECOND};
+    service = argv[4];
     cb_log_init("tap_bench", CB_LOG_ERROR);
     bool ready = cb_relay_init() == CB_OK;
     for (int i = 0; ready && i < count; i++)
-        ready = prepare(&lanes[i], argv[7 + i]);
+        ready = prepare(&lanes[i], argv[6 + i]);
     if (!ready) {
         fprintf(stderr, "tap_bench: a card or the connection could not be opened\n");
         return 1;
     }
-    int64_t began = cb_clock_monotonic_us();
-    end_at = began + (int64_t)(strtod(argv[6], NULL) * 1e6);
-    for (int i = 0; i < count; i++)
-        if (pthread_create(&lanes[i].thread, NULL, run, &lanes[i]) != 0)
-            return 1;
-    for (int i = 0; i < count; i++)
-        pthread_join(lanes[i].thread, NULL);
-    print(lanes, count, cb_clock_monotonic_us() - began);
+    if (!run_all(lanes, count, strtod(argv[5], NULL)))
+        return 1;
     for (int i = 0; i < count; i++) {
         cb_vcard_close(&lanes[i].card);
         cb_relay_close(&lanes[i].relay);

@@ -2,143 +2,17 @@
 """PIV and JPKI cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
 must be."""
 
-import http.server
-import json
 import os
 import secrets
 import sqlite3
-import threading
 import unittest
 
-from world import PATIENCE, Card, Failure, Terminal, World, main, run, wait_until
+from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
+from world import PATIENCE, Card, Failure, Terminal, main, wait_until
 
-PIN, PUK, WRONG_PIN = "271828", "12345678", "314159"
+WRONG_PIN = "314159"
 
 w = None
-
-
-class Publisher(http.server.BaseHTTPRequestHandler):
-    """Where the agency says what it has revoked."""
-
-    revoked = b""
-
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.revoked)))
-        self.end_headers()
-        self.wfile.write(self.revoked)
-
-    def log_message(self, *_):
-        pass
-
-
-class ForeignWorld(World):
-    """An installation that trusts an agency for PIV and JPKI cards, and whose HSM has the master key of SCP03 cards."""
-
-    def make_token(self):
-        super().make_token()
-        key = secrets.token_bytes(32)
-        self.secret_file("scp03.master", key.hex())
-        (self.etc / "scp03.bin").write_bytes(key)
-        pin = (self.etc / "hsm.pin").read_text().strip()
-        run(["pkcs11-tool", "--module", self.TOKEN_MODULE, "--token-label", "cardbroker", "--login", "--pin", "env:TOKEN_PIN",
-             "--write-object", self.etc / "scp03.bin", "--type", "secrkey", "--key-type", "AES:32", "--label",
-             "cardbroker.scp03-master", "--usage-sign", "--sensitive", "--private"], env={**self.env, "TOKEN_PIN": pin})
-        (self.etc / "scp03.bin").unlink()
-
-    def make_scp03(self, name):
-        self.issuer("scp03", "make", "--master", self.etc / "scp03.master", "--key-version", "30", "--state",
-                    self.cards / f"{name}.card")
-
-    def write_hsmd_configuration(self):
-        super().write_hsmd_configuration()
-        self.publisher = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
-        threading.Thread(target=self.publisher.serve_forever, daemon=True).start()
-        for name in ("agency", "stranger"):
-            run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
-                 "-subj", f"/CN={name}", "-keyout", self.pki / f"{name}.key", "-out", self.pki / f"{name}.pem",
-                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
-            os.chmod(self.pki / f"{name}.key", 0o600)
-        with open(self.etc / "hsmd.conf", "a", encoding="utf-8") as file:
-            for profile in ("piv", "jpki"):
-                file.write(f'foreign "{profile}" {{ anchors = {{ "{self.pki}/agency.pem" }} }}\n')
-        self.publish()
-
-    def configure(self):
-        super().configure()
-        with open(self.etc / "cardbroker.conf", "a", encoding="utf-8") as file:
-            file.write(f'card-issuer "agency" {{ certificate = "{self.pki}/agency.pem" '
-                       f'crl = {{"http://127.0.0.1:{self.publisher.server_port}/agency.crl"}} }}\n'
-                       "status { refresh-minutes = 1 }\n")
-
-    def publish(self, *certificates):
-        """A list of the agency's with these certificates on it."""
-        authority = self.folder / "agency"
-        authority.mkdir(exist_ok=True)
-        index = authority / "index.txt"
-        for file, text in ((index, ""), (authority / "number", "01\n"), (authority / "ca.conf", f"""\
-[ca]
-default_ca = agency
-[agency]
-database = {index}
-crlnumber = {authority}/number
-certificate = {self.pki}/agency.pem
-private_key = {self.pki}/agency.key
-default_md = sha256
-default_crl_days = 7
-""")):
-            if not file.exists():
-                file.write_text(text)
-        for certificate in certificates:
-            run(["openssl", "ca", "-config", authority / "ca.conf", "-revoke", certificate])
-        run(["openssl", "ca", "-config", authority / "ca.conf", "-gencrl", "-out", authority / "crl.pem"])
-        Publisher.revoked = run(["openssl", "crl", "-in", authority / "crl.pem", "-outform", "DER"]).stdout
-
-    def tear_down(self):
-        super().tear_down()
-        if hasattr(self, "publisher"):
-            self.publisher.shutdown()
-            self.publisher.server_close()
-
-    def make_piv(self, name, *more, agency="agency"):
-        reading, writing = os.pipe()
-        os.write(writing, f"{PIN}\n{PUK}\n".encode())
-        os.close(writing)
-        try:
-            self.issuer("piv", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / f"{agency}.pem",
-                        "--ca-key", self.pki / f"{agency}.key", "--secrets-fd", reading, "--certificates", self.cards / name, *more, pass_fds=(reading,))
-        finally:
-            os.close(reading)
-
-    def make_jpki(self, name):
-        reading, writing = os.pipe()
-        os.write(writing, b"2718\nABC271\n")
-        os.close(writing)
-        try:
-            self.issuer("jpki", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / "agency.pem",
-                        "--ca-key", self.pki / "agency.key", "--certificate", self.cards / f"{name}.der", "--secrets-fd", reading,
-                        pass_fds=(reading,))
-        finally:
-            os.close(reading)
-
-    def read_card(self, name, **options):
-        """What an operator's terminal reads of a card, in a file."""
-        self.insert_card(name)
-        said = self.cardlink("read", "--timeout", 10, **options)[-1]
-        path = self.folder / f"{name}.reading"
-        path.write_text(json.dumps(said))
-        return path
-
-    def add_piv_holder(self, name, *keys, services=("nginx",)):
-        self.make_piv(name, *keys)
-        self.add_foreign_holder(name, services)
-
-    def add_foreign_holder(self, name, services):
-        self.holders[name] = self.ctl("holder", "add", "--name", name)["id"]
-        card = self.ctl("card", "register", "--holder", self.holders[name], "--card", self.read_card(name), "--activate")
-        self.card_ids[name] = card["id"]
-        for service in services:
-            self.enrol(name, service)
 
 
 def setUpModule():
@@ -220,24 +94,24 @@ class Jpki(unittest.TestCase):
     def test_its_pin_lets_in_where_it_is_enough(self):
         w.insert_card("Yuki")
         for service in ("nginx", "desk"):
-            accepted = w.tap(service, pin="2718")
+            accepted = w.tap(service, pin=JPKI_PIN)
             self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 3), accepted)
             self.assertEqual(accepted["card"], w.card_ids["Yuki"])
-        self.assertEqual(w.tap("vault", pin="2718").get("code"), "tap.level")
+        self.assertEqual(w.tap("vault", pin=JPKI_PIN).get("code"), "tap.level")
 
     def test_without_the_pin_it_proves_nothing(self):
         w.insert_card("Yuki")
         self.assertEqual(w.tap("nginx").get("code"), "pin.required")
         refused = w.tap("nginx", pin="3141")
         self.assertEqual((refused.get("code"), refused.get("tries_left")), ("pin.wrong", 2), refused)
-        self.assertEqual(w.tap("nginx", pin="2718").get("outcome"), "accepted")
+        self.assertEqual(w.tap("nginx", pin=JPKI_PIN).get("outcome"), "accepted")
 
     def test_it_is_revoked_like_any_other(self):
         w.make_jpki("Rei")
         w.add_foreign_holder("Rei", ("nginx",))
-        self.assertEqual(w.tap("nginx", pin="2718").get("outcome"), "accepted")
+        self.assertEqual(w.tap("nginx", pin=JPKI_PIN).get("outcome"), "accepted")
         w.ctl("card", "revoke", w.card_ids["Rei"])
-        self.assertEqual(w.tap("nginx", pin="2718").get("code"), "card.revoked")
+        self.assertEqual(w.tap("nginx", pin=JPKI_PIN).get("code"), "card.revoked")
 
 
 class Scp03(unittest.TestCase):
