@@ -97,7 +97,8 @@ static cb_error prepare(const cb_foreign_kind *kind, cb_foreign_tap *tap,
 {
     uint8_t nonce[CB_FOREIGN_NONCE], statement[CB_FOREIGN_STATEMENT];
     const cb_card_key *key = kind->choose(known, context->level, &tap->with_pin);
-    if (!key)
+    uint8_t reached = tap->with_pin ? CB_LEVEL_TERMINAL_PIN : CB_LEVEL_POSSESSION;
+    if (!key || !cb_level_reaches(reached, context->level)) /* no PIN is typed for nothing */
         return CB_E_TAP_LEVEL;
     tap->kind = key->kind;
     tap->claim = (cb_card_claim){.card = known->card,

@@ -70,6 +70,8 @@ typedef struct cb_known_card {
     cb_card_keys keys;
 } cb_known_card;
 
+struct cb_x509; /* x509/certificate.h */
+
 typedef struct cb_card_profile {
     uint8_t id; /* cb_profile_id */
     const char *name;
@@ -106,6 +108,11 @@ typedef struct cb_card_profile {
     size_t certificates;
     void (*survey)(cb_buf *script);
     cb_error (*certificate)(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
+
+    /* Whether a certificate can be of the card that recognise tells from the answers to the first script: it names no other. A key that is
+     * bound is then bound under the name of its own card, so that nobody registers a revoked one again under another. NULL where there are
+     * no certificates. */
+    bool (*fits)(const cb_script *answers, const struct cb_x509 *certificate);
 } cb_card_profile;
 
 extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki,

@@ -35,8 +35,10 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
            (context->level == CB_LEVEL_NONE || cb_level_ok(context->level));
 }
 
-/* The card that is to be asked, for profiles that have to know it. */
-static cb_error know(const cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_known_card *known)
+/* The card that is to be asked, for profiles that have to know it. One that may not reach what is
+ * asked for is asked nothing, least of all its PIN. */
+static cb_error know(const cb_taps *taps, const cb_tap *tap, uint8_t level, cb_bytes blob,
+                     cb_known_card *known)
 {
     cb_binding_info binding;
     if ((tap->profile->recognise != NULL) != (blob.len > 0))
@@ -47,7 +49,9 @@ static cb_error know(const cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_k
     if (error)
         return error;
     *known = (cb_known_card){.card = binding.card, .keys = binding.keys};
-    return binding.profile == tap->profile->id ? CB_OK : CB_E_HSM_RECORD;
+    if (binding.profile != tap->profile->id)
+        return CB_E_HSM_RECORD;
+    return cb_level_reaches(binding.level, level) ? CB_OK : CB_E_TAP_LEVEL;
 }
 
 cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
@@ -59,7 +63,7 @@ cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *conte
         return CB_E_ARGUMENT;
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
     if (!error)
-        error = know(taps, tap, binding, &known);
+        error = know(taps, tap, context->level, binding, &known);
     if (error)
         return error;
     tap->context = *context;

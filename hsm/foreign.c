@@ -26,12 +26,13 @@ static bool usages_of(uint8_t profile, uint8_t use, cb_bytes out[2])
            (use == CB_PIV_KEY_AUTHENTICATION || use == CB_PIV_KEY_CARD);
 }
 
-static cb_error check_key(const cb_foreign_trust *trust, uint8_t profile, uint8_t use,
-                          cb_bytes certificate, int64_t now, cb_card_key *out)
+static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *profile,
+                          const cb_script *answers, uint8_t use, cb_bytes certificate, int64_t now,
+                          cb_card_key *out)
 {
     cb_bytes usages[2];
     cb_x509_path path;
-    if (!usages_of(profile, use, usages))
+    if (!usages_of(profile->id, use, usages))
         return CB_E_ARGUMENT;
     const cb_x509_trust known = {.anchors = trust->anchor,
                                  .anchor_count = trust->anchors,
@@ -47,11 +48,20 @@ static cb_error check_key(const cb_foreign_trust *trust, uint8_t profile, uint8_
     cb_error error = cb_x509_validate(certificate, &known, &rules, &path);
     if (!error && cb_card_key_of_spki(path.certificates[0].public_key, out))
         error = CB_E_CERTIFICATE_ALGORITHM;
+    if (!error && !profile->fits(answers, &path.certificates[0]))
+        error = CB_E_CARD_ANSWER;
     if (!error) {
         out->use = use;
         out->certificate = cb_sha256(certificate);
     }
     return error;
+}
+
+/* A key that asks for no PIN must not stand for the one that does. */
+static bool same_key(const cb_card_key *one, const cb_card_key *other)
+{
+    return cb_bytes_same(cb_bytes_make(one->data, one->len),
+                         cb_bytes_make(other->data, other->len));
 }
 
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
@@ -72,9 +82,11 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
     for (size_t i = 0; !error && i < card->keys; i++) {
         error = cb_card_keys_find(&out->keys, card->key[i].use) ? CB_E_ARGUMENT : CB_OK;
         if (!error)
-            error = check_key(trust, card->profile, card->key[i].use, card->key[i].certificate, now,
-                              &out->keys.key[i]);
+            error = check_key(trust, profile, &answers, card->key[i].use, card->key[i].certificate,
+                              now, &out->keys.key[i]);
         out->keys.count = i + 1;
+        if (!error && i > 0 && same_key(&out->keys.key[0], &out->keys.key[i]))
+            error = CB_E_ARGUMENT;
     }
     return error;
 }

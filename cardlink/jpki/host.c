@@ -11,6 +11,7 @@
 #include "cardlink/apdu.h"
 #include "cardlink/foreign.h"
 #include "cardlink/jpki/commands.h"
+#include "cardlink/x509/certificate.h"
 
 enum {
     FIRST_SELECT,
@@ -150,6 +151,14 @@ static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use
     return der->len == len && len > 0 ? cb_buf_error(der) : CB_E_CARD_ANSWER;
 }
 
+/* It begins with what was read in the first script, the serial number within. */
+static bool fits(const cb_script *answers, const cb_x509 *certificate)
+{
+    cb_bytes head = cb_answer_data(answers->item[FIRST_HEAD].apdu), whole = certificate->whole;
+    size_t len = head.len < whole.len ? head.len : whole.len;
+    return cb_bytes_same(cb_bytes_make(head.data, len), cb_bytes_make(whole.data, len));
+}
+
 /* ---- The profile ---- */
 
 static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
@@ -186,4 +195,5 @@ const cb_card_profile cb_profile_jpki = {
     .certificates = 1,
     .survey = survey,
     .certificate = certificate,
+    .fits = fits,
 };

@@ -5,10 +5,13 @@
  * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is
  * read once, when the card is registered, and in no tap. With the PIN key 9A signs, without it 9E.
  */
+#include <strings.h>
+
 #include "base/tlv.h"
 #include "cardlink/apdu.h"
 #include "cardlink/foreign.h"
 #include "cardlink/piv/commands.h"
+#include "cardlink/x509/certificate.h"
 
 /* By the application's identifier without its version (part 1, 2.2). */
 static const uint8_t select_command[] = {0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0,
@@ -226,6 +229,45 @@ static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use
     return cb_buf_error(der);
 }
 
+/* One of the names of a certificate: it is of no other card's FASC-N or UUID (FIPS 201-3, 4.2.1;
+ * NIST SP 800-73-4, part 1, 3.4.1). */
+static bool name_fits(const cb_der *name, cb_bytes fasc_n, cb_bytes guid)
+{
+    static const uint8_t oid[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x06, 0x06};
+    static const char urn[] = "urn:uuid:";
+    enum { URN = sizeof urn - 1 };
+    cb_id card, named;
+    char text[CB_ID_TEXT] = {0};
+    cb_cursor cursor = cb_cursor_over(name->value);
+    if (name->tag == CB_DER_CONSTRUCTED + 0 &&
+        cb_bytes_same(cb_der_expect(&cursor, CB_DER_OID), CB_BYTES_OF(oid))) {
+        cb_cursor value = cb_cursor_over(cb_der_expect(&cursor, CB_DER_CONSTRUCTED + 0));
+        return cb_bytes_same(cb_der_expect(&value, CB_DER_OCTET_STRING), fasc_n);
+    }
+    if (name->tag != CB_DER_CONTEXT + 6 || name->value.len < URN ||
+        strncasecmp((const char *)name->value.data, urn, URN) != 0)
+        return true;
+    memcpy(card.bytes, guid.data, GUID);
+    if (name->value.len != URN + CB_ID_TEXT - 1)
+        return false;
+    memcpy(text, name->value.data + URN, CB_ID_TEXT - 1);
+    return cb_id_parse(text, &named) == CB_OK && cb_id_same(&named, &card);
+}
+
+static bool fits(const cb_script *answers, const cb_x509 *certificate)
+{
+    cb_der name;
+    cb_bytes fasc_n = {0}, guid = {0};
+    bool good =
+        read_chuid(cb_answer_data(answers->item[FIRST_CHUID].apdu), &fasc_n, &guid) == CB_OK;
+    if (!good || certificate->alternative_name.len == 0)
+        return good;
+    cb_cursor names = cb_der_open(certificate->alternative_name, CB_DER_SEQUENCE);
+    while (good && cb_der_next(&names, &name))
+        good = name_fits(&name, fasc_n, guid);
+    return good && cb_cursor_ok(&names);
+}
+
 /* ---- The profile ---- */
 
 static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
@@ -262,4 +304,5 @@ const cb_card_profile cb_profile_piv = {
     .certificates = CERTIFIED,
     .survey = survey,
     .certificate = certificate,
+    .fits = fits,
 };

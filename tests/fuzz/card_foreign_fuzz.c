@@ -14,6 +14,7 @@
 #include "cardlink/jpki/commands.h"
 #include "cardlink/piv/commands.h"
 #include "cardlink/profile.h"
+#include "cardlink/x509/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -130,6 +131,9 @@ static void tap(const cb_card_profile *profile, uint8_t wish, cb_cursor *in)
     cb_error error = profile->recognise(&answers, &known.card);
     if (!error && (profile->recognise(&answers, &again) || !cb_id_same(&again, &known.card)))
         abort();
+    const cb_x509 certificate = {.whole = in->rest, .alternative_name = in->rest};
+    if (!error && profile->fits)
+        profile->fits(&answers, &certificate);
     make_card(wish, &known);
     if (profile->challenge(state, &host, &answers, &context, &known, (cb_bytes){0}, &script) ==
         CB_OK) {

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/secret.h"
+#include "base/text.h"
 #include "cardlink/foreign.h"
 #include "cardlink/piv/commands.h"
 #include "cardlink/terminal/survey.h"
@@ -205,16 +206,34 @@ static void a_card_with_one_key_does_what_that_key_can(void **state)
     piv_card_free(&c);
 }
 
-static void no_foreign_card_reaches_what_an_encrypted_pin_does(void **state)
+/* And it is refused before anybody is asked for the PIN. */
+static void what_a_card_cannot_reach_is_not_asked_of_it(void **state)
 {
+    static const struct {
+        uint8_t of_card, asked;
+        cb_error error;
+    } cases[] = {{CB_LEVEL_PIN, CB_LEVEL_PIN, CB_E_TAP_LEVEL},
+                 {CB_LEVEL_PIN, CB_LEVEL_TERMINAL_PIN, CB_OK},
+                 {CB_LEVEL_TERMINAL_PIN, CB_LEVEL_TERMINAL_PIN, CB_OK},
+                 {CB_LEVEL_TERMINAL_PIN, CB_LEVEL_PIN, CB_E_TAP_LEVEL},
+                 {CB_LEVEL_POSSESSION, CB_LEVEL_TERMINAL_PIN, CB_E_TAP_LEVEL},
+                 {CB_LEVEL_POSSESSION, CB_LEVEL_POSSESSION, CB_OK},
+                 {CB_LEVEL_POSSESSION, CB_LEVEL_NONE, CB_OK}};
     piv_card c;
     cb_binding_info info;
-    cb_activation activation;
     (void)state;
     piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
-    expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_PIN, PIV_PIN, &activation, NULL));
-    assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        tap t;
+        info.level = cases[i].of_card;
+        cb_buf_reset(&binding);
+        good(fake_vault.binding_make(NULL, &info, &binding));
+        begin(&t, &c, cases[i].asked);
+        expect(cases[i].error, ask(&t));
+        assert_int_equal(t.script.len > 0, cases[i].error == CB_OK);
+        end(&t);
+    }
     piv_card_free(&c);
 }
 
@@ -436,6 +455,121 @@ static void a_card_whose_certificates_lead_nowhere_is_not_bound(void **state)
     piv_card_free(&c);
 }
 
+/* Somebody has what distinguishes one card beside the certificates of another, whose keys he has: a
+ * revoked card under a new name, or a stranger's name taken. */
+static void a_card_is_bound_with_its_own_certificates_only(void **state)
+{
+    piv_card one, two;
+    reading r;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&one, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    piv_card_make(&two, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    read_card(&one, &r);
+    good(check(&r, &info));
+    for (size_t i = 0; i < 2; i++) {
+        r.card.key[i].certificate = two.certificate[i];
+        expect(CB_E_CARD_ANSWER, check(&r, &info));
+        r.card.key[i].certificate = one.certificate[i];
+    }
+    good(check(&r, &info));
+    cb_buf_free(&r.answers);
+    piv_card_free(&one);
+    piv_card_free(&two);
+}
+
+/* What signs without a PIN would otherwise reach what the PIN does. */
+static void one_key_is_not_bound_as_two(void **state)
+{
+    piv_card c;
+    reading r;
+    cb_binding_info info;
+    (void)state;
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    read_card(&c, &r);
+    r.card.key[1].certificate = r.card.key[0].certificate;
+    expect(CB_E_ARGUMENT, check(&r, &info));
+    cb_buf_free(&r.answers);
+    piv_card_free(&c);
+}
+
+#define FASC_N "d4e739da739ced39ce739d836858210842108421c84210c3eb"
+#define GUID "000102030405460780090a0b0c0d0e0f"
+#define URN "75726e3a757569643a" /* urn:uuid: */
+#define FASC_N_NAME(x) "a027" "0608" "6086480165030606" "a01b0419" x
+#define UUID_NAME "862d" URN "30303031303230332d303430352d343630372d383030392d306130423043304430653046"
+
+static void the_names_in_a_piv_certificate_are_compared(void **state)
+{
+    static const struct {
+        const char *names;
+        bool fits;
+    } cases[] = {
+        {"", true},
+        {"3000", true},
+        {"3003820161", true}, /* a DNS name is nobody's */
+        {"3029" FASC_N_NAME(FASC_N), true},
+        {"3029" FASC_N_NAME("d5e739da739ced39ce739d836858210842108421c84210c3eb"), false},
+        {"300e" "a00c" "0608" "6086480165030606" "a000", false},
+        {"302f" UUID_NAME, true},
+        {"3032" "820161" UUID_NAME, true},
+        {"302f862d" URN "30313031303230332d303430352d343630372d383030392d306130623063306430653066", false},
+        {"300b8609" URN, false},
+        {"300b8609" "75726e3a757569644a", true}, /* another URN */
+        {"302f" UUID_NAME "00", false},
+        {"3001", false},
+    };
+    static const uint8_t ok[] = {0x90, 0x00};
+    cb_script answers;
+    cb_buf encoded = CB_BUF(CB_SCRIPT_BYTES_MAX), chuid = CB_BUF(128);
+    (void)state;
+    good(cb_unhex(cb_bytes_str("532d" "3019" FASC_N "3410" GUID "9000"), &chuid));
+    cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, cb_buf_bytes(&chuid));
+    good(cb_script_read(cb_buf_bytes(&encoded), CB_ANSWER_MAX, &answers));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_buf names = CB_BUF(128);
+        good(cb_unhex(cb_bytes_str(cases[i].names), &names));
+        const cb_x509 certificate = {.alternative_name = cb_buf_bytes(&names)};
+        if (cb_profile_piv.fits(&answers, &certificate) != cases[i].fits)
+            fail_msg("%s", cases[i].names);
+        cb_buf_free(&names);
+    }
+    cb_buf_free(&encoded);
+    cb_buf_free(&chuid);
+}
+
+/* The rest of the certificate stands behind what is read in a tap. */
+static void a_jpki_certificate_begins_as_the_card_does(void **state)
+{
+    static const uint8_t ok[] = {0x90, 0x00};
+    static const char head[] = "3082010030820080a003020102020400bc614e";
+    cb_script answers;
+    cb_id card;
+    cb_buf encoded = CB_BUF(CB_SCRIPT_BYTES_MAX), first = CB_BUF(128), whole = CB_BUF(512);
+    (void)state;
+    good(cb_unhex(cb_bytes_str(head), &first));
+    good(cb_unhex(cb_bytes_str(head), &whole));
+    cb_buf_put(&first, CB_BYTES_OF(ok));
+    for (int i = 0; i < 256; i++)
+        cb_buf_put_u8(&whole, (uint8_t)i);
+    cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, cb_buf_bytes(&first));
+    good(cb_script_read(cb_buf_bytes(&encoded), CB_ANSWER_MAX, &answers));
+    good(cb_profile_jpki.recognise(&answers, &card));
+    for (size_t i = 0; i < whole.len; i++) {
+        const cb_x509 certificate = {.whole = cb_buf_bytes(&whole)};
+        assert_true(cb_profile_jpki.fits(&answers, &certificate));
+        whole.data[i] ^= 1;
+        assert_int_equal(cb_profile_jpki.fits(&answers, &certificate), i >= first.len - 2);
+        whole.data[i] ^= 1;
+    }
+    cb_buf_free(&encoded);
+    cb_buf_free(&first);
+    cb_buf_free(&whole);
+}
+
 static void what_a_terminal_reads_is_what_is_needed(void **state)
 {
     static const cb_profile_order order = {2, {&cb_profile_native, &cb_profile_piv}};
@@ -464,7 +598,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_key_proves_the_card),
         cmocka_unit_test(a_card_with_one_key_does_what_that_key_can),
-        cmocka_unit_test(no_foreign_card_reaches_what_an_encrypted_pin_does),
+        cmocka_unit_test(what_a_card_cannot_reach_is_not_asked_of_it),
         cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
         cmocka_unit_test(the_pin_is_asked_for_where_it_is_needed_only),
         cmocka_unit_test(one_card_is_not_taken_for_another),
@@ -473,6 +607,10 @@ int main(void)
         cmocka_unit_test(a_tap_without_a_binding_or_with_a_changed_one_is_refused),
         cmocka_unit_test(no_changed_answer_is_believed),
         cmocka_unit_test(a_card_whose_certificates_lead_nowhere_is_not_bound),
+        cmocka_unit_test(a_card_is_bound_with_its_own_certificates_only),
+        cmocka_unit_test(one_key_is_not_bound_as_two),
+        cmocka_unit_test(the_names_in_a_piv_certificate_are_compared),
+        cmocka_unit_test(a_jpki_certificate_begins_as_the_card_does),
         cmocka_unit_test(what_a_terminal_reads_is_what_is_needed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
