@@ -73,7 +73,13 @@ void add_citizen(cb_store *store, cb_id *holder, cb_id *card)
     need(cb_holder_add(store, "bench", "Hanako", &added), "holder");
     *holder = added.id;
     *card = cb_id_new();
-    cb_binding_info info = {.card = *card, .holder = *holder, .profile = 1, .level = 2};
+    cb_binding_info info = {
+        .card = *card,
+        .holder = *holder,
+        .profile = CB_PROFILE_NATIVE,
+        .level = 2,
+        .keys = {.count = 1,
+                 .key = {{.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT, .data = {4}}}}};
     cb_binding_body_put(&binding, &info);
     put_mac(&binding);
     need(cb_card_add(store, "bench", cb_buf_bytes(&binding), (cb_bytes){0}, NULL), "card");
