@@ -62,7 +62,8 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 static cb_error play(lane *l, int64_t *card)
 {
     cb_script script;
-    const cb_card_io io = {.card = l, .transmit = transmit, .pin = digits};
+    const bool clear = profile != &cb_profile_native;
+    const cb_card_io io = {.card = l, .transmit = transmit, .pin = clear ? digits : (cb_bytes){0}};
     int64_t began = cb_clock_monotonic_us();
     cb_buf_reset(&l->answers);
     cb_error error = cb_script_read(cb_buf_bytes(&l->tap.script), CB_COMMAND_MAX, &script);
