@@ -72,6 +72,7 @@ typedef enum cb_error_class {
     X(CB_E_CERTIFICATE_USAGE,    CARD,        "certificate.usage",        "The card's certificate is not meant for this use: use the card's certificate for authentication, or have the configured usages checked.") \
     X(CB_E_CERTIFICATE_POLICY,   CARD,        "certificate.policy",       "The card's certificate was not issued under a policy that is accepted here: use another card, or have the configured policies checked.") \
     X(CB_E_CERTIFICATE_ALGORITHM,CARD,        "certificate.algorithm",    "The card's certificate, or one above it, has a key or signature of a kind or size that is not accepted: use a newer card.") \
+    X(CB_E_CERTIFICATE_RENEWAL,  CARD,        "certificate.not_renewed",  "The card's certificates do not renew those that it was registered with, by the rule for cards of this kind: read the card again, or have the rule checked.") \
     X(CB_E_CERTIFICATE_REVOKED,  CARD,        "certificate.revoked",      "The issuer has revoked the card's certificate, or one above it: ask the issuer for a new one.") \
     X(CB_E_CERTIFICATE_STATUS,   UNAVAILABLE, "certificate.status_unknown","Whether the issuer has revoked the card's certificate cannot be told now: try again later; if this stays, have the issuer's status service checked.") \
     X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \

@@ -83,7 +83,7 @@ cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim)
     return error;
 }
 
-/* Whether card and terminal are still good, as far as anybody told any worker. */
+/* Whether card, binding and terminal are still good, as far as anybody told any worker. */
 static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
 {
     cb_error error = cb_feed_refresh(taps->setup.feed);
@@ -91,6 +91,8 @@ static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
         error = cb_feed_card(taps->setup.feed, &tap->claim.card);
     if (!error)
         error = cb_feed_terminal(taps->setup.feed, &tap->terminal);
+    if (!error && cb_feed_key(taps->setup.feed, &tap->binding))
+        error = CB_E_HSM_RECORD; /* another one took its place */
     return error;
 }
 
@@ -135,8 +137,10 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
         error = cb_feed_compare(taps->setup.feed, feed);
     if (!error)
         error = believe(taps, tap, blob, &binding);
-    if (!error)
+    if (!error) {
+        tap->binding = cb_binding_subject(&binding);
         error = still_good(taps, tap);
+    }
     if (error)
         return error;
     tap->activation = (cb_activation){.holder = binding.holder,

@@ -128,7 +128,7 @@ cb_error cb_signed_head_check(const char *origin, const cb_signed_head *head, cb
 cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
                      uint64_t sequence, cb_buf *binding);
 
-enum { CB_FOREIGN_CERTIFICATE_MAX = 4096 };
+enum { CB_FOREIGN_CERTIFICATE_MAX = 4096, CB_FOREIGN_CERTIFICATES_LEN = CB_CARD_KEYS_MAX * CB_FOREIGN_CERTIFICATE_MAX };
 
 /* What an operator's terminal has read from a card that somebody else issued. */
 typedef struct cb_foreign_reading {
@@ -145,6 +145,14 @@ typedef struct cb_foreign_reading {
  * identifier here comes from what distinguishes it, and is in the binding. Also CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER. */
 cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const cb_id *holder,
                              uint8_t level, uint64_t sequence, cb_buf *binding);
+
+/* Binds a card that somebody else issued with the certificates that it shows now. binding is the one that it has, certificates those it was bound
+ * with (DER, one after another in the binding's order); holder and level stay, sequence must be higher. hsmd remembers the new keys: the same
+ * renewal may be repeated until it was recorded. When keys changed, the feed retires the old binding (cb_binding_subject) once that is
+ * recorded. Also CB_E_CERTIFICATE_RENEWAL (another card, or not by the profile's rule), CB_E_HSM_RECORD, CB_E_HSM_KEY_RETIRED (these keys were renewed before),
+ * CB_E_CARD_BOUND (neither is what hsmd remembers), CB_E_CARD_REVOKED, CB_E_ARGUMENT. */
+cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_bytes binding,
+                              cb_bytes certificates, uint64_t sequence, cb_buf *renewed);
 
 /* Lets a suspended card be used again, after cardbrokerd has recorded that it is resumed and has
  * told hsmd (CB_E_HSM_FEED_BEHIND until then): hsmd does not take the front end's word for it.

@@ -24,6 +24,7 @@ static cfg_opt_t foreign_options[] = {
     CFG_STR_LIST("anchors", NULL, CFGF_NONE),
     CFG_STR_LIST("intermediates", NULL, CFGF_NONE),
     CFG_STR_LIST("policies", NULL, CFGF_NONE),
+    CFG_STR("renewal", "never", CFGF_NONE),
     CFG_END(),
 };
 
@@ -159,6 +160,21 @@ static cb_error list(const reading *r, cfg_t *section, const char *name, const c
     return CB_OK;
 }
 
+static cb_error renewal(const reading *r, cfg_t *section, cb_x509_renewal *out)
+{
+    static const char *const names[] = {[CB_X509_RENEWAL_NEVER] = "never",
+                                        [CB_X509_RENEWAL_SAME_KEY] = "same-key",
+                                        [CB_X509_RENEWAL_SAME_SUBJECT] = "same-subject"};
+    const char *name = cfg_getstr(section, "renewal");
+    for (unsigned i = 0; name && i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (cb_x509_renewal)i;
+            return CB_OK;
+        }
+    }
+    return wrong(r, "renewal", "must be \"never\", \"same-key\" or \"same-subject\"");
+}
+
 static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
 {
     const cb_card_profile *profile = cb_profile_named(cfg_title(section));
@@ -174,7 +190,7 @@ static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
         error = list(r, section, "policies", out->policy, CB_FOREIGN_POLICIES_MAX, &out->policies);
     if (!error && out->anchors == 0)
         error = wrong(r, "foreign", "needs anchors: files with certificates in PEM");
-    return error;
+    return error ? error : renewal(r, section, &out->renewal);
 }
 
 static cb_error lists(const reading *r, cb_hsmd_config *out)

@@ -39,6 +39,7 @@ typedef struct cb_hsmd_foreign {
     size_t intermediates;
     const char *policy[CB_FOREIGN_POLICIES_MAX]; /* object identifiers */
     size_t policies;
+    cb_x509_renewal renewal;
 } cb_hsmd_foreign;
 
 typedef struct cb_hsmd_config {

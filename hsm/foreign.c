@@ -3,6 +3,7 @@
 
 #include "cardlink/jpki/commands.h"
 #include "cardlink/piv/commands.h"
+#include "cardlink/x509/der.h"
 
 void cb_foreign_trust_init(cb_foreign_trust *trust)
 {
@@ -89,4 +90,52 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
             error = CB_E_ARGUMENT;
     }
     return error;
+}
+
+static cb_bytes certificate_for(const cb_foreign_reading *card, uint8_t use)
+{
+    for (size_t i = 0; i < card->keys; i++) {
+        if (card->key[i].use == use)
+            return card->key[i].certificate;
+    }
+    return (cb_bytes){0};
+}
+
+/* *renewed becomes true for another certificate. */
+static cb_error key_renews(cb_x509_renewal rule, cb_bytes before, cb_bytes now, bool *renewed)
+{
+    cb_x509 old, new;
+    if (cb_bytes_same(before, now))
+        return CB_OK;
+    cb_error error = cb_x509_parse(before, &old);
+    if (!error)
+        error = cb_x509_parse(now, &new);
+    if (!error && !cb_x509_renews(&old, &new, rule))
+        error = CB_E_CERTIFICATE_RENEWAL;
+    *renewed = true;
+    return error;
+}
+
+cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_info *before,
+                                cb_bytes certificates, const cb_foreign_reading *now)
+{
+    bool renewed = false;
+    cb_cursor in = cb_cursor_over(certificates);
+    cb_error error = now->keys == 0                     ? CB_E_ARGUMENT
+                     : now->keys != before->keys.count ? CB_E_CERTIFICATE_RENEWAL
+                                                       : CB_OK;
+    for (size_t i = 0; !error && i < before->keys.count; i++) {
+        const cb_card_key *key = &before->keys.key[i];
+        cb_bytes old = cb_der_whole(&in, CB_DER_SEQUENCE), new = certificate_for(now, key->use);
+        cb_digest digest = cb_sha256(old);
+        if (!cb_cursor_ok(&in) || memcmp(&digest, &key->certificate, sizeof digest) != 0)
+            error = CB_E_HSM_RECORD;
+        else if (new.len == 0)
+            error = CB_E_CERTIFICATE_RENEWAL;
+        else
+            error = key_renews(trust->renewal, old, new, &renewed);
+    }
+    if (!error && !cb_cursor_done(&in))
+        error = CB_E_HSM_RECORD;
+    return !error && !renewed ? CB_E_CERTIFICATE_RENEWAL : error;
 }

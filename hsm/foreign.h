@@ -32,6 +32,7 @@ typedef struct cb_foreign_trust {
     uint8_t oid[CB_FOREIGN_POLICIES_MAX][CB_FOREIGN_OID_MAX];
     cb_bytes policy[CB_FOREIGN_POLICIES_MAX]; /* one of which is asked for; none: any */
     size_t policies;
+    cb_x509_renewal renewal; /* what makes a certificate a renewal */
 } cb_foreign_trust;
 
 void cb_foreign_trust_init(cb_foreign_trust *trust);
@@ -43,5 +44,13 @@ void cb_foreign_trust_free(cb_foreign_trust *trust);
  * CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_MEMORY. */
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
                                int64_t now, cb_binding_info *out);
+
+/* Whether what was read from a card, and passed the check, renews what it is bound with: keys for
+ * the same uses, each with its certificate of before or one that renews it by the profile's rule, and
+ * at least one of these. certificates: those of before, DER, one after another in the order of its
+ * keys. CB_E_HSM_RECORD (they are others), CB_E_CERTIFICATE_RENEWAL, CB_E_CERTIFICATE_FORM,
+ * CB_E_ARGUMENT (the profile's cards have none). */
+cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_info *before,
+                                cb_bytes certificates, const cb_foreign_reading *now);
 
 #endif

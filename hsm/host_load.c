@@ -91,6 +91,7 @@ static cb_error load_foreign(const cb_hsmd_foreign *config, cb_foreign_trust *tr
                       &trust->intermediates, config->intermediate[0], why);
     if (!error)
         error = load_policies(config, trust, why);
+    trust->renewal = config->renewal;
     if (!error)
         trust->profile = config->profile;
     return error;

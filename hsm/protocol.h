@@ -37,6 +37,8 @@
  *   RESUME          card                                               –
  *   BIND_FOREIGN    u8 profile, var answers, u8 count, certificates    binding (the rest)
  *                   (u8 use, var certificate), holder, u8 level, u64 sequence
+ *   RENEW_FOREIGN   u8 profile, var answers, u8 count, certificates,   binding (the rest)
+ *                   var binding, var certificates of before, u64 sequence
  */
 /* clang-format on */
 
@@ -66,6 +68,7 @@ typedef enum cb_hsm_message {
     CB_HSM_STATUS = 20,
     CB_HSM_RESUME = 21,
     CB_HSM_BIND_FOREIGN = 22,
+    CB_HSM_RENEW_FOREIGN = 23,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -2,6 +2,7 @@
 #include "hsm/records.h"
 
 #include "base/cursor.h"
+#include "cardlink/profile.h"
 #include "hsm/record_codec.h"
 
 enum { KIND_SEALED = 'K', KIND_BINDING = 'B', KIND_RECEIPT = 'R', USES_MAX = 16 };
@@ -264,4 +265,34 @@ cb_error cb_receipt_info_read(cb_bytes receipt, cb_receipt_info *out)
     cb_record_parts parts;
     cb_error error = cb_record_split(receipt, CB_RECEIPT_MAX, &parts);
     return error ? error : cb_receipt_body_get(parts.body, out);
+}
+
+/* ---- What renewal alone changes ---- */
+
+cb_digest cb_binding_digest(const cb_binding_info *info)
+{
+    static const char native[] = "cardbroker bound card 1", others[] = "cardbroker bound card 2";
+    const uint8_t small[] = {info->profile, info->level};
+    cb_bytes parts[4 + 2 * CB_CARD_KEYS_MAX];
+    size_t count = 0;
+    bool of_ours = info->profile == CB_PROFILE_NATIVE;
+    parts[count++] = of_ours ? CB_BYTES_OF(native) : CB_BYTES_OF(others);
+    parts[count++] = cb_id_bytes(&info->card);
+    parts[count++] = cb_id_bytes(&info->holder);
+    parts[count++] = CB_BYTES_OF(small);
+    for (size_t i = 0; i < info->keys.count; i++) {
+        const cb_card_key *key = &info->keys.key[i];
+        if (!of_ours)
+            parts[count++] = cb_bytes_make(&key->use, 1);
+        parts[count++] = cb_bytes_make(key->data, key->len);
+    }
+    return cb_sha256_parts(parts, count);
+}
+
+cb_id cb_binding_subject(const cb_binding_info *info)
+{
+    cb_id id;
+    cb_digest digest = cb_binding_digest(info);
+    memcpy(id.bytes, digest.bytes, sizeof id.bytes);
+    return id;
 }

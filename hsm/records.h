@@ -70,6 +70,13 @@ typedef struct cb_binding_info {
 cb_error cb_sealed_info_read(cb_bytes sealed, cb_sealed_info *out);
 cb_error cb_binding_info_read(cb_bytes binding, cb_binding_info *out);
 
+/* What of a binding never changes but by renewal: whose the card is, how far it may reach, and its keys. Not the sequence: an
+ * attempt that was not recorded may be repeated after others were; nor the certificates. */
+cb_digest cb_binding_digest(const cb_binding_info *info);
+
+/* The subject under which the feed retires every binding of this digest. */
+cb_id cb_binding_subject(const cb_binding_info *info);
+
 /* One entry of the revocation feed. Numbers start at 1 and have no gaps; each entry's hash covers the one before:
  * hash = SHA-256("cardbroker feed 1" 00 ‖ previous hash ‖ u64 number ‖ u8 kind ‖ subject ‖ i64 time), the
  * hash before the first being 32 zero bytes. */
@@ -78,7 +85,7 @@ typedef enum cb_feed_kind {
     CB_FEED_CARD_SUSPENDED = 2,
     CB_FEED_CARD_RESUMED = 3,
     CB_FEED_TERMINAL_REVOKED = 4,
-    CB_FEED_KEY_RETIRED = 5 /* subject: the key id of a sealed key */
+    CB_FEED_KEY_RETIRED = 5 /* subject: the key id of a sealed key, or cb_binding_subject */
 } cb_feed_kind;
 
 typedef struct cb_feed_entry {

@@ -26,6 +26,7 @@ enum {
     CONTEXT_MAX = CONTEXT + CB_SERVICE_NAME_MAX,
     INFO = CB_ID_SIZE + 1 + 3 + 8,
     FOREIGN = 1 + VAR + 1 + CB_ID_SIZE + 9,
+    RENEWAL = 1 + VAR + 1 + 2 * VAR + 8,
     INFO_MAX = INFO + CB_SERVICE_NAME_MAX,
     OPEN = CB_ID_SIZE + VAR + 8 + 8 + HEAD + CB_SHA256_SIZE + 1
 };
@@ -53,6 +54,8 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_BIND]          = {"bind",          CB_LANE_MANAGE, 0, 0, VAR + CB_ID_SIZE + 9, VAR + CB_HOST_CERTIFICATE_MAX + CB_ID_SIZE + 9, cb_handle_bind},
     [CB_HSM_BIND_FOREIGN]  = {"bind_foreign",  CB_LANE_MANAGE, 0, 0, FOREIGN, FOREIGN + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX),
                               cb_handle_bind_foreign},
+    [CB_HSM_RENEW_FOREIGN] = {"renew_foreign", CB_LANE_MANAGE, 0, 0, RENEWAL, RENEWAL + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX) +
+                              CB_BINDING_MAX + CB_FOREIGN_CERTIFICATES_LEN, cb_handle_renew_foreign},
     [CB_HSM_GENERATE]      = {"generate",      CB_LANE_MANAGE, 0, 0, INFO + 1 + VAR, INFO_MAX + 1 + VAR + CB_HSM_SUBJECT_MAX, cb_handle_generate},
     [CB_HSM_IMPORT]        = {"import",        CB_LANE_MANAGE, 0, 0, INFO + VAR, INFO_MAX + VAR + CB_HSM_WRAPPED_MAX, cb_handle_import},
     [CB_HSM_REWRAP]        = {"rewrap",        CB_LANE_MANAGE, 0, 0, 1, CB_SEALED_MAX, cb_handle_rewrap},

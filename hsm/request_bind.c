@@ -11,26 +11,14 @@
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
 
-/* What is remembered of a binding: whose the card is, how far it may reach, and its keys. Not the
- * sequence: an attempt that was not recorded may be repeated after others were. */
-static cb_digest bound_to(const cb_binding_info *info)
+/* Revoked cards, and keys that were renewed, never come back. */
+static cb_error still_good(const cb_lane *lane, const cb_binding_info *info)
 {
-    static const char native[] = "cardbroker bound card 1", others[] = "cardbroker bound card 2";
-    const uint8_t small[] = {info->profile, info->level};
-    cb_bytes parts[4 + 2 * CB_CARD_KEYS_MAX];
-    size_t count = 0;
-    bool of_ours = info->profile == CB_PROFILE_NATIVE;
-    parts[count++] = of_ours ? CB_BYTES_OF(native) : CB_BYTES_OF(others);
-    parts[count++] = cb_id_bytes(&info->card);
-    parts[count++] = cb_id_bytes(&info->holder);
-    parts[count++] = CB_BYTES_OF(small);
-    for (size_t i = 0; i < info->keys.count; i++) {
-        const cb_card_key *key = &info->keys.key[i];
-        if (!of_ours)
-            parts[count++] = cb_bytes_make(&key->use, 1);
-        parts[count++] = cb_bytes_make(key->data, key->len);
-    }
-    return cb_sha256_parts(parts, count);
+    cb_id subject = cb_binding_subject(info);
+    cb_error error = cb_feed_refresh(lane->feed);
+    if (!error && cb_feed_card(lane->feed, &info->card) == CB_E_CARD_REVOKED)
+        error = CB_E_CARD_REVOKED;
+    return error ? error : cb_feed_key(lane->feed, &subject);
 }
 
 /* A card is bound once: a second binding would stay genuine beside the first, and whoever has the
@@ -38,10 +26,8 @@ static cb_digest bound_to(const cb_binding_info *info)
  * leaves one that is not. */
 static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
 {
-    cb_digest before, now = bound_to(info);
-    cb_error error = cb_feed_refresh(lane->feed);
-    if (!error && cb_feed_card(lane->feed, &info->card) == CB_E_CARD_REVOKED)
-        error = CB_E_CARD_REVOKED;
+    cb_digest before, now = cb_binding_digest(info);
+    cb_error error = still_good(lane, info);
     if (!error)
         error = cb_memo_get(lane->bound, &info->card, &before);
     if (error == CB_E_NOT_FOUND)
@@ -51,10 +37,10 @@ static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
     return error;
 }
 
-static cb_error bind(const cb_lane *lane, const cb_binding_info *info, cb_buf *out)
+static cb_error make(const cb_lane *lane, const cb_binding_info *info, cb_error error,
+                     const char *event, const char *text, cb_buf *out)
 {
     char card[CB_ID_TEXT], holder[CB_ID_TEXT];
-    cb_error error = cb_binding_info_ok(info) ? bind_once(lane, info) : CB_E_ARGUMENT;
     if (!error)
         error = lane->vault->binding_make(lane->vault->context, info, out);
     if (error) {
@@ -63,9 +49,15 @@ static cb_error bind(const cb_lane *lane, const cb_binding_info *info, cb_buf *o
     }
     cb_id_text(&info->card, card);
     cb_id_text(&info->holder, holder);
-    cb_log(CB_LOG_INFO, "card.bound", "A card was bound to a holder.", "card", card, "holder",
-           holder, "profile", cb_profile_find(info->profile)->name, NULL);
+    cb_log(CB_LOG_INFO, event, text, "card", card, "holder", holder, "profile",
+           cb_profile_find(info->profile)->name, NULL);
     return CB_OK;
+}
+
+static cb_error bind(const cb_lane *lane, const cb_binding_info *info, cb_buf *out)
+{
+    cb_error error = cb_binding_info_ok(info) ? bind_once(lane, info) : CB_E_ARGUMENT;
+    return make(lane, info, error, "card.bound", "A card was bound to a holder.", out);
 }
 
 cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
@@ -88,18 +80,23 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     return bind(lane, &info, out);
 }
 
+static void get_reading(cb_cursor *in, cb_foreign_reading *card)
+{
+    *card = (cb_foreign_reading){.profile = cb_cursor_u8(in)};
+    card->answers = cb_cursor_var(in, CB_SCRIPT_BYTES_MAX);
+    card->keys = cb_cursor_u8(in);
+    for (size_t i = 0; i < card->keys && i < CB_CARD_KEYS_MAX; i++) {
+        card->key[i].use = cb_cursor_u8(in);
+        card->key[i].certificate = cb_cursor_var(in, CB_FOREIGN_CERTIFICATE_MAX);
+    }
+}
+
 cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
-    cb_foreign_reading card = {0};
+    cb_foreign_reading card;
     cb_binding_info info = {0};
     (void)tap;
-    card.profile = cb_cursor_u8(in);
-    card.answers = cb_cursor_var(in, CB_SCRIPT_BYTES_MAX);
-    card.keys = cb_cursor_u8(in);
-    for (size_t i = 0; i < card.keys && i < CB_CARD_KEYS_MAX; i++) {
-        card.key[i].use = cb_cursor_u8(in);
-        card.key[i].certificate = cb_cursor_var(in, CB_FOREIGN_CERTIFICATE_MAX);
-    }
+    get_reading(in, &card);
     info.holder = cb_get_id(in);
     info.level = cb_cursor_u8(in);
     info.sequence = cb_cursor_u64(in);
@@ -108,4 +105,62 @@ cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
     cb_error error = cb_foreign_card_check(cb_host_foreign(lane->host, card.profile), &card,
                                            (int64_t)time(NULL), &info);
     return error ? error : bind(lane, &info, out);
+}
+
+/* The memory has what the binding says that is renewed, or, after an attempt that was not recorded,
+ * already what the new one will say. Only one of the two can be recorded as the card's; the feed
+ * then retires the other. */
+static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
+                           const cb_binding_info *info)
+{
+    cb_digest there, old = cb_binding_digest(before), now = cb_binding_digest(info);
+    cb_error error = still_good(lane, before);
+    if (!error)
+        error = still_good(lane, info);
+    if (!error)
+        error = cb_memo_get(lane->bound, &info->card, &there);
+    if (error && error != CB_E_NOT_FOUND)
+        return error;
+    if (!error && memcmp(&there, &now, sizeof now) == 0)
+        return CB_OK;
+    if (!error && memcmp(&there, &old, sizeof old) != 0)
+        return CB_E_CARD_BOUND;
+    return cb_memo_put(lane->bound, &info->card, &now);
+}
+
+/* Whose the card is and how far it may reach comes from the binding that it has. */
+static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_bytes binding,
+                      cb_bytes certificates, cb_binding_info *info)
+{
+    cb_binding_info before;
+    const cb_foreign_trust *trust = cb_host_foreign(lane->host, card->profile);
+    cb_error error = lane->vault->binding_check(lane->vault->context, binding, &before);
+    if (!error)
+        error = cb_foreign_card_check(trust, card, (int64_t)time(NULL), info);
+    if (!error && (!cb_id_same(&info->card, &before.card) || info->profile != before.profile))
+        error = CB_E_CERTIFICATE_RENEWAL;
+    if (!error && info->sequence <= before.sequence)
+        error = CB_E_ARGUMENT;
+    if (!error)
+        error = cb_foreign_card_renews(trust, &before, certificates, card);
+    info->holder = before.holder;
+    info->level = before.level;
+    if (!error && !cb_binding_info_ok(info))
+        error = CB_E_ARGUMENT;
+    return error ? error : renew_once(lane, &before, info);
+}
+
+cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    cb_foreign_reading card;
+    cb_binding_info info = {0};
+    (void)tap;
+    get_reading(in, &card);
+    cb_bytes binding = cb_cursor_var(in, CB_BINDING_MAX);
+    cb_bytes certificates = cb_cursor_var(in, CB_FOREIGN_CERTIFICATES_LEN);
+    info.sequence = cb_cursor_u64(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    cb_error error = renew(lane, &card, binding, certificates, &info);
+    return make(lane, &info, error, "card.renewed", "A card's certificates were renewed.", out);
 }

@@ -64,6 +64,8 @@ cb_error cb_api_holder_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_binding(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_renew(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_activate(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);

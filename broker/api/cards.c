@@ -22,6 +22,45 @@ cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
     return error;
 }
 
+cb_error cb_api_card_renew(cb_request *request, cb_reply *reply)
+{
+    cb_buf binding = CB_BUF(CB_BINDING_MAX), certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX);
+    cb_api *api = cb_api_of(request);
+    cb_card card;
+    cb_card_init(&card);
+    const cb_field fields[] = {
+        {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding},
+        {"certificates", CB_FIELD_HEX, true, CB_CARD_CERTIFICATES_MAX, &certificates}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
+    if (!error)
+        error = cb_card_renew(api->store, request->actor, &request->match.parameters[0].id,
+                              cb_buf_bytes(&binding), cb_buf_bytes(&certificates), &card);
+    if (!error) {
+        cb_watch_feed(api->watch);
+        error = cb_reply_json(reply, 200, cb_json_card(&card));
+    }
+    cb_card_free(&card);
+    cb_buf_free(&binding);
+    cb_buf_free(&certificates);
+    return error;
+}
+
+cb_error cb_api_card_binding(cb_request *request, cb_reply *reply)
+{
+    cb_card card;
+    cb_card_init(&card);
+    cb_error error =
+        cb_card_get(cb_api_of(request)->store, &request->match.parameters[0].id, &card);
+    if (!error)
+        error = cb_reply_json(reply, 200,
+                              json_pack("{so, so, so}", "holder", cb_json_id(&card.holder),
+                                        "binding", cb_json_hex(cb_buf_bytes(&card.binding)),
+                                        "certificates",
+                                        cb_json_hex(cb_buf_bytes(&card.certificates))));
+    cb_card_free(&card);
+    return error;
+}
+
 static cb_error add_row(void *page, const cb_card *card)
 {
     return cb_page_add(page, cb_json_card(card));

@@ -33,6 +33,8 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/cards",                        ADMIN,    cb_api_card_add,              0, STAFF},
     {"GET",    "/v1/cards",                        ADMIN,    cb_api_card_list,             0, STAFF},
     {"GET",    "/v1/cards/{id}",                   ADMIN,    cb_api_card_get,              0, STAFF},
+    {"GET",    "/v1/cards/{id}/binding",           ADMIN,    cb_api_card_binding,          0, STAFF},
+    {"POST",   "/v1/cards/{id}/renew",             ADMIN,    cb_api_card_renew,            0, STAFF},
     {"POST",   "/v1/cards/{id}/activate",          ADMIN,    cb_api_card_activate,         0, STAFF},
     {"POST",   "/v1/cards/{id}/suspend",           ADMIN,    cb_api_card_suspend,          0, RESERVED},
     {"POST",   "/v1/cards/{id}/resume",            ADMIN,    cb_api_card_resume,           0, STAFF},

@@ -52,6 +52,12 @@ cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
 cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
                      cb_card *out);
 
+/* Puts the record that cb_hsm_renew_foreign made, and the certificates in it, in the place of the card's. When keys changed, the feed retires the
+ * binding of before in the same transaction. CB_E_ARGUMENT (of another card, holder, profile or level; not numbered higher; a native card),
+ * CB_E_EXISTS (it is the card's already), CB_E_STATE (revoked). */
+cb_error cb_card_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes binding,
+                       cb_bytes certificates, cb_card *out);
+
 /* Whether a certificate counts now, as its issuer says: CB_OK or CB_E_CERTIFICATE_… */
 typedef cb_error (*cb_certificate_status)(void *context, cb_bytes certificate);
 

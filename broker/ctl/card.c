@@ -47,7 +47,7 @@ static cb_ctl_status highest(void *context, json_t *card)
 }
 
 /* Bindings of one holder are numbered, so that the record shows which came after which. */
-static cb_ctl_status next_sequence(cb_ctl *ctl, const char *holder, uint64_t *sequence)
+cb_ctl_status cb_ctl_next_sequence(cb_ctl *ctl, const char *holder, uint64_t *sequence)
 {
     char path[96];
     json_int_t last = 0;
@@ -70,7 +70,7 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, 
     snprintf(path, sizeof path, "/v1/holders/%s", text);
     cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &known);
     if (!status)
-        status = next_sequence(ctl, text, &sequence);
+        status = cb_ctl_next_sequence(ctl, text, &sequence);
     if (status)
         goto out;
     cb_hsm *hsm = cb_ctl_hsm(ctl);
@@ -297,6 +297,8 @@ static const cb_ctl_option register_options[] = {
     LEVEL,
     {"activate", NULL, "activate it at once, where its holder is there in person", false, false},
     {0}};
+static const cb_ctl_option renew_options[] = {
+    {"card", "FILE", "what cardlink read printed of the card", true, false}, {0}};
 static const cb_ctl_option replace_options[] = {
     CERTIFICATE,
     LEVEL,
@@ -311,6 +313,8 @@ const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "issue", "", 0, 0, issue_options, "Bind a card to a holder and record it", issue},
     {"card", "register", "", 0, 0, register_options,
      "Bind a card that somebody else issued to a holder and record it", cb_ctl_card_register},
+    {"card", "renew", "CARD", 1, 1, renew_options,
+     "Take up the new certificates of a card that somebody else issued", cb_ctl_card_renew},
     {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},

@@ -30,8 +30,12 @@ cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act,
 /* --level, by name or number; *level is left alone when text is NULL. */
 cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level);
 
-/* card register */
+/* The number of the next binding of a holder, who is there. */
+cb_ctl_status cb_ctl_next_sequence(cb_ctl *ctl, const char *holder, uint64_t *sequence);
+
+/* card register, card renew */
 cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args);
+cb_ctl_status cb_ctl_card_renew(cb_ctl *ctl, const cb_ctl_args *args);
 
 /* card replace */
 cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args);

@@ -53,6 +53,18 @@ cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t 
     return cb_query_change_one(&q);
 }
 
+cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET sequence = ?, changed = ?, binding = ?, "
+                                          "certificates = ? WHERE id = ?");
+    cb_query_number(&q, (int64_t)card->sequence);
+    cb_query_number(&q, card->changed);
+    cb_query_blob(&q, cb_buf_bytes(&card->binding));
+    cb_query_blob(&q, cb_buf_bytes(&card->certificates));
+    cb_query_id(&q, &card->id);
+    return cb_query_change_one(&q);
+}
+
 cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, unsigned limit,
                           cb_card_visitor each, void *context)
 {

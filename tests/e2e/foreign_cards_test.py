@@ -2,13 +2,14 @@
 """PIV and JPKI cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
 must be."""
 
+import json
 import os
 import secrets
 import sqlite3
 import unittest
 
 from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
-from world import PATIENCE, Card, Failure, Terminal, main, wait_until
+from world import PATIENCE, Card, Failure, Terminal, main, run, wait_until
 
 WRONG_PIN = "314159"
 
@@ -208,6 +209,98 @@ class Issuer(unittest.TestCase):
                              (mine, bytes.fromhex(w.card_ids["Dismissed"].replace("-", ""))))
         w.start_broker()
         self.assertEqual(w.tap_with("Dismissed").get("code"), "hsm.record")
+
+
+class Renewal(unittest.TestCase):
+    """Certificates that the agency put on a card in place of those that it was registered with."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.add_piv_holder("Sora", services=("nginx", "desk"))
+        for slot in ("9a", "9e"):
+            run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", w.pki / f"{slot}.key"])
+            run(["openssl", "pkey", "-in", w.pki / f"{slot}.key", "-pubout", "-out", w.pki / f"{slot}.pub"])
+        w.original = json.loads(w.read_card("Sora").read_text())
+
+    def renew(self, path, name="Sora"):
+        return w.ctl("card", "renew", w.card_ids[name], "--card", path)
+
+    def refused(self, code, path, name="Sora"):
+        before = w.ctl("card", "show", w.card_ids[name])
+        self.assertRaisesRegex(Failure, code, self.renew, path, name)
+        self.assertEqual(w.ctl("card", "show", w.card_ids[name]), before)
+        self.assertEqual(w.tap_with(name).get("outcome"), "accepted")
+
+    def hear_of_the_list(self):
+        entries = w.ctl("status")["broker"]["issuer_lists"][0]["entries"]
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        wait_until("the list to be heard of", lambda: w.ctl("status")["broker"]["issuer_lists"][0]["entries"] > entries, 20 * PATIENCE)
+
+    def test_1_under_the_rule_never_nothing_is_renewed(self):
+        self.refused("certificate.not_renewed", w.renewed("Sora"))
+
+    def test_2_the_same_key_is_renewed(self):
+        w.renewal_rule("same-key")
+        before = w.ctl("card", "show", w.card_ids["Sora"])
+        renewed = self.renew(w.renewed("Sora"))
+        self.assertEqual({**before, "sequence": renewed["sequence"], "changed": renewed["changed"]}, renewed)
+        self.assertGreater(renewed["sequence"], before["sequence"])
+        self.assertEqual(w.tap_with("Sora").get("level"), 1)
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+        leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "card.renewed"][-1])
+        self.assertEqual((leaf["card"], leaf["holder"], leaf["sequence"]), (w.card_ids["Sora"], w.holders["Sora"], str(renewed["sequence"])))
+
+    def test_3_what_came_before_renews_nothing(self):
+        path = w.folder / "original.reading"
+        path.write_text(json.dumps(w.original))
+        self.refused("certificate.not_renewed", path)
+
+    def test_4_another_name_key_or_card_is_no_renewal(self):
+        self.refused("certificate.not_renewed", w.renewed("Sora", subject="Kenji"))
+        self.refused("certificate.not_renewed", w.renewed("Sora", keys=w.pki))
+        self.refused("certificate.not_renewed", w.renewed("Kenji"))
+
+    def test_5_the_agencys_word_of_the_old_certificate_does_not_matter_any_more(self):
+        w.publish(w.cards / "Sora" / "9a.pem", w.cards / "Sora" / "9e.pem")
+        self.hear_of_the_list()
+        self.assertEqual(w.tap_with("Sora").get("outcome"), "accepted")
+
+    def test_6_its_word_of_the_new_one_does(self):
+        w.add_piv_holder("Riku")
+        self.renew(w.renewed("Riku"), "Riku")
+        self.assertEqual(w.tap_with("Riku").get("outcome"), "accepted")
+        w.publish(w.cards / "Riku" / "9e-new.pem")
+        self.hear_of_the_list()
+        self.assertEqual(w.tap_with("Riku").get("code"), "certificate.revoked")
+
+    def row(self, name, values=None):
+        """Binding, certificates and sequence as the database has them, or shall."""
+        card = bytes.fromhex(w.card_ids[name].replace("-", ""))
+        w.stop_one("cardbrokerd")
+        with sqlite3.connect(w.state / "cardbroker.db") as database:
+            found = database.execute("SELECT binding, certificates, sequence FROM card WHERE id = ?", (card,)).fetchone()
+            if values:
+                database.execute("UPDATE card SET binding = ?, certificates = ?, sequence = ? WHERE id = ?", (*values, card))
+        w.start_broker()
+        return found
+
+    def test_7_a_key_that_was_renewed_is_dead_even_with_its_old_record(self):
+        w.renewal_rule("same-subject")
+        w.add_piv_holder("Nao")
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        old = self.row("Nao")
+        self.renew(w.renewed("Nao", keys=w.pki), "Nao")
+        self.assertEqual(w.tap_with("Nao").get("code"), "card.proof", "the card has the old key still")
+        retired = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "card.keys_retired"][-1])
+        self.assertEqual(retired["card"], w.card_ids["Nao"])
+        new = self.row("Nao", old)
+        self.assertEqual(w.tap_with("Nao").get("code"), "hsm.record")
+        path = w.folder / "again.reading"
+        path.write_text((w.folder / "Nao.reading").read_text())
+        self.assertRaisesRegex(Failure, "hsm.key_retired", self.renew, path, "Nao")
+        self.row("Nao", new)
+        self.assertTrue(w.verify()["verified"])
 
 
 class Refused(unittest.TestCase):

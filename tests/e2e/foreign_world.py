@@ -5,10 +5,11 @@ the benchmarks."""
 import http.server
 import json
 import os
+import re
 import secrets
 import threading
 
-from world import World, run
+from world import PATIENCE, World, run, wait_until
 
 PIN, PUK = "271828", "12345678"
 JPKI_PIN = "2718"
@@ -125,6 +126,34 @@ default_crl_days = 7
         path = self.folder / f"{name}.reading"
         path.write_text(json.dumps(said))
         return path
+
+    def renewed(self, name, subject=None, keys=None):
+        """What a terminal would read of a card after the agency renewed its certificates."""
+        path = self.read_card(name)
+        said = json.loads(path.read_text())
+        old, public, request, more = (self.folder / f"renewal.{part}" for part in ("der", "pub", "csr", "ext"))
+        for one in said["certificates"]:
+            slot = f"{one['use']:02x}"
+            new, key = self.cards / name / f"{slot}-new.pem", keys / f"{slot}.pub" if keys else public
+            old.write_bytes(bytes.fromhex(one["der"]))
+            public.write_bytes(run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-pubkey"]).stdout)
+            alternative = run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-ext", "subjectAltName"]).stdout.decode().split()[-1]
+            more.write_text(f"keyUsage=critical,digitalSignature\nsubjectAltName={alternative}\n")
+            run(["openssl", "req", "-new", "-key", self.pki / "agency.key", "-subj", f"/CN={subject or name}", "-out", request])
+            run(["openssl", "x509", "-req", "-in", request, "-force_pubkey", key, "-CA", self.pki / "agency.pem", "-CAkey",
+                 self.pki / "agency.key", "-set_serial", f"0x{secrets.token_hex(16)}", "-days", "300", "-extfile", more, "-out", new])
+            one["der"] = run(["openssl", "x509", "-in", new, "-outform", "DER"]).stdout.hex()
+        path.write_text(json.dumps(said))
+        return path
+
+    def renewal_rule(self, rule):
+        """Changes it in the installation that runs."""
+        path = self.etc / "hsmd.conf"
+        path.write_text("".join(re.sub(r'( renewal = "[a-z-]*")? }\n', f' renewal = "{rule}" }}\n', line) if line.startswith("foreign") else line
+                                for line in path.read_text().splitlines(keepends=True)))
+        self.stop_one("cardbroker-hsmd")
+        self.start_hsmd()
+        wait_until("hsmd to serve", lambda: self.admin("GET", "/v1/ready").status == 200, 20 * PATIENCE)
 
     def add_piv_holder(self, name, *keys, services=("nginx",)):
         self.make_piv(name, *keys)

@@ -100,6 +100,19 @@ cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const 
     return begin(hsm, "bind_foreign");
 }
 
+cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_bytes binding,
+                              cb_bytes certificates, uint64_t sequence, cb_buf *renewed)
+{
+    cb_buf_printf(renewed, "renewed %.*s sequence=%llu ", (int)binding.len,
+                  (const char *)binding.data, (unsigned long long)sequence);
+    cb_buf_put_hex(renewed, certificates);
+    for (size_t i = 0; i < card->keys; i++) {
+        cb_buf_printf(renewed, " %02x=", card->key[i].use);
+        cb_buf_put_hex(renewed, card->key[i].certificate);
+    }
+    return begin(hsm, "renew_foreign");
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

@@ -208,6 +208,32 @@ class Cards(Case):
         answers = "02" "00" "00000002" "9000" "00" "00000004" "53009000"
         self.assertEqual(binding, f"foreign binding {HOLDER} level=3 sequence=5 profile=2 {answers} 9a=30aa 9e=30bb")
 
+    def test_renew(self):
+        read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30AA"}, {"use": 0x9E, "der": "30BB"}]}
+        path = self.write("card.json", json.dumps(read))
+        old = {"holder": HOLDER, "binding": b"what it was".hex(), "certificates": "30cc30dd"}
+        self.fake.on("GET", f"/v1/cards/{CARD}/binding", 200, old)
+        self.fake.on("POST", f"/v1/cards/{CARD}/renew", 200, {"id": CARD, "sequence": 5})
+        self.assertEqual(self.ok("card", "renew", CARD.upper(), "--card", path), f"card {CARD} renewed\n")
+        sent, = self.fake.asked("POST", f"/v1/cards/{CARD}/renew")
+        self.assertEqual(bytes.fromhex(sent["binding"]).decode(), "renewed what it was sequence=5 30cc30dd 9a=30aa 9e=30bb")
+        self.assertEqual(sent["certificates"], "30aa30bb")
+        self.assertEqual(self.as_json("card", "renew", CARD, "--card", path)["sequence"], 5)
+
+    def test_what_is_not_renewed_is_not_recorded(self):
+        path = self.write("card.json", json.dumps({"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30AA"}]}))
+        self.fails(1, "error [resource.unknown]", "card", "renew", CARD, "--card", path)
+        self.assertEqual(self.hsm_calls(), [])
+        for wrong in ({"binding": "0"}, {"binding": None}, {"certificates": "00" * 8193}, {"certificates": 5}):
+            self.fake.on("GET", f"/v1/cards/{CARD}/binding", 200, {"holder": HOLDER, "binding": "00", "certificates": "", **wrong})
+            self.fails(1, "cardbrokerd's answer", "card", "renew", CARD, "--card", path)
+        self.fake.on("GET", f"/v1/cards/{CARD}/binding", 200, {"holder": HOLDER, "binding": "00", "certificates": ""})
+        self.hsm_fails("renew_foreign", ERRORS["certificate.not_renewed"])
+        self.fails(1, "error [certificate.not_renewed]", "card", "renew", CARD, "--card", path)
+        self.fails(2, "is not what cardlink read prints", "card", "renew", CARD, "--card", self.write("bad.json", "{}"))
+        self.fails(2, "a card", "card", "renew", "nonsense", "--card", path)
+        self.assertEqual(self.fake.changes(), [])
+
     def test_what_is_no_reading_of_a_card_is_not_registered(self):
         good = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30"}]}
         one = good["certificates"][0]

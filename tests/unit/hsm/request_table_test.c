@@ -42,7 +42,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_RECEIPT_CHECK, MANAGE, 0, true},
                            {CB_HSM_STATUS, MANAGE, 0, false},
                            {CB_HSM_RESUME, MANAGE, 0, false},
-                           {CB_HSM_BIND_FOREIGN, MANAGE, 0, false}};
+                           {CB_HSM_BIND_FOREIGN, MANAGE, 0, false},
+                           {CB_HSM_RENEW_FOREIGN, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
