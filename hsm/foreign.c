@@ -121,7 +121,7 @@ cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_
 {
     bool renewed = false;
     cb_cursor in = cb_cursor_over(certificates);
-    cb_error error = now->keys == 0                     ? CB_E_ARGUMENT
+    cb_error error = now->keys == 0                    ? CB_E_ARGUMENT
                      : now->keys != before->keys.count ? CB_E_CERTIFICATE_RENEWAL
                                                        : CB_OK;
     for (size_t i = 0; !error && i < before->keys.count; i++) {

@@ -46,9 +46,9 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
                                int64_t now, cb_binding_info *out);
 
 /* Whether what was read from a card, and passed the check, renews what it is bound with: keys for
- * the same uses, each with its certificate of before or one that renews it by the profile's rule, and
- * at least one of these. certificates: those of before, DER, one after another in the order of its
- * keys. CB_E_HSM_RECORD (they are others), CB_E_CERTIFICATE_RENEWAL, CB_E_CERTIFICATE_FORM,
+ * the same uses, each with its certificate of before or one that renews it by the profile's rule,
+ * and at least one of these. certificates: those of before, DER, one after another in the order of
+ * its keys. CB_E_HSM_RECORD (they are others), CB_E_CERTIFICATE_RENEWAL, CB_E_CERTIFICATE_FORM,
  * CB_E_ARGUMENT (the profile's cards have none). */
 cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_info *before,
                                 cb_bytes certificates, const cb_foreign_reading *now);

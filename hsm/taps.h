@@ -40,7 +40,7 @@ typedef struct cb_tap {
     cb_tap_context context; /* from the challenge on */
     cb_card_claim claim;    /* from finish on */
     cb_activation activation;
-    cb_id binding; /* cb_binding_subject, from activate on */
+    cb_id binding;      /* cb_binding_subject, from activate on */
     cb_sealed_info key; /* from open_key on */
     cb_buf sealed;
     uint8_t uses_left;

@@ -52,11 +52,11 @@ cb_error cb_api_card_binding(cb_request *request, cb_reply *reply)
     cb_error error =
         cb_card_get(cb_api_of(request)->store, &request->match.parameters[0].id, &card);
     if (!error)
-        error = cb_reply_json(reply, 200,
-                              json_pack("{so, so, so}", "holder", cb_json_id(&card.holder),
-                                        "binding", cb_json_hex(cb_buf_bytes(&card.binding)),
-                                        "certificates",
-                                        cb_json_hex(cb_buf_bytes(&card.certificates))));
+        error =
+            cb_reply_json(reply, 200,
+                          json_pack("{so, so, so}", "holder", cb_json_id(&card.holder), "binding",
+                                    cb_json_hex(cb_buf_bytes(&card.binding)), "certificates",
+                                    cb_json_hex(cb_buf_bytes(&card.certificates))));
     cb_card_free(&card);
     return error;
 }

@@ -170,10 +170,10 @@ static cb_ctl_status renew_bound(cb_ctl *ctl, const char *card, const reading *r
     cb_ctl_status status = all_certificates(ctl, r, &all);
     if (status)
         goto out;
-    cb_error error = hsm ? cb_hsm_renew_foreign(hsm, &r->card, cb_buf_bytes(&old->binding),
-                                                cb_buf_bytes(&old->certificates), old->sequence,
-                                                &binding)
-                         : CB_E_MEMORY;
+    cb_error error =
+        hsm ? cb_hsm_renew_foreign(hsm, &r->card, cb_buf_bytes(&old->binding),
+                                   cb_buf_bytes(&old->certificates), old->sequence, &binding)
+            : CB_E_MEMORY;
     if (error) {
         status = cb_ctl_fail_hsm(ctl, error, "hsmd did not renew the card; nothing was recorded");
         goto out;
@@ -181,8 +181,8 @@ static cb_ctl_status renew_bound(cb_ctl *ctl, const char *card, const reading *r
     snprintf(path, sizeof path, "/v1/cards/%s/renew", card);
     body = json_pack("{s:o,s:o}", "binding", cb_ctl_hex(cb_buf_bytes(&binding)), "certificates",
                      cb_ctl_hex(cb_buf_bytes(&all)));
-    status = body ? cb_ctl_call(ctl, "POST", path, body, renewed)
-                  : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    status =
+        body ? cb_ctl_call(ctl, "POST", path, body, renewed) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
 out:
     json_decref(body);
     cb_buf_free(&binding);
@@ -195,7 +195,8 @@ cb_ctl_status cb_ctl_card_renew(cb_ctl *ctl, const cb_ctl_args *args)
     cb_id id;
     char card[CB_ID_TEXT];
     reading r;
-    bound old = {.binding = CB_BUF(CB_BINDING_MAX), .certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX)};
+    bound old = {.binding = CB_BUF(CB_BINDING_MAX),
+                 .certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX)};
     json_t *renewed = NULL;
     reading_init(&r);
     cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);

@@ -86,6 +86,17 @@ class Commands(unittest.TestCase):
             for one in left:
                 self.ctl("card", "revoke", one, "--reason", "lost", as_json=as_json)
 
+    def test_3_cards_of_others_are_not_taken_where_nobody_is_trusted_for_them(self):
+        """What is done with them: foreign_cards_test.py."""
+        reading = w.folder / "card.json"
+        reading.write_text(json.dumps({"profile": "piv", "answers": ["9000", "53123410" + "11" * 16 + "9000"],
+                                       "certificates": [{"use": 0x9A, "der": "3000"}]}))
+        before = self.both("card", "list")
+        for as_json in (False, True):
+            self.ctl("card", "register", "--holder", "Person one", "--card", reading, as_json=as_json, ok=(1,))
+            self.ctl("card", "renew", before[0]["id"], "--card", reading, as_json=as_json, ok=(1,))
+        self.assertEqual(self.both("card", "list"), before)
+
     def test_4_terminals(self):
         for as_json, name in ((False, "gate-one"), (True, "gate-two")):
             w.write_terminal_configuration(name)
@@ -154,7 +165,7 @@ class Commands(unittest.TestCase):
 
 
 ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/enrolments",
-               f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
+               f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
 TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/proof")

@@ -159,6 +159,30 @@ static void add_card(api_acts *a)
     body(a, "{\"binding\":\"%s\"}", hex);
 }
 
+/* Its key is another, so that the feed gets an entry. */
+static void renew_card(api_acts *a)
+{
+    static const uint8_t certificate[] = {0x30, 0x00};
+    char hex[2 * CB_BINDING_MAX + 1];
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    make_holder(a);
+    a->card = cb_id_new();
+    api_foreign_binding(&a->card, &a->holder, 1, hex);
+    MUST(cb_unhex(cb_bytes_str(hex), &binding));
+    MUST(cb_card_add(a->w.api.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(certificate),
+                     NULL));
+    cb_buf_free(&binding);
+    api_foreign_binding(&a->card, &a->holder, 2, hex);
+    request(a, "POST", "cards", &a->card, "renew");
+    body(a, "{\"binding\":\"%s\",\"certificates\":\"3000\"}", hex);
+}
+
+static void read_binding(api_acts *a)
+{
+    make_card(a);
+    request(a, "GET", "cards", &a->card, "binding");
+}
+
 static void activate_card(api_acts *a)
 {
     make_card(a);
@@ -310,6 +334,7 @@ enum { ACT = 16, READING = 8 };
 const api_act api_act_table[] = {
     {"a holder added", add_holder, 201, ACT},
     {"a card added", add_card, 201, ACT},
+    {"a card renewed", renew_card, 200, ACT},
     {"a card activated", activate_card, 200, ACT},
     {"a card suspended", suspend_card, 200, ACT},
     {"a card resumed", resume_card, 200, ACT},
@@ -325,6 +350,7 @@ const api_act api_act_table[] = {
     {"an enrolment removed", remove_enrolment, 200, ACT},
     {"holders", list_holders, 200, READING},
     {"cards", list_cards, 200, READING},
+    {"a card's binding", read_binding, 200, READING},
     {"terminals", list_terminals, 200, READING},
     {"services", list_services, 200, READING},
     {"enrolments", list_enrolments, 200, READING},

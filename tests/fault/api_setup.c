@@ -125,6 +125,25 @@ void api_binding(const cb_id *card, const cb_id *holder, char *out)
     put_hex(&binding, out);
 }
 
+void api_foreign_binding(const cb_id *card, const cb_id *holder, uint8_t number, char *out)
+{
+    static const uint8_t certificate[] = {0x30, 0x00};
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {.card = *card,
+                            .holder = *holder,
+                            .profile = CB_PROFILE_PIV,
+                            .level = CB_LEVEL_TERMINAL_PIN,
+                            .sequence = number,
+                            .keys = {.count = 1,
+                                     .key = {{.use = 0x9A,
+                                              .kind = CB_CARD_KEY_P256,
+                                              .len = CB_P256_POINT,
+                                              .data = {4, number},
+                                              .certificate = cb_sha256(CB_BYTES_OF(certificate))}}}};
+    MUST(fake_vault.binding_make(NULL, &info, &binding));
+    put_hex(&binding, out);
+}
+
 void api_sealed(const cb_id *key, const cb_id *holder, const char *service, uint64_t sequence,
                 uint32_t generation, char *out)
 {

@@ -61,6 +61,7 @@ void api_certificate(const api_world *w, unsigned number, char *out);
 
 /* Records as hsmd makes them, hexadecimal. */
 void api_binding(const cb_id *card, const cb_id *holder, char *out);
+void api_foreign_binding(const cb_id *card, const cb_id *holder, uint8_t number, char *out);
 void api_sealed(const cb_id *key, const cb_id *holder, const char *service, uint64_t sequence,
                 uint32_t generation, char *out);
 

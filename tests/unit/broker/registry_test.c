@@ -304,9 +304,9 @@ static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
     assert_int_equal(RENEW(new), CB_E_STATE);
 #undef RENEW
     info.card = cb_id_new();
-    assert_int_equal(cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding),
-                                   CB_BYTES_OF(new), &card),
-                     CB_E_NOT_FOUND);
+    assert_int_equal(
+        cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding), CB_BYTES_OF(new), &card),
+        CB_E_NOT_FOUND);
     cb_buf_free(&binding);
     cb_card_free(&card);
     world_close(&w);
@@ -329,9 +329,9 @@ static void a_native_card_is_not_renewed(void **state)
     assert_int_equal(cb_binding_info_read(cb_buf_bytes(&card.binding), &info), CB_OK);
     info.sequence++;
     make_binding_of(&info, &binding);
-    assert_int_equal(cb_card_renew(w.store, "test", &w.card, cb_buf_bytes(&binding), (cb_bytes){0},
-                                   &card),
-                     CB_E_ARGUMENT);
+    assert_int_equal(
+        cb_card_renew(w.store, "test", &w.card, cb_buf_bytes(&binding), (cb_bytes){0}, &card),
+        CB_E_ARGUMENT);
     cb_buf_free(&binding);
     cb_card_free(&card);
     world_end(&w);

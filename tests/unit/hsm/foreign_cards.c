@@ -12,7 +12,7 @@
 #include "cardlink/card/piv/application.h"
 #include "test.h"
 
-enum { DAY = 24 * 60 * 60 };
+enum { HOUR = 60 * 60, DAY = 24 * HOUR };
 
 static void read_certificate(const char *path, cb_buf *der)
 {
@@ -60,6 +60,8 @@ void agency_trust(const agency *a, uint8_t profile, cb_foreign_trust *trust)
     trust->anchors = 1;
 }
 
+static const uint8_t reference[] = {CB_VPIV_AUTHENTICATION, CB_VPIV_CARD_AUTHENTICATION};
+
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
     cb_vcard_process(card, command, answer);
@@ -68,7 +70,6 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 
 void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e)
 {
-    static const uint8_t reference[] = {CB_VPIV_AUTHENTICATION, CB_VPIV_CARD_AUTHENTICATION};
     const uint8_t kind[] = {kind_9a, kind_9e};
     cb_id id;
     cb_card_content content = {0};
@@ -99,4 +100,37 @@ void piv_card_free(piv_card *c)
 {
     cb_vcard_close(&c->card);
     cb_vpiv_state_free(&c->state);
+}
+
+void piv_card_answers(const piv_card *c, cb_buf *answers)
+{
+    static const uint8_t object[] = {0x53, 0x3B}, ok[] = {0x90, 0x00};
+    cb_buf chuid = CB_BUF(128);
+    cb_buf_put(&chuid, CB_BYTES_OF(object));
+    cb_buf_put(&chuid, cb_vpiv_object_get(&c->state, CB_VPIV_CHUID));
+    cb_buf_put(&chuid, CB_BYTES_OF(ok));
+    cb_script_put(answers, 0, CB_BYTES_OF(ok));
+    cb_script_put(answers, 0, cb_buf_bytes(&chuid));
+    cb_buf_free(&chuid);
+}
+
+void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
+                      const char *name, int hours, cb_buf *out)
+{
+    static const uint8_t alternative[] = {0x55, 0x1D, 0x11};
+    cb_x509 old;
+    cb_buf extensions = CB_BUF(512), subject = CB_BUF(128);
+    good(cb_x509_parse(c->certificate[i], &old));
+    cb_issue_key_usage(&extensions, 0x80);
+    cb_issue_extension(&extensions, CB_BYTES_OF(alternative), false, old.alternative_name);
+    if (name)
+        good(cb_issue_name(cb_bytes_str(name), &subject));
+    const cb_issue_x509 what = {.subject = name ? cb_buf_bytes(&subject) : old.subject,
+                                .key = key ? key : &c->state.key[cb_vpiv_slot(reference[i])],
+                                .extensions = cb_buf_bytes(&extensions),
+                                .not_before = old.not_before + hours * HOUR,
+                                .not_after = time(NULL) + 365 * DAY};
+    good(cb_issue_x509_make(&what, &a->signer, out));
+    cb_buf_free(&extensions);
+    cb_buf_free(&subject);
 }

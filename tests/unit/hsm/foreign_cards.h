@@ -36,4 +36,12 @@ typedef struct piv_card {
 void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e);
 void piv_card_free(piv_card *c);
 
+/* Appends what the card says to the profile's first script. */
+void piv_card_answers(const piv_card *c, cb_buf *answers);
+
+/* Appends the certificate of 9A (0) or 9E (1) made again: for a key (NULL: its own), with a name
+ * (NULL: the same), beginning so many hours later. */
+void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
+                      const char *name, int hours, cb_buf *out);
+
 #endif

@@ -137,30 +137,53 @@ static void put_binding(walk *t)
 
 static agency issuer;
 
+static void put_reading(const piv_card *c, cb_bytes certificate, cb_buf *body)
+{
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    piv_card_answers(c, &answers);
+    cb_buf_put_u8(body, CB_PROFILE_PIV);
+    cb_buf_put_var(body, cb_buf_bytes(&answers));
+    cb_buf_put_u8(body, 1);
+    cb_buf_put_u8(body, CB_VPIV_AUTHENTICATION);
+    cb_buf_put_var(body, certificate);
+    cb_buf_free(&answers);
+}
+
+static void put_bound(const walk *t, const piv_card *c, cb_buf *body)
+{
+    put_reading(c, c->certificate[0], body);
+    cb_put_id(body, &t->holder);
+    cb_buf_put_u8(body, CB_LEVEL_TERMINAL_PIN);
+    cb_buf_put_u64(body, 1);
+}
+
 /* A new card of an agency that hsmd trusts. */
 static void put_foreign_binding(walk *t)
 {
-    static const uint8_t object[] = {0x53, 0x3B};
-    static const uint8_t ok[] = {0x90, 0x00};
     piv_card c;
-    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), chuid = CB_BUF(128);
     piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
-    cb_buf_put(&chuid, CB_BYTES_OF(object));
-    cb_buf_put(&chuid, cb_vpiv_object_get(&c.state, CB_VPIV_CHUID));
-    cb_buf_put(&chuid, CB_BYTES_OF(ok));
-    cb_script_put(&answers, 0, CB_BYTES_OF(ok));
-    cb_script_put(&answers, 0, cb_buf_bytes(&chuid));
-    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
-    cb_buf_put_var(&t->body, cb_buf_bytes(&answers));
-    cb_buf_put_u8(&t->body, 1);
-    cb_buf_put_u8(&t->body, CB_VPIV_AUTHENTICATION);
-    cb_buf_put_var(&t->body, c.certificate[0]);
-    cb_put_id(&t->body, &t->holder);
-    cb_buf_put_u8(&t->body, CB_LEVEL_TERMINAL_PIN);
-    cb_buf_put_u64(&t->body, 1);
-    cb_buf_free(&answers);
-    cb_buf_free(&chuid);
+    put_bound(t, &c, &t->body);
     piv_card_free(&c);
+}
+
+/* One that is bound, with another certificate. */
+static void put_renewal(walk *t)
+{
+    piv_card c;
+    cb_buf body = CB_BUF(CB_MSG_BODY_MAX), binding = CB_BUF(CB_BINDING_MAX),
+           certificate = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
+    put_bound(t, &c, &body);
+    good(walk_ask(&manage, CB_HSM_BIND_FOREIGN, &body, &binding));
+    piv_card_certify(&c, &issuer, 0, NULL, NULL, 1, &certificate);
+    put_reading(&c, cb_buf_bytes(&certificate), &t->body);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&binding));
+    cb_buf_put_var(&t->body, c.certificate[0]);
+    cb_buf_put_u64(&t->body, 2);
+    piv_card_free(&c);
+    cb_buf_free(&body);
+    cb_buf_free(&binding);
+    cb_buf_free(&certificate);
 }
 
 static int setup(void **state)
@@ -169,6 +192,7 @@ static int setup(void **state)
     int failed = walk_setup(state);
     if (!failed)
         agency_trust(&issuer, CB_PROFILE_PIV, &manage.host->foreign[0]);
+    manage.host->foreign[0].renewal = CB_X509_RENEWAL_SAME_KEY;
     return failed;
 }
 
@@ -206,6 +230,9 @@ static void make(walk *t, const row *r)
         break;
     case CB_HSM_BIND_FOREIGN:
         put_foreign_binding(t);
+        break;
+    case CB_HSM_RENEW_FOREIGN:
+        put_renewal(t);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:
