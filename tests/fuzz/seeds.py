@@ -428,8 +428,12 @@ def records():
     """Messages to hsmd that are well formed at least outside, in each lane."""
     for lane in range(3):
         body = b"\xff\0" + bytes(14) + bytes(40)
-        messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 22))
+        messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 24))
         put("hsm_request", f"each-{lane}", messages)
+    reading = b"\2" + var(b"\2\0" + var(b"\x90\0") + b"\0" + var(bytes.fromhex("53123410" + "11" * 16 + "9000"))) + b"\1\x9a" + var(b"\x30\0")
+    for kind, rest in ((22, body[:16] + b"\3" + struct.pack(">Q", 1)), (23, var(b"B\2" + bytes(120)) + var(b"\x30\0") + struct.pack(">Q", 2))):
+        message = reading + rest
+        put("hsm_request", f"foreign-{kind}", bytes((2, kind)) + struct.pack(">H", len(message)) + message)
     put("hsm_open", "good", bytes((1, 1, 2, 0, 0, 1, 2, 0)) + b"\xff\xff" + bytes((1, 1, 32)) * 4)
     some, mac = [bytes((n,)) * 16 for n in range(1, 5)], bytes(32)
     put("records", "sealed", b"K\1" + some[0] + some[1] + b"\3tax\1\2\1" + struct.pack(">IQ", 1, 1) + var(b"public") + var(b"wrapped") + mac)
