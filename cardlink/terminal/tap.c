@@ -114,14 +114,14 @@ static cb_error play_first(tap *own, bool held)
 }
 
 /* Encrypts what was entered to the card. A card that did not open a channel gets none: the broker
- * says what is wrong with it. */
+ * says what is wrong with it. Nor does one that others issued, whatever key an answer shows. */
 static cb_error encrypt_pin(tap *own, cb_buf *pin)
 {
     cb_script answers;
     uint8_t point[CB_P256_POINT];
     const cb_pins *pins = own->order->pins;
     cb_error error = cb_script_read(cb_buf_bytes(&own->answers), CB_ANSWER_MAX, &answers);
-    if (error || !pins || cb_pin_card_key(&answers, point) != CB_OK)
+    if (error || !pins || own->profile->recognise || cb_pin_card_key(&answers, point) != CB_OK)
         return error;
     error = cb_pin_encrypt((cb_pin_form)pins->form, cb_digits_bytes(&pins->secret),
                            cb_digits_bytes(&pins->fresh), point, pin);

@@ -353,6 +353,9 @@ class TerminalTest(unittest.TestCase):
                     self.scene.mode(mode)
                     self.scene.forget_requests()
                     result = self.tap_with_pin(b"739154", status)
+                    # The card's answers look as if it had a key for PINs.
+                    asked = [one for one in self.scene.requests() if one["path"].endswith("/challenge")]
+                    self.assertEqual(["pin" in one["body"] for one in asked], [profile == "native"] * len(asked))
                     if status:
                         self.assertEqual(result["code"], "internal.protocol")
                         self.assertNotIn("6d00", self.scene.path("log").read_text(encoding="ascii"))   # nor did the card see it
