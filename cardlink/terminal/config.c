@@ -10,7 +10,8 @@ static cfg_opt_t reader_options[] = {
     CFG_END(),
 };
 
-static char all_profiles[] = "{native, piv, jpki, scp03}";
+/* Others are asked for: who types a PIN where they are taken can be made to type it in the clear. */
+static char own_profile[] = "{native}";
 
 static cfg_opt_t options[] = {
     CFG_STR("broker", "", CFGF_NONE),
@@ -18,7 +19,7 @@ static cfg_opt_t options[] = {
     CFG_STR("certificate", "/etc/cardbroker/terminal.pem", CFGF_NONE),
     CFG_STR("key", "/etc/cardbroker/terminal.key", CFGF_NONE),
     CFG_STR("readers", "pcsc", CFGF_NONE),
-    CFG_STR_LIST("profiles", all_profiles, CFGF_NONE),
+    CFG_STR_LIST("profiles", own_profile, CFGF_NONE),
     CFG_STR("service", "", CFGF_NONE),
     CFG_STR("text", "", CFGF_NONE),
     CFG_INT("timeout", 20, CFGF_NONE),

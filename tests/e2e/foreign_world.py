@@ -33,6 +33,11 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 class ForeignWorld(World):
     """An installation that trusts an agency for PIV and JPKI cards, and whose HSM has the master key of SCP03 cards."""
 
+    def write_terminal_configuration(self, name, readers=None):
+        super().write_terminal_configuration(name, readers)
+        with open(self.etc / f"{name}.conf", "a", encoding="utf-8") as file:
+            file.write("profiles = {native, piv, jpki, scp03}\n")
+
     def make_token(self):
         super().make_token()
         key = secrets.token_bytes(32)
