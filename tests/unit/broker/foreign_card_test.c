@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Cards that others issued, in the registry: their certificates, and what takes the place of these.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/leaf.h"
+#include "tests/unit/broker/support.h"
+
+static cb_error count_up(void *context, cb_bytes certificate)
+{
+    assert_true(certificate.len > 0);
+    ++*(unsigned *)context;
+    return CB_OK;
+}
+
+/* Two certificates, as far as anybody here looks at them: DER, and their digests in the binding. */
+static void a_foreign_cards_certificates_are_those_of_its_binding(void **state)
+{
+    static const uint8_t both[] = {0x30, 0x02, 0x05, 0x00, 0x30, 0x03, 0x02, 0x01, 0x07};
+    world w;
+    cb_card card;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {.card = cb_id_new(),
+                            .profile = CB_PROFILE_PIV,
+                            .level = CB_LEVEL_TERMINAL_PIN,
+                            .sequence = 1};
+    (void)state;
+    info.keys.count = 2;
+    info.keys.key[0] = (cb_card_key){.use = 0x9A,
+                                     .kind = CB_CARD_KEY_P256,
+                                     .len = 65,
+                                     .certificate = cb_sha256(cb_bytes_make(both, 4))};
+    info.keys.key[1] = (cb_card_key){.use = 0x9E,
+                                     .kind = CB_CARD_KEY_P256,
+                                     .len = 65,
+                                     .certificate = cb_sha256(cb_bytes_make(both + 4, 5))};
+    world_begin(&w);
+    cb_card_init(&card);
+    info.holder = w.holder.id;
+    make_binding_of(&info, &binding);
+    for (size_t cut = 0; cut < sizeof both; cut++)
+        assert_int_equal(
+            cb_card_add(w.store, "test", cb_buf_bytes(&binding), cb_bytes_make(both, cut), NULL),
+            CB_E_ARGUMENT);
+    assert_int_equal(
+        cb_card_add(w.store, "test", cb_buf_bytes(&binding), cb_bytes_make(both + 4, 5), NULL),
+        CB_E_ARGUMENT);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(both), &card),
+                     CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&card.certificates), CB_BYTES_OF(both)));
+    assert_int_equal(cb_card_status(&card, NULL, NULL), CB_E_CERTIFICATE_STATUS);
+    unsigned asked = 0;
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_OK);
+    assert_int_equal(asked, 2);
+    /* Whoever can write the database puts another one there, leaves one out, or adds one. */
+    for (size_t at = 0; at < card.certificates.len; at++) {
+        card.certificates.data[at] ^= 1;
+        assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+        card.certificates.data[at] ^= 1;
+    }
+    card.certificates.len = 4;
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+    card.certificates.len = sizeof both;
+    cb_buf_put(&card.certificates, cb_bytes_make(both, 4));
+    assert_int_equal(cb_card_status(&card, count_up, &asked), CB_E_HSM_RECORD);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_end(&w);
+}
+
+/* Bindings of one foreign card with one key; certificates are DER as far as anybody looks. */
+static void renewal_of(const cb_binding_info *before, uint64_t sequence, uint8_t key,
+                       cb_bytes certificate, cb_buf *out)
+{
+    cb_binding_info info = *before;
+    info.sequence = sequence;
+    info.keys.count = 1;
+    info.keys.key[0] = (cb_card_key){.use = 0x9A,
+                                     .kind = CB_CARD_KEY_P256,
+                                     .len = 65,
+                                     .data = {4, key},
+                                     .certificate = cb_sha256(certificate)};
+    cb_buf_reset(out);
+    make_binding_of(&info, out);
+}
+
+static uint64_t feed_of(world *w)
+{
+    cb_store_state now;
+    assert_int_equal(cb_store_status(w->store, &now), CB_OK);
+    return now.feed_number;
+}
+
+static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
+{
+    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
+    world w;
+    cb_card card;
+    cb_evidence_summary summary;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {
+        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    info.holder = w.holder.id;
+    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
+                     CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+#define RENEW(certificate)                                                                         \
+    cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding), CB_BYTES_OF(certificate),   \
+                  &card)
+    assert_int_equal(RENEW(old), CB_E_EXISTS);
+    /* Not after what is there, of somebody or something else, with other certificates. */
+    renewal_of(&info, 1, 1, CB_BYTES_OF(new), &binding);
+    assert_int_equal(RENEW(new), CB_E_ARGUMENT);
+    for (int i = 0; i < 4; i++) {
+        cb_binding_info other = info;
+        other.card.bytes[0] ^= i == 0;
+        other.holder.bytes[0] ^= i == 1;
+        other.profile = i == 2 ? CB_PROFILE_JPKI : other.profile;
+        other.level = i == 3 ? CB_LEVEL_PIN : other.level;
+        renewal_of(&other, 2, 1, CB_BYTES_OF(new), &binding);
+        assert_int_equal(RENEW(new), CB_E_ARGUMENT);
+    }
+    renewal_of(&info, 2, 1, CB_BYTES_OF(new), &binding);
+    assert_int_equal(RENEW(old), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_get(w.store, &info.card, &card), CB_OK);
+    assert_int_equal(card.sequence, 1);
+    /* The same key: nothing ends. */
+    uint64_t feed = feed_of(&w);
+    assert_int_equal(RENEW(new), CB_OK);
+    assert_int_equal(feed_of(&w), feed);
+    assert_int_equal(RENEW(new), CB_E_EXISTS);
+    assert_int_equal(cb_card_get(w.store, &info.card, &card), CB_OK);
+    assert_int_equal(card.sequence, 2);
+    assert_int_equal(card.state, CB_CARD_ACTIVE);
+    assert_true(cb_bytes_same(cb_buf_bytes(&card.binding), cb_buf_bytes(&binding)));
+    assert_true(cb_bytes_same(cb_buf_bytes(&card.certificates), CB_BYTES_OF(new)));
+    /* Another: the feed says that the old one is over. */
+    renewal_of(&info, 9, 2, CB_BYTES_OF(old), &binding);
+    assert_int_equal(RENEW(old), CB_OK);
+    assert_int_equal(feed_of(&w), feed + 1);
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_REVOKE, NULL, NULL),
+                     CB_OK);
+    renewal_of(&info, 10, 2, CB_BYTES_OF(new), &binding);
+    assert_int_equal(RENEW(new), CB_E_STATE);
+#undef RENEW
+    info.card = cb_id_new();
+    assert_int_equal(
+        cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding), CB_BYTES_OF(new), &card),
+        CB_E_NOT_FOUND);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, &summary), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(&w);
+}
+
+/* The broker's own cards have nothing that could be renewed. */
+static void a_native_card_is_not_renewed(void **state)
+{
+    world w;
+    cb_card card;
+    cb_binding_info info;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    assert_int_equal(cb_card_get(w.store, &w.card, &card), CB_OK);
+    assert_int_equal(cb_binding_info_read(cb_buf_bytes(&card.binding), &info), CB_OK);
+    info.sequence++;
+    make_binding_of(&info, &binding);
+    assert_int_equal(
+        cb_card_renew(w.store, "test", &w.card, cb_buf_bytes(&binding), (cb_bytes){0}, &card),
+        CB_E_ARGUMENT);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_foreign_cards_certificates_are_those_of_its_binding),
+        cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
+        cmocka_unit_test(a_native_card_is_not_renewed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
