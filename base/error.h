@@ -80,6 +80,7 @@ typedef enum cb_error_class {
     X(CB_E_CARD_BOUND,           CONFLICT,    "card.bound",               "The card is bound to another holder or level already, which stays so: use another card.") \
     X(CB_E_CARD_NOT_ACTIVE,      CARD,        "card.not_active",          "The card is not active yet: have it activated first.") \
     X(CB_E_CARD_SUSPENDED,       CARD,        "card.suspended",           "The card is suspended: have it resumed, or use another card.") \
+    X(CB_E_CARD_EXPIRED,         CARD,        "card.expired",             "The card's last day is over: ask for a replacement card; everything set up for its holder carries on with it.") \
     X(CB_E_CARD_REVOKED,         CARD,        "card.revoked",             "The card is revoked and will never work again: ask for a replacement card.") \
     X(CB_E_CARD_BLOCKED,         CARD,        "card.blocked",             "The card has been terminated: ask for a replacement card.") \
     X(CB_E_PIN_REQUIRED,         CARD,        "pin.required",             "This service asks for the PIN: enter it and present the card again.") \

@@ -104,6 +104,8 @@ static cb_error believe(const cb_taps *taps, const cb_tap *tap, cb_bytes blob,
         return error;
     if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
         return CB_E_HSM_RECORD;
+    if (binding->expires > 0 && cb_clock_wall_us() >= binding->expires)
+        return CB_E_CARD_EXPIRED;
     if (tap->profile->proven_in_channel)
         return CB_OK;
     return cb_profile_verify(&tap->claim, &binding->keys) ? CB_OK : CB_E_CARD_PROOF;

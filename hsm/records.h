@@ -63,6 +63,7 @@ typedef struct cb_binding_info {
     uint8_t profile;
     uint8_t level; /* the highest this card may reach */
     uint64_t sequence;
+    int64_t expires;   /* of a native card: when its certificate's last day is over, microseconds; 0: the binding does not say */
     cb_card_keys keys; /* of a native card: its own key */
 } cb_binding_info;
 

@@ -76,6 +76,9 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
         cb_card_certificate_check(certificate, host->trust, host->trust_count, &info.card, point);
     if (error)
         return error;
+    cb_cvc read;
+    if (cb_cvc_parse(certificate, &read) == CB_OK)
+        info.expires = cb_cvc_day_end(read.last_day);
     info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
     return bind(lane, &info, out);
 }

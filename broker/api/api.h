@@ -70,6 +70,8 @@ cb_error cb_api_card_activate(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_return(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);

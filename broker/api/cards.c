@@ -7,13 +7,20 @@ cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
     cb_buf binding = CB_BUF(CB_BINDING_MAX), certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX);
     cb_card card;
     cb_card_init(&card);
+    const char *expires = NULL;
+    cb_card_new fresh = {0};
     const cb_field fields[] = {
         {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding},
-        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &certificates}};
-    cb_error error = cb_request_fields(request, reply, fields, 2);
+        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &certificates},
+        {"expires", CB_FIELD_TEXT, false, CB_DAY_TEXT, &expires},
+        {"station", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &fresh.station}};
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
-        error = cb_card_add(cb_api_of(request)->store, request->actor, cb_buf_bytes(&binding),
-                            cb_buf_bytes(&certificates), &card);
+        error = cb_api_day(reply, expires, &fresh.expires);
+    fresh.binding = cb_buf_bytes(&binding);
+    fresh.certificates = cb_buf_bytes(&certificates);
+    if (!error)
+        error = cb_card_issue(cb_api_of(request)->store, request->actor, &fresh, &card);
     if (!error)
         error = cb_reply_json(reply, 201, cb_json_card(&card));
     cb_card_free(&card);
@@ -142,6 +149,16 @@ cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply)
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply)
 {
     return change(request, reply, CB_CARD_RESUME, NULL);
+}
+
+cb_error cb_api_card_return(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_RETURN, "revoked");
+}
+
+cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_CARD_DESTROY, NULL);
 }
 
 cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply)

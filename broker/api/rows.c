@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -37,6 +39,23 @@ json_t *cb_json_hex(cb_bytes bytes)
     return json;
 }
 
+cb_error cb_api_day(cb_reply *reply, const char *day, int64_t *end)
+{
+    struct tm parsed = {0};
+    *end = 0;
+    if (!day)
+        return CB_OK;
+    const char *rest = strptime(day, "%Y-%m-%d", &parsed);
+    struct tm same = parsed;
+    time_t midnight = timegm(&same);
+    bool exists = rest && !*rest && strlen(day) == CB_DAY_TEXT && same.tm_mday == parsed.tm_mday &&
+                  same.tm_mon == parsed.tm_mon && midnight > 0;
+    if (!exists)
+        return cb_reply_fail(reply, CB_E_ARGUMENT, "A day must be one after 1970, as 2031-03-31.");
+    *end = ((int64_t)midnight + 24 * 3600) * CB_SECOND;
+    return CB_OK;
+}
+
 /* null where there is nothing. */
 static json_t *hex_or_null(const cb_buf *buf)
 {
@@ -57,13 +76,19 @@ json_t *cb_json_holder(const cb_holder *holder)
                      cb_json_time(holder->created));
 }
 
+static json_t *time_or_null(int64_t wall_us)
+{
+    return wall_us > 0 ? cb_json_time(wall_us) : json_null();
+}
+
 json_t *cb_json_card(const cb_card *card)
 {
-    return json_pack("{so, so, ss, si, si, sI, so, so}", "id", cb_json_id(&card->id), "holder",
+    return json_pack("{so, so, ss, si, si, sI, so, so, so, so}", "id", cb_json_id(&card->id), "holder",
                      cb_json_id(&card->holder), "state", cb_card_state_name(card->state), "profile",
                      (int)card->profile, "level", (int)card->level, "sequence",
                      (json_int_t)card->sequence, "created", cb_json_time(card->created), "changed",
-                     cb_json_time(card->changed));
+                     cb_json_time(card->changed), "expires", time_or_null(card->expires), "due",
+                     time_or_null(card->due));
 }
 
 static json_t *services_of(const cb_terminal *terminal)

@@ -29,6 +29,9 @@ cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_ur
 /* Empties the list, then adds the open taps and sessions that match. */
 cb_error cb_act_affected(cb_txn *txn, const cb_tap_match *match, cb_affected *affected);
 
+/* One act on a card, within a transaction: as cb_card_change. */
+cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
+
 /* A name or title: 1 to CB_NAME_MAX bytes, no control characters. */
 bool cb_name_ok(const char *name);
 

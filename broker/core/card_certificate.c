@@ -3,7 +3,8 @@
  * The certificates of cards that somebody else issued.
  */
 #include "broker/core/registry.h"
-#include "cardlink/x509/der.h"
+#include "base/clock.h"
+#include "cardlink/x509/certificate.h"
 
 /* The next certificate of the row, which must be the one that the key was bound with; empty when it
  * needs none. */
@@ -35,6 +36,25 @@ cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void 
             return error;
     }
     return cb_cursor_done(&row) ? CB_OK : CB_E_HSM_RECORD;
+}
+
+static cb_error latest(void *context, cb_bytes certificate)
+{
+    int64_t *end = context;
+    cb_x509 parsed;
+    /* What hsmd bound it has read; of what is not one, nothing is said here. */
+    if (cb_x509_parse(certificate, &parsed) || parsed.not_after >= INT64_MAX / CB_SECOND)
+        return CB_OK;
+    int64_t after = (parsed.not_after + 1) * CB_SECOND; /* the last second is included */
+    if (after > *end)
+        *end = after;
+    return CB_OK;
+}
+
+cb_error cb_card_certificates_end(const cb_card *card, int64_t *end)
+{
+    *end = 0;
+    return cb_card_status(card, latest, end);
 }
 
 static cb_error any(void *context, cb_bytes certificate)

@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/state.h"
 
 typedef struct renew_card {
     cb_act act;
@@ -16,7 +17,8 @@ typedef struct renew_card {
 static cb_error check(const cb_card *card, cb_bytes binding, cb_binding_info *before,
                       cb_binding_info *now)
 {
-    if (card->state == CB_CARD_REVOKED)
+    uint8_t state;
+    if (cb_card_next(card->state, CB_CARD_RENEW, &state))
         return CB_E_STATE;
     if (cb_bytes_same(cb_buf_bytes(&card->binding), binding))
         return CB_E_EXISTS; /* it was done: who asks again was not told */
@@ -29,18 +31,28 @@ static cb_error check(const cb_card *card, cb_bytes binding, cb_binding_info *be
     return good ? CB_OK : CB_E_ARGUMENT;
 }
 
+/* One that had expired comes back suspended, which is how hsmd has it: who resumes it asks there too. */
 static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequence)
 {
+    int64_t expires = 0;
+    cb_error error = cb_card_next(card->state, CB_CARD_RENEW, &card->state);
+    if (error)
+        return error;
     cb_buf_reset(&card->binding);
     cb_buf_reset(&card->certificates);
     cb_buf_put(&card->binding, renew->binding);
     cb_buf_put(&card->certificates, renew->certificates);
     card->sequence = sequence;
     card->changed = renew->act.time;
-    cb_error error = cb_buf_error(&card->binding);
+    error = cb_buf_error(&card->binding);
     if (!error)
         error = cb_buf_error(&card->certificates);
-    return error ? error : cb_card_certificates_check(card);
+    if (!error)
+        error = cb_card_certificates_check(card);
+    if (!error)
+        error = cb_card_certificates_end(card, &expires);
+    card->expires = expires;
+    return error;
 }
 
 static cb_error write_renewed(cb_txn *txn, const renew_card *renew, const cb_card *card)
@@ -50,7 +62,9 @@ static cb_error write_renewed(cb_txn *txn, const renew_card *renew, const cb_car
     cb_act_leaf(&leaf, "card.renewed", &renew->act);
     cb_leaf_id(&leaf, "card", &card->id);
     cb_leaf_id(&leaf, "holder", &card->holder);
+    cb_leaf_text(&leaf, "state", cb_card_state_name(card->state));
     cb_leaf_number(&leaf, "sequence", card->sequence);
+    cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
     cb_leaf_hex(&leaf, "binding_sha256", cb_digest_bytes(&binding));
     cb_leaf_hex(&leaf, "certificates_sha256", cb_digest_bytes(&certificates));
     cb_error error = cb_row_card_renew(txn, card);

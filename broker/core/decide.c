@@ -30,15 +30,23 @@ cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out)
     return error == CB_E_NOT_FOUND ? CB_E_CARD_UNKNOWN : error;
 }
 
-cb_error cb_card_refusal(uint8_t state)
+bool cb_card_is_over(const cb_card *card, int64_t now)
 {
-    switch (state) {
+    return card->expires > 0 && now >= card->expires;
+}
+
+cb_error cb_card_refusal(const cb_card *card)
+{
+    bool over = cb_card_is_over(card, cb_clock_wall_us());
+    switch (card->state) {
     case CB_CARD_ACTIVE:
-        return CB_OK;
+        return over ? CB_E_CARD_EXPIRED : CB_OK;
     case CB_CARD_ISSUED:
-        return CB_E_CARD_NOT_ACTIVE;
+        return over ? CB_E_CARD_EXPIRED : CB_E_CARD_NOT_ACTIVE;
     case CB_CARD_SUSPENDED:
-        return CB_E_CARD_SUSPENDED;
+        return over ? CB_E_CARD_EXPIRED : CB_E_CARD_SUSPENDED;
+    case CB_CARD_EXPIRED:
+        return CB_E_CARD_EXPIRED;
     default:
         return CB_E_CARD_REVOKED;
     }
@@ -54,7 +62,7 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder)
     if (error == CB_E_NOT_FOUND)
         error = CB_E_CARD_UNKNOWN;
     if (!error)
-        error = cb_card_refusal(card.state);
+        error = cb_card_refusal(&card);
     if (!error && !cb_id_same(&card.holder, holder))
         error = CB_E_HSM_RECORD;
     if (!error)

@@ -22,8 +22,9 @@
  * CB_E_CARD_UNKNOWN. Says CB_OK for a card in any state: T1 refuses. */
 cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out);
 
-/* CB_OK for an active card; CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED. */
-cb_error cb_card_refusal(uint8_t state);
+/* CB_OK for an active card whose last day is not over now; CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED,
+ * CB_E_CARD_EXPIRED, CB_E_CARD_REVOKED (also for one that was given back or destroyed). */
+cb_error cb_card_refusal(const cb_card *card);
 
 typedef struct cb_intent_request {
     cb_tap_context context; /* purpose CB_TAP_AUTHENTICATE; as the card's proof was made for */
@@ -43,7 +44,7 @@ typedef struct cb_intent_grant {
 void cb_intent_grant_init(cb_intent_grant *grant);
 void cb_intent_grant_free(cb_intent_grant *grant);
 
-/* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_REVOKED,
+/* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_EXPIRED, CB_E_CARD_REVOKED,
  * CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED, CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN,
  * CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
  * hsmd took from the binding is not the card's holder here, or a row is not what the log says of it:

@@ -45,12 +45,25 @@ cb_error cb_holder_get(cb_store *store, const cb_id *id, cb_holder *out);
 cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
                         cb_error (*each)(void *context, const cb_holder *holder), void *context);
 
-/* ---- Cards: issued → active ⇄ suspended, any → revoked ---- */
+/* ---- Cards: docs/card-life.md; the table is in state.c ---- */
 
 /* binding is the record that cb_hsm_bind or cb_hsm_bind_foreign made; card, holder, profile, level are read from it. certificates are those
  * that a foreign card was bound with (DER, one after another, in the binding's order: CB_E_ARGUMENT for others); none for a native card. State: issued. */
 cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
                      cb_card *out);
+
+enum { CB_STOCK_NAME_MAX = 64 }; /* bytes of a manufacturer's name, a serial, a station: printable ASCII */
+
+/* What is known of a card that is issued. NULL texts and zero identifiers: not given. */
+typedef struct cb_card_new {
+    cb_bytes binding, certificates; /* as cb_card_add */
+    int64_t expires;                /* an own last moment, wall clock; only the earliest counts; 0: none */
+    const char *station;            /* the machine that it is issued at */
+    cb_id replaces;                 /* set by cb_card_replace */
+} cb_card_new;
+
+/* As cb_card_add, which gives no more than binding and certificates. */
+cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fresh, cb_card *out);
 
 /* Puts the record that cb_hsm_renew_foreign made, and the certificates in it, in the place of the card's. When keys changed, the feed retires the
  * binding of before in the same transaction. CB_E_ARGUMENT (of another card, holder, profile or level; not numbered higher; a native card),
@@ -65,6 +78,9 @@ typedef cb_error (*cb_certificate_status)(void *context, cb_bytes certificate);
  * binding (whether that is genuine is hsmd's to say). status NULL: no certificate counts (CB_E_CERTIFICATE_STATUS). A native card has none: CB_OK. */
 cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void *context);
 
+/* When the last of its certificates is no longer valid (before that hsmd looks at each); 0: it has none that says. As cb_card_status. */
+cb_error cb_card_certificates_end(const cb_card *card, int64_t *end);
+
 /* Whether the row's certificates are those of the binding and no more: CB_E_ARGUMENT. */
 cb_error cb_card_certificates_check(const cb_card *card);
 cb_error cb_card_get(cb_store *store, const cb_id *id, cb_card *out);
@@ -77,14 +93,49 @@ typedef enum cb_card_act {
     CB_CARD_ACTIVATE = 1,
     CB_CARD_SUSPEND = 2,
     CB_CARD_RESUME = 3,
-    CB_CARD_REVOKE = 4
+    CB_CARD_REVOKE = 4,
+    CB_CARD_RETURN = 5,
+    CB_CARD_DESTROY = 6,
+    CB_CARD_EXPIRE = 7, /* its last day is over */
+    CB_CARD_RENEW = 8,  /* cb_card_renew's */
+    CB_CARD_SEND = 9,   /* this and the next two: of stock */
+    CB_CARD_RECEIVE = 10,
+    CB_CARD_ISSUE = 11
 } cb_card_act;
 
-/* Changes a card's state. reason is "" or NULL or a short word [a-z0-9._-]{1,32}, e.g. "lost".
- * Suspending, resuming and revoking make an entry of the revocation feed in the same transaction.
- * affected may be NULL. Revoking a revoked card is CB_E_STATE. */
+/* Whether its last day is over. */
+bool cb_card_is_over(const cb_card *card, int64_t now);
+
+/* Changes a card's state, by the acts from CB_CARD_ACTIVATE to CB_CARD_EXPIRE (others are
+ * CB_E_ARGUMENT). reason is "" or NULL or a short word [a-z0-9._-]{1,32}, e.g. "lost".
+ * Suspending, resuming, revoking and expiring make an entry of the revocation feed in the same
+ * transaction; a card that is given back and was not revoked is revoked with it. A card whose day is
+ * not over does not expire: CB_E_STATE. affected may be NULL. Revoking a revoked card is
+ * CB_E_STATE. */
 cb_error cb_card_change(cb_store *store, const char *actor, const cb_id *id, cb_card_act act,
                         const char *reason, cb_affected *affected);
+
+/* Gives the holder of a card another one, which is active, and revokes the old in the same transaction unless it is revoked, given
+ * back or destroyed already. out is begun by the caller. Errors as cb_card_issue and cb_card_change; CB_E_ARGUMENT also when the binding is
+ * of another holder, CB_E_EXISTS when the new card is there already or the old one has been replaced. */
+cb_error cb_card_replace(cb_store *store, const char *actor, const cb_id *old,
+                         const cb_card_new *fresh, const char *reason, cb_card *out,
+                         cb_affected *affected);
+
+/* Asks for a card to be given back before a moment (wall clock; 0: not any more). CB_E_STATE for one that is dead already. */
+cb_error cb_card_recall(cb_store *store, const char *actor, const cb_id *id, int64_t due,
+                        const char *reason);
+
+typedef struct cb_card_sweep {
+    int64_t now;         /* wall clock */
+    int64_t return_time; /* how long after its last day a card may be given back, microseconds; 0: for ever */
+    void (*ended)(void *context, const cb_id *card, const cb_affected *affected); /* of each; or NULL */
+    void *context;
+} cb_card_sweep;
+
+/* Lets some cards expire whose last day is over, and revokes some that were not given back in time: a bounded number, so that it is called
+ * again while *done is not 0. */
+cb_error cb_card_sweep_step(cb_store *store, const cb_card_sweep *sweep, size_t *done);
 
 /* ---- Terminals: active → revoked ---- */
 

@@ -248,7 +248,7 @@ static cb_error recognise(cb_taps *taps, const cb_tap_context *context, cb_bytes
     if (!error)
         error = cb_decide_lookup_card(taps->parts.store, &id, card);
     if (!error)
-        error = cb_card_refusal(card->state);
+        error = cb_card_refusal(card);
     if (!error)
         error = cb_card_status(card, taps->parts.certificate_status, taps->parts.status_context);
     return error;

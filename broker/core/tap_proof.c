@@ -97,7 +97,7 @@ static cb_error identify(proof_run *run, cb_bytes answers)
         error = error ? error : found;
     }
     if (!error)
-        error = cb_card_refusal(card.state);
+        error = cb_card_refusal(&card);
     if (!error)
         error = activate(run, &card, &activation);
     outcome->pin_tries_left = activation.pin_tries_left;

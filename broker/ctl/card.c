@@ -25,7 +25,8 @@ static const cb_ctl_column columns[] = {{"CARD", "id"},         {"HOLDER", "hold
 static const cb_ctl_column all_columns[] = {
     {"card", "id"},         {"holder", "holder"},   {"state", "state"},
     {"profile", "profile"}, {"level", "level"},     {"binding", "sequence"},
-    {"created", "created"}, {"changed", "changed"}, {0}};
+    {"created", "created"}, {"changed", "changed"}, {"expires", "expires"},
+    {"due back", "due"},    {0}};
 
 cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level)
 {
@@ -233,6 +234,16 @@ static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
     return change(ctl, args, "revoke", "revoked");
 }
 
+static cb_ctl_status take_back(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "return", "returned");
+}
+
+static cb_ctl_status destroy(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "destroy", "destroyed");
+}
+
 static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
 {
     const char *of = cb_ctl_arg(args, "holder");
@@ -319,6 +330,10 @@ const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},
     {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once", revoke},
+    {"card", "return", "CARD", 1, 1, reason_options,
+     "Take a card back; one that was not revoked is revoked with it", take_back},
+    {"card", "destroy", "CARD", 1, 1, reason_options,
+     "Record that a revoked or returned card was destroyed", destroy},
     {"card", "replace", "OLD", 1, 1, replace_options,
      "Give the holder of a card another one, and revoke the old", cb_ctl_card_replace},
     {"card", "list", "", 0, 0, list_options, "List cards", list},

@@ -8,7 +8,8 @@
 
 /* States by number; a key is "live" until it is retired. */
 static const char *const names[] = {"",        "issued",  "active", "suspended", "revoked",
-                                    "pending", "removed", "live",   "retired"};
+                                    "pending", "removed", "live",   "retired",
+                                    "expired", "returned", "destroyed"};
 
 static uint64_t number_of(const char *state)
 {

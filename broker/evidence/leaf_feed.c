@@ -11,6 +11,7 @@ static const struct {
 } revoking[] = {
     {"card.revoked", CB_FEED_CARD_REVOKED, offsetof(cb_leaf_fields, card)},
     {"card.suspended", CB_FEED_CARD_SUSPENDED, offsetof(cb_leaf_fields, card)},
+    {"card.expired", CB_FEED_CARD_SUSPENDED, offsetof(cb_leaf_fields, card)},
     {"card.resumed", CB_FEED_CARD_RESUMED, offsetof(cb_leaf_fields, card)},
     {"card.keys_retired", CB_FEED_KEY_RETIRED, offsetof(cb_leaf_fields, key)},
     {"terminal.revoked", CB_FEED_TERMINAL_REVOKED, offsetof(cb_leaf_fields, terminal)},

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/row.h"
 
-#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, binding, certificates"
+#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, expires, due, binding, certificates"
 
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO card (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &card->id);
     cb_query_id(&q, &card->holder);
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));
@@ -15,6 +15,8 @@ cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
     cb_query_number(&q, (int64_t)card->sequence);
     cb_query_number(&q, card->created);
     cb_query_number(&q, card->changed);
+    cb_query_number(&q, card->expires);
+    cb_query_number(&q, card->due);
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     return cb_query_run(&q);
@@ -30,8 +32,10 @@ static void read_card(cb_query *q, cb_card *out)
     out->sequence = (uint64_t)cb_column_number(q, 5);
     out->created = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);
-    cb_column_buf(q, 8, &out->binding);
-    cb_column_buf(q, 9, &out->certificates);
+    out->expires = cb_column_number(q, 8);
+    out->due = cb_column_number(q, 9);
+    cb_column_buf(q, 10, &out->binding);
+    cb_column_buf(q, 11, &out->certificates);
 }
 
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out)
@@ -55,10 +59,13 @@ cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t 
 
 cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card)
 {
-    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET sequence = ?, changed = ?, binding = ?, "
-                                          "certificates = ? WHERE id = ?");
+    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET state = ?, sequence = ?, changed = ?, "
+                                          "expires = ?, binding = ?, certificates = ? "
+                                          "WHERE id = ?");
+    cb_query_text(&q, cb_row_state(cb_card_states, card->state));
     cb_query_number(&q, (int64_t)card->sequence);
     cb_query_number(&q, card->changed);
+    cb_query_number(&q, card->expires);
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     cb_query_id(&q, &card->id);

@@ -3,7 +3,9 @@
 
 #include "broker/store/state_names.h"
 
-const char *const cb_card_states[] = {NULL, "issued", "active", "suspended", "revoked", NULL};
+const char *const cb_card_states[] = {NULL,        "issued",       "active",     "suspended",
+                                      "revoked",   "manufactured", "in-transit", "in-stock",
+                                      "expired",   "returned",     "destroyed",  NULL};
 const char *const cb_terminal_states[] = {NULL, "active", "revoked", NULL};
 const char *const cb_enrolment_states[] = {NULL, "pending", "active", "removed", NULL};
 

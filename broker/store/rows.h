@@ -31,11 +31,18 @@ typedef struct cb_holder {
     int64_t created;
 } cb_holder;
 
+/* docs/card-life.md. */
 typedef enum cb_card_state {
     CB_CARD_ISSUED = 1,
     CB_CARD_ACTIVE = 2,
     CB_CARD_SUSPENDED = 3,
-    CB_CARD_REVOKED = 4
+    CB_CARD_REVOKED = 4,
+    CB_CARD_MANUFACTURED = 5, /* this and the next two: of stock, which nobody holds */
+    CB_CARD_IN_TRANSIT = 6,
+    CB_CARD_IN_STOCK = 7,
+    CB_CARD_EXPIRED = 8,
+    CB_CARD_RETURNED = 9,
+    CB_CARD_DESTROYED = 10
 } cb_card_state;
 
 typedef struct cb_card {
@@ -46,9 +53,25 @@ typedef struct cb_card {
     uint8_t level; /* highest */
     uint64_t sequence;
     int64_t created, changed;
+    int64_t expires; /* refused from then on; 0: no such day */
+    int64_t due;     /* to be given back by then, or it is revoked; 0: nobody asks for it */
     cb_buf binding;
     cb_buf certificates; /* of its keys, DER, one after another, as the binding has them; none for a native card */
 } cb_card;
+
+enum { CB_STOCK_TEXT = 65, CB_ACTOR_TEXT = 129 }; /* with the zero at the end */
+
+/* How a card came to its holder. */
+typedef struct cb_issue_row {
+    cb_id card;
+    int64_t day; /* since 1970-01-01, UTC */
+    char operator[CB_ACTOR_TEXT];
+    char station[CB_STOCK_TEXT]; /* "": not named */
+    char manufacturer[CB_STOCK_TEXT];
+    char serial[CB_STOCK_TEXT]; /* "": from no list */
+    cb_id application;          /* zero: none */
+    cb_id replaces;             /* zero: none */
+} cb_issue_row;
 
 typedef enum cb_terminal_state {
     CB_TERMINAL_ACTIVE = 1,

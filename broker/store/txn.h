@@ -118,9 +118,14 @@ cb_error cb_row_holder_each(cb_txn *txn, const cb_id *after, unsigned limit, cb_
 typedef cb_error (*cb_card_visitor)(void *context, const cb_card *card);
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card);
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out);
-/* Replaces binding, sequence and certificates. */
+/* Replaces binding, sequence, certificates, state and the day it expires. */
 cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card);
 cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+cb_error cb_row_card_due(cb_txn *txn, const cb_id *id, int64_t due);
+/* Cards that expired, or that were to be given back, by then: their ids, at most so many. */
+cb_error cb_row_card_over(cb_txn *txn, bool due, int64_t by, cb_id *out, size_t most, size_t *count);
+cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue);
+cb_error cb_row_issue_get(cb_txn *txn, const cb_id *card, cb_issue_row *out);
 cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, unsigned limit,
                           cb_card_visitor each, void *context);
 

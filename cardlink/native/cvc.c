@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/native/cvc.h"
 
+#include <time.h>
+
 #include "base/clock.h"
 #include "base/tlv.h"
 
@@ -165,6 +167,23 @@ uint32_t cb_cvc_day(int64_t wall_us)
             day = day << 4 | (uint32_t)(text[i] - '0');
     }
     return day;
+}
+
+static int digits(uint32_t day, unsigned from, unsigned count)
+{
+    int value = 0;
+    for (unsigned i = 0; i < count; i++)
+        value = value * 10 + (int)(day >> 4 * (from - i) & 0xF);
+    return value;
+}
+
+int64_t cb_cvc_day_end(uint32_t day)
+{
+    struct tm midnight = {.tm_year = digits(day, 7, 4) - 1900,
+                          .tm_mon = digits(day, 3, 2) - 1,
+                          .tm_mday = digits(day, 1, 2) + 1};
+    time_t seconds = timegm(&midnight);
+    return seconds > 0 ? (int64_t)seconds * CB_SECOND : 0;
 }
 
 bool cb_cvc_valid_on(const cb_cvc *cvc, uint32_t day)

@@ -82,6 +82,9 @@ class Commands(unittest.TestCase):
             self.ctl("card", "replace", card, "--certificate", w.make_card(f"next{number}"), "--reason", "damaged",
                      as_json=as_json)
             self.assertEqual(self.ctl("card", "show", card, as_json=True)["state"], "revoked")
+            for act, state in (("return", "returned"), ("destroy", "destroyed")):
+                self.ctl("card", act, card, as_json=as_json)
+                self.assertEqual(self.both("card", "show", card)["state"], state)
             left = [c["id"] for c in self.ctl("card", "list", "--holder", "Person one", as_json=True) if c["state"] == "active"]
             for one in left:
                 self.ctl("card", "revoke", one, "--reason", "lost", as_json=as_json)
@@ -166,7 +169,7 @@ class Commands(unittest.TestCase):
 
 ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
-               f"/v1/cards/{UNKNOWN}/revoke", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
+               f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
 TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/proof")
 NONSENSE = {

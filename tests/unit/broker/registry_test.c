@@ -120,47 +120,6 @@ static void names_are_checked(void **state)
 
 /* ---- Cards ---- */
 
-static void cards_change_state_as_their_table_says(void **state)
-{
-    enum { I = CB_CARD_ISSUED, A = CB_CARD_ACTIVE, S = CB_CARD_SUSPENDED, R = CB_CARD_REVOKED };
-    /* How to get there, and what each act then makes of it; 0: it is refused. */
-    static const struct {
-        uint8_t path[3];
-        uint8_t to[5];
-    } rows[] = {
-        {{0}, {0, A, 0, 0, R}},
-        {{CB_CARD_ACTIVATE}, {0, 0, S, 0, R}},
-        {{CB_CARD_ACTIVATE, CB_CARD_SUSPEND}, {0, 0, 0, A, R}},
-        {{CB_CARD_REVOKE}, {0, 0, 0, 0, 0}},
-    };
-    world w;
-    cb_card card;
-    (void)state;
-    world_begin(&w);
-    cb_card_init(&card);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        for (cb_card_act act = CB_CARD_ACTIVATE; act <= CB_CARD_REVOKE; act++) {
-            cb_id id = add_card(&w, false);
-            for (size_t k = 0; rows[i].path[k]; k++)
-                assert_int_equal(cb_card_change(w.store, "test", &id, rows[i].path[k], NULL, NULL),
-                                 CB_OK);
-            assert_int_equal(cb_card_change(w.store, "test", &id, act, NULL, NULL),
-                             rows[i].to[act] ? CB_OK : CB_E_STATE);
-            assert_int_equal(cb_card_get(w.store, &id, &card), CB_OK);
-            if (rows[i].to[act])
-                assert_int_equal(card.state, rows[i].to[act]);
-        }
-    }
-    cb_id nobody = cb_id_new();
-    assert_int_equal(cb_card_change(w.store, "test", &nobody, CB_CARD_REVOKE, NULL, NULL),
-                     CB_E_NOT_FOUND);
-    assert_int_equal(cb_card_change(w.store, "test", &w.card, 9, NULL, NULL), CB_E_ARGUMENT);
-    cb_card_free(&card);
-    world_close(&w);
-    assert_int_equal(verify_file(&w, NULL), CB_OK);
-    world_end(&w);
-}
-
 static void a_card_is_what_its_binding_says(void **state)
 {
     world w;
@@ -513,7 +472,6 @@ int main(void)
         cmocka_unit_test(the_actor_is_in_the_record_and_the_holders_name_is_not),
         cmocka_unit_test(lists_come_in_pages),
         cmocka_unit_test(names_are_checked),
-        cmocka_unit_test(cards_change_state_as_their_table_says),
         cmocka_unit_test(a_card_is_what_its_binding_says),
         cmocka_unit_test(a_terminal_is_known_by_its_key_for_ever),
         cmocka_unit_test(a_terminals_services_exist_and_are_named_once),

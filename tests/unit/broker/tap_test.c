@@ -180,9 +180,9 @@ cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out)
     return step("lookup");
 }
 
-cb_error cb_card_refusal(uint8_t state)
+cb_error cb_card_refusal(const cb_card *card)
 {
-    (void)state;
+    (void)card;
     return step("state");
 }
 

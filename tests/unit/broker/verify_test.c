@@ -132,8 +132,9 @@ static const struct {
     {"UPDATE terminal SET state = 'revoked'", "table.state"},
     {"UPDATE enrolment_key SET state = 'current', sealed = x'00'", "table.state"},
     {"PRAGMA foreign_keys = OFF; DELETE FROM card", "table.missing"},
-    {"INSERT INTO card SELECT randomblob(16), holder, state, profile, level, sequence, binding, "
-     "created, changed, certificates FROM card",
+    {"INSERT INTO card (id, holder, state, profile, level, sequence, binding, created, changed) "
+     "SELECT randomblob(16), holder, state, profile, level, sequence, binding, created, changed "
+     "FROM card",
      "table.extra"},
 };
 

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A card comes to its holder.
+ */
+#include "broker/core/card_issue.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define DAY (24 * 3600 * CB_SECOND)
+
+bool cb_stock_name_ok(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > CB_STOCK_NAME_MAX)
+        return false;
+    for (; *name; name++) {
+        if (*name < 0x21 || *name > 0x7E)
+            return false;
+    }
+    return true;
+}
+
+/* The first of the days that end it: its binding's or its certificates', and its own. */
+static cb_error last_day(const cb_card_new *fresh, const cb_binding_info *info, cb_card *card)
+{
+    int64_t certified = 0;
+    cb_error error = cb_card_certificates_end(card, &certified);
+    card->expires = info->expires ? info->expires : certified;
+    if (fresh->expires > 0 && (card->expires == 0 || fresh->expires < card->expires))
+        card->expires = fresh->expires;
+    return error;
+}
+
+cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card)
+{
+    cb_binding_info info;
+    if (cb_binding_info_read(fresh->binding, &info) || info.sequence > INT64_MAX ||
+        fresh->expires < 0 || (fresh->station && !cb_stock_name_ok(fresh->station)))
+        return CB_E_ARGUMENT;
+    card->id = info.card;
+    card->holder = info.holder;
+    card->state = CB_CARD_ISSUED;
+    card->profile = info.profile;
+    card->level = info.level;
+    card->sequence = info.sequence;
+    card->created = card->changed = now;
+    card->due = 0;
+    cb_buf_reset(&card->binding);
+    cb_buf_reset(&card->certificates);
+    cb_buf_put(&card->binding, fresh->binding);
+    cb_buf_put(&card->certificates, fresh->certificates);
+    cb_error error = cb_buf_error(&card->binding);
+    if (!error)
+        error = cb_buf_error(&card->certificates);
+    if (!error)
+        error = cb_card_certificates_check(card);
+    return error ? error : last_day(fresh, &info, card);
+}
+
+static cb_error put_issue(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                          const cb_card *card)
+{
+    cb_issue_row row = {.card = card->id, .day = act->time / DAY};
+    snprintf(row.operator, sizeof row.operator, "%s", act->actor);
+    row.replaces = fresh->replaces;
+    snprintf(row.station, sizeof row.station, "%s", fresh->station ? fresh->station : "");
+    return cb_row_issue_put(txn, &row);
+}
+
+cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                          const cb_card *card)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_digest binding = cb_sha256(cb_buf_bytes(&card->binding));
+    cb_act_leaf(&leaf, "card.added", act);
+    cb_leaf_id(&leaf, "card", &card->id);
+    cb_leaf_id(&leaf, "holder", &card->holder);
+    cb_leaf_text(&leaf, "state", cb_card_state_name(card->state));
+    cb_leaf_number(&leaf, "sequence", card->sequence);
+    cb_leaf_hex(&leaf, "binding_sha256", cb_digest_bytes(&binding));
+    if (card->expires > 0)
+        cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
+    if (fresh->station)
+        cb_leaf_text(&leaf, "station", fresh->station);
+    if (!cb_id_is_zero(&fresh->replaces))
+        cb_leaf_id(&leaf, "replaces", &fresh->replaces);
+    cb_error error = cb_row_card_put(txn, card);
+    if (!error)
+        error = put_issue(txn, act, fresh, card);
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+typedef struct add_card {
+    cb_act act;
+    const cb_card_new *fresh;
+    cb_card card;
+} add_card;
+
+static cb_error run_add(cb_txn *txn, void *context)
+{
+    const add_card *add = context;
+    return cb_card_issue_in(txn, &add->act, add->fresh, &add->card);
+}
+
+cb_error cb_card_copy(const cb_card *from, cb_card *to)
+{
+    cb_buf binding = to->binding, certificates = to->certificates;
+    cb_buf_reset(&binding);
+    cb_buf_put(&binding, cb_buf_bytes(&from->binding));
+    cb_buf_reset(&certificates);
+    cb_buf_put(&certificates, cb_buf_bytes(&from->certificates));
+    *to = *from;
+    to->binding = binding;
+    to->certificates = certificates;
+    return cb_buf_error(&binding) ? cb_buf_error(&binding) : cb_buf_error(&certificates);
+}
+
+cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fresh, cb_card *out)
+{
+    add_card add = {.act = {.actor = actor, .time = cb_clock_wall_us()}, .fresh = fresh};
+    cb_card_init(&add.card);
+    cb_error error = cb_act_check(actor, NULL);
+    if (!error)
+        error = cb_card_prepare(fresh, add.act.time, &add.card);
+    if (!error)
+        error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
+    if (!error && out)
+        error = cb_card_copy(&add.card, out);
+    cb_card_free(&add.card);
+    return error;
+}
+
+cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
+                     cb_card *out)
+{
+    cb_card_new fresh = {.binding = binding, .certificates = certificates};
+    return cb_card_issue(store, actor, &fresh, out);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How cards were issued, and which of them are over.
+ */
+#include "broker/store/row.h"
+
+#define COLUMNS "card, day, operator, station, manufacturer, serial, application, replaces"
+
+static void bind_known(cb_query *q, const cb_id *id)
+{
+    static const cb_id none;
+    cb_query_id(q, cb_id_same(id, &none) ? NULL : id);
+}
+
+cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue)
+{
+    cb_query q = cb_query_begin(
+        txn->sql, "INSERT INTO issue (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query_id(&q, &issue->card);
+    cb_query_number(&q, issue->day);
+    cb_query_text(&q, issue->operator);
+    cb_query_text(&q, issue->station);
+    cb_query_text(&q, issue->manufacturer);
+    cb_query_text(&q, issue->serial);
+    bind_known(&q, &issue->application);
+    bind_known(&q, &issue->replaces);
+    return cb_query_run(&q);
+}
+
+static void known_id(cb_query *q, int column, cb_id *out)
+{
+    *out = (cb_id){{0}};
+    if (!cb_column_is_null(q, column))
+        cb_column_id(q, column, out);
+}
+
+cb_error cb_row_issue_get(cb_txn *txn, const cb_id *card, cb_issue_row *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM issue WHERE card = ?");
+    cb_query_id(&q, card);
+    bool found = cb_query_next(&q);
+    if (found) {
+        cb_column_id(&q, 0, &out->card);
+        out->day = cb_column_number(&q, 1);
+        cb_column_text(&q, 2, out->operator, sizeof out->operator);
+        cb_column_text(&q, 3, out->station, sizeof out->station);
+        cb_column_text(&q, 4, out->manufacturer, sizeof out->manufacturer);
+        cb_column_text(&q, 5, out->serial, sizeof out->serial);
+        known_id(&q, 6, &out->application);
+        known_id(&q, 7, &out->replaces);
+    }
+    return cb_row_found(&q, found);
+}
+
+cb_error cb_row_card_due(cb_txn *txn, const cb_id *id, int64_t due)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET due = ? WHERE id = ?");
+    cb_query_number(&q, due);
+    cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_card_over(cb_txn *txn, bool due, int64_t by, cb_id *out, size_t most, size_t *count)
+{
+    static const char expired[] =
+        "SELECT id FROM card WHERE expires > 0 AND expires <= ? "
+        "AND state IN ('issued', 'active', 'suspended') ORDER BY expires LIMIT ?";
+    static const char not_returned[] =
+        "SELECT id FROM card WHERE due > 0 AND due <= ? "
+        "AND state IN ('issued', 'active', 'suspended', 'expired') ORDER BY due LIMIT ?";
+    *count = 0;
+    cb_query q = cb_query_begin(txn->sql, due ? not_returned : expired);
+    cb_query_number(&q, by);
+    cb_query_number(&q, (int64_t)most);
+    while (*count < most && cb_query_next(&q))
+        cb_column_id(&q, 0, &out[(*count)++]);
+    return cb_query_end(&q);
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/card-life.md and its picture say what the table in broker/core/state.c says, and no more."""
+
+import re
+import subprocess
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "card-life.md").read_text()
+
+
+def table():
+    text = (ROOT / "broker" / "core" / "state.c").read_text()
+    rows = text[text.index("card_table[]"):]
+    return {tuple(word.lower().replace("_", " ") for word in row)
+            for row in re.findall(r"\{CB_CARD_(\w+), CB_CARD_(\w+), CB_CARD_(\w+)\}", rows[:rows.index("};")])}
+
+
+class CardLife(unittest.TestCase):
+    def test_the_pages_table_is_that_of_the_code(self):
+        head, *rows = re.findall(r"^\|(.+)\|$", PAGE[PAGE.index("| from \\ act"):].split("\n\n")[0], re.M)
+        acts = [cell.strip() for cell in head.split("|")][1:]
+        written = set()
+        for row in rows[1:]:
+            state, *cells = [cell.strip() for cell in row.split("|")]
+            self.assertEqual(len(cells), len(acts), state)
+            written |= {(state, act, cell) for act, cell in zip(acts, cells) if cell != "–"}
+        self.assertEqual(written, table())
+
+    def test_the_picture_is_made_from_the_table(self):
+        made = subprocess.run([str(ROOT / "scripts" / "card-life")], capture_output=True, text=True, check=True).stdout
+        self.assertEqual((ROOT / "docs" / "card-life.svg").read_text(), made, "scripts/card-life > docs/card-life.svg")
+        for state, _, following in table():
+            for name in (state, following):
+                self.assertIn(f">{name}</text>", made)
+
+
+if __name__ == "__main__":
+    unittest.main()
