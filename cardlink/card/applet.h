@@ -55,8 +55,9 @@ typedef struct cb_applet {
      * cb_applet_answer). */
     void (*process)(void *self, const cb_apdu *apdu, cb_buf *answer);
 
-    /* Something came that is no command: returns the status word for it. NULL: 6700. */
-    uint16_t (*malformed)(void *self);
+    /* Something came that is no command, or whose chain is too long: returns the status word for
+     * it. cla is its first byte, or 0. NULL: 6700. */
+    uint16_t (*malformed)(void *self, uint8_t cla);
 
     /* The identity that the card is known by in this application; false: it has none. NULL: none.
      */

@@ -111,9 +111,11 @@ void cb_vcard_process(cb_vcard *card, cb_bytes command, cb_buf *answer)
         cb_buf_put_u16(answer, CB_SW_MEMORY);
     } else if (cb_apdu_read(command, &apdu)) {
         slot *now = &card->slot[card->selected];
+        cb_cursor cursor = cb_cursor_over(command);
         cb_transport_reset(&card->transport);
-        cb_buf_put_u16(answer,
-                       now->applet->malformed ? now->applet->malformed(now->self) : CB_SW_LENGTH);
+        cb_buf_put_u16(answer, now->applet->malformed
+                                   ? now->applet->malformed(now->self, cb_cursor_u8(&cursor))
+                                   : CB_SW_LENGTH);
     } else {
         run(card, &apdu, cb_apdu_expected(command), answer);
     }

@@ -47,7 +47,8 @@ static bool continues(const cb_transport *transport, const cb_apdu *apdu)
 }
 
 /* Takes one part of a command; the status word if that is all that is to be done. */
-static uint16_t take_part(cb_transport *transport, const cb_applet *applet, const cb_apdu *apdu)
+static uint16_t take_part(cb_transport *transport, const cb_applet *applet, void *self,
+                          const cb_apdu *apdu)
 {
     if (!continues(transport, apdu)) {
         forget_chain(transport);
@@ -61,7 +62,7 @@ static uint16_t take_part(cb_transport *transport, const cb_applet *applet, cons
     cb_buf_put(&transport->chain, apdu->data);
     if (cb_buf_error(&transport->chain)) {
         forget_chain(transport);
-        return CB_SW_LENGTH;
+        return applet->malformed ? applet->malformed(self, apdu->cla) : CB_SW_LENGTH;
     }
     return CB_SW_OK;
 }
@@ -74,7 +75,7 @@ void cb_transport_process(cb_transport *transport, const cb_applet *applet, void
         return;
     }
     forget_answer(transport);
-    uint16_t status = take_part(transport, applet, apdu);
+    uint16_t status = take_part(transport, applet, self, apdu);
     if (status != CB_SW_OK || transport->chaining) {
         cb_buf_put_u16(answer, status);
         return;

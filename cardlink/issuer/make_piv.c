@@ -13,6 +13,7 @@
 #include "cardlink/card/piv/application.h"
 #include "cardlink/issuer/files.h"
 #include "cardlink/issuer/piv.h"
+#include "cardlink/issuer/piv_channel.h"
 #include "cardlink/issuer/secrets.h"
 
 enum { PATH_MAX_LEN = 4096, KEY_TEXT = 2 * CB_VPIV_MANAGEMENT_MAX };
@@ -174,6 +175,7 @@ static cb_error write_all(const cb_issuer_options *chosen, const cb_issue_piv_or
 static cb_error check(const cb_issuer_options *chosen, cb_issue_piv_order *order, cb_buf *why)
 {
     if (!chosen->state || !chosen->ca != !chosen->ca_key ||
+        !chosen->content_signer != !chosen->content_signer_key ||
         (chosen->letter && chosen->secrets_fd >= 0))
         return CB_E_ARGUMENT;
     order->management_algorithm =
@@ -185,23 +187,39 @@ static cb_error check(const cb_issuer_options *chosen, cb_issue_piv_order *order
     return read_keys(chosen, order, why);
 }
 
+/* Authority and content signer, as far as they are given. */
+static cb_error load_signers(const cb_issuer_options *chosen, cb_issue_signer *authority,
+                             cb_issue_signer *content, cb_buf *why)
+{
+    cb_error error = CB_OK;
+    if (chosen->ca)
+        error = cb_issue_signer_load(chosen->ca, chosen->ca_key, authority, why);
+    if (!error && chosen->content_signer)
+        error =
+            cb_issue_signer_load(chosen->content_signer, chosen->content_signer_key, content, why);
+    const char *fault =
+        !error && chosen->content_signer ? cb_issue_content_signer_fault(content) : NULL;
+    return fault ? wrong(why, chosen->content_signer, fault) : error;
+}
+
 cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
 {
     cb_issue_piv_order order = {0};
-    cb_issue_signer signer = {0};
+    cb_issue_signer signer = {0}, content_signer = {0};
     cb_card_secrets secrets = {0};
     cb_vpiv_state state = {0};
     cb_id card;
     cb_error error = check(chosen, &order, why);
     if (error)
         return error;
-    if (chosen->ca && (error = cb_issue_signer_load(chosen->ca, chosen->ca_key, &signer, why)))
-        return error;
-    error = get_management_key(chosen, &order, why);
+    error = load_signers(chosen, &signer, &content_signer, why);
+    if (!error)
+        error = get_management_key(chosen, &order, why);
     if (!error)
         error = get_secrets(chosen, &secrets);
     cb_issue_dates(chosen->years, &order.not_before, &order.not_after);
     order.signer = chosen->ca ? &signer : NULL;
+    order.content_signer = chosen->content_signer ? &content_signer : NULL;
     order.name = chosen->name ? cb_bytes_str(chosen->name) : (cb_bytes){0};
     order.pin = cb_bytes_str(secrets.pin);
     order.puk = cb_bytes_str(secrets.code);
@@ -211,8 +229,8 @@ cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
         cb_buf_put_str(why, "a PIV card's PIN has 6 to 8 digits, its PUK (unblocking code) 8");
     if (!error)
         error = write_all(chosen, &order, &secrets, &state, &card, why);
-    if (chosen->ca)
-        cb_issue_signer_end(&signer);
+    cb_issue_signer_end(&signer);
+    cb_issue_signer_end(&content_signer);
     cb_wipe(&order, sizeof order);
     cb_wipe(&secrets, sizeof secrets);
     cb_vpiv_state_free(&state);

@@ -26,6 +26,7 @@ const char cb_issuer_usage[] =
     "       cardlink-issuer piv make --state FILE [--key SLOT:ALGORITHM…] [--name NAME]\n"
     "                              [--ca FILE --ca-key FILE] [--certificates DIR] [--years N]\n"
     "                              [--management ALGORITHM] [--management-key FILE]\n"
+    "                              [--content-signer FILE --content-signer-key FILE]\n"
     "                              [--beside FILE] [--atr HEX]\n"
     "                              [--secrets-fd N | --letter FILE [--pin-length N]]\n"
     "\n"
@@ -54,6 +55,9 @@ const char cb_issuer_usage[] =
     "  --management ALGORITHM  of the management key: 3des (default), aes-128, aes-192, aes-256\n"
     "  --management-key FILE  the key in hexadecimal, in a file of mode 0600 (else it is drawn by "
     "lot)\n"
+    "  --content-signer FILE, --content-signer-key FILE  who signs the certificate of a secure "
+    "messaging\n"
+    "                   key (PEM; P-256, id-PIV-content-signing); else the card has no such key\n"
     "  --beside FILE    the applications of that card come first, and its ATR is kept\n"
     "  --atr HEX        another answer to reset\n"
     "  --secrets-fd N   PIN and unblocking code (jpki: authentication and signature PIN) as two "
@@ -166,6 +170,8 @@ bool cb_issuer_options_read(int argc, char **argv, cb_issuer_options *out)
                  {"ca", &out->ca},
                  {"ca-key", &out->ca_key},
                  {"certificates", &out->certificates},
+                 {"content-signer", &out->content_signer},
+                 {"content-signer-key", &out->content_signer_key},
                  {"management", &out->management},
                  {"management-key", &out->management_key},
                  {"beside", &out->beside},

@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 #include "base/tlv.h"
+#include "cardlink/issuer/piv_channel.h"
 #include "cardlink/x509/der.h"
 
 enum { PART_MAX = 512, TAG_CERTIFICATE = 0x70, URI = CB_DER_CONTEXT + 6 };
@@ -60,12 +61,25 @@ static void put_extensions(cb_buf *extensions, int slot, uint8_t algorithm, cons
         cb_issue_extended_usage(extensions, usage->extended, usage->extended_critical);
 }
 
+cb_error cb_issue_piv_put_certificate(cb_vpiv_state *state, uint32_t tag, cb_bytes certificate)
+{
+    cb_buf object = CB_BUF(CB_VPIV_OBJECT_MAX);
+    cb_tlv_put(&object, TAG_CERTIFICATE, certificate);
+    cb_tlv_put(&object, 0x71, cb_bytes_make("\x00", 1)); /* not compressed */
+    cb_tlv_put(&object, 0xFE, (cb_bytes){0});
+    cb_error error = cb_buf_error(&object);
+    if (!error)
+        error = cb_vpiv_object_set(state, tag, cb_buf_bytes(&object));
+    cb_buf_free(&object);
+    return error;
+}
+
 static cb_error certify(const cb_issue_piv_order *order, int slot, const cb_id *card,
                         cb_vpiv_state *state)
 {
     const cb_vcard_key *key = &state->key[slot];
     cb_buf subject = CB_BUF(CB_ISSUE_NAME_MAX), extensions = CB_BUF(CB_ISSUE_X509_MAX),
-           certificate = CB_BUF(CB_ISSUE_X509_MAX), object = CB_BUF(CB_VPIV_OBJECT_MAX);
+           certificate = CB_BUF(CB_ISSUE_X509_MAX);
     char id[CB_ID_TEXT];
     cb_id_text(card, id);
     cb_error error = cb_issue_name(order->name.len > 0 ? order->name : cb_bytes_str(id), &subject);
@@ -77,18 +91,12 @@ static cb_error certify(const cb_issue_piv_order *order, int slot, const cb_id *
                                                     cb_buf_bytes(&extensions), order->not_before,
                                                     order->not_after},
                                    order->signer, &certificate);
-    if (!error) {
-        cb_tlv_put(&object, TAG_CERTIFICATE, cb_buf_bytes(&certificate));
-        cb_tlv_put(&object, 0x71, cb_bytes_make("\x00", 1)); /* not compressed */
-        cb_tlv_put(&object, 0xFE, (cb_bytes){0});
-        error = cb_buf_error(&object);
-    }
     if (!error)
-        error = cb_vpiv_object_set(state, cb_vpiv_certificate_tag(slot), cb_buf_bytes(&object));
+        error = cb_issue_piv_put_certificate(state, cb_vpiv_certificate_tag(slot),
+                                             cb_buf_bytes(&certificate));
     cb_buf_free(&subject);
     cb_buf_free(&extensions);
     cb_buf_free(&certificate);
-    cb_buf_free(&object);
     return error;
 }
 
@@ -164,6 +172,8 @@ cb_error cb_issue_piv(const cb_issue_piv_order *order, cb_vpiv_state *state, cb_
         error = put_chuid(card, state);
     if (!error)
         error = put_ccc(state);
+    if (!error && order->content_signer)
+        error = cb_issue_piv_channel(order->content_signer, card, state);
     if (error)
         cb_vpiv_state_free(state);
     return error;

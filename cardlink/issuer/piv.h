@@ -17,6 +17,7 @@
 typedef struct cb_issue_piv_order {
     uint8_t algorithm[CB_VPIV_SLOTS]; /* cb_vcard_algorithm, by cb_vpiv_slot; 0: no key there */
     const cb_issue_signer *signer;    /* NULL: each certificate by its own key */
+    const cb_issue_signer *content_signer; /* piv_channel.h; NULL: no secure messaging */
     cb_bytes name;                    /* of the holder, in the certificates; at most 64 bytes; of
                                          none: the GUID */
     cb_bytes pin;                     /* 6 to 8 digits */
@@ -29,6 +30,9 @@ typedef struct cb_issue_piv_order {
 /* A card with a random GUID, which goes to card. The caller ends state with cb_vpiv_state_free.
  * CB_E_ARGUMENT, CB_E_PIN_FORMAT, CB_E_CRYPTO, CB_E_MEMORY. */
 cb_error cb_issue_piv(const cb_issue_piv_order *order, cb_vpiv_state *state, cb_id *card);
+
+/* Makes a certificate (DER) the content of a data object. CB_E_TOO_LARGE, CB_E_MEMORY. */
+cb_error cb_issue_piv_put_certificate(cb_vpiv_state *state, uint32_t tag, cb_bytes certificate);
 
 /* The certificate of a slot; of no bytes: none. Borrowed. */
 cb_bytes cb_issue_piv_certificate(const cb_vpiv_state *state, int slot);

@@ -115,8 +115,9 @@ static void process(void *self, const cb_apdu *apdu, cb_buf *answer)
     cb_applet_answer(answer, status);
 }
 
-static uint16_t malformed(void *self)
+static uint16_t malformed(void *self, uint8_t cla)
 {
+    (void)cla;
     cb_native_application *card = self;
     if (card->session.step == CB_VCARD_MUTE)
         return CB_SW_MEMORY;

@@ -5,14 +5,20 @@
 
 #include "base/secret.h"
 #include "base/tlv.h"
+#include "cardlink/card/transport.h"
 #include "cardlink/native/native.h"
-
-enum { INS_GENERATE = 0x47, INS_AUTHENTICATE = 0x87, INS_GET_DATA = 0xCB, INS_PUT_DATA = 0xDB };
 
 const uint8_t cb_vpiv_aid[11] = {0xA0, 0x00, 0x00, 0x03, 0x08, 0x00, 0x00, 0x10, 0x00, 0x01, 0x00};
 
 const uint8_t cb_vpiv_atr[12] = {0x3B, 0x87, 0x80, 0x01, 0x43, 0x42,
                                  0x50, 0x49, 0x56, 0x30, 0x31, 0x49};
+
+/* What may be opened with the secure messaging key (part 2, table 5). */
+static void put_cipher_suite(cb_buf *out)
+{
+    static const uint8_t suites[] = {0x80, 0x01, CB_VPIV_CIPHER_SUITE_2, 0x06, 0x01, 0x00};
+    cb_tlv_put(out, 0xAC, CB_BYTES_OF(suites));
+}
 
 static uint16_t select_application(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
@@ -30,6 +36,8 @@ static uint16_t select_application(cb_vpiv_application *piv, const cb_apdu *apdu
     cb_tlv_put(&authority, 0x4F, CB_BYTES_OF(registered));
     cb_tlv_put(&body, 0x4F, CB_BYTES_OF(version));
     cb_tlv_put(&body, 0x79, cb_buf_bytes(&authority));
+    if (piv->state.channel_key.algorithm != CB_VCARD_NO_KEY)
+        put_cipher_suite(&body);
     bool whole = !cb_buf_error(&authority) && !cb_buf_error(&body);
     cb_tlv_put(data, 0x61, cb_buf_bytes(&body));
     cb_buf_free(&authority);
@@ -40,14 +48,18 @@ static uint16_t select_application(cb_vpiv_application *piv, const cb_apdu *apdu
 static const struct row {
     uint8_t ins;
     cb_vpiv_command command;
-} table[] = {{CB_INS_SELECT, select_application},      {INS_GET_DATA, cb_vpiv_get_data},
-             {INS_PUT_DATA, cb_vpiv_put_data},         {CB_INS_VERIFY, cb_vpiv_verify},
-             {CB_INS_CHANGE, cb_vpiv_change},          {CB_INS_UNBLOCK, cb_vpiv_unblock},
-             {INS_AUTHENTICATE, cb_vpiv_authenticate}, {INS_GENERATE, cb_vpiv_generate}};
+} table[] = {{CB_INS_SELECT, select_application},
+             {CB_VPIV_INS_GET_DATA, cb_vpiv_get_data},
+             {CB_VPIV_INS_PUT_DATA, cb_vpiv_put_data},
+             {CB_INS_VERIFY, cb_vpiv_verify},
+             {CB_INS_CHANGE, cb_vpiv_change},
+             {CB_INS_UNBLOCK, cb_vpiv_unblock},
+             {CB_VPIV_INS_AUTHENTICATE, cb_vpiv_authenticate},
+             {CB_VPIV_INS_GENERATE, cb_vpiv_generate}};
 
-static uint16_t run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
+uint16_t cb_vpiv_run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
-    if (apdu->ins != INS_AUTHENTICATE)
+    if (apdu->ins != CB_VPIV_INS_AUTHENTICATE)
         piv->session.pending = CB_VPIV_NOTHING;
     if (apdu->cla != 0x00)
         return CB_SW_CLA;
@@ -63,7 +75,9 @@ static uint16_t run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 
 static void process(void *self, const cb_apdu *apdu, cb_buf *answer)
 {
-    cb_applet_answer(answer, run(self, apdu, answer));
+    bool secured = apdu->cla == CB_VPIV_CLA_SECURED;
+    cb_applet_answer(answer, secured ? cb_vpiv_secured(self, apdu, answer)
+                                     : cb_vpiv_run(self, apdu, answer));
 }
 
 static void reset(void *self)
@@ -72,9 +86,11 @@ static void reset(void *self)
     cb_wipe(&piv->session, sizeof piv->session);
 }
 
-static uint16_t malformed(void *self)
+static uint16_t malformed(void *self, uint8_t cla)
 {
     ((cb_vpiv_application *)self)->session.pending = CB_VPIV_NOTHING;
+    if ((cla & ~CB_CLA_CHAIN) == CB_VPIV_CLA_SECURED)
+        cb_vpiv_secured_failed(self);
     return CB_SW_LENGTH;
 }
 
@@ -134,6 +150,8 @@ static void show(const void *self, cb_buf *text)
                           : algorithm == CB_VCARD_EC_P256 ? "ec-p256"
                                                           : "ec-p384");
     }
+    if (piv->state.channel_key.algorithm != CB_VCARD_NO_KEY)
+        cb_buf_put_str(text, "PIV secure messaging: cipher suite 2\n");
 }
 
 const cb_applet cb_applet_piv = {

@@ -8,13 +8,20 @@
  * others sign. Everything that changes the card beside PIN and PUK wants the management key first.
  * PIN and PUK lose a try, durably, before they are compared.
  *
- * Not there: the global PIN, biometrics, pairing code and virtual contact interface, secure
- * messaging, key history, and whatever one maker added.
+ * A card with a secure messaging key opens a channel with it (channel.h) for whoever asks, and
+ * takes GET DATA, VERIFY, CHANGE REFERENCE DATA and GENERAL AUTHENTICATE inside of it. Commands
+ * outside of it are done as ever, and leave it alone. It ends with the session, with an error in
+ * secure messaging, which is answered in clear, and when another is asked for. This is a card on
+ * its contact interface, where nothing must come inside.
+ *
+ * Not there: the contactless interface's rules, with pairing code and virtual contact interface;
+ * the global PIN, biometrics, key history, and whatever one maker added.
  */
 #ifndef CB_CARDLINK_CARD_PIV_APPLICATION_H
 #define CB_CARDLINK_CARD_PIV_APPLICATION_H
 
 #include "cardlink/card/card.h"
+#include "cardlink/card/piv/channel.h"
 #include "cardlink/card/piv/state.h"
 
 extern const cb_applet cb_applet_piv;
@@ -26,6 +33,14 @@ extern const uint8_t cb_vpiv_atr[12];
 extern const uint8_t cb_vpiv_aid[11];
 
 enum { CB_VPIV_BLOCK_MAX = 16, CB_VPIV_COMMAND_MAX = CB_VPIV_OBJECT_MAX + 32 };
+
+/* Commands that only PIV has. */
+enum {
+    CB_VPIV_INS_GENERATE = 0x47,
+    CB_VPIV_INS_AUTHENTICATE = 0x87,
+    CB_VPIV_INS_GET_DATA = 0xCB,
+    CB_VPIV_INS_PUT_DATA = 0xDB
+};
 
 /* What the next command must answer, to authenticate with the management key. */
 typedef enum cb_vpiv_pending {
@@ -41,6 +56,7 @@ typedef struct cb_vpiv_session {
     bool managed;   /* the management key was shown */
     uint8_t pending;
     uint8_t nonce[CB_VPIV_BLOCK_MAX];
+    cb_vpiv_channel channel;
 } cb_vpiv_session;
 
 typedef struct cb_vpiv_application {
@@ -69,5 +85,18 @@ typedef struct cb_vpiv_template {
 /* GENERAL AUTHENTICATE with the management key. */
 uint16_t cb_vpiv_manage(cb_vpiv_application *piv, uint8_t algorithm, const cb_vpiv_template *in,
                         cb_buf *data);
+
+/* GENERAL AUTHENTICATE with the secure messaging key: ends a channel, and opens another. */
+uint16_t cb_vpiv_establish(cb_vpiv_application *piv, uint8_t algorithm, const cb_vpiv_template *in,
+                           cb_buf *data);
+
+/* Any command in clear, with CLA 00 or another. */
+uint16_t cb_vpiv_run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+
+/* A command with CLA 0C: its answer, with the command's own status word inside, and 9000; or the
+ * status word of an error in secure messaging, which ends the channel. failed does that for what
+ * never becomes a command. */
+uint16_t cb_vpiv_secured(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);
+void cb_vpiv_secured_failed(cb_vpiv_application *piv);
 
 #endif

@@ -102,8 +102,14 @@ uint16_t cb_vpiv_authenticate(cb_vpiv_application *piv, const cb_apdu *apdu, cb_
         piv->session.pending = CB_VPIV_NOTHING;
         return CB_SW_DATA;
     }
-    return apdu->p2 == CB_VPIV_MANAGEMENT ? cb_vpiv_manage(piv, apdu->p1, &in, data)
-                                          : use_key(piv, apdu, &in, data);
+    switch (apdu->p2) {
+    case CB_VPIV_MANAGEMENT:
+        return cb_vpiv_manage(piv, apdu->p1, &in, data);
+    case CB_VPIV_SECURE_MESSAGING:
+        return cb_vpiv_establish(piv, apdu->p1, &in, data);
+    default:
+        return use_key(piv, apdu, &in, data);
+    }
 }
 
 static cb_error put_public(const cb_vcard_key *key, cb_buf *data)

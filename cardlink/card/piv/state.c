@@ -3,8 +3,9 @@
 
 #include "base/cursor.h"
 #include "base/secret.h"
+#include "base/tlv.h"
 
-enum { VERSION = 1, PIN_DIGITS_MIN = 6 };
+enum { VERSION = 1, VERSION_WITH_CHANNEL = 2, PIN_DIGITS_MIN = 6, TAG_CVC = 0x7F21 };
 
 static const struct slot {
     uint8_t reference;
@@ -126,7 +127,8 @@ cb_error cb_vpiv_object_set(cb_vpiv_state *state, uint32_t tag, cb_bytes content
 void cb_vpiv_state_put(cb_buf *buf, const cb_vpiv_state *state)
 {
     size_t keys = 0;
-    cb_buf_put_u8(buf, VERSION);
+    bool channel = state->channel_key.algorithm != CB_VCARD_NO_KEY;
+    cb_buf_put_u8(buf, channel ? VERSION_WITH_CHANNEL : VERSION);
     cb_buf_put(buf, CB_BYTES_OF(state->pin));
     cb_buf_put_u8(buf, state->pin_tries);
     cb_buf_put(buf, CB_BYTES_OF(state->puk));
@@ -149,6 +151,10 @@ void cb_vpiv_state_put(cb_buf *buf, const cb_vpiv_state *state)
     for (size_t i = 0; i < state->object_count; i++) {
         cb_buf_put_u32(buf, state->object[i].tag);
         cb_buf_put_var(buf, cb_buf_bytes(&state->object[i].content));
+    }
+    if (channel) {
+        cb_buf_put_var(buf, cb_bytes_make(state->channel_key.secret, state->channel_key.len));
+        cb_buf_put_var(buf, cb_bytes_make(state->cvc, state->cvc_len));
     }
 }
 
@@ -186,11 +192,25 @@ static cb_error get_object(cb_cursor *cursor, cb_vpiv_state *out)
     return error == CB_E_TOO_LARGE ? CB_E_FORMAT : error;
 }
 
+static cb_error get_channel(cb_cursor *cursor, cb_vpiv_state *out)
+{
+    cb_bytes secret = cb_cursor_var(cursor, CB_VCARD_SECRET_MAX);
+    cb_bytes cvc = cb_cursor_var(cursor, sizeof out->cvc);
+    cb_cursor whole = cb_cursor_over(cvc);
+    cb_tlv_expect(&whole, TAG_CVC);
+    if (!cb_cursor_done(&whole))
+        return CB_E_FORMAT;
+    memcpy(out->cvc, cvc.data, cvc.len);
+    out->cvc_len = cvc.len;
+    return cb_vcard_key_of(CB_VCARD_EC_P256, secret, &out->channel_key);
+}
+
 cb_error cb_vpiv_state_parse(cb_bytes bytes, cb_vpiv_state *out)
 {
     cb_cursor cursor = cb_cursor_over(bytes);
     *out = (cb_vpiv_state){0};
-    cb_error error = cb_cursor_u8(&cursor) == VERSION ? CB_OK : CB_E_FORMAT;
+    uint8_t version = cb_cursor_u8(&cursor);
+    cb_error error = version == VERSION || version == VERSION_WITH_CHANNEL ? CB_OK : CB_E_FORMAT;
     if (!error)
         error = get_secrets(&cursor, out);
     size_t keys = cb_cursor_u8(&cursor);
@@ -199,6 +219,8 @@ cb_error cb_vpiv_state_parse(cb_bytes bytes, cb_vpiv_state *out)
     size_t objects = cb_cursor_u8(&cursor);
     for (size_t i = 0; !error && i < objects; i++)
         error = get_object(&cursor, out);
+    if (!error && version == VERSION_WITH_CHANNEL)
+        error = get_channel(&cursor, out);
     if (!error && !cb_cursor_done(&cursor))
         error = CB_E_FORMAT;
     if (error)

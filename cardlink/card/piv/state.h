@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What the PIV application remembers when it has no power (NIST SP 800-73-4, part 1, 3 and 5): the
- * PIN and the PUK with their tries, the management key, the keys of four slots, and data objects,
- * which are kept as the bytes inside their tag 53.
+ * PIN and the PUK with their tries, the management key, the keys of four slots, data objects, which
+ * are kept as the bytes inside their tag 53, and, if it has one, the secure messaging key with its
+ * certificate.
  */
 #ifndef CB_CARDLINK_CARD_PIV_STATE_H
 #define CB_CARDLINK_CARD_PIV_STATE_H
@@ -14,6 +15,7 @@ enum {
     CB_VPIV_PIN_TRIES = 3, /* of the PIN */
     CB_VPIV_PUK_TRIES = 3,
     CB_VPIV_MANAGEMENT_MAX = 32,
+    CB_VPIV_CVC_MAX = 256,
     CB_VPIV_OBJECT_MAX = 4096,
     CB_VPIV_OBJECTS_MAX = 40,
     CB_VPIV_OBJECT_BYTES_MAX = 40 * 1024 /* of all together */
@@ -29,6 +31,7 @@ enum {
 
 /* Key references (part 1, table 4b). */
 enum {
+    CB_VPIV_SECURE_MESSAGING = 0x04,
     CB_VPIV_AUTHENTICATION = 0x9A,
     CB_VPIV_MANAGEMENT = 0x9B,
     CB_VPIV_SIGNATURE = 0x9C,
@@ -46,7 +49,8 @@ enum {
     CB_VPIV_AUTHENTICATION_CERTIFICATE = 0x5FC105,
     CB_VPIV_CCC = 0x5FC107,
     CB_VPIV_SIGNATURE_CERTIFICATE = 0x5FC10A,
-    CB_VPIV_KEY_MANAGEMENT_CERTIFICATE = 0x5FC10B
+    CB_VPIV_KEY_MANAGEMENT_CERTIFICATE = 0x5FC10B,
+    CB_VPIV_SECURE_MESSAGING_SIGNER = 0x5FC122
 };
 
 typedef struct cb_vpiv_object {
@@ -64,6 +68,9 @@ typedef struct cb_vpiv_state {
     cb_vcard_key key[CB_VPIV_SLOTS]; /* by cb_vpiv_slot; no algorithm: no key */
     cb_vpiv_object object[CB_VPIV_OBJECTS_MAX];
     size_t object_count;
+    cb_vcard_key channel_key;     /* secure messaging, P-256; no algorithm: there is none */
+    uint8_t cvc[CB_VPIV_CVC_MAX]; /* its card verifiable certificate (part 2, 4.1.5), whole */
+    size_t cvc_len;
 } cb_vpiv_state;
 
 /* 0 to 3 for 9A, 9C, 9D, 9E; -1 for any other reference. And back. */
@@ -88,7 +95,8 @@ cb_bytes cb_vpiv_object_get(const cb_vpiv_state *state, uint32_t tag);
  * number; everything is as before then), CB_E_MEMORY. */
 cb_error cb_vpiv_object_set(cb_vpiv_state *state, uint32_t tag, cb_bytes content);
 
-/* Appends the state; reads it (CB_E_FORMAT, CB_E_MEMORY). The caller ends it with
+/* Appends the state: in version 1, or, with a secure messaging key, in version 2, which ends with
+ * that key and its certificate. Reads either (CB_E_FORMAT, CB_E_MEMORY). The caller ends it with
  * cb_vpiv_state_free, which wipes. */
 void cb_vpiv_state_put(cb_buf *buf, const cb_vpiv_state *state);
 cb_error cb_vpiv_state_parse(cb_bytes bytes, cb_vpiv_state *out);

@@ -170,8 +170,9 @@ static void process(void *self, const cb_apdu *apdu, cb_buf *answer)
 static void reset(void *self) { stand_at(self, CB_VSCP03_IDLE); }
 
 /* Something that is no command came outside secure messaging. */
-static uint16_t malformed(void *self)
+static uint16_t malformed(void *self, uint8_t cla)
 {
+    (void)cla;
     cb_vscp03_application *scp03 = self;
     if (scp03->step != CB_VSCP03_IDLE)
         stand_at(scp03, CB_VSCP03_SELECTED);

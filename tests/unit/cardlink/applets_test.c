@@ -45,8 +45,9 @@ static void echo_save(const void *self, cb_buf *out)
 
 static void echo_reset(void *self) { ((echo *)self)->selected = false; }
 
-static uint16_t echo_malformed(void *self)
+static uint16_t echo_malformed(void *self, uint8_t cla)
 {
+    (void)cla;
     ((echo *)self)->malformed++;
     return CB_SW_LENGTH;
 }

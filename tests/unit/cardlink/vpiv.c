@@ -39,7 +39,14 @@ static void wake(vpiv_card *p)
 
 void vpiv_card_make(vpiv_card *p, const uint8_t algorithm[CB_VPIV_SLOTS], uint8_t management)
 {
-    cb_issue_piv_order order = {.name = cb_bytes_str("Hanako"),
+    vpiv_card_make_with(p, algorithm, management, NULL);
+}
+
+void vpiv_card_make_with(vpiv_card *p, const uint8_t algorithm[CB_VPIV_SLOTS], uint8_t management,
+                         const cb_issue_signer *content_signer)
+{
+    cb_issue_piv_order order = {.content_signer = content_signer,
+                                .name = cb_bytes_str("Hanako"),
                                 .pin = cb_bytes_str(VPIV_CARD_PIN),
                                 .puk = cb_bytes_str(VPIV_CARD_PUK),
                                 .management_algorithm = management,

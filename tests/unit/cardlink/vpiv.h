@@ -32,6 +32,10 @@ typedef struct vpiv_card {
 
 /* A card with keys of these algorithms in 9A, 9C, 9D, 9E, and a management key of 11 12 13 … */
 void vpiv_card_make(vpiv_card *p, const uint8_t algorithm[CB_VPIV_SLOTS], uint8_t management);
+
+/* The same with a secure messaging key that a content signer has signed. */
+void vpiv_card_make_with(vpiv_card *p, const uint8_t algorithm[CB_VPIV_SLOTS], uint8_t management,
+                         const cb_issue_signer *content_signer);
 void vpiv_card_free(vpiv_card *p);
 
 /* Power goes; the card wakes up with what is durable. */
