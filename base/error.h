@@ -90,6 +90,9 @@ typedef enum cb_error_class {
     /* terminal */ \
     X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \
     X(CB_E_TERMINAL_REVOKED,     DENIED,      "terminal.revoked",         "This terminal is revoked: it can no longer be used.") \
+    X(CB_E_TERMINAL_REGISTERED,  DENIED,      "terminal.not_activated",   "This terminal is registered, but not activated yet: activate it with its one-time code.") \
+    X(CB_E_TERMINAL_INACTIVE,    DENIED,      "terminal.deactivated",     "This terminal is de-activated: ask an administrator to activate it again.") \
+    X(CB_E_TERMINAL_DISPOSED,    DENIED,      "terminal.disposed",        "This terminal was disposed of: it erases its keys and can no longer be used.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \
     /* tap */ \

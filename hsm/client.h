@@ -178,7 +178,13 @@ cb_error cb_hsm_rewrap(cb_hsm *hsm, cb_bytes sealed, cb_buf *out);
  * security officer's PIN (so-pin-file): then it is made with cardbroker-hsmd --new-generation. */
 cb_error cb_hsm_new_generation(cb_hsm *hsm, uint32_t *generation);
 
-/* Public halves of the broker's own keys: "card-agreement", "card-signature", "log", "import". DER SubjectPublicKeyInfo. Asks
+/* A certificate (DER) for a terminal, by the terminal CA; request is PKCS#10 (DER). hsmd chooses all
+ * that it says but the key. CB_E_FORMAT, CB_E_CRYPTO (the request), CB_E_TERMINAL_REVOKED,
+ * CB_E_CONFIG (the token has no terminal CA: cardbroker-hsmd --initialise makes it). */
+cb_error cb_hsm_certify_terminal(cb_hsm *hsm, const cb_id *terminal, cb_bytes request,
+                                 cb_buf *certificate);
+
+/* Public halves of the broker's own keys: "card-agreement", "card-signature", "log", "import", "terminal-authority". DER SubjectPublicKeyInfo. Asks
  * the log lane where the manage lane cannot be reached, so the front end may ask too. */
 cb_error cb_hsm_public_key(cb_hsm *hsm, const char *name, cb_buf *out);
 

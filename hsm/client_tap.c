@@ -233,3 +233,39 @@ cb_error cb_hsm_feed_extend_any(cb_hsm *hsm, const cb_feed_entry *entries, size_
 {
     return count == 0 ? CB_OK : any(hsm, entries, count, NULL);
 }
+
+static cb_error certify(cb_hsm *hsm, unsigned lane, const cb_id *terminal, cb_bytes request,
+                        cb_buf *certificate)
+{
+    cb_msg msg;
+    cb_msg_init(&msg, CB_HSM_CERTIFY);
+    cb_put_id(&msg.body, terminal);
+    cb_buf_put_var(&msg.body, request);
+    cb_error error = call(hsm, lane, &msg);
+    if (!error) {
+        cb_buf_put(certificate, cb_buf_bytes(&msg.body));
+        error = cb_buf_error(certificate);
+    }
+    cb_msg_free(&msg);
+    return error;
+}
+
+cb_error cb_hsm_certify_terminal(cb_hsm *hsm, const cb_id *terminal, cb_bytes request,
+                                 cb_buf *certificate)
+{
+    uint64_t tried = 0;
+    cb_error error = CB_E_HSM_DOWN;
+    if (request.len < 128 || request.len > CB_HSM_CSR_MAX / 2)
+        return CB_E_FORMAT;
+    for (;;) {
+        int lane = cb_hsm_least_busy(hsm, tried);
+        if (lane < 0)
+            break;
+        error = certify(hsm, (unsigned)lane, terminal, request, certificate);
+        if (!try_another(error))
+            return error;
+        tried |= UINT64_C(1) << lane;
+    }
+    cb_hsm_workers(hsm, true);
+    return error;
+}

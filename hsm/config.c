@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "hsm/protocol.h"
 #include "hsm/taps.h"
+#include "hsm/terminal_certificate.h"
 
 static cfg_opt_t certificates_options[] = {
     CFG_INT("key-id", 0x10, CFGF_NONE),
@@ -41,6 +42,7 @@ static cfg_opt_t options[] = {
     CFG_INT("renew-after", 200000, CFGF_NONE),
     CFG_INT("prefetch-seconds", CB_TAP_PREFETCH_SECONDS, CFGF_NONE),
     CFG_INT("tap-seconds", CB_TAP_SECONDS, CFGF_NONE),
+    CFG_INT("terminal-certificate-seconds", 90 * 86400, CFGF_NONE),
     CFG_STR("user", NULL, CFGF_NODEFAULT),
     CFG_STR("front-end-user", NULL, CFGF_NODEFAULT),
     CFG_STR_LIST("manager-users", NULL, CFGF_NONE),
@@ -85,7 +87,7 @@ static const char *text_or_null(cfg_t *cfg, const char *name)
 
 static cb_error numbers(const reading *r, cb_hsmd_config *out)
 {
-    long workers, taps, revocations, renew, prefetch, lifetime, id, version;
+    long workers, taps, terminal, revocations, renew, prefetch, lifetime, id, version;
     cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
     if (!certificates) /* looking for it takes memory */
         return CB_E_MEMORY;
@@ -101,11 +103,15 @@ static cb_error numbers(const reading *r, cb_hsmd_config *out)
     if (!error)
         error = number(r, r->cfg, "tap-seconds", 1, CB_TAP_SECONDS, &lifetime);
     if (!error)
+        error = number(r, r->cfg, "terminal-certificate-seconds", 1, CB_TERMINAL_SECONDS_MAX,
+                       &terminal);
+    if (!error)
         error = number(r, certificates, "key-id", 0x10, 0x2F, &id);
     if (!error)
         error = number(r, certificates, "key-version", 1, 0x7F, &version);
     if (error)
         return error;
+    out->terminal_seconds = (uint32_t)terminal;
     out->workers = (unsigned)workers;
     out->taps = (unsigned)taps;
     out->revocations = (uint32_t)revocations;

@@ -56,6 +56,7 @@ typedef struct cb_hsmd_config {
     uint32_t revocations; /* remembered at most */
     uint32_t
         renew_after; /* taps that a worker begins before a fresh one takes its place; 0: no end */
+    uint32_t terminal_seconds; /* how long a terminal's certificate is valid */
     int64_t prefetch_us;
     int64_t lifetime_us;
     const char *anchor[CB_HSMD_ANCHORS_MAX];

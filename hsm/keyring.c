@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "hsm/keyring_names.h"
 #include "hsm/spki.h"
+#include "hsm/vault.h"
 
 enum { MAC_PARTS_MAX = 16, SIGNATURE_MAX = 512 };
 
@@ -21,6 +22,7 @@ struct cb_keyring {
     uint32_t generation; /* the newest that is complete */
     cb_token_key scp03;
     uint8_t scp03_len; /* 0: there is none */
+    bool no_terminals; /* the token lacks that key */
 };
 
 static const char *const own_names[CB_OWN_KEY_COUNT] = {
@@ -28,6 +30,7 @@ static const char *const own_names[CB_OWN_KEY_COUNT] = {
     [CB_OWN_CARD_SIGNATURE] = "card-signature",
     [CB_OWN_LOG] = "log",
     [CB_OWN_IMPORT] = "import",
+    [CB_OWN_TERMINALS] = CB_TERMINAL_CA_KEY,
 };
 
 /* ---- Names ---- */
@@ -179,6 +182,10 @@ static cb_error find_keys(cb_keyring *keyring)
         cb_own_key_label((cb_own_key)i, label);
         keyring->own[i] = cb_token_key_named(CKO_PRIVATE_KEY, label);
         error = check_locked(keyring, &keyring->own[i]);
+        if (i == CB_OWN_TERMINALS && error == CB_E_NOT_FOUND) {
+            keyring->no_terminals = true;
+            error = CB_OK;
+        }
     }
     if (!error)
         error = cb_keyring_refresh(keyring);
@@ -287,6 +294,8 @@ static cb_error public_object(cb_keyring *keyring, cb_own_key key, CK_OBJECT_HAN
 cb_error cb_keyring_public(cb_keyring *keyring, cb_own_key key, cb_buf *out)
 {
     CK_OBJECT_HANDLE object;
+    if (key == CB_OWN_TERMINALS && keyring->no_terminals)
+        return CB_E_CONFIG;
     cb_error error = cb_token_revive(keyring->token);
     if (!error)
         error = public_object(keyring, key, &object);
@@ -319,8 +328,10 @@ cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *d
     static const CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
     cb_bytes part = cb_digest_bytes(digest);
     cb_buf raw = CB_BUF(SIGNATURE_MAX);
-    if (key != CB_OWN_CARD_SIGNATURE && key != CB_OWN_LOG)
+    if (key != CB_OWN_CARD_SIGNATURE && key != CB_OWN_LOG && key != CB_OWN_TERMINALS)
         return CB_E_ARGUMENT;
+    if (key == CB_OWN_TERMINALS && keyring->no_terminals)
+        return CB_E_CONFIG;
     cb_error error =
         cb_token_sign_with(keyring->token, &keyring->own[key], &ecdsa, &part, 1, &raw);
     if (!error && raw.len != CB_P256_SIGNATURE)

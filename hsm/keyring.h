@@ -7,6 +7,7 @@
  *   card-agreement, card-signature        the broker's identity towards cards (cardlink/profile.h)
  *   log                                   signs heads of the evidence log
  *   import                                what imported keys are encrypted to
+ *   terminal-authority                    signs certificates of terminals (terminal_certificate.h)
  *   scp03-master                          what the keys of SCP03 cards come from, if there are such cards; not made by initialise.h
  *
  * initialise.h makes them. A keyring belongs to one thread, and is not changed by a fork: open it
@@ -54,10 +55,11 @@ typedef enum cb_own_key {
     CB_OWN_CARD_SIGNATURE,
     CB_OWN_LOG,
     CB_OWN_IMPORT,
+    CB_OWN_TERMINALS, /* a token made before there was one may lack it: CB_E_CONFIG for each use */
     CB_OWN_KEY_COUNT
 } cb_own_key;
 
-/* "card-agreement", "card-signature", "log", "import"; NULL / CB_E_NOT_FOUND for others. */
+/* "card-agreement", "card-signature", "log", "import", "terminal-authority"; NULL / CB_E_NOT_FOUND for others. */
 const char *cb_own_key_name(cb_own_key key);
 cb_error cb_own_key_parse(const char *name, cb_own_key *out);
 
@@ -67,7 +69,7 @@ cb_error cb_keyring_public(cb_keyring *keyring, cb_own_key key, cb_buf *out);
 /* 04 ‖ X ‖ Y. CB_E_ARGUMENT for the import key. */
 cb_error cb_keyring_point(cb_keyring *keyring, cb_own_key key, uint8_t out[CB_P256_POINT]);
 
-/* ECDSA with the card-signature or the log key (CB_E_ARGUMENT for others). */
+/* ECDSA with the card-signature, the log or the terminal-authority key (CB_E_ARGUMENT for others). */
 cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE]);
 

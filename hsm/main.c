@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/msg.h"
@@ -25,6 +26,8 @@
 #include "hsm/initialise.h"
 #include "hsm/keyring.h"
 #include "hsm/protocol.h"
+#include "hsm/terminal_certificate.h"
+#include "hsm/vault_keyring.h"
 #include "hsm/worker.h"
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
@@ -32,6 +35,7 @@ enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
 typedef struct command {
     const char *config;
     const char *public_key; /* print it and end */
+    bool terminal_ca;       /* print its certificate and end */
     bool initialise;
     bool new_generation;
     int pin_fd;
@@ -52,7 +56,7 @@ static const char help[] =
     "usage: cardbroker-hsmd --config FILE [--pin-fd N]\n"
     "       cardbroker-hsmd --config FILE --initialise | --new-generation [--pin-fd N] "
     "[--so-pin-fd N]\n"
-    "       cardbroker-hsmd --config FILE --public-key NAME [--pin-fd N]\n"
+    "       cardbroker-hsmd --config FILE --public-key NAME | --terminal-ca [--pin-fd N]\n"
     "\n"
     "Serves uses of sealed keys to those whose card proves itself.\n"
     "\n"
@@ -61,7 +65,9 @@ static const char help[] =
     "      --new-generation   make new key-encryption keys, which running workers find by "
     "themselves, and end\n"
     "      --public-key NAME  print a public key as PEM, and end: card-agreement, card-signature, "
-    "log, import\n"
+    "log, import,\n"
+    "                         terminal-authority\n"
+    "      --terminal-ca      print a certificate of the CA of terminals as PEM, and end\n"
     "      --pin-fd N         read the user PIN from descriptor N instead of from pin-file\n"
     "      --so-pin-fd N      read the security officer's PIN from descriptor N instead of from "
     "so-pin-file\n"
@@ -81,6 +87,7 @@ static int parse(int argc, char **argv, command *out)
         OPT_INITIALISE = 256,
         OPT_GENERATION,
         OPT_PUBLIC,
+        OPT_TERMINAL_CA,
         OPT_PIN,
         OPT_SO,
         OPT_HELP,
@@ -91,6 +98,7 @@ static int parse(int argc, char **argv, command *out)
         {"initialise", no_argument, NULL, OPT_INITIALISE},
         {"new-generation", no_argument, NULL, OPT_GENERATION},
         {"public-key", required_argument, NULL, OPT_PUBLIC},
+        {"terminal-ca", no_argument, NULL, OPT_TERMINAL_CA},
         {"pin-fd", required_argument, NULL, OPT_PIN},
         {"so-pin-fd", required_argument, NULL, OPT_SO},
         {"help", no_argument, NULL, OPT_HELP},
@@ -113,6 +121,9 @@ static int parse(int argc, char **argv, command *out)
         case OPT_PUBLIC:
             out->public_key = optarg;
             break;
+        case OPT_TERMINAL_CA:
+            out->terminal_ca = true;
+            break;
         case OPT_PIN:
             wrong |= (out->pin_fd = number_of(optarg)) < 0;
             break;
@@ -129,7 +140,8 @@ static int parse(int argc, char **argv, command *out)
             wrong = true;
         }
     }
-    int commands = out->initialise + out->new_generation + (out->public_key != NULL);
+    int commands = out->initialise + out->new_generation + (out->public_key != NULL) +
+                   out->terminal_ca;
     if (wrong || optind < argc || !out->config || commands > 1) {
         fputs(help, stderr);
         return 1 + EXIT_USAGE;
@@ -248,16 +260,16 @@ static cb_error act_as_officer(program *p)
     return CB_OK;
 }
 
-static void print_pem(cb_bytes der)
+static void print_pem(const char *what, cb_bytes der)
 {
-    cb_buf text = CB_BUF(2 * CB_PUBLIC_KEY_MAX);
+    cb_buf text = CB_BUF(2 * CB_TERMINAL_CERTIFICATE_MAX);
     cb_buf_put_base64(&text, der);
-    puts("-----BEGIN PUBLIC KEY-----");
+    printf("-----BEGIN %s-----\n", what);
     for (size_t at = 0; at < text.len; at += 64) {
         size_t len = text.len - at < 64 ? text.len - at : 64;
         printf("%.*s\n", (int)len, (const char *)text.data + at);
     }
-    puts("-----END PUBLIC KEY-----");
+    printf("-----END %s-----\n", what);
     cb_buf_free(&text);
 }
 
@@ -276,8 +288,25 @@ static cb_error print_public_key(program *p)
     if (!error)
         error = cb_keyring_public(keyring, key, &der);
     if (!error)
-        print_pem(cb_buf_bytes(&der));
+        print_pem("PUBLIC KEY", cb_buf_bytes(&der));
     cb_keyring_close(&keyring);
+    cb_buf_free(&der);
+    return error;
+}
+
+static cb_error print_terminal_ca(program *p)
+{
+    cb_vault_keyring keyring;
+    cb_buf der = CB_BUF(CB_TERMINAL_CERTIFICATE_MAX);
+    cb_error error = give_up_root(p);
+    if (error)
+        return error;
+    error = cb_vault_keyring_open(&p->config, &p->pin, &keyring);
+    if (!error)
+        error = cb_terminal_ca_make(&keyring.vault, cb_clock_wall_us() / CB_SECOND, &der);
+    if (!error)
+        print_pem("CERTIFICATE", cb_buf_bytes(&der));
+    cb_vault_keyring_close(&keyring);
     cb_buf_free(&der);
     return error;
 }
@@ -414,6 +443,8 @@ static cb_error run(program *p)
         return act_as_officer(p);
     if (p->command.public_key)
         return print_public_key(p);
+    if (p->command.terminal_ca)
+        return print_terminal_ca(p);
     return serve(p);
 }
 

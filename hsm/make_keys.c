@@ -99,7 +99,8 @@ cb_error cb_make_own_key(cb_token *token, cb_own_key key)
     add_lasting(&private_template, label);
     cb_template_bool(&private_template, CKA_DERIVE, key == CB_OWN_CARD_AGREEMENT);
     cb_template_bool(&private_template, CKA_SIGN,
-                     key == CB_OWN_CARD_SIGNATURE || key == CB_OWN_LOG);
+                     key == CB_OWN_CARD_SIGNATURE || key == CB_OWN_LOG ||
+                         key == CB_OWN_TERMINALS);
     cb_template_bool(&private_template, CKA_UNWRAP, key == CB_OWN_IMPORT);
     cb_template_bool(&private_template, CKA_DECRYPT, false);
     cb_template_bool(&private_template, CKA_MODIFIABLE, false);

@@ -39,6 +39,7 @@
  *                   (u8 use, var certificate), holder, u8 level, u64 sequence
  *   RENEW_FOREIGN   u8 profile, var answers, u8 count, certificates,   binding (the rest)
  *                   var binding, var certificates of before, u64 sequence
+ *   CERTIFY         terminal, var request                              certificate (the rest)
  */
 /* clang-format on */
 
@@ -69,6 +70,7 @@ typedef enum cb_hsm_message {
     CB_HSM_RESUME = 21,
     CB_HSM_BIND_FOREIGN = 22,
     CB_HSM_RENEW_FOREIGN = 23,
+    CB_HSM_CERTIFY = 24,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -2,6 +2,7 @@
 #include "hsm/request.h"
 
 #include "base/log.h"
+#include "cardlink/x509/request.h"
 #include "hsm/foreign.h"
 #include "hsm/protocol.h"
 
@@ -27,6 +28,7 @@ enum {
     INFO = CB_ID_SIZE + 1 + 3 + 8,
     FOREIGN = 1 + VAR + 1 + CB_ID_SIZE + 9,
     RENEWAL = 1 + VAR + 1 + 2 * VAR + 8,
+    CERTIFY = CB_ID_SIZE + VAR + 128, /* no request is shorter */
     INFO_MAX = INFO + CB_SERVICE_NAME_MAX,
     OPEN = CB_ID_SIZE + VAR + 8 + 8 + HEAD + CB_SHA256_SIZE + 1
 };
@@ -63,6 +65,7 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_PUBLIC_KEY]    = {"public_key",    CB_LANE_MANAGE | CB_LANE_LOG, 0, 0, 1, CB_HSM_NAME_MAX, cb_handle_public_key},
     [CB_HSM_RECEIPT_CHECK] = {"receipt_check", CB_LANE_MANAGE, 0, 0, 1, CB_RECEIPT_MAX, cb_handle_receipt_check},
     [CB_HSM_STATUS]        = {"status",        CB_LANE_MANAGE, 0, 0, 0, 0, cb_handle_status},
+    [CB_HSM_CERTIFY]       = {"certify",       CB_LANE_USE,    0, 0, CERTIFY, CB_ID_SIZE + VAR + CB_X509_REQUEST_MAX, cb_handle_certify},
     [CB_HSM_RESUME]        = {"resume",        CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_resume},
 };
 /* clang-format on */

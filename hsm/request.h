@@ -26,7 +26,8 @@ const char *cb_request_name(uint16_t type);
  * nothing must leave out empty. tap is NULL for requests that concern none. */
 typedef cb_error (*cb_request_handler)(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 
-/* The handlers, by folder of work: request_tap.c, request_log.c, request_manage.c. */
+/* The handlers, by folder of work: request_tap.c, request_log.c, request_manage.c,
+ * request_bind.c, request_terminal.c. */
 cb_error cb_handle_hello(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_begin(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
@@ -49,6 +50,7 @@ cb_error cb_handle_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf 
 cb_error cb_handle_public_key(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_receipt_check(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_status(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_certify(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_resume(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 
 #endif

@@ -12,6 +12,8 @@
 #include "base/merkle.h"
 #include "hsm/client.h"
 
+#define CB_TERMINAL_CA_KEY "terminal-authority" /* for public_key */
+
 typedef struct cb_vault {
     void *context;
 
@@ -32,6 +34,10 @@ typedef struct cb_vault {
     cb_error (*head_mac)(void *context, const cb_tree_head *head, cb_digest *mac);
     cb_error (*log_sign)(void *context, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE]);
+
+    /* For terminals: by the terminal CA, over a certificate that hsmd built. */
+    cb_error (*terminal_sign)(void *context, const cb_digest *digest,
+                              uint8_t signature[CB_P256_SIGNATURE]);
 
     /* For administrators. */
     cb_error (*binding_make)(void *context, const cb_binding_info *info, cb_buf *binding);

@@ -99,6 +99,13 @@ static cb_error log_sign(void *context, const cb_digest *digest,
     return keyring ? cb_keyring_sign(keyring, CB_OWN_LOG, digest, signature) : CB_E_HSM_TOKEN;
 }
 
+static cb_error terminal_sign(void *context, const cb_digest *digest,
+                              uint8_t signature[CB_P256_SIGNATURE])
+{
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_keyring_sign(keyring, CB_OWN_TERMINALS, digest, signature) : CB_E_HSM_TOKEN;
+}
+
 static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
 {
     cb_keyring *keyring = ring(context);
@@ -203,6 +210,7 @@ cb_error cb_vault_keyring_open(const cb_hsmd_config *config, const cb_buf *pin,
                   .head_check = head_check,
                   .head_mac = head_mac,
                   .log_sign = log_sign,
+                  .terminal_sign = terminal_sign,
                   .binding_make = binding_make,
                   .generate = generate,
                   .import = import,

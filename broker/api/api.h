@@ -77,6 +77,9 @@ cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_service_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_service_update(cb_request *request, cb_reply *reply);

@@ -46,6 +46,9 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/terminals",                    ADMIN,    cb_api_terminal_list,         0, STAFF},
     {"GET",    "/v1/terminals/{id}",               ADMIN,    cb_api_terminal_get,          0, STAFF},
     {"POST",   "/v1/terminals/{id}/revoke",        ADMIN,    cb_api_terminal_revoke,       0, RESERVED},
+    {"POST",   "/v1/terminals/{id}/deactivate",    ADMIN,    cb_api_terminal_deactivate,   0, RESERVED},
+    {"POST",   "/v1/terminals/{id}/activate",      ADMIN,    cb_api_terminal_reactivate,   0, STAFF},
+    {"POST",   "/v1/terminals/{id}/dispose",       ADMIN,    cb_api_terminal_dispose,      0, RESERVED},
 
     {"POST",   "/v1/services",                     ADMIN,    cb_api_service_add,           0, STAFF},
     {"GET",    "/v1/services",                     ADMIN,    cb_api_service_list,          0, STAFF},

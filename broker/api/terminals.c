@@ -82,7 +82,7 @@ cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply)
     return error ? error : cb_reply_json(reply, 200, cb_json_terminal(&terminal));
 }
 
-cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)
+static cb_error change(cb_request *request, cb_reply *reply, cb_terminal_act act, const char *why)
 {
     cb_api *api = cb_api_of(request);
     const char *reason = NULL;
@@ -91,11 +91,32 @@ cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)
     const cb_field fields[] = {{"reason", CB_FIELD_TEXT, false, 32, &reason}};
     cb_error error = cb_request_fields(request, reply, fields, 1);
     if (!error)
-        error = cb_terminal_revoke(api->store, request->actor, &match.terminal, reason, &affected);
-    if (!error) {
-        cb_api_cut(api, &affected, &match, "revoked");
+        error = cb_terminal_change(api->store, request->actor, &match.terminal, act, reason,
+                                   &affected);
+    if (!error && why)
+        cb_api_cut(api, &affected, &match, why);
+    if (!error)
         error = cb_api_terminal_get(request, reply);
-    }
     cb_affected_free(&affected);
     return error;
+}
+
+cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_TERMINAL_REVOKE, "revoked");
+}
+
+cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_TERMINAL_DEACTIVATE, "deactivated");
+}
+
+cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_TERMINAL_REACTIVATE, NULL);
+}
+
+cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply)
+{
+    return change(request, reply, CB_TERMINAL_DISPOSE, "revoked");
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/said.h"
+#include "broker/core/state.h"
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
 
@@ -71,7 +72,7 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder)
     return error;
 }
 
-cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service)
+cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, int64_t since)
 {
     cb_terminal terminal;
     cb_error error = cb_row_terminal_get(txn, id, &terminal);
@@ -79,9 +80,11 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service)
         return CB_E_TERMINAL_UNKNOWN;
     if (error)
         return error;
-    if (terminal.state != CB_TERMINAL_ACTIVE)
-        return CB_E_TERMINAL_REVOKED;
-    error = cb_said_of_terminal(txn, &terminal);
+    error = cb_terminal_refusal(terminal.state);
+    if (!error && since && terminal.changed >= since)
+        error = CB_E_TERMINAL_INACTIVE;
+    if (!error)
+        error = cb_said_of_terminal(txn, &terminal);
     if (error)
         return error;
     return service && !cb_terminal_allows(&terminal, service) ? CB_E_TERMINAL_SERVICE : CB_OK;
@@ -118,7 +121,7 @@ static cb_error admit(cb_txn *txn, t1 *t)
     if (!error)
         error = cb_said_of_service(txn, &t->grant->service);
     if (!error)
-        error = cb_still_terminal(txn, &r->context.terminal, name);
+        error = cb_still_terminal(txn, &r->context.terminal, name, 0);
     if (!error && !(cb_level_reaches(r->reached, t->grant->service.level) &&
                     cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;

@@ -28,7 +28,7 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
     if (!error)
         error = cb_still_card(txn, &intent->card, &intent->holder);
     if (!error)
-        error = cb_still_terminal(txn, &intent->terminal, intent->service);
+        error = cb_still_terminal(txn, &intent->terminal, intent->service, intent->time);
     if (!error)
         error = cb_still_enrolment(txn, &intent->holder, intent->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &intent->key))
@@ -219,7 +219,7 @@ static cb_error run_pin(cb_txn *txn, void *context)
     const cb_intent_request *r = pin->request;
     cb_error error = cb_still_card(txn, &r->card, &r->holder);
     if (!error)
-        error = cb_still_terminal(txn, &r->context.terminal, NULL);
+        error = cb_still_terminal(txn, &r->context.terminal, NULL, 0);
     if (cb_store_failed(error) || cb_error_class_of(error) == CB_CLASS_INTERNAL)
         return error;
     pin->decision = error;

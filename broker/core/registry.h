@@ -137,7 +137,15 @@ typedef struct cb_card_sweep {
  * again while *done is not 0. */
 cb_error cb_card_sweep_step(cb_store *store, const cb_card_sweep *sweep, size_t *done);
 
-/* ---- Terminals: active → revoked ---- */
+/* ---- Terminals: registered → active ⇄ deactivated, any → revoked → disposed ---- */
+
+typedef enum cb_terminal_act {
+    CB_TERMINAL_REVOKE = 1,
+    CB_TERMINAL_ACTIVATE = 2, /* for the first time, with a code: not by cb_terminal_change */
+    CB_TERMINAL_DEACTIVATE = 3,
+    CB_TERMINAL_REACTIVATE = 4,
+    CB_TERMINAL_DISPOSE = 5
+} cb_terminal_act;
 
 typedef struct cb_terminal_new {
     const char *name; /* unique among active ones */
@@ -152,12 +160,19 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
                          cb_terminal *out);
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out);
 
-/* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED (out is
- * filled in for this one). */
+/* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, or why it is served nothing
+ * (CB_E_TERMINAL_REVOKED, _INACTIVE, _DISPOSED; then out is filled in). */
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out);
 cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
                           void *context);
+
+/* Changes a terminal's state; reason and affected as cb_card_change. Whatever takes a right away
+ * ends the terminal's taps and sessions. A revocation makes an entry of the feed in the same
+ * transaction; disposing of a terminal that is not revoked revokes it first. To be activated again
+ * a terminal must be what the log says of it: CB_E_HSM_RECORD. */
+cb_error cb_terminal_change(cb_store *store, const char *actor, const cb_id *id,
+                            cb_terminal_act act, const char *reason, cb_affected *affected);
 cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id, const char *reason,
                             cb_affected *affected);
 

@@ -21,7 +21,11 @@ void cb_said_service(cb_buf *leaf, const cb_service *service)
 void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
 {
     cb_leaf_id(leaf, "terminal", &terminal->id);
-    cb_leaf_text(leaf, "state", cb_terminal_state_name(terminal->state));
+    /* One that is de-activated is as it was: a word of its own says that it is. */
+    cb_leaf_text(leaf, "state",
+                 cb_terminal_state_name(terminal->state == CB_TERMINAL_DEACTIVATED
+                                            ? CB_TERMINAL_ACTIVE
+                                            : terminal->state));
     cb_leaf_hex(leaf, "key_sha256", cb_digest_bytes(&terminal->key));
     cb_leaf_number(leaf, "rate", terminal->rate);
     if (terminal->all_services)
@@ -81,7 +85,10 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id_text(&terminal->id, name);
     cb_said_terminal(&lines, terminal);
-    return judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
+    cb_error error = judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
+    if (!error && terminal->state != CB_TERMINAL_DEACTIVATED)
+        error = judge(!cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
+    return error;
 }
 
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)

@@ -37,7 +37,13 @@ static const cb_transition card_table[] = {
 };
 
 static const cb_transition terminal_table[] = {
+    {CB_TERMINAL_REGISTERED, CB_TERMINAL_ACTIVATE, CB_TERMINAL_ACTIVE},
+    {CB_TERMINAL_ACTIVE, CB_TERMINAL_DEACTIVATE, CB_TERMINAL_DEACTIVATED},
+    {CB_TERMINAL_DEACTIVATED, CB_TERMINAL_REACTIVATE, CB_TERMINAL_ACTIVE},
+    {CB_TERMINAL_REGISTERED, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
     {CB_TERMINAL_ACTIVE, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
+    {CB_TERMINAL_DEACTIVATED, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
+    {CB_TERMINAL_REVOKED, CB_TERMINAL_DISPOSE, CB_TERMINAL_DISPOSED},
 };
 
 static const cb_transition enrolment_table[] = {
@@ -56,6 +62,13 @@ static const cb_card_act_row card_acts[] = {
     {CB_CARD_RETURN, 0, CB_WRITE_URGENT, "card.returned"}, /* after "card.revoked", if it was not */
     {CB_CARD_DESTROY, 0, CB_WRITE_ORDINARY, "card.destroyed"},
     {CB_CARD_EXPIRE, CB_FEED_CARD_SUSPENDED, CB_WRITE_DUE, "card.expired"},
+};
+
+static const cb_terminal_act_row terminal_acts[] = {
+    {CB_TERMINAL_DEACTIVATE, CB_WRITE_URGENT, "terminal.deactivated"},
+    {CB_TERMINAL_REACTIVATE, CB_WRITE_ORDINARY, "terminal.reactivated"},
+    {CB_TERMINAL_REVOKE, CB_WRITE_URGENT, "terminal.revoked"},
+    {CB_TERMINAL_DISPOSE, CB_WRITE_URGENT, "terminal.disposed"},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -94,4 +107,29 @@ const cb_card_act_row *cb_card_act_find(uint8_t act)
             return &card_acts[i];
     }
     return NULL;
+}
+
+const cb_terminal_act_row *cb_terminal_act_find(uint8_t act)
+{
+    for (size_t i = 0; i < COUNT(terminal_acts); i++) {
+        if (terminal_acts[i].act == act)
+            return &terminal_acts[i];
+    }
+    return NULL;
+}
+
+cb_error cb_terminal_refusal(uint8_t state)
+{
+    switch (state) {
+    case CB_TERMINAL_ACTIVE:
+        return CB_OK;
+    case CB_TERMINAL_REGISTERED:
+        return CB_E_TERMINAL_REGISTERED;
+    case CB_TERMINAL_DEACTIVATED:
+        return CB_E_TERMINAL_INACTIVE;
+    case CB_TERMINAL_DISPOSED:
+        return CB_E_TERMINAL_DISPOSED;
+    default:
+        return CB_E_TERMINAL_REVOKED;
+    }
 }

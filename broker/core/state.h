@@ -31,7 +31,18 @@ typedef enum cb_enrolment_act {
     CB_ENROLMENT_REMOVE = 3
 } cb_enrolment_act;
 
-enum { CB_TERMINAL_REVOKE = 1 };
+/* How an act on a terminal is written down. */
+typedef struct cb_terminal_act_row {
+    uint8_t act;
+    cb_urgency urgency;
+    const char *kind; /* of the leaf */
+} cb_terminal_act_row;
+
+/* NULL for an act that is none, and for activation by a code, which says more. */
+const cb_terminal_act_row *cb_terminal_act_find(uint8_t act);
+
+/* Why a terminal in this state is served nothing: CB_E_TERMINAL_…; CB_OK when it is active. */
+cb_error cb_terminal_refusal(uint8_t state);
 
 /* CB_E_STATE when the act is not possible from that state. */
 cb_error cb_card_next(uint8_t state, uint8_t act, uint8_t *next);

@@ -11,8 +11,9 @@
 /* CB_E_CARD_*, CB_E_HSM_RECORD when it is another holder's. */
 cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder);
 
-/* CB_E_TERMINAL_*. service NULL: any. */
-cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service);
+/* CB_E_TERMINAL_*. service NULL: any. since: of the intent; what was de-activated since and is active
+ * again has ended its taps all the same (CB_E_TERMINAL_INACTIVE). 0: at T1. */
+cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, int64_t since);
 
 /* CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING. */
 cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,

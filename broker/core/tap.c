@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/state.h"
 #include "broker/core/tap_parts.h"
 #include "cardlink/apdu.h"
 #include "cardlink/script.h"
@@ -220,8 +221,8 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
     if (!terminal)
         return CB_E_MEMORY;
     cb_error error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
-    if (!error && terminal->state != CB_TERMINAL_ACTIVE)
-        error = CB_E_TERMINAL_REVOKED;
+    if (!error)
+        error = cb_terminal_refusal(terminal->state);
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
         error = CB_E_TERMINAL_SERVICE;
     if (!error) /* better now than when the card has done its part */

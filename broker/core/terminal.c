@@ -73,53 +73,6 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
     return error;
 }
 
-/* ---- Revoking ---- */
-
-typedef struct revoke_terminal {
-    cb_act act;
-    const cb_id *id;
-} revoke_terminal;
-
-static cb_error write_revocation(cb_txn *txn, const revoke_terminal *revoke, uint8_t state)
-{
-    uint64_t number = 0;
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_act_leaf(&leaf, "terminal.revoked", &revoke->act);
-    cb_leaf_id(&leaf, "terminal", revoke->id);
-    cb_leaf_text(&leaf, "state", cb_terminal_state_name(state));
-    cb_error error = cb_row_terminal_state(txn, revoke->id, state, revoke->act.time);
-    if (!error)
-        error = cb_txn_feed(txn, CB_FEED_TERMINAL_REVOKED, revoke->id, revoke->act.time, &leaf,
-                            &number);
-    if (!error && revoke->act.affected)
-        revoke->act.affected->feed_number = number;
-    cb_buf_free(&leaf);
-    return error;
-}
-
-static cb_error run_revoke(cb_txn *txn, void *context)
-{
-    const revoke_terminal *revoke = context;
-    cb_terminal terminal;
-    uint8_t state = 0;
-    cb_tap_match match = {.terminal = revoke->id};
-    cb_error error = cb_row_terminal_get(txn, revoke->id, &terminal);
-    if (!error)
-        error = cb_terminal_next(terminal.state, CB_TERMINAL_REVOKE, &state);
-    if (!error)
-        error = cb_act_affected(txn, &match, revoke->act.affected);
-    return error ? error : write_revocation(txn, revoke, state);
-}
-
-cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id, const char *reason,
-                            cb_affected *affected)
-{
-    revoke_terminal revoke = {.act = {actor, reason, cb_clock_wall_us(), affected}, .id = id};
-    if (cb_act_check(actor, reason))
-        return CB_E_ARGUMENT;
-    return cb_act_write(store, run_revoke, &revoke, CB_WRITE_URGENT);
-}
-
 /* ---- Reading ---- */
 
 bool cb_terminal_allows(const cb_terminal *terminal, const char *service)
@@ -152,9 +105,7 @@ cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *ou
     cb_error error = cb_store_read(store, run_get, &get);
     if (error == CB_E_NOT_FOUND)
         return CB_E_TERMINAL_UNKNOWN;
-    if (!error && out->state != CB_TERMINAL_ACTIVE)
-        return CB_E_TERMINAL_REVOKED;
-    return error;
+    return error ? error : cb_terminal_refusal(out->state);
 }
 
 typedef struct list_terminals {

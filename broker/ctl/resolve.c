@@ -37,17 +37,22 @@ cb_ctl_status cb_ctl_id_field(cb_ctl *ctl, const json_t *object, const char *nam
 typedef struct search {
     cb_ctl *ctl;
     const char *name;
-    const char *state; /* NULL: any */
+    bool live; /* none that is revoked or disposed of */
     cb_id found;
     unsigned count;
 } search;
+
+static bool is_over(const char *state)
+{
+    return strcmp(state, "revoked") == 0 || strcmp(state, "disposed") == 0;
+}
 
 static cb_ctl_status compare(void *context, json_t *item)
 {
     search *s = context;
     cb_id id;
     if (strcmp(cb_ctl_text_field(item, "name"), s->name) != 0 ||
-        (s->state && strcmp(cb_ctl_text_field(item, "state"), s->state) != 0))
+        (s->live && is_over(cb_ctl_text_field(item, "state"))))
         return CB_CTL_DONE;
     cb_ctl_status status = cb_ctl_id_field(s->ctl, item, "id", &id);
     if (status)
@@ -64,10 +69,10 @@ static cb_ctl_status compare(void *context, json_t *item)
     return CB_CTL_DONE;
 }
 
-static cb_ctl_status find(cb_ctl *ctl, const char *path, const char *list, const char *state,
+static cb_ctl_status find(cb_ctl *ctl, const char *path, const char *list, bool live,
                           const char *text, const char *what, cb_id *out)
 {
-    search s = {.ctl = ctl, .name = text, .state = state};
+    search s = {.ctl = ctl, .name = text, .live = live};
     if (cb_id_parse(text, out) == CB_OK)
         return CB_CTL_DONE;
     cb_ctl_status status = cb_ctl_walk(ctl, path, list, compare, &s);
@@ -86,10 +91,10 @@ static cb_ctl_status find(cb_ctl *ctl, const char *path, const char *list, const
 
 cb_ctl_status cb_ctl_find_holder(cb_ctl *ctl, const char *text, cb_id *out)
 {
-    return find(ctl, "/v1/holders", "holders", NULL, text, "holder", out);
+    return find(ctl, "/v1/holders", "holders", false, text, "holder", out);
 }
 
 cb_ctl_status cb_ctl_find_terminal(cb_ctl *ctl, const char *text, cb_id *out)
 {
-    return find(ctl, "/v1/terminals", "terminals", "active", text, "active terminal", out);
+    return find(ctl, "/v1/terminals", "terminals", true, text, "terminal that is not revoked", out);
 }

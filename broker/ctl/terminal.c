@@ -73,7 +73,9 @@ out:
     return status;
 }
 
-static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
+/* verb: the last part of the path. said: the state afterwards. */
+static cb_ctl_status change(cb_ctl *ctl, const cb_ctl_args *args, const char *verb,
+                            const char *said)
 {
     cb_id id;
     char text[CB_ID_TEXT], path[96];
@@ -82,16 +84,36 @@ static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
     if (status)
         return status;
     cb_id_text(&id, text);
-    snprintf(path, sizeof path, "/v1/terminals/%s/revoke", text);
-    json_t *now = json_pack("{s:s,s:s}", "id", text, "state", "revoked");
+    snprintf(path, sizeof path, "/v1/terminals/%s/%s", text, verb);
+    json_t *now = json_pack("{s:s,s:s}", "id", text, "state", said);
     json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
     status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
                   : cb_ctl_fail_text(ctl, "the reason", reason);
     if (!status)
-        status = cb_ctl_done(ctl, now, "terminal %s revoked", text);
+        status = cb_ctl_done(ctl, now, "terminal %s %s", text, said);
     json_decref(now);
     json_decref(body);
     return status;
+}
+
+static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "revoke", "revoked");
+}
+
+static cb_ctl_status deactivate(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "deactivate", "deactivated");
+}
+
+static cb_ctl_status activate(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "activate", "active");
+}
+
+static cb_ctl_status dispose(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return change(ctl, args, "dispose", "disposed");
 }
 
 static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
@@ -135,13 +157,19 @@ static const cb_ctl_option enrol_options[] = {
     {"service", "NAME", "a service it may ask for (default: all)", false, true},
     {"rate", "N", "most taps a minute (default: the broker's)", false, false},
     {0}};
-static const cb_ctl_option revoke_options[] = {
+static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
 
 const cb_ctl_command cb_ctl_terminal_commands[] = {
     {"terminal", "enrol", "", 0, 0, enrol_options, "Register a terminal by its certificate", enrol},
-    {"terminal", "revoke", "TERMINAL", 1, 1, revoke_options, "End a terminal for good, at once",
+    {"terminal", "revoke", "TERMINAL", 1, 1, reason_options, "End a terminal for good, at once",
      revoke},
+    {"terminal", "deactivate", "TERMINAL", 1, 1, reason_options,
+     "Let a terminal do nothing until it is activated again, at once", deactivate},
+    {"terminal", "activate", "TERMINAL", 1, 1, reason_options,
+     "Activate a terminal again that was de-activated", activate},
+    {"terminal", "dispose", "TERMINAL", 1, 1, reason_options,
+     "End a terminal for good, and have it erase its keys when it comes again", dispose},
     {"terminal", "list", "", 0, 0, NULL, "List terminals", list},
     {"terminal", "show", "TERMINAL", 1, 1, NULL, "Show one terminal, by identifier or name", show},
     {0}};

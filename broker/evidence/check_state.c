@@ -9,7 +9,8 @@
 /* States by number; a key is "live" until it is retired. */
 static const char *const names[] = {"",        "issued",  "active", "suspended", "revoked",
                                     "pending", "removed", "live",   "retired",
-                                    "expired", "returned", "destroyed"};
+                                    "expired", "returned", "destroyed",
+                                    "registered", "deactivated", "disposed"};
 
 static uint64_t number_of(const char *state)
 {

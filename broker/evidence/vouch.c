@@ -18,6 +18,8 @@ static const struct {
     {"service.updated", 's', false, "service", NULL},
     {"terminal.added", 't', false, "terminal", NULL},
     {"terminal.revoked", 't', true, NULL, NULL},
+    {"terminal.deactivated", 'd', false, NULL, NULL},
+    {"terminal.reactivated", 'd', true, NULL, NULL},
     {"enrolment.added", 'e', false, "holder", "state"},
     {"enrolment.removed", 'e', true, NULL, NULL},
     {"tap.intent", 'n', false, "card", NULL},
@@ -30,9 +32,11 @@ static const struct {
 
 static const struct {
     char kind;
-    const char *line; /* that names what the leaf is about */
-} subjects[] = {
-    {'s', "service"}, {'t', "terminal"}, {'e', "enrolment"}, {'i', "card"}, {'n', "tap"}};
+    const char *line;      /* that names what the leaf is about */
+    const char *taken_back; /* the same in a leaf "registry.unconfirmed"; no two are alike */
+} subjects[] = {{'s', "service", "service"},     {'t', "terminal", "terminal"},
+                {'d', "terminal", "reactivated"}, {'e', "enrolment", "enrolment"},
+                {'i', "card", "card"},           {'n', "tap", "tap"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 
@@ -67,18 +71,35 @@ cb_id cb_vouch_service(const char *name)
     return id;
 }
 
-static bool subject_of(cb_bytes leaf, char kind, cb_id *out)
+static bool subject_at(cb_bytes leaf, char kind, const char *line, cb_id *out)
 {
     char text[128];
+    if (!find_text(leaf, line, text, sizeof text))
+        return false;
+    if (kind != 's')
+        return cb_id_parse(text, out) == CB_OK;
+    *out = cb_vouch_service(text);
+    return true;
+}
+
+static bool subject_of(cb_bytes leaf, char kind, cb_id *out)
+{
     for (size_t i = 0; i < SUBJECTS; i++) {
-        if (subjects[i].kind != kind || !find_text(leaf, subjects[i].line, text, sizeof text))
-            continue;
-        if (kind != 's')
-            return cb_id_parse(text, out) == CB_OK;
-        *out = cb_vouch_service(text);
-        return true;
+        if (subjects[i].kind == kind)
+            return subject_at(leaf, kind, subjects[i].line, out);
     }
     return false;
+}
+
+void cb_vouch_lines(char kind, const char **line, const char **taken_back)
+{
+    *line = *taken_back = "";
+    for (size_t i = 0; i < SUBJECTS; i++) {
+        if (subjects[i].kind == kind) {
+            *line = subjects[i].line;
+            *taken_back = subjects[i].taken_back;
+        }
+    }
 }
 
 /* The leaf names one of them. */
@@ -86,7 +107,7 @@ static bool read_unconfirmed(cb_bytes leaf, cb_vouch *out)
 {
     for (size_t i = 0; i < SUBJECTS; i++) {
         out->kind = subjects[i].kind;
-        if (subject_of(leaf, out->kind, &out->id))
+        if (subject_at(leaf, out->kind, subjects[i].taken_back, &out->id))
             return true;
     }
     return false;
@@ -127,7 +148,7 @@ bool cb_vouch_grants(const cb_vouch *vouch)
 {
     if (vouch->kind == 'n')
         return false; /* an intent gives nothing without a tap that is under way */
-    return (vouch->kind == 'i') == vouch->gone;
+    return (vouch->kind == 'i' || vouch->kind == 'd') == vouch->gone;
 }
 
 static uint64_t half(const cb_digest *digest, size_t which)
@@ -153,7 +174,7 @@ cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch)
     if (vouch->gone)
         return CB_OK;
     cb_error error = cb_id_map_set(map, vouch->kind, &vouch->id, half(&vouch->digest, 0));
-    if (!error && vouch->kind != 'i')
+    if (!error && vouch->kind != 'i' && vouch->kind != 'd')
         error = cb_id_map_set(map, second, &vouch->id, half(&vouch->digest, 1));
     return error;
 }

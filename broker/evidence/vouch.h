@@ -10,6 +10,7 @@
  *
  *   's' service    SHA-256 of the leaf from its line "service" on
  *   't' terminal   SHA-256 of the leaf from its line "terminal" on; none once it is revoked
+ *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
  *   'i' card       there while the card was added and not yet activated
@@ -38,6 +39,10 @@ bool cb_vouch_read(cb_bytes leaf, cb_vouch *out);
 
 /* Whether a word lets somebody do what he could not before. */
 bool cb_vouch_grants(const cb_vouch *vouch);
+
+/* The line that names what a leaf is about, and the one by which a leaf "registry.unconfirmed" names
+ * it. */
+void cb_vouch_lines(char kind, const char **line, const char **taken_back);
 
 /* CB_E_MEMORY. */
 cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch);

@@ -138,16 +138,15 @@ typedef struct batch {
 static cb_error put_unconfirmed(cb_txn *txn, const doubtful *doubt)
 {
     cb_buf leaf = CB_BUF(CB_LEAF_MAX), found = CB_BUF(CB_LEAF_MAX), name = CB_BUF(CB_LEAF_MAX);
-    static const char *const line[] = {
-        ['s'] = "service", ['t'] = "terminal", ['e'] = "enrolment", ['i'] = "card"};
-    const char *about = line[(unsigned char)doubt->vouch.kind];
+    const char *about, *taken_back;
+    cb_vouch_lines(doubt->vouch.kind, &about, &taken_back);
     cb_error error = cb_row_leaf_get(txn, doubt->leaf, &found);
     if (!error)
         error = cb_leaf_find(cb_buf_bytes(&found), about, &name);
     const char *text = error ? NULL : cb_buf_cstr(&name);
     cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
     cb_leaf_number(&leaf, "leaf", doubt->leaf);
-    cb_leaf_text(&leaf, about, text ? text : "");
+    cb_leaf_text(&leaf, taken_back, text ? text : "");
     if (!error)
         error = text ? cb_txn_leaf(txn, &leaf, NULL) : CB_E_MEMORY;
     cb_buf_free(&leaf);

@@ -6,7 +6,8 @@
 const char *const cb_card_states[] = {NULL,        "issued",       "active",     "suspended",
                                       "revoked",   "manufactured", "in-transit", "in-stock",
                                       "expired",   "returned",     "destroyed",  NULL};
-const char *const cb_terminal_states[] = {NULL, "active", "revoked", NULL};
+const char *const cb_terminal_states[] = {NULL,          "active",      "revoked", "registered",
+                                          "deactivated", "disposed",    NULL};
 const char *const cb_enrolment_states[] = {NULL, "pending", "active", "removed", NULL};
 
 static const char *name_of(const char *const *names, uint8_t state)

@@ -75,7 +75,10 @@ typedef struct cb_issue_row {
 
 typedef enum cb_terminal_state {
     CB_TERMINAL_ACTIVE = 1,
-    CB_TERMINAL_REVOKED = 2
+    CB_TERMINAL_REVOKED = 2,
+    CB_TERMINAL_REGISTERED = 3, /* has no key yet */
+    CB_TERMINAL_DEACTIVATED = 4,
+    CB_TERMINAL_DISPOSED = 5 /* revoked, and its keys are to be erased */
 } cb_terminal_state;
 
 typedef struct cb_terminal {

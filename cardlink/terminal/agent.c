@@ -45,6 +45,7 @@ typedef struct server {
     bool broker_missing; /* said so already */
     uint32_t served;     /* the change that brought the card served last */
     bool serving;        /* that card is still there */
+    bool disposed;       /* the broker says that this terminal is over */
 } server;
 
 static bool stopped(const cb_agent_order *order) { return atomic_load(order->stop); }
@@ -70,6 +71,7 @@ static void prefetch(server *own)
         own->backoff = 0;
         return;
     }
+    own->disposed = problem.error == CB_E_TERMINAL_DISPOSED;
     if (!own->broker_missing)
         cb_output_event(own->order->output, "broker.trouble", own->reader, "not ready", &problem);
     own->broker_missing = true;
@@ -88,6 +90,7 @@ static void serve_card(server *own, const cb_reader_info *info)
     cb_output_event(own->order->output, "card.present", own->reader, "card", NULL);
     cb_tap_run(own->relay, own->readers, own->reader, &own->first, &own->tap, &report);
     cb_output_tap(own->order->output, own->reader, &report);
+    own->disposed = report.problem.error == CB_E_TERMINAL_DISPOSED;
     cb_tap_report_free(&report);
     own->last_card = cb_clock_monotonic_us();
 }
@@ -129,7 +132,8 @@ static bool next_state(place *at, cb_reader_info *info)
 static void serve_reader(server *own, place *at)
 {
     cb_reader_info info;
-    while (!stopped(own->order) && next_state(at, &info) && !cb_readers_hung(own->readers)) {
+    while (!stopped(own->order) && !own->disposed && next_state(at, &info) &&
+           !cb_readers_hung(own->readers)) {
         if (info.present && (!own->serving || info.changes != own->served))
             serve_card(own, &info);
         else if (!info.present)
@@ -164,6 +168,8 @@ static void *serve(void *context)
         error = cb_relay_open(&settings, &own.relay);
     if (!error)
         serve_reader(&own, at);
+    if (own.disposed)
+        error = CB_E_TERMINAL_DISPOSED;
     atomic_store(&at->error, error);
     if (own.readers && cb_readers_hung(own.readers))
         atomic_store(&at->hung, true);
@@ -224,8 +230,9 @@ static void attend(place *places, const cb_agent_order *order, const cb_reader_i
         not_served(at, CB_E_MEMORY);
 }
 
-/* Takes leave of threads that have ended; returns how many of them because their reader hung. */
-static unsigned reap(place *places, const cb_agent_order *order, bool all)
+/* Takes leave of threads that have ended; returns how many of them because their reader hung.
+ * disposed is set when one of them because the terminal is over. */
+static unsigned reap(place *places, const cb_agent_order *order, bool all, bool *disposed)
 {
     unsigned hung = 0;
     for (int i = 0; i < CB_READERS_MAX; i++) {
@@ -239,6 +246,7 @@ static unsigned reap(place *places, const cb_agent_order *order, bool all)
         cb_problem_set(&problem, stuck ? CB_E_READER : CB_E_READER_NONE, NULL);
         at->not_before = cb_deadline_in(stuck ? HUNG_PAUSE : 0);
         cb_error error = atomic_load(&at->error);
+        *disposed = *disposed || error == CB_E_TERMINAL_DISPOSED;
         if (!all && error && !stuck)
             not_served(at, error);
         else if (!all)
@@ -301,7 +309,7 @@ cb_error cb_agent_run(const cb_agent_order *order)
     cb_reader_list known = {.count = 0};
     unsigned hung = 0;
     cb_error error = places ? CB_OK : CB_E_MEMORY;
-    bool none = false;
+    bool none = false, disposed = false;
     for (int i = 0; i < CB_READERS_MAX && places; i++)
         make_place(&places[i]);
     while (!error && !stopped(order)) {
@@ -317,13 +325,15 @@ cb_error cb_agent_run(const cb_agent_order *order)
         for (size_t i = 0; i < known.count; i++)
             attend(places, order, &known.reader[i]);
         dismiss(places, &known);
-        hung += reap(places, order, false);
+        hung += reap(places, order, false, &disposed);
         if (seen == CB_E_MEMORY || seen == CB_E_CONFIG || hung >= HUNG_MAX)
             error = hung >= HUNG_MAX ? CB_E_READER : seen;
+        if (disposed)
+            error = CB_E_TERMINAL_DISPOSED;
     }
     if (places) {
         atomic_store(order->stop, true);
-        reap(places, order, true);
+        reap(places, order, true, &disposed);
     }
     for (int i = 0; i < CB_READERS_MAX && places; i++) {
         pthread_mutex_destroy(&places[i].lock);

@@ -30,8 +30,8 @@ typedef struct cb_agent_order {
     atomic_bool *stop; /* set from outside, also by a signal handler */
 } cb_agent_order;
 
-/* Returns when *stop is set (CB_OK, within about the broker's time limit), or CB_E_READER,
- * CB_E_MEMORY. */
+/* Returns when *stop is set (CB_OK, within about the broker's time limit), CB_E_READER,
+ * CB_E_MEMORY, or CB_E_TERMINAL_DISPOSED as soon as the broker says so. */
 cb_error cb_agent_run(const cb_agent_order *order);
 
 #endif

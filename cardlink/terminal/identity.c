@@ -6,6 +6,10 @@
 #include <wolfssl/wolfcrypt/ecc.h>
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -176,6 +180,67 @@ cb_error cb_identity_check(const char *certificate_path, const char *key_path, c
     }
     cb_buf_free(&certificate);
     cb_buf_free(&secret);
+    return error;
+}
+
+/* ---- Erasing ---- */
+
+static cb_error overwrite(int fd)
+{
+    static const uint8_t zeros[PEM_MAX];
+    struct stat about;
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        return CB_E_IO;
+    for (off_t at = 0; at < about.st_size && at < TRUST_MAX; at += (off_t)sizeof zeros) {
+        if (pwrite(fd, zeros, sizeof zeros, at) != (ssize_t)sizeof zeros)
+            return CB_E_IO;
+    }
+    return fsync(fd) == 0 ? CB_OK : CB_E_IO;
+}
+
+static cb_error sync_folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash || (size_t)(slash - path) >= sizeof folder)
+        return CB_E_IO;
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    int fd = open(folder[0] ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cb_error error = fd >= 0 && fsync(fd) == 0 ? CB_OK : CB_E_IO;
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* Removed in any case: an overwriting that failed is no reason to leave it there. */
+static cb_error erase(const char *path, const char *end)
+{
+    char name[PATH_MAX];
+    int len = snprintf(name, sizeof name, "%s%s", path, end);
+    if (len < 0 || (size_t)len >= sizeof name)
+        return CB_E_IO;
+    int fd = open(name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return CB_OK;
+    cb_error error = fd >= 0 ? overwrite(fd) : CB_E_IO;
+    if (fd >= 0)
+        close(fd);
+    if (unlink(name) != 0 && errno != ENOENT)
+        error = CB_E_IO;
+    cb_error synced = sync_folder_of(name);
+    return error ? error : synced;
+}
+
+cb_error cb_identity_erase(const char *certificate_path, const char *key_path)
+{
+    /* ".new": what cb_file_replace leaves when it is killed. */
+    static const char *const ends[] = {"", CB_IDENTITY_NEXT, ".new", CB_IDENTITY_NEXT ".new"};
+    cb_error error = CB_OK;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        cb_error key = erase(key_path, ends[i]);
+        cb_error certificate = erase(certificate_path, ends[i]);
+        error = error ? error : key ? key : certificate;
+    }
     return error;
 }
 

@@ -9,6 +9,9 @@
 
 #include "base/crypto.h"
 
+/* A key or certificate that is to take the place of the one in use is a file of that name and this. */
+#define CB_IDENTITY_NEXT ".next"
+
 enum { CB_TERMINAL_NAME_MAX = 63, CB_IDENTITY_YEARS = 10 };
 
 typedef struct cb_identity {
@@ -26,6 +29,11 @@ cb_error cb_identity_make(const char *name, const char *certificate_path, const 
  * CB_E_CONFIG with the reason in why. */
 cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
                            cb_buf *why);
+
+/* Overwrites the key, syncs, and removes it and the certificate, and what a renewal left beside them.
+ * CB_OK when none of them is there any more; otherwise CB_E_IO, after all were tried. What a file
+ * system or the flash beneath it keeps of what was overwritten is out of its reach. */
+cb_error cb_identity_erase(const char *certificate_path, const char *key_path);
 
 /* Whether a file can be read and holds certificates of authorities, in PEM. CB_E_CONFIG with the
  * reason in why. */

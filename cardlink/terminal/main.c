@@ -41,6 +41,15 @@ static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
     return error ? error : cb_trust_check(config->ca, why);
 }
 
+/* The broker, which has proven who it is, has disposed of this terminal. */
+static void erase_identity(const cb_terminal_config *config)
+{
+    cb_error error = cb_identity_erase(config->certificate, config->key);
+    fprintf(stderr, error ? "cardlink: the terminal's keys could not all be erased: remove %s\n"
+                          : "cardlink: the terminal's keys were erased (%s)\n",
+            config->key);
+}
+
 static int run(const cb_options *options, const cb_command *command)
 {
     cb_terminal_config config = {0};
@@ -62,6 +71,8 @@ static int run(const cb_options *options, const cb_command *command)
         else
             output.file = options->delivery;
         error = command->run(&context);
+        if (command->broker && error == CB_E_TERMINAL_DISPOSED)
+            erase_identity(&config);
         if (output.error) {
             error = error ? error : output.error;
             fprintf(stderr, "cardlink: what came of it could not be written [%s]\n",

@@ -428,7 +428,7 @@ def records():
     """Messages to hsmd that are well formed at least outside, in each lane."""
     for lane in range(3):
         body = b"\xff\0" + bytes(14) + bytes(40)
-        messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 24))
+        messages = b"".join(bytes((lane, kind)) + struct.pack(">H", len(body)) + body for kind in range(1, 25))
         put("hsm_request", f"each-{lane}", messages)
     reading = b"\2" + var(b"\2\0" + var(b"\x90\0") + b"\0" + var(bytes.fromhex("53123410" + "11" * 16 + "9000"))) + b"\1\x9a" + var(b"\x30\0")
     for kind, rest in ((22, body[:16] + b"\3" + struct.pack(">Q", 1)), (23, var(b"B\2" + bytes(120)) + var(b"\x30\0") + struct.pack(">Q", 2))):
@@ -474,9 +474,21 @@ def issuers():
     put("crl", "http", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
 
 
+def requests():
+    """Requests for certificates, of keys of three kinds."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, *kind in (("p256", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"), ("p384", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+                            ("rsa", "RSA")):
+            key = Path(folder) / name
+            subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", *kind, "-out", key], check=True)
+            made = subprocess.run(["openssl", "req", "-new", "-key", key, "-subj", "/CN=terminal", "-outform", "DER"], check=True,
+                                  capture_output=True)
+            put("x509_request", name, made.stdout)
+
+
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, requests):
         make()
 
 

@@ -71,8 +71,9 @@ static void a_terminal_that_nobody_added_is_refused(void **state)
     world w;
     (void)state;
     world_begin(&w);
-    meddle(&w, "INSERT INTO terminal SELECT x'00112233445566778899aabbccddeeff', 'mine', state, "
-               "randomblob(32), rate, 1, created, changed FROM terminal");
+    meddle(&w, "INSERT INTO terminal (id, name, state, key, rate, all_services, created, changed) "
+               "SELECT x'00112233445566778899aabbccddeeff', 'mine', state, randomblob(32), rate, "
+               "1, created, changed FROM terminal");
     cb_id real = w.terminal.id;
     assert_int_equal(cb_id_parse("00112233-4455-6677-8899-aabbccddeeff", &w.terminal.id), CB_OK);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "cardlink/x509/request.h"
 #include "hsm/durable.h"
 #include "hsm/record_codec.h"
 
@@ -209,9 +210,14 @@ static cb_error public_key(void *context, const char *name, cb_buf *out)
 {
     uint8_t point[CB_P256_POINT];
     (void)context;
-    if (strcmp(name, "log") != 0)
+    bool terminals = strcmp(name, CB_TERMINAL_CA_KEY) == 0;
+    if (strcmp(name, "log") != 0 && !terminals)
         return CB_E_NOT_FOUND;
     fake_point(point);
+    if (terminals) {
+        cb_x509_put_key(out, point);
+        return cb_buf_error(out);
+    }
     cb_buf_put(out, CB_BYTES_OF(point));
     return cb_buf_error(out);
 }
@@ -231,6 +237,7 @@ const cb_vault fake_vault = {.binding_check = binding_check,
                              .head_check = head_check,
                              .head_mac = head_mac,
                              .log_sign = log_sign,
+                             .terminal_sign = log_sign,
                              .binding_make = binding_make,
                              .generate = generate,
                              .import = import,
@@ -250,6 +257,7 @@ void fake_make(fake *f, world *w)
                          .origin = "test/log",
                          .workers = FAKE_WORKERS,
                          .taps = 64,
+                         .terminal_seconds = 3600,
                          .prefetch_us = CB_TAP_PREFETCH_SECONDS * CB_SECOND,
                          .lifetime_us = CB_TAP_SECONDS * CB_SECOND,
                          .users = {.front_end = getuid(), .manager = {getuid()}, .managers = 1}};

@@ -3,6 +3,7 @@
  * Every request there is, well formed: at each lane, in each state of a tap, out of time, cut, and
  * changed in one byte.
  */
+#include "cardlink/x509/request.h"
 #include "hsm/request.h"
 
 #include <stdio.h>
@@ -43,7 +44,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_STATUS, MANAGE, 0, false},
                            {CB_HSM_RESUME, MANAGE, 0, false},
                            {CB_HSM_BIND_FOREIGN, MANAGE, 0, false},
-                           {CB_HSM_RENEW_FOREIGN, MANAGE, 0, false}};
+                           {CB_HSM_RENEW_FOREIGN, MANAGE, 0, false},
+                           {CB_HSM_CERTIFY, USE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -91,6 +93,18 @@ static void put_sealed_info(walk *t, bool import)
     if (!import)
         cb_buf_put_u8(&t->body, 1);
     cb_buf_put_var(&t->body, cb_bytes_str("subject, or wrapped key"));
+}
+
+static void put_certificate_request(cb_buf *body)
+{
+    cb_id terminal = cb_id_new();
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    cb_buf request = CB_BUF(CB_X509_REQUEST_MAX);
+    good(cb_p256_generate(scalar, point));
+    good(cb_x509_request_make(scalar, "terminal", &request));
+    cb_put_id(body, &terminal);
+    cb_buf_put_var(body, cb_buf_bytes(&request));
+    cb_buf_free(&request);
 }
 
 static void put_suspended_card(cb_buf *body)
@@ -233,6 +247,9 @@ static void make(walk *t, const row *r)
         break;
     case CB_HSM_RENEW_FOREIGN:
         put_renewal(t);
+        break;
+    case CB_HSM_CERTIFY:
+        put_certificate_request(&t->body);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:

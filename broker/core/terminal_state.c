@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What becomes of a terminal: the acts of state.c's table, each one transaction with its leaf.
+ */
+#include "base/clock.h"
+#include "broker/core/act.h"
+#include "broker/core/said.h"
+#include "broker/core/state.h"
+
+typedef struct change {
+    cb_act act;
+    const cb_id *id;
+    uint8_t what; /* cb_terminal_act */
+} change;
+
+/* Writes the new state down, and into the feed where that says so. */
+static cb_error write_state(cb_txn *txn, const change *c, uint8_t what, uint8_t state)
+{
+    uint64_t number = 0;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_act_leaf(&leaf, cb_terminal_act_find(what)->kind, &c->act);
+    cb_leaf_id(&leaf, "terminal", c->id);
+    cb_leaf_text(&leaf, "state", cb_terminal_state_name(state));
+    cb_error error = cb_row_terminal_state(txn, c->id, state, c->act.time);
+    if (!error && what == CB_TERMINAL_REVOKE)
+        error =
+            cb_txn_feed(txn, CB_FEED_TERMINAL_REVOKED, c->id, c->act.time, &leaf, &number);
+    else if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    if (!error && number && c->act.affected)
+        c->act.affected->feed_number = number;
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error step(cb_txn *txn, const change *c, uint8_t what, uint8_t *state)
+{
+    cb_error error = cb_terminal_next(*state, what, state);
+    return error ? error : write_state(txn, c, what, *state);
+}
+
+static cb_error run_change(cb_txn *txn, void *context)
+{
+    const change *c = context;
+    cb_terminal terminal;
+    cb_tap_match match = {.terminal = c->id};
+    cb_error error = cb_row_terminal_get(txn, c->id, &terminal);
+    uint8_t state = error ? 0 : terminal.state;
+    if (!error)
+        error = cb_act_affected(txn, &match, c->act.affected);
+    /* Whoever wrote into the database meanwhile is not helped by an administrator. */
+    if (!error && c->what == CB_TERMINAL_REACTIVATE && state == CB_TERMINAL_DEACTIVATED)
+        error = cb_said_of_terminal(txn, &terminal);
+    if (!error && c->what == CB_TERMINAL_DISPOSE && state != CB_TERMINAL_REVOKED &&
+        state != CB_TERMINAL_DISPOSED)
+        error = step(txn, c, CB_TERMINAL_REVOKE, &state);
+    return error ? error : step(txn, c, c->what, &state);
+}
+
+cb_error cb_terminal_change(cb_store *store, const char *actor, const cb_id *id,
+                            cb_terminal_act act, const char *reason, cb_affected *affected)
+{
+    change c = {.act = {actor, reason, cb_clock_wall_us(), affected}, .id = id, .what = act};
+    const cb_terminal_act_row *row = cb_terminal_act_find(act);
+    if (!row || cb_act_check(actor, reason))
+        return CB_E_ARGUMENT;
+    return cb_act_write(store, run_change, &c, row->urgency);
+}
+
+cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id, const char *reason,
+                            cb_affected *affected)
+{
+    return cb_terminal_change(store, actor, id, CB_TERMINAL_REVOKE, reason, affected);
+}
