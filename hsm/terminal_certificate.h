@@ -19,8 +19,7 @@ enum { CB_TERMINAL_CERTIFICATE_MAX = 2048, CB_TERMINAL_SECONDS_MAX = 825 * 86400
  * seconds since 1970. CB_E_FORMAT, CB_E_CRYPTO (the request), CB_E_CONFIG (the token has no
  * terminal CA yet), CB_E_HSM_TOKEN, CB_E_MEMORY. */
 cb_error cb_terminal_certificate_make(const cb_vault *vault, const cb_id *terminal,
-                                      cb_bytes request, int64_t now, uint32_t seconds,
-                                      cb_buf *out);
+                                      cb_bytes request, int64_t now, uint32_t seconds, cb_buf *out);
 
 /* Appends the certificate of the terminal CA itself, for whoever is to verify the others: the same
  * name and key at each call, another serial number; it ends CB_TERMINAL_CA_YEARS from now. */

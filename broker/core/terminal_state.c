@@ -23,8 +23,7 @@ static cb_error write_state(cb_txn *txn, const change *c, uint8_t what, uint8_t 
     cb_leaf_text(&leaf, "state", cb_terminal_state_name(state));
     cb_error error = cb_row_terminal_state(txn, c->id, state, c->act.time);
     if (!error && what == CB_TERMINAL_REVOKE)
-        error =
-            cb_txn_feed(txn, CB_FEED_TERMINAL_REVOKED, c->id, c->act.time, &leaf, &number);
+        error = cb_txn_feed(txn, CB_FEED_TERMINAL_REVOKED, c->id, c->act.time, &leaf, &number);
     else if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
     if (!error && number && c->act.affected)

@@ -14,8 +14,7 @@ cb_error __wrap_cb_x509_signature_check(cb_bytes public_key, cb_bytes algorithm,
 cb_error __wrap_cb_x509_signature_check(cb_bytes public_key, cb_bytes algorithm, cb_bytes data,
                                         cb_bytes signature)
 {
-    if (public_key.len == 0 || data.len == 0 ||
-        !cb_bytes_same(algorithm, cb_x509_ecdsa_sha256))
+    if (public_key.len == 0 || data.len == 0 || !cb_bytes_same(algorithm, cb_x509_ecdsa_sha256))
         abort();
     return signature.len > 0 ? CB_OK : CB_E_CRYPTO;
 }

@@ -74,9 +74,9 @@ static void disposing_of_an_active_terminal_revokes_it_in_the_feed(void **state)
     cb_feed_head head;
     (void)state;
     world_begin(&w);
-    assert_int_equal(cb_terminal_change(w.store, "test", &w.terminal.id, CB_TERMINAL_DISPOSE,
-                                        "sold", &affected),
-                     CB_OK);
+    assert_int_equal(
+        cb_terminal_change(w.store, "test", &w.terminal.id, CB_TERMINAL_DISPOSE, "sold", &affected),
+        CB_OK);
     assert_int_equal(cb_feed_head_now(w.store, &head), CB_OK);
     assert_int_equal(affected.feed_number, head.number);
     assert_true(head.number > 0);
@@ -111,7 +111,8 @@ static void a_row_changed_while_deactivated_is_not_activated_again(void **state)
     tamper(&w, "UPDATE terminal SET rate = 77");
     world_open(&w);
     assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_E_HSM_RECORD);
-    assert_int_equal(change(&w, CB_TERMINAL_REVOKE), CB_OK); /* nothing keeps that from being done */
+    assert_int_equal(change(&w, CB_TERMINAL_REVOKE),
+                     CB_OK); /* nothing keeps that from being done */
     world_end(&w);
 }
 

@@ -139,9 +139,9 @@ static void a_request_of_another_key_or_with_a_changed_byte_is_refused(void **st
     }
     for (size_t len = 0; len < a.request.len; len++) {
         cb_bytes cut = cb_bytes_make(a.request.data, len);
-        assert_int_equal(cb_terminal_certificate_make(&fake_vault, &terminal, cut, NOW, HOUR,
-                                                      &a.certificate),
-                         CB_E_FORMAT);
+        assert_int_equal(
+            cb_terminal_certificate_make(&fake_vault, &terminal, cut, NOW, HOUR, &a.certificate),
+            CB_E_FORMAT);
     }
     assert_int_equal(ask(&a, HOUR), CB_OK);
     end(&other);
