@@ -233,3 +233,24 @@ uint16_t vpiv_host_verify(vpiv_host *host, const char *pin)
     MUST(cb_vpiv_pin_pad(cb_bytes_str(pin), block));
     return vpiv_host_send(host, 0x20, 0x00, 0x80, CB_BYTES_OF(block), NULL);
 }
+
+uint16_t vpiv_host_get(vpiv_host *host, cb_bytes list, cb_buf *out)
+{
+    return vpiv_host_send(host, VPIV_GET, 0x3F, 0xFF, list, out);
+}
+
+bool vpiv_host_is_open(const vpiv_card *p)
+{
+    static const uint8_t none[CB_VPIV_CHANNEL_KEY];
+    const cb_vpiv_application *piv = cb_vcard_applet(p->card, &cb_applet_piv);
+    const cb_vpiv_channel *channel = &piv->session.channel;
+    MUST(channel->open || cb_bytes_same(CB_BYTES_OF(channel->enc), CB_BYTES_OF(none)));
+    return channel->open;
+}
+
+vpiv_host vpiv_host_opened(const vpiv_card *p)
+{
+    vpiv_host host;
+    MUST(vpiv_host_open(&host, p->card, 0x00) == CB_SW_OK && vpiv_host_is_open(p));
+    return host;
+}

@@ -47,5 +47,10 @@ uint16_t vpiv_host_read(vpiv_host *host, cb_bytes answer, cb_buf *out);
 uint16_t vpiv_host_send(vpiv_host *host, uint8_t ins, uint8_t p1, uint8_t p2, cb_bytes data,
                         cb_buf *out);
 uint16_t vpiv_host_verify(vpiv_host *host, const char *pin);
+uint16_t vpiv_host_get(vpiv_host *host, cb_bytes list, cb_buf *out);
+
+/* A channel, or the test ends; whether the card has one, and no key if it has none. */
+vpiv_host vpiv_host_opened(const vpiv_card *p);
+bool vpiv_host_is_open(const vpiv_card *p);
 
 #endif
