@@ -3,16 +3,25 @@
  * Commands to the PIV application, and its state.
  *
  * An input is u8 what, then commands, each: u8 length, bytes. "what": 01 the PIN was verified, 02
- * the management key was shown, 04 the application was selected. With 80 the rest is a state, as a
- * card's file has it.
+ * the management key was shown, 04 the application was selected, 08 a channel of secure messaging
+ * is open, 10 one is, and each command (INS, P1, P2, data) comes inside of it. With 80 the rest is
+ * a state, as a card's file has it.
  */
 #include <stdlib.h>
 
-#include "vpiv.h"
+#include "vpiv_host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { VERIFIED = 0x01, MANAGED = 0x02, SELECTED = 0x04, STATE = 0x80, COMMANDS_MAX = 32 };
+enum {
+    VERIFIED = 0x01,
+    MANAGED = 0x02,
+    SELECTED = 0x04,
+    CHANNEL = 0x08,
+    INSIDE = 0x10,
+    STATE = 0x80,
+    COMMANDS_MAX = 32
+};
 
 static vpiv_card made;
 static cb_buf state;
@@ -31,7 +40,7 @@ static void prepare(void)
     if (done)
         return;
     done = true;
-    vpiv_card_make(&made, algorithms, CB_VPIV_AES_128);
+    vpiv_card_make_secured(&made, algorithms, CB_VPIV_AES_128);
     cb_vpiv_pin_pad(cb_bytes_str("48151623"), made.first.pin); /* which no input has */
     cb_vpiv_pin_pad(cb_bytes_str("42342081"), made.first.puk);
     cb_buf_init(&state, CB_CARD_STATE_MAX);
@@ -75,6 +84,20 @@ static void send(cb_vcard *card, cb_bytes command)
     cb_buf_free(&answer);
 }
 
+/* What the card answers is right, or the reading of it aborts. */
+static void send_inside(vpiv_host *host, cb_bytes command)
+{
+    cb_cursor cursor = cb_cursor_over(command);
+    uint8_t ins = cb_cursor_u8(&cursor), p1 = cb_cursor_u8(&cursor), p2 = cb_cursor_u8(&cursor);
+    const cb_vpiv_application *piv = cb_vcard_applet(host->card, &cb_applet_piv);
+    bool open = piv->session.channel.open;
+    uint64_t counter = piv->session.channel.counter;
+    uint16_t status = vpiv_host_send(host, ins, p1, p2, cb_cursor_rest(&cursor), NULL);
+    if (piv->session.channel.open != (open && status != CB_VPIV_SW_NOT_SECURED) ||
+        (piv->session.channel.open && piv->session.channel.counter != counter + 1))
+        abort();
+}
+
 static void must_be_same(const cb_vpiv_state *now)
 {
     const cb_vpiv_state *first = &made.first;
@@ -96,10 +119,20 @@ static void commands(uint8_t what, cb_cursor *cursor)
     piv->session.selected = what & SELECTED;
     piv->session.pin_verified = piv->session.pin_fresh = what & VERIFIED;
     piv->session.managed = what & MANAGED;
+    if (what & (CHANNEL | INSIDE))
+        piv->session.channel = (cb_vpiv_channel){.open = true, .counter = 1};
+    vpiv_host host = {.card = card, .keys = {.counter = 1}};
     for (int i = 0; i < COMMANDS_MAX && cursor->rest.len > 0; i++) {
         size_t len = cb_cursor_u8(cursor);
-        send(card, cb_cursor_take(cursor, len < cursor->rest.len ? len : cursor->rest.len));
+        cb_bytes command = cb_cursor_take(cursor, len < cursor->rest.len ? len : cursor->rest.len);
+        if (what & INSIDE)
+            send_inside(&host, command);
+        else
+            send(card, command);
     }
+    /* Who does not have a channel's keys says nothing inside. */
+    if (!(what & INSIDE) && piv->session.channel.counter > 1)
+        abort();
     /* Who does not know PIN, PUK and management key gets in nowhere and changes nothing. */
     if (memcmp(piv->state.pin, made.first.pin, CB_VPIV_PIN) != 0 ||
         memcmp(piv->state.puk, made.first.puk, CB_VPIV_PIN) != 0 ||

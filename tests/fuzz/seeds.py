@@ -126,6 +126,20 @@ def piv():
     put("card_piv", "alone", commands(selected, "0087089B047C02810000", "0087089B147C128210" + "22" * 16))
     put("card_piv", "mutual", commands(selected, "0087089B047C02800000", "0087089B267C248010" + "22" * 16 + "8110" + "33" * 16 + "00"))
     put("card_piv", "write", commands(managed, "00DB3FFF0C5C035FC10653054142434445", "00DB3FFF075C035FC1065300", "00CB3FFF055C035FC106"))
+    point = "6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C2964FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5"
+    establish = "0087270450" + "7C4E814A" + "00" * 9 + "04" + point + "820000"    # the base point of P-256
+    channel, inside = selected | 8, verified | 16
+    put("card_piv", "establish", commands(selected, "00A4040005A000000308", establish, "0C2000800A8E08" + "00" * 8 + "00"))
+    put("card_piv", "establish-wrongly", commands(channel, establish.replace("6B17", "6B18"), establish.replace("810A", "810B")))
+    put("card_piv", "secured-wrongly", commands(channel, "0CCB3FFF208711" + "01" + "00" * 16 + "9701008E08" + "00" * 8 + "00"))
+    put("card_piv", "secured-nothing", commands(channel, "0C200080", "0C20008003970100"))
+    put("card_piv", "secured-chain", commands(channel, "1C87119E10" + "00" * 16, "0C87119E048E02000000"))
+    put("card_piv", "inside", commands(inside, *[f"CB3FFF5C03{tag}" for tag in ("5FC102", "5FC105", "5FC122", "5FC106")], "CB3FFF5C017E"))
+    put("card_piv", "inside-pin", commands(inside, "200080", *["200080" + b"123456".hex() + "FFFF"] * 2, "20FF80", "240080" + pins))
+    put("card_piv", "inside-sign", commands(inside, f"87119E{sign[2:]}", f"87119A{sign[2:]}", f"87119C{sign[2:]}", f"87119C{sign[2:]}"))
+    put("card_piv", "inside-rsa", commands(inside, "87079E" + padded[:220].hex()))
+    put("card_piv", "inside-alone", commands(inside, "87089B7C028100", "87089B7C128210" + "22" * 16))
+    put("card_piv", "inside-select", commands(inside, "A40400A000000308", "CB3FFF5C017E"))
     put("card_piv", "make", commands(managed, "0047009A05AC0380011100", "0047009C05AC0380011400", "0047009E05AC03800106"))
 
 
