@@ -28,7 +28,11 @@ def setUpModule():
         sys.exit(77)
     run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key",
         "-out", "ca.pem", "-subj", "/CN=Staff", "-days", "30")
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "signer.key",
+        "-out", "signer.pem", "-subj", "/CN=Signer", "-days", "30", "-addext", "basicConstraints=CA:FALSE", "-addext",
+        "keyUsage=critical,digitalSignature", "-addext", "extendedKeyUsage=critical,2.16.840.1.101.3.6.7")
     put("ca.key", (reader.folder / "ca.key").read_text())
+    put("signer.key", (reader.folder / "signer.key").read_text())
     put("management", MANAGEMENT + "\n")
 
 
@@ -85,6 +89,12 @@ class Card(unittest.TestCase):
 
 class OpenSc(Card):
     keys = ("9A:ec-p256", "9C:ec-p384", "9D:ec-p256", "9E:ec-p256")
+    more = ("--management-key", "management", "--content-signer", "signer.pem", "--content-signer-key", "signer.key")
+
+    def test_the_card_says_that_it_has_secure_messaging(self):
+        """To who does not ask for it, it is a card like any other."""
+        self.assertIn("cipher suite 2", run(reader.program("cardlink-vcard"), "--show", "now.card"))
+        self.assertIn("AC 06 80 01 27 06 01 00", run("opensc-tool", "--card-driver", "default", "-s", "00A4040005A00000030800"))
 
     def test_the_card_is_known_by_its_guid(self):
         self.assertIn("Personal Identity Verification", run("opensc-tool", "-n"))

@@ -16,6 +16,7 @@
 #include "base/tlv.h"
 #include "cardlink/card_key.h"
 #include "cardlink/x509/path.h"
+#include "vpiv_host.h"
 
 static const int64_t begin = 1780000000, end = 2600000000; /* the latter after 2049 */
 
@@ -237,6 +238,81 @@ static void what_is_no_authority_is_refused_with_its_name(void **state)
     }
 }
 
+static void a_secure_messaging_key_is_certified_by_a_content_signer(void **state)
+{
+    cb_issue_piv_order order = order_of(CB_VCARD_EC_P256, 0, 0, 0);
+    cb_issue_signer signer;
+    cb_vpiv_state made;
+    cb_id card;
+    cb_bytes body, holder, value, certificate;
+    cb_vcard_public key;
+    (void)state;
+    vpiv_signer_make(&signer);
+    order.content_signer = &signer;
+    assert_int_equal(cb_issue_piv(&order, &made, &card), CB_OK);
+    assert_true(cb_tlv_find(cb_bytes_make(made.cvc, made.cvc_len), 0x7F21, &body));
+    assert_true(cb_tlv_find(body, 0x5F20, &value) && cb_bytes_same(value, cb_id_bytes(&card)));
+    assert_true(cb_tlv_find(body, 0x42, &value));
+    assert_true(cb_bytes_same(value, cb_bytes_make(signer.key_id.data, 8)));
+    assert_true(cb_tlv_find(body, 0x7F49, &holder) && cb_tlv_find(holder, 0x86, &value));
+    assert_int_equal(cb_vcard_key_public(&made.channel_key, &key), CB_OK);
+    assert_true(cb_bytes_same(value, cb_bytes_make(key.key, key.len)));
+    assert_true(cb_tlv_find(cb_vpiv_object_get(&made, 0x5FC122), 0x70, &certificate));
+    assert_true(cb_bytes_same(certificate, cb_buf_bytes(&signer.certificate)));
+    cb_vpiv_state_free(&made);
+    cb_issue_signer_end(&signer);
+}
+
+static void who_is_no_content_signer_certifies_no_key(void **state)
+{
+    static const struct {
+        const char *key, *extensions, *fault;
+    } rows[] = {
+        {"P-256", "-addext keyUsage=digitalSignature -addext extendedKeyUsage=2.16.840.1.101.3.6.7",
+         NULL},
+        {"P-384", "-addext keyUsage=digitalSignature -addext extendedKeyUsage=2.16.840.1.101.3.6.7",
+         "P-256"},
+        {"P-256", "-addext keyUsage=digitalSignature -addext extendedKeyUsage=2.16.840.1.101.3.6.8",
+         "id-PIV-content-signing"},
+        {"P-256", "-addext keyUsage=digitalSignature", "id-PIV-content-signing"},
+        {"P-256", "-addext keyUsage=keyAgreement -addext extendedKeyUsage=2.16.840.1.101.3.6.7",
+         "digital signatures"},
+        {"P-256", "-addext extendedKeyUsage=2.16.840.1.101.3.6.7", "digital signatures"},
+        {"P-256",
+         "-addext keyUsage=digitalSignature -addext extendedKeyUsage=2.16.840.1.101.3.6.7 "
+         "-addext subjectKeyIdentifier=01:02:03:04:05:06:07",
+         "subjectKeyIdentifier"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char line[400];
+        cb_buf why = CB_BUF(1024);
+        cb_issue_signer signer;
+        snprintf(line, sizeof line, "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:%s -out key",
+                 rows[i].key);
+        openssl(line);
+        snprintf(line, sizeof line,
+                 "req -x509 -new -key key -subj /CN=Signer -days 30 -out ca "
+                 "-addext basicConstraints=CA:FALSE %s",
+                 rows[i].extensions);
+        openssl(line);
+        shell("chmod 600 key");
+        assert_int_equal(cb_issue_signer_load(in("ca"), in("key"), &signer, &why), CB_OK);
+        const char *fault = cb_issue_content_signer_fault(&signer);
+        if (!rows[i].fault)
+            assert_null(fault);
+        else if (!fault || !strstr(fault, rows[i].fault))
+            fail_msg("row %zu: %s", i, fault ? fault : "none");
+        cb_issue_piv_order order = order_of(CB_VCARD_EC_P256, 0, 0, 0);
+        cb_vpiv_state made;
+        cb_id card;
+        order.content_signer = &signer;
+        assert_int_equal(cb_issue_piv(&order, &made, &card), rows[i].fault ? CB_E_ARGUMENT : CB_OK);
+        cb_vpiv_state_free(&made);
+        cb_issue_signer_end(&signer);
+        cb_buf_free(&why);
+    }
+}
+
 static void pem_is_what_openssl_reads(void **state)
 {
     cb_issue_piv_order order = order_of(CB_VCARD_EC_P256, 0, 0, 0);
@@ -264,6 +340,8 @@ int main(void)
         cmocka_unit_test(what_no_card_can_have_is_not_made),
         cmocka_unit_test(keys_of_each_kind_and_form_can_certify),
         cmocka_unit_test(what_is_no_authority_is_refused_with_its_name),
+        cmocka_unit_test(a_secure_messaging_key_is_certified_by_a_content_signer),
+        cmocka_unit_test(who_is_no_content_signer_certifies_no_key),
         cmocka_unit_test(pem_is_what_openssl_reads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
