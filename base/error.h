@@ -87,6 +87,7 @@ typedef enum cb_error_class {
     X(CB_E_PIN_WRONG,            CARD,        "pin.wrong",                "The PIN was wrong: try again; the answer says how many tries are left.") \
     X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
     X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
+    X(CB_E_PIN_UNCERTAIN,        CARD,        "pin.uncertain",            "The tap ended while the PIN was being set: whether it was set is not certain; use the new PIN first, and if it is wrong the one before.") \
     /* terminal */ \
     X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \
     X(CB_E_TERMINAL_REVOKED,     DENIED,      "terminal.revoked",         "This terminal is revoked: it can no longer be used.") \
@@ -101,6 +102,8 @@ typedef enum cb_error_class {
     X(CB_E_TAP_ORDER,            CONFLICT,    "tap.order",                "That step does not come now in this tap: start again by presenting the card.") \
     X(CB_E_TAP_LEVEL,            CARD,        "tap.level",                "The service asks for a higher level of assurance: use the PIN or a better terminal.") \
     X(CB_E_TAP_WITHDRAWN,        CARD,        "tap.withdrawn",            "The card, enrolment or terminal was revoked during the tap: its result was discarded.") \
+    X(CB_E_TAP_UNDER_WAY,        UNAVAILABLE, "tap.under_way",            "The tap is still under way: ask again in a moment.") \
+    X(CB_E_TAP_UNHEARD,          UNAVAILABLE, "tap.unheard",              "The broker's answer was lost on its way, and the tap may have been accepted: present the card again; what nobody fetched ends by itself.") \
     X(CB_E_ENROLMENT_NONE,       CARD,        "enrolment.none",           "The holder is not enrolled at this service: have the service added.") \
     X(CB_E_ENROLMENT_PENDING,    CONFLICT,    "enrolment.pending",        "The enrolment waits for its certificate: install it first.") \
     /* service and connector */ \

@@ -250,8 +250,8 @@ static cb_error open_parts(cb_program *p)
         error = cb_connectors_open(p->config.run, &api->connectors);
     if (!error)
         error = open_store(p);
-    const cb_sessions_parts sessions = {p->config.relay_domain, p->config.relay_port,
-                                        p->config.sessions, record_ends, p};
+    const cb_sessions_parts sessions = {
+        p->config.relay_domain, p->config.relay_port, p->config.sessions, record_ends, p, 0};
     if (!error)
         error = cb_sessions_open(&sessions, &api->sessions);
     const cb_taps_parts taps = {api->store,

@@ -24,6 +24,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/taps",                         TERMINAL, cb_api_tap_start,             0, ENTRY},
     {"POST",   "/v1/taps/{tap}/challenge",         TERMINAL, cb_api_tap_challenge,         SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, COMMON},
+    {"POST",   "/v1/taps/{tap}/end",               TERMINAL, cb_api_tap_end,               0, COMMON},
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 
     {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, STAFF},

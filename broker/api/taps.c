@@ -243,3 +243,35 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
     cb_buf_free(&answers);
     return error;
 }
+
+/* Why a terminal may say that it does not go on. */
+static const cb_error *reason_named(const char *name)
+{
+    static const cb_error reasons[] = {CB_E_CARD_REMOVED, CB_E_CARD_ANSWER, CB_E_READER,
+                                       CB_E_BROKER_DOWN, CB_E_PIN_UNCERTAIN};
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+        if (strcmp(cb_error_code(reasons[i]), name) == 0)
+            return &reasons[i];
+    }
+    return NULL;
+}
+
+cb_error cb_api_tap_end(cb_request *request, cb_reply *reply)
+{
+    const char *name = NULL;
+    const cb_field fields[] = {{"reason", CB_FIELD_TEXT, true, 32, &name}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    const cb_error *reason = error ? NULL : reason_named(name);
+    if (!error && !reason)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT,
+                              "reason must be card.removed, card.answer, reader.failed, "
+                              "broker.unreachable or pin.uncertain.");
+    if (!error)
+        error = cb_tap_break_off(cb_api_of(request)->taps, &request->terminal,
+                                 &request->match.parameters[0].id, *reason);
+    if (!error) {
+        count(request, *reason);
+        error = cb_reply_json(reply, 200, json_pack("{ss}", "outcome", "ended"));
+    }
+    return error;
+}

@@ -82,11 +82,30 @@ typedef struct cb_refusal {
     cb_id card;
     cb_id holder;
     const char *service; /* "" or NULL: none */
+    uint8_t purpose;     /* cb_tap_purpose; recorded when it is about the PIN */
+    const char *step; /* how far it had come, recorded with who said so: the terminal; NULL: none */
     cb_error error;
     uint8_t pin_tries_left; /* recorded for CB_E_PIN_WRONG and CB_E_PIN_BLOCKED */
 } cb_refusal;
 
 cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal);
+
+/* An accept that is to be given out once more, because its terminal did not hear it. */
+typedef struct cb_again_request {
+    cb_id tap;
+    cb_id terminal;
+    cb_id card;
+    cb_id holder;
+    const char *service;
+    cb_id key;        /* with which the login was made */
+    int64_t intended; /* when: the intent's time */
+    cb_id session;    /* zero: none that the broker can cut */
+} cb_again_request;
+
+/* Reads under the writer's lock what T2 read: a revocation stands either before, and refuses, or
+ * after, and finds the same session. CB_OK when that it was given out again is recorded (kind
+ * "tap.repeated") and its head stored; CB_E_TAP_WITHDRAWN; CB_E_SESSION_ENDED. */
+cb_error cb_decide_again(cb_store *store, const cb_again_request *request);
 
 /* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder
  * and terminal as T1 does; what it finds is recorded and returned. CB_OK when it is recorded as

@@ -168,6 +168,14 @@ static cb_error write_leaf(cb_store *store, cb_txn_function run, const void *con
     return cb_store_write(store, &change);
 }
 
+/* NULL: the tap is not about the PIN. */
+static const char *pin_purpose(uint8_t purpose)
+{
+    return purpose == CB_TAP_PIN_UNBLOCK  ? "unblock"
+           : purpose == CB_TAP_PIN_CHANGE ? "change"
+                                          : NULL;
+}
+
 static cb_error run_refused(cb_txn *txn, void *context)
 {
     const cb_refusal *refusal = context;
@@ -180,6 +188,12 @@ static cb_error run_refused(cb_txn *txn, void *context)
     cb_leaf_known_id(&leaf, "terminal", &refusal->terminal);
     if (refusal->service && refusal->service[0])
         cb_leaf_text(&leaf, "service", refusal->service);
+    if (pin_purpose(refusal->purpose))
+        cb_leaf_text(&leaf, "purpose", pin_purpose(refusal->purpose));
+    if (refusal->step) {
+        cb_leaf_text(&leaf, "step", refusal->step);
+        cb_leaf_text(&leaf, "told_by", "terminal");
+    }
     if (refusal->error == CB_E_PIN_WRONG || refusal->error == CB_E_PIN_BLOCKED)
         cb_leaf_number(&leaf, "tries_left", refusal->pin_tries_left);
     cb_error error = cb_txn_leaf(txn, &leaf, NULL);
@@ -203,7 +217,7 @@ static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_leaf_begin(&leaf, "tap.pin", cb_clock_wall_us());
     cb_leaf_id(&leaf, "tap", &context->tap);
-    cb_leaf_text(&leaf, "purpose", context->purpose == CB_TAP_PIN_UNBLOCK ? "unblock" : "change");
+    cb_leaf_text(&leaf, "purpose", pin_purpose(context->purpose));
     cb_leaf_text(&leaf, "outcome", pin->decision ? cb_error_code(pin->decision) : "done");
     cb_leaf_id(&leaf, "card", &pin->request->card);
     cb_leaf_id(&leaf, "holder", &pin->request->holder);

@@ -35,6 +35,7 @@ struct cb_sessions {
     char relay_domain[254];
     unsigned relay_port;
     unsigned most;
+    int64_t claim;
     void (*ended)(void *, const cb_session_over *, size_t);
     void *context;
 };
@@ -83,7 +84,7 @@ static bool matches_all(const cb_session_match *m, const cb_session_facts *f)
 }
 
 /* Why a live session must end now, or NULL. */
-static const char *overdue(const entry *e, int64_t now)
+static const char *overdue(const cb_sessions *sessions, const entry *e, int64_t now)
 {
     if (e->superseded)
         return "superseded";
@@ -91,6 +92,8 @@ static const char *overdue(const entry *e, int64_t now)
         return "closed";
     if (now - e->opened > e->facts.life)
         return "expired";
+    if (!e->entered && e->facts.kind == CB_SESSION_RELAYED && now - e->opened > sessions->claim)
+        return "unclaimed";
     if (now - e->used > e->facts.idle)
         return "idle";
     return NULL;
@@ -190,7 +193,7 @@ static void sweep(cb_sessions *sessions)
     entry *next;
     for (entry *e = TAILQ_FIRST(&sessions->table.live); room && e; e = next) {
         next = TAILQ_NEXT(e, order);
-        const char *why = overdue(e, now);
+        const char *why = overdue(sessions, e, now);
         if (why)
             mark_ended(sessions, e, why, &list);
     }
@@ -242,6 +245,7 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
     strcpy(sessions->relay_domain, parts->relay_domain);
     sessions->relay_port = parts->relay_port;
     sessions->most = parts->most ? parts->most : DEFAULT_MOST;
+    sessions->claim = parts->claim ? parts->claim : CB_SESSION_CLAIM;
     sessions->ended = parts->ended;
     sessions->context = parts->context;
     init_locks(sessions);

@@ -2,22 +2,29 @@
  *
  * Sessions that taps opened at services and that the broker can still cut.
  *
- * A relayed session is reached by the citizen's browser under a host name of its own, "<label>.<relay domain>". The one-time
- * code in its first URL is exchanged for a cookie; both are random 32 bytes, kept only as SHA-256. Every request looks the
- * session up here, so that a cut takes effect at the next byte.
+ * A relayed session is reached by the citizen's browser under a host name of its own,
+ * "<label>.<relay domain>". The one-time code in its first URL is exchanged for a cookie; both are
+ * random 32 bytes, kept only as SHA-256. Every request looks the session up here, so that a cut
+ * takes effect at the next byte.
  *
- * A session ends by a cut (revocation, suspension, removal, an administrator), by its life or idle limit, because the service or its
- * process ended it, or because its card opened CB_SESSIONS_PER_CARD newer ones. Each end is recorded (kind "session.ended") through the callback given at open.
+ * A session ends by a cut (revocation, suspension, removal, an administrator), by its life or idle
+ * limit, because nobody came with its URL, because the service or its process ended it, or because
+ * its card opened CB_SESSIONS_PER_CARD newer ones. Each end is recorded (kind "session.ended")
+ * through the callback given at open.
  */
 #ifndef CB_BROKER_CORE_SESSION_H
 #define CB_BROKER_CORE_SESSION_H
 
+#include "base/clock.h"
 #include "broker/core/decide.h"
 #include "connectors/client.h"
 
 enum { CB_SESSIONS_PER_CARD = 8 };
 /* So many that ended are told from unknown ones, for ten minutes. */
 enum { CB_SESSIONS_REMEMBERED = 8192 };
+/* How long a relayed session waits for its first visit: the answer with its URL may have been lost
+ * on its way. */
+#define CB_SESSION_CLAIM (120 * CB_SECOND)
 enum { CB_SESSION_LABEL = 27 /* 26 characters and a zero */, CB_SESSION_SECRET = 65 /* 64 hex digits and a zero */ };
 
 typedef struct cb_sessions cb_sessions;
@@ -39,11 +46,13 @@ typedef struct cb_sessions_parts {
     const char *relay_domain; /* e.g. "relay.localhost"; copied */
     unsigned relay_port;      /* of the public URL; 443 is left out of it */
     unsigned most;            /* sessions at a time; 0: 1024 */
-    /* Called with each end once, and with all that come together at a time, by any thread, without locks held; why is a short
-     * word: "revoked", "expired", "idle", "closed" (by the service), "superseded", "stopped" (the broker stops), "ended" (by
-     * request). */
+    /* Called with each end once, and with all that come together at a time, by any thread, without
+     * locks held; why is a short word: "revoked", "expired", "idle", "closed" (by the service),
+     * "unclaimed" (nobody came with its URL), "superseded", "stopped" (the broker stops), "ended"
+     * (by request). */
     void (*ended)(void *context, const cb_session_over *over, size_t count);
     void *context;
+    int64_t claim; /* microseconds for the first visit; 0: CB_SESSION_CLAIM */
 } cb_sessions_parts;
 
 cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out);

@@ -31,8 +31,9 @@ void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap)
     free(tap);
 }
 
-cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
-                       cb_error error)
+/* step: as the terminal says; NULL: it is the broker that refuses. */
+static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
+                       cb_error error, const char *step)
 {
     static const cb_tap_outcome nobody;
     const cb_tap_outcome *known = outcome ? outcome : &nobody;
@@ -45,12 +46,20 @@ cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
                           .card = known->card,
                           .holder = known->holder,
                           .service = context->service,
+                          .purpose = context->purpose,
+                          .step = step,
                           .error = error,
                           .pin_tries_left = known->pin_tries_left};
     cb_error recorded = cb_decide_refused(taps->parts.store, &refusal);
     if (recorded)
         cb_log_failure("tap.unrecorded", recorded, "a refusal could not be recorded");
     return error;
+}
+
+cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
+                       cb_error error)
+{
+    return refuse(taps, context, outcome, error, NULL);
 }
 
 /* A card that was taken away in the middle shows as a tap that nobody went on with. */
@@ -64,6 +73,7 @@ static void sweep(cb_taps *taps)
         cb_tap_drop(taps, tap);
         tap = next;
     }
+    cb_tap_memory_sweep(taps->memory, cb_clock_monotonic_us());
 }
 
 static void *sweeper_main(void *argument)
@@ -104,6 +114,8 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     cb_error error =
         cb_tap_table_open(parts->most ? parts->most : DEFAULT_MOST, PER_TERMINAL, &taps->table);
     if (!error)
+        error = cb_tap_memory_open(&taps->memory);
+    if (!error)
         error = cb_rate_open(&taps->rate);
     if (!error)
         error = cb_places_open(
@@ -112,6 +124,7 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
         error = start_sweeper(taps);
     if (error) {
         cb_tap_table_close(&taps->table);
+        cb_tap_memory_close(&taps->memory);
         cb_rate_close(&taps->rate);
         cb_places_close(&taps->places);
         free(taps);
@@ -134,6 +147,7 @@ void cb_taps_close(cb_taps **taps)
     pthread_cond_destroy(&t->wake);
     pthread_mutex_destroy(&t->lock);
     cb_tap_table_close(&t->table);
+    cb_tap_memory_close(&t->memory);
     cb_rate_close(&t->rate);
     cb_places_close(&t->places);
     free(t);
@@ -147,7 +161,9 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
 {
     if (!cb_profile_find(profile))
         return CB_E_ARGUMENT;
-    cb_error error = cb_tap_table_room(taps->table, terminal);
+    cb_tap_entry *dropped;
+    cb_error error = cb_tap_table_room(taps->table, terminal, &dropped);
+    cb_tap_drop(taps, dropped);
     if (error)
         return error;
     cb_tap_entry *entry = calloc(1, sizeof *entry);
@@ -321,5 +337,31 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
     entry->expires = cb_deadline_in(CHALLENGED_SECONDS * CB_SECOND);
     cb_tap_table_put(taps->table, entry);
     *expires_in = CHALLENGED_SECONDS;
+    return CB_OK;
+}
+
+/* Whoever begins taps without end and breaks them off does not fill the record. */
+static bool counts(cb_taps *taps, const cb_tap_entry *tap)
+{
+    cb_terminal *terminal = calloc(1, sizeof *terminal);
+    cb_error error = terminal ? CB_OK : CB_E_MEMORY;
+    if (!error && tap->stage == CB_TAP_BEGUN)
+        error = cb_terminal_get(taps->parts.store, &tap->context.terminal, terminal);
+    if (!error && tap->stage == CB_TAP_BEGUN)
+        error = cb_rate_take(taps->rate, &tap->context.terminal, terminal->rate);
+    free(terminal);
+    return !error;
+}
+
+cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error reason)
+{
+    cb_tap_entry *entry;
+    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_CHALLENGED, &entry);
+    if (!entry)
+        return error;
+    const char *step = entry->stage == CB_TAP_CHALLENGED ? "challenged" : "begun";
+    if (counts(taps, entry))
+        refuse(taps, &entry->context, NULL, reason, step);
+    cb_tap_drop(taps, entry);
     return CB_OK;
 }

@@ -75,8 +75,16 @@ typedef struct cb_tap_outcome {
 void cb_tap_outcome_free(cb_tap_outcome *outcome);
 
 /* CB_OK only for an accept whose evidence is stored. Whatever else is returned, the tap has ended
- * and no session is open. */
+ * and no session is open. The same terminal may ask again with the same answers, and is told the
+ * same (tap_memory.h): CB_E_TAP_UNDER_WAY while the first request is; for an accept, as long as
+ * cb_decide_again says so. */
 cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
                       cb_tap_outcome *outcome);
+
+/* The terminal says that it does not go on with a tap: recorded as refused with that reason, as the
+ * terminal's word, with how far the tap had come. A tap whose answers to the first script were not
+ * brought yet counts for the terminal's rate, and is not recorded when that is used up.
+ * CB_E_TAP_UNKNOWN. */
+cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error reason);
 
 #endif

@@ -10,11 +10,13 @@
 #include "broker/core/places.h"
 #include "broker/core/rate.h"
 #include "broker/core/tap.h"
+#include "broker/core/tap_memory.h"
 #include "broker/core/tap_table.h"
 
 struct cb_taps {
     cb_taps_parts parts;
     cb_tap_table *table;
+    cb_tap_memory *memory; /* of what was answered last */
     cb_rate *rate;
     cb_places *places; /* for logins */
     pthread_mutex_t lock;

@@ -266,17 +266,12 @@ static void log_end(const proof_run *run, cb_error error, int64_t began)
            took, NULL);
 }
 
-cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
-                      cb_tap_outcome *outcome)
+/* A tap that was in the table, to its end. */
+static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_tap_word *word)
 {
-    cb_tap_entry *entry;
+    cb_tap_outcome *outcome = &word->outcome;
+    cb_error error;
     int64_t began = cb_clock_monotonic_us();
-    *outcome = (cb_tap_outcome){.value = CB_BUF(CB_LOGIN_VALUE_MAX)};
-    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_CHALLENGED, &entry);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
     proof_run run = {.taps = taps, .context = &entry->context, .outcome = outcome};
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         run.receipt[i] = CB_BUF(CB_RECEIPT_MAX);
@@ -293,12 +288,64 @@ cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb
     if (run.placed)
         cb_places_give_back(taps->places, run.context->service);
     log_end(&run, error, began);
+    word->key = run.grant.key.id;
+    word->intended = run.grant.proof.intent.time;
     if (run.session)
         cb_session_end(&run.session);
     cb_login_result_free(&run.login);
     cb_intent_grant_free(&run.grant);
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         cb_buf_free(&run.receipt[i]);
+    return error;
+}
+
+/* What was answered before. Whoever may not have it any more is not told it. */
+static cb_error say_again(cb_taps *taps, const cb_id *tap, const cb_id *terminal,
+                          const cb_tap_word *word)
+{
+    const cb_tap_outcome *outcome = &word->outcome;
+    if (word->error || !outcome->service[0])
+        return word->error;
+    cb_again_request request = {.tap = *tap,
+                                .terminal = *terminal,
+                                .card = outcome->card,
+                                .holder = outcome->holder,
+                                .service = outcome->service,
+                                .key = word->key,
+                                .intended = word->intended};
+    if (outcome->kind == CB_SESSION_RELAYED)
+        request.session = outcome->session;
+    return cb_decide_again(taps->parts.store, &request);
+}
+
+static cb_error prove_once(cb_taps *taps, const cb_tap_question_id *question, cb_bytes answers,
+                           cb_tap_word *word)
+{
+    cb_tap_entry *entry;
+    cb_error error = cb_tap_table_take(taps->table, &question->tap, &question->terminal,
+                                       CB_TAP_CHALLENGED, &entry);
+    if (!error) {
+        word->error = error = prove(taps, entry, answers, word);
+        cb_tap_memory_put(taps->memory, question, word);
+    } else {
+        cb_tap_memory_forget(taps->memory, question);
+    }
     cb_tap_drop(taps, entry);
+    return error;
+}
+
+cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_bytes answers,
+                      cb_tap_outcome *outcome)
+{
+    cb_tap_word word = {.outcome.value = CB_BUF(CB_LOGIN_VALUE_MAX)};
+    cb_tap_question_id question = {*tap, *terminal, cb_sha256(answers)};
+    cb_error error = cb_tap_memory_claim(taps->memory, &question, &word);
+    if (!error)
+        error = prove_once(taps, &question, answers, &word);
+    else if (error == CB_E_EXISTS)
+        error = say_again(taps, tap, terminal, &word);
+    if (error)
+        cb_buf_free(&word.outcome.value);
+    *outcome = word.outcome;
     return error;
 }

@@ -58,17 +58,48 @@ unsigned cb_tap_table_count(cb_tap_table *table)
     return count;
 }
 
-cb_error cb_tap_table_room(cb_tap_table *table, const cb_id *terminal)
+/* Unlinks what *at points to; the lock is held. */
+static cb_tap_entry *unlink_at(cb_tap_table *table, cb_tap_entry **at)
+{
+    cb_tap_entry *tap = *at;
+    *at = tap->next;
+    tap->next = NULL;
+    table->count--;
+    return tap;
+}
+
+/* Of a terminal's taps how many there are, and where the oldest is linked that was only begun
+ * (NULL: none). The lock is held. */
+static unsigned taps_of(cb_tap_table *table, const cb_id *terminal, cb_tap_entry ***oldest)
 {
     unsigned own = 0;
+    *oldest = NULL;
+    for (unsigned b = 0; b < BUCKETS; b++) {
+        for (cb_tap_entry **at = &table->bucket[b]; *at; at = &(*at)->next) {
+            if (!cb_id_same(&(*at)->context.terminal, terminal))
+                continue;
+            own++;
+            if ((*at)->stage == CB_TAP_BEGUN && (!*oldest || (*at)->expires < (**oldest)->expires))
+                *oldest = at;
+        }
+    }
+    return own;
+}
+
+cb_error cb_tap_table_room(cb_tap_table *table, const cb_id *terminal, cb_tap_entry **dropped)
+{
+    cb_tap_entry **oldest = NULL;
+    *dropped = NULL;
     pthread_mutex_lock(&table->lock);
-    bool full = table->count >= table->most;
-    for (unsigned b = 0; !full && b < BUCKETS; b++) {
-        for (const cb_tap_entry *tap = table->bucket[b]; tap; tap = tap->next)
-            own += cb_id_same(&tap->context.terminal, terminal);
+    cb_error error = table->count >= table->most ? CB_E_BUSY : CB_OK;
+    if (!error && taps_of(table, terminal, &oldest) >= table->per_terminal) {
+        if (oldest)
+            *dropped = unlink_at(table, oldest);
+        else
+            error = CB_E_BUSY;
     }
     pthread_mutex_unlock(&table->lock);
-    return full || own >= table->per_terminal ? CB_E_BUSY : CB_OK;
+    return error;
 }
 
 void cb_tap_table_put(cb_tap_table *table, cb_tap_entry *tap)
@@ -79,16 +110,6 @@ void cb_tap_table_put(cb_tap_table *table, cb_tap_entry *tap)
     *bucket = tap;
     table->count++;
     pthread_mutex_unlock(&table->lock);
-}
-
-/* Unlinks what *at points to; the lock is held. */
-static cb_tap_entry *unlink_at(cb_tap_table *table, cb_tap_entry **at)
-{
-    cb_tap_entry *tap = *at;
-    *at = tap->next;
-    tap->next = NULL;
-    table->count--;
-    return tap;
 }
 
 cb_error cb_tap_table_take(cb_tap_table *table, const cb_id *tap, const cb_id *terminal,

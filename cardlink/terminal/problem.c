@@ -115,6 +115,8 @@ int cb_problem_exit(cb_error error)
     case CB_E_BUSY:
     case CB_E_STOPPING:
     case CB_E_TIMEOUT:
+    case CB_E_TAP_UNHEARD:
+    case CB_E_TAP_UNDER_WAY:
     case CB_E_CLOSED:
         return EX_UNAVAILABLE;
     case CB_E_CONFIG:

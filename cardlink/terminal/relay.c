@@ -23,6 +23,7 @@ struct cb_relay {
     CURL *curl;
     struct curl_slist *headers;
     char *broker;
+    int64_t timeout;
     cb_buf request;
     size_t sent; /* of the request */
     cb_buf body;
@@ -122,6 +123,7 @@ cb_error cb_relay_open(const cb_relay_settings *settings, cb_relay **out)
     relay->request = CB_BUF(REQUEST_BYTES);
     relay->body = CB_BUF(CB_RELAY_BODY_MAX);
     relay->broker = strdup(settings->broker);
+    relay->timeout = settings->timeout;
     relay->curl = curl_easy_init();
     relay->headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (relay->headers && !curl_slist_append(relay->headers, "Expect:")) {
@@ -149,6 +151,8 @@ void cb_relay_close(cb_relay **handle)
     free(relay->broker);
     free(relay);
 }
+
+int64_t cb_relay_timeout(const cb_relay *relay) { return relay->timeout; }
 
 static cb_error transport_error(CURLcode rc, const cb_buf *body)
 {
@@ -369,6 +373,22 @@ cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answe
         *result = NULL;
         error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer is no result");
     }
+    json_decref(body);
+    return error;
+}
+
+cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
+                      cb_problem *problem)
+{
+    char path[128];
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:s}", "reason", reason);
+    if (!body)
+        return cb_problem_set(problem, CB_E_MEMORY, NULL);
+    path_of(tap, "end", path);
+    request what = {.path = path, .body = body, .success = 200};
+    cb_error error = exchange(relay, &what, &answer, problem);
+    json_decref(answer);
     json_decref(body);
     return error;
 }

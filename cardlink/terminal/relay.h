@@ -5,8 +5,9 @@
  * One cb_relay is one kept TLS connection, for one thread at a time: both sides show certificates,
  * the broker's is checked against the configured CA file and the host name, sessions are never
  * resumed (a resumed one would not carry the certificate). Every answer has a deadline and a
- * greatest size. Only what changes nothing is asked twice (begin, services, and only when the
- * connection failed); a challenge or a proof never is. Scripts, answers and results are never
+ * greatest size. Only what changes nothing is asked twice by itself (begin, services, and only when
+ * the connection failed); a challenge never is, a proof when the caller brings it again: the broker
+ * answers it once and the same for a while (tap.h). Scripts, answers and results are never
  * logged, and wiped when they are let go.
  *
  * Functions return CB_OK or an error that *problem describes: CB_E_BROKER_DOWN,
@@ -39,6 +40,9 @@ cb_error cb_relay_init(void);
 cb_error cb_relay_open(const cb_relay_settings *settings, cb_relay **out);
 void cb_relay_close(cb_relay **relay);
 
+/* Microseconds that one answer may take. */
+int64_t cb_relay_timeout(const cb_relay *relay);
+
 /* A tap that was begun: its name, the script to play now, and until when (monotonic) its answers
  * may be brought. */
 typedef struct cb_relay_tap {
@@ -70,6 +74,11 @@ cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_q
  * json_decref. */
 cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
                         cb_problem *problem);
+
+/* Says that the tap is not gone on with, and why: a stable code that the broker knows
+ * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain). */
+cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
+                      cb_problem *problem);
 
 /* On success *services is the list of what this terminal may ask for; ended with json_decref. */
 cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *problem);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/tap.h"
 
+#include <time.h>
+
 #include "base/clock.h"
 #include "cardlink/apdu.h"
 #include "cardlink/terminal/play.h"
@@ -9,11 +11,20 @@
  * back. */
 #define SPARE (5 * CB_SECOND)
 
+/* For how long a proof is brought again whose answer did not come (or for as long as one answer may
+ * take, where that is less), and the pauses in between. */
+#define ASK_AGAIN_FOR (6 * CB_SECOND)
+#define PAUSE_LEAST (50 * CB_MILLISECOND)
+#define PAUSE_MOST CB_SECOND
+
+enum { INS_CHANGE = 0x24, INS_UNBLOCK = 0x2C };
+
 typedef struct tap {
     cb_relay *relay;
     cb_readers *readers;
     const cb_tap_order *order;
     const cb_card_profile *profile; /* whose script is played */
+    bool challenging;               /* its answers were brought, or are */
     bool asked;                     /* it is the second one */
     cb_relay_tap begun;
     cb_buf answers;
@@ -144,9 +155,50 @@ static cb_error challenge(tap *own)
     return error;
 }
 
-static bool begun_anew_helps(cb_error error)
+/* Whether the connection failed, and nothing is known of what the broker did. */
+static bool unheard(const tap *own, cb_error error)
 {
-    return error == CB_E_TAP_EXPIRED || error == CB_E_TAP_UNKNOWN;
+    return own->problem->status == 0 && (error == CB_E_BROKER_DOWN || error == CB_E_TIMEOUT);
+}
+
+/* Why a tap ends that the broker does not know to have ended; NULL: it does, or cannot be told. */
+static const char *reason_of(const tap *own, cb_error error)
+{
+    if (own->problem->status != 0 || cb_id_is_zero(&own->begun.id))
+        return NULL;
+    switch (error) {
+    case CB_E_CARD_REMOVED:
+    case CB_E_CARD_ANSWER:
+    case CB_E_BROKER_DOWN:
+    case CB_E_PIN_UNCERTAIN:
+        return cb_error_code(error);
+    case CB_E_READER:
+    case CB_E_READER_NONE:
+    case CB_E_CARD_ABSENT:
+        return cb_error_code(CB_E_READER);
+    default:
+        return NULL;
+    }
+}
+
+/* The broker would wait for the answers until the tap expires: now it can end and record it. What
+ * it says to that is no news, but that it is there. */
+static bool end_at_broker(tap *own, cb_error error)
+{
+    cb_problem unread = {.error = CB_OK};
+    const char *reason = reason_of(own, error);
+    if (reason)
+        cb_relay_end(own->relay, &own->begun, reason, &unread);
+    return reason && (!unread.error || unread.status != 0);
+}
+
+/* Whether another tap with the card that still lies there would do: nothing was decided in this
+ * one. */
+static bool begun_anew_helps(tap *own, cb_error error, bool held)
+{
+    if (held && (error == CB_E_TAP_EXPIRED || error == CB_E_TAP_UNKNOWN))
+        return true;
+    return error == CB_E_BROKER_DOWN && own->challenging && end_at_broker(own, error);
 }
 
 /* Up to the second script. */
@@ -155,25 +207,75 @@ static cb_error open_channel(tap *own, bool *prefetched)
     for (int attempt = 0;; attempt++) {
         bool held = attempt == 0 && cb_tap_fresh(&own->begun);
         *prefetched = held;
+        own->challenging = false;
         cb_error error = play_first(own, held);
+        own->challenging = !error;
         if (!error)
             error = challenge(own);
         own->asked = !error;
-        if (!held || !begun_anew_helps(error))
+        if (attempt > 0 || !begun_anew_helps(own, error, held))
             return error;
+        own->begun.id = (cb_id){{0}};
     }
 }
 
-/* The card left in the middle of the second script. The broker would wait for the answers until the
- * tap expires; with those that there are it can end and record it now. What it says to that is no
- * news. */
-static void report_removal(tap *own)
+/* Whether the card may have set a PIN: the command that does it was sent, if not answered. */
+static bool pin_may_be_set(const tap *own)
 {
-    json_t *result = NULL;
-    cb_problem unheard;
-    if (cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers), &result, &unheard) ==
-        CB_OK)
-        json_decref(result);
+    cb_script script, answers = {.count = 0};
+    if (!own->asked || own->order->purpose == CB_TAP_AUTHENTICATE ||
+        cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script))
+        return false;
+    if (cb_script_read(cb_buf_bytes(&own->answers), CB_ANSWER_MAX, &answers))
+        answers.count = 0;
+    for (size_t i = 0; i < script.count && i <= answers.count; i++) {
+        cb_apdu apdu;
+        if (cb_apdu_read(script.item[i].apdu, &apdu) == CB_OK &&
+            (apdu.ins == INS_CHANGE || apdu.ins == INS_UNBLOCK))
+            return true;
+    }
+    return false;
+}
+
+/* A card or a broker that refuses has said what became of the PIN; whatever else ends the tap
+ * leaves it open. */
+static cb_error about_pin(tap *own, cb_error error)
+{
+    bool said = own->problem->status != 0 && cb_error_class_of(error) == CB_CLASS_CARD;
+    if (!error || said || !pin_may_be_set(own))
+        return error;
+    return cb_problem_set(own->problem, CB_E_PIN_UNCERTAIN, cb_error_code(error));
+}
+
+static void pause_for(int64_t us)
+{
+    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
+}
+
+/* Brings the proof until its answer has come. */
+static cb_error prove(tap *own, json_t **result)
+{
+    int64_t until = 0;
+    int64_t pause = PAUSE_LEAST;
+    int64_t limit = cb_relay_timeout(own->relay);
+    int64_t patience = limit < ASK_AGAIN_FOR ? limit : ASK_AGAIN_FOR;
+    for (;;) {
+        cb_error error = cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers),
+                                        result, own->problem);
+        bool gone = error == CB_E_TAP_UNKNOWN || error == CB_E_TAP_EXPIRED;
+        if (until != 0 && gone)
+            break;
+        if (!unheard(own, error) && error != CB_E_TAP_UNDER_WAY)
+            return error;
+        if (until == 0)
+            until = cb_deadline_in(patience);
+        int64_t left = cb_deadline_left_ms(until) * CB_MILLISECOND;
+        if (left == 0)
+            break;
+        pause_for(pause < left ? pause : left);
+        pause = 2 * pause < PAUSE_MOST ? 2 * pause : PAUSE_MOST;
+    }
+    return cb_problem_set(own->problem, CB_E_TAP_UNHEARD, NULL);
 }
 
 static cb_error run(tap *own, const char *reader, cb_tap_report *report)
@@ -186,10 +288,9 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
         error = play(own);
     cb_card_release(own->readers);
     if (!error)
-        return cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers), &report->result,
-                              own->problem);
-    if (own->asked)
-        report_removal(own);
+        return about_pin(own, prove(own, &report->result));
+    error = about_pin(own, error);
+    end_at_broker(own, error);
     return error;
 }
 

@@ -4,9 +4,17 @@
  *
  *   begin ─▶ script 1 ─▶ card ─▶ challenge ─▶ script 2 ─▶ card ─▶ proof ─▶ result
  *
- * The first script depends on nothing but the card's profile, so the one for the first of the profiles may have been fetched before the
- * card came. If the broker no longer knows that tap (it was too old, or the broker has started anew), another is begun, once: up to then
- * nothing was decided. A card that does not have the first profile's application is asked for those of the others, in their order.
+ * The first script depends on nothing but the card's profile, so the one for the first of the
+ * profiles may have been fetched before the card came. Up to the second script nothing was decided:
+ * if the broker no longer knows the tap (it was too old, or the broker has started anew), or the
+ * connection ends, another is begun, once. A card that does not have the first profile's
+ * application is asked for those of the others, in their order.
+ *
+ * A tap that ends here is ended at the broker too, with the reason. A proof whose answer does not
+ * come is brought again for a few seconds, on new connections: the broker answers it once, and says
+ * the same again. If no answer comes nobody knows whether the tap was accepted: CB_E_TAP_UNHEARD,
+ * or for a tap that sets a PIN CB_E_PIN_UNCERTAIN, which is also said when the card left while it
+ * was doing so.
  */
 #ifndef CB_CARDLINK_TERMINAL_TAP_H
 #define CB_CARDLINK_TERMINAL_TAP_H
@@ -38,8 +46,7 @@ bool cb_tap_fresh(const cb_relay_tap *first);
 
 /* Does a tap with the card that lies on a reader. first: a script fetched in advance, or none; used
  * up in any case. The card is given back before this returns. Returns CB_OK only for an accept;
- * otherwise report->problem says why. A card that was taken away is also reported to the broker, so
- * that it does not wait. */
+ * otherwise report->problem says why. */
 cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
                     const cb_tap_order *order, cb_tap_report *report);
 

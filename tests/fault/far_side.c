@@ -26,6 +26,8 @@ typedef struct tap {
     cb_tap_context context;
     void *state;
     bool asked;
+    bool answered; /* with this, and again when it is asked again */
+    cb_error word;
 } tap;
 
 typedef struct request {
@@ -92,7 +94,7 @@ static void begin_again(void)
     lay_fresh_card();
     atomic_uint *const counted[] = {&record->begun,     &record->challenged, &record->proved,
                                     &record->pins,      &record->accepted,   &record->changed,
-                                    &record->strangers, &record->compared};
+                                    &record->strangers, &record->compared,   &record->ended};
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
         atomic_store(counted[i], 0);
     atomic_store(&record->again, false);
@@ -246,17 +248,22 @@ static void prove(WOLFSSL *tls, tap *own, const json_t *body)
 {
     cb_buf encoded = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_card_claim claim;
+    bool again = own->answered;
     read_answers(body, &encoded);
-    cb_error error =
-        own->asked ? world_finish(&keys, own->state, &encoded, &claim) : CB_E_TAP_ORDER;
+    cb_error error = again        ? own->word
+                     : own->asked ? world_finish(&keys, own->state, &encoded, &claim)
+                                  : CB_E_TAP_ORDER;
     own->asked = false;
-    if (!error)
+    if (!error && !again)
         error = judge(own, &claim);
+    own->answered = true;
+    own->word = error;
     if (error) {
         refuse(tls, error);
     } else {
-        atomic_fetch_add(&record->accepted, 1);
-        if (own->context.purpose != CB_TAP_AUTHENTICATE)
+        if (!again)
+            atomic_fetch_add(&record->accepted, 1);
+        if (!again && own->context.purpose != CB_TAP_AUTHENTICATE)
             atomic_fetch_add(&record->changed, 1);
         answer(tls, 200,
                "{\"outcome\":\"accepted\",\"service\":\"%s\",\"level\":%d,"
@@ -282,6 +289,7 @@ static bool serve(WOLFSSL *tls, const request *what)
 {
     bool asks = strstr(what->path, "/challenge") != NULL;
     bool proves = strstr(what->path, "/proof") != NULL;
+    bool ends = strstr(what->path, "/end") != NULL;
     unsigned fault = atomic_load(&record->fault);
     tap *own = find(what->path);
     /* What came late, of a tap that is forgotten, is not of this run. */
@@ -289,6 +297,8 @@ static bool serve(WOLFSSL *tls, const request *what)
         atomic_fetch_add(&record->challenged, 1);
     if (proves && own)
         atomic_fetch_add(&record->proved, 1);
+    if (ends && own)
+        atomic_fetch_add(&record->ended, 1);
     if ((asks && fault == FAR_SILENT_CHALLENGE) || (proves && fault == FAR_SILENT_PROOF))
         return false;
     if (strcmp(what->path, "/v1/services") == 0)
@@ -297,6 +307,8 @@ static bool serve(WOLFSSL *tls, const request *what)
         begin(tls);
     else if (!own)
         answer(tls, 404, "{\"code\":\"tap.unknown\"}");
+    else if (ends)
+        answer(tls, 200, "{\"outcome\":\"ended\"}");
     else if (asks)
         challenge(tls, own, what->body);
     else

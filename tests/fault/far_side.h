@@ -35,6 +35,7 @@ typedef struct far_record {
         again; /* set by the test: forget what came, and take a fresh card; cleared when done */
     atomic_uint fault; /* far_fault */
     atomic_uint begun, challenged, proved;
+    atomic_uint ended;     /* taps that the terminal said it did not go on with */
     atomic_uint pins;      /* challenges that brought one */
     atomic_uint accepted;  /* taps */
     atomic_uint changed;   /* PINs, by an accepted tap */

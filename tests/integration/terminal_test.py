@@ -254,7 +254,9 @@ class TerminalTest(unittest.TestCase):
         self.scene.insert()
         self.scene.mode("remove")
         self.assertEqual(self.tap(status=3)["code"], "card.removed")
-        self.assertEqual(self.scene.requests()[-1]["body"], {"answers": ["0102039000"]})
+        last = self.scene.requests()[-1]
+        self.assertEqual(last["path"].rsplit("/", 1)[1], "end")
+        self.assertEqual(last["body"], {"reason": "card.removed"})
 
     def test_a_card_that_never_answers_is_given_up(self):
         self.scene.insert()

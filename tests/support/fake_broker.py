@@ -117,6 +117,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.challenge(mode)
         elif path.endswith("/proof"):
             self.proof(mode, json.loads(body))
+        elif path.endswith("/end"):
+            self.reply(200, {"outcome": "ended"})
         else:
             self.problem(404, "resource.unknown", "There is no such thing.")
 
@@ -134,7 +136,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif mode == "revoked":
             self.problem(422, "card.revoked", "The card is revoked.")
         elif len(body["answers"]) < len(wanted) and body["answers"][-1:] != ["6d00"]:
-            self.problem(422, "card.removed", "The card was taken away too early.")
+            self.problem(422, "card.answer", "The card's answer was not complete.")
         else:
             kind = {"kind": "token", "token": {"access_token": "secret-token"}} if mode == "token" else \
                 {"kind": "relayed", "url": "https://label.relay.test/.cardbroker/enter?code=one-time"}

@@ -250,6 +250,29 @@ static void life_and_idleness_are_limited(void **state)
     assert_string_equal(ended_why, "idle");
 }
 
+/* The answer with its URL may have been lost. */
+static void a_session_that_nobody_visits_ends(void **state)
+{
+    (void)state;
+    char cookie[CB_SESSION_SECRET];
+    cb_id card = cb_id_new();
+    cb_sessions_parts parts = {.relay_domain = "relay.localhost",
+                               .relay_port = 8443,
+                               .claim = CB_SECOND / 10,
+                               .ended = note_ends};
+    cb_sessions_close(&sessions);
+    assert_int_equal(cb_sessions_open(&parts, &sessions), CB_OK);
+    cb_session_facts visited = facts_of(&card), lost = facts_of(&card);
+    address a = add(&visited, new_session());
+    address b = add(&lost, new_session());
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
+    assert_true(wait_for_ends(1));
+    assert_string_equal(ended_why, "unclaimed");
+    assert_true(cb_id_same(&ended_session, &lost.session));
+    assert_int_equal(cb_sessions_count(sessions), 1);
+    assert_int_equal(cb_sessions_enter(sessions, b.label, b.code, cookie), CB_E_SESSION_ENDED);
+}
+
 static void places_are_limited_and_a_refused_session_stays_the_callers(void **state)
 {
     (void)state;
@@ -409,6 +432,7 @@ int main(void)
         T(a_match_of_nothing_cuts_nothing),
         T(a_session_that_the_service_closed_ends),
         T(life_and_idleness_are_limited),
+        T(a_session_that_nobody_visits_ends),
         T(places_are_limited_and_a_refused_session_stays_the_callers),
         T(a_session_cannot_take_all_places_of_the_relay),
         T(services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open),

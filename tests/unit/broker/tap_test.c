@@ -20,6 +20,7 @@ static char trace[512];
 static const char *failing;   /* the step that fails */
 static cb_error failure;      /* with this */
 static cb_error recorded;     /* the outcome of the last result or refusal */
+static const char *recorded_step; /* of the last refusal */
 static uint8_t login_kind;
 static unsigned uses;         /* how often the connector uses the key */
 static unsigned behind;       /* how often hsmd says that it has not heard of everything */
@@ -232,7 +233,18 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal)
 {
     (void)store;
     recorded = refusal->error;
+    recorded_step = refusal->step;
     return step("refused");
+}
+
+cb_error cb_decide_again(cb_store *store, const cb_again_request *request)
+{
+    (void)store;
+    assert_int_equal(request->card.bytes[0], 1);
+    assert_int_equal(request->holder.bytes[0], 2);
+    assert_int_equal(request->terminal.bytes[0], 7);
+    assert_int_equal(cb_id_is_zero(&request->session), login_kind != CB_SESSION_RELAYED);
+    return step("again");
 }
 
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
@@ -561,13 +573,130 @@ static void a_terminal_is_limited(void **state)
     terminal_state = CB_TERMINAL_REVOKED;
     assert_int_equal(start(&tap), CB_OK);
     assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_REVOKED);
-    terminal_state = CB_TERMINAL_ACTIVE;
+}
+
+static void a_terminal_has_only_so_many_taps_under_way(void **state)
+{
+    (void)state;
+    cb_id tap;
     cb_error error = CB_OK;
     int begun = 0;
-    for (; !error && begun < 200; begun++)
+    terminal_rate = 10000;
+    for (; !error && begun < 200; begun++) {
         error = start(&tap);
+        if (!error)
+            assert_int_equal(ask_for_tax(&tap), CB_OK);
+    }
     assert_int_equal(error, CB_E_BUSY);
     assert_true(begun < 70);
+}
+
+/* One more for each card of another profile, that is: nobody goes on with it. */
+static void a_terminal_that_begins_many_taps_loses_the_oldest_of_them(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id first, second, tap, theirs;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    unsigned expires;
+    assert_int_equal(cb_tap_start(taps, &other, CB_PROFILE_NATIVE, &theirs, &script, &expires),
+                     CB_OK);
+    cb_buf_free(&script);
+    assert_int_equal(start(&first), CB_OK);
+    assert_int_equal(start(&second), CB_OK);
+    assert_int_equal(ask_for_tax(&second), CB_OK);
+    for (int i = 0; i < 63; i++) {
+        usleep(2); /* so that one is the oldest */
+        trace[0] = 0;
+        assert_int_equal(start(&tap), CB_OK);
+        assert_string_equal(trace, i < 62 ? "begin" : "end begin");
+    }
+    assert_int_equal(cb_taps_count(taps), 65);
+    assert_int_equal(ask_for_tax(&first), CB_E_TAP_UNKNOWN);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &second, CB_E_READER), CB_OK);
+    assert_int_equal(cb_tap_break_off(taps, &other, &theirs, CB_E_READER), CB_OK);
+}
+
+static void an_answer_that_was_lost_is_given_again_and_nothing_done_again(void **state)
+{
+    (void)state;
+    static const uint8_t kinds[] = {CB_SESSION_RELAYED, CB_SESSION_TOKEN};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        cb_id tap;
+        cb_tap_outcome first, again;
+        login_kind = kinds[i];
+        free(entered);
+        entered = NULL;
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask_for_tax(&tap), CB_OK);
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &first), CB_OK);
+        trace[0] = 0;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &again), CB_OK);
+        assert_string_equal(trace, "again");
+        assert_true(cb_bytes_same(cb_buf_bytes(&first.value), cb_buf_bytes(&again.value)));
+        assert_true(cb_id_same(&first.session, &again.session));
+        cb_tap_outcome_free(&again);
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("b"), &again),
+                         CB_E_TAP_UNKNOWN);
+        failing = "again";
+        failure = CB_E_TAP_WITHDRAWN;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &again),
+                         CB_E_TAP_WITHDRAWN);
+        assert_int_equal(again.value.len, 0);
+        failing = NULL;
+        cb_tap_outcome_free(&first);
+    }
+}
+
+static void a_refusal_that_was_lost_is_said_again(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_tap_outcome outcome;
+    failing = "finish";
+    failure = CB_E_PIN_WRONG;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &outcome),
+                         CB_E_PIN_WRONG);
+        assert_string_equal(trace, "begin allows challenge finish lookup refused end");
+    }
+}
+
+static void a_tap_that_is_broken_off_ends_with_its_reason(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id tap;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(cb_tap_break_off(taps, &other, &tap, CB_E_CARD_REMOVED), CB_E_TAP_UNKNOWN);
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_CARD_REMOVED), CB_OK);
+    assert_int_equal(recorded, CB_E_CARD_REMOVED);
+    assert_string_equal(recorded_step, "begun");
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    trace[0] = 0;
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_BROKER_DOWN), CB_OK);
+    assert_string_equal(trace, "refused end");
+    assert_int_equal(recorded, CB_E_BROKER_DOWN);
+    assert_string_equal(recorded_step, "challenged");
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_BROKER_DOWN), CB_E_TAP_UNKNOWN);
+    assert_int_equal(cb_taps_count(taps), 0);
+}
+
+static void taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record(void **state)
+{
+    (void)state;
+    terminal_rate = 2;
+    for (int i = 0; i < 5; i++) {
+        cb_id tap;
+        assert_int_equal(start(&tap), CB_OK);
+        trace[0] = 0;
+        assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_CARD_REMOVED), CB_OK);
+        assert_string_equal(trace, i < 2 ? "refused end" : "end");
+    }
 }
 
 static void a_profile_that_is_not_known_begins_nothing(void **state)
@@ -596,6 +725,12 @@ int main(void)
         T(a_mistake_can_be_put_right_while_the_card_stays),
         T(a_pin_change_uses_no_key_and_is_recorded),
         T(a_terminal_is_limited),
+        T(a_terminal_has_only_so_many_taps_under_way),
+        T(a_terminal_that_begins_many_taps_loses_the_oldest_of_them),
+        T(an_answer_that_was_lost_is_given_again_and_nothing_done_again),
+        T(a_refusal_that_was_lost_is_said_again),
+        T(a_tap_that_is_broken_off_ends_with_its_reason),
+        T(taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record),
         T(a_profile_that_is_not_known_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
