@@ -78,6 +78,9 @@ const cb_applet *cb_applet_named(cb_bytes name);
  * no success. */
 void cb_applet_answer(cb_buf *answer, uint16_t status);
 
+/* Whether the card lies on a contactless reader. */
+bool cb_vcard_is_contactless(const struct cb_vcard *card);
+
 /* Makes the states of all the card's applications durable. False: that failed, and from this
  * command's answer on, which must be 6581, the card is mute until it is reset. */
 bool cb_vcard_save(struct cb_vcard *card);

@@ -24,6 +24,7 @@ struct cb_vcard {
     size_t count;
     size_t selected;
     cb_transport transport;
+    bool contactless;
     bool mute; /* the memory failed: nothing until the next reset */
     cb_vcard_store store;
     char *path; /* of the file; NULL: none */
@@ -255,6 +256,10 @@ static bool load_again(cb_vcard *card)
     free_slots(&before);
     return true;
 }
+
+void cb_vcard_set_contactless(cb_vcard *card, bool contactless) { card->contactless = contactless; }
+
+bool cb_vcard_is_contactless(const cb_vcard *card) { return card->contactless; }
 
 void cb_vcard_reset(cb_vcard *card)
 {

@@ -41,6 +41,10 @@ cb_error cb_vcard_make(const cb_vcard_state *state, const cb_vcard_store *store,
 /* Wipes and frees. */
 void cb_vcard_close(cb_vcard **card);
 
+/* On which of its interfaces the card is used, if it tells them apart: contactless, or with
+ * contacts, as at first. To be said while it has no power. */
+void cb_vcard_set_contactless(cb_vcard *card, bool contactless);
+
 /* Takes the power away and gives it back: the sessions are forgotten. */
 void cb_vcard_reset(cb_vcard *card);
 

@@ -29,6 +29,7 @@ static const char usage[] =
     "  --socket PATH      a reader: a Unix socket, there while a card lies on it (without pcscd)\n"
     "  --control PATH     a socket for commands: insert READER CARD, remove READER, list\n"
     "  --tell LINE        send LINE to that socket of a running cardlink-vcard\n"
+    "  --contactless      the readers are contactless, which PIV cards tell apart\n"
     "  --absent           start with no card on any reader\n"
     "  --show             print what may be known about a card, and end\n"
     "  --help, --version\n"
@@ -39,7 +40,7 @@ static const char usage[] =
 typedef struct options {
     const char *control;
     const char *tell;
-    bool absent, show, help, version;
+    bool contactless, absent, show, help, version;
 } options;
 
 static bool add_reader(cb_vcards *all, const char *place, bool vpcd)
@@ -52,15 +53,12 @@ static bool add_reader(cb_vcards *all, const char *place, bool vpcd)
 
 static bool read_options(int argc, char **argv, options *out, cb_vcards *all)
 {
-    static const struct option names[] = {{"vpcd", required_argument, NULL, 'p'},
-                                          {"socket", required_argument, NULL, 's'},
-                                          {"control", required_argument, NULL, 'c'},
-                                          {"tell", required_argument, NULL, 't'},
-                                          {"absent", no_argument, NULL, 'a'},
-                                          {"show", no_argument, NULL, 'w'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'V'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"vpcd", required_argument, NULL, 'p'},    {"socket", required_argument, NULL, 's'},
+        {"control", required_argument, NULL, 'c'}, {"tell", required_argument, NULL, 't'},
+        {"contactless", no_argument, NULL, 'l'},   {"absent", no_argument, NULL, 'a'},
+        {"show", no_argument, NULL, 'w'},          {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
     bool good = true;
     for (int c; good && (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (c) {
@@ -73,6 +71,9 @@ static bool read_options(int argc, char **argv, options *out, cb_vcards *all)
             break;
         case 't':
             out->tell = optarg;
+            break;
+        case 'l':
+            out->contactless = true;
             break;
         case 'a':
             out->absent = true;
@@ -204,6 +205,8 @@ static int run(const options *chosen, cb_vcards *all, char **files, int count)
         fail("cannot start", error);
     else
         error = open_cards(all, files, count);
+    for (size_t i = 0; i < all->card_count; i++)
+        cb_vcard_set_contactless(all->card[i], chosen->contactless);
     if (!error && chosen->control && (error = cb_vcard_control_listen(chosen->control, &control)))
         fail(chosen->control, error);
     for (size_t i = 0; !error && !chosen->absent && i < all->reader_count && i < all->card_count;

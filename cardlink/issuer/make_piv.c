@@ -118,6 +118,18 @@ static cb_error write_letter(const cb_issuer_options *chosen, const cb_issue_piv
     return error;
 }
 
+static cb_error write_pairing_code(const char *path, cb_bytes code, cb_buf *why)
+{
+    cb_buf text = CB_BUF(CB_VPIV_PAIRING_CODE + 1);
+    cb_buf_put(&text, code);
+    cb_buf_put_u8(&text, '\n');
+    cb_error error = cb_buf_error(&text);
+    if (!error)
+        error = cb_file_new(path, cb_buf_bytes(&text), 0600, why);
+    cb_buf_free(&text);
+    return error;
+}
+
 static cb_error write_certificates(const char *folder, const cb_vpiv_state *state, cb_buf *why)
 {
     cb_error error = CB_OK;
@@ -161,6 +173,8 @@ static cb_error write_all(const cb_issuer_options *chosen, const cb_issue_piv_or
     cb_error error = CB_OK;
     if (chosen->letter)
         error = write_letter(chosen, order, secrets, card, why);
+    if (!error && chosen->pairing_code)
+        error = write_pairing_code(chosen->pairing_code, order->pairing_code, why);
     if (!error && chosen->certificates)
         error = write_certificates(chosen->certificates, state, why);
     if (!error)
@@ -176,6 +190,7 @@ static cb_error check(const cb_issuer_options *chosen, cb_issue_piv_order *order
 {
     if (!chosen->state || !chosen->ca != !chosen->ca_key ||
         !chosen->content_signer != !chosen->content_signer_key ||
+        (chosen->pairing_code && !chosen->content_signer) ||
         (chosen->letter && chosen->secrets_fd >= 0))
         return CB_E_ARGUMENT;
     order->management_algorithm =
@@ -208,6 +223,7 @@ cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
     cb_issue_signer signer = {0}, content_signer = {0};
     cb_card_secrets secrets = {0};
     cb_vpiv_state state = {0};
+    char code[CB_VPIV_PAIRING_CODE + 1];
     cb_id card;
     cb_error error = check(chosen, &order, why);
     if (error)
@@ -220,6 +236,10 @@ cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
     cb_issue_dates(chosen->years, &order.not_before, &order.not_after);
     order.signer = chosen->ca ? &signer : NULL;
     order.content_signer = chosen->content_signer ? &content_signer : NULL;
+    if (chosen->pairing_code) {
+        cb_issue_digits(code, CB_VPIV_PAIRING_CODE);
+        order.pairing_code = cb_bytes_make(code, CB_VPIV_PAIRING_CODE);
+    }
     order.name = chosen->name ? cb_bytes_str(chosen->name) : (cb_bytes){0};
     order.pin = cb_bytes_str(secrets.pin);
     order.puk = cb_bytes_str(secrets.code);
@@ -232,6 +252,7 @@ cb_error cb_issuer_piv_make(const cb_issuer_options *chosen, cb_buf *why)
     cb_issue_signer_end(&signer);
     cb_issue_signer_end(&content_signer);
     cb_wipe(&order, sizeof order);
+    cb_wipe(code, sizeof code);
     cb_wipe(&secrets, sizeof secrets);
     cb_vpiv_state_free(&state);
     return error;

@@ -26,7 +26,8 @@ const char cb_issuer_usage[] =
     "       cardlink-issuer piv make --state FILE [--key SLOT:ALGORITHM…] [--name NAME]\n"
     "                              [--ca FILE --ca-key FILE] [--certificates DIR] [--years N]\n"
     "                              [--management ALGORITHM] [--management-key FILE]\n"
-    "                              [--content-signer FILE --content-signer-key FILE]\n"
+    "                              [--content-signer FILE --content-signer-key FILE\n"
+    "                               [--pairing-code FILE]]\n"
     "                              [--beside FILE] [--atr HEX]\n"
     "                              [--secrets-fd N | --letter FILE [--pin-length N]]\n"
     "\n"
@@ -58,6 +59,7 @@ const char cb_issuer_usage[] =
     "  --content-signer FILE, --content-signer-key FILE  who signs the certificate of a secure "
     "messaging\n"
     "                   key (PEM; P-256, id-PIV-content-signing); else the card has no such key\n"
+    "  --pairing-code FILE  draw a pairing code by lot and write it to FILE (mode 0600)\n"
     "  --beside FILE    the applications of that card come first, and its ATR is kept\n"
     "  --atr HEX        another answer to reset\n"
     "  --secrets-fd N   PIN and unblocking code (jpki: authentication and signature PIN) as two "
@@ -172,6 +174,7 @@ bool cb_issuer_options_read(int argc, char **argv, cb_issuer_options *out)
                  {"certificates", &out->certificates},
                  {"content-signer", &out->content_signer},
                  {"content-signer-key", &out->content_signer_key},
+                 {"pairing-code", &out->pairing_code},
                  {"management", &out->management},
                  {"management-key", &out->management_key},
                  {"beside", &out->beside},

@@ -13,7 +13,7 @@ enum { CB_ISSUER_KEYS_MAX = 4 };
 typedef struct cb_issuer_options {
     const char *folder, *name, *authority, *use, *out, *batch, *state, *certificate, *letter, *ca,
         *ca_key, *certificates, *content_signer, *content_signer_key, *management, *management_key,
-        *beside, *atr, *master, *kdd;
+        *pairing_code, *beside, *atr, *master, *kdd;
     const char *key[CB_ISSUER_KEYS_MAX];
     size_t keys;
     const char *broker[CB_VCARD_KLOC_MAX];

@@ -174,6 +174,8 @@ cb_error cb_issue_piv(const cb_issue_piv_order *order, cb_vpiv_state *state, cb_
         error = put_ccc(state);
     if (!error && order->content_signer)
         error = cb_issue_piv_channel(order->content_signer, card, state);
+    if (!error && order->pairing_code.len > 0)
+        error = cb_issue_piv_pairing(order->pairing_code, state);
     if (error)
         cb_vpiv_state_free(state);
     return error;

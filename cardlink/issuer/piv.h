@@ -18,6 +18,8 @@ typedef struct cb_issue_piv_order {
     uint8_t algorithm[CB_VPIV_SLOTS]; /* cb_vcard_algorithm, by cb_vpiv_slot; 0: no key there */
     const cb_issue_signer *signer;    /* NULL: each certificate by its own key */
     const cb_issue_signer *content_signer; /* piv_channel.h; NULL: no secure messaging */
+    cb_bytes pairing_code; /* 8 digits, with a content signer only; of none: no virtual contact
+                              interface */
     cb_bytes name;                    /* of the holder, in the certificates; at most 64 bytes; of
                                          none: the GUID */
     cb_bytes pin;                     /* 6 to 8 digits */

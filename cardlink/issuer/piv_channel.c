@@ -3,6 +3,7 @@
 
 #include "base/crypto.h"
 #include "base/tlv.h"
+#include "cardlink/card/piv/interface.h"
 #include "cardlink/issuer/piv.h"
 #include "cardlink/x509/certificate.h"
 
@@ -107,5 +108,20 @@ cb_error cb_issue_piv_channel(const cb_issue_signer *signer, const cb_id *card,
     if (!error)
         error = cb_issue_piv_put_certificate(state, CB_VPIV_SECURE_MESSAGING_SIGNER,
                                              cb_buf_bytes(&signer->certificate));
+    return error;
+}
+
+cb_error cb_issue_piv_pairing(cb_bytes code, cb_vpiv_state *state)
+{
+    cb_buf object = CB_BUF(16);
+    cb_tlv_put(&object, 0x99, code);
+    cb_tlv_put(&object, 0xFE, (cb_bytes){0});
+    cb_error error =
+        cb_buf_error(&object) == CB_E_TOO_LARGE ? CB_E_ARGUMENT : cb_buf_error(&object);
+    if (!error)
+        error = cb_vpiv_object_set(state, CB_VPIV_PAIRING, cb_buf_bytes(&object));
+    if (!error && cb_vpiv_pairing_code(state).len == 0)
+        error = CB_E_ARGUMENT;
+    cb_buf_free(&object);
     return error;
 }

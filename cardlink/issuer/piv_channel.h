@@ -3,7 +3,8 @@
  * What a PIV card needs for secure messaging (NIST SP 800-73-4, part 1, 3.3.7; part 2, 4.1.5): a
  * key that never leaves it, the key's card verifiable certificate, which names the card by its
  * GUID, and, for everybody to read (5FC122), the X.509 certificate of who signed that: a content
- * signer. Cipher suite 2, and so P-256 for both.
+ * signer. Cipher suite 2, and so P-256 for both. A pairing code (5FC123; part 1, 3.3.8) gives it a
+ * virtual contact interface, too.
  */
 #ifndef CB_CARDLINK_ISSUER_PIV_CHANNEL_H
 #define CB_CARDLINK_ISSUER_PIV_CHANNEL_H
@@ -25,5 +26,8 @@ const char *cb_issue_content_signer_fault(const cb_issue_signer *signer);
  * caller ends state either way. */
 cb_error cb_issue_piv_channel(const cb_issue_signer *signer, const cb_id *card,
                               cb_vpiv_state *state);
+
+/* Gives it a pairing code: eight digits, CB_E_ARGUMENT. */
+cb_error cb_issue_piv_pairing(cb_bytes code, cb_vpiv_state *state);
 
 #endif

@@ -183,6 +183,35 @@ class Contact(Secured):
         self.assertEqual(self.host.raw(0x0C, VERIFY, 0x00, 0x80, self.host.session.command(VERIFY, 0x00, 0x80)), (b"", 0x6982))
 
 
+class Contactless(Secured):
+    more = ("--pairing-code", "pairing")
+
+    def setUp(self):
+        (folder / "pairing").unlink(missing_ok=True)
+        super().setUp()
+        self.code = (folder / "pairing").read_bytes().strip()
+
+    def insert(self):
+        super().insert("--contactless")
+
+    def test_the_pairing_code_opens_the_virtual_contact_interface(self):
+        self.assertRegex(self.code, rb"^[0-9]{8}$")
+        self.assertEqual((folder / "pairing").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(self.host.raw(0, GET, 0x3F, 0xFF, listed("7E"))[0][-2:], b"\x48\0")
+        self.assertEqual(self.host.raw(0, VERIFY, 0x00, 0x80, b"123456\xff\xff"), (b"", 0x6982))
+        self.assertEqual(self.host.raw(0, VERIFY, 0x00, 0x98, self.code), (b"", 0x6982))
+        self.establish()
+        self.assertEqual(self.verify(), (b"", 0x6982))
+        self.assertEqual(self.host.send(GET, 0x3F, 0xFF, listed(AUTHENTICATION), le=True), (b"", 0x6982))
+        self.assertEqual(self.host.send(VERIFY, 0x00, 0x98, self.code), (b"", 0x9000))
+        self.assertEqual(self.verify(), (b"", 0x9000))
+        data, status = self.host.send(GET, 0x3F, 0xFF, listed("5FC123"), le=True)
+        self.assertEqual((content(data)["99"], status), (self.code, 0x9000))
+        question = piv.tlv("7C", piv.tlv("82", b"") + piv.tlv("81", bytes(32)))
+        self.assertEqual(self.host.send(USE, 0x11, 0x9A, question, le=True)[1], 0x9000)
+        self.assertEqual(self.host.raw(0, USE, 0x11, 0x9A, question), (b"", 0x6982))
+
+
 class Issuer(unittest.TestCase):
     def test_only_a_content_signer_signs(self):
         signer("large", "-addext", "extendedKeyUsage=2.16.840.1.101.3.6.7", curve="P-384")
@@ -191,6 +220,7 @@ class Issuer(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(said, done.stderr)
         self.assertEqual(make("never", "--content-signer", "signer.pem").returncode, 2)
+        self.assertEqual(make("never", "--pairing-code", "code").returncode, 2)
         self.assertFalse((folder / "never.card").exists())
 
 

@@ -4,8 +4,8 @@
  *
  * An input is u8 what, then commands, each: u8 length, bytes. "what": 01 the PIN was verified, 02
  * the management key was shown, 04 the application was selected, 08 a channel of secure messaging
- * is open, 10 one is, and each command (INS, P1, P2, data) comes inside of it. With 80 the rest is
- * a state, as a card's file has it.
+ * is open, 10 one is, and each command (INS, P1, P2, data) comes inside of it, 20 the card is on
+ * its contactless interface. With 80 the rest is a state, as a card's file has it.
  */
 #include <stdlib.h>
 
@@ -19,6 +19,7 @@ enum {
     SELECTED = 0x04,
     CHANNEL = 0x08,
     INSIDE = 0x10,
+    CONTACTLESS = 0x20,
     STATE = 0x80,
     COMMANDS_MAX = 32
 };
@@ -43,6 +44,8 @@ static void prepare(void)
     vpiv_card_make_secured(&made, algorithms, CB_VPIV_AES_128);
     cb_vpiv_pin_pad(cb_bytes_str("48151623"), made.first.pin); /* which no input has */
     cb_vpiv_pin_pad(cb_bytes_str("42342081"), made.first.puk);
+    if (cb_issue_piv_pairing(cb_bytes_str("90817263"), &made.first))
+        abort();
     cb_buf_init(&state, CB_CARD_STATE_MAX);
     cb_vpiv_state_put(&state, &made.first);
     atexit(clean_up);
@@ -116,6 +119,7 @@ static void commands(uint8_t what, cb_cursor *cursor)
 {
     cb_vcard *card = new_card();
     cb_vpiv_application *piv = cb_vcard_applet(card, &cb_applet_piv);
+    cb_vcard_set_contactless(card, what & CONTACTLESS);
     piv->session.selected = what & SELECTED;
     piv->session.pin_verified = piv->session.pin_fresh = what & VERIFIED;
     piv->session.managed = what & MANAGED;
@@ -139,7 +143,9 @@ static void commands(uint8_t what, cb_cursor *cursor)
         (piv->session.pin_verified && !(what & VERIFIED)) ||
         (piv->session.managed && !(what & MANAGED)))
         abort();
-    if (!(what & MANAGED))
+    if (piv->session.paired || (what & CONTACTLESS && piv->state.pin_tries != made.first.pin_tries))
+        abort();
+    if (!(what & MANAGED) || what & CONTACTLESS)
         must_be_same(&piv->state);
     cb_vcard_close(&card);
 }

@@ -139,6 +139,10 @@ def piv():
     put("card_piv", "inside-sign", commands(inside, f"87119E{sign[2:]}", f"87119A{sign[2:]}", f"87119C{sign[2:]}", f"87119C{sign[2:]}"))
     put("card_piv", "inside-rsa", commands(inside, "87079E" + padded[:220].hex()))
     put("card_piv", "inside-alone", commands(inside, "87089B7C028100", "87089B7C128210" + "22" * 16))
+    put("card_piv", "contactless", commands(verified | 32, f"0087119E{sign}00", f"0087119A{sign}00", right, "00CB3FFF055C035FC10500",
+                                            "00200098083132333435363738", "00DB3FFF0C5C035FC10653054142434445"))
+    put("card_piv", "contactless-inside", commands(inside | 32, f"87119A{sign[2:]}", "200098" + b"12345678".hex(), "200098", "20FF98",
+                                                   "CB3FFF5C035FC105", "CB3FFF5C035FC123", "200080" + b"123456".hex() + "FFFF"))
     put("card_piv", "inside-select", commands(inside, "A40400A000000308", "CB3FFF5C017E"))
     put("card_piv", "make", commands(managed, "0047009A05AC0380011100", "0047009C05AC0380011400", "0047009E05AC03800106"))
 

@@ -5,6 +5,7 @@
 
 #include "base/secret.h"
 #include "base/tlv.h"
+#include "cardlink/card/piv/interface.h"
 #include "cardlink/card/transport.h"
 #include "cardlink/native/native.h"
 
@@ -47,15 +48,16 @@ static uint16_t select_application(cb_vpiv_application *piv, const cb_apdu *apdu
 
 static const struct row {
     uint8_t ins;
+    bool contactless; /* whether it is there on that interface (part 2, table 2) */
     cb_vpiv_command command;
-} table[] = {{CB_INS_SELECT, select_application},
-             {CB_VPIV_INS_GET_DATA, cb_vpiv_get_data},
-             {CB_VPIV_INS_PUT_DATA, cb_vpiv_put_data},
-             {CB_INS_VERIFY, cb_vpiv_verify},
-             {CB_INS_CHANGE, cb_vpiv_change},
-             {CB_INS_UNBLOCK, cb_vpiv_unblock},
-             {CB_VPIV_INS_AUTHENTICATE, cb_vpiv_authenticate},
-             {CB_VPIV_INS_GENERATE, cb_vpiv_generate}};
+} table[] = {{CB_INS_SELECT, true, select_application},
+             {CB_VPIV_INS_GET_DATA, true, cb_vpiv_get_data},
+             {CB_VPIV_INS_PUT_DATA, false, cb_vpiv_put_data},
+             {CB_INS_VERIFY, true, cb_vpiv_verify},
+             {CB_INS_CHANGE, true, cb_vpiv_change},
+             {CB_INS_UNBLOCK, false, cb_vpiv_unblock},
+             {CB_VPIV_INS_AUTHENTICATE, true, cb_vpiv_authenticate},
+             {CB_VPIV_INS_GENERATE, false, cb_vpiv_generate}};
 
 uint16_t cb_vpiv_run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
 {
@@ -68,6 +70,8 @@ uint16_t cb_vpiv_run(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data
             continue;
         if (!piv->session.selected && apdu->ins != CB_INS_SELECT)
             return CB_SW_CONDITIONS;
+        if (!table[i].contactless && !cb_vpiv_at_contacts(piv))
+            return CB_VPIV_SW_NOT_SUPPORTED;
         return table[i].command(piv, apdu, data);
     }
     return CB_SW_INS;
@@ -152,6 +156,8 @@ static void show(const void *self, cb_buf *text)
     }
     if (piv->state.channel_key.algorithm != CB_VCARD_NO_KEY)
         cb_buf_put_str(text, "PIV secure messaging: cipher suite 2\n");
+    if (cb_vpiv_pairing_code(&piv->state).len > 0)
+        cb_buf_put_str(text, "PIV virtual contact interface: with a pairing code\n");
 }
 
 const cb_applet cb_applet_piv = {

@@ -11,11 +11,10 @@
  * A card with a secure messaging key opens a channel with it (channel.h) for whoever asks, and
  * takes GET DATA, VERIFY, CHANGE REFERENCE DATA and GENERAL AUTHENTICATE inside of it. Commands
  * outside of it are done as ever, and leave it alone. It ends with the session, with an error in
- * secure messaging, which is answered in clear, and when another is asked for. This is a card on
- * its contact interface, where nothing must come inside.
+ * secure messaging, which is answered in clear, and when another is asked for. What a card does on
+ * its contactless interface, interface.h says; on the other, nothing must come inside.
  *
- * Not there: the contactless interface's rules, with pairing code and virtual contact interface;
- * the global PIN, biometrics, key history, and whatever one maker added.
+ * Not there: the global PIN, biometrics, key history, and whatever one maker added.
  */
 #ifndef CB_CARDLINK_CARD_PIV_APPLICATION_H
 #define CB_CARDLINK_CARD_PIV_APPLICATION_H
@@ -57,13 +56,18 @@ typedef struct cb_vpiv_session {
     uint8_t pending;
     uint8_t nonce[CB_VPIV_BLOCK_MAX];
     cb_vpiv_channel channel;
+    bool paired; /* the pairing code was verified */
 } cb_vpiv_session;
 
 typedef struct cb_vpiv_application {
     cb_vcard *card; /* that it is on */
     cb_vpiv_state state;
     cb_vpiv_session session;
+    bool secured; /* the command that is being done came inside a channel */
 } cb_vpiv_application;
+
+/* Status words that only PIV has. */
+enum { CB_VPIV_SW_FAILED = 0x6300, CB_VPIV_SW_NOT_SUPPORTED = 0x6A81 };
 
 /* A command: appends the answer's data and returns the status word. */
 typedef uint16_t (*cb_vpiv_command)(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data);

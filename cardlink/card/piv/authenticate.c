@@ -3,7 +3,7 @@
  * GENERAL AUTHENTICATE and GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4, part 2, 3.2.4 and 3.3.2):
  * what the private keys do.
  */
-#include "cardlink/card/piv/application.h"
+#include "cardlink/card/piv/interface.h"
 
 #include "base/secret.h"
 #include "base/tlv.h"
@@ -44,9 +44,11 @@ static bool read_template(cb_bytes bytes, cb_vpiv_template *out)
 static bool agreed(cb_vpiv_application *piv, uint8_t reference)
 {
     bool fresh = piv->session.pin_fresh;
-    switch (reference) {
-    case CB_VPIV_CARD_AUTHENTICATION:
+    if (reference == CB_VPIV_CARD_AUTHENTICATION)
         return true;
+    if (!cb_vpiv_in_contact(piv))
+        return false;
+    switch (reference) {
     case CB_VPIV_SIGNATURE:
         piv->session.pin_fresh = false;
         return piv->session.pin_verified && fresh;

@@ -2,7 +2,7 @@
  *
  * GET DATA and PUT DATA (SP 800-73-4, part 2, 3.1.2 and 3.3.1).
  */
-#include "cardlink/card/piv/application.h"
+#include "cardlink/card/piv/interface.h"
 
 #include "base/tlv.h"
 
@@ -28,15 +28,18 @@ static uint32_t read_tag(cb_bytes bytes)
     return tag;
 }
 
-/* Objects that tell of the holder's body want his PIN (part 1, table 3). */
+/* Objects that tell of the holder's body, and the pairing code, want his PIN (part 1, table 2). */
 static bool wants_pin(uint32_t tag)
 {
-    return tag == TAG_FINGERPRINTS || tag == TAG_FACE || tag == TAG_PRINTED || tag == TAG_IRIS;
+    return tag == TAG_FINGERPRINTS || tag == TAG_FACE || tag == TAG_PRINTED || tag == TAG_IRIS ||
+           tag == CB_VPIV_PAIRING;
 }
 
-static void put_discovery(cb_buf *data)
+/* The application's PIN, and no other; a virtual contact interface with a pairing code, or none
+ * (part 1, 3.3.2). */
+static void put_discovery(const cb_vpiv_state *state, cb_buf *data)
 {
-    static const uint8_t policy[] = {0x40, 0x00}; /* the application's PIN, and no other */
+    const uint8_t policy[] = {cb_vpiv_pairing_code(state).len > 0 ? 0x48 : 0x40, 0x00};
     cb_buf body = CB_BUF(64);
     cb_tlv_put(&body, 0x4F, CB_BYTES_OF(cb_vpiv_aid));
     cb_tlv_put(&body, 0x5F2F, CB_BYTES_OF(policy));
@@ -55,9 +58,11 @@ uint16_t cb_vpiv_get_data(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf 
     if (!cb_cursor_done(&cursor) || tag == 0)
         return CB_SW_DATA;
     if (tag == CB_VPIV_DISCOVERY) {
-        put_discovery(data);
+        put_discovery(&piv->state, data);
         return CB_SW_OK;
     }
+    if (!cb_vpiv_may_read(piv, tag))
+        return CB_SW_SECURITY;
     cb_bytes content = cb_vpiv_object_get(&piv->state, tag);
     if (content.len == 0)
         return CB_SW_FILE_NOT_FOUND;

@@ -4,7 +4,7 @@
  * A.2): alone, by encrypting the card's challenge, or mutually, by deciphering its witness and
  * having a challenge of his own encrypted. The key encrypts nothing for who has not shown it.
  */
-#include "cardlink/card/piv/application.h"
+#include "cardlink/card/piv/interface.h"
 
 #include <wolfssl/wolfcrypt/des3.h>
 
@@ -100,6 +100,8 @@ uint16_t cb_vpiv_manage(cb_vpiv_application *piv, uint8_t algorithm, const cb_vp
     if (algorithm != piv->state.management_algorithm &&
         !(algorithm == 0x00 && piv->state.management_algorithm == CB_VPIV_3DES))
         return CB_SW_PARAMETERS;
+    if (!cb_vpiv_at_contacts(piv))
+        return CB_SW_SECURITY;
     uint16_t status = CB_SW_DATA;
     if (in->has_exponentiation)
         return status;

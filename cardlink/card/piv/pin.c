@@ -2,11 +2,11 @@
  *
  * VERIFY, CHANGE REFERENCE DATA and RESET RETRY COUNTER (SP 800-73-4, part 2, 3.2.1 to 3.2.3).
  */
-#include "cardlink/card/piv/application.h"
+#include "cardlink/card/piv/interface.h"
 
 #include "base/secret.h"
 
-enum { KEY_PIN = 0x80, KEY_PUK = 0x81, FORGET = 0xFF };
+enum { KEY_PIN = 0x80, KEY_PUK = 0x81, KEY_PAIRING = 0x98, FORGET = 0xFF };
 
 static void forget(cb_vpiv_application *piv)
 {
@@ -17,6 +17,12 @@ static void forget(cb_vpiv_application *piv)
 static uint16_t tries_left(uint8_t tries)
 {
     return tries > 0 ? (uint16_t)(CB_SW_TRIES_LEFT | tries) : CB_SW_BLOCKED;
+}
+
+/* From afar nobody blocks the PIN. */
+static bool keeps_tries(const cb_vpiv_application *piv)
+{
+    return !cb_vpiv_at_contacts(piv) && piv->state.pin_tries <= CB_VPIV_TRIES_KEPT;
 }
 
 /* The try is taken away, durably, before anything can be known of its result. */
@@ -37,8 +43,12 @@ uint16_t cb_vpiv_verify(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *d
     (void)data;
     if (apdu->p1 != 0x00 && apdu->p1 != FORGET)
         return CB_SW_PARAMETERS;
+    if (apdu->p2 == KEY_PAIRING)
+        return cb_vpiv_verify_pairing(piv, apdu);
     if (apdu->p2 != KEY_PIN)
         return CB_SW_NOT_FOUND;
+    if (!cb_vpiv_in_contact(piv))
+        return CB_SW_SECURITY;
     if (apdu->p1 == FORGET) {
         if (apdu->data.len > 0)
             return CB_SW_DATA;
@@ -49,6 +59,8 @@ uint16_t cb_vpiv_verify(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *d
         return piv->session.pin_verified ? CB_SW_OK : tries_left(state->pin_tries);
     if (!cb_vpiv_pin_ok(apdu->data))
         return CB_SW_DATA;
+    if (keeps_tries(piv))
+        return CB_SW_BLOCKED;
     forget(piv);
     uint16_t status = compare(piv, &state->pin_tries, state->pin, apdu->data);
     if (status != CB_SW_OK)
@@ -81,8 +93,12 @@ uint16_t cb_vpiv_change(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *d
         return CB_SW_PARAMETERS;
     if (!pin && apdu->p2 != KEY_PUK)
         return CB_SW_NOT_FOUND;
+    if (pin ? !cb_vpiv_in_contact(piv) : !cb_vpiv_at_contacts(piv))
+        return CB_SW_SECURITY;
     if (!take_both(apdu, &given, &fresh) || (pin && !cb_vpiv_pin_ok(fresh)))
         return CB_SW_DATA;
+    if (pin && keeps_tries(piv))
+        return CB_SW_BLOCKED;
     if (pin)
         forget(piv);
     uint16_t status = compare(piv, tries, stored, given);

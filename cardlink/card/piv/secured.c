@@ -100,7 +100,9 @@ static uint16_t accept(const cb_vpiv_application *piv, const cb_apdu *apdu)
 static uint16_t run(cb_vpiv_application *piv, const cb_apdu *command, cb_buf *answer)
 {
     cb_buf data = CB_BUF(CB_CARD_ANSWER_MAX);
+    piv->secured = true;
     uint16_t status = cb_vpiv_run(piv, command, &data);
+    piv->secured = false;
     if (status == CB_SW_OK && cb_buf_error(&data))
         status = CB_SW_FAULT;
     cb_error error = cb_vpiv_channel_answer(

@@ -11,8 +11,9 @@
 #include "cardlink/card/key.h"
 
 enum {
-    CB_VPIV_PIN = 8,       /* bytes; a PIN is 6 to 8 digits, padded with FF */
-    CB_VPIV_PIN_TRIES = 3, /* of the PIN */
+    CB_VPIV_PIN = 8,          /* bytes; a PIN is 6 to 8 digits, padded with FF */
+    CB_VPIV_PIN_TRIES = 3,    /* of the PIN */
+    CB_VPIV_PAIRING_CODE = 8, /* digits */
     CB_VPIV_PUK_TRIES = 3,
     CB_VPIV_MANAGEMENT_MAX = 32,
     CB_VPIV_CVC_MAX = 256,
@@ -50,7 +51,8 @@ enum {
     CB_VPIV_CCC = 0x5FC107,
     CB_VPIV_SIGNATURE_CERTIFICATE = 0x5FC10A,
     CB_VPIV_KEY_MANAGEMENT_CERTIFICATE = 0x5FC10B,
-    CB_VPIV_SECURE_MESSAGING_SIGNER = 0x5FC122
+    CB_VPIV_SECURE_MESSAGING_SIGNER = 0x5FC122,
+    CB_VPIV_PAIRING = 0x5FC123 /* the pairing code's container */
 };
 
 typedef struct cb_vpiv_object {
