@@ -96,7 +96,8 @@ static uint16_t accept(const cb_vpiv_application *piv, const cb_apdu *apdu)
     return may_be_secured(apdu) ? CB_SW_OK : CB_VPIV_SW_NOT_SECURED;
 }
 
-/* The answer's own status word tells of the command's fate, and goes inside. */
+/* The answer's own status word tells of the command's fate, and goes inside. A card whose memory
+ * has failed says nothing more inside. */
 static uint16_t run(cb_vpiv_application *piv, const cb_apdu *command, cb_buf *answer)
 {
     cb_buf data = CB_BUF(CB_CARD_ANSWER_MAX);
@@ -109,6 +110,8 @@ static uint16_t run(cb_vpiv_application *piv, const cb_apdu *command, cb_buf *an
         &piv->session.channel, status == CB_SW_OK ? cb_buf_bytes(&data) : (cb_bytes){0}, status,
         answer);
     cb_buf_free(&data);
+    if (status == CB_SW_MEMORY)
+        cb_vpiv_channel_end(&piv->session.channel);
     return error ? CB_SW_FAULT : CB_SW_OK;
 }
 

@@ -192,6 +192,7 @@ static void a_try_is_durable_before_it_is_answered(void **state)
             if (at > 1)
                 assert_int_equal(vpiv_host_verify(&host, VPIV_CARD_PIN), CB_SW_MEMORY);
             assert_int_equal(vpiv_host_verify(&host, VPIV_CARD_PIN), CB_SW_MEMORY); /* mute */
+            assert_false(vpiv_host_is_open(&p));
             vpiv_card_wake(&p);
             int tries = at == 1 ? 3 - after : at == 2 ? 2 - after : after ? 3 : 1;
             assert_int_equal(application(&p)->state.pin_tries, tries);
