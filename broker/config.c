@@ -63,6 +63,11 @@ static cfg_opt_t status_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t card_options[] = {
+    CFG_INT("return-days", 0, CFGF_NONE),
+    CFG_END(),
+};
+
 static cfg_opt_t options[] = {
     CFG_STR("user", NULL, CFGF_NODEFAULT),
     CFG_STR("run", "/run/cardbroker", CFGF_NONE),
@@ -73,6 +78,7 @@ static cfg_opt_t options[] = {
     CFG_SEC("limits", limit_options, CFGF_NONE),
     CFG_SEC("card-issuer", issuer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("status", status_options, CFGF_NONE),
+    CFG_SEC("cards", card_options, CFGF_NONE),
     CFG_STR_LIST("administrators", NULL, CFGF_NONE),
     CFG_INT("workers", 16, CFGF_NONE),
     CFG_INT("queue", 256, CFGF_NONE),
@@ -255,6 +261,14 @@ static void read_status(reading *r)
     };
 }
 
+static void read_cards(reading *r)
+{
+    cfg_t *section = section_of(r, "cards");
+    if (section)
+        r->out->return_time =
+            number(r, section, "return-days", 0, 3660) * INT64_C(24) * 3600 * CB_SECOND;
+}
+
 static void read_administrators(reading *r)
 {
     cb_broker_config *out = r->out;
@@ -302,6 +316,7 @@ cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *
     read_listeners(&r);
     read_limits(&r);
     read_status(&r);
+    read_cards(&r);
     read_administrators(&r);
     read_rest(&r);
     if (r.error)

@@ -51,6 +51,7 @@ typedef struct cb_broker_config {
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */
     unsigned logins_per_service;
+    int64_t return_time; /* after its last day a card may be given back; 0: for ever */
     cb_log_level log_level;
     bool sandbox;
 } cb_broker_config;

@@ -11,6 +11,7 @@
 #include "broker/core/decide.h"
 
 enum { PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
+#define SWEEP_TIME (200 * CB_MILLISECOND)
 
 /* ---- Calls that parts make into one another ---- */
 
@@ -242,6 +243,27 @@ static cb_error open_store(cb_program *p)
     return error;
 }
 
+static void cut_sessions(void *context, const cb_id *card, const cb_affected *affected)
+{
+    const cb_program *p = context;
+    cb_session_match match = {.card = *card};
+    cb_sessions_cut(p->api.sessions, &match, "revoked");
+    (void)affected;
+}
+
+/* Cards whose day is over: refused at each tap anyway, so that there is no hurry. */
+static void end_cards(void *context)
+{
+    cb_program *p = context;
+    size_t done = 1;
+    int64_t deadline = cb_deadline_in(SWEEP_TIME);
+    while (done > 0 && cb_deadline_left_ms(deadline) > 0) {
+        cb_card_sweep sweep = {cb_clock_wall_us(), p->config.return_time, cut_sessions, p};
+        if (cb_card_sweep_step(p->api.store, &sweep, &done) != CB_OK)
+            break; /* what hinders it is logged where it is, and said to those who ask */
+    }
+}
+
 static cb_error open_parts(cb_program *p)
 {
     cb_api *api = &p->api;
@@ -269,6 +291,8 @@ static cb_error open_parts(cb_program *p)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
         error = cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
+    if (!error)
+        cb_watch_duty(api->watch, end_cards, p);
     return error;
 }
 

@@ -71,6 +71,8 @@ cb_error cb_api_card_activate(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_replace(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_recall(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_return(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply);
 

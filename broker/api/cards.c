@@ -2,30 +2,56 @@
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
 
+/* What a request says of a card that is issued. */
+typedef struct issued {
+    cb_buf binding, certificates;
+    const char *expires;
+    cb_card_new fresh;
+    cb_card card;
+} issued;
+
+static void issued_init(issued *i)
+{
+    *i = (issued){.binding = CB_BUF(CB_BINDING_MAX),
+                  .certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX)};
+    cb_card_init(&i->card);
+}
+
+static void issued_free(issued *i)
+{
+    cb_card_free(&i->card);
+    cb_buf_free(&i->binding);
+    cb_buf_free(&i->certificates);
+}
+
+/* With one more field, or none. */
+static cb_error read_issued(cb_request *request, cb_reply *reply, const cb_field *more, issued *i)
+{
+    const cb_field fields[] = {
+        {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &i->binding},
+        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &i->certificates},
+        {"expires", CB_FIELD_TEXT, false, CB_DAY_TEXT, &i->expires},
+        {"station", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.station},
+        more ? *more : (cb_field){0}};
+    size_t count = sizeof fields / sizeof *fields;
+    cb_error error = cb_request_fields(request, reply, fields, more ? count : count - 1);
+    if (!error)
+        error = cb_api_day(reply, i->expires, &i->fresh.expires);
+    i->fresh.binding = cb_buf_bytes(&i->binding);
+    i->fresh.certificates = cb_buf_bytes(&i->certificates);
+    return error;
+}
+
 cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
 {
-    cb_buf binding = CB_BUF(CB_BINDING_MAX), certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX);
-    cb_card card;
-    cb_card_init(&card);
-    const char *expires = NULL;
-    cb_card_new fresh = {0};
-    const cb_field fields[] = {
-        {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding},
-        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &certificates},
-        {"expires", CB_FIELD_TEXT, false, CB_DAY_TEXT, &expires},
-        {"station", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &fresh.station}};
-    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    issued i;
+    issued_init(&i);
+    cb_error error = read_issued(request, reply, NULL, &i);
     if (!error)
-        error = cb_api_day(reply, expires, &fresh.expires);
-    fresh.binding = cb_buf_bytes(&binding);
-    fresh.certificates = cb_buf_bytes(&certificates);
+        error = cb_card_issue(cb_api_of(request)->store, request->actor, &i.fresh, &i.card);
     if (!error)
-        error = cb_card_issue(cb_api_of(request)->store, request->actor, &fresh, &card);
-    if (!error)
-        error = cb_reply_json(reply, 201, cb_json_card(&card));
-    cb_card_free(&card);
-    cb_buf_free(&binding);
-    cb_buf_free(&certificates);
+        error = cb_reply_json(reply, 201, cb_json_card(&i.card));
+    issued_free(&i);
     return error;
 }
 
@@ -110,6 +136,48 @@ static cb_error add_affected(cb_reply *reply, const cb_affected *affected)
                  json_object_set_new(reply->json, "sessions_ended",
                                      json_integer((json_int_t)affected->session_count)) == 0;
     return added ? CB_OK : CB_E_MEMORY;
+}
+
+cb_error cb_api_card_replace(cb_request *request, cb_reply *reply)
+{
+    cb_api *api = cb_api_of(request);
+    const char *reason = NULL;
+    cb_affected affected = {0};
+    const cb_id *old = &request->match.parameters[0].id;
+    const cb_field why = {"reason", CB_FIELD_TEXT, false, 32, &reason};
+    issued i;
+    issued_init(&i);
+    cb_error error = read_issued(request, reply, &why, &i);
+    if (!error)
+        error = cb_card_replace(api->store, request->actor, old, &i.fresh, reason, &i.card,
+                                &affected);
+    /* Its head may be without a signature, and the old card is dead. */
+    if (!error || error == CB_E_UNSIGNED) {
+        cb_session_match match = {.card = *old};
+        cb_api_cut(api, &affected, &match, "revoked");
+    }
+    if (!error)
+        error = cb_reply_json(reply, 201, cb_json_card(&i.card));
+    if (!error)
+        error = add_affected(reply, &affected);
+    cb_affected_free(&affected);
+    issued_free(&i);
+    return error;
+}
+
+cb_error cb_api_card_recall(cb_request *request, cb_reply *reply)
+{
+    int64_t due = 0;
+    const char *reason = NULL, *by = NULL;
+    const cb_field fields[] = {{"by", CB_FIELD_TEXT, false, CB_DAY_TEXT, &by},
+                               {"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
+    if (!error)
+        error = cb_api_day(reply, by, &due);
+    if (!error)
+        error = cb_card_recall(cb_api_of(request)->store, request->actor,
+                               &request->match.parameters[0].id, due, reason);
+    return error ? error : reply_card(request, reply);
 }
 
 static cb_error change(cb_request *request, cb_reply *reply, cb_card_act act, const char *why)

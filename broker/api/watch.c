@@ -18,6 +18,8 @@ struct cb_watch {
     pthread_cond_t wake;
     pthread_t thread;
     bool running, stopping, feed;
+    void (*duty)(void *context);
+    void *duty_context;
     cb_watch_view view;
 };
 
@@ -46,6 +48,16 @@ static void tell_change(const char *event, cb_error before, cb_error now)
         cb_log(CB_LOG_INFO, event, "It answers again", NULL);
 }
 
+static void do_duty(cb_watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    void (*duty)(void *) = watch->duty;
+    void *context = watch->duty_context;
+    pthread_mutex_unlock(&watch->lock);
+    if (duty)
+        duty(context);
+}
+
 static void look(cb_watch *watch, bool everything)
 {
     cb_watch_view view;
@@ -53,6 +65,7 @@ static void look(cb_watch *watch, bool everything)
     cb_watch_view before = view;
     if (everything) {
         cb_store_settle(watch->store);
+        do_duty(watch);
         view.hsm = cb_hsm_ping(watch->hsm);
         view.connectors = cb_connectors_ping(watch->connectors, NULL);
     }
@@ -109,6 +122,14 @@ cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, 
     if (!watch->running)
         cb_watch_close(out);
     return *out ? CB_OK : CB_E_MEMORY;
+}
+
+void cb_watch_duty(cb_watch *watch, void (*duty)(void *context), void *context)
+{
+    pthread_mutex_lock(&watch->lock);
+    watch->duty = duty;
+    watch->duty_context = context;
+    pthread_mutex_unlock(&watch->lock);
 }
 
 void cb_watch_close(cb_watch **out)

@@ -22,6 +22,9 @@ typedef struct cb_watch_view {
 
 /* Looks once before it returns, then every two seconds. */
 cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, cb_watch **out);
+/* What else is to be done each time it looks at all: soon over. NULL: nothing. */
+void cb_watch_duty(cb_watch *watch, void (*duty)(void *context), void *context);
+
 void cb_watch_close(cb_watch **watch);
 
 void cb_watch_see(cb_watch *watch, cb_watch_view *out);

@@ -6,6 +6,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "broker/ctl/commands.h"
@@ -59,7 +60,8 @@ cb_ctl_status cb_ctl_next_sequence(cb_ctl *ctl, const char *holder, uint64_t *se
 }
 
 cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, cb_bytes certificates, json_t **card)
+                               const void *what, cb_bytes certificates,
+                               const cb_ctl_record *record, json_t **card)
 {
     char text[CB_ID_TEXT], path[64];
     uint64_t sequence = 0;
@@ -82,7 +84,8 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, 
     }
     body = json_pack("{s:o,s:o*}", "binding", cb_ctl_hex(cb_buf_bytes(&binding)), "certificates",
                      certificates.len > 0 ? cb_ctl_hex(certificates) : NULL);
-    status = body ? cb_ctl_call(ctl, "POST", "/v1/cards", body, card)
+    bool made = body && (!record->fields || json_object_update(body, record->fields) == 0);
+    status = made ? cb_ctl_call(ctl, "POST", record->path, body, card)
                   : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
 out:
     json_decref(body);
@@ -99,9 +102,26 @@ static cb_error bind_native(cb_hsm *hsm, const void *what, const cb_id *holder, 
 }
 
 cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
-                                uint8_t level, json_t **card)
+                                uint8_t level, const cb_ctl_record *record, json_t **card)
 {
-    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, (cb_bytes){0}, card);
+    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, (cb_bytes){0}, record,
+                            card);
+}
+
+static json_t *station_of(const cb_ctl_args *args)
+{
+    char name[65] = ""; /* as long as cardbrokerd takes one */
+    const char *given = cb_ctl_arg(args, "station");
+    if (!given && gethostname(name, sizeof name - 1) != 0)
+        name[0] = 0;
+    return given ? json_string(given) : name[0] ? json_string(name) : NULL;
+}
+
+cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields)
+{
+    const char *expires = cb_ctl_arg(args, "expires");
+    *fields = json_pack("{s:o*,s:s*}", "station", station_of(args), "expires", expires);
+    return *fields ? CB_CTL_DONE : cb_ctl_fail_text(ctl, "--expires", expires);
 }
 
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what)
@@ -137,15 +157,19 @@ static cb_ctl_status issue(cb_ctl *ctl, const cb_ctl_args *args)
     uint8_t level = CB_LEVEL_PIN;
     cb_buf certificate = CB_BUF(4096);
     json_t *card = NULL;
+    cb_ctl_record record = {.path = "/v1/cards"};
     cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
     if (!status)
         status = cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &certificate);
     if (!status)
         status = cb_ctl_find_holder(ctl, cb_ctl_arg(args, "holder"), &holder);
     if (!status)
-        status = cb_ctl_card_issue(ctl, &holder, cb_buf_bytes(&certificate), level, &card);
+        status = cb_ctl_issue_fields(ctl, args, &record.fields);
+    if (!status)
+        status = cb_ctl_card_issue(ctl, &holder, cb_buf_bytes(&certificate), level, &record, &card);
     if (!status)
         status = cb_ctl_card_made(ctl, args, card, "issued");
+    json_decref(record.fields);
     json_decref(card);
     cb_buf_free(&certificate);
     return status;
@@ -229,7 +253,7 @@ static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
     return status;
 }
 
-static cb_ctl_status revoke(cb_ctl *ctl, const cb_ctl_args *args)
+static cb_ctl_status revoke_card(cb_ctl *ctl, const cb_ctl_args *args)
 {
     return change(ctl, args, "revoke", "revoked");
 }
@@ -242,6 +266,28 @@ static cb_ctl_status take_back(cb_ctl *ctl, const cb_ctl_args *args)
 static cb_ctl_status destroy(cb_ctl *ctl, const cb_ctl_args *args)
 {
     return change(ctl, args, "destroy", "destroyed");
+}
+
+static cb_ctl_status recall(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    const char *by = cb_ctl_arg(args, "by"), *reason = cb_ctl_arg(args, "reason");
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/cards/%s/recall", text);
+    json_t *body = json_pack("{s:s*,s:s*}", "by", by, "reason", reason);
+    status = body ? cb_ctl_call(ctl, "POST", path, body, &card)
+                  : cb_ctl_fail_text(ctl, "--by or --reason", by);
+    if (!status)
+        status = by ? cb_ctl_done(ctl, card, "card %s is to be given back by %s", text, by)
+                    : cb_ctl_done(ctl, card, "card %s is not asked for any more", text);
+    json_decref(body);
+    json_decref(card);
+    return status;
 }
 
 static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
@@ -300,12 +346,14 @@ static const cb_ctl_option issue_options[] = {
     {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},
     CERTIFICATE,
     LEVEL,
+    CB_CTL_ISSUE_OPTIONS,
     {"activate", NULL, "activate it at once, where it is handed over in person", false, false},
     {0}};
 static const cb_ctl_option register_options[] = {
     {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},
     {"card", "FILE", "what cardlink read printed of the card", true, false},
     LEVEL,
+    CB_CTL_ISSUE_OPTIONS,
     {"activate", NULL, "activate it at once, where its holder is there in person", false, false},
     {0}};
 static const cb_ctl_option renew_options[] = {
@@ -313,10 +361,16 @@ static const cb_ctl_option renew_options[] = {
 static const cb_ctl_option replace_options[] = {
     CERTIFICATE,
     LEVEL,
+    CB_CTL_ISSUE_OPTIONS,
     REASON("why; with \"lost\" or \"stolen\" the old card is revoked first (default: replaced)"),
     {0}};
 static const cb_ctl_option reason_options[] = {
     REASON("a short word for the record, such as lost, stolen, damaged"), {0}};
+static const cb_ctl_option recall_options[] = {
+    {"by", "DAY", "the last day to give it back, as 2031-03-31; it is revoked after that (default: it is not asked for any more)",
+     false, false},
+    REASON("a short word for the record"),
+    {0}};
 static const cb_ctl_option list_options[] = {
     {"holder", "HOLDER", "of one holder only: identifier or exact name", false, false}, {0}};
 
@@ -329,7 +383,10 @@ const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},
-    {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once", revoke},
+    {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once",
+     revoke_card},
+    {"card", "recall", "CARD", 1, 1, recall_options, "Ask for a card to be given back by a day",
+     recall},
     {"card", "return", "CARD", 1, 1, reason_options,
      "Take a card back; one that was not revoked is revoked with it", take_back},
     {"card", "destroy", "CARD", 1, 1, reason_options,

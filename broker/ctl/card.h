@@ -7,10 +7,24 @@
 
 #include "broker/ctl/ctl.h"
 
+/* Where cardbrokerd is asked to record a card, and what it is told besides the binding. */
+typedef struct cb_ctl_record {
+    const char *path;
+    json_t *fields; /* an object; NULL: nothing */
+} cb_ctl_record;
+
+/* What --expires and --station say, and the name of this machine where no station is named. fields is the caller's. */
+cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields);
+
+/* These options, for the tables of commands. */
+#define CB_CTL_ISSUE_OPTIONS                                                                       \
+    {"expires", "DAY", "an own last day, as 2031-03-31; the earlier of it and the certificate's counts", false, false}, \
+    {"station", "NAME", "the machine that the card is issued at (default: this one's name)", false, false}
+
 /* Has hsmd bind the card of a certificate to a holder and cardbrokerd record it. *card is the
  * caller's. */
 cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
-                                uint8_t level, json_t **card);
+                                uint8_t level, const cb_ctl_record *record, json_t **card);
 
 /* How hsmd binds a card: one of cb_hsm_bind and cb_hsm_bind_foreign, with what they take. */
 typedef cb_error (*cb_ctl_binder)(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t level,
@@ -18,7 +32,8 @@ typedef cb_error (*cb_ctl_binder)(cb_hsm *hsm, const void *what, const cb_id *ho
 
 /* The same for a card of any kind. certificates: DER, one after another, of a foreign card's keys; otherwise none. */
 cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, cb_bytes certificates, json_t **card);
+                               const void *what, cb_bytes certificates,
+                               const cb_ctl_record *record, json_t **card);
 
 /* Activates a card that was made if --activate says so, and says what was done with it: "issued", "registered". */
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what);

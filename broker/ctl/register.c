@@ -113,6 +113,7 @@ cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args)
     reading r;
     uint8_t level = CB_LEVEL_PIN;
     json_t *card = NULL;
+    cb_ctl_record record = {.path = "/v1/cards"};
     cb_buf all = CB_BUF(CB_CARD_CERTIFICATES_MAX);
     reading_init(&r);
     cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
@@ -123,10 +124,13 @@ cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status)
         status = all_certificates(ctl, &r, &all);
     if (!status)
+        status = cb_ctl_issue_fields(ctl, args, &record.fields);
+    if (!status)
         status = cb_ctl_card_bind(ctl, &holder, level, bind_foreign, &r.card, cb_buf_bytes(&all),
-                                  &card);
+                                  &record, &card);
     if (!status)
         status = cb_ctl_card_made(ctl, args, card, "registered");
+    json_decref(record.fields);
     json_decref(card);
     cb_buf_free(&all);
     reading_free(&r);

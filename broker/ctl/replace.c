@@ -2,10 +2,9 @@
  *
  * A replacement card carries on where the old one was: keys are the holder's, not the card's.
  *
- * Three acts: issue the new card, activate it, revoke the old. Where the old card is out of its
- * holder's hands it is revoked first, and stays so whatever happens next; otherwise last, so that a
- * failure does not leave the holder without a card. Whatever is done is said, and what remains to
- * be done.
+ * One act of cardbrokerd's: the new card becomes active and the old one dies in the same transaction.
+ * Where the old card is out of its holder's hands it is revoked before that, and stays so whatever
+ * happens next. Whatever is done is said, and what remains to be done.
  */
 #include <string.h>
 
@@ -18,12 +17,18 @@
 typedef struct replacement {
     char old_id[CB_ID_TEXT];
     char new_id[CB_ID_TEXT];
-    bool revoked, issued, activated;
+    bool revoked, issued;
 } replacement;
 
 static bool out_of_hand(const char *reason)
 {
     return strcmp(reason, "lost") == 0 || strcmp(reason, "stolen") == 0;
+}
+
+static bool is_dead(const char *state)
+{
+    return strcmp(state, "revoked") == 0 || strcmp(state, "returned") == 0 ||
+           strcmp(state, "destroyed") == 0;
 }
 
 static cb_ctl_status revoke_old(cb_ctl *ctl, replacement *r, const char *reason)
@@ -34,30 +39,31 @@ static cb_ctl_status revoke_old(cb_ctl *ctl, replacement *r, const char *reason)
     return status;
 }
 
-static cb_ctl_status issue_new(cb_ctl *ctl, replacement *r, const cb_id *holder,
-                               cb_bytes certificate, uint8_t level)
+static cb_ctl_status issue_new(cb_ctl *ctl, const cb_ctl_args *args, replacement *r,
+                               const cb_id *holder, cb_bytes certificate, uint8_t level,
+                               const char *reason)
 {
+    char path[96];
     json_t *card = NULL;
-    cb_ctl_status status = cb_ctl_card_issue(ctl, holder, certificate, level, &card);
+    cb_ctl_record record = {.path = path};
+    snprintf(path, sizeof path, "/v1/cards/%s/replace", r->old_id);
+    cb_ctl_status status = cb_ctl_issue_fields(ctl, args, &record.fields);
+    if (!status && json_object_set_new(record.fields, "reason", json_string(reason)) != 0)
+        status = cb_ctl_fail_text(ctl, "the reason", reason);
+    if (!status)
+        status = cb_ctl_card_issue(ctl, holder, certificate, level, &record, &card);
     if (!status) {
-        r->issued = true;
+        r->issued = r->revoked = true;
         snprintf(r->new_id, sizeof r->new_id, "%s", cb_ctl_text_field(card, "id"));
-        status = cb_ctl_card_change(ctl, r->new_id, "activate", NULL);
-        r->activated = !status;
     }
+    json_decref(record.fields);
     json_decref(card);
     return status;
 }
 
 static void say_what_remains(cb_ctl *ctl, const replacement *r)
 {
-    if (!r->issued)
-        cb_ctl_note(ctl, "No new card was issued.");
-    else if (!r->activated)
-        cb_ctl_note(ctl, "The new card %s is issued but not active: cardbrokerctl card activate %s",
-                    r->new_id, r->new_id);
-    else
-        cb_ctl_note(ctl, "The new card %s is active.", r->new_id);
+    cb_ctl_note(ctl, "No new card was issued.");
     if (r->revoked)
         cb_ctl_note(ctl, "The old card %s is revoked.", r->old_id);
     else
@@ -69,7 +75,7 @@ static cb_ctl_status report(cb_ctl *ctl, const replacement *r, cb_ctl_status sta
 {
     json_t *now = json_pack("{s:{s:s,s:b},s:{s:s?,s:b,s:b}}", "old", "id", r->old_id, "revoked",
                             r->revoked, "new", "id", r->issued ? r->new_id : NULL, "issued",
-                            r->issued, "active", r->activated);
+                            r->issued, "active", r->issued);
     if (status && ctl->json)
         cb_ctl_json(ctl, now);
     if (status)
@@ -96,7 +102,7 @@ static cb_ctl_status look_up(cb_ctl *ctl, const char *operand, replacement *r, c
     status = cb_ctl_call(ctl, "GET", path, NULL, &card);
     if (!status)
         status = cb_ctl_id_field(ctl, card, "holder", holder);
-    r->revoked = strcmp(cb_ctl_text_field(card, "state"), "revoked") == 0;
+    r->revoked = is_dead(cb_ctl_text_field(card, "state"));
     json_int_t of_card = json_integer_value(json_object_get(card, "level"));
     if (of_card > 0 && of_card <= UINT8_MAX && cb_level_ok((uint8_t)of_card))
         *level = (uint8_t)of_card;
@@ -122,9 +128,7 @@ cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status)
         status = cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &certificate);
     if (!status)
-        status = issue_new(ctl, &r, &holder, cb_buf_bytes(&certificate), level);
-    if (!status)
-        status = revoke_old(ctl, &r, reason);
+        status = issue_new(ctl, args, &r, &holder, cb_buf_bytes(&certificate), level, reason);
     status = report(ctl, &r, status);
 out:
     cb_buf_free(&certificate);

@@ -211,6 +211,37 @@ static void revoke_card(api_acts *a)
     body(a, "{\"reason\":\"lost\"}");
 }
 
+static void return_card(api_acts *a)
+{
+    make_user(a);
+    request(a, "POST", "cards", &a->card, "return");
+}
+
+static void destroy_card(api_acts *a)
+{
+    make_card(a);
+    change_card(a, CB_CARD_REVOKE);
+    make_holder(a); /* is under a signed head when it returns, and so is the revocation before it */
+    request(a, "POST", "cards", &a->card, "destroy");
+}
+
+static void recall_card(api_acts *a)
+{
+    make_card(a);
+    request(a, "POST", "cards", &a->card, "recall");
+    body(a, "{\"by\":\"2999-12-31\",\"reason\":\"moved\"}");
+}
+
+static void replace_card(api_acts *a)
+{
+    char hex[2 * CB_BINDING_MAX + 1];
+    cb_id fresh = cb_id_new();
+    make_user(a);
+    api_binding(&fresh, &a->holder, hex);
+    request(a, "POST", "cards", &a->card, "replace");
+    body(a, "{\"binding\":\"%s\",\"station\":\"desk-1\",\"reason\":\"damaged\"}", hex);
+}
+
 static void add_terminal(api_acts *a)
 {
     char certificate[API_PEM];
@@ -339,6 +370,10 @@ const api_act api_act_table[] = {
     {"a card suspended", suspend_card, 200, ACT},
     {"a card resumed", resume_card, 200, ACT},
     {"a card revoked", revoke_card, 200, ACT},
+    {"a card returned", return_card, 200, ACT},
+    {"a card destroyed", destroy_card, 200, ACT},
+    {"a card recalled", recall_card, 200, ACT},
+    {"a card replaced", replace_card, 201, ACT},
     {"a terminal added", add_terminal, 201, ACT},
     {"a terminal revoked", revoke_terminal, 200, ACT},
     {"a service added", add_service, 201, ACT},

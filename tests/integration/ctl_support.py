@@ -122,6 +122,7 @@ class Case(unittest.TestCase):
         for act, state in (("activate", "active"), ("suspend", "suspended"), ("resume", "active"), ("revoke", "revoked")):
             for identifier in (CARD, NEW):
                 self.fake.on("POST", f"/v1/cards/{identifier}/{act}", 200, card(identifier, state))
+        self.fake.on("POST", f"/v1/cards/{CARD}/replace", 201, card(NEW, "active"))
         self.service(certificate=False)
         self.fake.on("POST", "/v1/enrolments", 201, enrolment())
         self.fake.on("GET", f"/v1/enrolments/{ENROLMENT}", 200, enrolment())

@@ -301,10 +301,10 @@ class Cards(Case):
         self.assertEqual([row.split()[2:4] for row in rows[1:]], [["active", "pin"], ["issued", "possession"]])
         self.assertEqual(len(self.as_json("card", "list", "--holder", HOLDER)), 1)
 
-    def test_replace_issues_before_it_revokes(self):
+    def test_replace_is_one_act(self):
         self.assertEqual(self.ok("card", "replace", CARD, "--certificate", self.cvc), f"card {NEW} issued and active; card {CARD} revoked\n")
-        self.assertEqual(self.fake.changes(), [("POST", "/v1/cards"), ("POST", f"/v1/cards/{NEW}/activate"), ("POST", f"/v1/cards/{CARD}/revoke")])
-        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/revoke"), [{"reason": "replaced"}])
+        self.assertEqual(self.fake.changes(), [("POST", f"/v1/cards/{CARD}/replace")])
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/replace")[0]["reason"], "replaced")
 
     def test_a_lost_card_is_revoked_first_whatever_happens_next(self):
         self.hsm_fails("bind", ERRORS["hsm.unavailable"])
@@ -317,13 +317,9 @@ class Cards(Case):
 
     def test_each_half_way_stop_of_a_replacement_is_told(self):
         refused = (503, problem("store.unavailable", "Later.", 503))
-        for path, remains in (("/v1/cards", f"NOT revoked: cardbrokerctl card revoke {CARD}"),
-                              (f"/v1/cards/{NEW}/activate", f"cardbrokerctl card activate {NEW}"),
-                              (f"/v1/cards/{CARD}/revoke", f"NOT revoked: cardbrokerctl card revoke {CARD}")):
-            kept = self.fake.table[("POST", path)]
-            self.fake.on("POST", path, *refused)
-            self.fails(1, remains, "card", "replace", CARD, "--certificate", self.cvc)
-            self.fake.table[("POST", path)] = kept
+        self.fake.on("POST", f"/v1/cards/{CARD}/replace", *refused)
+        self.fails(1, f"NOT revoked: cardbrokerctl card revoke {CARD}", "card", "replace", CARD, "--certificate", self.cvc)
+        self.fails(1, f"The old card {CARD} is revoked.", "card", "replace", CARD, "--certificate", self.cvc, "--reason", "stolen")
 
     def test_a_revoked_card_can_be_replaced(self):
         self.fake.on("GET", f"/v1/cards/{CARD}", 200, card(state="revoked"))

@@ -215,6 +215,29 @@ static void many_threads_share_a_client(void **state)
     }
 }
 
+/* Whatever the front end, or a row of the database, says of that day. */
+static void a_card_whose_last_day_is_over_opens_nothing(void **state)
+{
+    front *at = *state;
+    front_tap tap;
+    cb_binding_info info;
+    cb_buf whole = at->binding, old = CB_BUF(CB_BINDING_MAX);
+    good(cb_binding_info_read(cb_buf_bytes(&at->binding), &info));
+    assert_true(info.expires > cb_clock_wall_us()); /* its certificate's last day */
+    info.expires = cb_clock_wall_us() - 1;
+    good(fake_make_binding(&info, &old));
+    at->binding = old;
+    expect(CB_E_CARD_EXPIRED, front_activate(at, plain, &tap));
+    for (size_t i = 0; i < 8; i++) { /* a later day in it is not what hsmd wrote */
+        at->binding.data[2 + 2 * CB_ID_SIZE + 2 + 8 + i] ^= 0x40;
+        expect(CB_E_HSM_RECORD, front_activate(at, plain, &tap));
+        at->binding.data[2 + 2 * CB_ID_SIZE + 2 + 8 + i] ^= 0x40;
+    }
+    at->binding = whole;
+    good(front_activate(at, plain, &tap));
+    cb_buf_free(&old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +248,7 @@ int main(void)
         cmocka_unit_test(a_full_worker_says_so),
         cmocka_unit_test(connecting_where_nobody_accepts_ends),
         cmocka_unit_test(many_threads_share_a_client),
+        cmocka_unit_test(a_card_whose_last_day_is_over_opens_nothing),
     };
     int failed = cmocka_run_group_tests_name("client", tests, setup, teardown);
     struct CMUnitTest attacks[ATTACKS_MAX];

@@ -63,12 +63,17 @@ static cb_error binding_check(void *context, cb_bytes binding, cb_binding_info *
     return error ? error : or_no_record(cb_binding_body_get(body, out));
 }
 
-static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
+cb_error fake_make_binding(const cb_binding_info *info, cb_buf *binding)
 {
     cb_buf body = CB_BUF(CB_BINDING_MAX);
-    (void)context;
     cb_binding_body_put(&body, info);
     return seal(&body, binding);
+}
+
+static cb_error binding_make(void *context, const cb_binding_info *info, cb_buf *binding)
+{
+    (void)context;
+    return fake_make_binding(info, binding);
 }
 
 cb_error fake_make_sealed(const cb_sealed_info *info, cb_buf *sealed)

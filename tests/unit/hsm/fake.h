@@ -17,6 +17,9 @@ enum { FAKE_WORKERS = 2 };
 extern const cb_vault fake_vault;
 
 /* One of a sealed key that says what info does. */
+/* A binding with the vault's MAC, of whatever it says. */
+cb_error fake_make_binding(const cb_binding_info *info, cb_buf *binding);
+
 cb_error fake_make_sealed(const cb_sealed_info *info, cb_buf *sealed);
 
 /* The public half of that key. */

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of cards: what a day does to them, giving them back, and another card in their place."""
+
+import sqlite3
+import unittest
+
+from world import PATIENCE, Terminal, main, wait_until, world
+
+w = None
+
+
+def setUpModule():
+    global w
+    w = world()
+
+
+def tearDownModule():
+    if w:
+        w.tear_down()
+
+
+def state(card):
+    return w.ctl("card", "show", card)["state"]
+
+
+class Days(unittest.TestCase):
+    def test_a_card_after_its_last_day_is_refused_expires_by_itself_and_is_replaced(self):
+        holder = w.holders["Late"] = w.ctl("holder", "add", "--name", "Late")["id"]
+        certificate = w.make_card("Late")
+        card = w.ctl("card", "issue", "--holder", holder, "--certificate", certificate, "--expires", "2024-02-29",
+                     "--station", "desk-1", "--activate", ok=(0,))
+        self.assertEqual(card["expires"], "2024-03-01T00:00:00.000000Z")
+        w.enrol("Late", "nginx")
+        self.assertEqual(w.tap_with("Late").get("code"), "card.expired")
+        wait_until("the card to expire", lambda: state(card["id"]) == "expired", 20 * PATIENCE)
+        self.assertEqual(w.tap_with("Late").get("code"), "card.expired")
+        done = w.ctl("card", "replace", card["id"], "--certificate", w.make_card("Late2"))
+        self.assertEqual(w.tap_with("Late2").get("outcome"), "accepted")
+        self.assertEqual(state(card["id"]), "revoked")
+        self.assertEqual(state(done["new"]["id"]), "active")
+
+    def test_the_certificates_last_day_is_the_cards(self):
+        holder = w.ctl("holder", "add", "--name", "Certified")["id"]
+        card = w.ctl("card", "issue", "--holder", holder, "--certificate", w.make_card("Certified"), "--expires", "2999-12-31")
+        self.assertRegex(card["expires"], r"^20\d\d-\d\d-\d\dT00:00:00")
+        self.assertLess(card["expires"], "2999")
+
+    def test_no_such_day(self):
+        holder = w.ctl("holder", "add", "--name", "Nobody")["id"]
+        certificate = w.make_card("Nobody")
+        for day in ("2024-02-30", "yesterday", "2024-2-3", "0000-00-00"):
+            w.ctl("card", "issue", "--holder", holder, "--certificate", certificate, "--expires", day, ok=(1,))
+        self.assertEqual(w.ctl("card", "list", "--holder", holder), [])
+
+    def test_a_card_that_is_not_given_back_is_revoked_and_its_session_cut(self):
+        w.add_holder("Slow")
+        done = w.tap_with("Slow")
+        self.assertEqual(done.get("outcome"), "accepted")
+        w.ctl("card", "recall", w.card_ids["Slow"], "--by", "2999-01-01")
+        self.assertEqual(w.ctl("card", "recall", w.card_ids["Slow"])["due"], None)
+        w.ctl("card", "recall", w.card_ids["Slow"], "--by", "2024-01-01")
+        wait_until("the card to lapse", lambda: state(w.card_ids["Slow"]) == "revoked", 20 * PATIENCE)
+        self.assertEqual(w.tap_with("Slow").get("code"), "card.revoked")
+        lapse, = [w.fields(leaf) for leaf in w.leaves("--kind", "card.revoked") if w.fields(leaf)["card"] == w.card_ids["Slow"]]
+        self.assertEqual((lapse["actor"], lapse["reason"]), ("cardbrokerd", "not-returned"))
+
+
+class End(unittest.TestCase):
+    def test_given_back_and_destroyed(self):
+        w.add_holder("Ended")
+        card = w.card_ids["Ended"]
+        w.ctl("card", "destroy", card, ok=(1,))
+        w.ctl("card", "return", card, "--reason", "moved")
+        self.assertEqual(w.tap_with("Ended").get("code"), "card.revoked")
+        w.ctl("card", "activate", card, ok=(1,))
+        w.ctl("card", "destroy", card)
+        self.assertEqual(state(card), "destroyed")
+        for act in ("activate", "suspend", "resume", "revoke", "return", "destroy"):
+            w.ctl("card", act, card, ok=(1,))
+
+    def test_a_replaced_card_is_dead_in_the_act_that_makes_the_new_one(self):
+        w.add_holder("Changed")
+        with Terminal(w) as terminal:
+            w.insert_card("Changed")
+            tap, answers = w.played(terminal, None)
+            new = w.ctl("card", "replace", w.card_ids["Changed"], "--certificate", w.make_card("Changed2"))["new"]["id"]
+            self.assertIn(terminal.proof(tap, answers).code, ("card.revoked", "tap.withdrawn"))
+        leaves = [w.fields(leaf) for leaf in w.leaves()]
+        kinds = [leaf["kind"] for leaf in leaves if leaf.get("card") in (new, w.card_ids["Changed"]) and leaf["kind"].startswith("card.")]
+        self.assertEqual(kinds[-3:], ["card.revoked", "card.added", "card.activated"])
+        self.assertEqual(w.tap_with("Changed2").get("outcome"), "accepted")
+
+    def test_whoever_edits_the_database_brings_no_card_back(self):
+        """Its state, its days: hsmd has it in the feed."""
+        w.add_holder("Edited")
+        card = w.card_ids["Edited"]
+        w.ctl("card", "recall", card, "--by", "2024-01-01")
+        wait_until("the card to lapse", lambda: state(card) == "revoked", 20 * PATIENCE)
+        late = w.ctl("holder", "add", "--name", "Edited too")["id"]
+        w.holders["Edited too"] = late
+        expired = w.ctl("card", "issue", "--holder", late, "--certificate", w.make_card("Edited2"), "--activate", "--expires",
+                        "2024-01-01")["id"]
+        w.enrol("Edited too", "nginx")
+        wait_until("the card to expire", lambda: state(expired) == "expired", 20 * PATIENCE)
+        with sqlite3.connect(w.state / "cardbroker.db", timeout=20) as database:
+            for one in (card, expired):
+                database.execute("UPDATE card SET state = 'active', expires = 0, due = 0 WHERE id = ?",
+                                 (bytes.fromhex(one.replace("-", "")),))
+        self.assertEqual(w.tap_with("Edited").get("code"), "card.revoked")
+        self.assertEqual(w.tap_with("Edited2").get("code"), "card.suspended")
+        with sqlite3.connect(w.state / "cardbroker.db", timeout=20) as database:
+            for one, was in ((card, "revoked"), (expired, "expired")):
+                database.execute("UPDATE card SET state = ? WHERE id = ?", (was, bytes.fromhex(one.replace("-", ""))))
+
+
+if __name__ == "__main__":
+    main()
