@@ -41,16 +41,17 @@ def tearDownModule():
 
 
 def signer(name, *usage, curve="P-256"):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes", "-keyout", f"{name}.key",
-                    "-out", f"{name}.pem", "-days", "30", "-subj", f"/CN={name}", "-addext", "basicConstraints=CA:FALSE",
-                    "-addext", "keyUsage=critical,digitalSignature", *usage], check=True, capture_output=True, cwd=folder)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes",
+                    "-keyout", f"{name}.key", "-out", f"{name}.pem", "-days", "30", "-subj", f"/CN={name}",
+                    "-addext", "basicConstraints=CA:FALSE", "-addext", "keyUsage=critical,digitalSignature", *usage],
+                   check=True, capture_output=True, cwd=folder)
     (folder / f"{name}.key").chmod(0o600)
 
 
 def make(name, *more):
     """What cardlink-issuer says and how it ends."""
-    return with_secrets([BUILD / "cardlink/issuer/cardlink-issuer", "piv", "make", "--state", f"{name}.card", "--certificates", name,
-                         *more], PIN, PUK, cwd=folder)
+    return with_secrets([BUILD / "cardlink/issuer/cardlink-issuer", "piv", "make", "--state", f"{name}.card",
+                         "--certificates", name, *more], PIN, PUK, cwd=folder)
 
 
 class Reader:

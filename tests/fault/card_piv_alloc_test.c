@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Each allocation of a PIV card fails in turn: whatever fails, a wrong PIN or management key is
- * never taken for right, a try that was compared is durable, a success carries its data, and the
- * card works again.
+ * never taken for right, a try that was compared is durable, a success carries its data, an error
+ * in secure messaging ends the channel, and the card works again.
  */
 #include "tests/support/alloc_faults.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "vpiv.h"
+#include "vpiv_host.h"
 
 /* What the flows return when the card said what it should not; no listed error. */
 #define WRONG CB_ERROR_COUNT
@@ -30,6 +30,7 @@ typedef struct bench {
     cb_buf state;
     cb_vcard *card;
     memory durable;
+    cb_issue_signer signer;
 } bench;
 
 static cb_error save(void *context, const cb_vcard *card)
@@ -188,6 +189,74 @@ static cb_error changing(void *context)
     return error;
 }
 
+static cb_vpiv_application *application(const bench *b)
+{
+    return cb_vcard_applet(b->card, &cb_applet_piv);
+}
+
+/* Key establishment, with P-256's base point as the host's. */
+static cb_error agreeing(void *context)
+{
+    static const uint8_t establish[] = {
+        0x00, 0x87, 0x27, 0x04, 0x50, 0x7C, 0x4E, 0x81, 0x4A, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x04, 0x6B, 0x17, 0xD1, 0xF2, 0xE1, 0x2C, 0x42, 0x47, 0xF8, 0xBC, 0xE6,
+        0xE5, 0x63, 0xA4, 0x40, 0xF2, 0x77, 0x03, 0x7D, 0x81, 0x2D, 0xEB, 0x33, 0xA0, 0xF4, 0xA1,
+        0x39, 0x45, 0xD8, 0x98, 0xC2, 0x96, 0x4F, 0xE3, 0x42, 0xE2, 0xFE, 0x1A, 0x7F, 0x9B, 0x8E,
+        0xE7, 0xEB, 0x4A, 0x7C, 0x0F, 0x9E, 0x16, 0x2B, 0xCE, 0x33, 0x57, 0x6B, 0x31, 0x5E, 0xCE,
+        0xCB, 0xB6, 0x40, 0x68, 0x37, 0xBF, 0x51, 0xF5, 0x82, 0x00, 0x00};
+    bench *b = context;
+    uint8_t answer[256];
+    size_t len = 0;
+    cb_error error = of(SAY(b, select_piv), CB_SW_OK);
+    if (!error)
+        error = of(say(b, establish, sizeof establish, answer, &len), CB_SW_OK);
+    if (!error && (len < 200 || !application(b)->session.channel.open))
+        error = WRONG;
+    return error;
+}
+
+/* What a command inside a channel came to; WRONG for what the standard does not have. */
+static cb_error judge(bench *b, vpiv_host *host, uint16_t status, cb_bytes answer)
+{
+    const cb_vpiv_session *session = &application(b)->session;
+    if (status == 0)
+        return CB_E_MEMORY; /* it was the test's own memory */
+    if (session->channel.open != (status == CB_SW_OK))
+        return WRONG;
+    if (status != CB_SW_OK)
+        return CB_E_CARD_STATUS;
+    alloc_faults_pause(true);
+    uint16_t inside = vpiv_host_read(host, answer, NULL); /* aborts if the MAC is wrong */
+    alloc_faults_pause(false);
+    return session->pin_verified != (inside == CB_SW_OK) ? WRONG : of(inside, CB_SW_OK);
+}
+
+/* The PIN, inside a channel whose keys are zeros. */
+static cb_error talking(void *context)
+{
+    bench *b = context;
+    uint8_t answer[256];
+    size_t len = 0;
+    vpiv_host host = {.card = b->card, .keys = {.counter = 1}};
+    cb_buf field = CB_BUF(64), command = CB_BUF(128);
+    cb_error error = of(SAY(b, select_piv), CB_SW_OK);
+    application(b)->session.channel = (cb_vpiv_channel){.open = true, .counter = 1};
+    alloc_faults_pause(true);
+    vpiv_host_wrap(
+        &host, &(cb_apdu){0x00, 0x20, 0x00, 0x80, cb_bytes_make(&right_pin[5], 8), false}, &field);
+    cb_apdu_put(&command, &(cb_apdu){0x0C, 0x20, 0x00, 0x80, cb_buf_bytes(&field), true});
+    alloc_faults_pause(false);
+    if (!error) {
+        uint16_t status = say(b, command.data, command.len, answer, &len);
+        error = judge(b, &host, status, cb_bytes_make(answer, len));
+    }
+    alloc_faults_pause(true);
+    cb_buf_free(&field);
+    cb_buf_free(&command);
+    alloc_faults_pause(false);
+    return error;
+}
+
 static void it_works_again(void *context, cb_error result, bool struck)
 {
     bench *b = context;
@@ -202,7 +271,10 @@ static void it_works_again(void *context, cb_error result, bool struck)
 
 static cb_error making(void *context)
 {
+    const bench *b = context;
     const cb_issue_piv_order order = {.algorithm = {CB_VCARD_EC_P256},
+                                      .content_signer = &b->signer,
+                                      .pairing_code = cb_bytes_str("48151623"),
                                       .name = cb_bytes_str("Hanako"),
                                       .pin = cb_bytes_str("123456"),
                                       .puk = cb_bytes_str("12345678"),
@@ -211,9 +283,9 @@ static cb_error making(void *context)
                                       .not_after = 1880000000};
     cb_vpiv_state state;
     cb_id card;
-    (void)context;
     cb_error error = cb_issue_piv(&order, &state, &card);
-    if (!error && (state.object_count != 3 || cb_issue_piv_certificate(&state, 0).len < 300))
+    if (!error && (state.object_count != 5 || state.cvc_len < 180 ||
+                   cb_issue_piv_certificate(&state, 0).len < 300))
         error = WRONG;
     cb_vpiv_state_free(&state);
     return error;
@@ -233,6 +305,8 @@ static const fault_flow flow[] = {
     {"guessing", lay_down, guessing, it_works_again},
     {"intruding", lay_down, intruding, it_works_again},
     {"changing", lay_down, changing, it_works_again},
+    {"agreeing", lay_down, agreeing, it_works_again},
+    {"talking", lay_down, talking, it_works_again},
     {"making a card", NULL, making, made_again},
 };
 
@@ -241,13 +315,15 @@ static void each_flow_survives_each_failure(void **state)
     static const uint8_t algorithms[CB_VPIV_SLOTS] = {CB_VCARD_EC_P256, 0, 0, CB_VCARD_EC_P256};
     static bench b;
     (void)state;
-    vpiv_card_make(&b.made, algorithms, CB_VPIV_AES_128);
+    vpiv_signer_make(&b.signer);
+    vpiv_card_make_with(&b.made, algorithms, CB_VPIV_AES_128, &b.signer);
     cb_buf_init(&b.state, CB_CARD_STATE_MAX);
     cb_vpiv_state_put(&b.state, &b.made.first);
     for (size_t i = 0; i < sizeof flow / sizeof *flow; i++)
         fault_each(&alloc_faults, &flow[i], &b, 100);
     cb_buf_free(&b.state);
     vpiv_card_free(&b.made);
+    cb_issue_signer_end(&b.signer);
 }
 
 int main(void)

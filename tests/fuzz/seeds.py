@@ -139,6 +139,9 @@ def piv():
     put("card_piv", "inside-sign", commands(inside, f"87119E{sign[2:]}", f"87119A{sign[2:]}", f"87119C{sign[2:]}", f"87119C{sign[2:]}"))
     put("card_piv", "inside-rsa", commands(inside, "87079E" + padded[:220].hex()))
     put("card_piv", "inside-alone", commands(inside, "87089B7C028100", "87089B7C128210" + "22" * 16))
+    state = b"\2" + b"123456\xff\xff\3" + b"12345678\3" + b"\x08" + bytes(16) + b"\0\0" + var(bytes(31) + b"\1")
+    put("card_piv", "state-secured", b"\x80" + state + var(bytes.fromhex("7F2103420108")))
+    put("card_piv", "state-secured-wrongly", b"\x80" + state + var(bytes.fromhex("7F21044201")))
     put("card_piv", "contactless", commands(verified | 32, f"0087119E{sign}00", f"0087119A{sign}00", right, "00CB3FFF055C035FC10500",
                                             "00200098083132333435363738", "00DB3FFF0C5C035FC10653054142434445"))
     put("card_piv", "contactless-inside", commands(inside | 32, f"87119A{sign[2:]}", "200098" + b"12345678".hex(), "200098", "20FF98",
