@@ -12,7 +12,7 @@
 #include "base/crypto.h"
 
 enum {
-    CB_CARD_KEYS_MAX = 2,
+    CB_CARD_KEYS_MAX = 3,
     CB_CARD_KEY_MAX = 300,
     CB_CARD_DIGEST_MAX = 48,
     CB_CARD_SIGNATURE_MAX = 256

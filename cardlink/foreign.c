@@ -83,8 +83,9 @@ cb_error cb_foreign_begin(const cb_foreign_kind *kind, cb_foreign_tap *tap, cb_b
 {
     if (tap->step != STEP_NEW)
         return CB_E_TAP_ORDER;
-    kind->first(script);
-    cb_error error = cb_buf_error(script);
+    cb_error error = kind->first(tap, script);
+    if (!error)
+        error = cb_buf_error(script);
     if (!error)
         tap->step = STEP_BEGUN;
     return error;
@@ -127,7 +128,7 @@ cb_error cb_foreign_challenge(const cb_foreign_kind *kind, cb_foreign_tap *tap,
     if (!error)
         error = prepare(kind, tap, host, context, known);
     if (!error)
-        error = kind->ask(tap, script);
+        error = kind->ask(tap, answers, known, script);
     if (!error)
         error = cb_buf_error(script);
     if (!error)

@@ -39,17 +39,21 @@ typedef struct cb_foreign_tap {
 
 /* What distinguishes them. */
 typedef struct cb_foreign_kind {
-    uint8_t profile;               /* cb_profile_id */
-    void (*first)(cb_buf *script); /* appends the commands of the first script */
+    uint8_t profile; /* cb_profile_id */
+
+    /* Appends the commands of the first script. */
+    cb_error (*first)(cb_foreign_tap *tap, cb_buf *script);
     cb_error (*recognise)(const cb_script *answers, cb_id *card);
 
     /* The key of a known card that is to sign, and whether with the PIN; NULL: none that reaches
      * what is asked for. */
     const cb_card_key *(*choose)(const cb_known_card *known, uint8_t level, bool *with_pin);
 
-    /* Appends the second script, in which the digest of tap->claim is signed; reads its answers
-     * into tap->claim. Errors as of cb_card_profile's finish. */
-    cb_error (*ask)(cb_foreign_tap *tap, cb_buf *script);
+    /* Appends the second script, in which the digest of tap->claim is signed; answers are those to
+     * the first. Then reads its answers into tap->claim. Errors as of cb_card_profile's challenge
+     * and finish. */
+    cb_error (*ask)(cb_foreign_tap *tap, const cb_script *answers, const cb_known_card *known,
+                    cb_buf *script);
     cb_error (*read)(cb_foreign_tap *tap, const cb_script *answers);
 } cb_foreign_kind;
 

@@ -87,10 +87,11 @@ typedef struct cb_card_profile {
 
     cb_error (*begin)(void *state, const cb_profile_host *host, cb_buf *script);
 
-    /* CB_E_CARD_FOREIGN, CB_E_CARD_CERTIFICATE, CB_E_CARD_ANSWER, CB_E_CARD_STATUS, CB_E_CARD_BLOCKED,
-     * CB_E_CARD_REMOVED (fewer answers than commands, the last one a success), CB_E_CRYPTO, CB_E_HSM_TOKEN.
-     * known is the card as it is bound, for profiles that recognise it; otherwise NULL. pin is the ciphertext for a card that takes
-     * one, empty when none is presented. */
+    /* CB_E_CARD_FOREIGN, CB_E_CARD_CERTIFICATE, CB_E_CARD_ANSWER, CB_E_CARD_STATUS,
+     * CB_E_CARD_BLOCKED, CB_E_CARD_REMOVED (fewer answers than commands, the last one a success),
+     * CB_E_CARD_PROOF (another card's key opened the channel, or none), CB_E_CRYPTO,
+     * CB_E_HSM_TOKEN. known is the card as it is bound, for profiles that recognise it; otherwise
+     * NULL. pin is the ciphertext for a card that takes one, empty when none is presented. */
     cb_error (*challenge)(void *state, const cb_profile_host *host, const cb_script *answers,
                           const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
                           cb_buf *script);
@@ -106,13 +107,23 @@ typedef struct cb_card_profile {
      * after the first script, in which nothing depends on the host; and the index-th of these certificates from the answers. NULL where
      * recognise is. certificate: CB_E_NOT_FOUND when the card has none for that key, CB_E_CARD_ANSWER. */
     size_t certificates;
-    void (*survey)(cb_buf *script);
+    void (*survey)(const cb_script *first,
+                   cb_buf *script); /* first: the answers to the first script */
     cb_error (*certificate)(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
 
     /* Whether a certificate can be of the card that recognise tells from the answers to the first script: it names no other. A key that is
      * bound is then bound under the name of its own card, so that nobody registers a revoked one again under another. NULL where there are
      * no certificates. */
     bool (*fits)(const cb_script *answers, const struct cb_x509 *certificate);
+
+    /* A key whose certificate is none of X.509, but stands in the answers to the first script: its
+     * use (0: there is none), and the key, once the certificate was found to be of that card and
+     * signed by the key of an X.509 certificate, which the caller has checked, or through what is
+     * between. CB_E_CARD_ANSWER, CB_E_CARD_CERTIFICATE, CB_E_CERTIFICATE_FORM,
+     * CB_E_CERTIFICATE_ALGORITHM, CB_E_MEMORY. */
+    uint8_t attested;
+    cb_error (*attest)(const cb_script *answers, const struct cb_x509 *signer, cb_bytes between,
+                       cb_card_key *key);
 } cb_card_profile;
 
 extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki,

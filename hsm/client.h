@@ -137,7 +137,8 @@ typedef struct cb_foreign_reading {
     size_t keys;      /* at most CB_CARD_KEYS_MAX; 0: the profile's cards have no certificates */
     struct {
         uint8_t use; /* of the key that it certifies, in the profile's numbers */
-        cb_bytes certificate; /* DER */
+        cb_bytes certificate; /* DER; for a PIV key 04 that of who signed its own, and then the
+                                 intermediate one, if there is one */
     } key[CB_CARD_KEYS_MAX];
 } cb_foreign_reading;
 

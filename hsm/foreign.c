@@ -2,6 +2,7 @@
 #include "hsm/foreign.h"
 
 #include "cardlink/jpki/commands.h"
+#include "cardlink/piv/certificate.h"
 #include "cardlink/piv/commands.h"
 #include "cardlink/x509/der.h"
 
@@ -16,9 +17,14 @@ void cb_foreign_trust_free(cb_foreign_trust *trust)
     cb_foreign_trust_init(trust);
 }
 
-/* Which of a profile's keys may be bound, and what their certificates may be for if they say it. */
+/* Which of a profile's keys may be bound, and what their certificates may be for if they say it;
+ * what signs others' must say it. */
 static bool usages_of(uint8_t profile, uint8_t use, cb_bytes out[2])
 {
+    if (profile == CB_PROFILE_PIV && use == CB_PIV_KEY_MESSAGING) {
+        out[0] = out[1] = cb_oid_piv_content_signing;
+        return true;
+    }
     out[0] = cb_oid_client_auth;
     out[1] = use == CB_PIV_KEY_CARD ? cb_oid_piv_card_auth : cb_oid_smartcard_logon;
     if (profile == CB_PROFILE_JPKI)
@@ -27,11 +33,35 @@ static bool usages_of(uint8_t profile, uint8_t use, cb_bytes out[2])
            (use == CB_PIV_KEY_AUTHENTICATION || use == CB_PIV_KEY_CARD);
 }
 
+/* The certificate of X.509 in what was read for a use; *between gets what follows the signer's. */
+static cb_bytes x509_of(const cb_card_profile *profile, uint8_t use, cb_bytes read,
+                        cb_bytes *between)
+{
+    cb_cursor cursor = cb_cursor_over(read);
+    *between = (cb_bytes){0};
+    if (use != profile->attested)
+        return read;
+    cb_bytes der = cb_der_whole(&cursor, CB_DER_SEQUENCE);
+    *between = cb_cursor_rest(&cursor);
+    return der;
+}
+
+static cb_error key_of(const cb_card_profile *profile, const cb_script *answers, uint8_t use,
+                       const cb_x509 *certificate, cb_bytes between, cb_card_key *out)
+{
+    if (use == profile->attested)
+        return profile->attest(answers, certificate, between, out);
+    if (cb_card_key_of_spki(certificate->public_key, out))
+        return CB_E_CERTIFICATE_ALGORITHM;
+    return profile->fits(answers, certificate) ? CB_OK : CB_E_CARD_ANSWER;
+}
+
 static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *profile,
-                          const cb_script *answers, uint8_t use, cb_bytes certificate, int64_t now,
+                          const cb_script *answers, uint8_t use, cb_bytes read, int64_t now,
                           cb_card_key *out)
 {
-    cb_bytes usages[2];
+    cb_bytes usages[2], between;
+    cb_bytes certificate = x509_of(profile, use, read, &between);
     cb_x509_path path;
     if (!usages_of(profile->id, use, usages))
         return CB_E_ARGUMENT;
@@ -43,14 +73,12 @@ static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *
                                  .key_usage = CB_X509_DIGITAL_SIGNATURE,
                                  .extended_usages = usages,
                                  .extended_usage_count = 2,
-                                 .extended_usage_optional = true,
+                                 .extended_usage_optional = use != profile->attested,
                                  .policies = trust->policy,
                                  .policy_count = trust->policies};
     cb_error error = cb_x509_validate(certificate, &known, &rules, &path);
-    if (!error && cb_card_key_of_spki(path.certificates[0].public_key, out))
-        error = CB_E_CERTIFICATE_ALGORITHM;
-    if (!error && !profile->fits(answers, &path.certificates[0]))
-        error = CB_E_CARD_ANSWER;
+    if (!error)
+        error = key_of(profile, answers, use, &path.certificates[0], between, out);
     if (!error) {
         out->use = use;
         out->certificate = cb_sha256(certificate);
@@ -58,11 +86,31 @@ static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *
     return error;
 }
 
-/* A key that asks for no PIN must not stand for the one that does. */
 static bool same_key(const cb_card_key *one, const cb_card_key *other)
 {
     return cb_bytes_same(cb_bytes_make(one->data, one->len),
                          cb_bytes_make(other->data, other->len));
+}
+
+/* A key that asks for no PIN must not stand for the one that does, nor one that agrees for one that
+ * signs. */
+static bool is_twice(const cb_card_keys *keys, size_t last)
+{
+    for (size_t i = 0; i < last; i++) {
+        if (same_key(&keys->key[i], &keys->key[last]))
+            return true;
+    }
+    return false;
+}
+
+/* With which it can prove anything to others than who agrees with it. */
+static bool has_signing_key(const cb_card_profile *profile, const cb_foreign_reading *card)
+{
+    for (size_t i = 0; i < card->keys; i++) {
+        if (card->key[i].use != profile->attested)
+            return true;
+    }
+    return card->keys == 0;
 }
 
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
@@ -71,7 +119,7 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
     cb_script answers;
     const cb_card_profile *profile = cb_profile_find(card->profile);
     if (!profile || !profile->recognise || card->keys > CB_CARD_KEYS_MAX ||
-        (card->keys > 0) != (profile->certificates > 0))
+        (card->keys > 0) != (profile->certificates > 0) || !has_signing_key(profile, card))
         return CB_E_ARGUMENT;
     out->profile = card->profile;
     out->keys = (cb_card_keys){0};
@@ -86,7 +134,7 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
             error = check_key(trust, profile, &answers, card->key[i].use, card->key[i].certificate,
                               now, &out->keys.key[i]);
         out->keys.count = i + 1;
-        if (!error && i > 0 && same_key(&out->keys.key[0], &out->keys.key[i]))
+        if (!error && is_twice(&out->keys, i))
             error = CB_E_ARGUMENT;
     }
     return error;
@@ -94,9 +142,10 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
 
 static cb_bytes certificate_for(const cb_foreign_reading *card, uint8_t use)
 {
+    cb_bytes between;
     for (size_t i = 0; i < card->keys; i++) {
         if (card->key[i].use == use)
-            return card->key[i].certificate;
+            return x509_of(cb_profile_find(card->profile), use, card->key[i].certificate, &between);
     }
     return (cb_bytes){0};
 }
@@ -116,8 +165,39 @@ static cb_error key_renews(cb_x509_renewal rule, cb_bytes before, cb_bytes now, 
     return error;
 }
 
+/* The same for a key that another certificate than the signer's is of. */
+static cb_error attested_renews(cb_x509_renewal rule, cb_bytes before, cb_bytes now, bool same,
+                                bool *renewed)
+{
+    cb_x509 old, new;
+    bool same_signer = cb_bytes_same(before, now);
+    if (same && same_signer)
+        return CB_OK;
+    cb_error error = cb_x509_parse(before, &old);
+    if (!error)
+        error = cb_x509_parse(now, &new);
+    if (!error &&
+        (rule == CB_X509_RENEWAL_NEVER || (!same_signer && new.not_before <= old.not_before) ||
+         (!same && rule != CB_X509_RENEWAL_SAME_SUBJECT)))
+        error = CB_E_CERTIFICATE_RENEWAL;
+    *renewed = true;
+    return error;
+}
+
+static cb_error renews(const cb_foreign_trust *trust, const cb_card_key *key, cb_bytes old,
+                       cb_bytes new, const cb_binding_info *info, bool *renewed)
+{
+    const cb_card_key *other = cb_card_keys_find(&info->keys, key->use);
+    if (new.len == 0 || !other)
+        return CB_E_CERTIFICATE_RENEWAL;
+    if (key->use != cb_profile_find(info->profile)->attested)
+        return key_renews(trust->renewal, old, new, renewed);
+    return attested_renews(trust->renewal, old, new, same_key(key, other), renewed);
+}
+
 cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_info *before,
-                                cb_bytes certificates, const cb_foreign_reading *now)
+                                cb_bytes certificates, const cb_foreign_reading *now,
+                                const cb_binding_info *info)
 {
     bool renewed = false;
     cb_cursor in = cb_cursor_over(certificates);
@@ -130,10 +210,8 @@ cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_
         cb_digest digest = cb_sha256(old);
         if (!cb_cursor_ok(&in) || memcmp(&digest, &key->certificate, sizeof digest) != 0)
             error = CB_E_HSM_RECORD;
-        else if (new.len == 0)
-            error = CB_E_CERTIFICATE_RENEWAL;
         else
-            error = key_renews(trust->renewal, old, new, &renewed);
+            error = renews(trust, key, old, new, info, &renewed);
     }
     if (!error && !cb_cursor_done(&in))
         error = CB_E_HSM_RECORD;

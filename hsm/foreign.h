@@ -5,8 +5,12 @@
  * A card is bound by the certificates that were read from it, once: each must lead to an anchor of
  * its profile, be good for signing, and be valid now. After that its keys stand in the binding, and
  * certificates are not looked at in hsmd again; whether the issuer has revoked one is the front
- * end's to ask, and the broker's own revocation is above both. An SCP03 card has no certificate: that
- * it is genuine is shown by each tap alone.
+ * end's to ask, and the broker's own revocation is above both. An SCP03 card has no certificate:
+ * that it is genuine is shown by each tap alone.
+ *
+ * The key of a PIV card's secure messaging has a card verifiable certificate. The X.509 certificate
+ * that is checked and bound for it is that of who signed this one, for content signing and nothing
+ * else.
  */
 #ifndef CB_HSM_FOREIGN_H
 #define CB_HSM_FOREIGN_H
@@ -45,12 +49,16 @@ void cb_foreign_trust_free(cb_foreign_trust *trust);
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
                                int64_t now, cb_binding_info *out);
 
-/* Whether what was read from a card, and passed the check, renews what it is bound with: keys for
- * the same uses, each with its certificate of before or one that renews it by the profile's rule,
- * and at least one of these. certificates: those of before, DER, one after another in the order of
- * its keys. CB_E_HSM_RECORD (they are others), CB_E_CERTIFICATE_RENEWAL, CB_E_CERTIFICATE_FORM,
- * CB_E_ARGUMENT (the profile's cards have none). */
+/* Whether what was read from a card, and passed the check, which found info, renews what it is
+ * bound with: keys for the same uses, each with its certificate of before or one that renews it by
+ * the profile's rule, and at least one of these. A key for secure messaging may be the same with
+ * the certificate of a later signer; or, by the rule that lets keys change, another one, by the
+ * same signer or a later one: its own certificate names the card. certificates: those of before,
+ * DER, one after another in the order of its keys. CB_E_HSM_RECORD (they are others),
+ * CB_E_CERTIFICATE_RENEWAL, CB_E_CERTIFICATE_FORM, CB_E_ARGUMENT (the profile's cards have none).
+ */
 cb_error cb_foreign_card_renews(const cb_foreign_trust *trust, const cb_binding_info *before,
-                                cb_bytes certificates, const cb_foreign_reading *now);
+                                cb_bytes certificates, const cb_foreign_reading *now,
+                                const cb_binding_info *info);
 
 #endif

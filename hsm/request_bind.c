@@ -145,7 +145,7 @@ static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_by
     if (!error && info->sequence <= before.sequence)
         error = CB_E_ARGUMENT;
     if (!error)
-        error = cb_foreign_card_renews(trust, &before, certificates, card);
+        error = cb_foreign_card_renews(trust, &before, certificates, card, info);
     info->holder = before.holder;
     info->level = before.level;
     if (!error && !cb_binding_info_ok(info))

@@ -10,6 +10,7 @@
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 #include "broker/store/rows.h"
+#include "cardlink/x509/der.h"
 
 typedef struct reading {
     cb_foreign_reading card;
@@ -100,10 +101,13 @@ static cb_error bind_foreign(cb_hsm *hsm, const void *what, const cb_id *holder,
     return cb_hsm_bind_foreign(hsm, what, holder, level, sequence, binding);
 }
 
+/* As the record has them: those of X.509. What follows one is for hsmd alone. */
 static cb_ctl_status all_certificates(cb_ctl *ctl, const reading *r, cb_buf *all)
 {
-    for (size_t i = 0; i < r->card.keys; i++)
-        cb_buf_put(all, r->card.key[i].certificate);
+    for (size_t i = 0; i < r->card.keys; i++) {
+        cb_cursor read = cb_cursor_over(r->card.key[i].certificate);
+        cb_buf_put(all, cb_der_whole(&read, CB_DER_SEQUENCE));
+    }
     return cb_buf_error(all) ? cb_ctl_fail(ctl, cb_buf_error(all), NULL) : CB_CTL_DONE;
 }
 

@@ -37,13 +37,15 @@ static void put_file(cb_buf *script, uint16_t file)
     cb_script_put(script, 0, CB_BYTES_OF(command));
 }
 
-static void first(cb_buf *script)
+static cb_error first(cb_foreign_tap *tap, cb_buf *script)
 {
+    (void)tap;
     /* As much as the longest serial number needs with what stands before it. */
     static const uint8_t head[] = {0x00, 0xB0, 0x00, 0x00, 0x30};
     cb_script_put(script, 0, CB_BYTES_OF(select_command));
     put_file(script, CB_JPKI_CERTIFICATE);
     cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(head));
+    return CB_OK;
 }
 
 /* ---- Which card ---- */
@@ -93,10 +95,12 @@ static const cb_card_key *choose(const cb_known_card *known, uint8_t level, bool
     return key && key->kind == CB_CARD_KEY_RSA_2048 ? key : NULL;
 }
 
-static cb_error ask(cb_foreign_tap *tap, cb_buf *script)
+static cb_error ask(cb_foreign_tap *tap, const cb_script *answers, const cb_known_card *known,
+                    cb_buf *script)
 {
     static const uint8_t verify[] = {0x00, 0x20, 0x00, 0x80};
     uint8_t sign[5 + CB_DIGEST_INFO + 1] = {0x80, 0x2A, 0x00, 0x80, CB_DIGEST_INFO};
+    (void)answers, (void)known;
     cb_digest_info(tap->claim.signature.digest, sign + 5);
     put_file(script, CB_JPKI_PIN);
     cb_script_put(script, CB_SCRIPT_PIN_ASCII, CB_BYTES_OF(verify));
@@ -124,8 +128,9 @@ static const cb_foreign_kind kind = {.profile = CB_PROFILE_JPKI,
 
 /* The file is selected; how long the certificate is stands in its head, which the script cannot
  * know. */
-static void survey(cb_buf *script)
+static void survey(const cb_script *first_answers, cb_buf *script)
 {
+    (void)first_answers;
     for (uint8_t part = 0; part < PARTS; part++) {
         const uint8_t read[] = {0x00, 0xB0, part, 0x00, 0x00};
         cb_script_put(script, CB_SCRIPT_GO_ON, CB_BYTES_OF(read));

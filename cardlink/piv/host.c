@@ -4,12 +4,19 @@
  *
  * The card is known by the FASC-N and GUID at the beginning of its CHUID, so that a certificate is
  * read once, when the card is registered, and in no tap. With the PIN key 9A signs, without it 9E.
+ *
+ * Every tap offers secure messaging, before it is known which card is there: a card that does not
+ * have it refuses the one command and goes on. A card that is bound with its key for that signs
+ * inside, or not at all. The PIN is put in by the terminal, which has no part in the session, and
+ * so goes outside of it.
  */
 #include <strings.h>
 
+#include "base/secret.h"
 #include "base/tlv.h"
 #include "cardlink/apdu.h"
 #include "cardlink/foreign.h"
+#include "cardlink/piv/agreement.h"
 #include "cardlink/piv/commands.h"
 #include "cardlink/x509/certificate.h"
 
@@ -21,13 +28,15 @@ enum {
     FIRST_SELECT,
     FIRST_CHUID,
     FIRST_COUNT,
+    FIRST_OFFER = FIRST_COUNT, /* whatever is answered to it */
     TAG_OBJECT = 0x53,
     TAG_CERTIFICATE = 0x70,
     TAG_CERT_INFO = 0x71,
+    TAG_INTERMEDIATE = 0x7F21,
     TAG_FASC_N = 0x30,
     TAG_GUID = 0x34,
     FASC_N = 25,
-    GUID = 16,
+    GUID = CB_PIV_GUID,
     TAG_DYNAMIC = 0x7C, /* dynamic authentication template (ISO/IEC 7816-4, 10.3) */
     TAG_CHALLENGE = 0x81,
     TAG_RESPONSE = 0x82,
@@ -36,6 +45,13 @@ enum {
     ALGORITHM_P384 = 0x14,
     CHAINED = 0x10
 };
+
+/* A tap: what all foreign cards have, and secure messaging. */
+typedef struct piv_tap {
+    cb_foreign_tap common; /* first: the calls for all of them are given this */
+    cb_piv_offer offer;
+    cb_piv_session session; /* open: the card signs inside */
+} piv_tap;
 
 static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
 {
@@ -47,14 +63,21 @@ static void put_command(cb_buf *script, uint8_t flags, const cb_apdu *apdu)
     cb_buf_free(&bytes);
 }
 
-static void first(cb_buf *script)
+static cb_error first(cb_foreign_tap *common, cb_buf *script)
 {
     /* As much as FASC-N and GUID can need with everything that may stand before them (part 1, table
      * 9). */
     static const uint8_t chuid[] = {
         0x00, CB_PIV_INS_GET_DATA, 0x3F, 0xFF, 0x05, 0x5C, 0x03, 0x5F, 0xC1, 0x02, 0x50};
     cb_script_put(script, 0, CB_BYTES_OF(select_command));
+    piv_tap *tap = (piv_tap *)common;
+    cb_buf offer = CB_BUF(CB_COMMAND_MAX);
     cb_script_put(script, CB_SCRIPT_PART, CB_BYTES_OF(chuid));
+    cb_error error = cb_piv_offer_make(&tap->offer, &offer);
+    if (!error)
+        cb_script_put(script, CB_SCRIPT_GO_ON, cb_buf_bytes(&offer));
+    cb_buf_free(&offer);
+    return error;
 }
 
 /* ---- Which card ---- */
@@ -82,7 +105,10 @@ static cb_error recognise(const cb_script *answers, cb_id *card)
 {
     uint8_t both[FASC_N + GUID];
     cb_bytes fasc_n = {0}, guid = {0};
-    cb_error error = cb_foreign_answers(answers, FIRST_COUNT);
+    cb_script known = *answers;
+    if (known.count == FIRST_OFFER + 1)
+        known.count = FIRST_COUNT;
+    cb_error error = cb_foreign_answers(&known, FIRST_COUNT);
     if (!error)
         error = read_chuid(cb_answer_data(answers->item[FIRST_CHUID].apdu), &fasc_n, &guid);
     if (error)
@@ -91,6 +117,33 @@ static cb_error recognise(const cb_script *answers, cb_id *card)
     memcpy(both + FASC_N, guid.data, GUID);
     *card = cb_foreign_card_id(CB_PROFILE_PIV, CB_BYTES_OF(both));
     return CB_OK;
+}
+
+/* ---- Secure messaging ---- */
+
+/* What the card answered to the offer. A card that is bound with the key for it is not asked
+ * whether it has it: it must. */
+static cb_error read_offer(const cb_script *answers, cb_piv_answer *out)
+{
+    if (answers->count <= FIRST_OFFER)
+        return CB_E_CARD_REMOVED;
+    cb_bytes answer = answers->item[FIRST_OFFER].apdu;
+    if (cb_answer_status(answer) != CB_SW_OK)
+        return CB_E_CARD_STATUS;
+    return cb_piv_answer_read(cb_answer_data(answer), out) ? CB_E_CARD_ANSWER : CB_OK;
+}
+
+/* Opens the session of a card that is bound with a key for it. */
+static cb_error open_session(piv_tap *tap, const cb_script *answers, const cb_known_card *known)
+{
+    cb_piv_answer answer;
+    const cb_card_key *key = cb_card_keys_find(&known->keys, CB_PIV_KEY_MESSAGING);
+    cb_error error = key ? read_offer(answers, &answer) : CB_OK;
+    if (key && !error)
+        error =
+            cb_piv_agree(&tap->offer, &answer, cb_bytes_make(key->data, key->len), &tap->session);
+    cb_wipe(&tap->offer, sizeof tap->offer);
+    return error;
 }
 
 /* ---- The request to sign ---- */
@@ -120,7 +173,7 @@ static uint8_t algorithm_of(uint8_t kind)
 }
 
 /* In as many commands as it takes, chained (ISO/IEC 7816-4, 5.3.3). */
-static void put_authenticate(cb_foreign_tap *tap, cb_bytes template, cb_buf *script)
+static void put_in_the_clear(cb_foreign_tap *tap, cb_bytes template, cb_buf *script)
 {
     cb_cursor cursor = cb_cursor_over(template);
     for (size_t left = template.len; left > 0;) {
@@ -134,22 +187,42 @@ static void put_authenticate(cb_foreign_tap *tap, cb_bytes template, cb_buf *scr
     }
 }
 
-static cb_error ask(cb_foreign_tap *tap, cb_buf *script)
+static cb_error put_authenticate(piv_tap *tap, cb_bytes template, cb_buf *script)
+{
+    if (tap->session.open)
+        return cb_piv_wrap(&tap->session,
+                           &(cb_apdu){0x00, CB_PIV_INS_AUTHENTICATE, algorithm_of(tap->common.kind),
+                                      tap->common.claim.signature.use, template, true},
+                           script, &tap->common.parts);
+    put_in_the_clear(&tap->common, template, script);
+    return CB_OK;
+}
+
+static cb_error put_request(piv_tap *tap, cb_buf *script)
 {
     uint8_t block[CB_CARD_SIGNATURE_MAX];
     static const uint8_t verify[] = {0x00, CB_PIV_INS_VERIFY, 0x00, CB_PIV_PIN};
     cb_buf inner = CB_BUF(CB_CARD_SIGNATURE_MAX + 8), outer = CB_BUF(CB_CARD_SIGNATURE_MAX + 16);
-    if (tap->with_pin)
+    if (tap->common.with_pin)
         cb_script_put(script, CB_SCRIPT_PIN_PADDED, CB_BYTES_OF(verify));
     cb_tlv_put(&inner, TAG_RESPONSE, (cb_bytes){0});
-    cb_tlv_put(&inner, TAG_CHALLENGE, to_sign(&tap->claim.signature, tap->kind, block));
+    cb_tlv_put(&inner, TAG_CHALLENGE,
+               to_sign(&tap->common.claim.signature, tap->common.kind, block));
     cb_tlv_put(&outer, TAG_DYNAMIC, cb_buf_bytes(&inner));
     cb_error error = cb_buf_error(&inner) ? cb_buf_error(&inner) : cb_buf_error(&outer);
     if (!error)
-        put_authenticate(tap, cb_buf_bytes(&outer), script);
+        error = put_authenticate(tap, cb_buf_bytes(&outer), script);
     cb_buf_free(&inner);
     cb_buf_free(&outer);
     return error ? error : cb_buf_error(script);
+}
+
+static cb_error ask(cb_foreign_tap *common, const cb_script *answers, const cb_known_card *known,
+                    cb_buf *script)
+{
+    piv_tap *tap = (piv_tap *)common;
+    cb_error error = open_session(tap, answers, known);
+    return error ? error : put_request(tap, script);
 }
 
 /* With the PIN where it is needed, or where the card has no key that does without. */
@@ -162,13 +235,9 @@ static const cb_card_key *choose(const cb_known_card *known, uint8_t level, bool
 
 /* ---- The signature ---- */
 
-static cb_error read(cb_foreign_tap *tap, const cb_script *answers)
+static cb_error read_signature(cb_foreign_tap *tap, cb_bytes data)
 {
-    size_t count = (tap->with_pin ? 1 : 0) + tap->parts;
-    cb_error error = cb_foreign_second(answers, count, tap->with_pin ? 0 : count, &tap->claim);
-    if (error)
-        return error;
-    cb_cursor outer = cb_cursor_over(cb_answer_data(answers->item[count - 1].apdu));
+    cb_cursor outer = cb_cursor_over(data);
     cb_cursor inner = cb_cursor_over(cb_tlv_expect(&outer, TAG_DYNAMIC));
     cb_bytes bytes = cb_tlv_expect(&inner, TAG_RESPONSE);
     if (!cb_cursor_done(&outer) || !cb_cursor_done(&inner))
@@ -176,6 +245,33 @@ static cb_error read(cb_foreign_tap *tap, const cb_script *answers)
     if (tap->kind == CB_CARD_KEY_RSA_2048)
         return cb_card_signature_rsa(bytes, &tap->claim.signature);
     return cb_card_signature_ecdsa(bytes, &tap->claim.signature) ? CB_E_CARD_ANSWER : CB_OK;
+}
+
+/* From inside the session, where its status is the card's own word, too. */
+static cb_error read_secured(piv_tap *tap, cb_bytes answer)
+{
+    uint16_t status;
+    cb_buf data = CB_BUF(CB_ANSWER_MAX);
+    cb_error error = cb_piv_open(&tap->session, answer, &data, &status);
+    if (!error && status != CB_SW_OK)
+        error = CB_E_CARD_STATUS;
+    if (!error)
+        error = read_signature(&tap->common, cb_buf_bytes(&data));
+    cb_buf_free(&data);
+    return error;
+}
+
+static cb_error read(cb_foreign_tap *common, const cb_script *answers)
+{
+    piv_tap *tap = (piv_tap *)common;
+    size_t count = (common->with_pin ? 1 : 0) + common->parts;
+    cb_error error =
+        cb_foreign_second(answers, count, common->with_pin ? 0 : count, &common->claim);
+    if (error)
+        return error;
+    cb_bytes last = answers->item[count - 1].apdu;
+    return tap->session.open ? read_secured(tap, last)
+                             : read_signature(common, cb_answer_data(last));
 }
 
 static const cb_foreign_kind kind = {.profile = CB_PROFILE_PIV,
@@ -191,13 +287,17 @@ static const struct {
     uint8_t use;
     uint32_t object;
 } certified[] = {{CB_PIV_KEY_AUTHENTICATION, CB_PIV_CERTIFICATE_9A},
-                 {CB_PIV_KEY_CARD, CB_PIV_CERTIFICATE_9E}};
+                 {CB_PIV_KEY_CARD, CB_PIV_CERTIFICATE_9E},
+                 {CB_PIV_KEY_MESSAGING, CB_PIV_MESSAGING_SIGNER}}; /* last: not always asked for */
 
 enum { CERTIFIED = sizeof certified / sizeof *certified };
 
-static void survey(cb_buf *script)
+/* The signer of the key for secure messaging is of use where the card took the offer. */
+static void survey(const cb_script *first_answers, cb_buf *script)
 {
-    for (size_t i = 0; i < CERTIFIED; i++) {
+    cb_piv_answer answer;
+    size_t count = read_offer(first_answers, &answer) ? CERTIFIED - 1 : CERTIFIED;
+    for (size_t i = 0; i < count; i++) {
         uint32_t object = certified[i].object;
         const uint8_t tag[] = {0x5C, 0x03, (uint8_t)(object >> 16), (uint8_t)(object >> 8),
                                (uint8_t)object};
@@ -206,10 +306,13 @@ static void survey(cb_buf *script)
     }
 }
 
-/* Certificates that are compressed are not read (part 1, appendix A: CertInfo). */
+/* Certificates that are compressed are not read (part 1, appendix A: CertInfo). The signer's may be
+ * followed by the intermediate one. */
 static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der)
 {
-    cb_bytes info, value;
+    cb_bytes info, value, intermediate;
+    if (index == CERTIFIED - 1 && index == answers->count)
+        return CB_E_NOT_FOUND;
     if (index >= CERTIFIED || index >= answers->count)
         return CB_E_CARD_ANSWER;
     cb_bytes answer = answers->item[index].apdu;
@@ -226,6 +329,8 @@ static cb_error certificate(const cb_script *answers, size_t index, uint8_t *use
         return CB_E_CARD_ANSWER;
     *use = certified[index].use;
     cb_buf_put(der, value);
+    if (*use == CB_PIV_KEY_MESSAGING && cb_tlv_find(object, TAG_INTERMEDIATE, &intermediate))
+        cb_tlv_put(der, TAG_INTERMEDIATE, intermediate);
     return cb_buf_error(der);
 }
 
@@ -268,6 +373,23 @@ static bool fits(const cb_script *answers, const cb_x509 *certificate)
     return good && cb_cursor_ok(&names);
 }
 
+static cb_error attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,
+                       cb_card_key *key)
+{
+    cb_piv_answer answer;
+    cb_bytes fasc_n = {0}, guid = {0};
+    cb_error error = read_offer(answers, &answer) ? CB_E_CARD_ANSWER : CB_OK;
+    if (!error)
+        error = cb_piv_cvc_verify(&answer.certificate, between, signer);
+    if (!error)
+        error = read_chuid(cb_answer_data(answers->item[FIRST_CHUID].apdu), &fasc_n, &guid);
+    if (!error && !cb_bytes_same(answer.certificate.subject, guid))
+        error = CB_E_CARD_ANSWER;
+    if (!error)
+        *key = cb_card_key_of_point(answer.certificate.point.data);
+    return error;
+}
+
 /* ---- The profile ---- */
 
 static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
@@ -287,7 +409,16 @@ static cb_error finish(void *state, const cb_profile_host *host, const cb_script
                        cb_card_claim *claim)
 {
     (void)host;
-    return cb_foreign_finish(&kind, state, answers, claim);
+    cb_error error = cb_foreign_finish(&kind, state, answers, claim);
+    cb_piv_session *session = &((piv_tap *)state)->session;
+    cb_wipe(session, sizeof *session);
+    return error;
+}
+
+static void end(void *state)
+{
+    cb_wipe(state, sizeof(piv_tap));
+    cb_foreign_end(state);
 }
 
 const cb_card_profile cb_profile_piv = {
@@ -295,14 +426,16 @@ const cb_card_profile cb_profile_piv = {
     .name = "piv",
     .select = {select_command, sizeof select_command},
     .level_with_pin = CB_LEVEL_TERMINAL_PIN,
-    .state_size = sizeof(cb_foreign_tap),
+    .state_size = sizeof(piv_tap),
     .recognise = recognise,
     .begin = begin,
     .challenge = challenge,
     .finish = finish,
-    .end = cb_foreign_end,
+    .end = end,
     .certificates = CERTIFIED,
     .survey = survey,
     .certificate = certificate,
     .fits = fits,
+    .attested = CB_PIV_KEY_MESSAGING,
+    .attest = attest,
 };

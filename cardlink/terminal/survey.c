@@ -42,12 +42,15 @@ static json_t *certificate_json(uint8_t use, cb_bytes der)
 }
 
 static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *profile,
-                                  json_t *list)
+                                  cb_bytes first, json_t *list)
 {
     cb_script read;
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    profile->survey(&script);
-    cb_error error = play(io, &script, &answers);
+    cb_error error = cb_script_read(first, CB_ANSWER_MAX, &read);
+    if (!error)
+        profile->survey(&read, &script);
+    if (!error)
+        error = play(io, &script, &answers);
     if (!error)
         error = cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read);
     for (size_t i = 0; !error && i < profile->certificates; i++) {
@@ -73,7 +76,7 @@ static cb_error read_card(const cb_card_io *io, const cb_card_profile *profile, 
     json_t *list = json_array();
     cb_error error = list ? meet(io, profile, &answers) : CB_E_MEMORY;
     if (!error && profile->certificates > 0)
-        error = read_certificates(io, profile, list);
+        error = read_certificates(io, profile, cb_buf_bytes(&answers), list);
     if (!error) {
         *out = json_pack("{s:s,s:o,s:O}", "profile", profile->name, "answers",
                          cb_json_answers(cb_buf_bytes(&answers)), "certificates", list);

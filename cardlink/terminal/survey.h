@@ -5,6 +5,9 @@
  * asked for.
  *
  *   {"profile": name, "answers": [hex, …], "certificates": [{"use": number, "der": hex}, …]}
+ *
+ * The certificate of a PIV card's key for secure messaging is among the answers; under its use, 4,
+ * is that of who signed it, and behind this the intermediate one, if the card has one.
  */
 #ifndef CB_CARDLINK_TERMINAL_SURVEY_H
 #define CB_CARDLINK_TERMINAL_SURVEY_H

@@ -579,7 +579,7 @@ static void what_a_terminal_reads_is_what_is_needed(void **state)
     piv_card_make(&c, &issuer, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
     good(cb_survey(&c.io, &order, &found));
     assert_string_equal(json_string_value(json_object_get(found, "profile")), "piv");
-    assert_int_equal(json_array_size(json_object_get(found, "answers")), 2);
+    assert_int_equal(json_array_size(json_object_get(found, "answers")), 3);
     const json_t *list = json_object_get(found, "certificates");
     assert_int_equal(json_array_size(list), 2);
     assert_int_equal(json_integer_value(json_object_get(json_array_get(list, 0), "use")), 0x9A);
