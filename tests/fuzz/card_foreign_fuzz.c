@@ -3,10 +3,11 @@
  * What cards that others issued answer, to the broker's side of their profiles.
  *
  * The first byte chooses: 01 JPKI instead of PIV, 02 a tap with the PIN, 04 a card without a key
- * that does without it, 08 P-384 and 10 RSA-2048 instead of P-256 (PIV). Then come the answers to
- * the first script, to the second, and to the reading of certificates: each u8 number, and each
- * answer u16 length and bytes. No claim may come of it that verifies, or that is about another card
- * than the one that was recognised.
+ * that does without it, 08 P-384 and 10 RSA-2048 instead of P-256 (PIV), 20 SCP03, 40 a PIV card
+ * that is bound with its key for secure messaging. Then come the answers to the first script, to
+ * the second, and to the reading of certificates: each u8 number, and each answer u16 length and
+ * bytes. No claim may come of it that verifies, or that is about another card than the one that was
+ * recognised; and no second script of a card that did not open its session.
  */
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ enum {
     P384 = 8,
     RSA = 16,
     WITH_SCP03 = 32,
+    SECURED = 64,
     ANSWERS_MAX = 20
 };
 
@@ -62,6 +64,8 @@ static void make_card(uint8_t wish, cb_known_card *known)
     known->keys.key[0] = some_key(CB_PIV_KEY_AUTHENTICATION, kind);
     known->keys.key[1] = some_key(CB_PIV_KEY_CARD, kind);
     known->keys.count = wish & PIN_ONLY ? 1 : 2;
+    if (wish & SECURED)
+        known->keys.key[known->keys.count++] = some_key(CB_PIV_KEY_MESSAGING, CB_CARD_KEY_P256);
 }
 
 static void take_answers(cb_cursor *in, cb_script *out)
@@ -137,7 +141,7 @@ static void tap(const cb_card_profile *profile, uint8_t wish, cb_cursor *in)
     make_card(wish, &known);
     if (profile->challenge(state, &host, &answers, &context, &known, (cb_bytes){0}, &script) ==
         CB_OK) {
-        if (error)
+        if (error || (profile == &cb_profile_piv && wish & SECURED))
             abort();
         check_script(&script);
         take_answers(in, &answers);
@@ -156,7 +160,11 @@ static void tap(const cb_card_profile *profile, uint8_t wish, cb_cursor *in)
 static void read_certificates(const cb_card_profile *profile, cb_cursor *in)
 {
     cb_script answers;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     take_answers(in, &answers);
+    profile->survey(&answers, &script); /* they are some first script's, too */
+    check_script(&script);
+    cb_buf_free(&script);
     for (size_t i = 0; i < profile->certificates; i++) {
         uint8_t use;
         cb_buf der = CB_BUF(CB_ANSWER_MAX);

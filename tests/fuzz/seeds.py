@@ -495,6 +495,26 @@ def issuers():
     put("crl", "http", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
 
 
+def piv_secure():
+    """What tests/support/piv_secure.py's card says; and NIST's (tests/unit/cardlink/piv_secure_test.c)."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["/usr/bin/python3", ROOT / "tests" / "support" / "piv_secure.py", folder], check=True)
+        made = {path.stem: path.read_bytes() for path in Path(folder).glob("*.der")}
+    short = lambda data: struct.pack(">H", len(data)) + data
+    for name, data in made.items():
+        if name.startswith(("cvc", "between")):
+            put("piv_secure", name, b"\0" + data)
+    test = (ROOT / "tests" / "unit" / "cardlink" / "piv_secure_test.c").read_text()
+    real = re.search(r'"(7C81F88281F5[0-9A-F"\s]*)"', test)[1]
+    put("piv_secure", "answer", b"\1" + made["answer"])
+    put("piv_secure", "answer-of-nist", b"\1" + bytes.fromhex(re.sub(r'["\s]', "", real)))
+    put("piv_secure", "in-session", b"\2" + b"".join(short(made[f"answer-{i}"]) for i in range(3)))
+    status, data = bytes.fromhex("99029000"), bytes.fromhex("871101") + bytes(16)
+    put("piv_secure", "objects", b"\3" + short(status) + short(data + status) + short(bytes.fromhex("99026982")))
+    put("piv_secure", "objects-twice", b"\3" + short(status + status) + short(data + data + status))
+    put("piv_secure", "objects-bare", b"\3" + short(data) + short(status))
+
+
 def requests():
     """Requests for certificates, of keys of three kinds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -509,7 +529,7 @@ def requests():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, requests):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, requests):
         make()
 
 

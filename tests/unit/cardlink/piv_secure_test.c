@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "cardlink/piv/agreement.h"
 #include "cardlink/script.h"
 #include "tests/support/pki.h"
@@ -168,6 +169,70 @@ static void only_the_key_that_was_meant_opens_a_session(void **state)
     assert_int_equal(cb_p256_generate(scalar, point), CB_OK);
     expect(CB_E_CARD_PROOF, agree("", pki("answer"), CB_BYTES_OF(point), &session));
     expect(CB_E_CARD_PROOF, agree("", pki("answer"), (cb_bytes){0}, &session));
+}
+
+static cb_bytes unhex(const char *text, uint8_t *out, size_t len)
+{
+    assert_int_equal(cb_unhex_exact(text, out, len), CB_OK);
+    return cb_bytes_make(out, len);
+}
+
+#define HEX(text) unhex(text, (uint8_t[sizeof(text) / 2]){0}, sizeof(text) / 2)
+
+/* One of NIST's test cards (Special Database 33, card 3), as recorded with its host's ephemeral key
+ * in github.com/OpenPhysical/OpenFIPS201, vci_vectors_sd33-03.json: the session's keys, and in it
+ * VERIFY of the pairing code 00000003. */
+static void a_real_card_says_the_same(void **state)
+{
+    (void)state;
+    static const uint8_t pairing_code[] = "00000003";
+    cb_piv_answer answer;
+    cb_piv_session session;
+    cb_script wrapped;
+    size_t parts;
+    uint16_t status;
+    cb_piv_offer offer = {.id = {0}};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), command = CB_BUF(CB_COMMAND_MAX);
+    cb_bytes scalar = HEX("4331FA6D3F1A2835C012F365D144DBF83C77439E1C3A7F7855FD4F320962BB50");
+    memcpy(offer.scalar, scalar.data, sizeof offer.scalar);
+    expect(CB_OK, cb_p256_public(offer.scalar, offer.point));
+    expect(CB_OK, cb_piv_offer_put(&offer, &command));
+    assert_true(cb_bytes_same(
+        cb_buf_bytes(&command),
+        HEX("00872704507C4E814A00000000000000000004FE7BDA707EC566A7928BDD31DEF02DAF55760FC32C76FD5C"
+            "8194186865FF6C92F4EA36CB045885C33990EF77655ACD02C0DD8A6BC489AE6B88115FD707E57B6E82000"
+            "0")));
+    expect(CB_OK, cb_piv_answer_read(HEX("7C81F88281F500519C38385979BE44C8A30CE9AD4555C22F96D2315AE"
+                                         "0CFA60F76C6E4CDF425EF7F2181"
+                                         "D05F29018042083DA648B01A85BBDD5F201045853470A4034844AE15C"
+                                         "6495959FAD57F494D06082A8648"
+                                         "CE3D030107864104C7C96F3157CC743936BDB25F2EFDC596080C16947"
+                                         "CB06F146313F1CD44FF2DD872F2"
+                                         "93EACD2B8B61080E5162CAB68A2C857E839D997C78C6684C9C5514025"
+                                         "9185F4C01005F37583056300A06"
+                                         "082A8648CE3D0403020348003045022100BD1D4457F7133C307C7FFBC"
+                                         "A3133F2A4CBEAF2C797DF80C39E"
+                                         "E33D3D6688CAF6022013325EF3D0FC400C3354D8DBB9004DFDE4138F4"
+                                         "E5131F6381DFF949F5CE1E8BD"),
+                                     &answer));
+    assert_true(cb_bytes_same(answer.certificate.subject, HEX("45853470A4034844AE15C6495959FAD5")));
+    expect(CB_OK, cb_piv_agree(&offer, &answer, answer.certificate.point, &session));
+    assert_true(cb_bytes_same(CB_BYTES_OF(session.mac), HEX("086B12633DA5C48CF04231DBB3861557")));
+    assert_true(cb_bytes_same(CB_BYTES_OF(session.enc), HEX("A3C833BA17EDC6CE9D6B298BCA3BDA04")));
+    assert_true(cb_bytes_same(CB_BYTES_OF(session.rmac), HEX("C5948946B6B9B357FB1D359A9CD18AD3")));
+    const cb_apdu verify = {0x00, 0x20, 0x00, 0x98, cb_bytes_make(pairing_code, 8), false};
+    expect(CB_OK, cb_piv_wrap(&session, &verify, &script, &parts));
+    expect(CB_OK, cb_script_read(cb_buf_bytes(&script), CB_COMMAND_MAX, &wrapped));
+    assert_true(cb_bytes_same(
+        wrapped.item[0].apdu,
+        HEX("0C2000981D87110113A7EB466B2D9208E3E2EF9BAC62830F8E08AC2CEAEEDB8D47F300")));
+    cb_buf_reset(&command);
+    expect(CB_OK,
+           cb_piv_open(&session, HEX("990290008E08727904A5B77999159000"), &command, &status));
+    assert_int_equal(status, CB_SW_OK);
+    assert_int_equal(command.len, 0);
+    cb_buf_free(&script);
+    cb_buf_free(&command);
 }
 
 /* ---- Commands ---- */
@@ -484,6 +549,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_offer_is_as_specified),
         cmocka_unit_test(no_two_offers_are_the_same),
         cmocka_unit_test(both_sides_have_the_same_keys),
+        cmocka_unit_test(a_real_card_says_the_same),
         cmocka_unit_test(an_answer_with_any_bit_changed_is_refused),
         cmocka_unit_test(an_answer_with_more_behind_it_is_refused),
         cmocka_unit_test(another_control_byte_is_refused),

@@ -70,12 +70,19 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 
 void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e)
 {
+    piv_card_make_secured(c, a, kind_9a, kind_9e, NULL);
+}
+
+void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e,
+                           const cb_issue_signer *signer)
+{
     const uint8_t kind[] = {kind_9a, kind_9e};
     cb_id id;
     cb_card_content content = {0};
     cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX);
     int64_t now = time(NULL);
     cb_issue_piv_order order = {.signer = &a->signer,
+                                .content_signer = signer,
                                 .name = cb_bytes_str("Taro"),
                                 .pin = cb_bytes_str(PIV_PIN),
                                 .puk = cb_bytes_str("12345678"),

@@ -34,6 +34,10 @@ typedef struct piv_card {
 
 /* A card with a random GUID; kinds are cb_vcard_algorithm, 0: no such key. */
 void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e);
+
+/* The same with secure messaging, whose key a content signer certifies. */
+void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e,
+                           const cb_issue_signer *signer);
 void piv_card_free(piv_card *c);
 
 /* Appends what the card says to the profile's first script. */

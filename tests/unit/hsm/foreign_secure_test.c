@@ -144,8 +144,18 @@ static int teardown(void **state)
 
 /* ---- Registration ---- */
 
+static bool card_itself; /* the card within is used as it is */
+
+static cb_error transmit(void *of, cb_bytes command, cb_buf *answer)
+{
+    cb_vcard_process(of, command, answer);
+    return cb_buf_error(answer);
+}
+
 static cb_card_io io_of(const char *pin)
 {
+    if (card_itself)
+        return (cb_card_io){card.card, transmit, cb_bytes_str(pin)};
     return (cb_card_io){&far, secure_piv_transmit, cb_bytes_str(pin)};
 }
 
@@ -530,6 +540,48 @@ static void a_card_that_is_bound_without_signs_outside(void **state)
     assert_true(far.inside == 0 && far.outside == 1);
 }
 
+/* ---- The virtual card ---- */
+
+/* In place of the one that this test makes up: with what it has of its own for secure messaging. */
+static void use_virtual_card(uint8_t kind)
+{
+    cb_x509 of_signer;
+    cb_issue_signer content = {.key = signer,
+                               .name = CB_BUF(128),
+                               .key_id = CB_BUF(32),
+                               .certificate = CB_BUF(CB_ISSUE_X509_MAX)};
+    good(cb_x509_parse(cb_buf_bytes(&signer_certificate), &of_signer));
+    cb_buf_put(&content.name, of_signer.subject);
+    cb_buf_put(&content.key_id, of_signer.subject_key_id);
+    cb_buf_put(&content.certificate, cb_buf_bytes(&signer_certificate));
+    free_card();
+    piv_card_make_secured(&card, &issuer, kind, kind, &content);
+    secure_piv_make(&far, &card.io);
+    cb_issue_signer_end(&content);
+}
+
+static void the_virtual_card_does_the_same(void **state)
+{
+    static const uint8_t kinds[] = {CB_VCARD_EC_P256, CB_VCARD_EC_P384, CB_VCARD_RSA_2048};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        cb_binding_info info;
+        cb_activation activation;
+        cb_card_claim claim;
+        use_virtual_card(kinds[i]);
+        card_itself = true;
+        bind(&info);
+        assert_int_equal(info.keys.count, 3);
+        good(tap_with(CB_LEVEL_POSSESSION, "", &activation, NULL));
+        assert_int_equal(activation.level, CB_LEVEL_POSSESSION);
+        good(tap_with(CB_LEVEL_TERMINAL_PIN, PIV_PIN, &activation, NULL));
+        assert_int_equal(activation.level, CB_LEVEL_TERMINAL_PIN);
+        expect(CB_E_PIN_WRONG, tap_with(CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, &claim));
+        assert_int_equal(claim.pin_tries_left, 2);
+        card_itself = false;
+    }
+}
+
 /* ---- A terminal that does wrong ---- */
 
 static void no_changed_answer_is_believed(void **state)
@@ -708,6 +760,7 @@ int main(void)
         TEST(a_card_that_is_bound_with_it_never_does_without),
         TEST(another_card_opens_no_session),
         TEST(a_card_that_is_bound_without_signs_outside),
+        TEST(the_virtual_card_does_the_same),
         TEST(no_changed_answer_is_believed),
         TEST(no_changed_command_is_carried_out),
         TEST(nothing_is_good_for_another_tap),
