@@ -84,6 +84,65 @@ class Taps(unittest.TestCase):
         self.assertTrue(w.verify()["verified"])
 
 
+class SecureMessaging(unittest.TestCase):
+    """PIV cards that sign inside a session with hsmd, and not outside of it."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.add_piv_holder("Hana", *w.content_signer("signer"), services=("nginx", "desk", "vault"))
+
+    def test_it_proves_what_it_proves_without(self):
+        for kind in (None, "rsa-2048"):
+            name = "Hana" if not kind else f"Hana-{kind}"
+            if kind:
+                w.add_piv_holder(name, *w.content_signer(name), "--key", f"9A:{kind}", "--key", f"9E:{kind}", services=("nginx", "desk", "vault"))
+            w.insert_card(name)
+            accepted = w.tap()
+            self.assertEqual((accepted.get("outcome"), accepted.get("level"), accepted.get("card")), ("accepted", 1, w.card_ids[name]), accepted)
+            self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+            refused = w.tap("desk", pin=WRONG_PIN)
+            self.assertEqual((refused.get("code"), refused.get("tries_left")), ("pin.wrong", 2), refused)
+            self.assertEqual(w.tap("desk", pin=PIN).get("outcome"), "accepted")
+            self.assertEqual(w.tap("vault", pin=PIN).get("code"), "tap.level")
+
+    def challenged(self, terminal, change, service="desk"):
+        begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+        with Card(w.reader) as card:
+            answers = card.play(begun.json["script"])
+            return terminal.challenge(begun.json["tap"], change(answers), service)
+
+    def test_all_but_the_pin_goes_inside(self):
+        w.insert_card("Hana")
+        with Terminal(w) as terminal:
+            script = self.challenged(terminal, lambda answers: answers).json["script"]
+        self.assertEqual([item["apdu"][:8].upper() for item in script], ["00200080", "0C87119A"])
+        self.assertEqual([item.get("pin") for item in script], ["padded", None])
+
+    def test_it_does_not_do_without(self):
+        w.insert_card("Hana")
+        with Terminal(w) as terminal:
+            for change, code in ((lambda answers: answers[:2] + ["6A86"], "card.status"), (lambda answers: answers[:2], "card.removed"),
+                                 (lambda answers: answers[:2] + [f"{answers[2][:-6]}{int(answers[2][-6:-4], 16) ^ 1:02X}9000"], "card.proof")):
+                self.assertEqual(self.challenged(terminal, change).json.get("code"), code)
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+
+    def test_a_card_whose_content_signer_is_none_is_registered_without_it_or_not(self):
+        w.make_piv("Mei", *w.content_signer("other", agency="stranger"))
+        holder = w.ctl("holder", "add", "--name", "Mei")["id"]
+        path = w.read_card("Mei")
+        self.assertRaisesRegex(Failure, "card.certificate", w.ctl, "card", "register", "--holder", holder, "--card", path)
+        said = json.loads(path.read_text())
+        self.assertEqual([one["use"] for one in said["certificates"]], [0x9A, 0x9E, 0x04])
+        path.write_text(json.dumps({**said, "certificates": said["certificates"][:2]}))
+        card = w.ctl("card", "register", "--holder", holder, "--card", path, "--activate")
+        w.holders["Mei"], w.card_ids["Mei"] = holder, card["id"]
+        w.enrol("Mei", "desk")
+        with Terminal(w) as terminal:
+            script = self.challenged(terminal, lambda answers: answers).json["script"]
+        self.assertEqual([item["apdu"][:8].upper() for item in script], ["00200080", "0087119A"])
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+
+
 class Jpki(unittest.TestCase):
     """Cards like Japan's Individual Number Card: no key without the PIN."""
 

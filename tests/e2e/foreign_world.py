@@ -113,6 +113,17 @@ default_crl_days = 7
         finally:
             os.close(reading)
 
+    def content_signer(self, name, agency="agency", usage="2.16.840.1.101.3.6.7"):
+        """Options for make_piv: who certifies the key of a card with secure messaging."""
+        key, certificate, request, more = (self.pki / f"{name}.{part}" for part in ("key", "pem", "csr", "ext"))
+        more.write_text(f"keyUsage=critical,digitalSignature\nextendedKeyUsage=critical,{usage}\nsubjectKeyIdentifier=hash\n")
+        run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}", "-keyout", key,
+             "-out", request])
+        run(["openssl", "x509", "-req", "-in", request, "-CA", self.pki / f"{agency}.pem", "-CAkey", self.pki / f"{agency}.key",
+             "-set_serial", f"0x{secrets.token_hex(16)}", "-days", "300", "-extfile", more, "-out", certificate])
+        os.chmod(key, 0o600)
+        return "--content-signer", certificate, "--content-signer-key", key
+
     def make_jpki(self, name):
         reading, writing = os.pipe()
         os.write(writing, f"{JPKI_PIN}\nABC271\n".encode())
