@@ -106,7 +106,11 @@ uint16_t cb_vpiv_change(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *d
         return status;
     memcpy(stored, fresh.data, CB_VPIV_PIN);
     *tries = pin ? CB_VPIV_PIN_TRIES : CB_VPIV_PUK_TRIES;
-    return cb_vcard_save(piv->card) ? CB_SW_OK : CB_SW_MEMORY;
+    if (!cb_vcard_save(piv->card))
+        return CB_SW_MEMORY;
+    if (pin)
+        piv->session.pin_verified = true; /* but not for a signature by 9C */
+    return CB_SW_OK;
 }
 
 uint16_t cb_vpiv_unblock(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *data)
@@ -120,10 +124,11 @@ uint16_t cb_vpiv_unblock(cb_vpiv_application *piv, const cb_apdu *apdu, cb_buf *
         return CB_SW_NOT_FOUND;
     if (!take_both(apdu, &given, &fresh) || !cb_vpiv_pin_ok(fresh))
         return CB_SW_DATA;
-    forget(piv);
     uint16_t status = compare(piv, &state->puk_tries, state->puk, given);
-    if (status != CB_SW_OK)
+    if (status != CB_SW_OK) {
+        forget(piv);
         return status;
+    }
     memcpy(state->pin, fresh.data, CB_VPIV_PIN);
     state->pin_tries = CB_VPIV_PIN_TRIES;
     state->puk_tries = CB_VPIV_PUK_TRIES;

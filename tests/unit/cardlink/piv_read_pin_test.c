@@ -289,6 +289,22 @@ static void whoever_fails_to_change_the_pin_has_not_verified_it(void **state)
     }
 }
 
+static void whoever_changes_the_pin_has_verified_it_and_unblocking_changes_nothing(void **state)
+{
+    vpiv_card *p = *state;
+    const cb_bytes unblock = BYTES(VPIV_CARD_PUK "123456\xFF\xFF");
+    assert_int_equal(vpiv_send(p->card, 0x2C, 0x00, 0x80, unblock, NULL), CB_SW_OK);
+    assert_int_equal(tries(p), 0x63C3);
+    assert_int_equal(vpiv_send(p->card, 0x24, 0x00, 0x80,
+                               BYTES("123456\xFF\xFF"
+                                     "654321\xFF\xFF"),
+                               NULL),
+                     CB_SW_OK);
+    assert_int_equal(tries(p), CB_SW_OK);
+    assert_int_equal(vpiv_send(p->card, 0x2C, 0x00, 0x80, unblock, NULL), CB_SW_OK);
+    assert_int_equal(tries(p), CB_SW_OK);
+}
+
 static void a_blocked_puk_leaves_a_blocked_pin_so(void **state)
 {
     vpiv_card *p = *state;
@@ -418,6 +434,7 @@ int main(void)
         TEST(a_verified_pin_can_be_forgotten),
         TEST(pin_and_puk_are_changed_by_who_knows_them),
         TEST(whoever_fails_to_change_the_pin_has_not_verified_it),
+        TEST(whoever_changes_the_pin_has_verified_it_and_unblocking_changes_nothing),
         TEST(a_blocked_puk_leaves_a_blocked_pin_so),
         TEST(cutting_the_power_buys_no_comparison),
         TEST(a_try_is_gone_before_the_comparison),
