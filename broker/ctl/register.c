@@ -106,7 +106,8 @@ static cb_ctl_status all_certificates(cb_ctl *ctl, const reading *r, cb_buf *all
 {
     for (size_t i = 0; i < r->card.keys; i++) {
         cb_cursor read = cb_cursor_over(r->card.key[i].certificate);
-        cb_buf_put(all, cb_der_whole(&read, CB_DER_SEQUENCE));
+        cb_bytes der = cb_der_whole(&read, CB_DER_SEQUENCE);
+        cb_buf_put(all, cb_cursor_ok(&read) ? der : r->card.key[i].certificate);
     }
     return cb_buf_error(all) ? cb_ctl_fail(ctl, cb_buf_error(all), NULL) : CB_CTL_DONE;
 }

@@ -208,6 +208,14 @@ class Cards(Case):
         answers = "02" "00" "00000002" "9000" "00" "00000004" "53009000"
         self.assertEqual(binding, f"foreign binding {HOLDER} level=3 sequence=5 profile=2 {answers} 9a=30aa 9e=30bb")
 
+    def test_what_follows_a_certificate_is_for_hsmd_alone(self):
+        read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}, {"use": 0x04, "der": "30007F2100"}]}
+        path = self.write("card.json", json.dumps(read))
+        self.as_json("card", "register", "--holder", HOLDER, "--card", path)
+        sent, = self.fake.asked("POST", "/v1/cards")
+        self.assertIn(" 9e=30020500 04=30007f2100", bytes.fromhex(sent["binding"]).decode())
+        self.assertEqual(sent["certificates"], "300205003000")
+
     def test_renew(self):
         read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30AA"}, {"use": 0x9E, "der": "30BB"}]}
         path = self.write("card.json", json.dumps(read))
@@ -238,7 +246,7 @@ class Cards(Case):
         good = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9A, "der": "30"}]}
         one = good["certificates"][0]
         for wrong in ({"profile": "other"}, {"profile": 2}, {"answers": ["9"]}, {"answers": ["90"] * 33}, {"answers": [1]},
-                      {"certificates": []}, {"certificates": [one] * 3}, {"certificates": [{"use": 0, "der": "30"}]},
+                      {"certificates": []}, {"certificates": [one] * 4}, {"certificates": [{"use": 0, "der": "30"}]},
                       {"certificates": [{"use": 256, "der": "30"}]}, {"certificates": [{"use": 1}]},
                       {"certificates": [{"use": 1, "der": "00" * 4097}]}):
             self.fails(2, "is not what cardlink read prints", "card", "register", "--holder", HOLDER, "--card",

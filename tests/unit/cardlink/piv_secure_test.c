@@ -235,6 +235,39 @@ static void a_real_card_says_the_same(void **state)
     cb_buf_free(&command);
 }
 
+/* Later in that session: the eighth command is GET DATA of the key history. */
+static void a_real_cards_data_are_read(void **state)
+{
+    (void)state;
+    static const uint8_t key_history[] = {0x5C, 0x03, 0x5F, 0xC1, 0x0C};
+    cb_piv_session session;
+    cb_script wrapped;
+    size_t parts;
+    uint16_t status;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), data = CB_BUF(CB_ANSWER_MAX);
+    cb_piv_session_begin(&session, HEX("086B12633DA5C48CF04231DBB3861557"
+                                       "A3C833BA17EDC6CE9D6B298BCA3BDA04"
+                                       "C5948946B6B9B357FB1D359A9CD18AD3")
+                                       .data);
+    memcpy(session.command_chain, HEX("85E8441A13C21D9091653A28A6652465").data, CB_AES_BLOCK);
+    memcpy(session.answer_chain, HEX("27629416EEDD61C4F7446F0FB760F4A5").data, CB_AES_BLOCK);
+    session.sent = session.answered = 7;
+    const cb_apdu get = {0x00, 0xCB, 0x3F, 0xFF, CB_BYTES_OF(key_history), true};
+    expect(CB_OK, cb_piv_wrap(&session, &get, &script, &parts));
+    expect(CB_OK, cb_script_read(cb_buf_bytes(&script), CB_COMMAND_MAX, &wrapped));
+    assert_true(cb_bytes_same(
+        wrapped.item[0].apdu,
+        HEX("0CCB3FFF2087110144AE5E44BFFA2CEA0E14E86DCBC6EFA89701008E08B14DE111C96D650A00")));
+    expect(CB_OK, cb_piv_open(
+                      &session,
+                      HEX("871101650FF92DD977B0D26F19A595CC41A3FF990290008E084058F36FCC44CF459000"),
+                      &data, &status));
+    assert_int_equal(status, CB_SW_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&data), HEX("5308C10104C20100FE00")));
+    cb_buf_free(&script);
+    cb_buf_free(&data);
+}
+
 /* ---- Commands ---- */
 
 static void open_session(cb_piv_session *session)
@@ -550,6 +583,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_two_offers_are_the_same),
         cmocka_unit_test(both_sides_have_the_same_keys),
         cmocka_unit_test(a_real_card_says_the_same),
+        cmocka_unit_test(a_real_cards_data_are_read),
         cmocka_unit_test(an_answer_with_any_bit_changed_is_refused),
         cmocka_unit_test(an_answer_with_more_behind_it_is_refused),
         cmocka_unit_test(another_control_byte_is_refused),
