@@ -88,6 +88,9 @@ typedef enum cb_error_class {
     X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
     X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
     X(CB_E_PIN_UNCERTAIN,        CARD,        "pin.uncertain",            "The tap ended while the PIN was being set: whether it was set is not certain; use the new PIN first, and if it is wrong the one before.") \
+    X(CB_E_PASSWORD_WRONG,       CARD,        "password.wrong",           "The name or the password is wrong, or too many wrong ones were tried before: try again, and wait if it was right.") \
+    X(CB_E_PASSWORD_DELAYED,     CARD,        "password.delayed",         "Too many wrong passwords were tried for this name: it is not looked at before some time has passed.") \
+    X(CB_E_PASSWORD_FORMAT,      INVALID,     "password.format",          "The password is too short, too long or too easy to guess: use at least 15 characters without a pattern.") \
     /* terminal */ \
     X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \
     X(CB_E_TERMINAL_REVOKED,     DENIED,      "terminal.revoked",         "This terminal is revoked: it can no longer be used.") \
@@ -95,6 +98,7 @@ typedef enum cb_error_class {
     X(CB_E_TERMINAL_INACTIVE,    DENIED,      "terminal.deactivated",     "This terminal is de-activated: ask an administrator to activate it again.") \
     X(CB_E_TERMINAL_DISPOSED,    DENIED,      "terminal.disposed",        "This terminal was disposed of: it erases its keys and can no longer be used.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
+    X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \
     /* tap */ \
     X(CB_E_TAP_UNKNOWN,          MISSING,     "tap.unknown",              "There is no such tap: start again by presenting the card.") \

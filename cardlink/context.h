@@ -25,7 +25,8 @@ typedef enum cb_profile_id {
     CB_PROFILE_NATIVE = 1, /* SCP11a and the card's own proof */
     CB_PROFILE_PIV = 2,    /* NIST SP 800-73-4, keys 9A and 9E */
     CB_PROFILE_JPKI = 3,   /* user authentication of Japan's Individual Number Card */
-    CB_PROFILE_SCP03 = 4   /* GlobalPlatform Amendment D, keys from a master key in the HSM */
+    CB_PROFILE_SCP03 = 4,  /* GlobalPlatform Amendment D, keys from a master key in the HSM */
+    CB_PROFILE_PASSWORD = 5 /* no card: a name and a password (password/password.h) */
 } cb_profile_id;
 
 typedef struct cb_tap_context {

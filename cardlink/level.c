@@ -10,6 +10,7 @@ static const struct {
     const char *name;
 } order[] = {
     {CB_LEVEL_NONE, "none"},
+    {CB_LEVEL_PASSWORD, "password"},
     {CB_LEVEL_POSSESSION, "possession"},
     {CB_LEVEL_TERMINAL_PIN, "terminal-pin"},
     {CB_LEVEL_PIN, "pin"},

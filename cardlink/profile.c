@@ -2,7 +2,8 @@
 #include "cardlink/profile.h"
 
 static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv,
-                                                &cb_profile_jpki, &cb_profile_scp03};
+                                                &cb_profile_jpki, &cb_profile_scp03,
+                                                &cb_profile_password};
 
 enum { PROFILES = sizeof profiles / sizeof *profiles };
 
@@ -22,6 +23,17 @@ const cb_card_profile *cb_profile_named(const char *name)
             return profiles[i];
     }
     return NULL;
+}
+
+uint8_t cb_profile_level(const cb_card_profile *profile, bool with_pin)
+{
+    uint8_t most = profile->level_with_pin;
+    return with_pin ? most : cb_level_lower(CB_LEVEL_POSSESSION, most);
+}
+
+bool cb_profile_has_cards(const cb_card_profile *profile)
+{
+    return profile->id != CB_PROFILE_PASSWORD;
 }
 
 bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys)

@@ -20,7 +20,7 @@
 #include "cardlink/context.h"
 #include "cardlink/script.h"
 
-enum { CB_PIN_CIPHERTEXT_MAX = 240, CB_HOST_CERTIFICATE_MAX = 1024, CB_TRUST_MAX = 64, CB_PROFILES_MAX = 4 };
+enum { CB_PIN_CIPHERTEXT_MAX = 240, CB_HOST_CERTIFICATE_MAX = 1024, CB_TRUST_MAX = 64, CB_PROFILES_MAX = 5, CB_PASSWORD_SALT = 16 };
 
 /* A card issuer's root that hsmd was configured with: the issuer's name as it stands in certificates (42) and its point. */
 typedef struct cb_trust_anchor {
@@ -44,6 +44,8 @@ typedef struct cb_profile_host {
     /* AES-CMAC under the master key of SCP03 cards, over at most 64 bytes. The key is of so many bytes; 0: there is none. */
     cb_error (*cmac)(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOCK]);
     uint8_t cmac_key_len;
+    /* The salt of a password, by its identifier: always the same, and known to nobody who has not asked hsmd. */
+    cb_error (*salt)(void *keys, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
 } cb_profile_host;
 
 typedef enum cb_pin_state {
@@ -61,6 +63,7 @@ typedef struct cb_card_claim {
     uint8_t pin_tries_left;
     uint16_t pin_failures;  /* wrong PINs since the last proof */
     uint32_t counter;       /* the card's transaction counter */
+    uint8_t shown[CB_P256_POINT]; /* of a password: its public key, which the binding has a MAC of */
     cb_card_signature signature;
 } cb_card_claim;
 
@@ -127,11 +130,17 @@ typedef struct cb_card_profile {
 } cb_card_profile;
 
 extern const cb_card_profile cb_profile_native, cb_profile_piv, cb_profile_jpki,
-    cb_profile_scp03;
+    cb_profile_scp03, cb_profile_password;
 
 /* The profile of an id or a name, or NULL. */
 const cb_card_profile *cb_profile_find(uint8_t id);
 const cb_card_profile *cb_profile_named(const char *name);
+
+/* What a tap with or without the PIN proves at most: what its profile can, and no more than possession without the PIN. */
+uint8_t cb_profile_level(const cb_card_profile *profile, bool with_pin);
+
+/* Whether its proofs come from cards, that lie at a reader. */
+bool cb_profile_has_cards(const cb_card_profile *profile);
 
 /* Whether the claim was signed by one of the keys of the card's binding. */
 bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/leaf.h"
+#include "hsm/password.h"
 
 cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
                       cb_id *id, cb_buf *script)
@@ -96,9 +97,10 @@ static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
     return error;
 }
 
-static cb_error believe(const cb_taps *taps, const cb_tap *tap, cb_bytes blob,
-                        cb_binding_info *binding)
+static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_binding_info *binding)
 {
+    if (tap->profile->id == CB_PROFILE_PASSWORD)
+        return cb_password_believe(taps, tap, blob, binding);
     cb_error error = taps->setup.vault->binding_check(taps->setup.vault->context, blob, binding);
     if (error)
         return error;
@@ -113,8 +115,7 @@ static cb_error believe(const cb_taps *taps, const cb_tap *tap, cb_bytes blob,
 
 static uint8_t level_reached(const cb_tap *tap, const cb_binding_info *binding)
 {
-    uint8_t level =
-        tap->claim.pin == CB_PIN_VERIFIED ? tap->profile->level_with_pin : CB_LEVEL_POSSESSION;
+    uint8_t level = cb_profile_level(tap->profile, tap->claim.pin == CB_PIN_VERIFIED);
     return cb_level_lower(level, binding->level);
 }
 

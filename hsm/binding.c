@@ -7,7 +7,7 @@ cb_error cb_binding_make(cb_keyring *keyring, const cb_binding_info *info, cb_bu
 {
     bool good = cb_binding_info_ok(info);
     for (size_t i = 0; good && i < info->keys.count; i++)
-        good = cb_card_key_ok(&info->keys.key[i]);
+        good = info->profile == CB_PROFILE_PASSWORD || cb_card_key_ok(&info->keys.key[i]);
     if (!good)
         return CB_E_ARGUMENT;
     cb_buf body = CB_BUF(CB_BINDING_MAX);

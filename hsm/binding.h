@@ -4,7 +4,8 @@
  *
  *   blob = u8 'B', u8 version, card id, holder, u8 profile, u8 level, u64 sequence, keys, MAC (32)
  *   keys   version 1 (native): point (65)
- *          version 2 (others): u8 count, then for each key: u8 use, u8 kind, var key (card_key.h), SHA-256 of its certificate
+ *          version 2 (others): u8 count, then for each key: u8 use, u8 kind, var key (card_key.h), SHA-256 of its certificate; of a password one,
+ *                               whose kind is CB_CARD_KEY_PASSWORD and whose key is the MAC in password.h
  *
  * hsmd takes the holder from a genuine binding and from nothing else.
  */

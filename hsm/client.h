@@ -155,6 +155,18 @@ cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const 
 cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_bytes binding,
                               cb_bytes certificates, uint64_t sequence, cb_buf *renewed);
 
+/* Passwords (cardlink/password/password.h): the salt of one by its identifier; and its binding to a holder, by the point of its key. before: the
+ * binding that it has, for a new password in the place of that one, whose holder and a lower sequence must be in it; empty: it has none yet. The
+ * rest is as for cb_hsm_bind and cb_hsm_renew_foreign: CB_E_CARD_BOUND, CB_E_CARD_REVOKED, CB_E_HSM_KEY_RETIRED (the password was used before),
+ * CB_E_HSM_RECORD, CB_E_ARGUMENT. */
+cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
+cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password, const uint8_t point[CB_P256_POINT],
+                              const cb_id *holder, uint64_t sequence, cb_bytes before,
+                              cb_buf *binding);
+
+/* Forgets the wrong guesses at a password. CB_E_IO. */
+cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password);
+
 /* Lets a suspended card be used again, after cardbrokerd has recorded that it is resumed and has
  * told hsmd (CB_E_HSM_FEED_BEHIND until then): hsmd does not take the front end's word for it.
  * CB_E_CARD_REVOKED. */

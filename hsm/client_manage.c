@@ -92,6 +92,43 @@ cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_by
     return error;
 }
 
+cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT])
+{
+    cb_buf out = CB_BUF(CB_PASSWORD_SALT);
+    cb_error error = exchange(hsm, CB_HSM_PASSWORD_SALT, cb_id_bytes(password), &out);
+    if (!error && out.len != CB_PASSWORD_SALT)
+        error = CB_E_PROTOCOL;
+    if (!error)
+        memcpy(salt, out.data, CB_PASSWORD_SALT);
+    cb_buf_free(&out);
+    return error;
+}
+
+cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password, const uint8_t point[CB_P256_POINT],
+                              const cb_id *holder, uint64_t sequence, cb_bytes before,
+                              cb_buf *binding)
+{
+    cb_msg msg;
+    if (before.len > CB_BINDING_MAX)
+        return CB_E_ARGUMENT;
+    cb_msg_init(&msg, CB_HSM_BIND_PASSWORD);
+    cb_put_id(&msg.body, password);
+    cb_buf_put(&msg.body, cb_bytes_make(point, CB_P256_POINT));
+    cb_put_id(&msg.body, holder);
+    cb_buf_put_u64(&msg.body, sequence);
+    cb_buf_put_var(&msg.body, before);
+    cb_error error = call(hsm, &msg);
+    if (!error)
+        error = take_all(&msg, binding);
+    cb_msg_free(&msg);
+    return error;
+}
+
+cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password)
+{
+    return exchange(hsm, CB_HSM_PASSWORD_FORGIVE, cb_id_bytes(password), NULL);
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     return exchange(hsm, CB_HSM_RESUME, cb_id_bytes(card), NULL);

@@ -232,6 +232,8 @@ static cb_error paths(const reading *r, cb_hsmd_config *out)
     if (!error)
         error = path_in(r, state, "bound-cards", out->bound_path);
     if (!error)
+        error = path_in(r, state, "guesses", out->guesses_path);
+    if (!error)
         error = path_in(r, state, "log-head", out->log_path);
     out->token.lock = out->lock_path;
     return error;

@@ -75,6 +75,7 @@ typedef struct cb_hsmd_config {
     char lock_path[512]; /* of the token */
     char feed_path[512];
     char bound_path[512];
+    char guesses_path[512];
     char log_path[512];
 } cb_hsmd_config;
 

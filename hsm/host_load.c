@@ -144,6 +144,7 @@ cb_error cb_host_load(const cb_hsmd_config *config, cb_keyring *keyring, cb_host
     profile->agree = cb_keyring_host_agree;
     profile->sign = cb_keyring_host_sign;
     profile->cmac = cb_keyring_host_cmac;
+    profile->salt = cb_keyring_host_salt;
     profile->cmac_key_len = cb_keyring_scp03_len(keyring);
     profile->key_id = config->key_id;
     profile->key_version = config->key_version;

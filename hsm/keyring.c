@@ -245,6 +245,10 @@ static const char *mac_label(cb_mac_purpose purpose)
         return "cardbroker mac log head 1";
     case CB_MAC_MEMORY:
         return "cardbroker mac memory 1";
+    case CB_MAC_PASSWORD:
+        return "cardbroker mac password 1";
+    case CB_MAC_SALT:
+        return "cardbroker salt 1";
     }
     return NULL;
 }
@@ -278,6 +282,16 @@ cb_error cb_keyring_mac_check(cb_keyring *keyring, cb_mac_purpose purpose, const
     if (!error && !cb_equal(cb_digest_bytes(&right), mac))
         error = CB_E_HSM_RECORD;
     cb_wipe(&right, sizeof right);
+    return error;
+}
+
+cb_error cb_keyring_host_salt(void *keys, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT])
+{
+    cb_digest mac;
+    cb_bytes part = cb_id_bytes(password);
+    cb_error error = cb_keyring_mac(keys, CB_MAC_SALT, &part, 1, &mac);
+    if (!error)
+        memcpy(salt, mac.bytes, CB_PASSWORD_SALT);
     return error;
 }
 

@@ -38,7 +38,9 @@ typedef enum cb_mac_purpose {
     CB_MAC_BINDING = 2,
     CB_MAC_RECEIPT = 3,
     CB_MAC_LOG_HEAD = 4, /* for cb_intent_proof */
-    CB_MAC_MEMORY = 5    /* what hsmd itself remembers in files */
+    CB_MAC_MEMORY = 5,   /* what hsmd itself remembers in files */
+    CB_MAC_PASSWORD = 6, /* the public key of a password */
+    CB_MAC_SALT = 7      /* no MAC but a salt: it is given out */
 } cb_mac_purpose;
 
 /* HMAC-SHA256 under the record key of label 00 ‖ parts, one after the other: the parts must be of
@@ -72,6 +74,9 @@ cb_error cb_keyring_point(cb_keyring *keyring, cb_own_key key, uint8_t out[CB_P2
 /* ECDSA with the card-signature, the log or the terminal-authority key (CB_E_ARGUMENT for others). */
 cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE]);
+
+/* cb_profile_host's salt; keys is the keyring. */
+cb_error cb_keyring_host_salt(void *keys, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
 
 /* cb_profile_host's agree and sign; keys is the keyring. The peer's point is checked to be on the
  * curve (CB_E_CARD_ANSWER). */

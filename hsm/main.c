@@ -225,6 +225,8 @@ static cb_error make_memory(program *p)
     if (!error)
         error = cb_durable_make(p->config.bound_path);
     if (!error)
+        error = cb_durable_make(p->config.guesses_path);
+    if (!error)
         error = cb_durable_make(p->config.log_path);
     if (error)
         cb_buf_printf(&p->why, "%s: no files can be made in it", p->config.state);

@@ -136,7 +136,16 @@ static cb_error write_at(const cb_memo *memo, off_t at, const cb_id *id, const c
     return error;
 }
 
+static void set(void *context, cb_digest *value) { *value = *(const cb_digest *)context; }
+
 cb_error cb_memo_put(cb_memo *memo, const cb_id *id, const cb_digest *value)
+{
+    cb_digest copy = *value;
+    return cb_memo_change(memo, id, set, &copy);
+}
+
+cb_error cb_memo_change(cb_memo *memo, const cb_id *id, void (*change)(void *context, cb_digest *value),
+                        void *context)
 {
     place found;
     int locked;
@@ -146,8 +155,12 @@ cb_error cb_memo_put(cb_memo *memo, const cb_id *id, const cb_digest *value)
     if (locked != 0)
         return CB_E_IO;
     cb_error error = find(memo, id, &found);
-    if (!error)
-        error = write_at(memo, found.at, id, value);
+    if (!error) {
+        if (!found.there)
+            found.value = (cb_digest){{0}};
+        change(context, &found.value);
+        error = write_at(memo, found.at, id, &found.value);
+    }
     flock(memo->fd, LOCK_UN);
     return error;
 }

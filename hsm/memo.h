@@ -36,4 +36,9 @@ cb_error cb_memo_get(const cb_memo *memo, const cb_id *id, cb_digest *value);
  * when the one that was there is damaged; CB_E_IO, CB_E_STORE_FULL. */
 cb_error cb_memo_put(cb_memo *memo, const cb_id *id, const cb_digest *value);
 
+/* Reads a value, zero if there was none, lets change write another into it, and remembers that: all
+ * of it while no other process does the same. Errors as put. */
+cb_error cb_memo_change(cb_memo *memo, const cb_id *id, void (*change)(void *context, cb_digest *value),
+                        void *context);
+
 #endif

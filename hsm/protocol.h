@@ -40,6 +40,10 @@
  *   RENEW_FOREIGN   u8 profile, var answers, u8 count, certificates,   binding (the rest)
  *                   var binding, var certificates of before, u64 sequence
  *   CERTIFY         terminal, var request                              certificate (the rest)
+ *   BIND_PASSWORD   password, point, holder, u64 sequence,             binding (the rest)
+ *                   var binding of before
+ *   PASSWORD_SALT   password                                           salt (the rest)
+ *   PASSWORD_FORGIVE password                                          –
  */
 /* clang-format on */
 
@@ -71,6 +75,9 @@ typedef enum cb_hsm_message {
     CB_HSM_BIND_FOREIGN = 22,
     CB_HSM_RENEW_FOREIGN = 23,
     CB_HSM_CERTIFY = 24,
+    CB_HSM_BIND_PASSWORD = 25,
+    CB_HSM_PASSWORD_SALT = 26,
+    CB_HSM_PASSWORD_FORGIVE = 27,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

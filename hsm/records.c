@@ -144,6 +144,9 @@ static bool keys_ok(const cb_binding_info *info)
                keys->key[0].len == CB_P256_POINT;
     if (info->profile == CB_PROFILE_SCP03)
         return keys->count == 0;
+    if (info->profile == CB_PROFILE_PASSWORD)
+        return keys->count == 1 && keys->key[0].use == 0 &&
+               keys->key[0].kind == CB_CARD_KEY_PASSWORD && keys->key[0].len == CB_SHA256_SIZE;
     bool good = keys->count >= 1 && keys->count <= CB_CARD_KEYS_MAX;
     for (size_t i = 0; good && i < keys->count; i++)
         good = cb_card_key_kind_name(keys->key[i].kind) &&
@@ -151,10 +154,17 @@ static bool keys_ok(const cb_binding_info *info)
     return good;
 }
 
+/* A password reaches its own level and no other, and no card is bound to less than its possession. */
+static bool level_ok(const cb_binding_info *info)
+{
+    bool password = info->profile == CB_PROFILE_PASSWORD;
+    return cb_level_ok(info->level) && password == (info->level == CB_LEVEL_PASSWORD);
+}
+
 bool cb_binding_info_ok(const cb_binding_info *info)
 {
     return !cb_id_is_zero(&info->card) && !cb_id_is_zero(&info->holder) && info->profile > 0 &&
-           keys_ok(info) && cb_level_ok(info->level) && info->expires >= 0 &&
+           keys_ok(info) && level_ok(info) && info->expires >= 0 &&
            (info->expires == 0 || info->profile == CB_PROFILE_NATIVE);
 }
 

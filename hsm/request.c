@@ -29,6 +29,7 @@ enum {
     FOREIGN = 1 + VAR + 1 + CB_ID_SIZE + 9,
     RENEWAL = 1 + VAR + 1 + 2 * VAR + 8,
     CERTIFY = CB_ID_SIZE + VAR + 128, /* no request is shorter */
+    PASSWORD = 2 * CB_ID_SIZE + CB_P256_POINT + 8 + VAR,
     INFO_MAX = INFO + CB_SERVICE_NAME_MAX,
     OPEN = CB_ID_SIZE + VAR + 8 + 8 + HEAD + CB_SHA256_SIZE + 1
 };
@@ -58,6 +59,9 @@ static const request requests[CB_HSM_MESSAGES] = {
                               cb_handle_bind_foreign},
     [CB_HSM_RENEW_FOREIGN] = {"renew_foreign", CB_LANE_MANAGE, 0, 0, RENEWAL, RENEWAL + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX) +
                               CB_BINDING_MAX + CB_FOREIGN_CERTIFICATES_LEN, cb_handle_renew_foreign},
+    [CB_HSM_BIND_PASSWORD] = {"bind_password", CB_LANE_MANAGE, 0, 0, PASSWORD, PASSWORD + CB_BINDING_MAX, cb_handle_bind_password},
+    [CB_HSM_PASSWORD_SALT] = {"password_salt", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_password_salt},
+    [CB_HSM_PASSWORD_FORGIVE] = {"password_forgive", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_password_forgive},
     [CB_HSM_GENERATE]      = {"generate",      CB_LANE_MANAGE, 0, 0, INFO + 1 + VAR, INFO_MAX + 1 + VAR + CB_HSM_SUBJECT_MAX, cb_handle_generate},
     [CB_HSM_IMPORT]        = {"import",        CB_LANE_MANAGE, 0, 0, INFO + VAR, INFO_MAX + VAR + CB_HSM_WRAPPED_MAX, cb_handle_import},
     [CB_HSM_REWRAP]        = {"rewrap",        CB_LANE_MANAGE, 0, 0, 1, CB_SEALED_MAX, cb_handle_rewrap},

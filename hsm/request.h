@@ -42,6 +42,9 @@ cb_error cb_handle_log_sign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *o
 cb_error cb_handle_log_state(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_bind_password(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_password_salt(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_password_forgive(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_generate(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_import(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);

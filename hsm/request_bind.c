@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "cardlink/native/certificate.h"
 #include "hsm/foreign.h"
+#include "hsm/guesses.h"
+#include "hsm/password.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
@@ -151,6 +153,81 @@ static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_by
     if (!error && !cb_binding_info_ok(info))
         error = CB_E_ARGUMENT;
     return error ? error : renew_once(lane, &before, info);
+}
+
+/* ---- Passwords ---- */
+
+static cb_error replace_password(const cb_lane *lane, cb_bytes before, cb_binding_info *info)
+{
+    cb_binding_info old;
+    cb_error error = lane->vault->binding_check(lane->vault->context, before, &old);
+    if (!error && (!cb_id_same(&old.card, &info->card) || old.profile != CB_PROFILE_PASSWORD))
+        error = CB_E_HSM_RECORD;
+    if (!error && (!cb_id_same(&old.holder, &info->holder) || info->sequence <= old.sequence))
+        error = CB_E_ARGUMENT;
+    return error ? error : renew_once(lane, &old, info);
+}
+
+static cb_error set_password(const cb_lane *lane, cb_binding_info *info, cb_bytes point,
+                             cb_bytes before)
+{
+    cb_digest verifier;
+    if (!cb_p256_is_point(point))
+        return CB_E_ARGUMENT;
+    cb_error error = cb_password_verifier(lane->vault, &info->card, point.data, &verifier);
+    info->keys = (cb_card_keys){
+        .count = 1, .key = {{.kind = CB_CARD_KEY_PASSWORD, .len = sizeof verifier.bytes}}};
+    memcpy(info->keys.key[0].data, verifier.bytes, sizeof verifier.bytes);
+    if (!error && !cb_binding_info_ok(info))
+        error = CB_E_ARGUMENT;
+    if (error)
+        return error;
+    return before.len > 0 ? replace_password(lane, before, info) : bind_once(lane, info);
+}
+
+cb_error cb_handle_bind_password(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    cb_binding_info info = {.profile = CB_PROFILE_PASSWORD, .level = CB_LEVEL_PASSWORD};
+    (void)tap;
+    info.card = cb_get_id(in);
+    cb_bytes point = cb_cursor_take(in, CB_P256_POINT);
+    info.holder = cb_get_id(in);
+    info.sequence = cb_cursor_u64(in);
+    cb_bytes before = cb_cursor_var(in, CB_BINDING_MAX);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    cb_error error = set_password(lane, &info, point, before);
+    return make(lane, &info, error, "password.set", "A password was bound to a holder.", out);
+}
+
+cb_error cb_handle_password_salt(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    uint8_t salt[CB_PASSWORD_SALT];
+    (void)tap;
+    cb_id password = cb_get_id(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    cb_error error = lane->vault->password_salt(lane->vault->context, &password, salt);
+    if (!error)
+        cb_buf_put(out, CB_BYTES_OF(salt));
+    return error;
+}
+
+cb_error cb_handle_password_forgive(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    char text[CB_ID_TEXT];
+    (void)tap;
+    (void)out;
+    cb_id password = cb_get_id(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    cb_error error = lane->guesses ? cb_guesses_forgive(lane->guesses, &password) : CB_E_IO;
+    if (error)
+        return error;
+    cb_id_text(&password, text);
+    cb_log(CB_LOG_INFO, "password.forgiven", "A manager forgave the wrong guesses at a password.",
+           "card", text, NULL);
+    return CB_OK;
 }
 
 cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)

@@ -12,8 +12,10 @@
 #ifndef CB_HSM_TAPS_H
 #define CB_HSM_TAPS_H
 
+#include "hsm/brake.h"
 #include "hsm/feed.h"
 #include "hsm/host.h"
+#include "hsm/memo.h"
 #include "hsm/vault.h"
 
 enum { CB_TAPS_MAX = 65535, CB_TAP_PREFETCH_SECONDS = 30, CB_TAP_SECONDS = 60 };
@@ -54,6 +56,7 @@ typedef struct cb_taps_setup {
     int64_t lifetime_us;   /* from begin to the last use */
     const cb_vault *vault; /* kept */
     cb_feed *feed;         /* kept */
+    cb_memo *guesses;      /* kept; NULL: no password is believed */
     const cb_card_profile *(*profile_find)(uint8_t id);
 } cb_taps_setup;
 
@@ -66,6 +69,7 @@ typedef struct cb_taps {
     cb_id boot;
     uint64_t receipts; /* made in this boot */
     uint64_t begun;    /* likewise */
+    cb_brake passwords;
 } cb_taps;
 
 cb_error cb_taps_new(const cb_taps_setup *setup, cb_taps **out);

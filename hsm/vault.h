@@ -29,6 +29,7 @@ typedef struct cb_vault {
                            cb_bytes data, cb_buf *result);
     cb_error (*receipt_make)(void *context, const cb_receipt_info *info, cb_buf *receipt);
     cb_error (*head_check)(void *context, const cb_tree_head *head, const cb_digest *mac);
+    cb_error (*password_mac)(void *context, const cb_id *password, cb_bytes key, cb_digest *mac);
 
     /* For the log. */
     cb_error (*head_mac)(void *context, const cb_tree_head *head, cb_digest *mac);
@@ -40,6 +41,7 @@ typedef struct cb_vault {
                               uint8_t signature[CB_P256_SIGNATURE]);
 
     /* For administrators. */
+    cb_error (*password_salt)(void *context, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
     cb_error (*binding_make)(void *context, const cb_binding_info *info, cb_buf *binding);
     cb_error (*generate)(void *context, cb_sealed_info *info, cb_bytes subject, cb_buf *sealed,
                          cb_buf *public_key, cb_buf *csr);

@@ -92,6 +92,20 @@ static cb_error head_check(void *context, const cb_tree_head *head, const cb_dig
                    : CB_E_HSM_TOKEN;
 }
 
+static cb_error password_mac(void *context, const cb_id *password, cb_bytes key, cb_digest *mac)
+{
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_keyring_mac(keyring, CB_MAC_PASSWORD,
+                                    (cb_bytes[]){cb_id_bytes(password), key}, 2, mac)
+                   : CB_E_HSM_TOKEN;
+}
+
+static cb_error password_salt(void *context, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT])
+{
+    cb_keyring *keyring = ring(context);
+    return keyring ? cb_keyring_host_salt(keyring, password, salt) : CB_E_HSM_TOKEN;
+}
+
 static cb_error log_sign(void *context, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE])
 {
@@ -205,6 +219,8 @@ cb_error cb_vault_keyring_open(const cb_hsmd_config *config, const cb_buf *pin,
                   .given_up = given_up,
                   .binding_check = binding_check,
                   .sealed_check = sealed_check,
+                  .password_mac = password_mac,
+                  .password_salt = password_salt,
                   .sealed_use = sealed_use,
                   .receipt_make = receipt_make,
                   .head_check = head_check,

@@ -74,12 +74,27 @@ static cb_error open_feed(worker *w)
     return CB_OK;
 }
 
+/* Without it passwords are refused, and cards served: an installation that was made before there
+ * were passwords has none. */
+static void open_guesses(worker *w)
+{
+    const char *path = w->plan->config->guesses_path;
+    if (cb_memo_open(path, &w->lane.guesses) != CB_OK)
+        cb_log(CB_LOG_WARNING, "guesses.unusable",
+               "No password is believed: the file in which guesses are counted cannot be used. If "
+               "it was lost, restore it; if there never was one, cardbroker-hsmd --initialise makes "
+               "it.",
+               "file", path, NULL);
+}
+
 static cb_error open_manage(worker *w)
 {
     const char *path = w->plan->config->bound_path;
     cb_error error = open_feed(w);
     if (!error && (error = cb_memo_open(path, &w->lane.bound)) != CB_OK)
         cb_log_failure("bindings.unusable", error, path);
+    if (!error)
+        open_guesses(w);
     return error;
 }
 
@@ -89,6 +104,7 @@ static cb_error open_use(worker *w)
     cb_error error = open_feed(w);
     if (error)
         return error;
+    open_guesses(w);
     cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
                            .capacity = (uint16_t)config->taps,
                            /* Not all at once. */
@@ -98,6 +114,7 @@ static cb_error open_use(worker *w)
                            .lifetime_us = config->lifetime_us,
                            .vault = w->lane.vault,
                            .feed = w->lane.feed,
+                           .guesses = w->lane.guesses,
                            .profile_find = cb_profile_find};
     return cb_taps_new(&setup, &w->lane.taps);
 }
@@ -132,6 +149,7 @@ static void close_lane(worker *w)
     cb_taps_free(&w->lane.taps);
     cb_feed_close(&w->lane.feed);
     cb_memo_close(&w->lane.bound);
+    cb_memo_close(&w->lane.guesses);
     cb_loghead_close(&w->lane.loghead);
     cb_host_release(&w->lane.host);
     cb_vault_keyring_close(&w->vault);

@@ -69,7 +69,7 @@ static bool take_profiles(cfg_t *cfg, cb_profile_order *out)
     bool good = cfg_size(cfg, "profiles") >= 1 && cfg_size(cfg, "profiles") <= CB_PROFILES_MAX;
     for (unsigned i = 0; good && i < cfg_size(cfg, "profiles"); i++) {
         const cb_card_profile *profile = cb_profile_named(cfg_getnstr(cfg, "profiles", i));
-        good = profile != NULL;
+        good = profile && cb_profile_has_cards(profile);
         for (size_t j = 0; j < out->count; j++)
             good = good && out->profile[j] != profile;
         out->profile[out->count++] = profile;

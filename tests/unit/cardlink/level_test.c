@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-static const uint8_t order[] = {CB_LEVEL_NONE, CB_LEVEL_POSSESSION, CB_LEVEL_TERMINAL_PIN,
-                                CB_LEVEL_PIN};
+static const uint8_t order[] = {CB_LEVEL_NONE, CB_LEVEL_PASSWORD, CB_LEVEL_POSSESSION,
+                                CB_LEVEL_TERMINAL_PIN, CB_LEVEL_PIN};
 
 enum { LEVELS = sizeof order };
 
@@ -43,6 +43,7 @@ static void some_need_the_pin(void **state)
 {
     (void)state;
     assert_false(cb_level_needs_pin(CB_LEVEL_NONE));
+    assert_false(cb_level_needs_pin(CB_LEVEL_PASSWORD));
     assert_false(cb_level_needs_pin(CB_LEVEL_POSSESSION));
     assert_true(cb_level_needs_pin(CB_LEVEL_TERMINAL_PIN));
     assert_true(cb_level_needs_pin(CB_LEVEL_PIN));

@@ -41,7 +41,8 @@ static void make_broker(world *w, cb_issue_days days)
                                 &w->cards.anchor,
                                 1,
                                 NULL,
-                                0};
+                                0,
+                                NULL};
 }
 
 static void make_card(world *w, bool in_transit, cb_issue_days days)

@@ -162,6 +162,26 @@ static cb_error head_check(void *context, const cb_tree_head *head, const cb_dig
     return error ? error : memcmp(&right, mac, sizeof right) == 0 ? CB_OK : CB_E_HSM_RECORD;
 }
 
+static cb_error password_mac(void *context, const cb_id *password, cb_bytes key, cb_digest *mac)
+{
+    cb_buf text = CB_BUF(CB_ID_SIZE + CB_P256_POINT);
+    (void)context;
+    cb_buf_put(&text, cb_id_bytes(password));
+    cb_buf_put(&text, key);
+    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
+    cb_buf_free(&text);
+    return error;
+}
+
+static cb_error password_salt(void *context, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT])
+{
+    cb_digest mac;
+    (void)context;
+    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_id_bytes(password), &mac);
+    memcpy(salt, mac.bytes, CB_PASSWORD_SALT);
+    return error;
+}
+
 static cb_error log_sign(void *context, const cb_digest *digest,
                          uint8_t signature[CB_P256_SIGNATURE])
 {
@@ -241,6 +261,8 @@ const cb_vault fake_vault = {.binding_check = binding_check,
                              .receipt_make = receipt_make,
                              .head_check = head_check,
                              .head_mac = head_mac,
+                             .password_mac = password_mac,
+                             .password_salt = password_salt,
                              .log_sign = log_sign,
                              .terminal_sign = log_sign,
                              .binding_make = binding_make,
@@ -271,6 +293,8 @@ void fake_make(fake *f, world *w)
     snprintf(f->config.log_path, sizeof f->config.log_path, "%s/log-head", f->folder);
     MUST(cb_feed_make(f->config.feed_path) == CB_OK);
     MUST(cb_durable_make(f->config.bound_path) == CB_OK);
+    snprintf(f->config.guesses_path, sizeof f->config.guesses_path, "%s/guesses", f->folder);
+    MUST(cb_durable_make(f->config.guesses_path) == CB_OK);
     MUST(cb_durable_make(f->config.log_path) == CB_OK);
 }
 
@@ -279,6 +303,7 @@ static cb_host *make_host(const world *w)
     cb_host *host = cb_host_new();
     MUST(host);
     host->profile = w->host;
+    host->profile.salt = password_salt;
     host->ready = true;
     return host;
 }
@@ -293,6 +318,8 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
     if (kind == CB_LANE_MANAGE)
         MUST(cb_memo_open(f->config.bound_path, &out->bound) == CB_OK);
     if (kind != CB_LANE_LOG)
+        MUST(cb_memo_open(f->config.guesses_path, &out->guesses) == CB_OK);
+    if (kind != CB_LANE_LOG)
         MUST(cb_feed_open(f->config.feed_path, &out->feed) == CB_OK);
     if (kind != CB_LANE_USE)
         return;
@@ -302,6 +329,7 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
                            .lifetime_us = f->config.lifetime_us,
                            .vault = &fake_vault,
                            .feed = out->feed,
+                           .guesses = out->guesses,
                            .profile_find = cb_profile_find};
     MUST(cb_taps_new(&setup, &out->taps) == CB_OK);
 }
@@ -311,6 +339,7 @@ void fake_lane_free(cb_lane *lane)
     cb_taps_free(&lane->taps);
     cb_feed_close(&lane->feed);
     cb_memo_close(&lane->bound);
+    cb_memo_close(&lane->guesses);
     cb_loghead_close(&lane->loghead);
     cb_host_release(&lane->host);
 }
@@ -357,7 +386,7 @@ void fake_end(fake *f)
 {
     static const char *const files[] = {"use-0.sock",  "use-1.sock",  "log.sock",
                                         "manage.sock", "revocations", "revocations.resumed",
-                                        "bound-cards", "log-head"};
+                                        "bound-cards", "log-head",    "guesses"};
     char path[128];
     for (unsigned i = 0; i < FAKE_WORKERS + 2; i++) {
         int status = 0;

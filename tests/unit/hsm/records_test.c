@@ -179,7 +179,7 @@ static void impossible_fields_are_refused(void **state)
     REFUSED(info.service[3] = '\n');
     REFUSED(info.algorithm = 0);
     REFUSED(info.algorithm = CB_KEY_SECRET + 1);
-    REFUSED(info.level = CB_LEVEL_TERMINAL_PIN + 1);
+    REFUSED(info.level = CB_LEVEL_PASSWORD + 1);
     REFUSED(info.uses = 0);
     REFUSED(info.uses = 17);
     REFUSED(info.generation = 0);

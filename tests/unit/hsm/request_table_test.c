@@ -45,7 +45,10 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_RESUME, MANAGE, 0, false},
                            {CB_HSM_BIND_FOREIGN, MANAGE, 0, false},
                            {CB_HSM_RENEW_FOREIGN, MANAGE, 0, false},
-                           {CB_HSM_CERTIFY, USE, 0, false}};
+                           {CB_HSM_CERTIFY, USE, 0, false},
+                           {CB_HSM_BIND_PASSWORD, MANAGE, 0, false},
+                           {CB_HSM_PASSWORD_SALT, MANAGE, 0, false},
+                           {CB_HSM_PASSWORD_FORGIVE, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -181,6 +184,18 @@ static void put_foreign_binding(walk *t)
 }
 
 /* One that is bound, with another certificate. */
+static void put_password(walk *t)
+{
+    uint8_t point[CB_P256_POINT];
+    cb_id password = cb_id_new();
+    fake_point(point);
+    cb_put_id(&t->body, &password);
+    cb_buf_put(&t->body, CB_BYTES_OF(point));
+    cb_put_id(&t->body, &t->holder);
+    cb_buf_put_u64(&t->body, 1);
+    cb_buf_put_var(&t->body, (cb_bytes){0});
+}
+
 static void put_renewal(walk *t)
 {
     piv_card c;
@@ -250,6 +265,13 @@ static void make(walk *t, const row *r)
         break;
     case CB_HSM_CERTIFY:
         put_certificate_request(&t->body);
+        break;
+    case CB_HSM_BIND_PASSWORD:
+        put_password(t);
+        break;
+    case CB_HSM_PASSWORD_SALT:
+    case CB_HSM_PASSWORD_FORGIVE:
+        cb_put_id(&t->body, &t->holder);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/guesses.h"
+
+#include "base/clock.h"
+#include "base/cursor.h"
+
+typedef struct guesses {
+    cb_id subject;
+    uint32_t wrong;
+    int64_t last;
+} guesses;
+
+static guesses read_value(const cb_digest *value)
+{
+    guesses g = {0};
+    cb_cursor in = cb_cursor_over(cb_digest_bytes(value));
+    cb_cursor_copy(&in, g.subject.bytes, CB_ID_SIZE);
+    g.wrong = cb_cursor_u32(&in);
+    g.last = (int64_t)cb_cursor_u64(&in);
+    return g;
+}
+
+static void write_value(const guesses *g, cb_digest *value)
+{
+    *value = (cb_digest){{0}};
+    memcpy(value->bytes, g->subject.bytes, CB_ID_SIZE);
+    for (unsigned i = 0; i < 4; i++)
+        value->bytes[CB_ID_SIZE + i] = (uint8_t)(g->wrong >> (24 - 8 * i));
+    for (unsigned i = 0; i < 8; i++)
+        value->bytes[CB_ID_SIZE + 4 + i] = (uint8_t)((uint64_t)g->last >> (56 - 8 * i));
+}
+
+int64_t cb_guesses_delay(uint32_t wrong)
+{
+    int64_t seconds = CB_GUESSES_DELAY_S;
+    if (wrong < CB_GUESSES_FREE)
+        return 0;
+    if (wrong >= CB_GUESSES_MOST)
+        return -1;
+    for (uint32_t i = CB_GUESSES_FREE; i < wrong && seconds < CB_GUESSES_DELAY_MAX_S; i++)
+        seconds *= 2;
+    return (seconds < CB_GUESSES_DELAY_MAX_S ? seconds : CB_GUESSES_DELAY_MAX_S) * CB_SECOND;
+}
+
+/* A clock that was put back must not keep anybody waiting for longer than the delay. */
+static bool due(guesses *g, int64_t now)
+{
+    int64_t delay = cb_guesses_delay(g->wrong);
+    if (g->last > now)
+        g->last = now;
+    return delay == 0 || (delay > 0 && now - g->last >= delay);
+}
+
+typedef struct attempt {
+    const cb_id *subject;
+    int64_t now;
+    bool allowed;
+} attempt;
+
+/* What is not allowed is written too: nobody is to see in the time that it takes which it was. */
+static void count(void *context, cb_digest *value)
+{
+    attempt *a = context;
+    guesses g = read_value(value);
+    if (!cb_id_same(&g.subject, a->subject))
+        g = (guesses){.subject = *a->subject};
+    a->allowed = due(&g, a->now);
+    if (a->allowed) {
+        g.wrong++;
+        g.last = a->now;
+    }
+    write_value(&g, value);
+}
+
+cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subject, int64_t now,
+                         bool *allowed)
+{
+    attempt a = {.subject = subject, .now = now};
+    cb_error error = cb_memo_change(memo, password, count, &a);
+    *allowed = !error && a.allowed;
+    return error;
+}
+
+static void begin_anew(void *context, cb_digest *value)
+{
+    const cb_id *subject = context;
+    write_value(&(guesses){.subject = *subject}, value);
+}
+
+cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject)
+{
+    cb_id copy = *subject;
+    return cb_memo_change(memo, password, begin_anew, &copy);
+}
+
+cb_error cb_guesses_forgive(cb_memo *memo, const cb_id *password)
+{
+    cb_id none = {{0}};
+    return cb_memo_change(memo, password, begin_anew, &none);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How often a password may be guessed.
+ *
+ * hsmd itself counts, in a file of its own that all workers share: who has the front end or writes
+ * the database can neither count less nor begin anew, a restart forgives nothing, and however many
+ * terminals guess at a time, each takes its turn. An attempt is counted before it is looked at, and
+ * the count ends with the first that was right.
+ *
+ * After five wrong ones in a row each waits: 10 s, 20 s, 40 s … at most a day. What is tried before
+ * that is not looked at, right or wrong, and lengthens nothing. So nobody is shut out for good by
+ * somebody who guesses, until the hundredth in a row (NIST SP 800-63B-4, 3.2.2), which takes him
+ * almost three months; then, or earlier if asked, a manager forgives.
+ *
+ *   entry (memo.h): of a name, SHA-256-sized: subject of the binding (16) ‖ u32 wrong in a row ‖
+ *   i64 time of the last, wall clock, microseconds ‖ zero (4)
+ */
+#ifndef CB_HSM_GUESSES_H
+#define CB_HSM_GUESSES_H
+
+#include "hsm/memo.h"
+
+enum {
+    CB_GUESSES_FREE = 5,
+    CB_GUESSES_MOST = 100,
+    CB_GUESSES_DELAY_S = 10,
+    CB_GUESSES_DELAY_MAX_S = 86400
+};
+
+/* How long after the last of so many wrong ones in a row, in microseconds; -1: not again. */
+int64_t cb_guesses_delay(uint32_t wrong);
+
+/* Counts an attempt at now. *allowed: whether it may be looked at. subject is that of the
+ * password's binding: another password begins anew. CB_E_IO, CB_E_STORE_FULL, CB_E_HSM_RECORD. */
+cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subject, int64_t now,
+                         bool *allowed);
+
+/* The attempt was right. Errors as above. */
+cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject);
+
+/* A manager lets it be tried again at once. */
+cb_error cb_guesses_forgive(cb_memo *memo, const cb_id *password);
+
+#endif
