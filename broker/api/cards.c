@@ -63,7 +63,7 @@ cb_error cb_api_card_renew(cb_request *request, cb_reply *reply)
     cb_card_init(&card);
     const cb_field fields[] = {
         {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &binding},
-        {"certificates", CB_FIELD_HEX, true, CB_CARD_CERTIFICATES_MAX, &certificates}};
+        {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &certificates}};
     cb_error error = cb_request_fields(request, reply, fields, 2);
     if (!error)
         error = cb_card_renew(api->store, request->actor, &request->match.parameters[0].id,

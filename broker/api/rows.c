@@ -105,10 +105,11 @@ static json_t *services_of(const cb_terminal *terminal)
 
 json_t *cb_json_terminal(const cb_terminal *terminal)
 {
-    return json_pack("{so, ss, ss, so, so, si, so, so}", "id", cb_json_id(&terminal->id), "name",
+    return json_pack("{so, ss, ss, so, so, si, sb, so, so}", "id", cb_json_id(&terminal->id), "name",
                      terminal->name, "state", cb_terminal_state_name(terminal->state), "key",
                      cb_json_hex(cb_digest_bytes(&terminal->key)), "services",
-                     services_of(terminal), "rate", (int)terminal->rate, "created",
+                     services_of(terminal), "rate", (int)terminal->rate, "passwords",
+                     (int)terminal->passwords, "created",
                      cb_json_time(terminal->created), "changed", cb_json_time(terminal->changed));
 }
 

@@ -95,7 +95,7 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
     cb_error error = cb_request_fields(request, reply, fields, 1);
     const cb_card_profile *profile = error ? NULL : cb_profile_named(name);
     if (!error && !profile)
-        error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native, piv, jpki or scp03.");
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native, piv, jpki, scp03 or password.");
     if (!error)
         error = count_failure(request, cb_tap_start(cb_api_of(request)->taps, &request->terminal,
                                                     profile->id, &tap, &script, &expires_in));

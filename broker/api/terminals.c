@@ -47,6 +47,7 @@ cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply)
         {"certificate", CB_FIELD_TEXT, true, PEM_MAX, &pem},
         {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
         {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
+        {"passwords", CB_FIELD_TRUTH, false, 0, &fresh.passwords},
     };
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)

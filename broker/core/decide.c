@@ -90,6 +90,15 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
     return service && !cb_terminal_allows(&terminal, service) ? CB_E_TERMINAL_SERVICE : CB_OK;
 }
 
+cb_error cb_still_passwords(cb_txn *txn, const cb_id *id, uint8_t reached)
+{
+    cb_terminal terminal;
+    if (reached != CB_LEVEL_PASSWORD)
+        return CB_OK;
+    cb_error error = cb_row_terminal_get(txn, id, &terminal);
+    return !error && !terminal.passwords ? CB_E_TERMINAL_PASSWORDS : error;
+}
+
 cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,
                             cb_enrolment *out)
 {
@@ -122,6 +131,8 @@ static cb_error admit(cb_txn *txn, t1 *t)
         error = cb_said_of_service(txn, &t->grant->service);
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, name, 0);
+    if (!error)
+        error = cb_still_passwords(txn, &r->context.terminal, r->reached);
     if (!error && !(cb_level_reaches(r->reached, t->grant->service.level) &&
                     cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;

@@ -154,6 +154,7 @@ typedef struct cb_terminal_new {
     const char *const *services; /* NULL: all services */
     unsigned service_count;
     uint32_t rate; /* taps a minute; 0: no limit */
+    bool passwords; /* holders may log in with one here */
 } cb_terminal_new;
 
 cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_new *terminal,

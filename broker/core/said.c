@@ -32,6 +32,8 @@ void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
         cb_leaf_text(leaf, "services", "all");
     for (unsigned i = 0; i < terminal->service_count; i++)
         cb_leaf_text(leaf, "service", terminal->services[i]);
+    if (terminal->passwords)
+        cb_leaf_text(leaf, "passwords", "allowed");
 }
 
 static bool has_data(const cb_enrolment *enrolment)

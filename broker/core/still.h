@@ -15,6 +15,9 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder);
  * again has ended its taps all the same (CB_E_TERMINAL_INACTIVE). 0: at T1. */
 cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, int64_t since);
 
+/* Whether it may take passwords, if that is what was reached: CB_E_TERMINAL_PASSWORDS. */
+cb_error cb_still_passwords(cb_txn *txn, const cb_id *terminal, uint8_t reached);
+
 /* CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING. */
 cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,
                             cb_enrolment *out);

@@ -197,7 +197,8 @@ static bool pin_is_missing(const cb_tap_question *question)
 /* What is asked for, in the fields that the card's proof is bound to. */
 static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context)
 {
-    bool own_pin = cb_profile_find(context->profile)->recognise == NULL;
+    const cb_card_profile *profile = cb_profile_find(context->profile);
+    bool own_pin = cb_profile_has_cards(profile) && profile->recognise == NULL;
     context->purpose = question->purpose;
     context->level = CB_LEVEL_POSSESSION;
     context->service[0] = 0;
@@ -225,6 +226,9 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
         context->level = service.level;
         if (own_pin && cb_level_needs_pin(service.level) && pin_is_missing(question))
             error = CB_E_PIN_REQUIRED;
+        if (!cb_profile_has_cards(profile) &&
+            !cb_level_reaches(cb_profile_level(profile, true), service.level))
+            error = CB_E_TAP_LEVEL;
     }
     cb_service_free(&service);
     return error;
@@ -241,6 +245,8 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
         error = cb_terminal_refusal(terminal->state);
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
         error = CB_E_TERMINAL_SERVICE;
+    if (!error && context->profile == CB_PROFILE_PASSWORD && !terminal->passwords)
+        error = CB_E_TERMINAL_PASSWORDS;
     if (!error) /* better now than when the card has done its part */
         error = cb_places_look(taps->places, context->service);
     if (!error)

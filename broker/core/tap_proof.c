@@ -78,6 +78,27 @@ static cb_error activate(proof_run *run, const cb_card *card, cb_activation *act
     return error;
 }
 
+/* Of a name and a password: whether there is such a name, and what has become of it, is told to
+ * nobody who has not its password, by no word and not by the time that it takes. */
+static cb_error activate_password(proof_run *run, const cb_card *card, cb_error found,
+                                  cb_activation *activation)
+{
+    if (found && found != CB_E_CARD_UNKNOWN)
+        return found;
+    cb_error error = activate(run, card, activation);
+    if (found)
+        return !error || error == CB_E_PASSWORD_WRONG ? found : error;
+    return error ? error : cb_card_refusal(card);
+}
+
+/* What the terminal is told of an error. The record says which it was. */
+static cb_error told(const proof_run *run, cb_error error)
+{
+    bool of_password = error == CB_E_CARD_UNKNOWN || error == CB_E_PASSWORD_DELAYED;
+    return run->context->profile == CB_PROFILE_PASSWORD && of_password ? CB_E_PASSWORD_WRONG
+                                                                       : error;
+}
+
 /* Who is tapping: the card's claim, believed by hsmd. */
 static cb_error identify(proof_run *run, cb_bytes answers)
 {
@@ -94,11 +115,12 @@ static cb_error identify(proof_run *run, cb_bytes answers)
         cb_error found = cb_decide_lookup_card(run->taps->parts.store, &claim.card, &card);
         outcome->card = card.id;
         outcome->holder = card.holder;
-        error = error ? error : found;
+        if (!error && run->context->profile == CB_PROFILE_PASSWORD)
+            error = activate_password(run, &card, found, &activation);
+        else if (!error)
+            error = found ? found : cb_card_refusal(&card);
     }
-    if (!error)
-        error = cb_card_refusal(&card);
-    if (!error)
+    if (!error && run->context->profile != CB_PROFILE_PASSWORD)
         error = activate(run, &card, &activation);
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;
@@ -288,6 +310,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     if (run.placed)
         cb_places_give_back(taps->places, run.context->service);
     log_end(&run, error, began);
+    error = told(&run, error);
     word->key = run.grant.key.id;
     word->intended = run.grant.proof.intent.time;
     if (run.session)

@@ -66,6 +66,7 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
     add.terminal.state = CB_TERMINAL_ACTIVE;
     add.terminal.key = terminal->key;
     add.terminal.rate = terminal->rate;
+    add.terminal.passwords = terminal->passwords;
     add.terminal.created = add.terminal.changed = add.act.time;
     cb_error error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
     if (!error && out)

@@ -36,7 +36,7 @@ cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level)
     *level = cb_level_parse(text);
     if (!cb_level_ok(*level))
         return cb_ctl_misuse(
-            ctl, "\"%s\" is not a level: possession (1), terminal-pin (3) or pin (2)", text);
+            ctl, "\"%s\" is not a level: password (4), possession (1), terminal-pin (3) or pin (2)", text);
     return CB_CTL_DONE;
 }
 
@@ -222,22 +222,18 @@ static cb_error tell_hsmd(cb_ctl *ctl, const cb_id *card, bool wait)
 
 /* A card that the record says is not suspended may still be so in hsmd: from a resumption that got
  * no further than the record. */
-static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
+cb_ctl_status cb_ctl_card_resume(cb_ctl *ctl, const cb_id *id)
 {
-    cb_id id;
     char text[CB_ID_TEXT], path[96];
     cb_ctl_answer answer;
-    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
-    if (status)
-        return status;
-    cb_id_text(&id, text);
+    cb_id_text(id, text);
     snprintf(path, sizeof path, "/v1/cards/%s/resume", text);
     json_t *body = json_object();
-    status = cb_ctl_ask(ctl, "POST", path, body, &answer);
+    cb_ctl_status status = cb_ctl_ask(ctl, "POST", path, body, &answer);
     json_decref(body);
     bool recorded = !status && answer.status >= 200 && answer.status <= 299;
     cb_error error =
-        recorded || (!status && answer.status == 409) ? tell_hsmd(ctl, &id, recorded) : CB_OK;
+        recorded || (!status && answer.status == 409) ? tell_hsmd(ctl, id, recorded) : CB_OK;
     if (!status && !recorded && (error || answer.status != 409))
         status = cb_ctl_problem(ctl, &answer);
     else if (!status && error)
@@ -245,8 +241,19 @@ static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
             ctl, error,
             "the card is resumed in the record, but not in hsmd: run this command again");
     cb_ctl_answer_free(&answer);
+    return status;
+}
+
+static cb_ctl_status resume(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT];
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (!status)
+        status = cb_ctl_card_resume(ctl, &id);
     if (status)
         return status;
+    cb_id_text(&id, text);
     json_t *now = json_pack("{s:s,s:s}", "id", text, "state", "active");
     status = cb_ctl_done(ctl, now, "card %s active", text);
     json_decref(now);

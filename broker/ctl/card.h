@@ -42,6 +42,9 @@ cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *car
 cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act,
                                  const char *reason);
 
+/* Lets a suspended card be used again, in the record and in hsmd. */
+cb_ctl_status cb_ctl_card_resume(cb_ctl *ctl, const cb_id *id);
+
 /* --level, by name or number; *level is left alone when text is NULL. */
 cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level);
 

@@ -45,7 +45,7 @@ static cb_error ask(int tty, const char *prompt, cb_buf *out)
 }
 
 /* Signals that would leave the terminal without echo wait until it has it again. */
-static cb_error at_terminal(int tty, cb_buf *out, cb_buf *again)
+static cb_error at_terminal(int tty, const char *what, cb_buf *out, cb_buf *again)
 {
     struct termios before, quiet;
     sigset_t held, old;
@@ -62,7 +62,7 @@ static cb_error at_terminal(int tty, cb_buf *out, cb_buf *again)
     quiet.c_lflag &= ~(tcflag_t)ECHO;
     cb_error error = tcsetattr(tty, TCSAFLUSH, &quiet) == 0 ? CB_OK : CB_E_IO;
     if (!error)
-        error = ask(tty, "Secret: ", out);
+        error = ask(tty, what, out);
     if (!error)
         error = ask(tty, "Again: ", again);
     tcsetattr(tty, TCSAFLUSH, &before);
@@ -70,36 +70,56 @@ static cb_error at_terminal(int tty, cb_buf *out, cb_buf *again)
     return error;
 }
 
-static cb_ctl_status prompt(cb_ctl *ctl, cb_buf *out)
+/* What it is called. */
+typedef struct words {
+    const char *prompt, *option, *reading, *differ, *empty;
+} words;
+
+static const words of_secret = {"Secret: ", "--secret-fd", "reading the secret",
+                                "the two secrets differ", "the secret is empty"};
+static const words of_password = {"Password: ", "--password-fd", "reading the password",
+                                  "the two passwords differ", "the password is empty"};
+
+static cb_ctl_status prompt(cb_ctl *ctl, const words *called, cb_buf *out)
 {
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (tty < 0)
         return cb_ctl_misuse(
-            ctl, "there is no terminal to ask for the secret: give it by --secret-fd N");
+            ctl, "there is no terminal to ask at: give it by %s N", called->option);
     cb_buf again = CB_BUF(out->max);
-    cb_error error = at_terminal(tty, out, &again);
-    cb_ctl_status status = error ? cb_ctl_fail(ctl, error, "reading the secret") : CB_CTL_DONE;
+    cb_error error = at_terminal(tty, called->prompt, out, &again);
+    cb_ctl_status status = error ? cb_ctl_fail(ctl, error, called->reading) : CB_CTL_DONE;
     if (!status && !cb_equal(cb_buf_bytes(out), cb_buf_bytes(&again)))
-        status = cb_ctl_fail(ctl, CB_E_ARGUMENT, "the two secrets differ");
+        status = cb_ctl_fail(ctl, CB_E_ARGUMENT, called->differ);
     cb_buf_free(&again);
     close(tty);
     return status;
 }
 
-cb_ctl_status cb_ctl_secret(cb_ctl *ctl, const char *fd_text, cb_buf *out)
+static cb_ctl_status get(cb_ctl *ctl, const words *called, const char *fd_text, cb_buf *out)
 {
     uint64_t fd = 0;
     cb_ctl_status status = CB_CTL_DONE;
     if (!fd_text) {
-        status = prompt(ctl, out);
+        status = prompt(ctl, called, out);
     } else if (cb_ctl_number(fd_text, 1023, &fd)) {
-        status = cb_ctl_misuse(ctl, "--secret-fd is the number of an open file descriptor");
+        status = cb_ctl_misuse(ctl, "%s is the number of an open file descriptor", called->option);
     } else {
         cb_error error = from_descriptor((int)fd, out);
         if (error)
-            status = cb_ctl_fail(ctl, error, "reading the secret");
+            status = cb_ctl_fail(ctl, error, called->reading);
     }
     if (!status && out->len == 0)
-        status = cb_ctl_fail(ctl, CB_E_ARGUMENT, "the secret is empty");
+        status = cb_ctl_fail(ctl, CB_E_ARGUMENT, called->empty);
     return status;
+}
+
+cb_ctl_status cb_ctl_secret(cb_ctl *ctl, const char *fd_text, cb_buf *out)
+{
+    return get(ctl, &of_secret, fd_text, out);
+}
+
+cb_ctl_status cb_ctl_password(cb_ctl *ctl, const char *fd_text, cb_buf *out)
+{
+    return get(ctl, &of_password, fd_text, out);
 }

@@ -12,4 +12,7 @@
  * or, when fd_text is NULL, asks twice at the terminal. What is read goes into out only. */
 cb_ctl_status cb_ctl_secret(cb_ctl *ctl, const char *fd_text, cb_buf *out);
 
+/* The same for a password, which whoever it is of types. */
+cb_ctl_status cb_ctl_password(cb_ctl *ctl, const char *fd_text, cb_buf *out);
+
 #endif

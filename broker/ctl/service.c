@@ -208,7 +208,7 @@ static cb_ctl_status update(cb_ctl *ctl, const cb_ctl_args *args)
     }
 #define LEVEL(needed)                                                                              \
     {                                                                                              \
-        "level", "LEVEL", "least level of assurance: possession (1) or pin (2)", needed, false     \
+        "level", "LEVEL", "least level of assurance: password, possession, terminal-pin or pin", needed, false     \
     }
 #define REST                                                                                       \
     {"config", "JSONFILE",                                                                         \

@@ -40,6 +40,7 @@ static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
 {
     cb_buf pem = CB_BUF(16 * 1024);
     json_t *body = NULL, *made = NULL, *allowed = NULL, *limit = NULL;
+    bool passwords = cb_ctl_arg(args, "passwords") != NULL;
     uint64_t rate = 0;
     cb_ctl_status status = services(ctl, args, &allowed);
     if (!status && cb_ctl_number(cb_ctl_arg(args, "rate"), 100000, &rate))
@@ -53,8 +54,9 @@ static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    body = json_pack("{s:s,s:s#,s:O*,s:O*}", "name", cb_ctl_arg(args, "name"), "certificate",
-                     pem.data, (int)pem.len, "services", allowed, "rate", limit);
+    body = json_pack("{s:s,s:s#,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "certificate",
+                     pem.data, (int)pem.len, "services", allowed, "rate", limit, "passwords",
+                     passwords ? json_true() : NULL);
     if (!body) {
         status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
         goto out;
@@ -156,6 +158,8 @@ static const cb_ctl_option enrol_options[] = {
     {"certificate", "PEMFILE", "its certificate; whoever signed it does not matter", true, false},
     {"service", "NAME", "a service it may ask for (default: all)", false, true},
     {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
+     false},
     {0}};
 static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};

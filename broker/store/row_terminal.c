@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/row.h"
 
-#define COLUMNS "id, name, state, key, rate, all_services, created, changed"
+#define COLUMNS "id, name, state, key, rate, all_services, created, changed, passwords"
 
 static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *service)
 {
@@ -15,7 +15,7 @@ static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *serv
 cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO terminal (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &terminal->id);
     cb_query_text(&q, terminal->name);
     cb_query_text(&q, cb_row_state(cb_terminal_states, terminal->state));
@@ -24,6 +24,7 @@ cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
     cb_query_number(&q, terminal->all_services);
     cb_query_number(&q, terminal->created);
     cb_query_number(&q, terminal->changed);
+    cb_query_number(&q, terminal->passwords);
     cb_error error = cb_query_run(&q);
     for (unsigned i = 0; !error && i < terminal->service_count; i++)
         error = put_service(txn, &terminal->id, terminal->services[i]);
@@ -40,6 +41,7 @@ static void read_terminal(cb_query *q, cb_terminal *out)
     out->all_services = cb_column_number(q, 5) != 0;
     out->created = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);
+    out->passwords = cb_column_number(q, 8) != 0;
     out->service_count = 0;
 }
 

@@ -87,6 +87,7 @@ typedef struct cb_terminal {
     uint8_t state; /* cb_terminal_state */
     cb_digest key; /* SHA-256 of the SubjectPublicKeyInfo of its certificate */
     uint32_t rate; /* taps a minute; 0: no limit */
+    bool passwords; /* holders may log in with one here */
     bool all_services;
     unsigned service_count; /* when not all_services */
     char services[CB_TERMINAL_SERVICES_MAX][CB_SERVICE_NAME_MAX + 1];

@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/text.h"
+#include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/identity.h"
+#include "cardlink/terminal/login.h"
 #include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
@@ -202,6 +205,44 @@ static cb_error run_tap(cb_command_context *context)
     return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
 }
 
+static cb_error log_in(cb_command_context *context, const cb_login_order *order)
+{
+    cb_relay *relay = NULL;
+    cb_tap_report report = {.result = NULL};
+    cb_error error = open_relay(context, &relay);
+    if (error)
+        return fail(context, error, NULL);
+    error = cb_login_run(relay, order, &report);
+    cb_error stored = cb_output_tap(context->output, "password", &report);
+    cb_tap_report_free(&report);
+    cb_relay_close(&relay);
+    return error ? error : stored;
+}
+
+static cb_error run_login(cb_command_context *context)
+{
+    const cb_options *options = context->options;
+    char name[CB_PASSWORD_NAME_MAX + 1];
+    cb_password_line line;
+    cb_login_order order = {.name = name,
+                            .service = options->service ? options->service : context->config->service,
+                            .text = options->text ? options->text : context->config->text};
+    if (!options->name || cb_password_name(options->name, name))
+        return fail(context, CB_E_ARGUMENT, "--name: give the login name");
+    if (!cb_service_name_ok(order.service))
+        return fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
+    if (strlen(order.text) > CB_RELAY_TEXT_MAX)
+        return fail(context, CB_E_ARGUMENT, "--text: too long");
+    cb_error error = cb_password_ask(&line, options->password_fd);
+    if (error)
+        return fail(context, error,
+                    error == CB_E_IO ? "no terminal to ask at; use --password-fd" : NULL);
+    order.password = cb_bytes_make(line.bytes, line.len);
+    error = log_in(context, &order);
+    cb_wipe(&line, sizeof line);
+    return error;
+}
+
 static cb_error run_pin_change(cb_command_context *context)
 {
     cb_tap_order order = {.purpose = CB_TAP_PIN_CHANGE, .service = "", .text = ""};
@@ -311,6 +352,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"readers", NULL}, run_readers, false},
         {{"services", NULL}, run_services, true},
         {{"tap", NULL}, run_tap, true},
+        {{"login", NULL}, run_login, true},
         {{"agent", NULL}, run_agent, true},
         {{"pin", "change"}, run_pin_change, true},
         {{"pin", "unblock"}, run_pin_unblock, true},

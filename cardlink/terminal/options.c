@@ -17,6 +17,7 @@ static const char usage[] =
     "  readers       list the card readers and what lies on them\n"
     "  services      list what this terminal may ask the broker for\n"
     "  tap           wait for a card, do one tap for --service, print the result\n"
+    "  login         log in at --service with the name --name and a password, without a card\n"
     "  agent         serve cards on all readers until stopped\n"
     "  pin change    change the card's PIN\n"
     "  pin unblock   set a new PIN with the unblocking code\n"
@@ -32,7 +33,9 @@ static const char usage[] =
     "      --timeout S      wait for a card as long (default 60 seconds)\n"
     "      --delivery PATH  write the delivery to a file of mode 0600 (agent: a file a session, in "
     "folder PATH)\n"
-    "      --name NAME      enrol: name in the certificate (default: the host's)\n"
+    "      --name NAME      enrol: name in the certificate (default: the host's); login: the login "
+    "name\n"
+    "      --password-fd N  login: read the password from descriptor N\n"
     "  -j, --json           one JSON object a line, for programs\n"
     "      --help, --version\n"
     "\n"
@@ -100,6 +103,11 @@ static cb_error take(int option, const char *value, cb_options *out)
         out->pin_fd = (int)n;
         out->pin = true;
         return CB_OK;
+    case 'P':
+        if (!number(value, 0, FD_MAX, &n))
+            return wrong("--password-fd takes the number of an open descriptor");
+        out->password_fd = (int)n;
+        return CB_OK;
     default:
         return wrong("there is no such option, or its value is missing");
     }
@@ -112,6 +120,7 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"text", required_argument, NULL, 't'},
                                           {"pin", no_argument, NULL, 'p'},
                                           {"pin-fd", required_argument, NULL, 'f'},
+                                          {"password-fd", required_argument, NULL, 'P'},
                                           {"reader", required_argument, NULL, 'r'},
                                           {"timeout", required_argument, NULL, 'w'},
                                           {"delivery", required_argument, NULL, 'd'},
@@ -120,8 +129,10 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},
                                           {NULL, 0, NULL, 0}};
-    *out =
-        (cb_options){.config = CB_TERMINAL_CONFIG, .timeout = TIMEOUT_S * CB_SECOND, .pin_fd = -1};
+    *out = (cb_options){.config = CB_TERMINAL_CONFIG,
+                        .timeout = TIMEOUT_S * CB_SECOND,
+                        .pin_fd = -1,
+                        .password_fd = -1};
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, "c:s:t:pr:j", known, NULL)) != -1;) {
         cb_error error = take(option, optarg, out);

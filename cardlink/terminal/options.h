@@ -19,6 +19,7 @@ typedef struct cb_options {
     const char *delivery;
     int64_t timeout; /* microseconds */
     int pin_fd;      /* -1: the terminal */
+    int password_fd; /* likewise */
     bool pin, json, help, version;
     const char *command[2]; /* "pin", "change" */
 } cb_options;

@@ -68,11 +68,11 @@ static cb_error say(const source *from, const char *text)
 
 /* One line, byte by byte so that nothing that follows is taken. A line that is too long is read to
  * its end. */
-static cb_error read_line(const source *from, cb_digits *out)
+static cb_error read_line(const source *from, uint8_t *bytes, size_t max, size_t *len)
 {
     bool too_long = false;
     size_t seen = 0;
-    out->len = 0;
+    *len = 0;
     for (;; seen++) {
         char c = 0;
         ssize_t got = read(from->fd, &c, 1);
@@ -82,9 +82,9 @@ static cb_error read_line(const source *from, cb_digits *out)
             return CB_E_IO;
         if (got == 0 || c == '\n')
             return too_long ? CB_E_PIN_FORMAT : CB_OK;
-        too_long = too_long || out->len == sizeof out->bytes;
+        too_long = too_long || *len == max;
         if (!too_long)
-            out->bytes[out->len++] = (uint8_t)c;
+            bytes[(*len)++] = (uint8_t)c;
         if (seen > 4096)
             return CB_E_PIN_FORMAT;
     }
@@ -94,7 +94,7 @@ static cb_error ask(const source *from, const char *prompt, bool (*good)(cb_byte
 {
     cb_error error = say(from, prompt);
     if (!error)
-        error = read_line(from, out);
+        error = read_line(from, out->bytes, sizeof out->bytes, &out->len);
     return !error && !good(cb_digits_bytes(out)) ? CB_E_PIN_FORMAT : error;
 }
 
@@ -121,8 +121,19 @@ static cb_error ask_all(const source *from, cb_pins *pins)
     return error;
 }
 
+static cb_error ask_pins(const source *from, void *pins) { return ask_all(from, pins); }
+
+static cb_error ask_password(const source *from, void *context)
+{
+    cb_password_line *line = context;
+    cb_error error = say(from, "Password: ");
+    if (!error)
+        error = read_line(from, line->bytes, sizeof line->bytes, &line->len);
+    return error == CB_E_PIN_FORMAT || (!error && line->len == 0) ? CB_E_PASSWORD_FORMAT : error;
+}
+
 /* Asks with echo off, and whatever happens, has it on again. */
-static cb_error ask_terminal(cb_pins *pins)
+static cb_error ask_terminal(cb_error (*all)(const source *from, void *context), void *context)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     enum { COUNT = sizeof signals / sizeof *signals };
@@ -136,7 +147,7 @@ static cb_error ask_terminal(cb_pins *pins)
         sigaction(signals[i], &restoring, &before[i]);
     cb_error error = silence(&from);
     if (!error) {
-        error = ask_all(&from, pins);
+        error = all(&from, context);
         if (!set_terminal(from.fd, &from.before) && tcsetattr(from.fd, TCSANOW, &from.before) != 0)
             error = CB_E_IO;
     }
@@ -151,10 +162,20 @@ cb_error cb_pins_ask(cb_pins *pins, cb_pin_form form, int fd)
 {
     source from = {.fd = fd};
     *pins = (cb_pins){.form = form};
-    cb_error error = fd >= 0 ? ask_all(&from, pins) : ask_terminal(pins);
+    cb_error error = fd >= 0 ? ask_pins(&from, pins) : ask_terminal(ask_pins, pins);
     if (error)
         cb_pins_wipe(pins);
     return error;
 }
 
 void cb_pins_wipe(cb_pins *pins) { cb_wipe(pins, sizeof *pins); }
+
+cb_error cb_password_ask(cb_password_line *line, int fd)
+{
+    source from = {.fd = fd};
+    *line = (cb_password_line){.len = 0};
+    cb_error error = fd >= 0 ? ask_password(&from, line) : ask_terminal(ask_password, line);
+    if (error)
+        cb_wipe(line, sizeof *line);
+    return error;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Asking a person for digits: PIN, new PIN, unblocking code.
+ * Asking a person for digits (PIN, new PIN, unblocking code) or for a password.
  *
  * They come from the terminal (/dev/tty, without echo) or, for programs, as lines from a
  * descriptor; never from the command line or the environment, which others can see. They live in
@@ -12,6 +12,8 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "cardlink/native/pin.h"
+
+enum { CB_PASSWORD_LINE_MAX = 256 };
 
 typedef struct cb_digits {
     uint8_t bytes[CB_PIN_MAX];
@@ -36,5 +38,14 @@ static inline cb_bytes cb_digits_bytes(const cb_digits *digits)
 cb_error cb_pins_ask(cb_pins *pins, cb_pin_form form, int fd);
 
 void cb_pins_wipe(cb_pins *pins);
+
+typedef struct cb_password_line {
+    uint8_t bytes[CB_PASSWORD_LINE_MAX];
+    size_t len;
+} cb_password_line;
+
+/* Likewise, one line. CB_E_PASSWORD_FORMAT (empty or too long), CB_E_IO; then nothing is left in
+ * line, which the caller wipes. */
+cb_error cb_password_ask(cb_password_line *line, int fd);
 
 #endif

@@ -28,6 +28,8 @@ static cb_error behind_error; /* and how it says so */
 static uint8_t service_level;
 static uint32_t terminal_rate;
 static uint8_t terminal_state;
+static bool terminal_passwords;
+static uint8_t kind_of_card = CB_PROFILE_NATIVE;
 static size_t receipts_recorded;
 
 static cb_error step(const char *name)
@@ -117,8 +119,21 @@ void cb_hsm_tap_end(cb_hsm *hsm, const cb_id *tap)
 
 const cb_card_profile *cb_profile_find(uint8_t id)
 {
-    static const cb_card_profile native = {.id = CB_PROFILE_NATIVE, .name = "native"};
-    return id == CB_PROFILE_NATIVE ? &native : NULL;
+    static const cb_card_profile native = {.id = CB_PROFILE_NATIVE,
+                                           .name = "native",
+                                           .level_with_pin = CB_LEVEL_PIN};
+    static const cb_card_profile password = {.id = CB_PROFILE_PASSWORD,
+                                             .name = "password",
+                                             .level_with_pin = CB_LEVEL_PASSWORD};
+    return id == CB_PROFILE_NATIVE ? &native : id == CB_PROFILE_PASSWORD ? &password : NULL;
+}
+
+bool cb_profile_has_cards(const cb_card_profile *of) { return of->id != CB_PROFILE_PASSWORD; }
+
+uint8_t cb_profile_level(const cb_card_profile *of, bool with_pin)
+{
+    assert_true(with_pin);
+    return of->level_with_pin;
 }
 
 /* ---- The store ---- */
@@ -162,7 +177,8 @@ void cb_card_free(cb_card *card)
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
 {
     (void)store;
-    *out = (cb_terminal){.id = *id, .state = terminal_state, .rate = terminal_rate};
+    *out = (cb_terminal){.id = *id, .state = terminal_state, .rate = terminal_rate,
+                         .passwords = terminal_passwords};
     return CB_OK;
 }
 
@@ -339,6 +355,8 @@ static int open_taps(void **state)
     service_level = CB_LEVEL_POSSESSION;
     terminal_rate = 0;
     terminal_state = CB_TERMINAL_ACTIVE;
+    terminal_passwords = false;
+    kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
     return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;
 }
@@ -355,7 +373,7 @@ static cb_error start(cb_id *tap)
 {
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     unsigned expires;
-    cb_error error = cb_tap_start(taps, &terminal, CB_PROFILE_NATIVE, tap, &script, &expires);
+    cb_error error = cb_tap_start(taps, &terminal, kind_of_card, tap, &script, &expires);
     cb_buf_free(&script);
     return error;
 }
@@ -709,10 +727,66 @@ static void a_profile_that_is_not_known_begins_nothing(void **state)
     assert_string_equal(trace, "");
 }
 
+/* ---- Passwords ---- */
+
+static void passwords_are_taken_where_terminal_and_service_do(void **state)
+{
+    (void)state;
+    cb_id tap;
+    const cb_tap_question change = {.purpose = CB_TAP_PIN_CHANGE, .pin = cb_bytes_str("x")};
+    kind_of_card = CB_PROFILE_PASSWORD;
+    service_level = CB_LEVEL_PASSWORD;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_PASSWORDS);
+    terminal_passwords = true;
+    for (uint8_t level = CB_LEVEL_POSSESSION; level <= CB_LEVEL_PASSWORD; level++) {
+        assert_int_equal(start(&tap), CB_OK);
+        service_level = level;
+        trace[0] = 0;
+        assert_int_equal(ask_for_tax(&tap), level == CB_LEVEL_PASSWORD ? CB_OK : CB_E_TAP_LEVEL);
+        assert_int_equal(strstr(trace, "challenge") != NULL, level == CB_LEVEL_PASSWORD);
+    }
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &change), CB_E_CARD_FOREIGN);
+}
+
+/* What hsmd is asked, what is recorded, what is told. */
+static void nobody_is_told_whether_there_is_a_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        cb_error error, told;
+    } cases[] = {{"lookup", CB_E_CARD_UNKNOWN, CB_E_PASSWORD_WRONG},
+                 {"activate", CB_E_PASSWORD_WRONG, CB_E_PASSWORD_WRONG},
+                 {"activate", CB_E_PASSWORD_DELAYED, CB_E_PASSWORD_WRONG},
+                 {"activate", CB_E_CARD_SUSPENDED, CB_E_CARD_SUSPENDED},
+                 {"activate", CB_E_HSM_DOWN, CB_E_HSM_DOWN},
+                 {"lookup", CB_E_STORE, CB_E_STORE},
+                 {"state", CB_E_CARD_NOT_ACTIVE, CB_E_CARD_NOT_ACTIVE}};
+    kind_of_card = CB_PROFILE_PASSWORD;
+    service_level = CB_LEVEL_PASSWORD;
+    terminal_passwords = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        trace[0] = 0;
+        failing = cases[i].step;
+        failure = cases[i].error;
+        assert_int_equal(run(&outcome), cases[i].told);
+        assert_int_equal(recorded, cases[i].error);
+        assert_int_equal(strstr(trace, "activate") != NULL, failure != CB_E_STORE);
+        assert_null(strstr(trace, "intent"));
+        cb_tap_outcome_free(&outcome);
+    }
+    failing = NULL;
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
     const struct CMUnitTest tests[] = {
+        T(passwords_are_taken_where_terminal_and_service_do),
+        T(nobody_is_told_whether_there_is_a_name),
         T(a_tap_runs_in_order_and_gives_the_session_out_last),
         T(a_token_is_given_out_and_no_session_kept),
         T(every_step_can_fail),
