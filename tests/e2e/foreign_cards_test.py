@@ -142,6 +142,15 @@ class SecureMessaging(unittest.TestCase):
         self.assertEqual([item["apdu"][:8].upper() for item in script], ["00200080", "0087119A"])
         self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
 
+    def test_whose_content_signer_was_revoked_gets_in_no_more(self):
+        w.add_piv_holder("Ume", *w.content_signer("dismissed"))
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.publish(w.pki / "dismissed.pem")
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        wait_until("the list to be heard of", lambda: w.tap().get("code") == "certificate.revoked", 20 * PATIENCE)
+        self.assertEqual(w.tap_with("Hana").get("outcome"), "accepted")
+
 
 class Jpki(unittest.TestCase):
     """Cards like Japan's Individual Number Card: no key without the PIN."""
