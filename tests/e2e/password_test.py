@@ -137,6 +137,10 @@ class Passwords(unittest.TestCase):
             database.execute("UPDATE card SET level = 2 WHERE id = ?", (bytes.fromhex(made["id"].replace("-", "")),))
         self.assertEqual(code("upward", service="bank"), "tap.level")
         self.assertEqual(code("upward"), "tap.accepted")
+        for allowed, said in ((1, "hsm.record"), (0, "terminal.passwords")):
+            with sqlite3.connect(w.state / "cardbroker.db") as database:
+                database.execute("UPDATE terminal SET passwords = ? WHERE name = 'terminal'", (allowed,))
+            self.assertEqual(code("upward", terminal="terminal"), said)
 
     def test_no_part_of_the_broker_ever_has_the_password(self):
         secret = "nobody but the terminal sees it"
