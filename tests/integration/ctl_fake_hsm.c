@@ -113,6 +113,32 @@ cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_by
     return begin(hsm, "renew_foreign");
 }
 
+cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT])
+{
+    (void)password;
+    memset(salt, 0x5A, CB_PASSWORD_SALT);
+    return begin(hsm, "password_salt");
+}
+
+cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
+                              const uint8_t point[CB_P256_POINT], const cb_id *holder,
+                              uint64_t sequence, cb_bytes before, cb_buf *binding)
+{
+    char text[CB_ID_TEXT], of[CB_ID_TEXT];
+    cb_id_text(password, text);
+    cb_id_text(holder, of);
+    cb_buf_printf(binding, "password %s %s sequence=%llu ", text, of, (unsigned long long)sequence);
+    cb_buf_put_hex(binding, before);
+    cb_buf_put_hex(binding, cb_bytes_make(point, CB_P256_POINT));
+    return begin(hsm, "bind_password");
+}
+
+cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password)
+{
+    (void)password;
+    return begin(hsm, "password_forgive");
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";
