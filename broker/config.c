@@ -65,6 +65,8 @@ static cfg_opt_t status_options[] = {
 
 static cfg_opt_t card_options[] = {
     CFG_INT("return-days", 0, CFGF_NONE),
+    CFG_STR("applications", "optional", CFGF_NONE),
+    CFG_STR("stock", "optional", CFGF_NONE),
     CFG_END(),
 };
 
@@ -261,12 +263,28 @@ static void read_status(reading *r)
     };
 }
 
+static unsigned one_of(reading *r, cfg_t *section, const char *name, const char *const *words)
+{
+    const char *given = cfg_getstr(section, name);
+    for (unsigned i = 0; given && words[i]; i++) {
+        if (strcmp(given, words[i]) == 0)
+            return i;
+    }
+    wrong(r, name, "is none of the words that it may be");
+    return 0;
+}
+
 static void read_cards(reading *r)
 {
+    static const char *const demands[] = {"optional", "native", "required", NULL};
+    static const char *const needs[] = {"optional", "required", NULL};
     cfg_t *section = section_of(r, "cards");
-    if (section)
-        r->out->return_time =
-            number(r, section, "return-days", 0, 3660) * INT64_C(24) * 3600 * CB_SECOND;
+    if (!section)
+        return;
+    r->out->return_time =
+        number(r, section, "return-days", 0, 3660) * INT64_C(24) * 3600 * CB_SECOND;
+    r->out->rules.applications = one_of(r, section, "applications", needs) == 1;
+    r->out->rules.stock = (uint8_t)one_of(r, section, "stock", demands);
 }
 
 static void read_administrators(reading *r)

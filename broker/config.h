@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "broker/core/registry.h"
 #include "broker/http/acceptor.h"
 #include "broker/status/status.h"
 
@@ -51,6 +52,7 @@ typedef struct cb_broker_config {
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */
     unsigned logins_per_service;
+    cb_card_rules rules; /* for cards that are issued */
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */
     cb_log_level log_level;
     bool sandbox;

@@ -320,6 +320,7 @@ static cb_error open_server(cb_program *p)
 cb_error cb_program_start(cb_program *p)
 {
     p->api.started = cb_clock_wall_us();
+    p->api.rules = p->config.rules;
     raise_descriptors(p);
     cb_error error = cb_program_status_begin(p);
     if (!error)

@@ -27,6 +27,7 @@ typedef struct cb_api {
     cb_status *status; /* NULL where no issuer of foreign cards is configured */
     cb_server *server;
     cb_acceptor *acceptor;
+    cb_card_rules rules; /* for cards that are issued */
     int64_t started;                           /* wall clock */
     _Atomic uint64_t outcomes[CB_ERROR_COUNT]; /* of taps: CB_OK is an accept */
 } cb_api;
@@ -75,6 +76,16 @@ cb_error cb_api_card_replace(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_recall(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_return(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_batch_enter(cb_request *request, cb_reply *reply);
+cb_error cb_api_stock_act(cb_request *request, cb_reply *reply);
+cb_error cb_api_stock_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_mismatch_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_application_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_application_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_application_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_application_approve(cb_request *request, cb_reply *reply);
+cb_error cb_api_application_refuse(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);

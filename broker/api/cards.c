@@ -32,6 +32,9 @@ static cb_error read_issued(cb_request *request, cb_reply *reply, const cb_field
         {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &i->certificates},
         {"expires", CB_FIELD_TEXT, false, CB_DAY_TEXT, &i->expires},
         {"station", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.station},
+        {"manufacturer", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.manufacturer},
+        {"serial", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.serial},
+        {"application", CB_FIELD_ID, false, 0, &i->fresh.application},
         more ? *more : (cb_field){0}};
     size_t count = sizeof fields / sizeof *fields;
     cb_error error = cb_request_fields(request, reply, fields, more ? count : count - 1);
@@ -39,6 +42,7 @@ static cb_error read_issued(cb_request *request, cb_reply *reply, const cb_field
         error = cb_api_day(reply, i->expires, &i->fresh.expires);
     i->fresh.binding = cb_buf_bytes(&i->binding);
     i->fresh.certificates = cb_buf_bytes(&i->certificates);
+    i->fresh.rules = &cb_api_of(request)->rules;
     return error;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 
-enum { SCRIPT_BODY = 96 * 1024 /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the rest */ };
+enum { STOCK_BODY = 256 * 1024, SCRIPT_BODY = 96 * 1024 /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the rest */ };
 
 #define ANYBODY CB_ROLE_ANYBODY
 #define TERMINAL CB_ROLE_TERMINAL
@@ -44,6 +44,16 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/cards/{id}/recall",            ADMIN,    cb_api_card_recall,           0, STAFF},
     {"POST",   "/v1/cards/{id}/return",            ADMIN,    cb_api_card_return,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/destroy",           ADMIN,    cb_api_card_destroy,          0, STAFF},
+
+    {"POST",   "/v1/batches",                      ADMIN,    cb_api_batch_enter,           STOCK_BODY, STAFF},
+    {"POST",   "/v1/stock",                        ADMIN,    cb_api_stock_act,             STOCK_BODY, STAFF},
+    {"GET",    "/v1/stock",                        ADMIN,    cb_api_stock_list,            0, STAFF},
+    {"GET",    "/v1/mismatches",                   ADMIN,    cb_api_mismatch_list,         0, STAFF},
+    {"POST",   "/v1/applications",                 ADMIN,    cb_api_application_add,       0, STAFF},
+    {"GET",    "/v1/applications",                 ADMIN,    cb_api_application_list,      0, STAFF},
+    {"GET",    "/v1/applications/{id}",            ADMIN,    cb_api_application_get,       0, STAFF},
+    {"POST",   "/v1/applications/{id}/approve",    ADMIN,    cb_api_application_approve,   0, STAFF},
+    {"POST",   "/v1/applications/{id}/refuse",     ADMIN,    cb_api_application_refuse,    0, STAFF},
 
     {"POST",   "/v1/terminals",                    ADMIN,    cb_api_terminal_add,          0, STAFF},
     {"GET",    "/v1/terminals",                    ADMIN,    cb_api_terminal_list,         0, STAFF},

@@ -3,6 +3,7 @@
  * A card comes to its holder.
  */
 #include "broker/core/card_issue.h"
+#include "broker/core/stock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,11 +35,19 @@ static cb_error last_day(const cb_card_new *fresh, const cb_binding_info *info, 
     return error;
 }
 
+static bool from_list(const cb_card_new *fresh)
+{
+    if (!fresh->manufacturer && !fresh->serial)
+        return true;
+    return fresh->manufacturer && cb_stock_name_ok(fresh->manufacturer) && fresh->serial &&
+           cb_stock_name_ok(fresh->serial);
+}
+
 cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card)
 {
     cb_binding_info info;
     if (cb_binding_info_read(fresh->binding, &info) || info.sequence > INT64_MAX ||
-        fresh->expires < 0 || (fresh->station && !cb_stock_name_ok(fresh->station)))
+        fresh->expires < 0 || !from_list(fresh) || (fresh->station && !cb_stock_name_ok(fresh->station)))
         return CB_E_ARGUMENT;
     card->id = info.card;
     card->holder = info.holder;
@@ -61,17 +70,19 @@ cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card)
 }
 
 static cb_error put_issue(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
-                          const cb_card *card)
+                          const cb_card *card, const cb_stock *stock, const cb_id *application)
 {
-    cb_issue_row row = {.card = card->id, .day = act->time / DAY};
+    cb_issue_row row = {.card = card->id, .day = act->time / DAY, .application = *application};
+    snprintf(row.manufacturer, sizeof row.manufacturer, "%s", stock->manufacturer);
+    snprintf(row.serial, sizeof row.serial, "%s", stock->serial);
     snprintf(row.operator, sizeof row.operator, "%s", act->actor);
     row.replaces = fresh->replaces;
     snprintf(row.station, sizeof row.station, "%s", fresh->station ? fresh->station : "");
     return cb_row_issue_put(txn, &row);
 }
 
-cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
-                          const cb_card *card)
+static cb_error put_leaf(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                         const cb_card *card, const cb_stock *stock)
 {
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_digest binding = cb_sha256(cb_buf_bytes(&card->binding));
@@ -85,15 +96,35 @@ cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fre
         cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
     if (fresh->station)
         cb_leaf_text(&leaf, "station", fresh->station);
+    if (stock->serial[0]) {
+        cb_leaf_text(&leaf, "manufacturer", stock->manufacturer);
+        cb_leaf_text(&leaf, "serial", stock->serial);
+    }
     if (!cb_id_is_zero(&fresh->replaces))
         cb_leaf_id(&leaf, "replaces", &fresh->replaces);
-    cb_error error = cb_row_card_put(txn, card);
-    if (!error)
-        error = put_issue(txn, act, fresh, card);
-    if (!error)
-        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
     return error;
+}
+
+cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                          const cb_card *card)
+{
+    cb_stock stock;
+    cb_id application;
+    cb_error error = cb_row_card_put(txn, card);
+    if (!error)
+        error = cb_stock_take(txn, card, fresh, act->time, &stock);
+    if (!error)
+        error = cb_application_use(txn, card, fresh, act, &application);
+    if (!error)
+        error = put_issue(txn, act, fresh, card, &stock, &application);
+    return error ? error : put_leaf(txn, act, fresh, card, &stock);
+}
+
+bool cb_card_issue_refused(cb_error error)
+{
+    return error == CB_E_CARD_UNLISTED || error == CB_E_APPLICATION_NONE;
 }
 
 typedef struct add_card {
@@ -130,6 +161,8 @@ cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fr
         error = cb_card_prepare(fresh, add.act.time, &add.card);
     if (!error)
         error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
+    if (cb_card_issue_refused(error))
+        cb_mismatch_of_issue(store, actor, fresh, &add.card.id, error);
     if (!error && out)
         error = cb_card_copy(&add.card, out);
     cb_card_free(&add.card);

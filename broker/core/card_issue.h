@@ -17,6 +17,9 @@ cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card);
 cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
                           const cb_card *card);
 
+/* Whether a rule was not met, which is to be recorded. */
+bool cb_card_issue_refused(cb_error error);
+
 cb_error cb_card_copy(const cb_card *from, cb_card *to);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "broker/core/card_issue.h"
+#include "broker/core/stock.h"
 
 typedef struct replace_card {
     cb_act act;
@@ -56,6 +57,8 @@ cb_error cb_card_replace(cb_store *store, const char *actor, const cb_id *old,
         error = cb_card_prepare(&new, replace.act.time, out);
     if (!error)
         error = cb_act_write(store, run_replace, &replace, CB_WRITE_ORDINARY);
+    if (cb_card_issue_refused(error))
+        cb_mismatch_of_issue(store, actor, &new, &out->id, error);
     if (!error)
         out->state = CB_CARD_ACTIVE;
     return error;

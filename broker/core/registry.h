@@ -52,17 +52,33 @@ cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
 cb_error cb_card_add(cb_store *store, const char *actor, cb_bytes binding, cb_bytes certificates,
                      cb_card *out);
 
-enum { CB_STOCK_NAME_MAX = 64 }; /* bytes of a manufacturer's name, a serial, a station: printable ASCII */
+enum { CB_STOCK_NAME_MAX = 63 }; /* bytes of a manufacturer's name, a serial, a station: printable ASCII */
+
+typedef enum cb_stock_demand {
+    CB_STOCK_NOT_DEMANDED = 0,
+    CB_STOCK_OF_NATIVE = 1, /* cards that this broker's issuers made */
+    CB_STOCK_OF_ALL = 2
+} cb_stock_demand;
+
+/* What an installation demands of each card that is issued (stock.h). */
+typedef struct cb_card_rules {
+    bool applications; /* an approved application */
+    uint8_t stock;     /* that it is in stock: cb_stock_demand */
+} cb_card_rules;
 
 /* What is known of a card that is issued. NULL texts and zero identifiers: not given. */
 typedef struct cb_card_new {
     cb_bytes binding, certificates; /* as cb_card_add */
     int64_t expires;                /* an own last moment, wall clock; only the earliest counts; 0: none */
     const char *station;            /* the machine that it is issued at */
-    cb_id replaces;                 /* set by cb_card_replace */
+    const char *manufacturer, *serial; /* as the manufacturer's list has it; both or none */
+    cb_id application;                 /* that it is issued for */
+    const struct cb_card_rules *rules; /* NULL: none */
+    cb_id replaces;                    /* set by cb_card_replace */
 } cb_card_new;
 
-/* As cb_card_add, which gives no more than binding and certificates. */
+/* As cb_card_add, which gives no more than binding and certificates. CB_E_CARD_UNLISTED, CB_E_APPLICATION_NONE: a rule is not met, which is
+ * recorded as a mismatch. */
 cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fresh, cb_card *out);
 
 /* Puts the record that cb_hsm_renew_foreign made, and the certificates in it, in the place of the card's. When keys changed, the feed retires the

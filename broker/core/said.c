@@ -104,6 +104,24 @@ cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
     return judge_lines(txn, 'e', &enrolment->id, &lines, "enrolment", name);
 }
 
+void cb_said_application(cb_buf *leaf, const cb_application *application)
+{
+    cb_leaf_id(leaf, "application", &application->id);
+    cb_leaf_id(leaf, "holder", &application->holder);
+    cb_leaf_number(leaf, "profile", application->profile);
+    cb_leaf_text(leaf, "for", application->reason);
+    cb_leaf_text(leaf, "operator", application->operator);
+}
+
+cb_error cb_said_of_application(cb_txn *txn, const cb_application *application)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&application->id, name);
+    cb_said_application(&lines, application);
+    return judge_lines(txn, 'a', &application->id, &lines, "application", name);
+}
+
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
 {
     char name[CB_ID_TEXT];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/core/state.h"
 
+#include "broker/store/row_stock.h"
+
 static const cb_transition card_table[] = {
     /* Nobody's yet: rows of stock. */
     {CB_CARD_MANUFACTURED, CB_CARD_SEND, CB_CARD_IN_TRANSIT},
@@ -34,6 +36,13 @@ static const cb_transition card_table[] = {
     {CB_CARD_REVOKED, CB_CARD_RETURN, CB_CARD_RETURNED},
     {CB_CARD_REVOKED, CB_CARD_DESTROY, CB_CARD_DESTROYED},
     {CB_CARD_RETURNED, CB_CARD_DESTROY, CB_CARD_DESTROYED},
+};
+
+static const cb_transition application_table[] = {
+    {CB_APPLICATION_ENTERED, CB_APPLICATION_APPROVE, CB_APPLICATION_APPROVED},
+    {CB_APPLICATION_ENTERED, CB_APPLICATION_REFUSE, CB_APPLICATION_REFUSED},
+    {CB_APPLICATION_APPROVED, CB_APPLICATION_REFUSE, CB_APPLICATION_REFUSED},
+    {CB_APPLICATION_APPROVED, CB_APPLICATION_USE, CB_APPLICATION_ISSUED},
 };
 
 static const cb_transition terminal_table[] = {
@@ -93,6 +102,11 @@ cb_error cb_card_next(uint8_t state, uint8_t act, uint8_t *out)
 cb_error cb_terminal_next(uint8_t state, uint8_t act, uint8_t *out)
 {
     return next(terminal_table, COUNT(terminal_table), state, act, out);
+}
+
+cb_error cb_application_next(uint8_t state, uint8_t act, uint8_t *out)
+{
+    return next(application_table, COUNT(application_table), state, act, out);
 }
 
 cb_error cb_enrolment_next(uint8_t state, uint8_t act, uint8_t *out)

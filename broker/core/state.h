@@ -44,7 +44,14 @@ const cb_terminal_act_row *cb_terminal_act_find(uint8_t act);
 /* Why a terminal in this state is served nothing: CB_E_TERMINAL_…; CB_OK when it is active. */
 cb_error cb_terminal_refusal(uint8_t state);
 
+typedef enum cb_application_act {
+    CB_APPLICATION_APPROVE = 1,
+    CB_APPLICATION_REFUSE = 2,
+    CB_APPLICATION_USE = 3 /* a card is issued for it */
+} cb_application_act;
+
 /* CB_E_STATE when the act is not possible from that state. */
+cb_error cb_application_next(uint8_t state, uint8_t act, uint8_t *next);
 cb_error cb_card_next(uint8_t state, uint8_t act, uint8_t *next);
 cb_error cb_terminal_next(uint8_t state, uint8_t act, uint8_t *next);
 cb_error cb_enrolment_next(uint8_t state, uint8_t act, uint8_t *next);

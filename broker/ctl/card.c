@@ -119,8 +119,14 @@ static json_t *station_of(const cb_ctl_args *args)
 
 cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields)
 {
-    const char *expires = cb_ctl_arg(args, "expires");
-    *fields = json_pack("{s:o*,s:s*}", "station", station_of(args), "expires", expires);
+    const char *expires = cb_ctl_arg(args, "expires"), *serial = cb_ctl_arg(args, "serial");
+    const char *slash = serial ? strchr(serial, '/') : NULL;
+    if (serial && !slash)
+        return cb_ctl_misuse(ctl, "--serial is MANUFACTURER/SERIAL");
+    *fields = json_pack("{s:o*,s:s*,s:s*,s:s*,s:o*}", "station", station_of(args), "expires", expires,
+                        "application", cb_ctl_arg(args, "application"), "serial",
+                        slash ? slash + 1 : NULL, "manufacturer",
+                        slash ? json_stringn(serial, (size_t)(slash - serial)) : NULL);
     return *fields ? CB_CTL_DONE : cb_ctl_fail_text(ctl, "--expires", expires);
 }
 

@@ -24,6 +24,9 @@ static const struct {
     {"enrolment.removed", 'e', true, NULL, NULL},
     {"tap.intent", 'n', false, "card", NULL},
     {"tap.result", 'n', true, NULL, NULL},
+    {"application.approved", 'a', false, "application", NULL},
+    {"application.issued", 'a', true, NULL, NULL},
+    {"application.refused", 'a', true, NULL, NULL},
     {"card.added", 'i', false, NULL, NULL},
     {"card.activated", 'i', true, NULL, NULL},
     {"card.resumed", 'i', true, NULL, NULL},
@@ -36,7 +39,8 @@ static const struct {
     const char *taken_back; /* the same in a leaf "registry.unconfirmed"; no two are alike */
 } subjects[] = {{'s', "service", "service"},     {'t', "terminal", "terminal"},
                 {'d', "terminal", "reactivated"}, {'e', "enrolment", "enrolment"},
-                {'i', "card", "card"},           {'n', "tap", "tap"}};
+                {'i', "card", "card"},           {'n', "tap", "tap"},
+                {'a', "application", "application"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 

@@ -13,6 +13,8 @@
  *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
+ *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
+ *                  once a card was issued for it, or it was refused
  *   'i' card       there while the card was added and not yet activated
  *
  * Of each digest 16 bytes are kept. A leaf "registry.unconfirmed" takes a word back

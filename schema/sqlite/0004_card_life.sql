@@ -48,6 +48,7 @@ CREATE TABLE stock (
     state        TEXT NOT NULL CHECK (state IN ('manufactured', 'in-transit', 'in-stock', 'issued', 'revoked', 'destroyed')),
     identity     BLOB CHECK (length(identity) = 16),          -- of the card, where the list has it; then of the one that was bound
     delivery     TEXT NOT NULL CHECK (length(delivery) <= 64), -- '': not sent yet
+    line         INTEGER NOT NULL CHECK (line >= 0),          -- at which of a delivery's files it was received: another line is another card
     changed      INTEGER NOT NULL,
     PRIMARY KEY (manufacturer, serial)
 ) STRICT, WITHOUT ROWID;
@@ -85,6 +86,8 @@ CREATE TABLE mismatch (
     actor        TEXT NOT NULL,
     time         INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX mismatch_of_serial ON mismatch (manufacturer, serial, kind);
 
 -- ---- Failed proofs and PINs, of a card, a holder, a terminal ----
 

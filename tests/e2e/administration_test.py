@@ -101,6 +101,24 @@ class Commands(unittest.TestCase):
             self.ctl("card", "renew", before[0]["id"], "--card", reading, as_json=as_json, ok=(1,))
         self.assertEqual(self.both("card", "list"), before)
 
+    def test_3_stock_and_applications(self):
+        self.ctl("holder", "add", "--name", "Applicant")
+        for number, as_json in enumerate((False, True)):
+            serials = w.folder / f"serials{number}.csv"
+            serials.write_text("".join(f"N{number}-{i}\n" for i in range(3)))
+            self.ctl("stock", "enter", serials, "--manufacturer", "acme", "--batch", f"B{number}", as_json=as_json)
+            for act in ("send", "receive", "revoke", "destroy"):
+                self.ctl("stock", act, serials, "--manufacturer", "acme", "--delivery", f"D{number}", as_json=as_json)
+            self.ctl("application", "add", "--holder", "Applicant", "--reason", "first", as_json=as_json)
+            mine = [a["id"] for a in self.both("application", "list", "--state", "entered")][-1]
+            self.ctl("application", "approve", mine, as_json=as_json, ok=(1,))     # one's own
+            self.ctl("application", "refuse", mine, as_json=as_json)
+            self.assertEqual(self.both("application", "show", mine)["state"], "refused")
+        self.assertEqual({row["state"] for row in self.both("stock", "list", "--manufacturer", "acme")}, {"destroyed"})
+        serials.write_text("strange\n")
+        self.ctl("stock", "receive", serials, "--manufacturer", "acme", "--delivery", "D9")
+        self.assertEqual([m["what"] for m in self.both("stock", "mismatches")], ["unknown"])
+
     def test_4_terminals(self):
         for as_json, name in ((False, "gate-one"), (True, "gate-two")):
             w.write_terminal_configuration(name)
@@ -171,6 +189,7 @@ class Commands(unittest.TestCase):
 ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall",
+               "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",
                f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
 TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/proof")

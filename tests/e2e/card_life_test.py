@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of cards: what a day does to them, giving them back, and another card in their place."""
 
+import os
 import sqlite3
+import subprocess
 import unittest
 
 from world import PATIENCE, Terminal, main, wait_until, world
@@ -63,6 +65,61 @@ class Days(unittest.TestCase):
         self.assertEqual(w.tap_with("Slow").get("code"), "card.revoked")
         lapse, = [w.fields(leaf) for leaf in w.leaves("--kind", "card.revoked") if w.fields(leaf)["card"] == w.card_ids["Slow"]]
         self.assertEqual((lapse["actor"], lapse["reason"]), ("cardbrokerd", "not-returned"))
+
+
+@unittest.skipIf(os.geteuid() != 0, "two operators are two users, which takes root")
+class ZDemands(unittest.TestCase):
+    """Last: where a card needs an application and has to be in stock."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.stop_one("cardbrokerd")
+        os.chmod(w.folder, 0o711)
+        os.chmod(w.run_folder, 0o755)
+        os.chmod(w.etc, 0o711)
+        with open(w.etc / "cardbroker.conf", "a", encoding="ascii") as file:
+            file.write('administrators = {"root", "nobody"}\ncards {\n    applications = "required"\n    stock = "native"\n}\n')
+        w.start_broker()
+
+    def as_nobody(self, *words):
+        return subprocess.run([str(w.program("cardbrokerctl")), "--run", str(w.run_folder), *map(str, words)], user="nobody",
+                              extra_groups=[], capture_output=True, timeout=60 * PATIENCE, text=True)
+
+    def test_from_the_list_of_the_factory_to_a_tap(self):
+        holder = w.holders["Applicant"] = w.ctl("holder", "add", "--name", "Applicant")["id"]
+        certificates = [w.make_card(f"listed{i}") for i in range(3)]
+        serials = w.folder / "serials.csv"
+        serials.write_text("# from acme\nS-0\nS-1\nS-2\n")
+        self.assertEqual(w.ctl("stock", "enter", serials, "--manufacturer", "acme", "--batch", "B1")["done"], 3)
+        self.assertEqual(w.ctl("stock", "enter", serials, "--manufacturer", "acme", "--batch", "B1")["done"], 0)
+        self.assertEqual(w.ctl("stock", "send", serials, "--manufacturer", "acme", "--delivery", "D1")["done"], 3)
+        serials.write_text("S-0\nS-1\nS-1\nodd\n")
+        self.assertEqual(w.ctl("stock", "receive", serials, "--manufacturer", "acme", "--delivery", "D1"), {"done": 2, "mismatches": 3})
+        self.assertEqual([m["what"] for m in w.ctl("stock", "mismatches")], ["double", "unknown", "missing"])
+        self.assertEqual({s["serial"]: s["state"] for s in w.ctl("stock", "list", "--manufacturer", "acme")},
+                         {"S-0": "in-stock", "S-1": "revoked", "S-2": "in-transit"})
+
+        def issue(number, ok=(0,), serial=None):
+            return w.ctl("card", "issue", "--holder", holder, "--certificate", certificates[number], "--serial",
+                         serial or f"acme/S-{number}", "--activate", ok=ok)
+        issue(0, ok=(1,))
+        mine = w.ctl("application", "add", "--holder", holder, "--reason", "first")["id"]
+        w.ctl("application", "approve", mine, ok=(1,))
+        done = self.as_nobody("application", "approve", mine)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for number in (1, 2):
+            issue(number, ok=(1,))
+        card = issue(0)["id"]
+        w.enrol("Applicant", "nginx")
+        self.assertEqual(w.tap_with("listed0").get("outcome"), "accepted")
+        shown = w.ctl("application", "show", mine)
+        self.assertEqual((shown["state"], shown["card"], shown["operator"], shown["approver"]), ("issued", card, "root", "nobody"))
+        issue(0, ok=(1,))
+        kinds = [m["what"] for m in w.ctl("stock", "mismatches")]
+        self.assertEqual(kinds.count("issue-unlisted"), 2)
+        self.assertEqual(kinds.count("issue-without-application"), 1)
+        w.ctl("card", "replace", card, "--certificate", certificates[1], ok=(1,))
+        self.assertEqual(w.tap_with("listed0").get("outcome"), "accepted", "nothing was revoked")
 
 
 class End(unittest.TestCase):
