@@ -6,10 +6,12 @@ cb_error cb_api_holder_add(cb_request *request, cb_reply *reply)
 {
     const char *name = NULL;
     cb_holder holder;
-    const cb_field fields[] = {{"name", CB_FIELD_TEXT, true, CB_NAME_MAX, &name}};
-    cb_error error = cb_request_fields(request, reply, fields, 1);
+    cb_id id = cb_id_new();
+    const cb_field fields[] = {{"name", CB_FIELD_TEXT, true, CB_NAME_MAX, &name},
+                               {"id", CB_FIELD_ID, false, 0, &id}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
     if (!error)
-        error = cb_holder_add(cb_api_of(request)->store, request->actor, name, &holder);
+        error = cb_holder_add_as(cb_api_of(request)->store, request->actor, &id, name, &holder);
     return error ? error : cb_reply_json(reply, 201, cb_json_holder(&holder));
 }
 

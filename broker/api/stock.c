@@ -190,13 +190,15 @@ cb_error cb_api_application_add(cb_request *request, cb_reply *reply)
 
 static cb_error decide(cb_request *request, cb_reply *reply,
                        cb_error (*how)(cb_store *store, const char *actor, const cb_id *id,
-                                       cb_application *out))
+                                       const char *reason, cb_application *out))
 {
     cb_application application;
-    cb_error error = cb_request_fields(request, reply, NULL, 0);
+    const char *reason = NULL;
+    const cb_field fields[] = {{"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
     if (!error)
         error = how(cb_api_of(request)->store, request->actor, &request->match.parameters[0].id,
-                    &application);
+                    reason, &application);
     return error ? error : cb_reply_json(reply, 200, application_json(&application));
 }
 

@@ -90,24 +90,24 @@ static cb_error run_decide(cb_txn *txn, void *context)
 }
 
 static cb_error decide(cb_store *store, const char *actor, const cb_id *id, uint8_t what,
-                       cb_application *out)
+                       const char *reason, cb_application *out)
 {
-    application_work w = {{.actor = actor, .time = cb_clock_wall_us()}, id, what, out};
-    if (cb_act_check(actor, NULL))
+    application_work w = {{actor, reason, cb_clock_wall_us(), NULL}, id, what, out};
+    if (cb_act_check(actor, reason))
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_decide, &w, CB_WRITE_ORDINARY);
 }
 
 cb_error cb_application_approve(cb_store *store, const char *actor, const cb_id *id,
-                                cb_application *out)
+                                const char *reason, cb_application *out)
 {
-    return decide(store, actor, id, CB_APPLICATION_APPROVE, out);
+    return decide(store, actor, id, CB_APPLICATION_APPROVE, reason, out);
 }
 
 cb_error cb_application_refuse(cb_store *store, const char *actor, const cb_id *id,
-                               cb_application *out)
+                               const char *reason, cb_application *out)
 {
-    return decide(store, actor, id, CB_APPLICATION_REFUSE, out);
+    return decide(store, actor, id, CB_APPLICATION_REFUSE, reason, out);
 }
 
 /* ---- For issuing ---- */

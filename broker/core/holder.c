@@ -22,10 +22,17 @@ static cb_error run_add(cb_txn *txn, void *context)
 
 cb_error cb_holder_add(cb_store *store, const char *actor, const char *name, cb_holder *out)
 {
+    cb_id id = cb_id_new();
+    return cb_holder_add_as(store, actor, &id, name, out);
+}
+
+cb_error cb_holder_add_as(cb_store *store, const char *actor, const cb_id *id, const char *name,
+                          cb_holder *out)
+{
     add_holder add = {.act = {.actor = actor, .time = cb_clock_wall_us()}};
-    if (!cb_name_ok(name) || cb_act_check(actor, NULL))
+    if (!cb_name_ok(name) || cb_id_is_zero(id) || cb_act_check(actor, NULL))
         return CB_E_ARGUMENT;
-    add.holder.id = cb_id_new();
+    add.holder.id = *id;
     add.holder.created = add.act.time;
     memcpy(add.holder.name, name, strlen(name) + 1);
     cb_error error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);

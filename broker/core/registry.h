@@ -41,6 +41,9 @@ void cb_affected_free(cb_affected *affected);
 /* ---- Holders ---- */
 
 cb_error cb_holder_add(cb_store *store, const char *actor, const char *name, cb_holder *out);
+/* With an identifier of the caller's, so that it may be repeated: CB_E_EXISTS then. */
+cb_error cb_holder_add_as(cb_store *store, const char *actor, const cb_id *id, const char *name,
+                          cb_holder *out);
 cb_error cb_holder_get(cb_store *store, const cb_id *id, cb_holder *out);
 cb_error cb_holder_list(cb_store *store, const cb_id *after, unsigned limit,
                         cb_error (*each)(void *context, const cb_holder *holder), void *context);

@@ -55,9 +55,9 @@ cb_error cb_application_add(cb_store *store, const char *actor, const cb_id *hol
 
 /* CB_E_APPLICATION_SELF: who entered it may not approve it. */
 cb_error cb_application_approve(cb_store *store, const char *actor, const cb_id *id,
-                                cb_application *out);
+                                const char *reason, cb_application *out);
 cb_error cb_application_refuse(cb_store *store, const char *actor, const cb_id *id,
-                               cb_application *out);
+                               const char *reason, cb_application *out);
 cb_error cb_application_get(cb_store *store, const cb_id *id, cb_application *out);
 cb_error cb_application_page(cb_store *store, const cb_id *holder, const char *state,
                              const cb_id *after, unsigned limit, cb_application_visitor each,

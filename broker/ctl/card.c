@@ -362,6 +362,14 @@ static const cb_ctl_option issue_options[] = {
     CB_CTL_ISSUE_OPTIONS,
     {"activate", NULL, "activate it at once, where it is handed over in person", false, false},
     {0}};
+static const cb_ctl_option many_options[] = {
+    LEVEL,
+    {"expires", "DAY", "an own last day of all, as 2031-03-31", false, false},
+    {"station", "NAME", "the machine that they are issued at (default: this one's name)", false, false},
+    {"activate", NULL, "activate them at once", false, false},
+    {"threads", "NUMBER", "cards at a time (default: 16)", false, false},
+    {"report", "FILE", "where bad lines are written (default: FILE.rejected)", false, false},
+    {0}};
 static const cb_ctl_option register_options[] = {
     {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},
     {"card", "FILE", "what cardlink read printed of the card", true, false},
@@ -389,6 +397,8 @@ static const cb_ctl_option list_options[] = {
 
 const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "issue", "", 0, 0, issue_options, "Bind a card to a holder and record it", issue},
+    {"card", "issue-many", "FILE", 1, 1, many_options,
+     "Issue a card for each line of a file; may be stopped and run again", cb_ctl_card_issue_many},
     {"card", "register", "", 0, 0, register_options,
      "Bind a card that somebody else issued to a holder and record it", cb_ctl_card_register},
     {"card", "renew", "CARD", 1, 1, renew_options,

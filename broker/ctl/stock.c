@@ -244,13 +244,21 @@ static cb_ctl_status of_application(cb_ctl *ctl, const cb_ctl_args *args, const 
                                     json_t **application)
 {
     cb_id id;
+    const char *reason = *act ? cb_ctl_arg(args, "reason") : NULL;
+    json_t *body = NULL;
     char text[CB_ID_TEXT], path[96];
     cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "an application", &id);
     if (status)
         return status;
     cb_id_text(&id, text);
     snprintf(path, sizeof path, "/v1/applications/%s%s", text, act);
-    return cb_ctl_call(ctl, *act ? "POST" : "GET", path, NULL, application);
+    if (!*act)
+        return cb_ctl_call(ctl, "GET", path, NULL, application);
+    body = json_pack("{s:s*}", "reason", reason);
+    status = body ? cb_ctl_call(ctl, "POST", path, body, application)
+                  : cb_ctl_fail_text(ctl, "--reason", reason);
+    json_decref(body);
+    return status;
 }
 
 static cb_ctl_status decide(cb_ctl *ctl, const cb_ctl_args *args, const char *act, const char *word)
@@ -322,6 +330,8 @@ static const cb_ctl_option apply_options[] = {
     {"holder", "HOLDER", "for whom: identifier or exact name", true, false},
     {"reason", "REASON", "first or replacement", true, false},
     {"profile", "NUMBER", "the kind of card (default: 1, native)", false, false}, {0}};
+static const cb_ctl_option decide_options[] = {
+    {"reason", "WORD", "a short word for the record", false, false}, {0}};
 static const cb_ctl_option applications_options[] = {
     {"holder", "HOLDER", "of one holder only: identifier or exact name", false, false},
     {"state", "STATE", "entered, approved, issued or refused", false, false}, {0}};
@@ -335,8 +345,8 @@ const cb_ctl_command cb_ctl_stock_commands[] = {
     {"stock", "list", "", 0, 0, stock_options, "List a manufacturer's cards", list_stock},
     {"stock", "mismatches", "", 0, 0, NULL, "List what did not fit: unknown, missing and double cards, and cards that were not issued", mismatches},
     {"application", "add", "", 0, 0, apply_options, "Enter that somebody asks for a card", apply},
-    {"application", "approve", "APPLICATION", 1, 1, NULL, "Agree to an application that another operator entered", approve},
-    {"application", "refuse", "APPLICATION", 1, 1, NULL, "End an application", refuse},
+    {"application", "approve", "APPLICATION", 1, 1, decide_options, "Agree to an application that another operator entered", approve},
+    {"application", "refuse", "APPLICATION", 1, 1, decide_options, "End an application", refuse},
     {"application", "list", "", 0, 0, applications_options, "List applications", list_applications},
     {"application", "show", "APPLICATION", 1, 1, NULL, "Show one application", show_application},
     {0}};

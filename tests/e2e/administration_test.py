@@ -101,6 +101,12 @@ class Commands(unittest.TestCase):
             self.ctl("card", "renew", before[0]["id"], "--card", reading, as_json=as_json, ok=(1,))
         self.assertEqual(self.both("card", "list"), before)
 
+    def test_3_many_cards(self):
+        for number, as_json in enumerate((False, True)):
+            many = w.folder / f"many{number}.csv"
+            many.write_text(f"{w.make_card(f'many{number}').read_bytes().hex()},,,Somebody, new\nnonsense,,,Somebody\n")
+            self.ctl("card", "issue-many", many, as_json=as_json, ok=(1,))
+
     def test_3_stock_and_applications(self):
         self.ctl("holder", "add", "--name", "Applicant")
         for number, as_json in enumerate((False, True)):

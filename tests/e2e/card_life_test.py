@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of cards: what a day does to them, giving them back, and another card in their place."""
 
+import json
 import os
 import sqlite3
 import subprocess
+import time
 import unittest
 
 from world import PATIENCE, Terminal, main, wait_until, world
@@ -65,6 +67,53 @@ class Days(unittest.TestCase):
         self.assertEqual(w.tap_with("Slow").get("code"), "card.revoked")
         lapse, = [w.fields(leaf) for leaf in w.leaves("--kind", "card.revoked") if w.fields(leaf)["card"] == w.card_ids["Slow"]]
         self.assertEqual((lapse["actor"], lapse["reason"]), ("cardbrokerd", "not-returned"))
+
+
+class Many(unittest.TestCase):
+    """A file of cards, and a run that is killed again and again."""
+
+    CARDS = 24
+
+    def test_each_line_once_and_bad_lines_with_their_reason(self):
+        lines, names = [], []
+        for number in range(self.CARDS):
+            certificate = w.make_card(f"bulk{number}").read_bytes().hex()
+            names.append(f"Bulk, number {number}")
+            lines.append(f"{certificate},,,{names[-1]}")
+        other = w.ctl("holder", "add", "--name", "Other")["id"]
+        bad = {3: "zz,,,Nobody", 9: "00ff,,,Nobody", 13: "one,two", 17: lines[0].split(",")[0] + ",,," + other,
+               20: "0" * 9000 + ",,,Nobody", 22: lines[1].split(",")[0] + f",,,{other[:-4]}0000"}
+        for at, text in sorted(bad.items()):
+            lines.insert(at - 1, text)
+        file = w.folder / "bulk.csv"
+        file.write_text("\n".join(lines) + "\n")
+        argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "--json", "card", "issue-many", str(file), "--activate",
+                "--threads", "3"]
+        for pause in (0.02, 0.05, 0.08, 0.12):      # killed somewhere in the middle
+            process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(pause * PATIENCE)
+            process.kill()
+            process.wait()
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        said = json.loads(done.stdout)
+        self.assertTrue(said["complete"])
+        report = (w.folder / "bulk.csv.rejected").read_text().splitlines()
+        self.assertEqual(report[0], "line,reason")
+        self.assertEqual(sorted(int(row.split(",")[0]) for row in report[1:]), sorted(bad), report)
+        self.assertTrue(all("error [" in row or "column" in row for row in report[1:]), report)
+        cards = [card for card in w.ctl("card", "list") if card["state"] == "active"]
+        holders = {holder["id"]: holder["name"] for holder in w.ctl("holder", "list")}
+        self.assertEqual(sorted(holders[card["holder"]] for card in cards if holders[card["holder"]] in names), sorted(names))
+        self.assertEqual(sorted(name for name in holders.values() if name in names), sorted(names), "each holder once")
+        added = [w.fields(leaf)["card"] for leaf in w.leaves("--kind", "card.added")]
+        self.assertEqual(len(added), len(set(added)), "nothing twice")
+        size = w.size()
+        again = subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual((json.loads(again.stdout)["issued"], w.size()), (0, size), "a finished file changes nothing")
+        (w.folder / "bulk.csv.progress").unlink()
+        again = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE).stdout)
+        self.assertEqual((again["issued"], again["already"], again["bad"]), (0, self.CARDS, len(bad)))
 
 
 @unittest.skipIf(os.geteuid() != 0, "two operators are two users, which takes root")

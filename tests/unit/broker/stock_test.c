@@ -245,9 +245,9 @@ static void an_application_is_approved_by_another_and_gives_one_card(void **stat
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
     cb_application a = apply(&w, "ann", "first");
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
-    assert_int_equal(cb_application_approve(w.store, "ann", &a.id, &now), CB_E_APPLICATION_SELF);
-    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, &now), CB_OK);
-    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, &now), CB_E_STATE);
+    assert_int_equal(cb_application_approve(w.store, "ann", &a.id, NULL, &now), CB_E_APPLICATION_SELF);
+    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
+    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_E_STATE);
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_OK);
     assert_int_equal(cb_application_get(w.store, &a.id, &now), CB_OK);
     assert_int_equal(now.state, CB_APPLICATION_ISSUED);
@@ -255,11 +255,11 @@ static void an_application_is_approved_by_another_and_gives_one_card(void **stat
     assert_string_equal(now.approver, "bob");
     assert_int_equal(issue(&w, &two, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
     cb_application b = apply(&w, "ann", "replacement");
-    assert_int_equal(cb_application_approve(w.store, "bob", &b.id, &now), CB_OK);
+    assert_int_equal(cb_application_approve(w.store, "bob", &b.id, NULL, &now), CB_OK);
     assert_int_equal(issue(&w, &two, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
     assert_int_equal(issue(&w, &two, NULL, NULL, &b.id), CB_E_APPLICATION_NONE); /* no first card */
-    assert_int_equal(cb_application_refuse(w.store, "ann", &b.id, &now), CB_OK);
-    assert_int_equal(cb_application_refuse(w.store, "ann", &b.id, &now), CB_E_STATE);
+    assert_int_equal(cb_application_refuse(w.store, "ann", &b.id, NULL, &now), CB_OK);
+    assert_int_equal(cb_application_refuse(w.store, "ann", &b.id, NULL, &now), CB_E_STATE);
     assert_int_equal(mismatches(&w, "issue-without-application"), 5);
     assert_int_equal(cb_application_add(w.store, "ann", &nobody, 1, "first", &now), CB_E_NOT_FOUND);
     assert_int_equal(cb_application_add(w.store, "ann", &w.holder.id, 1, "third", &now),
@@ -287,7 +287,7 @@ static void a_replacement_needs_an_application_of_its_own(void **state)
                      CB_E_APPLICATION_NONE);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_OK); /* nothing happened to the old card */
     cb_application a = apply(&w, "ann", "replacement");
-    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, &now), CB_OK);
+    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
     assert_int_equal(cb_card_replace(w.store, "test", &w.card, &fresh, NULL, &card, NULL), CB_OK);
     cb_buf_free(&binding);
     cb_card_free(&card);
@@ -308,7 +308,7 @@ static void an_approval_that_the_record_does_not_know_gives_no_card(void **state
         world_begin(&w);
         cb_application a = apply(&w, "ann", i ? "replacement" : "first");
         if (i)
-            assert_int_equal(cb_application_approve(w.store, "bob", &a.id, &now), CB_OK);
+            assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
         world_close(&w);
         tamper(&w, edits[i]);
         world_open(&w);
@@ -326,7 +326,7 @@ static void an_approval_outlives_a_start(void **state)
     (void)state;
     world_begin(&w);
     cb_application a = apply(&w, "ann", "first");
-    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, &now), CB_OK);
+    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
     world_close(&w);
     world_open(&w);
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_OK);

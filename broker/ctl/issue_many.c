@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Many cards from one file.
+ *
+ * A line a card, in four columns without quotes:
+ *
+ *   certificate , serial , application , holder
+ *
+ * the card's own certificate in hexadecimal; MANUFACTURER/SERIAL and the application or nothing; the
+ * holder's identifier, or the name of somebody who is entered with the card (the rest of the line,
+ * commas and all). His identifier is made from card and name, so that he is entered once however
+ * often the line is tried.
+ *
+ * Each line is done or not, whatever becomes of the others, and doing one again changes nothing: so
+ * a run that was killed is started again. How far it came stands in a file beside (lines before that
+ * are not looked at again); lines that could not be done stand in a report, with the reason.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/config.h"
+#include "base/text.h"
+#include "broker/ctl/card.h"
+#include "broker/ctl/files.h"
+#include "broker/ctl/http.h"
+#include "broker/ctl/output.h"
+#include "broker/ctl/resolve.h"
+
+enum { THREADS_MAX = 64, THREADS_USUAL = 16, LINE_LEN = 8192, PATH_LEN = 1024, BAR = 30 };
+#define MARK_EVERY CB_SECOND
+#define SHOW_EVERY (100 * CB_MILLISECOND)
+
+typedef struct worker worker;
+
+typedef struct many {
+    cb_ctl *ctl;
+    const cb_ctl_args *args;
+    const char *text; /* the whole file */
+    size_t size, at;
+    char mark_path[PATH_LEN], report_path[PATH_LEN];
+    char digest[2 * CB_SHA256_SIZE + 1];
+    json_t *fields; /* of every card */
+    uint8_t level;
+    FILE *report;
+    pthread_mutex_t lock; /* of what follows */
+    int64_t line;         /* taken last */
+    int64_t lines;        /* in all */
+    int64_t settled_before;
+    int64_t issued, already, bad;
+    int64_t began, shown, marked;
+    bool stop;
+    unsigned count;
+    worker *workers;
+} many;
+
+struct worker {
+    many *m;
+    pthread_t thread;
+    cb_ctl ctl;    /* a connection of its own */
+    char *said;    /* what went wrong */
+    size_t said_len;
+    int64_t line;  /* in hand; 0: none */
+};
+
+/* ---- How far it came ---- */
+
+/* Lock held. */
+static int64_t settled(const many *m)
+{
+    int64_t least = m->line + 1;
+    for (unsigned i = 0; i < m->count; i++) {
+        if (m->workers[i].line > 0 && m->workers[i].line < least)
+            least = m->workers[i].line;
+    }
+    return least - 1;
+}
+
+/* Lock held. A crash leaves the old mark or the new one. */
+static void mark(many *m)
+{
+    char fresh[PATH_LEN + 8];
+    snprintf(fresh, sizeof fresh, "%s.new", m->mark_path);
+    FILE *file = fopen(fresh, "w");
+    if (!file)
+        return;
+    fflush(m->report);
+    bool good = fprintf(file, "%s %lld\n", m->digest, (long long)settled(m)) > 0;
+    good = fclose(file) == 0 && good;
+    if (good)
+        rename(fresh, m->mark_path);
+    m->marked = cb_clock_monotonic_us();
+}
+
+static int64_t read_mark(const many *m)
+{
+    char digest[2 * CB_SHA256_SIZE + 1] = "";
+    long long line = 0;
+    FILE *file = fopen(m->mark_path, "r");
+    bool read = file && fscanf(file, "%64s %lld", digest, &line) == 2;
+    if (file)
+        fclose(file);
+    return read && strcmp(digest, m->digest) == 0 && line > 0 ? line : 0;
+}
+
+/* Lines behind the mark are tried again, so what the report says of them goes. */
+static cb_ctl_status open_report(many *m)
+{
+    cb_buf old = CB_BUF(256 * 1024 * 1024);
+    if (m->settled_before > 0 && cb_file_read(m->report_path, &old) != CB_OK)
+        cb_buf_reset(&old);
+    const char *text = cb_buf_cstr(&old);
+    m->report = fopen(m->report_path, "w");
+    if (m->report && !m->settled_before)
+        fputs("line,reason\n", m->report);
+    for (bool head = true; m->report && text && *text; head = false) {
+        const char *end = strchr(text, '\n');
+        size_t len = end ? (size_t)(end - text) + 1 : strlen(text);
+        if (head || strtoll(text, NULL, 10) <= m->settled_before) {
+            fwrite(text, 1, len, m->report);
+            m->bad += !head;
+        }
+        text += len;
+    }
+    cb_buf_free(&old);
+    return m->report ? CB_CTL_DONE : cb_ctl_fail(m->ctl, CB_E_IO, m->report_path);
+}
+
+static void show(many *m)
+{
+    int64_t now = cb_clock_monotonic_us();
+    if (!isatty(fileno(m->ctl->err)) || (now - m->shown < SHOW_EVERY && m->line < m->lines))
+        return;
+    m->shown = now;
+    int64_t done = settled(m), since = done - m->settled_before;
+    int filled = m->lines ? (int)(done * BAR / m->lines) : BAR;
+    double seconds = (double)(now - m->began) / CB_SECOND;
+    fprintf(m->ctl->err, "\r[%.*s%*s] %lld of %lld, %.0f/s, %lld bad ", filled,
+            "##############################", BAR - filled, "", (long long)done,
+            (long long)m->lines, seconds > 0 ? (double)since / seconds : 0, (long long)m->bad);
+    fflush(m->ctl->err);
+}
+
+/* ---- One line ---- */
+
+typedef struct card_line {
+    char text[LINE_LEN];
+    char *certificate, *serial, *application, *holder;
+} card_line;
+
+static cb_ctl_status split(cb_ctl *ctl, card_line *l)
+{
+    char **column[] = {&l->certificate, &l->serial, &l->application};
+    char *at = l->text;
+    for (int i = 0; i < 3; i++) {
+        *column[i] = at;
+        at = strchr(at, ',');
+        if (!at)
+            return cb_ctl_misuse(ctl, "a line has four columns: certificate, serial, application, holder");
+        *at++ = 0;
+    }
+    l->holder = at;
+    return *at ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the holder is missing");
+}
+
+/* A holder who is entered with the card. */
+static cb_ctl_status enter_holder(worker *w, const card_line *l, cb_bytes certificate, cb_id *id,
+                                  bool *fresh)
+{
+    static const char purpose[] = "cardbroker holder of card 1";
+    char text[CB_ID_TEXT];
+    cb_ctl_answer answer;
+    cb_digest digest =
+        cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(purpose), certificate, cb_bytes_str(l->holder)}, 3);
+    memcpy(id->bytes, digest.bytes, CB_ID_SIZE);
+    id->bytes[6] = (uint8_t)(0x80 | (id->bytes[6] & 0x0F)); /* RFC 9562: made by a rule of one's own */
+    id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3F));
+    cb_id_text(id, text);
+    json_t *body = json_pack("{ss,ss}", "name", l->holder, "id", text);
+    if (!body)
+        return cb_ctl_fail_text(&w->ctl, "the holder", l->holder);
+    cb_ctl_status status = cb_ctl_ask(&w->ctl, "POST", "/v1/holders", body, &answer);
+    *fresh = !status && answer.status == 201;
+    if (!status && !*fresh && answer.status != 409)
+        status = cb_ctl_problem(&w->ctl, &answer);
+    json_decref(body);
+    cb_ctl_answer_free(&answer);
+    return status;
+}
+
+static cb_ctl_status find_holder(worker *w, const card_line *l, cb_bytes certificate, cb_id *id,
+                                 uint64_t *sequence)
+{
+    char text[CB_ID_TEXT], path[96];
+    bool fresh = false;
+    *sequence = 1;
+    cb_ctl_status status = CB_CTL_DONE;
+    if (cb_id_parse(l->holder, id) == CB_OK) {
+        cb_id_text(id, text);
+        snprintf(path, sizeof path, "/v1/holders/%s", text);
+        status = cb_ctl_call(&w->ctl, "GET", path, NULL, NULL);
+    } else {
+        status = enter_holder(w, l, certificate, id, &fresh);
+    }
+    cb_id_text(id, text);
+    return status || fresh ? status : cb_ctl_next_sequence(&w->ctl, text, sequence);
+}
+
+static json_t *card_body(const worker *w, const card_line *l, cb_bytes binding)
+{
+    const char *slash = strchr(l->serial, '/');
+    json_t *body = json_pack("{s:o,s:s*,s:s*,s:o*}", "binding", cb_ctl_hex(binding), "application",
+                             *l->application ? l->application : NULL, "serial",
+                             slash ? slash + 1 : NULL, "manufacturer",
+                             slash ? json_stringn(l->serial, (size_t)(slash - l->serial)) : NULL);
+    if (body && json_object_update(body, w->m->fields) != 0) {
+        json_decref(body);
+        body = NULL;
+    }
+    return body;
+}
+
+/* A card that is there: by an earlier try of this line, or somebody else's. */
+static cb_ctl_status look_again(worker *w, const cb_id *card, const cb_id *holder, bool *activate)
+{
+    char path[96], text[CB_ID_TEXT];
+    cb_id of;
+    json_t *there = NULL;
+    cb_id_text(card, text);
+    snprintf(path, sizeof path, "/v1/cards/%s", text);
+    cb_ctl_status status = cb_ctl_call(&w->ctl, "GET", path, NULL, &there);
+    if (!status)
+        status = cb_ctl_id_field(&w->ctl, there, "holder", &of);
+    if (!status && !cb_id_same(&of, holder))
+        status = cb_ctl_fail(&w->ctl, CB_E_CARD_BOUND, NULL);
+    *activate = *activate && strcmp(cb_ctl_text_field(there, "state"), "issued") == 0;
+    json_decref(there);
+    return status;
+}
+
+static cb_ctl_status record(worker *w, const card_line *l, const cb_id *holder, cb_bytes binding,
+                            bool *already)
+{
+    char text[CB_ID_TEXT];
+    cb_binding_info info;
+    cb_ctl_answer answer = {0};
+    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
+    json_t *body = card_body(w, l, binding);
+    if (!body)
+        return cb_ctl_fail_text(&w->ctl, "the line", l->serial);
+    cb_ctl_status status = cb_binding_info_read(binding, &info)
+                               ? cb_ctl_fail(&w->ctl, CB_E_PROTOCOL, NULL)
+                               : cb_ctl_ask(&w->ctl, "POST", "/v1/cards", body, &answer);
+    const char *code = answer.body ? cb_ctl_text_field(answer.body, "code") : "";
+    *already = !status && answer.status == 409 && strcmp(code, "resource.exists") == 0;
+    if (*already)
+        status = look_again(w, &info.card, holder, &activate);
+    else if (!status && (answer.status < 200 || answer.status > 299))
+        status = cb_ctl_problem(&w->ctl, &answer);
+    if (!status && activate) {
+        cb_id_text(&info.card, text);
+        status = cb_ctl_card_change(&w->ctl, text, "activate", NULL);
+    }
+    json_decref(body);
+    cb_ctl_answer_free(&answer);
+    return status;
+}
+
+static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
+{
+    cb_id holder;
+    uint64_t sequence = 0;
+    cb_buf certificate = CB_BUF(LINE_LEN / 2), binding = CB_BUF(CB_BINDING_MAX);
+    cb_ctl_status status = split(&w->ctl, l);
+    if (!status && *l->serial && !strchr(l->serial, '/'))
+        status = cb_ctl_misuse(&w->ctl, "the serial is MANUFACTURER/SERIAL");
+    if (!status && (cb_unhex(cb_bytes_str(l->certificate), &certificate) || certificate.len == 0))
+        status = cb_ctl_fail(&w->ctl, CB_E_FORMAT, "the certificate is no hexadecimal");
+    if (!status)
+        status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence);
+    if (!status) {
+        cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &holder, w->m->level,
+                                     sequence, &binding);
+        if (error)
+            status = cb_ctl_fail_hsm(&w->ctl, error, NULL);
+    }
+    if (!status)
+        status = record(w, l, &holder, cb_buf_bytes(&binding), already);
+    cb_buf_free(&certificate);
+    cb_buf_free(&binding);
+    return status;
+}
+
+/* ---- All of them ---- */
+
+/* The next line; false at the end. Lock held. */
+static bool take_line(many *m, worker *w, card_line *l, bool *whole)
+{
+    w->line = 0;
+    while (!m->stop && m->at < m->size) {
+        const char *begin = m->text + m->at;
+        const char *end = memchr(begin, '\n', m->size - m->at);
+        size_t len = end ? (size_t)(end - begin) : m->size - m->at;
+        m->at += len + (end ? 1 : 0);
+        m->line++;
+        if (len > 0 && begin[len - 1] == '\r')
+            len--;
+        if (m->line <= m->settled_before || len == 0 || *begin == '#')
+            continue;
+        *whole = len < sizeof l->text && !memchr(begin, 0, len);
+        len = *whole ? len : 0;
+        memcpy(l->text, begin, len);
+        l->text[len] = 0;
+        w->line = m->line;
+        return true;
+    }
+    return false;
+}
+
+static void put_reason(many *m, const worker *w)
+{
+    fprintf(m->report, "%lld,\"", (long long)w->line);
+    for (const char *c = w->said; c && *c; c++) {
+        if (*c == '"')
+            fputc('"', m->report);
+        if (*c != '\n')
+            fputc(*c, m->report);
+        else if (c[1])
+            fputc(' ', m->report);
+    }
+    fputs("\"\n", m->report);
+}
+
+/* Lock held. Where nobody answers, further lines would only fill the report: it stops, and this line
+ * is not settled. */
+static void note(many *m, worker *w, cb_ctl_status status, bool already)
+{
+    if (status == CB_CTL_UNREACHABLE) {
+        if (!m->stop)
+            fprintf(m->ctl->err, "\n%s", w->said ? w->said : "");
+        m->stop = true;
+        return;
+    }
+    if (status) {
+        put_reason(m, w);
+        m->bad++;
+    } else {
+        *(already ? &m->already : &m->issued) += 1;
+    }
+    w->line = 0;
+    if (cb_clock_monotonic_us() - m->marked > MARK_EVERY)
+        mark(m);
+    show(m);
+}
+
+static void *run_worker(void *context)
+{
+    worker *w = context;
+    many *m = w->m;
+    card_line *l = malloc(sizeof *l);
+    bool whole = true;
+    pthread_mutex_lock(&m->lock);
+    m->stop = m->stop || !l;
+    while (l && take_line(m, w, l, &whole)) {
+        pthread_mutex_unlock(&m->lock);
+        bool already = false;
+        rewind(w->ctl.err);
+        cb_ctl_status status = whole ? one_card(w, l, &already)
+                                     : cb_ctl_fail(&w->ctl, CB_E_TOO_LARGE, "the line is too long, or no text");
+        fputc(0, w->ctl.err);
+        fflush(w->ctl.err);
+        pthread_mutex_lock(&m->lock);
+        note(m, w, status, already);
+        if (m->stop)
+            break;
+    }
+    pthread_mutex_unlock(&m->lock);
+    free(l);
+    return NULL;
+}
+
+static cb_ctl_status start_worker(many *m, worker *w)
+{
+    *w = (worker){.m = m};
+    w->ctl = (cb_ctl){.out = m->ctl->out, .run = m->ctl->run, .hsm = m->ctl->hsm};
+    w->ctl.err = open_memstream(&w->said, &w->said_len);
+    bool good = w->ctl.err && pthread_create(&w->thread, NULL, run_worker, w) == 0;
+    if (!good && w->ctl.err)
+        fclose(w->ctl.err);
+    return good ? CB_CTL_DONE : cb_ctl_fail(m->ctl, CB_E_MEMORY, NULL);
+}
+
+static cb_ctl_status run_all(many *m, unsigned threads)
+{
+    cb_ctl_status status = CB_CTL_DONE;
+    m->workers = calloc(threads, sizeof *m->workers);
+    if (!m->workers || !cb_ctl_hsm(m->ctl))
+        return cb_ctl_fail(m->ctl, CB_E_MEMORY, NULL);
+    m->began = m->marked = cb_clock_monotonic_us();
+    unsigned started = 0;
+    pthread_mutex_lock(&m->lock); /* until all are there to be asked how far they are */
+    for (; !status && started < threads; started++) {
+        status = start_worker(m, &m->workers[started]);
+        if (status)
+            break;
+    }
+    m->count = started;
+    m->stop = status != CB_CTL_DONE;
+    pthread_mutex_unlock(&m->lock);
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(m->workers[i].thread, NULL);
+        cb_ctl_http_close(&m->workers[i].ctl.http);
+        fclose(m->workers[i].ctl.err);
+        free(m->workers[i].said);
+    }
+    mark(m);
+    show(m);
+    return status ? status : m->stop ? CB_CTL_UNREACHABLE : CB_CTL_DONE;
+}
+
+static cb_ctl_status map_file(many *m, const char *path)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    m->size = good ? (size_t)about.st_size : 0;
+    void *map = m->size > 0 ? mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    if (fd >= 0)
+        close(fd);
+    if (!good || map == MAP_FAILED)
+        return cb_ctl_fail(m->ctl, CB_E_IO, path);
+    m->text = map;
+    for (size_t at = 0; at < m->size; at++)
+        m->lines += m->text[at] == '\n' || at + 1 == m->size;
+    cb_digest digest = cb_sha256(cb_bytes_make(map, m->size));
+    cb_hex(cb_digest_bytes(&digest), m->digest);
+    return CB_CTL_DONE;
+}
+
+static cb_ctl_status name_files(many *m, const char *path)
+{
+    const char *report = cb_ctl_arg(m->args, "report");
+    int mark_len = snprintf(m->mark_path, sizeof m->mark_path, "%s.progress", path);
+    int report_len = report ? snprintf(m->report_path, sizeof m->report_path, "%s", report)
+                            : snprintf(m->report_path, sizeof m->report_path, "%s.rejected", path);
+    bool fits = mark_len > 0 && mark_len < PATH_LEN && report_len > 0 && report_len < PATH_LEN;
+    return fits ? CB_CTL_DONE : cb_ctl_misuse(m->ctl, "the path is too long");
+}
+
+static cb_ctl_status say(many *m, cb_ctl_status status)
+{
+    json_t *now = json_pack("{sI,sI,sI,sb,ss}", "issued", (json_int_t)m->issued, "already",
+                            (json_int_t)m->already, "bad", (json_int_t)m->bad, "complete",
+                            status == CB_CTL_DONE, "report", m->report_path);
+    if (isatty(fileno(m->ctl->err)))
+        fputc('\n', m->ctl->err);
+    cb_ctl_status said = cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",
+                                     (long long)m->issued, (long long)m->already, (long long)m->bad,
+                                     m->report_path);
+    json_decref(now);
+    if (status)
+        cb_ctl_note(m->ctl, "It stopped half-way: run the same command again.");
+    return status ? status : said ? said : m->bad > 0 ? CB_CTL_FAILED : CB_CTL_DONE;
+}
+
+cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    uint64_t threads = THREADS_USUAL;
+    many m = {.ctl = ctl, .args = args, .level = CB_LEVEL_PIN};
+    if (cb_ctl_number(cb_ctl_arg(args, "threads"), THREADS_MAX, &threads) || threads == 0)
+        return cb_ctl_misuse(ctl, "--threads is a number from 1 to 64");
+    pthread_mutex_init(&m.lock, NULL);
+    cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &m.level);
+    if (!status)
+        status = name_files(&m, args->operand[0]);
+    if (!status)
+        status = cb_ctl_issue_fields(ctl, args, &m.fields);
+    if (!status)
+        status = map_file(&m, args->operand[0]);
+    if (!status) {
+        m.settled_before = read_mark(&m);
+        status = open_report(&m);
+    }
+    if (!status)
+        status = say(&m, run_all(&m, (unsigned)threads));
+    if (m.report)
+        fclose(m.report);
+    if (m.text)
+        munmap((void *)(uintptr_t)m.text, m.size);
+    free(m.workers);
+    json_decref(m.fields);
+    pthread_mutex_destroy(&m.lock);
+    return status;
+}
