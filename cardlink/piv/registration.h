@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What is read and looked at when a PIV card is registered: the certificates of its keys, and
+ * whether they are of this card. Calls of cb_card_profile, which says what they promise.
+ */
+#ifndef CB_CARDLINK_PIV_REGISTRATION_H
+#define CB_CARDLINK_PIV_REGISTRATION_H
+
+#include "cardlink/profile.h"
+#include "cardlink/x509/certificate.h"
+
+/* 9A, 9E, and who signed the certificate of the key for secure messaging. */
+enum { CB_PIV_CERTIFIED = 3 };
+
+/* The last is asked for only where the card took the offer. */
+void cb_piv_survey(const cb_script *first, cb_buf *script);
+
+/* Certificates that are compressed are not read (part 1, appendix A: CertInfo). The signer's is
+ * followed by the intermediate one, if the card has one. */
+cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
+
+/* Of 9A and 9E. */
+bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate);
+
+/* The key for secure messaging. */
+cb_error cb_piv_attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,
+                       cb_card_key *key);
+
+#endif
