@@ -93,8 +93,9 @@ typedef struct cb_card_profile {
     /* CB_E_CARD_FOREIGN, CB_E_CARD_CERTIFICATE, CB_E_CARD_ANSWER, CB_E_CARD_STATUS,
      * CB_E_CARD_BLOCKED, CB_E_CARD_REMOVED (fewer answers than commands, the last one a success),
      * CB_E_CARD_PROOF (another card's key opened the channel, or none), CB_E_CRYPTO,
-     * CB_E_HSM_TOKEN. known is the card as it is bound, for profiles that recognise it; otherwise
-     * NULL. pin is the ciphertext for a card that takes one, empty when none is presented. */
+     * CB_E_HSM_TOKEN. known is the card as it is bound, for profiles that recognise it, and for the
+     * purpose that ends a card; otherwise NULL. pin is the ciphertext for a card that takes one,
+     * empty when none is presented. */
     cb_error (*challenge)(void *state, const cb_profile_host *host, const cb_script *answers,
                           const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
                           cb_buf *script);

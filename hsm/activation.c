@@ -29,20 +29,32 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
                 cb_id_same(&context->terminal, &tap->terminal) &&
                 context->profile == tap->profile->id;
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
-    bool purpose = for_a_service || context->purpose == CB_TAP_PIN_CHANGE ||
+    bool ends = context->purpose == CB_TAP_CARD_END && !tap->profile->recognise;
+    bool purpose = for_a_service || ends || context->purpose == CB_TAP_PIN_CHANGE ||
                    context->purpose == CB_TAP_PIN_UNBLOCK;
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
     return ours && purpose && service &&
            (context->level == CB_LEVEL_NONE || cb_level_ok(context->level));
 }
 
-/* The card that is to be asked, for profiles that have to know it. One that may not reach what is
- * asked for is asked nothing, least of all its PIN. */
-static cb_error know(const cb_taps *taps, const cb_tap *tap, uint8_t level, cb_bytes blob,
-                     cb_known_card *known)
+/* Whether a card may be ended for good: it is revoked, for good as well, as far as this process
+ * knows by itself. */
+static cb_error may_end(const cb_taps *taps, const cb_id *card)
+{
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (error)
+        return error;
+    return cb_feed_card(taps->setup.feed, card) == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
+}
+
+/* The card that is to be asked, for profiles that have to know it, and for the purpose that ends a
+ * card. One that may not reach what is asked for is asked nothing, least of all its PIN. */
+static cb_error know(const cb_taps *taps, const cb_tap *tap, const cb_tap_context *context,
+                     cb_bytes blob, cb_known_card *known)
 {
     cb_binding_info binding;
-    if ((tap->profile->recognise != NULL) != (blob.len > 0))
+    bool ends = context->purpose == CB_TAP_CARD_END;
+    if ((tap->profile->recognise != NULL || ends) != (blob.len > 0))
         return CB_E_ARGUMENT;
     if (blob.len == 0)
         return CB_OK;
@@ -52,7 +64,9 @@ static cb_error know(const cb_taps *taps, const cb_tap *tap, uint8_t level, cb_b
     *known = (cb_known_card){.card = binding.card, .keys = binding.keys};
     if (binding.profile != tap->profile->id)
         return CB_E_HSM_RECORD;
-    return cb_level_reaches(binding.level, level) ? CB_OK : CB_E_TAP_LEVEL;
+    if (ends)
+        return may_end(taps, &binding.card);
+    return cb_level_reaches(binding.level, context->level) ? CB_OK : CB_E_TAP_LEVEL;
 }
 
 cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
@@ -64,7 +78,7 @@ cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *conte
         return CB_E_ARGUMENT;
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
     if (!error)
-        error = know(taps, tap, context->level, binding, &known);
+        error = know(taps, tap, context, binding, &known);
     if (error)
         return error;
     tap->context = *context;
@@ -106,7 +120,8 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
         return error;
     if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
         return CB_E_HSM_RECORD;
-    if (binding->expires > 0 && cb_clock_wall_us() >= binding->expires)
+    if (binding->expires > 0 && cb_clock_wall_us() >= binding->expires &&
+        tap->context.purpose != CB_TAP_CARD_END)
         return CB_E_CARD_EXPIRED;
     if (tap->profile->proven_in_channel)
         return CB_OK;
@@ -121,6 +136,8 @@ static uint8_t level_reached(const cb_tap *tap, const cb_binding_info *binding)
 
 static cb_error outcome(const cb_tap *tap)
 {
+    if (tap->context.purpose == CB_TAP_CARD_END)
+        return CB_OK;
     if (tap->claim.pin == CB_PIN_WRONG)
         return CB_E_PIN_WRONG;
     if (tap->claim.pin == CB_PIN_BLOCKED)
@@ -142,7 +159,8 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
         error = believe(taps, tap, blob, &binding);
     if (!error) {
         tap->binding = cb_binding_subject(&binding);
-        error = still_good(taps, tap);
+        error = tap->context.purpose == CB_TAP_CARD_END ? may_end(taps, &binding.card)
+                                                        : still_good(taps, tap);
     }
     if (error)
         return error;

@@ -108,7 +108,8 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
     return error;
 }
 
-static cb_error read_purpose(cb_reply *reply, const char *text, cb_tap_question *question)
+static cb_error read_purpose(cb_reply *reply, const char *text, const cb_id *after,
+                             cb_tap_question *question)
 {
     if (strcmp(text, "authenticate") == 0)
         question->purpose = CB_TAP_AUTHENTICATE;
@@ -116,9 +117,16 @@ static cb_error read_purpose(cb_reply *reply, const char *text, cb_tap_question 
         question->purpose = CB_TAP_PIN_CHANGE;
     else if (strcmp(text, "pin_unblock") == 0)
         question->purpose = CB_TAP_PIN_UNBLOCK;
+    else if (strcmp(text, "card_end") == 0)
+        question->purpose = CB_TAP_CARD_END;
     else
         return cb_reply_fail(reply, CB_E_ARGUMENT,
-                             "purpose must be authenticate, pin_change or pin_unblock.");
+                             "purpose must be authenticate, pin_change, pin_unblock or card_end.");
+    if (!cb_id_is_zero(after))
+        question->after = after;
+    if ((question->purpose == CB_TAP_CARD_END) != (question->after != NULL))
+        return cb_reply_fail(reply, CB_E_ARGUMENT,
+                             "after is needed to end a card, and for nothing else.");
     if ((question->purpose == CB_TAP_AUTHENTICATE) != (question->service != NULL))
         return cb_reply_fail(reply, CB_E_ARGUMENT,
                              "service is needed to authenticate, and for nothing else.");
@@ -129,6 +137,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
 {
     cb_tap_question question = {0};
     const char *purpose = "authenticate";
+    cb_id after = {{0}};
     json_t *list = NULL;
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_buf pin = CB_BUF(PIN_MAX);
@@ -140,10 +149,11 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
         {"text", CB_FIELD_TEXT, false, CB_TAP_TEXT_MAX, &question.text},
         {"pin", CB_FIELD_HEX, false, PIN_MAX, &pin},
         {"purpose", CB_FIELD_TEXT, false, 16, &purpose},
+        {"after", CB_FIELD_ID, false, 0, &after},
     };
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
-        error = read_purpose(reply, purpose, &question);
+        error = read_purpose(reply, purpose, &after, &question);
     if (!error)
         error = read_answers(reply, list, &answers);
     question.answers = cb_buf_bytes(&answers);
@@ -191,8 +201,9 @@ static json_t *delivery_json(const cb_tap_outcome *outcome)
 static json_t *outcome_json(const cb_tap_outcome *outcome)
 {
     json_t *json =
-        json_pack("{ss, so, so, si}", "outcome", "accepted", "holder", cb_json_id(&outcome->holder),
-                  "card", cb_json_id(&outcome->card), "level", (int)outcome->level);
+        json_pack("{ss, so, so, si}", "outcome", outcome->ended ? "card_ended" : "accepted",
+                  "holder", cb_json_id(&outcome->holder), "card", cb_json_id(&outcome->card),
+                  "level", (int)outcome->level);
     if (!json || !outcome->service[0])
         return json;
     json_t *delivery = delivery_json(outcome);
@@ -213,10 +224,12 @@ static json_t *outcome_json(const cb_tap_outcome *outcome)
     return json;
 }
 
-static void add_tries(cb_reply *reply, cb_error error, const cb_tap_outcome *outcome)
+static void add_more(cb_reply *reply, cb_error error, const cb_tap_outcome *outcome)
 {
     if (error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
         reply->extra = json_pack("{si}", "tries_left", (int)outcome->pin_tries_left);
+    if (error == CB_E_CARD_REVOKED && outcome->may_end)
+        reply->extra = json_pack("{sb}", "may_end", 1);
 }
 
 cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
@@ -235,7 +248,7 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
         error = count(request, cb_tap_proof(cb_api_of(request)->taps, &request->terminal,
                                             &request->match.parameters[0].id,
                                             cb_buf_bytes(&answers), &outcome));
-        add_tries(reply, error, &outcome);
+        add_more(reply, error, &outcome);
     }
     if (!error)
         error = cb_reply_json(reply, 200, outcome_json(&outcome));

@@ -112,6 +112,10 @@ cb_error cb_decide_again(cb_store *store, const cb_again_request *request);
  * done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
+/* A revoked card was ended by the broker's command, and has signed that it was: kind
+ * "tap.card_ended". CB_OK when it is recorded and its head is stored. */
+cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request);
+
 typedef struct cb_session_over {
     cb_id session;
     const char *why; /* a short word (core/session.h) */

@@ -256,6 +256,28 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
     return error ? error : pin.decision;
 }
 
+static cb_error run_card_end(cb_txn *txn, void *context)
+{
+    const cb_intent_request *r = context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.card_ended", cb_clock_wall_us());
+    cb_leaf_id(&leaf, "tap", &r->context.tap);
+    cb_leaf_text(&leaf, "outcome", "done");
+    cb_leaf_id(&leaf, "card", &r->card);
+    cb_leaf_id(&leaf, "holder", &r->holder);
+    cb_leaf_id(&leaf, "terminal", &r->context.terminal);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request)
+{
+    if (request->context.purpose != CB_TAP_CARD_END)
+        return CB_E_ARGUMENT;
+    return write_leaf(store, run_card_end, request, CB_UNTIL_STORED);
+}
+
 /* Few enough that a revocation which comes meanwhile does not wait for long. */
 enum { ENDS_MAX = 64 };
 

@@ -210,6 +210,10 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     }
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
+    if ((question->purpose == CB_TAP_CARD_END) != (question->after != NULL))
+        return CB_E_ARGUMENT;
+    if (question->purpose == CB_TAP_CARD_END)
+        return own_pin && !question->service && question->pin.len == 0 ? CB_OK : CB_E_ARGUMENT;
     if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
         return !own_pin                                        ? CB_E_CARD_FOREIGN
                : question->service || pin_is_missing(question) ? CB_E_ARGUMENT
@@ -277,13 +281,27 @@ static cb_error recognise(cb_taps *taps, const cb_tap_context *context, cb_bytes
     return error;
 }
 
+/* The binding of the card that is to be ended: hsmd looks for itself whether it is revoked. */
+static cb_error find_revoked(cb_taps *taps, const cb_tap_context *context, const cb_id *after,
+                             cb_card *card)
+{
+    cb_id id;
+    cb_error error = cb_tap_memory_revoked(taps->memory, after, &context->terminal, &id);
+    if (!error)
+        error = cb_decide_lookup_card(taps->parts.store, &id, card);
+    if (!error && cb_card_refusal(card) != CB_E_CARD_REVOKED)
+        error = CB_E_STATE;
+    return error ? error : cb_tap_pass_feed_on(taps, &context->tap);
+}
+
 /* Asks for the proof, once everything is allowed. */
 static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_question *question,
                     cb_buf *script)
 {
     cb_card card;
     cb_card_init(&card);
-    cb_error error = recognise(taps, context, question->answers, &card);
+    cb_error error = question->after ? find_revoked(taps, context, question->after, &card)
+                                     : recognise(taps, context, question->answers, &card);
     if (!error)
         error = cb_hsm_tap_challenge(taps->parts.hsm, context, question->answers, question->pin,
                                      cb_buf_bytes(&card.binding), script);

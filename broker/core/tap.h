@@ -48,6 +48,8 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
 
 typedef struct cb_tap_question {
     uint8_t purpose;     /* cb_tap_purpose */
+    const cb_id *after;  /* the tap that was refused because its card is revoked: to end that card;
+                            otherwise NULL */
     const char *service; /* NULL unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; NULL: none; at most CB_TAP_TEXT_MAX bytes */
     cb_bytes pin;        /* ciphertext; empty: none */
@@ -55,8 +57,8 @@ typedef struct cb_tap_question {
 } cb_tap_question;
 
 /* CB_E_TAP_UNKNOWN (also for another terminal's tap), CB_E_TAP_EXPIRED, CB_E_TAP_ORDER,
- * CB_E_SERVICE_UNKNOWN, CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, CB_E_SERVICE_BUSY, and what
- * cb_hsm_tap_challenge returns. */
+ * CB_E_SERVICE_UNKNOWN, CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, CB_E_SERVICE_BUSY, CB_E_STATE (to
+ * end a card that is not revoked), and what cb_hsm_tap_challenge returns. */
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in);
 
@@ -70,6 +72,8 @@ typedef struct cb_tap_outcome {
     uint8_t kind;           /* cb_session_kind; 0: none (PIN purposes) */
     cb_buf value;           /* as cb_login_result; for a relayed session the one-time URL */
     int64_t expires;
+    bool may_end; /* the card is revoked, and could be ended by another tap while it lies there */
+    bool ended;   /* it was, and said so */
 } cb_tap_outcome;
 
 void cb_tap_outcome_free(cb_tap_outcome *outcome);

@@ -50,16 +50,20 @@ static struct memory_bucket *bucket_of(cb_tap_memory *memory, const cb_id *tap)
 
 /* Another terminal's request for the same tap is another entry: it neither learns of this one nor
  * disturbs it. */
-static memory_entry *find(cb_tap_memory *memory, const cb_tap_question_id *question)
+static memory_entry *find_tap(cb_tap_memory *memory, const cb_id *tap, const cb_id *terminal)
 {
     memory_entry *e;
-    LIST_FOREACH(e, bucket_of(memory, &question->tap), of_bucket)
+    LIST_FOREACH(e, bucket_of(memory, tap), of_bucket)
     {
-        if (cb_id_same(&e->question.tap, &question->tap) &&
-            cb_id_same(&e->question.terminal, &question->terminal))
+        if (cb_id_same(&e->question.tap, tap) && cb_id_same(&e->question.terminal, terminal))
             return e;
     }
     return NULL;
+}
+
+static memory_entry *find(cb_tap_memory *memory, const cb_tap_question_id *question)
+{
+    return find_tap(memory, &question->tap, &question->terminal);
 }
 
 static bool same_answers(const memory_entry *e, const cb_tap_question_id *question)
@@ -174,6 +178,19 @@ void cb_tap_memory_forget(cb_tap_memory *memory, const cb_tap_question_id *quest
     if (e && !e->answered)
         forget(memory, e);
     pthread_mutex_unlock(&memory->lock);
+}
+
+cb_error cb_tap_memory_revoked(cb_tap_memory *memory, const cb_id *tap, const cb_id *terminal,
+                               cb_id *card)
+{
+    pthread_mutex_lock(&memory->lock);
+    const memory_entry *e = find_tap(memory, tap, terminal);
+    bool known = e && e->answered && e->word.error == CB_E_CARD_REVOKED &&
+                 !cb_id_is_zero(&e->word.outcome.card);
+    if (known)
+        *card = e->word.outcome.card;
+    pthread_mutex_unlock(&memory->lock);
+    return known ? CB_OK : CB_E_TAP_UNKNOWN;
 }
 
 void cb_tap_memory_sweep(cb_tap_memory *memory, int64_t now)

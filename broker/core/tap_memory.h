@@ -53,6 +53,11 @@ void cb_tap_memory_put(cb_tap_memory *memory, const cb_tap_question_id *question
 /* There is nothing to remember. */
 void cb_tap_memory_forget(cb_tap_memory *memory, const cb_tap_question_id *question);
 
+/* The card of a tap of this terminal that was refused because that card is revoked.
+ * CB_E_TAP_UNKNOWN. */
+cb_error cb_tap_memory_revoked(cb_tap_memory *memory, const cb_id *tap, const cb_id *terminal,
+                               cb_id *card);
+
 /* Forgets what is too old. now is monotonic. */
 void cb_tap_memory_sweep(cb_tap_memory *memory, int64_t now);
 

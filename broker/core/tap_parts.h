@@ -25,6 +25,9 @@ struct cb_taps {
     bool stopping;
 };
 
+/* Hands the tap's worker the revocations that it has not heard of. */
+cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);
+
 /* Ends a tap in hsmd and frees it. */
 void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap);
 

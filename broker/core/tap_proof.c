@@ -31,8 +31,7 @@ void cb_tap_outcome_free(cb_tap_outcome *outcome)
         cb_buf_free(&outcome->value);
 }
 
-/* Hands the tap's worker the revocations that it has not heard of. */
-static cb_error bring_feed_up_to_date(cb_taps *taps, const cb_id *tap)
+cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap)
 {
     cb_feed_head known;
     cb_feed_entry *entries = calloc(FEED_BATCH, sizeof *entries);
@@ -67,8 +66,7 @@ static cb_error activate(proof_run *run, const cb_card *card, cb_activation *act
     cb_error error = CB_E_HSM_FEED_BEHIND;
     for (unsigned round = 0; look_again(error) && round < FEED_LOOKS; round++) {
         cb_feed_head head;
-        error =
-            round > 0 && error == CB_E_HSM_FEED_BEHIND ? bring_feed_up_to_date(taps, tap) : CB_OK;
+        error = round > 0 && error == CB_E_HSM_FEED_BEHIND ? cb_tap_pass_feed_on(taps, tap) : CB_OK;
         if (!error)
             error = cb_feed_head_now(taps->parts.store, &head);
         if (!error)
@@ -99,6 +97,15 @@ static cb_error told(const proof_run *run, cb_error error)
                                                                        : error;
 }
 
+/* What the registry has against the card. One that is to be ended has to be revoked. */
+static cb_error refusal(const proof_run *run, const cb_card *card)
+{
+    cb_error error = cb_card_refusal(card);
+    if (run->context->purpose != CB_TAP_CARD_END)
+        return error;
+    return error == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
+}
+
 /* Who is tapping: the card's claim, believed by hsmd. */
 static cb_error identify(proof_run *run, cb_bytes answers)
 {
@@ -118,10 +125,11 @@ static cb_error identify(proof_run *run, cb_bytes answers)
         if (!error && run->context->profile == CB_PROFILE_PASSWORD)
             error = activate_password(run, &card, found, &activation);
         else if (!error)
-            error = found ? found : cb_card_refusal(&card);
+            error = found ? found : refusal(run, &card);
     }
     if (!error && run->context->profile != CB_PROFILE_PASSWORD)
         error = activate(run, &card, &activation);
+    outcome->may_end = error == CB_E_CARD_REVOKED && run->context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;
     if (!error)
@@ -266,6 +274,15 @@ static cb_error authenticate(proof_run *run)
     return CB_OK;
 }
 
+/* The card's end, which it has signed as the last thing it did. */
+static cb_error record_end(proof_run *run)
+{
+    cb_intent_request request = {
+        .context = *run->context, .card = run->outcome->card, .holder = run->outcome->holder};
+    run->outcome->ended = true;
+    return cb_decide_card_end(run->taps->parts.store, &request);
+}
+
 /* A change of PIN: the card has done it, what remains is to record it. */
 static cb_error record_pin(proof_run *run)
 {
@@ -305,6 +322,8 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         cb_tap_refuse(taps, run.context, outcome, error);
     else if (run.context->purpose == CB_TAP_AUTHENTICATE)
         error = authenticate(&run);
+    else if (run.context->purpose == CB_TAP_CARD_END)
+        error = record_end(&run);
     else
         error = record_pin(&run);
     if (run.placed)

@@ -24,6 +24,9 @@ typedef struct native_tap {
     cb_sm_mark mark[SECOND_MAX];
     bool with_pin;
     uint8_t pin_form;
+    bool
+        ends; /* the last command asks for no proof, but ends this card, which proves that it was */
+    cb_id card;
     cb_proof_request request;
 } native_tap;
 
@@ -194,6 +197,35 @@ static cb_error put_request(native_tap *tap, const cb_profile_host *host, cb_buf
     return error;
 }
 
+/* Names the card: another one does not carry it out. */
+static cb_error put_termination(native_tap *tap, const cb_profile_host *host, cb_buf *script)
+{
+    uint8_t signature[CB_P256_SIGNATURE];
+    cb_digest digest = cb_proof_termination_digest(&tap->request, &tap->card);
+    cb_error error = host->sign(host->keys, &digest, signature);
+    if (error)
+        return error;
+    cb_buf data = CB_BUF(CB_PROOF_TERMINATION);
+    cb_buf_put(&data, cb_id_bytes(&tap->card));
+    cb_buf_put(&data, CB_BYTES_OF(signature));
+    error = cb_buf_error(&data);
+    if (!error)
+        error = put_secure(
+            tap, SECOND_PROOF, 0,
+            &(cb_apdu){CB_NATIVE_CLA, CB_INS_TERMINATE, 0x00, 0x00, cb_buf_bytes(&data), false},
+            script);
+    cb_buf_free(&data);
+    return error;
+}
+
+static cb_error put_proof(native_tap *tap, const cb_profile_host *host, cb_buf *script)
+{
+    if (tap->ends)
+        return put_termination(tap, host, script);
+    return put_secure(tap, SECOND_PROOF, 0,
+                      &(cb_apdu){CB_NATIVE_CLA, CB_INS_PROVE, 0x00, 0x00, {0}, true}, script);
+}
+
 static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_bytes pin,
                            cb_buf *script)
 {
@@ -206,14 +238,21 @@ static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_byte
     if (!error && tap->with_pin)
         error = put_pin(tap, pin, script);
     if (!error)
-        error = put_secure(tap, SECOND_PROOF, 0,
-                           &(cb_apdu){CB_NATIVE_CLA, CB_INS_PROVE, 0x00, 0x00, {0}, true}, script);
+        error = put_proof(tap, host, script);
     cb_wipe(tap->sm.mac, sizeof tap->sm.mac);
     return error;
 }
 
-static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context, cb_bytes pin)
+static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context,
+                                 const cb_known_card *known, cb_bytes pin)
 {
+    tap->ends = context->purpose == CB_TAP_CARD_END;
+    if (tap->ends != (known != NULL))
+        return CB_E_ARGUMENT;
+    if (tap->ends) {
+        tap->card = known->card;
+        return pin.len > 0 || context->profile != CB_PROFILE_NATIVE ? CB_E_ARGUMENT : CB_OK;
+    }
     tap->pin_form = (uint8_t)cb_pin_form_for(context->purpose);
     tap->with_pin = pin.len > 0;
     if (context->profile != CB_PROFILE_NATIVE || tap->pin_form == CB_PIN_FORM_NONE)
@@ -229,7 +268,6 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
 {
     native_tap *tap = state;
     cb_bytes certificate = {0};
-    (void)known;
     uint8_t batch_point[CB_P256_POINT];
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
@@ -242,7 +280,7 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     if (!error)
         error = first_complete(answers);
     if (!error)
-        error = challenge_checks(tap, context, pin);
+        error = challenge_checks(tap, context, known, pin);
     if (!error)
         error = open_channel(tap, host, certificate, batch_point, answers->item[FIRST_MUTUAL].apdu);
     if (!error) {
@@ -316,6 +354,9 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
         /* A card presents what it was given, or nothing if it could not read it. */
         else if (facts.pin_form != CB_PIN_FORM_NONE &&
                  (!tap->with_pin || facts.pin_form != tap->pin_form))
+            error = CB_E_CARD_ANSWER;
+        else if (tap->ends &&
+                 (facts.life_cycle != CB_LIFE_TERMINATED || !cb_id_same(&facts.card, &tap->card)))
             error = CB_E_CARD_ANSWER;
         else if (facts.life_cycle == CB_LIFE_PERSONALISED && facts.pin_form == CB_PIN_FORM_NONE)
             error = CB_E_CARD_NOT_ACTIVE;

@@ -31,6 +31,7 @@ enum {
     CB_INS_REQUEST = 0x82, /* EXTERNAL AUTHENTICATE, inside the channel: the broker's signature */
     CB_INS_PROVE = 0x88,   /* INTERNAL AUTHENTICATE: the card's own proof */
     CB_INS_SELECT = 0xA4,
+    CB_INS_TERMINATE = 0xE6, /* TERMINATE DF (ISO/IEC 7816-9): ends the application for good */
     CB_INS_GET_DATA = 0xCA,
 
     CB_TAG_EPHEMERAL = 0x5F49,

@@ -12,6 +12,18 @@ cb_digest cb_proof_request_digest(const cb_proof_request *request)
     return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
 }
 
+cb_digest cb_proof_termination_digest(const cb_proof_request *request, const cb_id *card)
+{
+    static const char domain[] = "cardbroker termination 1"; /* its final zero is part of it */
+    const cb_bytes parts[] = {CB_BYTES_OF(domain),
+                              cb_digest_bytes(&request->transcript),
+                              cb_digest_bytes(&request->signer_certificate),
+                              CB_BYTES_OF(request->nonce),
+                              cb_digest_bytes(&request->context),
+                              cb_id_bytes(card)};
+    return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+}
+
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts)
 {
     static const char domain[] = "cardbroker card proof 1"; /* its final zero is part of it */

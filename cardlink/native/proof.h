@@ -8,6 +8,9 @@
  *   broker  "cardbroker broker request 1" 00 ‖ transcript (32) ‖ SHA-256 of the signer's
  * certificate (32) ‖ nonce (32) ‖ context (32) card    "cardbroker card proof 1" 00 ‖ the same four
  * ‖ card id (16) ‖ PIN form ‖ PIN state ‖ tries left ‖ failures (2) ‖ counter (4) ‖ life cycle
+ *
+ * A third, the broker's, ends one card for good: "cardbroker termination 1" 00 ‖ the same four ‖
+ * card id (16).
  */
 #ifndef CB_CARDLINK_NATIVE_PROOF_H
 #define CB_CARDLINK_NATIVE_PROOF_H
@@ -18,6 +21,7 @@
 enum {
     CB_PROOF_REQUEST =
         CB_NATIVE_NONCE + CB_SHA256_SIZE + CB_P256_SIGNATURE, /* data of EXTERNAL AUTHENTICATE */
+    CB_PROOF_TERMINATION = CB_ID_SIZE + CB_P256_SIGNATURE,    /* data of TERMINATE DF */
     CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1,
     CB_PROOF_ANSWER = CB_PROOF_FACTS + CB_P256_SIGNATURE
 };
@@ -49,6 +53,7 @@ typedef enum cb_life_cycle {
 } cb_life_cycle;
 
 cb_digest cb_proof_request_digest(const cb_proof_request *request);
+cb_digest cb_proof_termination_digest(const cb_proof_request *request, const cb_id *card);
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts);
 
 /* The facts as they travel: 26 bytes. Reading fails with CB_E_CARD_ANSWER for values that do not

@@ -308,11 +308,25 @@ static cb_error put_accepted(cb_output *output, const char *reader, const cb_tap
     return put_object(output, object, "delivery.failed");
 }
 
+static void put_refused(cb_output *output, const char *reader, const cb_tap_report *report)
+{
+    const char *words = report->card_ended ? "refused, and the card ended for good" : "refused";
+    json_t *object = report->card_ended && output->json
+                         ? event_object("tap.refused", reader, &report->problem)
+                         : NULL;
+    if (object && json_object_set_new(object, "card_ended", json_true()) == 0) {
+        put_object(output, object, "tap.refused");
+    } else {
+        json_decref(object);
+        cb_output_event(output, "tap.refused", reader, words, &report->problem);
+    }
+}
+
 cb_error cb_output_tap(cb_output *output, const char *reader, const cb_tap_report *report)
 {
     char path[PATH_BYTES] = "";
     if (report->problem.error) {
-        cb_output_event(output, "tap.refused", reader, "refused", &report->problem);
+        put_refused(output, reader, report);
         return CB_OK;
     }
     const json_t *delivery = json_object_get(report->result, "delivery");

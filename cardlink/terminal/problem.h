@@ -21,6 +21,7 @@ typedef struct cb_problem {
     unsigned status;                /* HTTP; 0: no answer */
     int retry_after;                /* seconds; -1: not said */
     int tries_left;                 /* of the PIN; -1: not said */
+    bool may_end;                   /* the card is revoked, and the broker would end it now */
 } cb_problem;
 
 /* Copies text into size bytes, zero included. What is no UTF-8, and what would act on a screen

@@ -293,6 +293,8 @@ static const char *purpose_name(uint8_t purpose)
         return "pin_change";
     case CB_TAP_PIN_UNBLOCK:
         return "pin_unblock";
+    case CB_TAP_CARD_END:
+        return "card_end";
     default:
         return "authenticate";
     }
@@ -317,6 +319,11 @@ static json_t *challenge_body(const cb_relay_question *question, cb_bytes answer
     rc |= json_object_set_new(root, "purpose", json_string(purpose_name(question->purpose)));
     if (question->service[0])
         rc |= json_object_set_new(root, "service", json_string(question->service));
+    if (question->after) {
+        char after[CB_ID_TEXT];
+        cb_id_text(question->after, after);
+        rc |= json_object_set_new(root, "after", json_string(after));
+    }
     if (question->text[0])
         rc |= json_object_set_new(root, "text", json_string(question->text));
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
@@ -357,8 +364,8 @@ cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_q
     return error;
 }
 
-cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
-                        cb_problem *problem)
+static cb_error prove(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                      bool (*is_result)(const json_t *), json_t **result, cb_problem *problem)
 {
     char path[128];
     json_t *body = json_pack("{s:o}", "answers", cb_json_answers(answers));
@@ -368,12 +375,27 @@ cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answe
     path_of(tap, "proof", path);
     request what = {.path = path, .body = body, .success = 200};
     cb_error error = exchange(relay, &what, result, problem);
-    if (!error && !cb_json_accepted(*result)) {
+    if (!error && !is_result(*result)) {
         json_decref(*result);
         *result = NULL;
         error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer is no result");
     }
     json_decref(body);
+    return error;
+}
+
+cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
+                        cb_problem *problem)
+{
+    return prove(relay, tap, answers, cb_json_accepted, result, problem);
+}
+
+cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                             cb_problem *problem)
+{
+    json_t *result = NULL;
+    cb_error error = prove(relay, tap, answers, cb_json_card_ended, &result, problem);
+    json_decref(result);
     return error;
 }
 

@@ -57,6 +57,7 @@ void cb_relay_tap_free(cb_relay_tap *tap);
 /* What a tap is for. */
 typedef struct cb_relay_question {
     uint8_t purpose;     /* cb_tap_purpose */
+    const cb_id *after;  /* the tap whose card is to be ended; otherwise NULL */
     const char *service; /* "" unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; "": none */
     cb_bytes pin;        /* ciphertext; empty: none */
@@ -74,6 +75,10 @@ cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_q
  * json_decref. */
 cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
                         cb_problem *problem);
+
+/* The same for a tap that ends a revoked card: CB_OK when the broker says that it was. */
+cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                             cb_problem *problem);
 
 /* Says that the tap is not gone on with, and why: a stable code that the broker knows
  * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain). */

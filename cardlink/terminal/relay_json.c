@@ -161,3 +161,9 @@ bool cb_json_accepted(const json_t *root)
     return outcome && strcmp(outcome, "accepted") == 0 &&
            (!delivery || json_is_null(delivery) || json_is_object(delivery));
 }
+
+bool cb_json_card_ended(const json_t *root)
+{
+    const char *outcome = json_string_value(json_object_get(root, "outcome"));
+    return outcome && strcmp(outcome, "card_ended") == 0;
+}

@@ -30,4 +30,7 @@ json_t *cb_json_answers(cb_bytes encoded);
  * an object. */
 bool cb_json_accepted(const json_t *root);
 
+/* Whether it says that a card was ended. */
+bool cb_json_card_ended(const json_t *root);
+
 #endif

@@ -27,6 +27,8 @@ typedef struct tap {
     bool challenging;               /* its answers were brought, or are */
     bool asked;                     /* it is the second one */
     cb_relay_tap begun;
+    const cb_id
+        *after; /* the tap in which the card was refused that is to be ended; otherwise NULL */
     cb_buf answers;
     cb_problem *problem;
 } tap;
@@ -294,6 +296,51 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
     return error;
 }
 
+/* The broker's command to a card that is revoked; the card, the broker and this terminal may each
+ * have none of it. */
+static cb_error end_card(tap *own, const char *reader)
+{
+    cb_relay_question question = {
+        .purpose = CB_TAP_CARD_END, .after = own->after, .service = "", .text = ""};
+    cb_error error = cb_card_take(own->readers, reader);
+    if (error)
+        return error;
+    error = begin(own, own->profile);
+    if (!error)
+        error = cb_relay_challenge(own->relay, &own->begun, &question, cb_buf_bytes(&own->answers),
+                                   own->problem);
+    own->asked = !error;
+    if (!error)
+        error = play(own);
+    cb_card_release(own->readers);
+    if (error)
+        end_at_broker(own, error);
+    else
+        error =
+            cb_relay_card_ended(own->relay, &own->begun, cb_buf_bytes(&own->answers), own->problem);
+    return error;
+}
+
+/* Whether the card of a tap that was refused was ended. */
+static bool ended(const tap *refused, const char *reader)
+{
+    cb_problem unread = {.error = CB_OK};
+    tap own = {.relay = refused->relay,
+               .readers = refused->readers,
+               .order = refused->order,
+               .profile = refused->profile,
+               .after = &refused->begun.id,
+               .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
+               .problem = &unread};
+    if (refused->problem->error != CB_E_CARD_REVOKED || !refused->problem->may_end)
+        return false;
+    cb_relay_tap_init(&own.begun);
+    cb_error error = end_card(&own, reader);
+    cb_relay_tap_free(&own.begun);
+    cb_buf_free(&own.answers);
+    return !error;
+}
+
 cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
                     const cb_tap_order *order, cb_tap_report *report)
 {
@@ -312,6 +359,7 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
         report->problem.error = CB_OK;
     else if (!report->problem.error)
         cb_problem_set(&report->problem, error, NULL);
+    report->card_ended = error && ended(&own, reader);
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);
     cb_buf_free(&own.answers);

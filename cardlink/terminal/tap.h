@@ -10,6 +10,10 @@
  * connection ends, another is begun, once. A card that does not have the first profile's
  * application is asked for those of the others, in their order.
  *
+ * A native card that is refused because it is revoked is ended for good, if the broker asks for
+ * that, in another tap while it lies there. What comes of that is reported, and changes nothing
+ * about the refusal.
+ *
  * A tap that ends here is ended at the broker too, with the reason. A proof whose answer does not
  * come is brought again for a few seconds, on new connections: the broker answers it once, and says
  * the same again. If no answer comes nobody knows whether the tap was accepted: CB_E_TAP_UNHEARD,
@@ -37,6 +41,7 @@ typedef struct cb_tap_report {
     json_t *result;  /* of an accepted tap; NULL otherwise */
     int64_t took;    /* microseconds from the card's arrival on */
     bool prefetched; /* the first script was there when the card came */
+    bool card_ended; /* the card is revoked, and was ended for good */
 } cb_tap_report;
 
 void cb_tap_report_free(cb_tap_report *report);

@@ -404,7 +404,8 @@ class ZRollback(Case):
         shutil.copytree(w.state, copy, ignore=shutil.ignore_patterns("hsmd", "tokens"))
         w.start_broker()
         w.ctl("card", "revoke", w.card_ids["Taro"], "--reason", "lost")
-        self.assertEqual(w.tap_with("Taro").get("code"), "card.revoked")
+        w.insert_card("Taro")
+        self.assertEqual(w.one_tap().code, "card.revoked")  # by hand, so that the card is not ended
         w.insert_card("Hanako")
         self.assertEqual(w.tap().get("outcome"), "accepted")
         w.stop_one("cardbrokerd")

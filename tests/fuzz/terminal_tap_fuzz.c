@@ -184,10 +184,9 @@ static step check_turn(void)
         now = ENDS;
     must(now != PROVES || strcmp(asked.path, proof) == 0);
     count[now]++;
-    must(count[BEGINS] <= 10 && count[CHALLENGES] <= 2 && count[PROVES] <= PROOFS_MAX &&
-         count[LISTS] <= 2 && count[ENDS] <= 2);
-    /* What was proven is not ended, and nothing is brought for what has ended. */
-    must(now != ENDS || count[PROVES] == 0);
+    /* One more of each to end a card that is revoked. */
+    must(count[BEGINS] <= 12 && count[CHALLENGES] <= 3 && count[PROVES] <= PROOFS_MAX &&
+         count[LISTS] <= 2 && count[ENDS] <= 3);
     must(now != CHALLENGES || count[BEGINS] > 0);
     must(count[PROVES] == 0 || count[CHALLENGES] > 0);
     return now;
@@ -235,8 +234,9 @@ static void put_accept(cb_buf *out)
 static void put_problem(cb_buf *out)
 {
     status = 400 + cb_cursor_u8(&in);
-    cb_buf_printf(out, "{\"code\":\"%s\",\"tries_left\":2,\"detail\":",
-                  cb_error_code((cb_error)(cb_cursor_u8(&in) % CB_ERROR_COUNT)));
+    cb_buf_printf(out, "{\"code\":\"%s\",\"tries_left\":2,%s\"detail\":",
+                  cb_error_code((cb_error)(cb_cursor_u8(&in) % CB_ERROR_COUNT)),
+                  status >= 528 ? "\"may_end\":true," : "");
     put_text(out, piece(cb_cursor_u8(&in)));
     cb_buf_put_str(out, "}");
 }
@@ -467,7 +467,9 @@ static void do_tap(cb_relay *relay)
     if (wish & 8 && cb_relay_begin(relay, &cb_profile_native, &first, &problem) != CB_OK)
         must(problem.error && problem.code[0] && cb_id_is_zero(&first.id));
     cb_error error = cb_tap_run(relay, NULL, "reader", &first, &order, &report);
-    must(!taken && takes == 1 && releases <= 1 && cb_id_is_zero(&first.id));
+    must(!taken && takes <= 2 && releases <= takes && cb_id_is_zero(&first.id));
+    must(takes == 1 || error == CB_E_CARD_REVOKED);
+    must(!report.card_ended || takes == 2);
     must((error == CB_OK) == (report.result != NULL) && error == report.problem.error);
     must(!error || (report.problem.code[0] && report.problem.detail[0]));
     must(error || (accepted && count[PROVES] >= 1));

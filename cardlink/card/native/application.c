@@ -29,6 +29,7 @@ static const struct row {
     {0x80, CB_INS_CHANGE, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
     {0x80, CB_INS_UNBLOCK, true, CB_VCARD_AUTHENTICATED, cb_vcard_pin},
     {0x80, CB_INS_PROVE, true, CB_VCARD_AUTHENTICATED, cb_vcard_prove},
+    {0x80, CB_INS_TERMINATE, true, CB_VCARD_AUTHENTICATED, cb_vcard_terminate},
 };
 
 void cb_vcard_session_end(cb_native_application *card, cb_vcard_step step)

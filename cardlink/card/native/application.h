@@ -63,6 +63,10 @@ uint16_t cb_vcard_mutual(cb_native_application *card, const cb_apdu *apdu, cb_bu
 uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_terminate(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+
+/* What the next proof would say. */
+cb_proof_facts cb_native_facts(const cb_native_application *card);
 
 /* Forgets the session and stands at a step. */
 void cb_vcard_session_end(cb_native_application *card, cb_vcard_step step);

@@ -157,7 +157,7 @@ uint16_t cb_vcard_mutual(cb_native_application *card, const cb_apdu *apdu, cb_bu
     return CB_SW_OK;
 }
 
-static cb_proof_facts facts_of(const cb_native_application *card)
+cb_proof_facts cb_native_facts(const cb_native_application *card)
 {
     const cb_vcard_session *session = &card->session;
     bool presented = session->pin_form != CB_PIN_FORM_NONE;
@@ -203,7 +203,7 @@ uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf
     if ((in_transit && card->session.pin_form == CB_PIN_FORM_NONE) ||
         card->state.counter == UINT32_MAX)
         return CB_SW_CONDITIONS;
-    cb_proof_facts facts = facts_of(card);
+    cb_proof_facts facts = cb_native_facts(card);
     card->state.counter = facts.counter;
     card->state.failures = 0;
     if (!cb_native_save(card))

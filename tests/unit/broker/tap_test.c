@@ -263,6 +263,13 @@ cb_error cb_decide_again(cb_store *store, const cb_again_request *request)
     return step("again");
 }
 
+cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request)
+{
+    (void)store;
+    assert_int_equal(request->card.bytes[0], 1);
+    return step("card_end");
+}
+
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
 {
     (void)store, (void)request;
@@ -717,6 +724,55 @@ static void taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_recor
     }
 }
 
+static void a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id refused, tap;
+    cb_tap_outcome outcome;
+    cb_tap_question question = {.purpose = CB_TAP_CARD_END, .after = &refused};
+    failing = "state";
+    failure = CB_E_CARD_REVOKED;
+    assert_int_equal(start(&refused), CB_OK);
+    assert_int_equal(ask_for_tax(&refused), CB_OK);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &refused, (cb_bytes){0}, &outcome),
+                     CB_E_CARD_REVOKED);
+    assert_true(outcome.may_end);
+    /* Nothing else with it, and not without. */
+    assert_int_equal(start(&tap), CB_OK);
+    question.service = "tax";
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question = (cb_tap_question){.purpose = CB_TAP_CARD_END};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question =
+        (cb_tap_question){.purpose = CB_TAP_CARD_END, .after = &refused, .pin = CB_BYTES_OF("pin")};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question =
+        (cb_tap_question){.purpose = CB_TAP_AUTHENTICATE, .service = "tax", .after = &refused};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question = (cb_tap_question){.purpose = CB_TAP_CARD_END, .after = &refused};
+    trace[0] = 0;
+    assert_int_equal(ask(&tap, &question), CB_OK);
+    assert_string_equal(trace, "lookup state extend challenge");
+    trace[0] = 0;
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_OK);
+    assert_string_equal(trace, "finish lookup state activate card_end end");
+    assert_true(outcome.ended);
+    cb_tap_outcome_free(&outcome);
+    /* A tap that was not refused for that, or another terminal's, names no card. */
+    question.after = &tap;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_TAP_UNKNOWN);
+    question.after = &other;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_TAP_UNKNOWN);
+    /* Nor is one ended that is not revoked. */
+    failing = NULL;
+    question.after = &refused;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_STATE);
+}
+
 static void a_profile_that_is_not_known_begins_nothing(void **state)
 {
     (void)state;
@@ -805,6 +861,7 @@ int main(void)
         T(a_refusal_that_was_lost_is_said_again),
         T(a_tap_that_is_broken_off_ends_with_its_reason),
         T(taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record),
+        T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
         T(a_profile_that_is_not_known_begins_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

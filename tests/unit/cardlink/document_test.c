@@ -197,6 +197,20 @@ static cb_digest check_context(void)
     return digest;
 }
 
+/* The card's end, and what it says then. */
+static void termination(const cb_proof_request *request, const pair *signer)
+{
+    cb_proof_facts facts = {.tries_left = 3, .counter = 1, .life_cycle = CB_LIFE_TERMINATED};
+    cb_buf signed_by = CB_BUF(CB_P256_SIGNATURE);
+    memset(facts.card.bytes, 0xC1, CB_ID_SIZE);
+    cb_digest digest = cb_proof_termination_digest(request, &facts.card);
+    check("termination-digest", cb_digest_bytes(&digest));
+    signature("termination-signature", signer, &digest, &signed_by);
+    digest = cb_proof_digest(request, &facts);
+    check("termination-proof-digest", cb_digest_bytes(&digest));
+    cb_buf_free(&signed_by);
+}
+
 static void second_script(cb_sm *broker, const cb_proof_request *request, const pair *signer,
                           const pair *own, const pair *sd_e)
 {
@@ -261,6 +275,7 @@ static void the_documents_tap_is_true(void **state)
     request.signer_certificate = cb_sha256(cb_buf_bytes(&signer_cvc));
     memset(request.nonce, 0x5A, sizeof request.nonce);
     request.context = check_context();
+    termination(&request, &signer);
     second_script(&broker, &request, &signer, &own, &sd_e);
 }
 

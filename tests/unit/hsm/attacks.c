@@ -141,7 +141,7 @@ static void a_key_that_asks_for_more_stays_closed(void **state)
 }
 
 /* One more card of the world's issuer, and its certificate. */
-static void another_card(front *f, cb_vcard_state *card, cb_buf *certificate)
+void attack_another_card(front *f, cb_vcard_state *card, cb_buf *certificate)
 {
     cb_issue_order order = {&f->w->kloc,
                             1,
@@ -159,7 +159,7 @@ static void a_binding_caps_the_level(void **state)
     cb_vcard_state other;
     cb_vcard *card, *own = f->w->card;
     cb_buf certificate = CB_BUF(CB_CVC_MAX), low = CB_BUF(CB_BINDING_MAX);
-    another_card(f, &other, &certificate);
+    attack_another_card(f, &other, &certificate);
     good(cb_vcard_make(&other, NULL, &card));
     good(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &f->holder, CB_LEVEL_POSSESSION, 2, &low));
     f->w->card = card;
@@ -233,7 +233,7 @@ static void a_binding_of_another_card_is_refused(void **state)
     /* A card of the same issuer. */
     cb_vcard_state card;
     cb_buf certificate = CB_BUF(CB_CVC_MAX), binding = CB_BUF(CB_BINDING_MAX);
-    another_card(f, &card, &certificate);
+    attack_another_card(f, &card, &certificate);
     good(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &f->holder, CB_LEVEL_PIN, 1, &binding));
     good(front_finish(f, plain, &tap));
     expect(CB_E_HSM_RECORD, cb_hsm_tap_activate(f->hsm, &tap.context.tap, cb_buf_bytes(&binding),
@@ -573,9 +573,13 @@ size_t attack_list(struct CMUnitTest out[ATTACKS_MAX])
 {
     enum { OWN = sizeof own_tests / sizeof *own_tests };
     size_t count = put(out, own_tests, OWN);
-    assert_true(OWN + attack_intent_count + attack_race_count + attack_log_count < ATTACKS_MAX);
+    assert_true(OWN + attack_intent_count + attack_race_count + attack_log_count +
+                    attack_end_count + 1 <
+                ATTACKS_MAX);
     count += put(out + count, attack_intent_tests, attack_intent_count);
     count += put(out + count, attack_race_tests, attack_race_count);
     count += put(out + count, attack_log_tests, attack_log_count);
-    return count + put(out + count, &last_test, 1);
+    count += put(out + count, attack_end_tests, attack_end_count);
+    count += put(out + count, &last_test, 1);
+    return count + put(out + count, &attack_end_last, 1);
 }

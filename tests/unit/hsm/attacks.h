@@ -20,8 +20,13 @@ enum { ATTACKS_MAX = 64 };
 size_t attack_list(struct CMUnitTest out[ATTACKS_MAX]);
 
 /* The parts of the list, by file. */
-extern const struct CMUnitTest attack_intent_tests[], attack_race_tests[], attack_log_tests[];
-extern const size_t attack_intent_count, attack_race_count, attack_log_count;
+extern const struct CMUnitTest attack_intent_tests[], attack_race_tests[], attack_log_tests[],
+    attack_end_tests[];
+extern const size_t attack_intent_count, attack_race_count, attack_log_count, attack_end_count;
+extern const struct CMUnitTest attack_end_last; /* ends the front's card */
+
+/* Another card of the same issuer and batch. */
+void attack_another_card(front *f, cb_vcard_state *card, cb_buf *certificate);
 
 /* One signature for an open tap; the receipt is thrown away. */
 cb_error attack_sign(front *f, const front_tap *tap, const front_key *key);
