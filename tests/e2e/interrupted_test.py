@@ -135,7 +135,8 @@ class Interrupted:
     def test_a_card_taken_away_at_any_command(self):
         steps = set()
         for when in (BEFORE, AFTER):
-            for nth in range(1, self.commands + 1):
+            # A card that others issued is at a command's beginning what it was at the end of the one before.
+            for nth in range(1, self.commands + 1 if self.native or when == AFTER else 2):
                 what = f"{when} command {nth} of {self.commands}"
                 with self.subTest(what):
                     reader.arm(nth, when)
@@ -174,9 +175,11 @@ class Interrupted:
             for nth in range(1, self.exchanges + 1):
                 what = f"{when} exchange {nth} of {self.exchanges}, and none afterwards"
                 with self.subTest(what):
+                    last = nth == self.exchanges
+                    if last and when == BEFORE and not self.native:
+                        continue    # takes its time, and the card has no part in it
                     reader.arm()
                     link.arm(nth, when, stays_down=True)
-                    last = nth == self.exchanges
                     accepted = last and when == AFTER and not self.about_pin
                     said, leaves = self.interrupted(what, int(accepted))
                     # The broker did all that it was asked for, and the record says so; the terminal does not pretend to know.
