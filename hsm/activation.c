@@ -29,7 +29,7 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
                 cb_id_same(&context->terminal, &tap->terminal) &&
                 context->profile == tap->profile->id;
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
-    bool ends = context->purpose == CB_TAP_CARD_END && !tap->profile->recognise;
+    bool ends = context->purpose == CB_TAP_CARD_END && context->profile == CB_PROFILE_NATIVE;
     bool purpose = for_a_service || ends || context->purpose == CB_TAP_PIN_CHANGE ||
                    context->purpose == CB_TAP_PIN_UNBLOCK;
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
