@@ -260,7 +260,7 @@ static void a_wrong_context_is_refused(void **state)
         world_play(f->w->card, &script, &answers);
         cb_tap_context c = tap.context;
         c.purpose = i == 0 ? 9 : i == 1 ? CB_TAP_PIN_CHANGE : CB_TAP_AUTHENTICATE;
-        c.level = i == 2 ? CB_LEVEL_TERMINAL_PIN + 1 : CB_LEVEL_POSSESSION;
+        c.level = i == 2 ? CB_LEVEL_PASSWORD + 1 : CB_LEVEL_POSSESSION;
         c.profile = i == 3 ? 7 : c.profile;
         if (i == 4)
             c.terminal = cb_id_new();
