@@ -96,6 +96,72 @@ class Pins(unittest.TestCase):
             self.assertFalse(in_memory_of(card, secret), "the card remembers what it compared")
 
 
+class Passwords(unittest.TestCase):
+    """A password is set, typed rightly and wrongly, and replaced; then everything is searched."""
+
+    FIRST, SECOND, WRONG = "a first one that nobody knows", "the next one, as secret as that", "this was a wrong guess only"
+
+    @classmethod
+    def setUpClass(cls):
+        w.add_nginx("library", level="password")
+        w.enrol("Hanako", "library")
+        w.write_terminal_configuration("desk")
+        w.cardlink("enrol", "--name", "desk", terminal="desk")
+        w.ctl("terminal", "enrol", "--name", "desk", "--certificate", w.etc / "desk.pem", "--rate", 1000, "--passwords")
+        cls.hand(cls.FIRST, w.ctl, "password", "set", "hanako", "--holder", "Hanako")
+        said = [cls.log_in(cls.FIRST), cls.log_in(cls.WRONG)]
+        cls.hand(cls.SECOND, w.ctl, "password", "reset", "hanako")
+        cls.said = [*said, cls.log_in(cls.SECOND), cls.log_in(cls.FIRST)]
+
+    @staticmethod
+    def hand(password, call, *args, **kwargs):
+        reading, writing = os.pipe()
+        os.write(writing, password.encode() + b"\n")
+        os.close(writing)
+        try:
+            return call(*args, "--password-fd", reading, pass_fds=(reading,), timeout=60 * PATIENCE, **kwargs)
+        finally:
+            os.close(reading)
+
+    @classmethod
+    def log_in(cls, password):
+        said = cls.hand(password, w.cardlink, "login", "--name", "hanako", "--service", "library", terminal="desk", ok=(0, 1, 3))[-1]
+        return said.get("outcome") or said.get("code")
+
+    def test_the_logins_were_what_they_should_be(self):
+        self.assertEqual(self.said, ["accepted", "password.wrong", "accepted", "password.wrong"])
+
+    def test_no_password_is_in_any_file(self):
+        for path in files(w.folder):
+            data = path.read_bytes()
+            for secret in (self.FIRST, self.SECOND, self.WRONG):
+                for word in spellings(secret):
+                    self.assertNotIn(word, data, f"{path.name} holds it")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
+    def test_no_password_ever_came_to_any_process_of_the_broker(self):
+        for name in DAEMONS:
+            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, secret) for secret in
+                                                           (self.FIRST, self.SECOND, self.WRONG)]):
+                self.assertFalse(any(found), f"{name} ({pid}) has a password")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
+    def test_a_terminal_that_asks_for_one_shows_it_to_nobody(self):
+        reading, writing = os.pipe()
+        login = subprocess.Popen([str(w.program("cardlink")), "--config", str(w.etc / "desk.conf"), "login", "--name", "hanako",
+                                  "--service", "library", "--password-fd", str(reading)], env=w.env, pass_fds=(reading,),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(reading)
+        try:
+            os.write(writing, self.SECOND.encode())     # no end of line yet: it waits
+            for file in ("cmdline", "environ"):
+                self.assertNotIn(self.SECOND.encode(), Path(f"/proc/{login.pid}/{file}").read_bytes())
+            os.write(writing, b"\n")
+        finally:
+            os.close(writing)
+            self.assertEqual(login.wait(60 * PATIENCE), 0)
+
+
 class HsmPin(unittest.TestCase):
     def setUp(self):
         self.pin = (w.etc / "hsm.pin").read_text().strip()

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "fake.h"
 #include "hsm/durable.h"
+#include "hsm/password.h"
 #include "hsm/protocol.h"
 #include "hsm/request.h"
 #include "hsm/vault_keyring.h"
@@ -34,7 +35,7 @@ typedef struct bindings {
     cb_buf pin;
     cb_vault_keyring vault;
     cb_lane lane;
-    cb_id holder, other;
+    cb_id holder, other, password;
 } bindings;
 
 static bindings shared;
@@ -84,6 +85,42 @@ static cb_error resume(bindings *b)
     return error;
 }
 
+/* A password is bound as a card is; its key here is the card's. */
+static cb_error bind_password(bindings *b, const cb_id *holder)
+{
+    cb_msg question, answer;
+    cb_binding_info info;
+    cb_digest verifier;
+    cb_msg_init(&question, CB_HSM_BIND_PASSWORD);
+    cb_put_id(&question.body, &b->password);
+    cb_buf_put(&question.body, cb_bytes_make(b->w.point, sizeof b->w.point));
+    cb_put_id(&question.body, holder);
+    cb_buf_put_u64(&question.body, 1);
+    cb_buf_put_var(&question.body, (cb_bytes){0});
+    cb_error error = ask(b, &question, &answer);
+    if (!error)
+        error = b->vault.vault.binding_check(&b->vault, cb_buf_bytes(&answer.body), &info);
+    if (!error)
+        error = cb_password_verifier(&b->vault.vault, &b->password, b->w.point, &verifier);
+    if (error == CB_E_HSM_RECORD ||
+        (!error &&
+         (!cb_id_same(&info.holder, holder) || info.level != CB_LEVEL_PASSWORD ||
+          memcmp(info.keys.key[0].data, verifier.bytes, sizeof verifier.bytes) != 0)))
+        error = WRONG;
+    cb_msg_free(&answer);
+    return error;
+}
+
+static cb_error forgive(bindings *b)
+{
+    cb_msg question, answer;
+    cb_msg_init(&question, CB_HSM_PASSWORD_FORGIVE);
+    cb_put_id(&question.body, &b->password);
+    cb_error error = ask(b, &question, &answer);
+    cb_msg_free(&answer);
+    return error;
+}
+
 /* ---- The flows ---- */
 
 static void nothing_is_bound(void *context)
@@ -120,6 +157,22 @@ static cb_error bind_to_another(void *context)
     return error == CB_E_CARD_BOUND ? CB_OK : error;
 }
 
+static cb_error bind_a_password(void *context)
+{
+    bindings *b = context;
+    cb_error error = bind_password(b, &b->holder);
+    return error ? error : forgive(b);
+}
+
+static void it_is_of_one(void *context, cb_error result, bool struck)
+{
+    bindings *b = context;
+    (void)result, (void)struck;
+    assert_int_equal(bind_password(b, &b->holder), CB_OK);
+    assert_int_equal(bind_password(b, &b->other), CB_E_CARD_BOUND);
+    assert_int_equal(forgive(b), CB_OK);
+}
+
 static void suspended_and_resumed(void *context)
 {
     bindings *b = context;
@@ -148,6 +201,7 @@ static void it_is_resumed(void *context, cb_error result, bool struck)
 static const fault_flow flow[] = {
     {"binding", nothing_is_bound, bind_it, it_is_bound_to_one},
     {"binding to another", nothing_is_bound, bind_to_another, it_is_bound_to_one},
+    {"binding a password", nothing_is_bound, bind_a_password, it_is_of_one},
 };
 
 static const fault_flow resuming = {"resuming", suspended_and_resumed, resume_it, it_is_resumed};
@@ -164,6 +218,7 @@ static int make_all(void **state)
     b->pin = softhsm_pin();
     b->holder = cb_id_new();
     b->other = cb_id_new();
+    b->password = cb_id_new();
     fault_quiet();
     cb_error error = cb_vault_keyring_open(&b->config, &b->pin, &b->vault);
     b->lane.vault = &b->vault.vault;

@@ -515,6 +515,22 @@ def piv_secure():
     put("piv_secure", "objects-bare", b"\3" + short(data) + short(status))
 
 
+def passwords():
+    """Both sides of a login with a password, and what is typed."""
+    short = lambda data: struct.pack(">H", len(data)) + data
+    good = b"\x90\0"
+    first = b"\2" + short(good) + short(bytes(range(1, 17)) + good)
+    put("password", "tap", b"\0" + first + b"\1" + short(b"\4" + bytes(range(128)) + good))
+    put("password", "refused", b"\0" + first + b"\1" + short(b"\x6a\x80"))
+    put("password", "too-short", b"\0" + b"\1" + short(good))
+    put("password", "select", b"\1" + bytes.fromhex("00a4040006f0434250570100"))
+    put("password", "name", b"\1" + bytes.fromhex("80ca000000"))
+    put("password", "question", b"\1" + bytes.fromhex("8088000061") + bytes(range(97)) + b"\0")
+    for name, text in (("words", "Hana.K@example.jp\0correct horse battery"), ("run", "hana\00123456789012345678"),
+                       ("piece", "hana\0abcabcabcabcabcabc"), ("unicode", "hana\0ありがとうございますねえあのね")):
+        put("password", name, b"\2" + text.encode())
+
+
 def requests():
     """Requests for certificates, of keys of three kinds."""
     with tempfile.TemporaryDirectory() as folder:
@@ -529,7 +545,7 @@ def requests():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, requests):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, passwords, requests):
         make()
 
 

@@ -4,11 +4,13 @@
 
 usage: ctl_test.py CTL [NAME...]
 """
+import hashlib
 import json
 import os
 import subprocess
 import tempfile
 import unittest
+import uuid
 
 from ctl_support import CARD, CTL, CVC, ERRORS, HOLDER, HSM_DOWN_TEXT, NEW, OTHER, TERMINAL, Case, card, openssl, problem
 
@@ -182,6 +184,76 @@ class Registry(Case):
         for content in ("[]", "{", '{"a":1,"a":2}'):
             self.fails(1, "error [request.malformed]", "service", "update", "tax", "--config", self.write("bad.json", content))
         self.assertIn("https://tax", self.ok("service", "show", "tax"))
+
+
+class Passwords(Case):
+    TYPED = "correct horse battery staple"
+
+    def setUp(self):
+        super().setUp()
+        digest = bytearray(hashlib.sha256(b"cardbroker foreign card 1\0\x05hana@example.jp").digest()[:16])
+        digest[6], digest[8] = 0x80 | digest[6] & 15, 0x80 | digest[8] & 63
+        self.id = str(uuid.UUID(bytes=bytes(digest)))
+        for act, state in (("activate", "active"), ("suspend", "suspended"), ("resume", "active"), ("revoke", "revoked"), ("renew", "active")):
+            self.fake.on("POST", f"/v1/cards/{self.id}/{act}", 200, card(self.id, state))
+        self.fake.on("GET", f"/v1/cards/{self.id}", 200, card(self.id))
+        self.fake.on("GET", f"/v1/cards/{self.id}/binding", 200, {"holder": HOLDER, "binding": b"before".hex(), "certificates": ""})
+
+    def typed(self, *words, typed=TYPED, text=None):
+        """Reads the password from standard input; with a status and a text, it has to fail so."""
+        file = self.write("typed", typed)
+        with file.open() as stdin:
+            if text is not None:
+                return self.fails(text[0], text[1], "password", *words, "--password-fd", "0", stdin=stdin)
+            return self.ok("password", *words, "--password-fd", "0", stdin=stdin)
+
+    def hsm_calls(self):
+        calls = self.folder / "hsm-calls"
+        return calls.read_text().split() if calls.exists() else []
+
+    def test_set(self):
+        self.assertEqual(self.typed("set", "Hana@Example.JP", "--holder", HOLDER), f"password of hana@example.jp set ({self.id})\n")
+        sent, = self.fake.asked("POST", "/v1/cards")
+        self.assertEqual(bytes.fromhex(sent["binding"]).decode(), f"password {self.id} {HOLDER} 04 sequence=5 before=0")
+        self.assertEqual(self.fake.changes(), [("POST", "/v1/cards"), ("POST", f"/v1/cards/{self.id}/activate")])
+        self.assertNotIn("correct", json.dumps(self.fake.seen))
+
+    def test_a_reset_suspends_before_and_resumes_after(self):
+        self.typed("reset", "hana@example.jp", "--reason", "lost")
+        self.assertEqual([path.rsplit("/")[-1] for _, path in self.fake.changes()], ["suspend", "renew", "resume"])
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{self.id}/suspend"), [{"reason": "lost"}])
+        sent, = self.fake.asked("POST", f"/v1/cards/{self.id}/renew")
+        self.assertEqual(bytes.fromhex(sent["binding"]).decode(), f"password {self.id} {HOLDER} 04 sequence=5 before=6")
+        self.assertEqual(self.hsm_calls()[:2], ["password_salt", "bind_password"])
+        self.assertIn("resume", self.hsm_calls())
+
+    def test_what_hsmd_does_not_take_changes_nothing(self):
+        for error, text in (("hsm.key_retired", "it was this name's password before"), ("card.revoked", "error [card.revoked]")):
+            self.hsm_fails("bind_password", ERRORS[error])
+            self.typed("reset", "hana@example.jp", text=(1, text))
+        self.hsm_fails("password_salt", ERRORS["hsm.unavailable"])
+        self.typed("set", "hana@example.jp", "--holder", HOLDER, text=(69, HSM_DOWN_TEXT))
+        self.assertEqual(self.fake.changes(), [])
+
+    def test_a_failure_half_way_leaves_it_suspended(self):
+        self.fake.on("POST", f"/v1/cards/{self.id}/renew", 503, problem("store.unavailable", "Later.", 503))
+        self.typed("reset", "hana@example.jp", text=(1, "error [store.unavailable]"))
+        self.assertEqual([path.rsplit("/")[-1] for _, path in self.fake.changes()], ["suspend", "renew"])
+
+    def test_weak_passwords_and_wrong_names_are_refused_at_once(self):
+        for typed in ("short", "aaaaaaaaaaaaaaaaaaaa", "hana@example.jphana@example.jp", "\N{RIGHT-TO-LEFT OVERRIDE}turned around it is"):
+            self.typed("set", "hana@example.jp", "--holder", HOLDER, typed=typed, text=(1, "error [password.format]"))
+        for name in ("", "a b", "-", "ä", "a" * 65):
+            self.typed("set", name, "--holder", HOLDER, text=(2, "is no login name"))
+        self.typed("set", "hana", "--holder", OTHER, text=(1, "error [resource.unknown]"))
+        self.assertEqual(self.fake.changes(), [])
+
+    def test_the_rest(self):
+        self.assertIn(self.id, self.ok("password", "show", "HANA@example.jp"))
+        self.ok("password", "revoke", "hana@example.jp", "--reason", "left")
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{self.id}/revoke"), [{"reason": "left"}])
+        self.ok("password", "unlock", "hana@example.jp")
+        self.assertEqual(self.hsm_calls(), ["password_forgive"])
 
 
 class Cards(Case):
