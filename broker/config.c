@@ -39,6 +39,8 @@ static cfg_opt_t limit_options[] = {
     CFG_INT("login-seconds", 15, CFGF_NONE),
     CFG_INT("logins-per-service", 8, CFGF_NONE),
     CFG_INT("stop-seconds", 20, CFGF_NONE),
+    CFG_INT("activations", 120, CFGF_NONE),
+    CFG_INT("activations-per-address", 10, CFGF_NONE),
     CFG_END(),
 };
 
@@ -208,6 +210,8 @@ static void read_limits(reading *r)
     out->streams = number(r, section, "relayed-requests", 1, 10000);
     out->logins_per_service = number(r, section, "logins-per-service", 1, 256);
     out->login_deadline = number(r, section, "login-seconds", 1, 60) * CB_SECOND;
+    out->activations = number(r, section, "activations", 1, 100000);
+    out->activations_each = number(r, section, "activations-per-address", 1, 100000);
     out->stop_time = number(r, section, "stop-seconds", 1, 300) * CB_SECOND;
 }
 

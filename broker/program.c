@@ -272,6 +272,10 @@ static cb_error open_parts(cb_program *p)
         error = cb_connectors_open(p->config.run, &api->connectors);
     if (!error)
         error = open_store(p);
+    if (!error)
+        error = cb_rate_open(&api->activations);
+    api->activations_all = p->config.activations;
+    api->activations_each = p->config.activations_each;
     const cb_sessions_parts sessions = {
         p->config.relay_domain, p->config.relay_port, p->config.sessions, record_ends, p, 0};
     if (!error)
@@ -366,6 +370,7 @@ void cb_program_end(cb_program *p)
     cb_server_close(&api->server);
     cb_watch_close(&api->watch);
     cb_taps_close(&api->taps);
+    cb_rate_close(&api->activations);
     cb_program_status_close(p);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "broker/api/watch.h"
+#include "broker/core/rate.h"
 #include "broker/core/registry.h"
 #include "broker/core/tap.h"
 #include "broker/http/acceptor.h"
@@ -28,6 +29,8 @@ typedef struct cb_api {
     cb_server *server;
     cb_acceptor *acceptor;
     cb_card_rules rules; /* for cards that are issued */
+    cb_rate *activations;                      /* of those who are not known yet */
+    unsigned activations_all, activations_each; /* a minute, and from one address; 0: no limit */
     int64_t started;                           /* wall clock */
     _Atomic uint64_t outcomes[CB_ERROR_COUNT]; /* of taps: CB_OK is an accept */
 } cb_api;
@@ -87,9 +90,13 @@ cb_error cb_api_application_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_approve(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_refuse(cb_request *request, cb_reply *reply);
 
+cb_error cb_api_activate(cb_request *request, cb_reply *reply);
+cb_error cb_api_certificate_renew(cb_request *request, cb_reply *reply);
+
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_code(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 
-enum { STOCK_BODY = 256 * 1024, SCRIPT_BODY = 96 * 1024 /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the rest */ };
+enum {
+    STOCK_BODY = 256 * 1024,
+    SCRIPT_BODY = 96 * 1024, /* CB_SCRIPT_BYTES_MAX in hexadecimal, and the rest */
+    SMALL_BODY = 8 * 1024
+};
 
 #define ANYBODY CB_ROLE_ANYBODY
 #define TERMINAL CB_ROLE_TERMINAL
@@ -26,6 +30,9 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/end",               TERMINAL, cb_api_tap_end,               0, COMMON},
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
+
+    {"POST",   "/v1/activations",                  ANYBODY,  cb_api_activate,              SMALL_BODY, ENTRY},
+    {"POST",   "/v1/certificate",                  TERMINAL, cb_api_certificate_renew,     SMALL_BODY, COMMON},
 
     {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, STAFF},
     {"GET",    "/v1/holders",                      ADMIN,    cb_api_holder_list,           0, STAFF},
@@ -58,6 +65,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/terminals",                    ADMIN,    cb_api_terminal_add,          0, STAFF},
     {"GET",    "/v1/terminals",                    ADMIN,    cb_api_terminal_list,         0, STAFF},
     {"GET",    "/v1/terminals/{id}",               ADMIN,    cb_api_terminal_get,          0, STAFF},
+    {"POST",   "/v1/terminals/{id}/code",          ADMIN,    cb_api_terminal_code,         0, STAFF},
     {"POST",   "/v1/terminals/{id}/revoke",        ADMIN,    cb_api_terminal_revoke,       0, RESERVED},
     {"POST",   "/v1/terminals/{id}/deactivate",    ADMIN,    cb_api_terminal_deactivate,   0, RESERVED},
     {"POST",   "/v1/terminals/{id}/activate",      ADMIN,    cb_api_terminal_reactivate,   0, STAFF},

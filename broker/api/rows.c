@@ -105,11 +105,13 @@ static json_t *services_of(const cb_terminal *terminal)
 
 json_t *cb_json_terminal(const cb_terminal *terminal)
 {
-    return json_pack("{so, ss, ss, so, so, si, sb, so, so}", "id", cb_json_id(&terminal->id), "name",
-                     terminal->name, "state", cb_terminal_state_name(terminal->state), "key",
-                     cb_json_hex(cb_digest_bytes(&terminal->key)), "services",
-                     services_of(terminal), "rate", (int)terminal->rate, "passwords",
-                     (int)terminal->passwords, "created",
+    bool has_key = terminal->state != CB_TERMINAL_REGISTERED;
+    json_t *key = has_key ? cb_json_hex(cb_digest_bytes(&terminal->key)) : json_null();
+    json_t *expires = terminal->expires ? cb_json_time(terminal->expires) : json_null();
+    return json_pack("{so, ss, ss, so, so, so, si, sb, so, so}", "id", cb_json_id(&terminal->id),
+                     "name", terminal->name, "state", cb_terminal_state_name(terminal->state),
+                     "key", key, "expires", expires, "services", services_of(terminal), "rate",
+                     (int)terminal->rate, "passwords", (int)terminal->passwords, "created",
                      cb_json_time(terminal->created), "changed", cb_json_time(terminal->changed));
 }
 

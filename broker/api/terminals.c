@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 #include "base/pem.h"
+#include "base/secret.h"
 #include "broker/api/rows.h"
 
-enum { PEM_MAX = 16 * 1024 };
+enum { PEM_MAX = 16 * 1024, DAY = 86400 };
 
 static cb_error read_key(cb_reply *reply, const char *pem, cb_digest *key)
 {
@@ -34,30 +35,70 @@ static cb_error read_services(cb_reply *reply, const json_t *list, cb_terminal_n
     return CB_OK;
 }
 
+/* The only time that anybody sees the code. */
+static json_t *with_code(json_t *terminal, const cb_terminal_code *code)
+{
+    if (!terminal || !code)
+        return terminal;
+    if (json_object_set_new(terminal, "code", json_string(code->text)) != 0 ||
+        json_object_set_new(terminal, "code_expires", cb_json_time(code->expires)) != 0) {
+        json_decref(terminal);
+        terminal = NULL;
+    }
+    return terminal;
+}
+
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply)
 {
     cb_terminal_new fresh = {0};
     const char *names[CB_TERMINAL_SERVICES_MAX];
     const char *pem = NULL;
     json_t *services = NULL;
-    int64_t rate = 0;
+    int64_t rate = 0, valid = DAY;
     cb_terminal terminal;
+    cb_terminal_code code = {0};
     const cb_field fields[] = {
         {"name", CB_FIELD_TEXT, true, CB_NAME_MAX, &fresh.name},
-        {"certificate", CB_FIELD_TEXT, true, PEM_MAX, &pem},
+        {"certificate", CB_FIELD_TEXT, false, PEM_MAX, &pem},
+        {"valid", CB_FIELD_NUMBER, false, CB_TERMINAL_CODE_SECONDS_MAX, &valid},
         {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
         {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
         {"passwords", CB_FIELD_TRUTH, false, 0, &fresh.passwords},
     };
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
-        error = read_key(reply, pem, &fresh.key);
+        error = pem ? read_key(reply, pem, &fresh.key) : cb_terminal_code_make(valid, &code);
     if (!error)
         error = read_services(reply, services, &fresh, names);
     fresh.rate = (uint32_t)rate;
+    fresh.code = pem ? NULL : &code;
     if (!error)
         error = cb_terminal_add(cb_api_of(request)->store, request->actor, &fresh, &terminal);
-    return error ? error : cb_reply_json(reply, 201, cb_json_terminal(&terminal));
+    if (!error)
+        error = cb_reply_json(reply, 201, with_code(cb_json_terminal(&terminal), fresh.code));
+    cb_wipe(&code, sizeof code);
+    return error;
+}
+
+cb_error cb_api_terminal_code(cb_request *request, cb_reply *reply)
+{
+    int64_t valid = DAY;
+    cb_terminal terminal;
+    cb_terminal_code code = {0};
+    const cb_id *id = &request->match.parameters[0].id;
+    const cb_field fields[] = {
+        {"valid", CB_FIELD_NUMBER, false, CB_TERMINAL_CODE_SECONDS_MAX, &valid}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    if (!error)
+        error = cb_terminal_code_make(valid, &code);
+    if (!error)
+        error = cb_terminal_code_set(cb_api_of(request)->store, request->actor, id, &code);
+    if (!error)
+        error = cb_terminal_get(cb_api_of(request)->store, id, &terminal);
+    if (!error)
+        error = cb_reply_json(reply, 200, with_code(cb_json_terminal(&terminal), &code));
+    cb_wipe(&code, sizeof code);
+    return error;
 }
 
 static cb_error add_row(void *page, const cb_terminal *terminal)

@@ -81,6 +81,8 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
     if (error)
         return error;
     error = cb_terminal_refusal(terminal.state);
+    if (!error && terminal.expires && cb_clock_wall_us() >= terminal.expires)
+        error = CB_E_TERMINAL_EXPIRED;
     if (!error && since && terminal.changed >= since)
         error = CB_E_TERMINAL_INACTIVE;
     if (!error)

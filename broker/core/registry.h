@@ -23,6 +23,7 @@
 #ifndef CB_BROKER_CORE_REGISTRY_H
 #define CB_BROKER_CORE_REGISTRY_H
 
+#include "base/code.h"
 #include "broker/store/rows.h"
 #include "broker/store/store.h"
 
@@ -166,8 +167,20 @@ typedef enum cb_terminal_act {
     CB_TERMINAL_DISPOSE = 5
 } cb_terminal_act;
 
+/* A one-time code with which a terminal is activated where it stands. Only a hash of it is kept. */
+typedef struct cb_terminal_code {
+    char text[CB_CODE_TEXT]; /* for the administrator; to be wiped */
+    int64_t expires;
+} cb_terminal_code;
+
+enum { CB_TERMINAL_CODE_TRIES = 5, CB_TERMINAL_CODE_SECONDS_MAX = 30 * 86400 };
+
+/* A fresh one that expires after so many seconds, 1 to CB_TERMINAL_CODE_SECONDS_MAX. */
+cb_error cb_terminal_code_make(int64_t seconds, cb_terminal_code *out);
+
 typedef struct cb_terminal_new {
-    const char *name; /* unique among active ones */
+    const char *name; /* unique among those that are not revoked */
+    const cb_terminal_code *code; /* NULL: active at once, known by key; otherwise registered */
     cb_digest
         key; /* SHA-256 of the certificate's SubjectPublicKeyInfo; a revoked one never comes back */
     const char *const *services; /* NULL: all services */
@@ -181,11 +194,48 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out);
 
 /* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, or why it is served nothing
- * (CB_E_TERMINAL_REVOKED, _INACTIVE, _DISPOSED; then out is filled in). */
+ * (CB_E_TERMINAL_REVOKED, _INACTIVE, _DISPOSED, _EXPIRED; then out is filled in). The first use of a
+ * key that was to take the place of another lets it do so, for good. */
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out);
 cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
                           void *context);
+
+/* A registered terminal's new code; the one of before is worth nothing then. CB_E_STATE. */
+cb_error cb_terminal_code_set(cb_store *store, const char *actor, const cb_id *id,
+                              const cb_terminal_code *code);
+
+/* Whether somebody who is not known yet has the code of the terminal of that name, and wants its
+ * certificate for a key that may have one: CB_E_ACTIVATION, and no word about why. A wrong code
+ * counts, and after CB_TERMINAL_CODE_TRIES of them no code is right any more. code: its symbols
+ * (base/code.h). When the terminal has been activated with this very code and key already, *done is
+ * set, for an answer that was lost. */
+cb_error cb_terminal_code_try(cb_store *store, const char *name,
+                              const char code[CB_CODE_SYMBOLS], const cb_digest *key,
+                              cb_id *terminal, bool *done);
+
+/* Activates a registered terminal: this key, with this certificate of the terminal CA, which ends
+ * then. The code is looked at again. CB_E_ACTIVATION, CB_E_EXISTS (the key is or was another
+ * terminal's), CB_E_HSM_RECORD (the rows are not what the log says of them). */
+typedef struct cb_terminal_activation {
+    cb_id terminal;
+    const char *code; /* symbols */
+    cb_digest key;
+    cb_bytes certificate;
+    int64_t expires;
+} cb_terminal_activation;
+cb_error cb_terminal_activate(cb_store *store, const cb_terminal_activation *activation);
+
+/* Gives an active terminal a certificate for a key that is to take the place of the one it is known
+ * by, when it is used for the first time (cb_terminal_find does that). Another that waits already is
+ * forgotten. CB_E_STATE: it has no certificate of the terminal CA; CB_E_EXISTS. */
+cb_error cb_terminal_certify(cb_store *store, const cb_id *id, const cb_digest *key,
+                             cb_bytes certificate, int64_t expires);
+
+/* Appends the certificate of a key of the terminal, the one in use or the next. CB_E_NOT_FOUND when
+ * it is neither's, or the terminal CA made none. */
+cb_error cb_terminal_certificate(cb_store *store, const cb_id *id, const cb_digest *key,
+                                 cb_buf *out, int64_t *expires);
 
 /* Changes a terminal's state; reason and affected as cb_card_change. Whatever takes a right away
  * ends the terminal's taps and sessions. A revocation makes an entry of the feed in the same

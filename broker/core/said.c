@@ -27,6 +27,12 @@ void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
                                             ? CB_TERMINAL_ACTIVE
                                             : terminal->state));
     cb_leaf_hex(leaf, "key_sha256", cb_digest_bytes(&terminal->key));
+    if (terminal->expires)
+        cb_leaf_number(leaf, "expires", (uint64_t)terminal->expires);
+    if (terminal->next_expires) {
+        cb_leaf_hex(leaf, "next_key_sha256", cb_digest_bytes(&terminal->next_key));
+        cb_leaf_number(leaf, "next_expires", (uint64_t)terminal->next_expires);
+    }
     cb_leaf_number(leaf, "rate", terminal->rate);
     if (terminal->all_services)
         cb_leaf_text(leaf, "services", "all");
@@ -91,6 +97,21 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
     if (!error && terminal->state != CB_TERMINAL_DEACTIVATED)
         error = judge(!cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
     return error;
+}
+
+void cb_said_code(cb_buf *leaf, const cb_terminal_code_row *code)
+{
+    cb_leaf_hex(leaf, "code_sha256", cb_digest_bytes(&code->hash));
+    cb_leaf_number(leaf, "code_expires", (uint64_t)code->expires);
+}
+
+cb_error cb_said_of_code(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(terminal, name);
+    cb_said_code(&lines, code);
+    return judge_lines(txn, 'o', terminal, &lines, "terminal_code", name);
 }
 
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)

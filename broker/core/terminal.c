@@ -5,12 +5,14 @@
 #include "broker/core/act.h"
 #include "broker/core/said.h"
 #include "broker/core/state.h"
+#include "broker/core/terminal_parts.h"
 
 /* ---- Adding ---- */
 
 typedef struct add_terminal {
     cb_act act;
     cb_terminal terminal;
+    const cb_terminal_code *code;
 } add_terminal;
 
 static cb_error run_add(cb_txn *txn, void *context)
@@ -23,8 +25,17 @@ static cb_error run_add(cb_txn *txn, void *context)
     cb_error error = cb_row_terminal_put(txn, terminal);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
+    if (!error && add->code)
+        error = cb_terminal_code_write(txn, &add->act, &terminal->id, add->code);
     cb_buf_free(&leaf);
     return error;
+}
+
+/* In the place of a key that is not there yet: a digest, unlike any other, of nobody's key. */
+static cb_digest no_key(const cb_id *terminal)
+{
+    static const char domain[] = "cardbroker terminal without a key 1";
+    return cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(terminal)}, 2);
 }
 
 static bool has_service(const cb_terminal *terminal, const char *service)
@@ -63,8 +74,9 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
         return CB_E_ARGUMENT;
     memcpy(add.terminal.name, terminal->name, strlen(terminal->name) + 1);
     add.terminal.id = cb_id_new();
-    add.terminal.state = CB_TERMINAL_ACTIVE;
-    add.terminal.key = terminal->key;
+    add.code = terminal->code;
+    add.terminal.state = terminal->code ? CB_TERMINAL_REGISTERED : CB_TERMINAL_ACTIVE;
+    add.terminal.key = terminal->code ? no_key(&add.terminal.id) : terminal->key;
     add.terminal.rate = terminal->rate;
     add.terminal.passwords = terminal->passwords;
     add.terminal.created = add.terminal.changed = add.act.time;
@@ -106,7 +118,15 @@ cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *ou
     cb_error error = cb_store_read(store, run_get, &get);
     if (error == CB_E_NOT_FOUND)
         return CB_E_TERMINAL_UNKNOWN;
-    return error ? error : cb_terminal_refusal(out->state);
+    if (!error)
+        error = cb_terminal_refusal(out->state);
+    if (error)
+        return error;
+    bool next = memcmp(&out->key, key, sizeof *key) != 0;
+    int64_t expires = next ? out->next_expires : out->expires;
+    if (expires && cb_clock_wall_us() >= expires)
+        return CB_E_TERMINAL_EXPIRED;
+    return next ? cb_terminal_promote(store, key, out) : CB_OK;
 }
 
 typedef struct list_terminals {

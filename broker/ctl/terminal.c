@@ -19,6 +19,7 @@ static const cb_ctl_column columns[] = {{"TERMINAL", "id"},
 static const cb_ctl_column all_columns[] = {
     {"terminal", "id"},     {"name", "name"},         {"state", "state"},
     {"key", "key"},         {"services", "services"}, {"taps a minute", "rate"},
+    {"certificate until", "expires"},
     {"created", "created"}, {"changed", "changed"},   {0}};
 
 /* The services named on the command line; NULL when none was, which allows all. */
@@ -36,17 +37,16 @@ static cb_ctl_status services(cb_ctl *ctl, const cb_ctl_args *args, json_t **out
     return status;
 }
 
-static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
+/* What the options say of name, services and rate, and field: value besides (either may be NULL). */
+static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *field, json_t *value,
+                             json_t **out)
 {
-    cb_buf pem = CB_BUF(16 * 1024);
-    json_t *body = NULL, *made = NULL, *allowed = NULL, *limit = NULL;
+    json_t *allowed = NULL, *limit = NULL;
     bool passwords = cb_ctl_arg(args, "passwords") != NULL;
     uint64_t rate = 0;
     cb_ctl_status status = services(ctl, args, &allowed);
     if (!status && cb_ctl_number(cb_ctl_arg(args, "rate"), 100000, &rate))
         status = cb_ctl_misuse(ctl, "--rate is a number of taps a minute, at most 100000");
-    if (!status)
-        status = cb_ctl_read_certificates(ctl, cb_ctl_arg(args, "certificate"), 1, &pem);
     if (status)
         goto out;
     limit = rate ? json_integer((json_int_t)rate) : NULL;
@@ -54,24 +54,102 @@ static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    body = json_pack("{s:s,s:s#,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "certificate",
-                     pem.data, (int)pem.len, "services", allowed, "rate", limit, "passwords",
+    *out = json_pack("{s:s,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), field, value,
+                     "services", allowed, "rate", limit, "passwords",
                      passwords ? json_true() : NULL);
-    if (!body) {
+    if (!*out)
         status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
-        goto out;
-    }
-    status = cb_ctl_call(ctl, "POST", "/v1/terminals", body, &made);
-    if (!status)
-        status = cb_ctl_done(ctl, made, "terminal %s enrolled", cb_ctl_text_field(made, "id"));
-    if (!status && !allowed)
+    else if (!allowed)
         cb_ctl_note(ctl, "It may ask for every service, for none was listed (--service).");
 out:
-    json_decref(body);
-    json_decref(made);
     json_decref(allowed);
     json_decref(limit);
+    return status;
+}
+
+static cb_ctl_status enrol(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_buf pem = CB_BUF(16 * 1024);
+    json_t *body = NULL, *made = NULL, *certificate = NULL;
+    cb_ctl_status status =
+        cb_ctl_read_certificates(ctl, cb_ctl_arg(args, "certificate"), 1, &pem);
+    if (!status && !(certificate = json_stringn((const char *)pem.data, pem.len)))
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (!status)
+        status = body_of(ctl, args, "certificate", certificate, &body);
+    if (!status)
+        status = cb_ctl_call(ctl, "POST", "/v1/terminals", body, &made);
+    if (!status)
+        status = cb_ctl_done(ctl, made, "terminal %s enrolled", cb_ctl_text_field(made, "id"));
+    json_decref(body);
+    json_decref(made);
+    json_decref(certificate);
     cb_buf_free(&pem);
+    return status;
+}
+
+/* ---- One-time codes ---- */
+
+static cb_ctl_status valid(cb_ctl *ctl, const cb_ctl_args *args, json_t **out)
+{
+    uint64_t seconds = 0;
+    const char *text = cb_ctl_arg(args, "valid");
+    if (!text)
+        return CB_CTL_DONE;
+    if (cb_ctl_duration(text, &seconds) || seconds < 1 || seconds > 30 * 86400)
+        return cb_ctl_misuse(ctl, "--valid is a time such as 15m, 8h or 2d, at most 30 days");
+    *out = json_integer((json_int_t)seconds);
+    return *out ? CB_CTL_DONE : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+}
+
+static cb_ctl_status show_code(cb_ctl *ctl, json_t *made)
+{
+    cb_ctl_status status =
+        cb_ctl_done(ctl, made, "terminal %s registered\nactivation code: %s (until %s)",
+                    cb_ctl_text_field(made, "id"), cb_ctl_text_field(made, "code"),
+                    cb_ctl_text_field(made, "code_expires"));
+    if (!status)
+        cb_ctl_note(ctl, "Nobody can show the code again. At the terminal: cardlink activate --name "
+                         "NAME");
+    return status;
+}
+
+static cb_ctl_status register_terminal(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    json_t *body = NULL, *made = NULL, *seconds = NULL;
+    cb_ctl_status status = valid(ctl, args, &seconds);
+    if (!status)
+        status = body_of(ctl, args, "valid", seconds, &body);
+    if (!status)
+        status = cb_ctl_call(ctl, "POST", "/v1/terminals", body, &made);
+    if (!status)
+        status = show_code(ctl, made);
+    json_decref(body);
+    json_decref(made);
+    json_decref(seconds);
+    return status;
+}
+
+static cb_ctl_status new_code(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    json_t *body = NULL, *made = NULL, *seconds = NULL;
+    cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (!status)
+        status = valid(ctl, args, &seconds);
+    if (!status && !(body = json_pack("{s:O*}", "valid", seconds)))
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (!status) {
+        cb_id_text(&id, text);
+        snprintf(path, sizeof path, "/v1/terminals/%s/code", text);
+        status = cb_ctl_call(ctl, "POST", path, body, &made);
+    }
+    if (!status)
+        status = show_code(ctl, made);
+    json_decref(body);
+    json_decref(made);
+    json_decref(seconds);
     return status;
 }
 
@@ -154,18 +232,35 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
 }
 
 static const cb_ctl_option enrol_options[] = {
-    {"name", "NAME", "what operators call it; unique among active terminals", true, false},
+    {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true, false},
     {"certificate", "PEMFILE", "its certificate; whoever signed it does not matter", true, false},
     {"service", "NAME", "a service it may ask for (default: all)", false, true},
     {"rate", "N", "most taps a minute (default: the broker's)", false, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
     {0}};
+static const cb_ctl_option register_options[] = {
+    {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true,
+     false},
+    {"service", "NAME", "a service it may ask for (default: all)", false, true},
+    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
+     false},
+    {"valid", "TIME", "how long the code is good, at most 30d (default: 1d)", false, false},
+    {0}};
+static const cb_ctl_option code_options[] = {
+    {"valid", "TIME", "how long the code is good, at most 30d (default: 1d)", false, false}, {0}};
 static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
 
 const cb_ctl_command cb_ctl_terminal_commands[] = {
     {"terminal", "enrol", "", 0, 0, enrol_options, "Register a terminal by its certificate", enrol},
+    {"terminal", "register", "", 0, 0, register_options,
+     "Register a terminal without a key, and print the code with which it is activated",
+     register_terminal},
+    {"terminal", "code", "TERMINAL", 1, 1, code_options,
+     "Print a new code for a registered terminal; the one of before is worth nothing then",
+     new_code},
     {"terminal", "revoke", "TERMINAL", 1, 1, reason_options, "End a terminal for good, at once",
      revoke},
     {"terminal", "deactivate", "TERMINAL", 1, 1, reason_options,

@@ -17,6 +17,10 @@ static const struct {
     {"service.added", 's', false, "service", NULL},
     {"service.updated", 's', false, "service", NULL},
     {"terminal.added", 't', false, "terminal", NULL},
+    {"terminal.code", 'o', false, "code_sha256", NULL},
+    {"terminal.activated", 't', false, "terminal", NULL},
+    {"terminal.certified", 't', false, "terminal", NULL},
+    {"terminal.renewed", 't', false, "terminal", NULL},
     {"terminal.revoked", 't', true, NULL, NULL},
     {"terminal.deactivated", 'd', false, NULL, NULL},
     {"terminal.reactivated", 'd', true, NULL, NULL},
@@ -38,7 +42,8 @@ static const struct {
     const char *line;      /* that names what the leaf is about */
     const char *taken_back; /* the same in a leaf "registry.unconfirmed"; no two are alike */
 } subjects[] = {{'s', "service", "service"},     {'t', "terminal", "terminal"},
-                {'d', "terminal", "reactivated"}, {'e', "enrolment", "enrolment"},
+                {'d', "terminal", "reactivated"}, {'o', "terminal", "code"},
+                {'e', "enrolment", "enrolment"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
                 {'a', "application", "application"}};
 

@@ -10,6 +10,7 @@
  *
  *   's' service    SHA-256 of the leaf from its line "service" on
  *   't' terminal   SHA-256 of the leaf from its line "terminal" on; none once it is revoked
+ *   'o' terminal   SHA-256 of the leaf about its one-time code from its line "code_sha256" on
  *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result

@@ -22,6 +22,7 @@ enum {
     CB_CHAIN_MAX = 32 * 1024,      /* DER, one after another */
     CB_CARD_CERTIFICATES_MAX = 8 * 1024,
     CB_TERMINAL_SERVICES_MAX = 64,
+    CB_TERMINAL_CERTIFICATE_SIZE = 2048, /* DER, at most */
     CB_PAGE_LIMIT = 1000 /* most rows of one page */
 };
 
@@ -85,7 +86,10 @@ typedef struct cb_terminal {
     cb_id id;
     char name[CB_NAME_MAX + 1];
     uint8_t state; /* cb_terminal_state */
-    cb_digest key; /* SHA-256 of the SubjectPublicKeyInfo of its certificate */
+    cb_digest key; /* SHA-256 of the SubjectPublicKeyInfo of its certificate; of a registered one: nobody's */
+    int64_t expires;    /* of that certificate, when the terminal CA made it; 0: it does not */
+    cb_digest next_key; /* takes its place when it is used for the first time */
+    int64_t next_expires; /* 0: there is no such key */
     uint32_t rate; /* taps a minute; 0: no limit */
     bool passwords; /* holders may log in with one here */
     bool all_services;
@@ -93,6 +97,13 @@ typedef struct cb_terminal {
     char services[CB_TERMINAL_SERVICES_MAX][CB_SERVICE_NAME_MAX + 1];
     int64_t created, changed;
 } cb_terminal;
+
+/* The one-time code of a terminal, as it is kept. */
+typedef struct cb_terminal_code_row {
+    cb_digest hash; /* core/terminal_code.h */
+    int64_t expires;
+    uint32_t tries; /* wrong ones that are left */
+} cb_terminal_code_row;
 
 typedef struct cb_service {
     char name[CB_SERVICE_NAME_MAX + 1];

@@ -132,7 +132,21 @@ cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, 
 typedef cb_error (*cb_terminal_visitor)(void *context, const cb_terminal *terminal);
 cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_row_terminal_get(cb_txn *txn, const cb_id *id, cb_terminal *out);
+/* By its key, or by the one that is to take its place. */
 cb_error cb_row_terminal_find(cb_txn *txn, const cb_digest *key, cb_terminal *out);
+/* The one of that name that is not revoked. */
+cb_error cb_row_terminal_named(cb_txn *txn, const char *name, cb_terminal *out);
+/* Replaces key and certificate, or those that are to take their place; CB_E_EXISTS when the key is
+ * some terminal's already. */
+cb_error cb_row_terminal_key(cb_txn *txn, const cb_terminal *terminal, cb_bytes certificate);
+cb_error cb_row_terminal_next_key(cb_txn *txn, const cb_terminal *terminal, cb_bytes certificate);
+/* The next key and certificate take the place of the others. */
+cb_error cb_row_terminal_promote(cb_txn *txn, const cb_id *id);
+/* Appends a certificate: of the key, or the next one. */
+cb_error cb_row_terminal_certificate(cb_txn *txn, const cb_id *id, bool next, cb_buf *out);
+/* Adds or replaces; finds. */
+cb_error cb_row_code_set(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code);
+cb_error cb_row_code_get(cb_txn *txn, const cb_id *terminal, cb_terminal_code_row *out);
 cb_error cb_row_terminal_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
 cb_error cb_row_terminal_each(cb_txn *txn, const cb_id *after, unsigned limit,
                               cb_terminal_visitor each, void *context);

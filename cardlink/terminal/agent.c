@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "cardlink/terminal/keeper.h"
 
 #define SLICE (CB_SECOND / 2)
 #define HUNG_PAUSE (30 * CB_SECOND)
@@ -17,6 +18,7 @@ enum { HUNG_MAX = 8 };
  * atomic. */
 typedef struct place {
     const cb_agent_order *order;
+    cb_keeper *keeper;
     char reader[CB_READER_NAME_MAX + 1]; /* "": free */
     bool running;
     pthread_t thread;
@@ -34,6 +36,8 @@ typedef struct place {
 /* What a serving thread works with. */
 typedef struct server {
     const cb_agent_order *order;
+    cb_keeper *keeper;
+    unsigned renewals; /* that there were when the relay was opened */
     const char *reader;
     cb_tap_order tap;
     cb_readers *readers;
@@ -129,11 +133,34 @@ static bool next_state(place *at, cb_reader_info *info)
     return there;
 }
 
+static cb_error open_relay(server *own)
+{
+    const cb_terminal_config *config = own->order->config;
+    cb_relay_settings settings = {.broker = config->broker,
+                                  .ca = config->ca,
+                                  .certificate = config->certificate,
+                                  .key = config->key,
+                                  .timeout = config->timeout};
+    own->renewals = cb_keeper_renewals(own->keeper);
+    return cb_relay_open(&settings, &own->relay);
+}
+
+/* After a renewal the connection must show the new key; what was begun with the old one is dropped. */
+static bool is_current(server *own)
+{
+    if (own->renewals == cb_keeper_renewals(own->keeper))
+        return true;
+    cb_relay_tap_free(&own->first);
+    cb_relay_tap_init(&own->first);
+    cb_relay_close(&own->relay);
+    return open_relay(own) == CB_OK;
+}
+
 static void serve_reader(server *own, place *at)
 {
     cb_reader_info info;
     while (!stopped(own->order) && !own->disposed && next_state(at, &info) &&
-           !cb_readers_hung(own->readers)) {
+           !cb_readers_hung(own->readers) && is_current(own)) {
         if (info.present && (!own->serving || info.changes != own->served))
             serve_card(own, &info);
         else if (!info.present)
@@ -150,22 +177,18 @@ static void *serve(void *context)
     const cb_terminal_config *config = order->config;
     cb_reader_use use = cb_terminal_config_reader(config, at->reader);
     server own = {.order = order,
+                  .keeper = at->keeper,
                   .reader = at->reader,
                   .tap = {.purpose = CB_TAP_AUTHENTICATE,
                           .service = order->service ? order->service : use.service,
                           .text = order->text ? order->text : use.text,
                           .profiles = &config->profiles},
                   .last_card = cb_clock_monotonic_us()};
-    cb_relay_settings settings = {.broker = config->broker,
-                                  .ca = config->ca,
-                                  .certificate = config->certificate,
-                                  .key = config->key,
-                                  .timeout = config->timeout};
     cb_relay_tap_init(&own.first);
     cb_error error =
         cb_readers_open(config->kind, config->place, config->card_timeout, &own.readers);
     if (!error)
-        error = cb_relay_open(&settings, &own.relay);
+        error = open_relay(&own);
     if (!error)
         serve_reader(&own, at);
     if (own.disposed)
@@ -292,8 +315,9 @@ static cb_error watch(cb_readers **readers, cb_reader_list *known, const cb_agen
 }
 
 /* Waits are not to be longer when the clock on the wall is put back. */
-static void make_place(place *at)
+static void make_place(place *at, cb_keeper *keeper)
 {
+    at->keeper = keeper;
     pthread_condattr_t attributes;
     pthread_mutex_init(&at->lock, NULL);
     pthread_condattr_init(&attributes);
@@ -308,10 +332,13 @@ cb_error cb_agent_run(const cb_agent_order *order)
     cb_readers *readers = NULL;
     cb_reader_list known = {.count = 0};
     unsigned hung = 0;
+    cb_keeper *keeper = NULL;
     cb_error error = places ? CB_OK : CB_E_MEMORY;
+    if (!error)
+        error = cb_keeper_start(order->config, order->output, &keeper);
     bool none = false, disposed = false;
     for (int i = 0; i < CB_READERS_MAX && places; i++)
-        make_place(&places[i]);
+        make_place(&places[i], keeper);
     while (!error && !stopped(order)) {
         cb_error seen = watch(&readers, &known, order);
         if (readers && cb_readers_hung(readers)) {
@@ -328,7 +355,7 @@ cb_error cb_agent_run(const cb_agent_order *order)
         hung += reap(places, order, false, &disposed);
         if (seen == CB_E_MEMORY || seen == CB_E_CONFIG || hung >= HUNG_MAX)
             error = hung >= HUNG_MAX ? CB_E_READER : seen;
-        if (disposed)
+        if (disposed || cb_keeper_disposed(keeper))
             error = CB_E_TERMINAL_DISPOSED;
     }
     if (places) {
@@ -339,6 +366,7 @@ cb_error cb_agent_run(const cb_agent_order *order)
         pthread_mutex_destroy(&places[i].lock);
         pthread_cond_destroy(&places[i].posted);
     }
+    cb_keeper_stop(&keeper);
     cb_readers_close(&readers);
     free(places);
     return error;

@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "base/code.h"
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
+#include "cardlink/terminal/certify.h"
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/login.h"
 #include "cardlink/terminal/survey.h"
@@ -310,6 +312,42 @@ static cb_error run_enrol(cb_command_context *context)
     return CB_OK;
 }
 
+static cb_error done(cb_command_context *context, const char *event, const char *text)
+{
+    cb_output_event(context->output, event, NULL, text, NULL);
+    return CB_OK;
+}
+
+static cb_error run_activate(cb_command_context *context)
+{
+    char code[64], symbols[CB_CODE_SYMBOLS];
+    cb_problem problem;
+    const char *name = context->options->name;
+    if (!name)
+        return fail(context, CB_E_ARGUMENT, "--name: give the terminal's name, as it is registered");
+    cb_error error =
+        cb_line_ask("Activation code: ", context->options->pin_fd, code, sizeof code);
+    if (error)
+        return fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
+    error = cb_code_read(cb_bytes_str(code), symbols);
+    if (error)
+        fail(context, error, "the code is mistyped: its last character does not fit the others");
+    else if ((error = cb_certify_activate(context->config, name, code, &problem)) != CB_OK)
+        say(context, &problem);
+    else
+        done(context, "activated", "this terminal is active");
+    cb_wipe(code, sizeof code);
+    cb_wipe(symbols, sizeof symbols);
+    return error;
+}
+
+static cb_error run_renew(cb_command_context *context)
+{
+    cb_problem problem;
+    cb_error error = cb_certify_renew(context->config, &problem);
+    return error ? say(context, &problem) : done(context, "renewed", "the terminal has a new key");
+}
+
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
     return cb_card_transmit(card, command, answer);
@@ -358,6 +396,8 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"pin", "unblock"}, run_pin_unblock, true},
         {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, run_enrol, false},
+        {{"activate", NULL}, run_activate, false},
+        {{"renew", NULL}, run_renew, true},
     };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *second = commands[i].words[1];

@@ -127,6 +127,64 @@ no_key:
     return error;
 }
 
+/* ---- A key alone ---- */
+
+static cb_error key_of_pem(cb_bytes pem, uint8_t scalar[CB_P256_SCALAR])
+{
+    ecc_key key;
+    uint8_t der[DER_MAX];
+    word32 at = 0, len = CB_P256_SCALAR;
+    int size = wc_KeyPemToDer(pem.data, (int)pem.len, der, sizeof der, NULL);
+    if (wc_ecc_init(&key) != 0) {
+        cb_wipe(der, sizeof der);
+        return CB_E_MEMORY;
+    }
+    bool good = size > 0 && wc_EccPrivateKeyDecode(der, &at, &key, (word32)size) == 0 &&
+                wc_ecc_get_curve_id(key.idx) == ECC_SECP256R1 &&
+                wc_ecc_export_private_only(&key, scalar, &len) == 0 && len == CB_P256_SCALAR;
+    wc_ecc_free(&key);
+    cb_wipe(der, sizeof der);
+    return good ? CB_OK : CB_E_CONFIG;
+}
+
+static cb_error make_key(const char *path, uint8_t scalar[CB_P256_SCALAR])
+{
+    ecc_key key;
+    uint8_t point[CB_P256_POINT];
+    cb_buf pem = CB_BUF(PEM_MAX);
+    cb_error error = cb_p256_generate(scalar, point);
+    if (error || wc_ecc_init(&key) != 0)
+        return error ? error : CB_E_MEMORY;
+    if (wc_ecc_import_private_key_ex(scalar, CB_P256_SCALAR, point, sizeof point, &key,
+                                     ECC_SECP256R1) != 0)
+        error = CB_E_CRYPTO;
+    if (!error)
+        error = key_pem(&key, &pem);
+    if (!error)
+        error = cb_file_replace(path, cb_buf_bytes(&pem), 0600);
+    wc_ecc_free(&key);
+    cb_buf_free(&pem);
+    return error;
+}
+
+cb_error cb_identity_key(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why)
+{
+    struct stat about;
+    cb_buf pem = CB_BUF(PEM_MAX);
+    cb_error error;
+    if (lstat(path, &about) != 0 && errno == ENOENT) {
+        error = make_key(path, scalar);
+    } else {
+        error = cb_config_secret(path, &pem, why);
+        if (!error && (error = key_of_pem(cb_buf_bytes(&pem), scalar)) == CB_E_CONFIG)
+            cb_buf_printf(why, "%s: is not a P-256 key", path);
+    }
+    if (error)
+        cb_wipe(scalar, CB_P256_SCALAR);
+    cb_buf_free(&pem);
+    return error;
+}
+
 /* Fills in what an identity says from PEM texts, and compares the halves. */
 static cb_error read_identity(cb_bytes certificate, cb_bytes secret, cb_identity *out)
 {

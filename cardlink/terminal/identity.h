@@ -30,6 +30,11 @@ cb_error cb_identity_make(const char *name, const char *certificate_path, const 
 cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
                            cb_buf *why);
 
+/* Makes a P-256 key in a file of mode 0600, durably, or reads the one that is there: what was begun
+ * before can be gone on with. scalar is to be wiped. CB_E_CONFIG with the reason in why (a file that
+ * is no such key, or open to others), CB_E_IO, CB_E_CRYPTO. */
+cb_error cb_identity_key(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why);
+
 /* Overwrites the key, syncs, and removes it and the certificate, and what a renewal left beside them.
  * CB_OK when none of them is there any more; otherwise CB_E_IO, after all were tried. What a file
  * system or the flash beneath it keeps of what was overwritten is out of its reach. */

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "base/sandbox.h"
+#include "cardlink/terminal/certify.h"
 #include "cardlink/terminal/commands.h"
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/relay.h"
@@ -37,6 +38,7 @@ static void set_signals(void)
 static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
 {
     cb_identity identity;
+    cb_certify_settle(config);
     cb_error error = cb_identity_check(config->certificate, config->key, &identity, why);
     return error ? error : cb_trust_check(config->ca, why);
 }

@@ -10,6 +10,8 @@
 
 #include "base/secret.h"
 
+enum { LINE_MAX_READ = 4096 };
+
 /* Where a line comes from. */
 typedef struct source {
     int fd;
@@ -111,8 +113,9 @@ static cb_error ask_fresh(const source *from, cb_digits *out)
     return error;
 }
 
-static cb_error ask_all(const source *from, cb_pins *pins)
+static cb_error ask_all(const source *from, void *context)
 {
+    cb_pins *pins = context;
     bool unblock = pins->form == CB_PIN_FORM_UNBLOCK;
     cb_error error = ask(from, unblock ? "Unblocking code (8 digits): " : "PIN: ",
                          unblock ? cb_unblock_code_ok : cb_pin_ok, &pins->secret);
@@ -177,5 +180,44 @@ cb_error cb_password_ask(cb_password_line *line, int fd)
     cb_error error = fd >= 0 ? ask_password(&from, line) : ask_terminal(ask_password, line);
     if (error)
         cb_wipe(line, sizeof *line);
+    return error;
+}
+/* ---- Lines of another kind ---- */
+
+typedef struct line {
+    const char *prompt;
+    char *text;
+    size_t size;
+} line;
+
+static cb_error ask_line(const source *from, void *context)
+{
+    const line *want = context;
+    size_t len = 0, seen = 0;
+    cb_error error = say(from, want->prompt);
+    for (; !error && seen < LINE_MAX_READ; seen++) {
+        char c = 0;
+        ssize_t got = read(from->fd, &c, 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            error = CB_E_IO;
+        if (got <= 0 || c == '\n')
+            break;
+        if (len + 1 < want->size)
+            want->text[len] = c;
+        len++;
+    }
+    want->text[len < want->size ? len : 0] = 0;
+    return error ? error : len == 0 || len >= want->size ? CB_E_FORMAT : CB_OK;
+}
+
+cb_error cb_line_ask(const char *prompt, int fd, char *text, size_t size)
+{
+    source from = {.fd = fd};
+    line want = {prompt, text, size};
+    cb_error error = fd >= 0 ? ask_line(&from, &want) : ask_terminal(ask_line, &want);
+    if (error)
+        cb_wipe(text, size);
     return error;
 }

@@ -37,6 +37,10 @@ static inline cb_bytes cb_digits_bytes(const cb_digits *digits)
  * descriptor cannot be read); then nothing is left in pins. */
 cb_error cb_pins_ask(cb_pins *pins, cb_pin_form form, int fd);
 
+/* A line of another kind, such as a one-time code: likewise from the descriptor, or without echo.
+ * CB_E_FORMAT when it is longer than size - 1 or none; text is ended by a zero, and to be wiped. */
+cb_error cb_line_ask(const char *prompt, int fd, char *text, size_t size);
+
 void cb_pins_wipe(cb_pins *pins);
 
 typedef struct cb_password_line {

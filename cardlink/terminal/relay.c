@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cardlink/profile.h"
 #include "cardlink/terminal/relay_json.h"
+#include "cardlink/x509/request.h"
 
 enum {
     CONNECT_MS = 5000,
@@ -92,8 +93,10 @@ static bool configure(cb_relay *relay, const cb_relay_settings *settings)
     SET(CURLOPT_CAINFO, settings->ca);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    SET(CURLOPT_SSLCERT, settings->certificate);
-    SET(CURLOPT_SSLKEY, settings->key);
+    if (settings->certificate) {
+        SET(CURLOPT_SSLCERT, settings->certificate);
+        SET(CURLOPT_SSLKEY, settings->key);
+    }
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
     SET(CURLOPT_SSL_CTX_FUNCTION, no_sessions);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
@@ -426,5 +429,46 @@ cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *probl
     else if (!error)
         *services = json_incref(json_object_get(answer, "services"));
     json_decref(answer);
+    return error;
+}
+
+/* NULL: no memory. */
+static json_t *certificate_body(const char *name, const char *code, cb_bytes csr)
+{
+    char hex[2 * CB_X509_REQUEST_MAX + 1];
+    if (csr.len > CB_X509_REQUEST_MAX)
+        return NULL;
+    cb_hex(csr, hex);
+    return name ? json_pack("{s:s,s:s,s:s}", "name", name, "code", code, "request", hex)
+                : json_pack("{s:s}", "request", hex);
+}
+
+static cb_error read_certificate(const json_t *answer, cb_buf *out)
+{
+    const json_t *hex = json_object_get(answer, "certificate");
+    if (!json_is_string(hex))
+        return CB_E_PROTOCOL;
+    cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), out);
+    return error && error != CB_E_MEMORY ? CB_E_PROTOCOL : error;
+}
+
+cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes csr,
+                              cb_buf *out, cb_problem *problem)
+{
+    json_t *answer = NULL;
+    if (name && !is_text(name))
+        return cb_problem_set(problem, CB_E_ARGUMENT, "the name is not UTF-8");
+    json_t *body = certificate_body(name, code, csr);
+    if (!body)
+        return cb_problem_set(problem, CB_E_MEMORY, NULL);
+    request what = {.path = name ? "/v1/activations" : "/v1/certificate",
+                           .body = body,
+                           .safe = true,
+                           .success = name ? 201 : 200};
+    cb_error error = exchange(relay, &what, &answer, problem);
+    if (!error && (error = read_certificate(answer, out)) != CB_OK)
+        cb_problem_set(problem, error, "the broker's answer has no certificate");
+    json_decref(answer);
+    json_decref(body);
     return error;
 }

@@ -27,7 +27,7 @@ enum { CB_RELAY_BODY_MAX = 256 * 1024, CB_RELAY_EXPIRES_MAX = 600, CB_RELAY_TEXT
 
 typedef struct cb_relay_settings {
     const char *broker;                 /* https://host:port */
-    const char *ca, *certificate, *key; /* paths */
+    const char *ca, *certificate, *key; /* paths; certificate NULL: a terminal that has none yet */
     int64_t timeout;                    /* microseconds for one answer */
 } cb_relay_settings;
 
@@ -84,6 +84,13 @@ cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes 
  * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain). */
 cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
                       cb_problem *problem);
+
+/* Asks for the certificate of a key: with the one-time code of the terminal of that name (not NULL),
+ * or as the terminal itself. request: PKCS#10, DER. On success the certificate (DER) is appended to
+ * out; its key is not looked at here. Asked again when the connection failed, for the broker then
+ * says the same. */
+cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes request,
+                              cb_buf *out, cb_problem *problem);
 
 /* On success *services is the list of what this terminal may ask for; ended with json_decref. */
 cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *problem);

@@ -1,27 +1,253 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of a terminal: registered, active, de-activated, revoked, disposed of; and who may do what in each."""
 
+import re
+import shutil
+import subprocess
+import time
 import unittest
 
-from world import PATIENCE, Card, Terminal, main, wait_until, world
+from world import PATIENCE, Terminal, World, main, run, wait_until
 
 w = None
 
 
+class Registry(World):
+    """An installation where a test may activate more terminals in a minute than people do."""
+
+    def configure(self):
+        super().configure()
+        with open(self.etc / "cardbroker.conf", "a") as file:
+            file.write("limits { activations-per-address = 1000 }\n")
+
+    def register(self, name, *options):
+        """A terminal that waits for its code; returns that."""
+        self.write_terminal_configuration(name)
+        return self.ctl("terminal", "register", "--name", name, "--service", "nginx", "--rate", 1000, *options)
+
+    def activate(self, name, code, registered=None, ok=(0,)):
+        return self.cardlink("activate", "--name", registered or name, terminal=name, pin=[code], ok=ok)[-1]
+
+    def make(self, name):
+        self.activate(name, self.register(name)["code"])
+
+    def begin_again(self, seconds):
+        """The key service, with certificates that are valid for so long."""
+        path = self.etc / "hsmd.conf"
+        text = re.sub(r"terminal-certificate-seconds.*\n", "", path.read_text())
+        path.write_text(f"terminal-certificate-seconds = {seconds}\n{text}")
+        self.stop_one("cardbroker-hsmd")
+        self.start_hsmd()
+
+
 def setUpModule():
     global w
-    w = world()
+    w = Registry()
+    unittest.addModuleCleanup(w.tear_down)
+    w.build_up()
     w.add_holder("Hanako")
     w.insert_card("Hanako")
 
 
-def tearDownModule():
-    if w:
-        w.tear_down()
+def wrong(code):
+    """Another code, whose check symbol fits."""
+    symbols = "0123456789ABCDEFGHJKMNPQRSTVWXYZ*~$=U"
+    body = [symbols.index(c) for c in code.replace("-", "")[:-1]]
+    body[0] = (body[0] + 1) % 32
+    rest = 0
+    for value in body:
+        rest = (rest * 32 + value) % 37
+    text = "".join(symbols[v] for v in [*body, rest])
+    return "-".join(text[i:i + 5] for i in range(0, 20, 5))
+
+
+def request(name, key=None):
+    """A PKCS#10 request by a fresh key, or that of a file; the key's file."""
+    path = key or w.folder / f"{name}.by-hand.key"
+    if not key:
+        run(["openssl", "genpkey", "-quiet", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path])
+    return run(["openssl", "req", "-new", "-key", path, "-subj", "/CN=somebody", "-outform", "DER"]).stdout, path
+
+
+def apply(name, code, csr):
+    with Terminal(w, None) as nobody:
+        return nobody.ask("POST", "/v1/activations", {"name": name, "code": code, "request": csr.hex()})
 
 
 def gone(name):
     return not (w.etc / f"{name}.key").exists() and not (w.etc / f"{name}.pem").exists()
+
+
+class Activation(unittest.TestCase):
+    def test_a_terminal_is_activated_where_it_stands_and_taps(self):
+        made = w.register("gate")
+        self.assertEqual((made["state"], made["key"]), ("registered", None))
+        self.assertRegex(made["code"], r"^([0-9A-HJKMNP-TV-Z]{5}-){3}[0-9A-HJKMNP-TV-Z]{4}[0-9A-HJKMNP-TV-Z*~$=U]$")
+        self.assertEqual(w.activate("gate", made["code"].lower())["event"], "activated")
+        self.assertEqual(w.tap(terminal="gate").get("outcome"), "accepted")
+        shown = w.ctl("terminal", "show", "gate")
+        self.assertEqual(shown["state"], "active")
+        self.assertNotIn(made["code"], str(shown))
+        kinds = [leaf["kind"] for leaf in w.leaves("--terminal", made["id"]) if leaf["kind"].startswith("terminal.")]
+        self.assertEqual(kinds, ["terminal.added", "terminal.code", "terminal.activated"])
+        for place in (w.logs / "cardbrokerd.log", w.state / "cardbroker.db", w.state / "cardbroker.db-wal"):
+            self.assertNotIn(made["code"].encode(), place.read_bytes() if place.exists() else b"", place)
+
+    def test_the_certificate_says_what_hsmd_wants_and_verifies_under_the_terminal_ca(self):
+        made = w.register("named")
+        w.activate("named", made["code"])
+        ca = w.folder / "terminal-ca.pem"
+        ca.write_bytes(run([w.program("cardbroker-hsmd"), "--config", w.etc / "hsmd.conf", "--terminal-ca"], env=w.env).stdout)
+        run(["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", ca, w.etc / "named.pem"])
+        done = subprocess.run(["openssl", "verify", "-purpose", "sslserver", "-CAfile", str(ca), str(w.etc / "named.pem")],
+                              capture_output=True)
+        self.assertNotEqual(done.returncode, 0)
+        said = run(["openssl", "x509", "-in", w.etc / "named.pem", "-noout", "-subject"]).stdout.decode()
+        self.assertIn(made["id"], said)
+
+    def test_a_mistyped_code_is_noticed_at_the_terminal_and_a_wrong_one_at_the_broker(self):
+        code = w.register("typed")["code"]
+        mistyped = ("8" if code[0] == "7" else "7") + code[1:]
+        self.assertEqual(w.activate("typed", mistyped, ok=(1,))["code"], "request.malformed")
+        self.assertEqual(w.activate("typed", wrong(code), ok=(1,))["code"], "activation.refused")
+        self.assertEqual(w.activate("typed", code, registered="gate of others", ok=(1,))["code"], "activation.refused")
+        self.assertEqual(w.activate("typed", code)["event"], "activated")
+
+    def test_guessing_ends_the_code_and_an_administrator_makes_another(self):
+        code = w.register("guessed")["code"]
+        csr, _ = request("guessed")
+        for _ in range(5):
+            self.assertEqual(apply("guessed", wrong(code), csr).code, "activation.refused")
+        self.assertEqual(apply("guessed", code, csr).code, "activation.refused")
+        code = w.ctl("terminal", "code", "guessed")["code"]
+        self.assertEqual(apply("guessed", code, csr).status, 201)
+
+    def test_a_code_is_good_for_one_key_and_for_its_time(self):
+        code = w.register("once")["code"]
+        first, _ = request("once")
+        other, _ = request("other")
+        one = apply("once", code, first)
+        self.assertEqual(one.status, 201)
+        self.assertEqual(apply("once", code, other).code, "activation.refused")
+        self.assertEqual(apply("once", code, first).json, one.json)     # the answer was lost
+        code = w.register("late", "--valid", "1s")["code"]
+        time.sleep(1.1)
+        self.assertEqual(apply("late", code, other).code, "activation.refused")
+
+    def test_a_request_for_a_key_that_did_not_sign_it_is_refused(self):
+        code = w.register("stolen")["code"]
+        mine, path = request("mine")
+        yours, _ = request("yours")
+        point = run(["openssl", "pkey", "-in", path, "-pubout", "-outform", "DER"]).stdout[-65:]
+        self.assertIn(point, mine)
+        at = mine.index(point)
+        forged = mine[:at] + yours[yours.index(b"\x03\x42\x00\x04") + 3:][:65] + mine[at + 65:]
+        self.assertEqual((apply("stolen", code, forged).status, apply("stolen", code, mine[:-1]).status), (400, 400))
+        self.assertEqual(apply("stolen", code, mine).status, 201)
+
+    def test_an_activation_that_was_interrupted_goes_on_with_its_key(self):
+        code = w.register("lost-answer")["code"]
+        w.activate("lost-answer", code)
+        certificate = (w.etc / "lost-answer.pem").read_bytes()
+        (w.etc / "lost-answer.pem").unlink()
+        self.assertEqual(w.activate("lost-answer", code)["event"], "activated")
+        self.assertEqual((w.etc / "lost-answer.pem").read_bytes(), certificate)
+        self.assertEqual(w.activate("lost-answer", code, ok=(1,))["code"], "resource.exists")
+
+    def test_a_code_is_never_taken_from_the_command_line(self):
+        code = w.register("argued")["code"]
+        done = subprocess.run([str(w.program("cardlink")), "--config", str(w.etc / "argued.conf"), "activate", "--name", "argued", code],
+                              capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(w.ctl("terminal", "show", "argued")["state"], "registered")
+
+    def test_a_registered_terminal_is_revoked_with_its_code(self):
+        made = w.register("withdrawn")
+        w.ctl("terminal", "revoke", "withdrawn")
+        self.assertEqual(w.activate("withdrawn", made["code"], ok=(1,))["code"], "activation.refused")
+
+
+class Renewal(unittest.TestCase):
+    def key(self, name):
+        return w.ctl("terminal", "show", name)["key"]
+
+    def test_the_old_key_counts_until_the_new_one_is_used(self):
+        w.make("renewing")
+        before = self.key("renewing")
+        with Terminal(w, "renewing") as old:
+            self.assertEqual(old.ask("GET", "/v1/services").status, 200)
+            self.assertEqual(w.cardlink("renew", terminal="renewing")[-1]["event"], "renewed")
+            self.assertEqual(old.ask("GET", "/v1/services").status, 200)
+            self.assertEqual(self.key("renewing"), before)
+            self.assertEqual(w.tap(terminal="renewing").get("outcome"), "accepted")
+            self.assertNotEqual(self.key("renewing"), before)
+            self.assertEqual(old.ask("GET", "/v1/services").code, "terminal.unknown")
+
+    def test_a_renewal_goes_on_wherever_it_was_killed(self):
+        w.make("killed")
+        key, certificate = w.etc / "killed.key", w.etc / "killed.pem"
+        next_key, next_certificate = w.etc / "killed.key.next", w.etc / "killed.pem.next"
+        keep = w.folder / "kept"
+        keep.mkdir()
+        for stage in ("key", "certificate", "renamed", "garbage"):
+            with self.subTest(stage=stage):
+                for file in (key, certificate):
+                    shutil.copy2(file, keep / file.name)
+                w.cardlink("renew", terminal="killed")
+                new_key, new_certificate = key.read_bytes(), certificate.read_bytes()
+                # As it was when the program was killed there.
+                shutil.copy2(key, next_key)
+                shutil.copy2(keep / key.name, key)
+                if stage != "renamed":
+                    shutil.copy2(keep / certificate.name, certificate)
+                if stage == "certificate":
+                    next_certificate.write_bytes(new_certificate)
+                if stage == "garbage":
+                    next_certificate.write_bytes(b"half a certif")
+                self.assertEqual(w.tap(terminal="killed").get("outcome"), "accepted")
+                if stage in ("certificate", "renamed"):
+                    self.assertEqual(key.read_bytes(), new_key)
+                    self.assertFalse(next_key.exists())
+                else:
+                    w.cardlink("renew", terminal="killed")
+                    self.assertEqual((key.read_bytes(), certificate.read_bytes()), (new_key, new_certificate))
+                    self.assertEqual(w.tap(terminal="killed").get("outcome"), "accepted")
+
+    def test_a_terminal_with_a_certificate_of_its_own_is_told_that_there_is_nothing_to_renew(self):
+        w.enrol_terminal_freely("own")
+        self.assertEqual(w.cardlink("renew", terminal="own", ok=(1,))[-1]["code"], "resource.state")
+        self.assertEqual(w.tap(terminal="own").get("outcome"), "accepted")
+
+
+class Time(unittest.TestCase):
+    """With certificates that are over soon."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.begin_again(3 * PATIENCE)
+
+    @classmethod
+    def tearDownClass(cls):
+        w.begin_again(86400)
+
+    def test_an_expired_certificate_is_refused(self):
+        w.make("expiring")
+        with Terminal(w, "expiring") as terminal:
+            self.assertEqual(terminal.ask("GET", "/v1/services").status, 200)
+            time.sleep(3.2 * PATIENCE)
+            self.assertEqual(terminal.ask("GET", "/v1/services").code, "terminal.expired")
+        self.assertEqual(w.tap(terminal="expiring").get("code"), "terminal.expired")
+
+    def test_the_agent_renews_in_time_and_goes_on_serving(self):
+        w.make("keeping")
+        before = w.ctl("terminal", "show", "keeping")["key"]
+        agent = w.spawn("keeper", [w.program("cardlink"), "--config", w.etc / "keeping.conf", "--json", "agent", "--service", "nginx"])
+        wait_until("two renewals", lambda: w.log_of("keeper").count('"renewed"') >= 2, 20 * PATIENCE, agent)
+        w.insert_card("Hanako")
+        accepted = w.log_of("keeper").count('"accepted"')
+        wait_until("a tap", lambda: w.log_of("keeper").count('"accepted"') > accepted, 20 * PATIENCE, agent)
+        w.stop_one("keeper")
+        self.assertNotEqual(w.ctl("terminal", "show", "keeping")["key"], before)
 
 
 class Pauses(unittest.TestCase):

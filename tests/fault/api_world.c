@@ -53,6 +53,8 @@ static cb_error open_parts(api_world *w)
                                 .sessions = api->sessions};
     if (!error)
         error = cb_taps_open(&taps, &api->taps);
+    if (!error)
+        error = cb_rate_open(&api->activations);
     return error ? error : cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
 }
 
@@ -106,6 +108,7 @@ void api_world_close(api_world *w)
     cb_server_close(&api->server);
     cb_watch_close(&api->watch);
     cb_taps_close(&api->taps);
+    cb_rate_close(&api->activations);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);
     cb_connectors_close(&api->connectors);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/keeper.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "cardlink/terminal/certify.h"
+
+#define SLICE (CB_SECOND / 2)
+
+struct cb_keeper {
+    const cb_terminal_config *config;
+    cb_output *output;
+    pthread_t thread;
+    atomic_bool stop;
+    atomic_bool disposed;
+    atomic_uint renewals;
+};
+
+static void pause_for(int64_t us)
+{
+    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
+}
+
+/* Returns when to look again (monotonic). */
+static int64_t renew(cb_keeper *keeper, bool *troubled)
+{
+    cb_problem problem;
+    int64_t every;
+    if (cb_clock_wall_us() < cb_certify_due(keeper->config, &every))
+        return cb_deadline_in(SLICE);
+    cb_error error = cb_certify_renew(keeper->config, &problem);
+    if (error && !*troubled)
+        cb_output_event(keeper->output, "renewal.failed", NULL, "the key is not renewed yet",
+                        &problem);
+    *troubled = error != CB_OK;
+    if (error == CB_E_TERMINAL_DISPOSED)
+        atomic_store(&keeper->disposed, true);
+    if (error)
+        return cb_deadline_in(every);
+    atomic_fetch_add(&keeper->renewals, 1);
+    cb_output_event(keeper->output, "renewed", NULL, "the terminal has a new key", NULL);
+    return cb_deadline_in(SLICE);
+}
+
+static void *keep(void *context)
+{
+    cb_keeper *keeper = context;
+    int64_t next = 0;
+    bool troubled = false;
+    while (!atomic_load(&keeper->stop)) {
+        if (cb_clock_monotonic_us() >= next)
+            next = renew(keeper, &troubled);
+        pause_for(SLICE);
+    }
+    return NULL;
+}
+
+cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb_keeper **out)
+{
+    cb_keeper *keeper = calloc(1, sizeof *keeper);
+    if (!keeper)
+        return CB_E_MEMORY;
+    keeper->config = config;
+    keeper->output = output;
+    if (pthread_create(&keeper->thread, NULL, keep, keeper) != 0) {
+        free(keeper);
+        return CB_E_MEMORY;
+    }
+    *out = keeper;
+    return CB_OK;
+}
+
+void cb_keeper_stop(cb_keeper **handle)
+{
+    cb_keeper *keeper = *handle;
+    *handle = NULL;
+    if (!keeper)
+        return;
+    atomic_store(&keeper->stop, true);
+    pthread_join(keeper->thread, NULL);
+    free(keeper);
+}
+
+unsigned cb_keeper_renewals(cb_keeper *keeper) { return atomic_load(&keeper->renewals); }
+
+bool cb_keeper_disposed(cb_keeper *keeper) { return atomic_load(&keeper->disposed); }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What the agent does beside taps, in a thread of its own: it renews the terminal's certificate in
+ * time (certify.h), and tries again while the broker cannot be reached.
+ */
+#ifndef CB_CARDLINK_TERMINAL_KEEPER_H
+#define CB_CARDLINK_TERMINAL_KEEPER_H
+
+#include "cardlink/terminal/config.h"
+#include "cardlink/terminal/output.h"
+
+typedef struct cb_keeper cb_keeper;
+
+/* Config and output must live as long. CB_E_MEMORY. */
+cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb_keeper **out);
+
+/* Ends the thread, within about the broker's time limit. Takes NULL. */
+void cb_keeper_stop(cb_keeper **keeper);
+
+/* How often the key was renewed: connections that were opened before show the key of before. */
+unsigned cb_keeper_renewals(cb_keeper *keeper);
+
+/* Whether the broker has said that this terminal was disposed of. */
+bool cb_keeper_disposed(cb_keeper *keeper);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Activation by a one-time code and renewal of keys, at the broker: who gets in, and what is
+ * noticed.
+ */
+#include "base/clock.h"
+#include "broker/core/state.h"
+#include "tests/unit/broker/support.h"
+
+static const cb_digest key = {{7}}, another = {{8}}, third = {{9}};
+
+typedef struct stage {
+    world w;
+    cb_terminal terminal;
+    char symbols[CB_CODE_SYMBOLS];
+} stage;
+
+static void begin(stage *s, int64_t seconds)
+{
+    cb_terminal_code code;
+    world_begin(&s->w);
+    assert_int_equal(cb_terminal_code_make(seconds, &code), CB_OK);
+    cb_terminal_new new = {.name = "gate", .code = &code, .rate = 3};
+    assert_int_equal(cb_terminal_add(s->w.store, "test", &new, &s->terminal), CB_OK);
+    assert_int_equal(s->terminal.state, CB_TERMINAL_REGISTERED);
+    assert_int_equal(cb_code_read(cb_bytes_str(code.text), s->symbols), CB_OK);
+}
+
+static cb_error try_code(stage *s, const char *name, const char *symbols, const cb_digest *k,
+                         bool *done)
+{
+    cb_id terminal;
+    return cb_terminal_code_try(s->w.store, name, symbols, k, &terminal, done);
+}
+
+static cb_error activate(stage *s, const cb_digest *k, int64_t expires)
+{
+    cb_terminal_activation a = {.terminal = s->terminal.id,
+                                .code = s->symbols,
+                                .key = *k,
+                                .certificate = cb_bytes_str("certificate"),
+                                .expires = expires};
+    return cb_terminal_activate(s->w.store, &a);
+}
+
+static int64_t later(void) { return cb_clock_wall_us() + 3600 * CB_SECOND; }
+
+static void wrong_code(const stage *s, char out[CB_CODE_SYMBOLS])
+{
+    memcpy(out, s->symbols, CB_CODE_SYMBOLS);
+    out[0] = out[0] == '1' ? '2' : '1';
+}
+
+static void a_code_works_once_and_for_one_key(void **state)
+{
+    stage s;
+    bool done = true;
+    cb_terminal found;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_OK);
+    assert_false(done);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    assert_int_equal(cb_terminal_find(s.w.store, &key, &found), CB_OK);
+    assert_int_equal(found.state, CB_TERMINAL_ACTIVE);
+    assert_int_equal(found.rate, 3);
+    /* The answer was lost: the same again. */
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_OK);
+    assert_true(done);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    /* Another key has come too late. */
+    assert_int_equal(try_code(&s, "gate", s.symbols, &another, &done), CB_E_ACTIVATION);
+    assert_int_equal(activate(&s, &another, later()), CB_E_ACTIVATION);
+    assert_int_equal(cb_terminal_find(s.w.store, &another, &found), CB_E_TERMINAL_UNKNOWN);
+    world_close(&s.w);
+    assert_int_equal(verify_file(&s.w, NULL), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(&s.w);
+}
+
+static void five_wrong_codes_end_it(void **state)
+{
+    stage s;
+    bool done;
+    char wrong[CB_CODE_SYMBOLS];
+    cb_terminal_code fresh;
+    (void)state;
+    begin(&s, 60);
+    wrong_code(&s, wrong);
+    for (int i = 0; i < CB_TERMINAL_CODE_TRIES; i++)
+        assert_int_equal(try_code(&s, "gate", wrong, &key, &done), CB_E_ACTIVATION);
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_E_ACTIVATION);
+    assert_int_equal(activate(&s, &key, later()), CB_E_ACTIVATION);
+    assert_int_equal(cb_terminal_code_make(60, &fresh), CB_OK);
+    assert_int_equal(cb_terminal_code_set(s.w.store, "test", &s.terminal.id, &fresh), CB_OK);
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_E_ACTIVATION);
+    assert_int_equal(cb_code_read(cb_bytes_str(fresh.text), s.symbols), CB_OK);
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_OK);
+    world_end(&s.w);
+}
+
+static void wrong_codes_at_nobody_or_at_another_terminal_open_nothing(void **state)
+{
+    stage s;
+    bool done;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(try_code(&s, "nobody", s.symbols, &key, &done), CB_E_ACTIVATION);
+    assert_int_equal(try_code(&s, "counter 1", s.symbols, &key, &done), CB_E_ACTIVATION);
+    assert_int_equal(cb_terminal_code_make(0, &(cb_terminal_code){0}), CB_E_ARGUMENT);
+    assert_int_equal(
+        cb_terminal_code_make(CB_TERMINAL_CODE_SECONDS_MAX + 1, &(cb_terminal_code){0}),
+        CB_E_ARGUMENT);
+    cb_terminal_code code;
+    assert_int_equal(cb_terminal_code_make(60, &code), CB_OK);
+    assert_int_equal(cb_terminal_code_set(s.w.store, "test", &s.w.terminal.id, &code), CB_E_STATE);
+    world_end(&s.w);
+}
+
+static void a_key_that_some_terminal_has_is_not_given_to_another(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &s.w.terminal.key, later()), CB_E_EXISTS);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    world_end(&s.w);
+}
+
+/* Whoever writes the database cannot make himself a code, nor a terminal of one that was active. */
+static void rows_that_were_written_by_hand_activate_nothing(void **state)
+{
+    static const char *const edits[] = {
+        "UPDATE terminal_code SET expires = expires + 1000000",
+        "UPDATE terminal SET rate = 0 WHERE name = 'gate'",
+        "UPDATE terminal SET all_services = 0 WHERE name = 'gate'",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        stage s;
+        begin(&s, 60);
+        world_close(&s.w);
+        tamper(&s.w, edits[i]);
+        world_open(&s.w);
+        assert_int_equal(activate(&s, &key, later()), CB_E_HSM_RECORD);
+        world_end(&s.w);
+    }
+    stage s;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    world_close(&s.w);
+    tamper(&s.w, "UPDATE terminal SET state = 'registered' WHERE name = 'gate'");
+    world_open(&s.w);
+    assert_int_equal(activate(&s, &another, later()), CB_E_HSM_RECORD);
+    world_end(&s.w);
+}
+
+static void an_expired_certificate_is_refused(void **state)
+{
+    stage s;
+    cb_terminal found;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &key, cb_clock_wall_us()), CB_OK);
+    assert_int_equal(cb_terminal_find(s.w.store, &key, &found), CB_E_TERMINAL_EXPIRED);
+    s.w.terminal.id = s.terminal.id;
+    assert_int_equal(tap_once(&s.w, NULL, NULL), CB_E_TERMINAL_EXPIRED);
+    world_end(&s.w);
+}
+
+static void a_new_key_takes_the_place_of_the_old_when_it_is_used(void **state)
+{
+    stage s;
+    cb_terminal found;
+    int64_t expires;
+    cb_buf certificate = CB_BUF(CB_TERMINAL_CERTIFICATE_SIZE);
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    const cb_id *id = &s.terminal.id;
+    cb_bytes first = cb_bytes_str("first"), second = cb_bytes_str("second");
+    assert_int_equal(cb_terminal_certify(s.w.store, id, &third, first, later()), CB_OK);
+    assert_int_equal(cb_terminal_certify(s.w.store, id, &another, second, later()), CB_OK);
+    assert_int_equal(cb_terminal_certify(s.w.store, id, &key, first, later()), CB_E_EXISTS);
+    assert_int_equal(cb_terminal_certificate(s.w.store, id, &another, &certificate, &expires),
+                     CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&certificate), second));
+    assert_int_equal(cb_terminal_certificate(s.w.store, id, &third, &certificate, &expires),
+                     CB_E_NOT_FOUND);
+    assert_int_equal(cb_terminal_find(s.w.store, &key, &found), CB_OK); /* until then */
+    assert_int_equal(cb_terminal_find(s.w.store, &third, &found), CB_E_TERMINAL_UNKNOWN);
+    assert_int_equal(cb_terminal_find(s.w.store, &another, &found), CB_OK);
+    assert_memory_equal(&found.key, &another, sizeof another);
+    assert_int_equal(found.next_expires, 0);
+    assert_int_equal(cb_terminal_find(s.w.store, &key, &found), CB_E_TERMINAL_UNKNOWN);
+    s.w.terminal.id = s.terminal.id;
+    assert_int_equal(tap_once(&s.w, NULL, NULL), CB_OK);
+    cb_buf_free(&certificate);
+    world_close(&s.w);
+    assert_int_equal(verify_file(&s.w, NULL), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(&s.w);
+}
+
+static void a_next_key_that_was_written_by_hand_is_not_taken(void **state)
+{
+    stage s;
+    cb_terminal found;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    assert_int_equal(
+        cb_terminal_certify(s.w.store, &s.terminal.id, &another, cb_bytes_str("c"), later()),
+        CB_OK);
+    world_close(&s.w);
+    tamper(&s.w, "UPDATE terminal SET next_key = "
+                 "x'0900000000000000000000000000000000000000000000000000000000000000' "
+                 "WHERE name = 'gate'");
+    world_open(&s.w);
+    assert_int_equal(cb_terminal_find(s.w.store, &third, &found), CB_E_HSM_RECORD);
+    world_end(&s.w);
+}
+
+static void a_terminal_with_a_certificate_of_its_own_is_not_renewed(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(
+        cb_terminal_certify(s.w.store, &s.w.terminal.id, &key, cb_bytes_str("c"), later()),
+        CB_E_STATE);
+    assert_int_equal(
+        cb_terminal_certify(s.w.store, &s.terminal.id, &key, cb_bytes_str("c"), later()),
+        CB_E_TERMINAL_REGISTERED);
+    world_end(&s.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_code_works_once_and_for_one_key),
+        cmocka_unit_test(five_wrong_codes_end_it),
+        cmocka_unit_test(wrong_codes_at_nobody_or_at_another_terminal_open_nothing),
+        cmocka_unit_test(a_key_that_some_terminal_has_is_not_given_to_another),
+        cmocka_unit_test(rows_that_were_written_by_hand_activate_nothing),
+        cmocka_unit_test(an_expired_certificate_is_refused),
+        cmocka_unit_test(a_new_key_takes_the_place_of_the_old_when_it_is_used),
+        cmocka_unit_test(a_next_key_that_was_written_by_hand_is_not_taken),
+        cmocka_unit_test(a_terminal_with_a_certificate_of_its_own_is_not_renewed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
