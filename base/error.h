@@ -103,6 +103,7 @@ typedef enum cb_error_class {
     X(CB_E_TERMINAL_EXPIRED,     DENIED,      "terminal.expired",         "This terminal's certificate has expired: register the terminal anew, and activate it with a one-time code.") \
     X(CB_E_ACTIVATION,           DENIED,      "activation.refused",       "The terminal's name and the code do not belong together, or the code has expired, was used or was tried too often: check both, or ask an administrator for a new code.") \
     X(CB_E_ACTIVATION_RATE,      UNAVAILABLE, "activation.rate",          "There were too many activations within a minute: wait and try again.") \
+    X(CB_E_TERMINAL_TAMPERED,    DENIED,      "terminal.tampered",        "This terminal's housing was opened: its keys were erased; have it examined and registered anew.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \

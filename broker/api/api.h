@@ -96,6 +96,7 @@ cb_error cb_api_certificate_renew(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_end(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_code(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);

@@ -32,6 +32,7 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 
     {"POST",   "/v1/activations",                  ANYBODY,  cb_api_activate,              SMALL_BODY, ENTRY},
+    {"POST",   "/v1/terminal/end",                 TERMINAL, cb_api_terminal_end,          SMALL_BODY, RESERVED},
     {"POST",   "/v1/certificate",                  TERMINAL, cb_api_certificate_renew,     SMALL_BODY, COMMON},
 
     {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, STAFF},

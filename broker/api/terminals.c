@@ -162,3 +162,28 @@ cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply)
 {
     return change(request, reply, CB_TERMINAL_DISPOSE, "revoked");
 }
+
+/* The terminal's own word about itself; it can take rights away from nobody else. */
+cb_error cb_api_terminal_end(cb_request *request, cb_reply *reply)
+{
+    cb_api *api = cb_api_of(request);
+    const char *reason = NULL;
+    cb_affected affected = {0};
+    cb_session_match match = {.terminal = request->terminal};
+    const cb_field fields[] = {{"reason", CB_FIELD_TEXT, true, 16, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 1);
+    bool tamper = !error && strcmp(reason, "tamper") == 0;
+    if (!error && !tamper && strcmp(reason, "erased") != 0)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "reason must be erased or tamper.");
+    if (!error)
+        error = cb_terminal_change(api->store, "terminal", &request->terminal,
+                                   tamper ? CB_TERMINAL_DEACTIVATE : CB_TERMINAL_REVOKE, reason,
+                                   &affected);
+    if (!error) {
+        cb_api_cut(api, &affected, &match, tamper ? "deactivated" : "revoked");
+        error = cb_reply_json(reply, 200,
+                              json_pack("{ss}", "state", tamper ? "deactivated" : "revoked"));
+    }
+    cb_affected_free(&affected);
+    return error;
+}

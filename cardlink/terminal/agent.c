@@ -355,8 +355,8 @@ cb_error cb_agent_run(const cb_agent_order *order)
         hung += reap(places, order, false, &disposed);
         if (seen == CB_E_MEMORY || seen == CB_E_CONFIG || hung >= HUNG_MAX)
             error = hung >= HUNG_MAX ? CB_E_READER : seen;
-        if (disposed || cb_keeper_disposed(keeper))
-            error = CB_E_TERMINAL_DISPOSED;
+        if (disposed || cb_keeper_over(keeper))
+            error = disposed ? CB_E_TERMINAL_DISPOSED : cb_keeper_over(keeper);
     }
     if (places) {
         atomic_store(order->stop, true);

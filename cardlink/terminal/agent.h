@@ -31,7 +31,8 @@ typedef struct cb_agent_order {
 } cb_agent_order;
 
 /* Returns when *stop is set (CB_OK, within about the broker's time limit), CB_E_READER,
- * CB_E_MEMORY, or CB_E_TERMINAL_DISPOSED as soon as the broker says so. */
+ * CB_E_MEMORY, or CB_E_TERMINAL_DISPOSED as soon as the broker says so, or
+ * CB_E_TERMINAL_TAMPERED when the housing was opened. */
 cb_error cb_agent_run(const cb_agent_order *order);
 
 #endif

@@ -10,6 +10,7 @@
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/certify.h"
+#include "cardlink/terminal/ending.h"
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/login.h"
 #include "cardlink/terminal/survey.h"
@@ -348,6 +349,16 @@ static cb_error run_renew(cb_command_context *context)
     return error ? say(context, &problem) : done(context, "renewed", "the terminal has a new key");
 }
 
+static cb_error run_erase(cb_command_context *context)
+{
+    return cb_ending(context->config, CB_ENDING_ERASED, context->output);
+}
+
+static cb_error run_tamper(cb_command_context *context)
+{
+    return cb_ending(context->config, CB_ENDING_TAMPER, context->output);
+}
+
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
     return cb_card_transmit(card, command, answer);
@@ -398,6 +409,8 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"enrol", NULL}, run_enrol, false},
         {{"activate", NULL}, run_activate, false},
         {{"renew", NULL}, run_renew, true},
+        {{"erase", NULL}, run_erase, false},
+        {{"tamper", NULL}, run_tamper, false},
     };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *second = commands[i].words[1];

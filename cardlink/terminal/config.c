@@ -26,6 +26,7 @@ static cfg_opt_t options[] = {
     CFG_INT("card_timeout", 10, CFGF_NONE),
     CFG_BOOL("prefetch", cfg_true, CFGF_NONE),
     CFG_INT("prefetch_for", 600, CFGF_NONE),
+    CFG_STR("tamper", "", CFGF_NONE),
     CFG_STR("log_level", "info", CFGF_NONE),
     CFG_SEC("reader", reader_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END(),
@@ -92,6 +93,8 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
         require(take_profiles(cfg, &out->profiles), path,
                 "profiles: give native, piv, jpki and scp03 in the order in which cards are tried, each at most once",
                 why) &&
+        require(out->tamper[0] == 0 || out->tamper[0] == '/', path,
+                "tamper: give a whole path, or nothing", why) &&
         require(readers_ok(cfg), path,
                 "service: a name has small letters, digits and -, at most 63", why) &&
         require(within(cfg, "timeout", 1, 120), path, "timeout: from 1 to 120 seconds", why) &&
@@ -119,6 +122,7 @@ cb_error cb_terminal_config_load(const char *path, cb_terminal_config *out, cb_b
     out->key = cfg_getstr(cfg, "key");
     out->service = cfg_getstr(cfg, "service");
     out->text = cfg_getstr(cfg, "text");
+    out->tamper = cfg_getstr(cfg, "tamper");
     out->timeout = cfg_getint(cfg, "timeout") * CB_SECOND;
     out->card_timeout = cfg_getint(cfg, "card_timeout") * CB_SECOND;
     out->prefetch = cfg_getbool(cfg, "prefetch");

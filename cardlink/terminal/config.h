@@ -29,6 +29,7 @@ typedef struct cb_terminal_config {
     cb_profile_order profiles;
     const char *service;  /* "": none */
     const char *text;     /* "": none */
+    const char *tamper;   /* what is there when the housing was opened; "": nobody says so */
     int64_t timeout;      /* microseconds, for one answer of the broker */
     int64_t card_timeout; /* microseconds, for one call to a reader */
     bool prefetch;

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "cardlink/terminal/certify.h"
+#include "cardlink/terminal/ending.h"
 
 #define SLICE (CB_SECOND / 2)
 
@@ -16,7 +17,7 @@ struct cb_keeper {
     cb_output *output;
     pthread_t thread;
     atomic_bool stop;
-    atomic_bool disposed;
+    _Atomic cb_error over;
     atomic_uint renewals;
 };
 
@@ -38,7 +39,7 @@ static int64_t renew(cb_keeper *keeper, bool *troubled)
                         &problem);
     *troubled = error != CB_OK;
     if (error == CB_E_TERMINAL_DISPOSED)
-        atomic_store(&keeper->disposed, true);
+        atomic_store(&keeper->over, error);
     if (error)
         return cb_deadline_in(every);
     atomic_fetch_add(&keeper->renewals, 1);
@@ -51,7 +52,12 @@ static void *keep(void *context)
     cb_keeper *keeper = context;
     int64_t next = 0;
     bool troubled = false;
-    while (!atomic_load(&keeper->stop)) {
+    while (!atomic_load(&keeper->stop) && !atomic_load(&keeper->over)) {
+        if (cb_ending_tampered(keeper->config)) {
+            cb_ending(keeper->config, CB_ENDING_TAMPER, keeper->output);
+            atomic_store(&keeper->over, CB_E_TERMINAL_TAMPERED);
+            break;
+        }
         if (cb_clock_monotonic_us() >= next)
             next = renew(keeper, &troubled);
         pause_for(SLICE);
@@ -87,4 +93,4 @@ void cb_keeper_stop(cb_keeper **handle)
 
 unsigned cb_keeper_renewals(cb_keeper *keeper) { return atomic_load(&keeper->renewals); }
 
-bool cb_keeper_disposed(cb_keeper *keeper) { return atomic_load(&keeper->disposed); }
+cb_error cb_keeper_over(cb_keeper *keeper) { return atomic_load(&keeper->over); }

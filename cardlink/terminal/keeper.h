@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the agent does beside taps, in a thread of its own: it renews the terminal's certificate in
- * time (certify.h), and tries again while the broker cannot be reached.
+ * What the agent does beside taps, in a thread of its own: it looks whether the housing was opened
+ * (ending.h), and renews the terminal's certificate in time (certify.h); while the broker cannot be
+ * reached it tries again.
  */
 #ifndef CB_CARDLINK_TERMINAL_KEEPER_H
 #define CB_CARDLINK_TERMINAL_KEEPER_H
@@ -20,7 +21,8 @@ void cb_keeper_stop(cb_keeper **keeper);
 /* How often the key was renewed: connections that were opened before show the key of before. */
 unsigned cb_keeper_renewals(cb_keeper *keeper);
 
-/* Whether the broker has said that this terminal was disposed of. */
-bool cb_keeper_disposed(cb_keeper *keeper);
+/* Why the agent has to end: CB_E_TERMINAL_DISPOSED (the broker has said so), CB_E_TERMINAL_TAMPERED
+ * (the keys are erased); CB_OK: it goes on. */
+cb_error cb_keeper_over(cb_keeper *keeper);
 
 #endif

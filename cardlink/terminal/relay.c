@@ -472,3 +472,16 @@ cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *cod
     json_decref(body);
     return error;
 }
+
+cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem)
+{
+    json_t *answer = NULL;
+    json_t *body = json_pack("{s:s}", "reason", why);
+    if (!body)
+        return cb_problem_set(problem, CB_E_MEMORY, NULL);
+    request what = {.path = "/v1/terminal/end", .body = body, .safe = true, .success = 200};
+    cb_error error = exchange(relay, &what, &answer, problem);
+    json_decref(answer);
+    json_decref(body);
+    return error;
+}

@@ -85,6 +85,10 @@ cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes 
 cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
                       cb_problem *problem);
 
+/* Says that this terminal is over, and why ("erased", "tamper"). Asked again when the connection
+ * failed. */
+cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem);
+
 /* Asks for the certificate of a key: with the one-time code of the terminal of that name (not NULL),
  * or as the terminal itself. request: PKCS#10, DER. On success the certificate (DER) is appended to
  * out; its key is not looked at here. Asked again when the connection failed, for the broker then

@@ -309,6 +309,62 @@ class Ends(unittest.TestCase):
         self.assertFalse(gone("lost"))
 
 
+class Tamper(unittest.TestCase):
+    def last(self, terminal_id):
+        return [leaf for leaf in w.leaves("--terminal", terminal_id) if leaf["kind"].startswith("terminal.")][-1]
+
+    def test_a_terminal_that_erases_itself_tells_the_broker_first(self):
+        made = w.register("leaving-alone")
+        w.activate("leaving-alone", made["code"])
+        events = [line["event"] for line in w.cardlink("erase", terminal="leaving-alone")]
+        self.assertEqual(events, ["broker.told", "erased"])
+        self.assertTrue(gone("leaving-alone"))
+        self.assertEqual(w.ctl("terminal", "show", made["id"])["state"], "revoked")
+        self.assertIn("reason erased", self.last(made["id"])["leaf"])
+
+    def test_an_opened_housing_ends_the_agent_and_the_keys_and_is_in_the_record(self):
+        made = w.register("opened")
+        place = w.folder / "opened.contact"
+        with open(w.etc / "opened.conf", "a") as file:
+            file.write(f'tamper = "{place}"\n')
+        w.activate("opened", made["code"])
+        agent = w.spawn("opened", [w.program("cardlink"), "--config", w.etc / "opened.conf", "--json", "agent", "--service", "nginx"])
+        wait_until("the agent", lambda: "ready" in w.log_of("opened"), 10 * PATIENCE, agent)
+        place.touch()
+        wait_until("the agent's end", lambda: agent.poll() is not None, 20 * PATIENCE)
+        self.assertEqual(agent.returncode, 1)
+        self.assertTrue(gone("opened"))
+        self.assertEqual(w.ctl("terminal", "show", "opened")["state"], "deactivated")
+        self.assertIn("reason tamper", self.last(made["id"])["leaf"])
+
+    def test_keys_are_erased_also_when_no_broker_answers(self):
+        made = w.register("alone")
+        w.activate("alone", made["code"])
+        path = w.etc / "alone.conf"
+        path.write_text(path.read_text().replace(f":{w.port}", ":1"))
+        began = time.monotonic()
+        events = [line["event"] for line in w.cardlink("tamper", terminal="alone")]
+        self.assertEqual(events, ["broker.not_told", "erased"])
+        self.assertLess(time.monotonic() - began, 10 * PATIENCE)
+        self.assertTrue(gone("alone"))
+        self.assertEqual(w.ctl("terminal", "show", "alone")["state"], "active")
+
+    def test_a_renewal_that_was_under_way_leaves_nothing_either(self):
+        w.make("half")
+        for name in ("half.key.next", "half.pem.next", "half.key.new"):
+            shutil.copy2(w.etc / "half.key", w.etc / name)
+        w.cardlink("erase", terminal="half")
+        self.assertEqual([file.name for file in w.etc.glob("half.*")], ["half.conf"])
+
+    def test_nobody_ends_another_terminal(self):
+        w.make("bystander")
+        with Terminal(w, None) as nobody:
+            self.assertEqual(nobody.ask("POST", "/v1/terminal/end", {"reason": "tamper"}).status, 401)
+        with Terminal(w, "bystander") as terminal:
+            self.assertEqual(terminal.ask("POST", "/v1/terminal/end", {"reason": "stolen"}).status, 400)
+        self.assertEqual(w.tap(terminal="bystander").get("outcome"), "accepted")
+
+
 class ZRecord(unittest.TestCase):
     def test_the_record_of_it_all_verifies(self):
         report = w.verify()

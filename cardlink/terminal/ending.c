@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "cardlink/terminal/ending.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "cardlink/terminal/identity.h"
+#include "cardlink/terminal/relay.h"
+
+static const cb_problem *problem_of(cb_problem *problem, cb_error error)
+{
+    cb_problem_set(problem, error, NULL);
+    return problem;
+}
+
+static cb_error tell(const cb_terminal_config *config, const char *why)
+{
+    cb_relay_settings settings = {.broker = config->broker,
+                                  .ca = config->ca,
+                                  .certificate = config->certificate,
+                                  .key = config->key,
+                                  .timeout = config->timeout < CB_ENDING_TIME ? config->timeout
+                                                                              : CB_ENDING_TIME};
+    cb_relay *relay = NULL;
+    cb_problem problem;
+    cb_error error = cb_relay_open(&settings, &relay);
+    if (!error)
+        error = cb_relay_leave(relay, why, &problem);
+    cb_relay_close(&relay);
+    return error;
+}
+
+cb_error cb_ending(const cb_terminal_config *config, const char *why, cb_output *output)
+{
+    cb_problem problem;
+    cb_error told = tell(config, why);
+    cb_error error = cb_identity_erase(config->certificate, config->key);
+    cb_output_event(output, told ? "broker.not_told" : "broker.told", NULL,
+                    told ? "the broker could not be told: have this terminal revoked"
+                         : "the broker knows that this terminal is over",
+                    told ? problem_of(&problem, told) : NULL);
+    cb_output_event(output, error ? "erase.failed" : "erased", NULL,
+                    error ? "the keys could not all be erased" : "the keys were erased",
+                    error ? problem_of(&problem, error) : NULL);
+    return error;
+}
+
+/* A path that cannot be looked at any more was not taken away by a person who may. */
+bool cb_ending_tampered(const cb_terminal_config *config)
+{
+    struct stat about;
+    return config->tamper[0] &&
+           (lstat(config->tamper, &about) == 0 || (errno != ENOENT && errno != ENOMEM));
+}
