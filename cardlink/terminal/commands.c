@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/code.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "base/code.h"
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/certify.h"
