@@ -294,7 +294,7 @@ class Running(unittest.TestCase):
                 status, answer = self.broker.network(method, fill(target), {} if method in ("POST", "PUT") else None)
                 stranger = self.broker.network(method, fill(target), {} if method in ("POST", "PUT") else None, "client")
                 if "anybody" in roles:
-                    self.assertIn(status, (200, 503))
+                    self.assertIn(status, (200, 503) if method == "GET" else (400,))    # an empty question
                 elif "terminal" in roles:
                     self.assertEqual((status, answer["code"]), (401, "request.unauthenticated"))
                     self.assertEqual((stranger[0], stranger[1]["code"]), (401, "terminal.unknown"))
