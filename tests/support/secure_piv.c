@@ -41,37 +41,45 @@ void secure_piv_reset(secure_piv *p)
 
 /* ---- Certificates ---- */
 
-void secure_piv_certify(const secure_piv *p, cb_bytes issuer, cb_bytes guid,
-                        cb_error (*sign)(const void *key, cb_bytes digest, cb_buf *der),
-                        const void *key, cb_buf *out)
+static const uint8_t ecdsa[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
+                                0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
+static const uint8_t rsa[] = {0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
+                              0xF7, 0x0D, 0x01, 0x01, 0x0B, 0x05, 0x00};
+const cb_bytes secure_piv_ecdsa = {ecdsa, sizeof ecdsa}, secure_piv_rsa = {rsa, sizeof rsa};
+
+static void put_signature(const secure_piv_cvc *what, cb_buf *body)
 {
-    static const uint8_t profile[] = {0x80}, role[] = {0x00};
-    static const uint8_t curve[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
-    static const uint8_t algorithm[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
-                                        0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
-    cb_buf body = CB_BUF(1024), public = CB_BUF(128), bits = CB_BUF(128), object = CB_BUF(256);
-    cb_buf whole = CB_BUF(256);
-    cb_tlv_put(&public, 0x06, CB_BYTES_OF(curve));
-    cb_tlv_put(&public, 0x86, CB_BYTES_OF(p->point));
-    cb_tlv_put(&body, 0x5F29, CB_BYTES_OF(profile));
-    cb_tlv_put(&body, 0x42, issuer);
-    cb_tlv_put(&body, 0x5F20, guid);
-    cb_tlv_put(&body, 0x7F49, cb_buf_bytes(&public));
-    cb_tlv_put(&body, 0x5F4C, CB_BYTES_OF(role));
-    cb_digest digest = cb_sha256(cb_buf_bytes(&body));
+    cb_buf bits = CB_BUF(512), object = CB_BUF(512), whole = CB_BUF(512);
+    cb_digest digest = cb_sha256(cb_buf_bytes(body));
     cb_buf_put_u8(&bits, 0);
-    MUST(sign(key, cb_digest_bytes(&digest), &bits) == CB_OK);
-    cb_buf_put(&object, CB_BYTES_OF(algorithm));
+    MUST(what->sign(what->key, cb_digest_bytes(&digest), &bits) == CB_OK);
+    cb_buf_put(&object, what->algorithm);
     cb_tlv_put(&object, 0x03, cb_buf_bytes(&bits));
     cb_tlv_put(&whole, 0x30, cb_buf_bytes(&object));
-    cb_tlv_put(&body, 0x5F37, cb_buf_bytes(&whole));
-    cb_tlv_put(out, 0x7F21, cb_buf_bytes(&body));
-    MUST(!cb_buf_error(&whole) && !cb_buf_error(&body) && !cb_buf_error(out));
-    cb_buf_free(&body);
-    cb_buf_free(&public);
+    cb_tlv_put(body, 0x5F37, cb_buf_bytes(&whole));
+    MUST(!cb_buf_error(&whole));
     cb_buf_free(&bits);
     cb_buf_free(&object);
     cb_buf_free(&whole);
+}
+
+void secure_piv_certify(const secure_piv_cvc *what, cb_buf *out)
+{
+    static const uint8_t profile[] = {0x80};
+    static const uint8_t curve[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+    cb_buf body = CB_BUF(1024), public = CB_BUF(128);
+    cb_tlv_put(&public, 0x06, CB_BYTES_OF(curve));
+    cb_tlv_put(&public, 0x86, what->point);
+    cb_tlv_put(&body, 0x5F29, CB_BYTES_OF(profile));
+    cb_tlv_put(&body, 0x42, what->issuer);
+    cb_tlv_put(&body, 0x5F20, what->subject);
+    cb_tlv_put(&body, 0x7F49, cb_buf_bytes(&public));
+    cb_tlv_put(&body, 0x5F4C, cb_bytes_make(&what->role, 1));
+    put_signature(what, &body);
+    cb_tlv_put(out, 0x7F21, cb_buf_bytes(&body));
+    MUST(!cb_buf_error(&body) && !cb_buf_error(out));
+    cb_buf_free(&body);
+    cb_buf_free(&public);
 }
 
 /* ---- Answers in parts ---- */

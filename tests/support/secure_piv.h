@@ -38,10 +38,20 @@ void secure_piv_reset(secure_piv *p);
 /* Of cb_card_io. */
 cb_error secure_piv_transmit(void *card, cb_bytes command, cb_buf *answer);
 
-/* Appends a card verifiable certificate of the key, signed by what sign does with a digest (DER).
- */
-void secure_piv_certify(const secure_piv *p, cb_bytes issuer, cb_bytes guid,
-                        cb_error (*sign)(const void *key, cb_bytes digest, cb_buf *der),
-                        const void *key, cb_buf *out);
+/* A card verifiable certificate that is to be made. */
+typedef struct secure_piv_cvc {
+    cb_bytes issuer, subject, point;
+    uint8_t role;       /* 00: a card's; 12: an intermediate one */
+    cb_bytes algorithm; /* AlgorithmIdentifier */
+
+    /* Appends what the issuer's key makes of a digest. */
+    cb_error (*sign)(const void *key, cb_bytes digest, cb_buf *out);
+    const void *key;
+} secure_piv_cvc;
+
+void secure_piv_certify(const secure_piv_cvc *what, cb_buf *out);
+
+/* ecdsa-with-SHA256, and sha256WithRSAEncryption. */
+extern const cb_bytes secure_piv_ecdsa, secure_piv_rsa;
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include <time.h>
 
+#include "cardlink/card/key.h"
 #include "cardlink/piv/commands.h"
 #include "secure_cards.h"
 
@@ -48,20 +49,20 @@ static void only_a_content_signer_of_the_agency_certifies(void **state)
     for (size_t i = 0; i < sizeof usages / sizeof *usages; i++) {
         cb_buf_reset(&secure_signer_certificate);
         secure_make_signer(&secure_issuer, usages[i], 0, &secure_signer_certificate);
-        secure_show_signer(&secure_far);
+        secure_show_signer(&secure_far, (cb_bytes){0});
         expect(CB_E_CERTIFICATE_USAGE, secure_check_card(&info));
     }
     agency_make(&stranger);
     cb_buf_reset(&secure_signer_certificate);
     secure_make_signer(&stranger, "2.16.840.1.101.3.6.7", 0, &secure_signer_certificate);
-    secure_show_signer(&secure_far);
+    secure_show_signer(&secure_far, (cb_bytes){0});
     expect(CB_E_CARD_CERTIFICATE, secure_check_card(&info));
     agency_free(&stranger);
     /* Of the agency and for that, but of another key than the one that signed. */
     good(cb_vcard_key_generate(CB_VCARD_EC_P256, &secure_signer));
     cb_buf_reset(&secure_signer_certificate);
     secure_make_signer(&secure_issuer, "2.16.840.1.101.3.6.7", 0, &secure_signer_certificate);
-    secure_show_signer(&secure_far);
+    secure_show_signer(&secure_far, (cb_bytes){0});
     expect(CB_E_CARD_CERTIFICATE, secure_check_card(&info));
 }
 
@@ -105,6 +106,63 @@ static void what_was_read_is_bound_whole_or_not(void **state)
     secure_forget(&r);
 }
 
+/* PKCS #1 v1.5 (RFC 8017, 9.2). */
+static cb_error sign_by_rsa(const void *key, cb_bytes digest, cb_buf *out)
+{
+    enum { AT = CB_VCARD_RSA_SIZE - CB_DIGEST_INFO };
+    uint8_t block[CB_VCARD_RSA_SIZE] = {0x00, 0x01};
+    memset(block + 2, 0xFF, AT - 3);
+    cb_digest_info(digest.data, block + AT);
+    return cb_vcard_key_rsa(key, CB_BYTES_OF(block), out);
+}
+
+/* A content signer with an RSA key, and a key on P-256 that he certified, which certifies cards. */
+static void an_intermediate_certificate_may_stand_between(void **state)
+{
+    static const uint8_t name[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    (void)state;
+    cb_vcard_key middle;
+    cb_vcard_public point;
+    cb_x509 of_signer;
+    cb_binding_info info;
+    cb_buf between = CB_BUF(1024);
+    good(cb_vcard_key_generate(CB_VCARD_EC_P256, &middle));
+    good(cb_vcard_key_public(&middle, &point));
+    good(cb_vcard_key_generate(CB_VCARD_RSA_2048, &secure_signer));
+    cb_buf_reset(&secure_signer_certificate);
+    secure_make_signer(&secure_issuer, "2.16.840.1.101.3.6.7", 0, &secure_signer_certificate);
+    good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &of_signer));
+    secure_piv_certify(&(secure_piv_cvc){.issuer = cb_bytes_make(of_signer.subject_key_id.data, 8),
+                                         .subject = CB_BYTES_OF(name),
+                                         .point = cb_bytes_make(point.key, point.len),
+                                         .role = 0x12,
+                                         .algorithm = secure_piv_rsa,
+                                         .sign = sign_by_rsa,
+                                         .key = &secure_signer},
+                       &between);
+    cb_buf_reset(&secure_far.certificate);
+    secure_piv_certify(&(secure_piv_cvc){.issuer = CB_BYTES_OF(name),
+                                         .subject = secure_guid_of(&secure_card),
+                                         .point = CB_BYTES_OF(secure_far.point),
+                                         .algorithm = secure_piv_ecdsa,
+                                         .sign = secure_sign,
+                                         .key = &middle},
+                       &secure_far.certificate);
+    secure_show_signer(&secure_far, cb_buf_bytes(&between));
+    secure_bind(&info);
+    const cb_card_key *key = cb_card_keys_find(&info.keys, CB_PIV_KEY_MESSAGING);
+    cb_digest digest = cb_sha256(cb_buf_bytes(&secure_signer_certificate));
+    assert_non_null(key);
+    assert_memory_equal(key->data, secure_far.point, sizeof secure_far.point);
+    assert_memory_equal(&key->certificate, &digest, sizeof digest);
+    between.data[between.len - 1] ^= 1;
+    secure_show_signer(&secure_far, cb_buf_bytes(&between));
+    expect(CB_E_CARD_CERTIFICATE, secure_check_card(&info));
+    secure_show_signer(&secure_far, (cb_bytes){0});
+    expect(CB_E_CARD_CERTIFICATE, secure_check_card(&info));
+    cb_buf_free(&between);
+}
+
 static void a_key_does_not_stand_for_two(void **state)
 {
     (void)state;
@@ -139,7 +197,7 @@ static void renew(const renewal *what, bool rule_keys, cb_error wanted)
     if (what->other_key)
         good(cb_p256_generate(secure_far.scalar, secure_far.point));
     secure_certify(&secure_far, secure_guid_of(&secure_card));
-    secure_show_signer(&secure_far);
+    secure_show_signer(&secure_far, (cb_bytes){0});
     secure_read_card(&new);
     good(secure_check(&new, &now));
     cb_buf certificates = CB_BUF(CB_FOREIGN_CERTIFICATES_LEN);
@@ -208,6 +266,7 @@ int main(void)
         TEST(only_a_content_signer_of_the_agency_certifies),
         TEST(another_cards_certificate_is_refused),
         TEST(what_was_read_is_bound_whole_or_not),
+        TEST(an_intermediate_certificate_may_stand_between),
         TEST(a_key_does_not_stand_for_two),
         TEST(a_new_key_or_signer_renews_by_the_rule),
         TEST(it_neither_comes_nor_goes_by_renewal),

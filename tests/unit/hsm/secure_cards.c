@@ -24,7 +24,7 @@ cb_buf secure_signer_certificate = {.max = CB_ISSUE_X509_MAX};
 
 /* ---- Making a card ---- */
 
-static cb_error sign(const void *key, cb_bytes digest, cb_buf *der)
+cb_error secure_sign(const void *key, cb_bytes digest, cb_buf *der)
 {
     return cb_vcard_key_sign(key, digest, der);
 }
@@ -57,17 +57,23 @@ void secure_certify(secure_piv *p, cb_bytes guid)
 {
     cb_x509 of_signer;
     good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &of_signer));
+    const secure_piv_cvc what = {.issuer = cb_bytes_make(of_signer.subject_key_id.data, 8),
+                                 .subject = guid,
+                                 .point = CB_BYTES_OF(p->point),
+                                 .algorithm = secure_piv_ecdsa,
+                                 .sign = secure_sign,
+                                 .key = &secure_signer};
     cb_buf_reset(&p->certificate);
-    secure_piv_certify(p, cb_bytes_make(of_signer.subject_key_id.data, 8), guid, sign,
-                       &secure_signer, &p->certificate);
+    secure_piv_certify(&what, &p->certificate);
 }
 
-void secure_show_signer(secure_piv *p)
+void secure_show_signer(secure_piv *p, cb_bytes between)
 {
     static const uint8_t plain[] = {0x00};
     cb_buf object = CB_BUF(CB_ANSWER_MAX);
     cb_tlv_put(&object, 0x70, cb_buf_bytes(&secure_signer_certificate));
     cb_tlv_put(&object, 0x71, CB_BYTES_OF(plain));
+    cb_buf_put(&object, between);
     cb_tlv_put(&object, 0xFE, (cb_bytes){0});
     cb_buf_reset(&p->signer);
     cb_tlv_put(&p->signer, 0x53, cb_buf_bytes(&object));
@@ -79,7 +85,7 @@ void secure_make_card(uint8_t kind)
     piv_card_make(&secure_card, &secure_issuer, kind, kind);
     secure_piv_make(&secure_far, &secure_card.io);
     secure_certify(&secure_far, secure_guid_of(&secure_card));
-    secure_show_signer(&secure_far);
+    secure_show_signer(&secure_far, (cb_bytes){0});
 }
 
 void secure_free_card(void)

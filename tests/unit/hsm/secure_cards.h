@@ -38,9 +38,13 @@ void secure_free_card(void);
  * began so many tenths of a day later. */
 void secure_make_signer(const agency *by, const char *usage, int later, cb_buf *out);
 
-/* The certificate of the card's key, for a GUID; and what the card shows as its signer's. */
+/* The certificate of the card's key, by the signer, for a GUID; and what the card shows as the
+ * signer's, with the intermediate one behind it (no bytes: none). */
 void secure_certify(secure_piv *p, cb_bytes guid);
-void secure_show_signer(secure_piv *p);
+void secure_show_signer(secure_piv *p, cb_bytes between);
+
+/* Signs with a cb_vcard_key on P-256. */
+cb_error secure_sign(const void *key, cb_bytes digest, cb_buf *der);
 cb_bytes secure_guid_of(const piv_card *c);
 
 /* The power goes and comes; the card as a terminal has it. */
