@@ -24,20 +24,23 @@ static void issued_free(issued *i)
     cb_buf_free(&i->certificates);
 }
 
-/* With one more field, or none. */
-static cb_error read_issued(cb_request *request, cb_reply *reply, const cb_field *more, issued *i)
+enum { ISSUED_FIELDS = 7, MORE_FIELDS = 2 };
+
+/* With fields of the request's own. */
+static cb_error read_issued(cb_request *request, cb_reply *reply, const cb_field *more,
+                            size_t more_count, issued *i)
 {
-    const cb_field fields[] = {
+    cb_field fields[ISSUED_FIELDS + MORE_FIELDS] = {
         {"binding", CB_FIELD_HEX, true, CB_BINDING_MAX, &i->binding},
         {"certificates", CB_FIELD_HEX, false, CB_CARD_CERTIFICATES_MAX, &i->certificates},
         {"expires", CB_FIELD_TEXT, false, CB_DAY_TEXT, &i->expires},
         {"station", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.station},
         {"manufacturer", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.manufacturer},
         {"serial", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &i->fresh.serial},
-        {"application", CB_FIELD_ID, false, 0, &i->fresh.application},
-        more ? *more : (cb_field){0}};
-    size_t count = sizeof fields / sizeof *fields;
-    cb_error error = cb_request_fields(request, reply, fields, more ? count : count - 1);
+        {"application", CB_FIELD_ID, false, 0, &i->fresh.application}};
+    for (size_t k = 0; k < more_count && k < MORE_FIELDS; k++)
+        fields[ISSUED_FIELDS + k] = more[k];
+    cb_error error = cb_request_fields(request, reply, fields, ISSUED_FIELDS + more_count);
     if (!error)
         error = cb_api_day(reply, i->expires, &i->fresh.expires);
     i->fresh.binding = cb_buf_bytes(&i->binding);
@@ -50,7 +53,10 @@ cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
 {
     issued i;
     issued_init(&i);
-    cb_error error = read_issued(request, reply, NULL, &i);
+    const cb_field more[] = {
+        {"holder_name", CB_FIELD_TEXT, false, CB_NAME_MAX, &i.fresh.holder_name},
+        {"activate", CB_FIELD_TRUTH, false, 0, &i.fresh.activate}};
+    cb_error error = read_issued(request, reply, more, 2, &i);
     if (!error)
         error = cb_card_issue(cb_api_of(request)->store, request->actor, &i.fresh, &i.card);
     if (!error)
@@ -151,7 +157,7 @@ cb_error cb_api_card_replace(cb_request *request, cb_reply *reply)
     const cb_field why = {"reason", CB_FIELD_TEXT, false, 32, &reason};
     issued i;
     issued_init(&i);
-    cb_error error = read_issued(request, reply, &why, &i);
+    cb_error error = read_issued(request, reply, &why, 1, &i);
     if (!error)
         error = cb_card_replace(api->store, request->actor, old, &i.fresh, reason, &i.card,
                                 &affected);

@@ -29,6 +29,9 @@ cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_ur
 /* Empties the list, then adds the open taps and sessions that match. */
 cb_error cb_act_affected(cb_txn *txn, const cb_tap_match *match, cb_affected *affected);
 
+/* Writes a holder and his leaf, within a transaction. */
+cb_error cb_holder_put_in(cb_txn *txn, const cb_act *act, const cb_holder *holder);
+
 /* One act on a card, within a transaction: as cb_card_change. */
 cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
 

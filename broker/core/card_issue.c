@@ -47,7 +47,8 @@ cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card)
 {
     cb_binding_info info;
     if (cb_binding_info_read(fresh->binding, &info) || info.sequence > INT64_MAX ||
-        fresh->expires < 0 || !from_list(fresh) || (fresh->station && !cb_stock_name_ok(fresh->station)))
+        fresh->expires < 0 || !from_list(fresh) ||
+        (fresh->holder_name && !cb_name_ok(fresh->holder_name)) || (fresh->station && !cb_stock_name_ok(fresh->station)))
         return CB_E_ARGUMENT;
     card->id = info.card;
     card->holder = info.holder;
@@ -107,12 +108,28 @@ static cb_error put_leaf(cb_txn *txn, const cb_act *act, const cb_card_new *fres
     return error;
 }
 
+static cb_error enter_holder(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                             const cb_card *card)
+{
+    cb_holder holder;
+    cb_error error = cb_row_holder_get(txn, &card->holder, &holder);
+    if (!error)
+        return strcmp(holder.name, fresh->holder_name) == 0 ? CB_OK : CB_E_EXISTS;
+    if (error != CB_E_NOT_FOUND)
+        return error;
+    holder = (cb_holder){.id = card->holder, .created = act->time};
+    snprintf(holder.name, sizeof holder.name, "%s", fresh->holder_name);
+    return cb_holder_put_in(txn, act, &holder);
+}
+
 cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
                           const cb_card *card)
 {
     cb_stock stock;
     cb_id application;
-    cb_error error = cb_row_card_put(txn, card);
+    cb_error error = fresh->holder_name ? enter_holder(txn, act, fresh, card) : CB_OK;
+    if (!error)
+        error = cb_row_card_put(txn, card);
     if (!error)
         error = cb_stock_take(txn, card, fresh, act->time, &stock);
     if (!error)
@@ -136,7 +153,10 @@ typedef struct add_card {
 static cb_error run_add(cb_txn *txn, void *context)
 {
     const add_card *add = context;
-    return cb_card_issue_in(txn, &add->act, add->fresh, &add->card);
+    cb_error error = cb_card_issue_in(txn, &add->act, add->fresh, &add->card);
+    return error || !add->fresh->activate
+               ? error
+               : cb_card_act_in(txn, &add->act, &add->card.id, CB_CARD_ACTIVATE);
 }
 
 cb_error cb_card_copy(const cb_card *from, cb_card *to)
@@ -163,6 +183,8 @@ cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fr
         error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
     if (cb_card_issue_refused(error))
         cb_mismatch_of_issue(store, actor, fresh, &add.card.id, error);
+    if (!error && fresh->activate)
+        add.card.state = CB_CARD_ACTIVE;
     if (!error && out)
         error = cb_card_copy(&add.card, out);
     cb_card_free(&add.card);

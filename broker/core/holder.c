@@ -7,17 +7,22 @@ typedef struct add_holder {
     cb_holder holder;
 } add_holder;
 
-static cb_error run_add(cb_txn *txn, void *context)
+cb_error cb_holder_put_in(cb_txn *txn, const cb_act *act, const cb_holder *holder)
 {
-    const add_holder *add = context;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_act_leaf(&leaf, "holder.added", &add->act);
-    cb_leaf_id(&leaf, "holder", &add->holder.id);
-    cb_error error = cb_row_holder_put(txn, &add->holder);
+    cb_act_leaf(&leaf, "holder.added", act);
+    cb_leaf_id(&leaf, "holder", &holder->id);
+    cb_error error = cb_row_holder_put(txn, holder);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
     return error;
+}
+
+static cb_error run_add(cb_txn *txn, void *context)
+{
+    const add_holder *add = context;
+    return cb_holder_put_in(txn, &add->act, &add->holder);
 }
 
 cb_error cb_holder_add(cb_store *store, const char *actor, const char *name, cb_holder *out)

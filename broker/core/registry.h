@@ -78,6 +78,8 @@ typedef struct cb_card_new {
     const char *manufacturer, *serial; /* as the manufacturer's list has it; both or none */
     cb_id application;                 /* that it is issued for */
     const struct cb_card_rules *rules; /* NULL: none */
+    const char *holder_name; /* enters the binding's holder by this name, unless he is there: CB_E_EXISTS if by another name; NULL: he is there */
+    bool activate;           /* in the same transaction */
     cb_id replaces;                    /* set by cb_card_replace */
 } cb_card_new;
 

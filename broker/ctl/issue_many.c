@@ -169,53 +169,40 @@ static cb_ctl_status split(cb_ctl *ctl, card_line *l)
     return *at ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the holder is missing");
 }
 
-/* A holder who is entered with the card. */
-static cb_ctl_status enter_holder(worker *w, const card_line *l, cb_bytes certificate, cb_id *id,
-                                  bool *fresh)
+/* Of a holder who is entered with the card. */
+static void make_id(const card_line *l, cb_bytes certificate, cb_id *id)
 {
     static const char purpose[] = "cardbroker holder of card 1";
-    char text[CB_ID_TEXT];
-    cb_ctl_answer answer;
     cb_digest digest =
         cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(purpose), certificate, cb_bytes_str(l->holder)}, 3);
     memcpy(id->bytes, digest.bytes, CB_ID_SIZE);
     id->bytes[6] = (uint8_t)(0x80 | (id->bytes[6] & 0x0F)); /* RFC 9562: made by a rule of one's own */
     id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3F));
-    cb_id_text(id, text);
-    json_t *body = json_pack("{ss,ss}", "name", l->holder, "id", text);
-    if (!body)
-        return cb_ctl_fail_text(&w->ctl, "the holder", l->holder);
-    cb_ctl_status status = cb_ctl_ask(&w->ctl, "POST", "/v1/holders", body, &answer);
-    *fresh = !status && answer.status == 201;
-    if (!status && !*fresh && answer.status != 409)
-        status = cb_ctl_problem(&w->ctl, &answer);
-    json_decref(body);
-    cb_ctl_answer_free(&answer);
-    return status;
 }
 
 static cb_ctl_status find_holder(worker *w, const card_line *l, cb_bytes certificate, cb_id *id,
-                                 uint64_t *sequence)
+                                 uint64_t *sequence, bool *known)
 {
     char text[CB_ID_TEXT], path[96];
-    bool fresh = false;
     *sequence = 1;
-    cb_ctl_status status = CB_CTL_DONE;
-    if (cb_id_parse(l->holder, id) == CB_OK) {
-        cb_id_text(id, text);
-        snprintf(path, sizeof path, "/v1/holders/%s", text);
-        status = cb_ctl_call(&w->ctl, "GET", path, NULL, NULL);
-    } else {
-        status = enter_holder(w, l, certificate, id, &fresh);
+    *known = cb_id_parse(l->holder, id) == CB_OK;
+    if (!*known) {
+        make_id(l, certificate, id);
+        return CB_CTL_DONE;
     }
     cb_id_text(id, text);
-    return status || fresh ? status : cb_ctl_next_sequence(&w->ctl, text, sequence);
+    snprintf(path, sizeof path, "/v1/holders/%s", text);
+    cb_ctl_status status = cb_ctl_call(&w->ctl, "GET", path, NULL, NULL);
+    return status ? status : cb_ctl_next_sequence(&w->ctl, text, sequence);
 }
 
-static json_t *card_body(const worker *w, const card_line *l, cb_bytes binding)
+static json_t *card_body(const worker *w, const card_line *l, cb_bytes binding, bool known)
 {
     const char *slash = strchr(l->serial, '/');
-    json_t *body = json_pack("{s:o,s:s*,s:s*,s:o*}", "binding", cb_ctl_hex(binding), "application",
+    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
+    json_t *body = json_pack("{s:o,s:b,s:s*,s:s*,s:s*,s:o*}", "binding", cb_ctl_hex(binding),
+                             "activate", activate, "holder_name", known ? NULL : l->holder,
+                             "application",
                              *l->application ? l->application : NULL, "serial",
                              slash ? slash + 1 : NULL, "manufacturer",
                              slash ? json_stringn(l->serial, (size_t)(slash - l->serial)) : NULL);
@@ -245,13 +232,13 @@ static cb_ctl_status look_again(worker *w, const cb_id *card, const cb_id *holde
 }
 
 static cb_ctl_status record(worker *w, const card_line *l, const cb_id *holder, cb_bytes binding,
-                            bool *already)
+                            bool known, bool *already)
 {
     char text[CB_ID_TEXT];
     cb_binding_info info;
     cb_ctl_answer answer = {0};
     bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
-    json_t *body = card_body(w, l, binding);
+    json_t *body = card_body(w, l, binding, known);
     if (!body)
         return cb_ctl_fail_text(&w->ctl, "the line", l->serial);
     cb_ctl_status status = cb_binding_info_read(binding, &info)
@@ -261,7 +248,9 @@ static cb_ctl_status record(worker *w, const card_line *l, const cb_id *holder, 
     *already = !status && answer.status == 409 && strcmp(code, "resource.exists") == 0;
     if (*already)
         status = look_again(w, &info.card, holder, &activate);
-    else if (!status && (answer.status < 200 || answer.status > 299))
+    else
+        activate = false; /* was asked for with the card */
+    if (!*already && !status && (answer.status < 200 || answer.status > 299))
         status = cb_ctl_problem(&w->ctl, &answer);
     if (!status && activate) {
         cb_id_text(&info.card, text);
@@ -276,6 +265,7 @@ static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
 {
     cb_id holder;
     uint64_t sequence = 0;
+    bool known = false;
     cb_buf certificate = CB_BUF(LINE_LEN / 2), binding = CB_BUF(CB_BINDING_MAX);
     cb_ctl_status status = split(&w->ctl, l);
     if (!status && *l->serial && !strchr(l->serial, '/'))
@@ -283,7 +273,7 @@ static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
     if (!status && (cb_unhex(cb_bytes_str(l->certificate), &certificate) || certificate.len == 0))
         status = cb_ctl_fail(&w->ctl, CB_E_FORMAT, "the certificate is no hexadecimal");
     if (!status)
-        status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence);
+        status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence, &known);
     if (!status) {
         cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &holder, w->m->level,
                                      sequence, &binding);
@@ -291,7 +281,7 @@ static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
             status = cb_ctl_fail_hsm(&w->ctl, error, NULL);
     }
     if (!status)
-        status = record(w, l, &holder, cb_buf_bytes(&binding), already);
+        status = record(w, l, &holder, cb_buf_bytes(&binding), known, already);
     cb_buf_free(&certificate);
     cb_buf_free(&binding);
     return status;
