@@ -10,6 +10,7 @@
 extern const cb_ctl_command cb_ctl_holder_commands[];
 extern const cb_ctl_command cb_ctl_card_commands[];
 extern const cb_ctl_command cb_ctl_stock_commands[];
+extern const cb_ctl_command cb_ctl_report_commands[];
 extern const cb_ctl_command cb_ctl_terminal_commands[];
 extern const cb_ctl_command cb_ctl_service_commands[];
 extern const cb_ctl_command cb_ctl_enrolment_commands[];

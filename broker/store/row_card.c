@@ -93,3 +93,23 @@ cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, 
     cb_card_free(&card);
     return cb_row_visited(&q, error);
 }
+
+cb_error cb_row_outstanding_each(cb_txn *txn, const char *state, const cb_id *after, unsigned limit,
+                                 cb_card_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_card card;
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM card WHERE id > ?1 "
+                                          "AND state NOT IN ('returned', 'destroyed') "
+                                          "AND (?2 IS NULL OR state = ?2) ORDER BY id LIMIT ?3");
+    cb_query_id(&q, cb_row_after(after));
+    cb_query_text(&q, state);
+    cb_query_number(&q, cb_row_limit(limit));
+    cb_card_init(&card);
+    while (!error && cb_query_next(&q)) {
+        read_card(&q, &card);
+        error = q.error ? q.error : each(context, &card);
+    }
+    cb_card_free(&card);
+    return cb_row_visited(&q, error);
+}

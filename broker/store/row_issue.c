@@ -34,22 +34,56 @@ static void known_id(cb_query *q, int column, cb_id *out)
         cb_column_id(q, column, out);
 }
 
-cb_error cb_row_issue_get(cb_txn *txn, const cb_id *card, cb_issue_row *out)
+static void read_issue(cb_query *q, cb_issue_row *out)
 {
-    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM issue WHERE card = ?");
-    cb_query_id(&q, card);
-    bool found = cb_query_next(&q);
-    if (found) {
-        cb_column_id(&q, 0, &out->card);
-        out->day = cb_column_number(&q, 1);
-        cb_column_text(&q, 2, out->operator, sizeof out->operator);
-        cb_column_text(&q, 3, out->station, sizeof out->station);
-        cb_column_text(&q, 4, out->manufacturer, sizeof out->manufacturer);
-        cb_column_text(&q, 5, out->serial, sizeof out->serial);
-        known_id(&q, 6, &out->application);
-        known_id(&q, 7, &out->replaces);
+    cb_column_id(q, 0, &out->card);
+    out->day = cb_column_number(q, 1);
+    cb_column_text(q, 2, out->operator, sizeof out->operator);
+    cb_column_text(q, 3, out->station, sizeof out->station);
+    cb_column_text(q, 4, out->manufacturer, sizeof out->manufacturer);
+    cb_column_text(q, 5, out->serial, sizeof out->serial);
+    known_id(q, 6, &out->application);
+    known_id(q, 7, &out->replaces);
+}
+
+cb_error cb_row_issue_each(cb_txn *txn, bool without_application, const cb_id *after,
+                           unsigned limit, cb_issue_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_issue_row row;
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM issue WHERE card > ?1 "
+                                          "AND (?2 = 0 OR application IS NULL) "
+                                          "ORDER BY card LIMIT ?3");
+    cb_query_id(&q, cb_row_after(after));
+    cb_query_number(&q, without_application);
+    cb_query_number(&q, cb_row_limit(limit));
+    while (!error && cb_query_next(&q)) {
+        read_issue(&q, &row);
+        error = q.error ? q.error : each(context, &row);
     }
-    return cb_row_found(&q, found);
+    return cb_row_visited(&q, error);
+}
+
+cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, unsigned skip, unsigned limit,
+                            cb_issued_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_issue_row row = {.day = 0};
+    cb_query q = cb_query_begin(txn->sql, "SELECT day, operator, station, count(*) FROM issue "
+                                          "WHERE day BETWEEN ? AND ? GROUP BY day, operator, station "
+                                          "ORDER BY day, operator, station LIMIT ? OFFSET ?");
+    cb_query_number(&q, from);
+    cb_query_number(&q, to);
+    cb_query_number(&q, cb_row_limit(limit));
+    cb_query_number(&q, skip);
+    while (!error && cb_query_next(&q)) {
+        row.day = cb_column_number(&q, 0);
+        cb_column_text(&q, 1, row.operator, sizeof row.operator);
+        cb_column_text(&q, 2, row.station, sizeof row.station);
+        uint64_t cards = (uint64_t)cb_column_number(&q, 3);
+        error = q.error ? q.error : each(context, &row, cards);
+    }
+    return cb_row_visited(&q, error);
 }
 
 cb_error cb_row_card_due(cb_txn *txn, const cb_id *id, int64_t due)

@@ -88,15 +88,3 @@ CREATE TABLE mismatch (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX mismatch_of_serial ON mismatch (manufacturer, serial, kind);
-
--- ---- Failed proofs and PINs, of a card, a holder, a terminal ----
-
-CREATE TABLE failure (
-    kind    TEXT NOT NULL CHECK (kind IN ('card', 'holder', 'terminal')),
-    subject BLOB NOT NULL CHECK (length(subject) = 16),
-    proofs  INTEGER NOT NULL CHECK (proofs >= 0),
-    pins    INTEGER NOT NULL CHECK (pins >= 0),
-    since   INTEGER NOT NULL,
-    last    INTEGER NOT NULL,
-    PRIMARY KEY (kind, subject)
-) STRICT, WITHOUT ROWID;

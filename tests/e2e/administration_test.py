@@ -125,6 +125,20 @@ class Commands(unittest.TestCase):
         self.ctl("stock", "receive", serials, "--manufacturer", "acme", "--delivery", "D9")
         self.assertEqual([m["what"] for m in self.both("stock", "mismatches")], ["unknown"])
 
+    def test_3_reports(self):
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        counts = self.both("report", "issued", "--from", today, "--to", today)
+        self.assertGreater(sum(row["cards"] for row in counts), 3)
+        self.assertEqual({row["operator"] for row in counts}, {"root" if os.geteuid() == 0 else counts[0]["operator"]})
+        self.assertEqual(self.ctl("report", "issued", "--to", "2020-01-01", as_json=True), [])
+        self.assertEqual(len(self.both("report", "issues", "--without-application")), sum(row["cards"] for row in counts))
+        self.assertNotIn("returned", {card["state"] for card in self.both("report", "outstanding")})
+        self.assertEqual({card["state"] for card in self.both("report", "outstanding", "--state", "revoked")}, {"revoked"})
+        self.both("report", "mismatches")
+        rows = self.ctl("report", "issued", "--csv").split("\r\n")
+        self.assertEqual(rows[0], '"day","operator","station","cards"')
+        self.assertTrue(rows[1].startswith(f'"{today}",'), rows)
+
     def test_4_terminals(self):
         for as_json, name in ((False, "gate-one"), (True, "gate-two")):
             w.write_terminal_configuration(name)
