@@ -12,6 +12,8 @@
 #include "cardlink/apdu.h"
 #include "cardlink/password/password.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 enum { ANSWERS_MAX = 4, WORLDS = 3 };
 
 static cb_error salt(void *keys, const cb_id *password, uint8_t out[CB_PASSWORD_SALT])
