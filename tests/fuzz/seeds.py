@@ -215,6 +215,13 @@ def terminal_tap():
         + raw(200, {"outcome": "accepted", "delivery_file": "/etc/passwd"}))
     put("terminal_tap", "refused", b"\4" + take + first + good + channel + second + good + raw(200, {"outcome": "refused"}))
     put("terminal_tap", "no-json", b"\4" + take + raw(201, '{"tap": "0189f7c2'))
+    # A proof whose answer is lost, and comes; a revoked card that is ended, is taken away before, or is not believed to have ended.
+    tapped = take + first + good + channel + second + good
+    put("terminal_tap", "unheard", b"\4" + tapped + b"\4\6" + accept)
+    revoked = raw(422, {"code": "card.revoked", "may_end": True}) + take + first + good + channel + second
+    for name, end in (("ended", good + raw(200, {"outcome": "card_ended"})), ("fled", b"\4" + raw(200, {"outcome": "ended"})), ("not-ended", good + accept)):
+        put("terminal_tap", name, b"\4" + tapped + revoked + end)
+        put("terminal_tap", name + "-text", b"\0" + tapped + revoked + end)
     for name, start in (("services", b"\x10"), ("services-json", b"\x14")):
         put("terminal_tap", name, start + raw(200, {"services": [{"name": "tax", "title": "Tax \x1b[31moffice", "level": 1}, 7]}))
 
