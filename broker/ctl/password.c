@@ -15,9 +15,13 @@
 #include "broker/ctl/resolve.h"
 #include "broker/ctl/secret_in.h"
 
-static const cb_ctl_column columns[] = {{"password", "id"},       {"holder", "holder"},
-                                        {"state", "state"},       {"binding", "sequence"},
-                                        {"created", "created"},   {"changed", "changed"}, {0}};
+static const cb_ctl_column columns[] = {{"password", "id"},
+                                        {"holder", "holder"},
+                                        {"state", "state"},
+                                        {"binding", "sequence"},
+                                        {"created", "created"},
+                                        {"changed", "changed"},
+                                        {0}};
 
 typedef struct password {
     char name[CB_PASSWORD_NAME_MAX + 1];
@@ -31,8 +35,9 @@ static cb_ctl_status named(cb_ctl *ctl, const cb_ctl_args *args, password *p)
 {
     *p = (password){.before = CB_BUF(CB_BINDING_MAX)};
     if (cb_password_name(args->operand[0], p->name))
-        return cb_ctl_misuse(ctl, "\"%s\" is no login name: 1 to 64 of a-z, 0-9 and . _ @ + -, "
-                                  "the first of them a letter or a digit",
+        return cb_ctl_misuse(ctl,
+                             "\"%s\" is no login name: 1 to 64 of a-z, 0-9 and . _ @ + -, "
+                             "the first of them a letter or a digit",
                              args->operand[0]);
     p->id = cb_password_id(p->name);
     cb_id_text(&p->id, p->text);
@@ -106,8 +111,8 @@ static cb_ctl_status read_before(cb_ctl *ctl, password *p, cb_id *holder)
     cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &answer);
     const char *hex = json_string_value(json_object_get(answer, "binding"));
     const char *whose = json_string_value(json_object_get(answer, "holder"));
-    if (!status && (!hex || !whose || cb_id_parse(whose, holder) ||
-                    cb_unhex(cb_bytes_str(hex), &p->before)))
+    if (!status &&
+        (!hex || !whose || cb_id_parse(whose, holder) || cb_unhex(cb_bytes_str(hex), &p->before)))
         status = cb_ctl_fail(ctl, CB_E_PROTOCOL, "cardbrokerd's answer");
     json_decref(answer);
     return status;
@@ -132,8 +137,8 @@ static cb_ctl_status tell(cb_ctl *ctl, const password *p, cb_bytes binding)
     char path[64];
     json_t *body = json_pack("{s:o}", "binding", cb_ctl_hex(binding));
     snprintf(path, sizeof path, "/v1/cards/%s/renew", p->text);
-    cb_ctl_status status = body ? cb_ctl_call(ctl, "POST", path, body, NULL)
-                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    cb_ctl_status status =
+        body ? cb_ctl_call(ctl, "POST", path, body, NULL) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     json_decref(body);
     return status;
 }
@@ -151,8 +156,7 @@ static cb_ctl_status replace(cb_ctl *ctl, password *p, const char *reason)
         status = cb_ctl_next_sequence(ctl, text, &sequence);
     }
     if (!status) {
-        cb_error error =
-            bind(cb_ctl_hsm(ctl), p, &holder, CB_LEVEL_PASSWORD, sequence, &binding);
+        cb_error error = bind(cb_ctl_hsm(ctl), p, &holder, CB_LEVEL_PASSWORD, sequence, &binding);
         if (error == CB_E_HSM_KEY_RETIRED)
             status = cb_ctl_fail(ctl, CB_E_PASSWORD_FORMAT,
                                  "it was this name's password before; nothing was done");

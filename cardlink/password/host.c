@@ -101,8 +101,10 @@ static cb_error finish(void *state, const cb_profile_host *host, const cb_script
     cb_card_signature *signature = &claim->signature;
     cb_cursor_copy(&in, claim->shown, CB_P256_POINT);
     cb_cursor_copy(&in, signature->bytes, CB_P256_SIGNATURE);
-    if (!cb_cursor_done(&in))
+    if (!cb_cursor_done(&in)) {
+        *claim = (cb_card_claim){0};
         return CB_E_CARD_ANSWER;
+    }
     claim->card = tap->password;
     signature->len = CB_P256_SIGNATURE;
     signature->digest_len = CB_SHA256_SIZE;

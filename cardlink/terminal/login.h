@@ -9,14 +9,14 @@
 #include "cardlink/terminal/tap.h"
 
 typedef struct cb_login_order {
-    const char *name;     /* in the form of cb_password_name */
-    cb_bytes password;    /* borrowed */
+    const char *name;  /* in the form of cb_password_name */
+    cb_bytes password; /* borrowed */
     const char *service;
     const char *text; /* "": none */
 } cb_login_order;
 
-/* Returns CB_OK only for an accept; otherwise report->problem says why. Nothing is tried twice: each
- * try may be one of few. */
+/* Returns CB_OK only for an accept; otherwise report->problem says why. Nothing is tried twice:
+ * each try may be one of few. */
 cb_error cb_login_run(cb_relay *relay, const cb_login_order *order, cb_tap_report *report);
 
 #endif
