@@ -154,8 +154,7 @@ static void a_database_of_the_first_version_is_brought_up_to_date(void **state)
     world_close(&w);
     cb_buf_put_str(&back, "PRAGMA legacy_alter_table = ON;"
                           "DROP TABLE terminal_code; DROP TABLE issue; DROP TABLE stock;"
-                          "DROP TABLE batch; DROP TABLE application; DROP TABLE mismatch;"
-                          "DROP TABLE failure;");
+                          "DROP TABLE batch; DROP TABLE application; DROP TABLE mismatch;");
     put_back(&back, "service",
              "name, title, connector, config, level, kind, certificate, life, idle, created, "
              "changed");
