@@ -92,13 +92,23 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
     return service && !cb_terminal_allows(&terminal, service) ? CB_E_TERMINAL_SERVICE : CB_OK;
 }
 
-cb_error cb_still_passwords(cb_txn *txn, const cb_id *id, uint8_t reached)
+cb_error cb_still_password(cb_txn *txn, const cb_id *terminal, const cb_id *password,
+                           uint8_t reached, int64_t since)
 {
-    cb_terminal terminal;
+    cb_card card;
+    cb_terminal there;
     if (reached != CB_LEVEL_PASSWORD)
         return CB_OK;
-    cb_error error = cb_row_terminal_get(txn, id, &terminal);
-    return !error && !terminal.passwords ? CB_E_TERMINAL_PASSWORDS : error;
+    cb_card_init(&card);
+    cb_error error = cb_row_terminal_get(txn, terminal, &there);
+    if (!error && !there.passwords)
+        error = CB_E_TERMINAL_PASSWORDS;
+    if (!error && since)
+        error = cb_row_card_get(txn, password, &card);
+    if (!error && since && card.changed >= since)
+        error = CB_E_CARD_SUSPENDED;
+    cb_card_free(&card);
+    return error;
 }
 
 cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,
@@ -134,7 +144,7 @@ static cb_error admit(cb_txn *txn, t1 *t)
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, name, 0);
     if (!error)
-        error = cb_still_passwords(txn, &r->context.terminal, r->reached);
+        error = cb_still_password(txn, &r->context.terminal, &r->card, r->reached, 0);
     if (!error && !(cb_level_reaches(r->reached, t->grant->service.level) &&
                     cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;

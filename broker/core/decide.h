@@ -99,6 +99,7 @@ typedef struct cb_again_request {
     const char *service;
     cb_id key;        /* with which the login was made */
     int64_t intended; /* when: the intent's time */
+    uint8_t reached;
     cb_id session;    /* zero: none that the broker can cut */
 } cb_again_request;
 

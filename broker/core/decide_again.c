@@ -16,6 +16,9 @@ static cb_error still_so(cb_txn *txn, const cb_again_request *request)
     if (!error)
         error = cb_still_terminal(txn, &request->terminal, request->service, request->intended);
     if (!error)
+        error = cb_still_password(txn, &request->terminal, &request->card, request->reached,
+                                  request->intended);
+    if (!error)
         error = cb_still_enrolment(txn, &request->holder, request->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &request->key))
         error = CB_E_TAP_WITHDRAWN;

@@ -30,7 +30,8 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
     if (!error)
         error = cb_still_terminal(txn, &intent->terminal, intent->service, intent->time);
     if (!error)
-        error = cb_still_passwords(txn, &intent->terminal, intent->reached);
+        error = cb_still_password(txn, &intent->terminal, &intent->card, intent->reached,
+                                  intent->time);
     if (!error)
         error = cb_still_enrolment(txn, &intent->holder, intent->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &intent->key))

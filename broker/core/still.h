@@ -15,8 +15,11 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder);
  * again has ended its taps all the same (CB_E_TERMINAL_INACTIVE). 0: at T1. */
 cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, int64_t since);
 
-/* Whether it may take passwords, if that is what was reached: CB_E_TERMINAL_PASSWORDS. */
-cb_error cb_still_passwords(cb_txn *txn, const cb_id *terminal, uint8_t reached);
+/* If it was a password that was given: whether the terminal may take one (CB_E_TERMINAL_PASSWORDS),
+ * and whether it is the one of then: one that was set, or suspended, since is another
+ * (CB_E_CARD_SUSPENDED). since as above. */
+cb_error cb_still_password(cb_txn *txn, const cb_id *terminal, const cb_id *password,
+                           uint8_t reached, int64_t since);
 
 /* CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING. */
 cb_error cb_still_enrolment(cb_txn *txn, const cb_id *holder, const char *service,

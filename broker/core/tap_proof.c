@@ -354,7 +354,8 @@ static cb_error say_again(cb_taps *taps, const cb_id *tap, const cb_id *terminal
                                 .holder = outcome->holder,
                                 .service = outcome->service,
                                 .key = word->key,
-                                .intended = word->intended};
+                                .intended = word->intended,
+                                .reached = outcome->level};
     if (outcome->kind == CB_SESSION_RELAYED)
         request.session = outcome->session;
     return cb_decide_again(taps->parts.store, &request);

@@ -241,6 +241,79 @@ static void a_key_renewed_between_t1_and_t2_withdraws_the_tap(void **state)
     world_end(&w);
 }
 
+/* ---- Passwords ---- */
+
+/* A world in which the card is a password, at a terminal that may take it. */
+static cb_intent_request with_password(world *w)
+{
+    const cb_service_new library = {.name = "library",
+                                    .title = "Library",
+                                    .connector = "mtls",
+                                    .level = CB_LEVEL_PASSWORD,
+                                    .kind = 4};
+    const cb_terminal_new desk = {
+        .name = "desk", .key = cb_sha256(cb_bytes_str("desk")), .passwords = true};
+    cb_terminal terminal;
+    cb_enrolment enrolment;
+    cb_enrolment_init(&enrolment);
+    assert_int_equal(cb_service_add(w->store, "test", &library), CB_OK);
+    assert_int_equal(add_enrolment(w, "library", 1, &enrolment), CB_OK);
+    assert_int_equal(cb_terminal_add(w->store, "test", &desk, &terminal), CB_OK);
+    assert_true(terminal.passwords);
+    cb_enrolment_free(&enrolment);
+    cb_intent_request request = intent_of(w);
+    request.context.terminal = terminal.id;
+    request.context.profile = CB_PROFILE_PASSWORD;
+    request.context.level = request.reached = CB_LEVEL_PASSWORD;
+    strcpy(request.context.service, "library");
+    return request;
+}
+
+static void a_password_counts_where_it_is_allowed_and_for_no_more(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_intent_request good = with_password(&w), request = good;
+    request.context.terminal = w.terminal.id;
+    assert_int_equal(t1(&w, &request), CB_E_TERMINAL_PASSWORDS);
+    request = good;
+    strcpy(request.context.service, "tax");
+    assert_int_equal(t1(&w, &request), CB_E_TAP_LEVEL);
+    assert_int_equal(t1(&w, &good), CB_OK);
+    assert_int_equal(t2(&w, &good.context.tap, CB_OK), CB_OK);
+    request = intent_of(&w); /* a card does for it as well, anywhere */
+    strcpy(request.context.service, "library");
+    assert_int_equal(t1(&w, &request), CB_OK);
+    assert_int_equal(t2(&w, &request.context.tap, CB_OK), CB_OK);
+    world_end(&w);
+}
+
+/* As a reset leaves it: suspended, and good again, before the login came to its end. */
+static void a_password_that_was_changed_since_t1_is_not_accepted(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_intent_request request = with_password(&w);
+    assert_int_equal(t1(&w, &request), CB_OK);
+    assert_int_equal(suspend(&w, NULL), CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_RESUME, NULL, NULL), CB_OK);
+    assert_int_equal(t2(&w, &request.context.tap, CB_OK), CB_E_TAP_WITHDRAWN);
+    request.context.tap = cb_id_random();
+    assert_int_equal(t1(&w, &request), CB_OK);
+    assert_int_equal(t2(&w, &request.context.tap, CB_OK), CB_OK);
+    cb_again_request again = {.tap = request.context.tap,
+                              .terminal = request.context.terminal,
+                              .card = w.card,
+                              .holder = w.holder.id,
+                              .service = "library",
+                              .intended = 1,
+                              .reached = CB_LEVEL_PASSWORD};
+    assert_int_equal(cb_decide_again(w.store, &again), CB_E_TAP_WITHDRAWN);
+    world_end(&w);
+}
+
 /* More than one transaction takes, with one among them that has ended already and one unknown. */
 static void sessions_that_end_together_are_all_recorded(void **state)
 {
@@ -441,6 +514,8 @@ int main(void)
         cmocka_unit_test(t1_refuses_each_state_by_its_name),
         cmocka_unit_test(a_terminal_asks_for_its_own_services_only),
         cmocka_unit_test(what_is_withdrawn_between_t1_and_t2_is_not_accepted),
+        cmocka_unit_test(a_password_counts_where_it_is_allowed_and_for_no_more),
+        cmocka_unit_test(a_password_that_was_changed_since_t1_is_not_accepted),
         cmocka_unit_test(a_key_renewed_between_t1_and_t2_withdraws_the_tap),
         cmocka_unit_test(sessions_that_end_together_are_all_recorded),
         cmocka_unit_test(a_session_is_listed_by_the_revocation_that_follows),
