@@ -12,6 +12,8 @@
 
 #define SLICE (CB_SECOND / 2)
 
+enum { STACK = 2 * 1024 * 1024 }; /* enough for TLS; it lives as long as the agent does */
+
 struct cb_keeper {
     const cb_terminal_config *config;
     cb_output *output;
@@ -72,7 +74,14 @@ cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb
         return CB_E_MEMORY;
     keeper->config = config;
     keeper->output = output;
-    if (pthread_create(&keeper->thread, NULL, keep, keeper) != 0) {
+    pthread_attr_t attributes;
+    int status = pthread_attr_init(&attributes);
+    if (status == 0) {
+        pthread_attr_setstacksize(&attributes, STACK);
+        status = pthread_create(&keeper->thread, &attributes, keep, keeper);
+        pthread_attr_destroy(&attributes);
+    }
+    if (status != 0) {
         free(keeper);
         return CB_E_MEMORY;
     }
