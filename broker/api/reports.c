@@ -48,8 +48,8 @@ cb_error cb_api_report_issued(cb_request *request, cb_reply *reply)
     p.number = skip < 1000000 ? (unsigned)skip : 1000000;
     if (!error)
         error = cb_report_issued(cb_api_of(request)->store, from ? begin / DAY - 1 : 0,
-                                 to ? end / DAY - 1 : INT32_MAX, p.number,
-                                 (unsigned)p.page.limit, add_issued, &p);
+                                 to ? end / DAY - 1 : INT32_MAX, p.number, (unsigned)p.page.limit,
+                                 add_issued, &p);
     return cb_page_reply(reply, &p.page, "issued", "number", error);
 }
 
@@ -60,12 +60,11 @@ static json_t *id_or_null(const cb_id *id)
 
 static cb_error add_issue(void *page, const cb_issue_row *i)
 {
-    return cb_page_add(page, json_pack("{so, so, ss, ss, ss, ss, so, so}", "card",
-                                       cb_json_id(&i->card), "day", day_json(i->day), "operator",
-                                       i->operator, "station", i->station, "manufacturer",
-                                       i->manufacturer, "serial", i->serial, "application",
-                                       id_or_null(&i->application), "replaces",
-                                       id_or_null(&i->replaces)));
+    return cb_page_add(
+        page, json_pack("{so, so, ss, ss, ss, ss, so, so}", "card", cb_json_id(&i->card), "day",
+                        day_json(i->day), "operator", i->operator, "station", i->station,
+                        "manufacturer", i->manufacturer, "serial", i->serial, "application",
+                        id_or_null(&i->application), "replaces", id_or_null(&i->replaces)));
 }
 
 cb_error cb_api_report_issues(cb_request *request, cb_reply *reply)

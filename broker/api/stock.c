@@ -34,11 +34,14 @@ static cb_error take_texts(cb_reply *reply, stock_request *r)
     for (size_t i = 0; good && i < count; i++) {
         const char *identity = json_string_value(json_array_get(r->identities, i));
         r->serial[i] = json_string_value(json_array_get(r->serials, i));
-        good = r->serial[i] && (!r->identities || (identity && (!identity[0] || cb_id_parse(identity, &r->identity[i]) == CB_OK)));
+        good = r->serial[i] &&
+               (!r->identities ||
+                (identity && (!identity[0] || cb_id_parse(identity, &r->identity[i]) == CB_OK)));
     }
     if (!good)
-        return cb_reply_fail(reply, CB_E_ARGUMENT,
-                             "serials must be a list of texts, and identities as many identifiers or empty texts.");
+        return cb_reply_fail(
+            reply, CB_E_ARGUMENT,
+            "serials must be a list of texts, and identities as many identifiers or empty texts.");
     r->list.serials = r->serial;
     r->list.identities = r->identities ? r->identity : NULL;
     r->list.count = count;
@@ -102,26 +105,31 @@ cb_error cb_api_stock_act(cb_request *request, cb_reply *reply)
         {"last", CB_FIELD_TRUTH, false, 0, &r.last}};
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error && !act_of(r.act))
-        error = cb_reply_fail(reply, CB_E_ARGUMENT, "act must be send, receive, revoke or destroy.");
+        error =
+            cb_reply_fail(reply, CB_E_ARGUMENT, "act must be send, receive, revoke or destroy.");
     if (!error)
         error = take_texts(reply, &r);
     if (!error)
-        error = cb_stock_act(cb_api_of(request)->store, request->actor, act_of(r.act), &r.list, &out);
+        error =
+            cb_stock_act(cb_api_of(request)->store, request->actor, act_of(r.act), &r.list, &out);
     if (!error)
         error = answer(reply, &out);
     request_free(&r);
     return error;
 }
 
-static json_t *id_or_null(const cb_id *id) { return cb_id_is_zero(id) ? json_null() : cb_json_id(id); }
+static json_t *id_or_null(const cb_id *id)
+{
+    return cb_id_is_zero(id) ? json_null() : cb_json_id(id);
+}
 
 static cb_error add_stock(void *page, const cb_stock *stock)
 {
-    return cb_page_add(page, json_pack("{ss, ss, ss, ss, so, so}", "manufacturer",
-                                       stock->manufacturer, "serial", stock->serial, "state",
-                                       cb_card_state_name(stock->state), "delivery", stock->delivery,
-                                       "card", id_or_null(&stock->identity), "changed",
-                                       cb_json_time(stock->changed)));
+    return cb_page_add(page,
+                       json_pack("{ss, ss, ss, ss, so, so}", "manufacturer", stock->manufacturer,
+                                 "serial", stock->serial, "state", cb_card_state_name(stock->state),
+                                 "delivery", stock->delivery, "card", id_or_null(&stock->identity),
+                                 "changed", cb_json_time(stock->changed)));
 }
 
 cb_error cb_api_stock_list(cb_request *request, cb_reply *reply)
@@ -134,19 +142,19 @@ cb_error cb_api_stock_list(cb_request *request, cb_reply *reply)
         {"delivery", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &delivery}};
     cb_error error = cb_page_read(request, reply, true, own, 3, &page);
     if (!error)
-        error = cb_stock_page(cb_api_of(request)->store, manufacturer ? manufacturer : "", state, delivery, page.name,
-                              (unsigned)page.limit, add_stock, &page);
+        error = cb_stock_page(cb_api_of(request)->store, manufacturer ? manufacturer : "", state,
+                              delivery, page.name, (unsigned)page.limit, add_stock, &page);
     return cb_page_reply(reply, &page, "stock", "serial", error);
 }
 
 static cb_error add_mismatch(void *page, const cb_mismatch *m)
 {
-    return cb_page_add(page, json_pack("{so, ss, ss, ss, ss, so, so, ss, so}", "id",
-                                       cb_json_id(&m->id), "what", m->kind, "manufacturer",
-                                       m->manufacturer, "serial", m->serial, "delivery", m->delivery,
-                                       "card", id_or_null(&m->card), "application",
-                                       id_or_null(&m->application), "actor", m->actor, "time",
-                                       cb_json_time(m->time)));
+    return cb_page_add(page,
+                       json_pack("{so, ss, ss, ss, ss, so, so, ss, so}", "id", cb_json_id(&m->id),
+                                 "what", m->kind, "manufacturer", m->manufacturer, "serial",
+                                 m->serial, "delivery", m->delivery, "card", id_or_null(&m->card),
+                                 "application", id_or_null(&m->application), "actor", m->actor,
+                                 "time", cb_json_time(m->time)));
 }
 
 cb_error cb_api_mismatch_list(cb_request *request, cb_reply *reply)
@@ -163,11 +171,10 @@ cb_error cb_api_mismatch_list(cb_request *request, cb_reply *reply)
 
 static json_t *application_json(const cb_application *a)
 {
-    return json_pack("{so, so, si, ss, ss, ss, so, so, so, so}", "id", cb_json_id(&a->id),
-                     "holder", cb_json_id(&a->holder), "profile", (int)a->profile, "reason",
-                     a->reason, "state", cb_application_state_name(a->state), "operator",
-                     a->operator, "approver",
-                     a->approver[0] ? json_string(a->approver) : json_null(), "card",
+    return json_pack("{so, so, si, ss, ss, ss, so, so, so, so}", "id", cb_json_id(&a->id), "holder",
+                     cb_json_id(&a->holder), "profile", (int)a->profile, "reason", a->reason,
+                     "state", cb_application_state_name(a->state), "operator", a->operator,
+                     "approver", a->approver[0] ? json_string(a->approver) : json_null(), "card",
                      id_or_null(&a->card), "created", cb_json_time(a->created), "changed",
                      cb_json_time(a->changed));
 }
@@ -215,8 +222,8 @@ cb_error cb_api_application_refuse(cb_request *request, cb_reply *reply)
 cb_error cb_api_application_get(cb_request *request, cb_reply *reply)
 {
     cb_application application;
-    cb_error error = cb_application_get(cb_api_of(request)->store,
-                                        &request->match.parameters[0].id, &application);
+    cb_error error = cb_application_get(cb_api_of(request)->store, &request->match.parameters[0].id,
+                                        &application);
     return error ? error : cb_reply_json(reply, 200, application_json(&application));
 }
 
@@ -234,8 +241,8 @@ cb_error cb_api_application_list(cb_request *request, cb_reply *reply)
                             {"state", CB_FIELD_TEXT, false, 16, &state}};
     cb_error error = cb_page_read(request, reply, false, own, 2, &page);
     if (!error)
-        error = cb_application_page(cb_api_of(request)->store,
-                                    cb_id_is_zero(&holder) ? NULL : &holder, state, &page.after,
-                                    (unsigned)page.limit, add_application, &page);
+        error =
+            cb_application_page(cb_api_of(request)->store, cb_id_is_zero(&holder) ? NULL : &holder,
+                                state, &page.after, (unsigned)page.limit, add_application, &page);
     return cb_page_reply(reply, &page, "applications", "id", error);
 }

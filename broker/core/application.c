@@ -112,8 +112,8 @@ cb_error cb_application_refuse(cb_store *store, const char *actor, const cb_id *
 
 /* ---- For issuing ---- */
 
-static cb_error find(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
-                     const char *reason, cb_application *out)
+static cb_error find(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, const char *reason,
+                     cb_application *out)
 {
     if (cb_id_is_zero(&fresh->application))
         return cb_row_application_find(txn, &card->holder, card->profile, reason, out);
@@ -131,7 +131,8 @@ cb_error cb_application_use(cb_txn *txn, const cb_card *card, const cb_card_new 
     *used = (cb_id){{0}};
     if (!needed && cb_id_is_zero(&fresh->application))
         return CB_OK;
-    cb_error error = find(txn, card, fresh, reasons[!cb_id_is_zero(&fresh->replaces)], &application);
+    cb_error error =
+        find(txn, card, fresh, reasons[!cb_id_is_zero(&fresh->replaces)], &application);
     if (!error)
         error = cb_said_of_application(txn, &application);
     if (!error)

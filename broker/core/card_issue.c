@@ -48,7 +48,8 @@ cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card)
     cb_binding_info info;
     if (cb_binding_info_read(fresh->binding, &info) || info.sequence > INT64_MAX ||
         fresh->expires < 0 || !from_list(fresh) ||
-        (fresh->holder_name && !cb_name_ok(fresh->holder_name)) || (fresh->station && !cb_stock_name_ok(fresh->station)))
+        (fresh->holder_name && !cb_name_ok(fresh->holder_name)) ||
+        (fresh->station && !cb_stock_name_ok(fresh->station)))
         return CB_E_ARGUMENT;
     card->id = info.card;
     card->holder = info.holder;

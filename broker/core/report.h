@@ -7,7 +7,8 @@
 
 #include "broker/store/txn.h"
 
-/* How many cards each operator has issued at each station on each day (since 1970-01-01, UTC), of from..to; skip: rows passed over. */
+/* How many cards each operator has issued at each station on each day (since 1970-01-01, UTC), of
+ * from..to; skip: rows passed over. */
 cb_error cb_report_issued(cb_store *store, int64_t from, int64_t to, unsigned skip, unsigned limit,
                           cb_issued_visitor each, void *context);
 

@@ -144,9 +144,8 @@ static cb_error act_on_one(cb_txn *txn, const stock_work *w, size_t i)
         return mismatch(txn, w, "unknown", w->list->serials[i]);
     if (error)
         return error;
-    return w->what == CB_CARD_RECEIVE
-               ? receive_one(txn, w, &stock, w->list->first + (int64_t)i)
-               : move_one(txn, w, &stock);
+    return w->what == CB_CARD_RECEIVE ? receive_one(txn, w, &stock, w->list->first + (int64_t)i)
+                                      : move_one(txn, w, &stock);
 }
 
 /* ---- What is missing ---- */
@@ -244,8 +243,7 @@ static cb_error run_work(cb_txn *txn, void *context)
 static bool list_ok(const cb_stock_list *list)
 {
     bool good = list->manufacturer && cb_stock_name_ok(list->manufacturer) && list->name &&
-                cb_stock_name_ok(list->name) && list->count <= CB_STOCK_STEP_MAX &&
-                list->first > 0;
+                cb_stock_name_ok(list->name) && list->count <= CB_STOCK_STEP_MAX && list->first > 0;
     for (size_t i = 0; good && i < list->count; i++)
         good = cb_stock_name_ok(list->serials[i]);
     return good;
@@ -254,8 +252,10 @@ static bool list_ok(const cb_stock_list *list)
 static cb_error work(cb_store *store, const char *actor, uint8_t what, const cb_stock_list *list,
                      cb_stock_outcome *out)
 {
-    stock_work w = {
-        .act = {.actor = actor, .time = cb_clock_wall_us()}, .what = what, .list = list, .out = out};
+    stock_work w = {.act = {.actor = actor, .time = cb_clock_wall_us()},
+                    .what = what,
+                    .list = list,
+                    .out = out};
     if (!leaf_of(what) || cb_act_check(actor, NULL) || !list_ok(list))
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_work, &w, CB_WRITE_ORDINARY);

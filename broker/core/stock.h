@@ -4,9 +4,9 @@
  * arrived. And who asked for a card. Errors in common: registry.h.
  *
  * A card is known by its manufacturer's serial, and by its identity where the list has it (a native
- * card's identifier). Only what was listed, sent and received is in stock. What does not fit changes
- * nothing but this: it is written down as a mismatch, with a leaf, for people to look into; and of
- * two cards with one serial neither is ever in stock.
+ * card's identifier). Only what was listed, sent and received is in stock. What does not fit
+ * changes nothing but this: it is written down as a mismatch, with a leaf, for people to look into;
+ * and of two cards with one serial neither is ever in stock.
  */
 #ifndef CB_BROKER_CORE_STOCK_H
 #define CB_BROKER_CORE_STOCK_H
@@ -22,8 +22,8 @@ typedef struct cb_stock_list {
     const char *const *serials;
     const cb_id *identities; /* NULL, or as many; zero: not known */
     size_t count;            /* at most CB_STOCK_STEP_MAX */
-    int64_t first;          /* place of the first serial among all that may come, such as its line; from 1 */
-    bool last;               /* of a delivery received: nothing follows, what is not there is missing */
+    int64_t first; /* place of the first serial among all that may come, such as its line; from 1 */
+    bool last;     /* of a delivery received: nothing follows, what is not there is missing */
 } cb_stock_list;
 
 typedef struct cb_stock_outcome {
@@ -31,12 +31,13 @@ typedef struct cb_stock_outcome {
     bool more; /* more are missing than one act says: again, with no serials and "last" */
 } cb_stock_outcome;
 
-/* Enters cards of a batch, which is made if there is none of that name. Cards that it has already are passed over. */
+/* Enters cards of a batch, which is made if there is none of that name. Cards that it has already
+ * are passed over. */
 cb_error cb_stock_enter(cb_store *store, const char *actor, const cb_stock_list *list,
                         cb_stock_outcome *out);
 
-/* CB_CARD_SEND, CB_CARD_RECEIVE (of a delivery; the same place of it may be received again, to repeat an act whose answer was lost),
- * CB_CARD_REVOKE, CB_CARD_DESTROY. */
+/* CB_CARD_SEND, CB_CARD_RECEIVE (of a delivery; the same place of it may be received again, to
+ * repeat an act whose answer was lost), CB_CARD_REVOKE, CB_CARD_DESTROY. */
 cb_error cb_stock_act(cb_store *store, const char *actor, cb_card_act act,
                       const cb_stock_list *list, cb_stock_outcome *out);
 
@@ -65,12 +66,14 @@ cb_error cb_application_page(cb_store *store, const cb_id *holder, const char *s
 
 /* ---- For issuing, within its transaction ---- */
 
-/* Takes the card out of stock: by what the operator says its serial is, or by its identity. Where it is on no list, CB_E_CARD_UNLISTED if
- * rules demand one for its profile, or a serial was named. *serial is filled in, or "". */
+/* Takes the card out of stock: by what the operator says its serial is, or by its identity. Where
+ * it is on no list, CB_E_CARD_UNLISTED if rules demand one for its profile, or a serial was named.
+ * *serial is filled in, or "". */
 cb_error cb_stock_take(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, int64_t now,
                        cb_stock *taken);
 
-/* Uses up an approved application, where rules demand one or one is named. *used: zero if none. CB_E_APPLICATION_NONE. */
+/* Uses up an approved application, where rules demand one or one is named. *used: zero if none.
+ * CB_E_APPLICATION_NONE. */
 cb_error cb_application_use(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
                             const cb_act *act, cb_id *used);
 

@@ -6,14 +6,14 @@
  *
  *   certificate , serial , application , holder
  *
- * the card's own certificate in hexadecimal; MANUFACTURER/SERIAL and the application or nothing; the
- * holder's identifier, or the name of somebody who is entered with the card (the rest of the line,
- * commas and all). His identifier is made from card and name, so that he is entered once however
- * often the line is tried.
+ * the card's own certificate in hexadecimal; MANUFACTURER/SERIAL and the application or nothing;
+ * the holder's identifier, or the name of somebody who is entered with the card (the rest of the
+ * line, commas and all). His identifier is made from card and name, so that he is entered once
+ * however often the line is tried.
  *
  * Each line is done or not, whatever becomes of the others, and doing one again changes nothing: so
- * a run that was killed is started again. How far it came stands in a file beside (lines before that
- * are not looked at again); lines that could not be done stand in a report, with the reason.
+ * a run that was killed is started again. How far it came stands in a file beside (lines before
+ * that are not looked at again); lines that could not be done stand in a report, with the reason.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,10 +63,10 @@ typedef struct many {
 struct worker {
     many *m;
     pthread_t thread;
-    cb_ctl ctl;    /* a connection of its own */
-    char *said;    /* what went wrong */
+    cb_ctl ctl; /* a connection of its own */
+    char *said; /* what went wrong */
     size_t said_len;
-    int64_t line;  /* in hand; 0: none */
+    int64_t line; /* in hand; 0: none */
 };
 
 /* ---- How far it came ---- */
@@ -162,7 +162,8 @@ static cb_ctl_status split(cb_ctl *ctl, card_line *l)
         *column[i] = at;
         at = strchr(at, ',');
         if (!at)
-            return cb_ctl_misuse(ctl, "a line has four columns: certificate, serial, application, holder");
+            return cb_ctl_misuse(
+                ctl, "a line has four columns: certificate, serial, application, holder");
         *at++ = 0;
     }
     l->holder = at;
@@ -173,10 +174,11 @@ static cb_ctl_status split(cb_ctl *ctl, card_line *l)
 static void make_id(const card_line *l, cb_bytes certificate, cb_id *id)
 {
     static const char purpose[] = "cardbroker holder of card 1";
-    cb_digest digest =
-        cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(purpose), certificate, cb_bytes_str(l->holder)}, 3);
+    cb_digest digest = cb_sha256_parts(
+        (cb_bytes[]){CB_BYTES_OF(purpose), certificate, cb_bytes_str(l->holder)}, 3);
     memcpy(id->bytes, digest.bytes, CB_ID_SIZE);
-    id->bytes[6] = (uint8_t)(0x80 | (id->bytes[6] & 0x0F)); /* RFC 9562: made by a rule of one's own */
+    id->bytes[6] =
+        (uint8_t)(0x80 | (id->bytes[6] & 0x0F)); /* RFC 9562: made by a rule of one's own */
     id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3F));
 }
 
@@ -202,8 +204,7 @@ static json_t *card_body(const worker *w, const card_line *l, cb_bytes binding, 
     bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
     json_t *body = json_pack("{s:o,s:b,s:s*,s:s*,s:s*,s:o*}", "binding", cb_ctl_hex(binding),
                              "activate", activate, "holder_name", known ? NULL : l->holder,
-                             "application",
-                             *l->application ? l->application : NULL, "serial",
+                             "application", *l->application ? l->application : NULL, "serial",
                              slash ? slash + 1 : NULL, "manufacturer",
                              slash ? json_stringn(l->serial, (size_t)(slash - l->serial)) : NULL);
     if (body && json_object_update(body, w->m->fields) != 0) {
@@ -327,8 +328,8 @@ static void put_reason(many *m, const worker *w)
     fputs("\"\n", m->report);
 }
 
-/* Lock held. Where nobody answers, further lines would only fill the report: it stops, and this line
- * is not settled. */
+/* Lock held. Where nobody answers, further lines would only fill the report: it stops, and this
+ * line is not settled. */
 static void note(many *m, worker *w, cb_ctl_status status, bool already)
 {
     if (status == CB_CTL_UNREACHABLE) {
@@ -361,8 +362,9 @@ static void *run_worker(void *context)
         pthread_mutex_unlock(&m->lock);
         bool already = false;
         rewind(w->ctl.err);
-        cb_ctl_status status = whole ? one_card(w, l, &already)
-                                     : cb_ctl_fail(&w->ctl, CB_E_TOO_LARGE, "the line is too long, or no text");
+        cb_ctl_status status =
+            whole ? one_card(w, l, &already)
+                  : cb_ctl_fail(&w->ctl, CB_E_TOO_LARGE, "the line is too long, or no text");
         fputc(0, w->ctl.err);
         fflush(w->ctl.err);
         pthread_mutex_lock(&m->lock);
@@ -450,9 +452,9 @@ static cb_ctl_status say(many *m, cb_ctl_status status)
                             status == CB_CTL_DONE, "report", m->report_path);
     if (isatty(fileno(m->ctl->err)))
         fputc('\n', m->ctl->err);
-    cb_ctl_status said = cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",
-                                     (long long)m->issued, (long long)m->already, (long long)m->bad,
-                                     m->report_path);
+    cb_ctl_status said =
+        cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",
+                    (long long)m->issued, (long long)m->already, (long long)m->bad, m->report_path);
     json_decref(now);
     if (status)
         cb_ctl_note(m->ctl, "It stopped half-way: run the same command again.");

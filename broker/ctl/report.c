@@ -10,18 +10,34 @@
 
 static const cb_ctl_column issued_columns[] = {
     {"DAY", "day"}, {"OPERATOR", "operator"}, {"STATION", "station"}, {"CARDS", "cards"}, {0}};
-static const cb_ctl_column issue_columns[] = {
-    {"CARD", "card"},     {"DAY", "day"},       {"OPERATOR", "operator"},
-    {"STATION", "station"}, {"MANUFACTURER", "manufacturer"}, {"SERIAL", "serial"},
-    {"APPLICATION", "application"}, {"REPLACES", "replaces"}, {0}};
-static const cb_ctl_column card_columns[] = {
-    {"CARD", "id"}, {"HOLDER", "holder"}, {"STATE", "state"}, {"CREATED", "created"},
-    {"EXPIRES", "expires"}, {"DUE", "due"}, {0}};
-static const cb_ctl_column mismatch_columns[] = {
-    {"WHAT", "what"}, {"MANUFACTURER", "manufacturer"}, {"SERIAL", "serial"}, {"DELIVERY", "delivery"},
-    {"CARD", "card"}, {"APPLICATION", "application"}, {"OPERATOR", "actor"}, {"TIME", "time"}, {0}};
+static const cb_ctl_column issue_columns[] = {{"CARD", "card"},
+                                              {"DAY", "day"},
+                                              {"OPERATOR", "operator"},
+                                              {"STATION", "station"},
+                                              {"MANUFACTURER", "manufacturer"},
+                                              {"SERIAL", "serial"},
+                                              {"APPLICATION", "application"},
+                                              {"REPLACES", "replaces"},
+                                              {0}};
+static const cb_ctl_column card_columns[] = {{"CARD", "id"},
+                                             {"HOLDER", "holder"},
+                                             {"STATE", "state"},
+                                             {"CREATED", "created"},
+                                             {"EXPIRES", "expires"},
+                                             {"DUE", "due"},
+                                             {0}};
+static const cb_ctl_column mismatch_columns[] = {{"WHAT", "what"},
+                                                 {"MANUFACTURER", "manufacturer"},
+                                                 {"SERIAL", "serial"},
+                                                 {"DELIVERY", "delivery"},
+                                                 {"CARD", "card"},
+                                                 {"APPLICATION", "application"},
+                                                 {"OPERATOR", "actor"},
+                                                 {"TIME", "time"},
+                                                 {0}};
 
-/* A spreadsheet takes a cell that begins like a formula for one; a quote before it does not hurt. */
+/* A spreadsheet takes a cell that begins like a formula for one; a quote before it does not hurt.
+ */
 static void put_cell(FILE *out, const char *text, bool last)
 {
     fputc('"', out);
@@ -63,8 +79,8 @@ static cb_ctl_status print(cb_ctl *ctl, const cb_ctl_args *args, const char *pat
                            const cb_ctl_column *columns)
 {
     json_t *rows = NULL;
-    cb_ctl_status status = path ? cb_ctl_collect(ctl, path, list, 0, &rows)
-                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    cb_ctl_status status =
+        path ? cb_ctl_collect(ctl, path, list, 0, &rows) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     if (!status)
         status = cb_ctl_arg(args, "csv") ? print_csv(ctl, rows, columns)
                                          : cb_ctl_table(ctl, rows, columns);
@@ -111,21 +127,32 @@ static cb_ctl_status mismatches(cb_ctl *ctl, const cb_ctl_args *args)
     return print(ctl, args, "/v1/mismatches", "mismatches", mismatch_columns);
 }
 
-#define CSV {"csv", NULL, "print CSV", false, false}
+#define CSV                                                                                        \
+    {                                                                                              \
+        "csv", NULL, "print CSV", false, false                                                     \
+    }
 
 static const cb_ctl_option issued_options[] = {
     {"from", "DAY", "the first day, as 2031-03-31", false, false},
-    {"to", "DAY", "the last day", false, false}, CSV, {0}};
+    {"to", "DAY", "the last day", false, false},
+    CSV,
+    {0}};
 static const cb_ctl_option issues_options[] = {
     {"without-application", NULL, "only those that were issued for no application", false, false},
-    CSV, {0}};
+    CSV,
+    {0}};
 static const cb_ctl_option outstanding_options[] = {
-    {"state", "STATE", "issued, active, suspended, expired or revoked only", false, false}, CSV, {0}};
+    {"state", "STATE", "issued, active, suspended, expired or revoked only", false, false},
+    CSV,
+    {0}};
 static const cb_ctl_option csv_options[] = {CSV, {0}};
 
 const cb_ctl_command cb_ctl_report_commands[] = {
-    {"report", "issued", "", 0, 0, issued_options, "Count the cards that were issued, by day, operator and machine", issued},
+    {"report", "issued", "", 0, 0, issued_options,
+     "Count the cards that were issued, by day, operator and machine", issued},
     {"report", "issues", "", 0, 0, issues_options, "List how each card was issued", issues},
-    {"report", "outstanding", "", 0, 0, outstanding_options, "List cards that were neither given back nor destroyed", outstanding},
-    {"report", "mismatches", "", 0, 0, csv_options, "List what did not fit the lists, deliveries and applications", mismatches},
+    {"report", "outstanding", "", 0, 0, outstanding_options,
+     "List cards that were neither given back nor destroyed", outstanding},
+    {"report", "mismatches", "", 0, 0, csv_options,
+     "List what did not fit the lists, deliveries and applications", mismatches},
     {0}};

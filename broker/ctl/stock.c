@@ -18,19 +18,32 @@
 
 enum { FILE_MAX = 32 * 1024 * 1024, STEP = 1000, LINE_BITS = 21 };
 
-static const cb_ctl_column stock_columns[] = {
-    {"SERIAL", "serial"}, {"STATE", "state"},     {"DELIVERY", "delivery"},
-    {"CARD", "card"},     {"CHANGED", "changed"}, {0}};
+static const cb_ctl_column stock_columns[] = {{"SERIAL", "serial"},     {"STATE", "state"},
+                                              {"DELIVERY", "delivery"}, {"CARD", "card"},
+                                              {"CHANGED", "changed"},   {0}};
 static const cb_ctl_column mismatch_columns[] = {
-    {"WHAT", "what"}, {"MANUFACTURER", "manufacturer"}, {"SERIAL", "serial"}, {"DELIVERY", "delivery"},
-    {"CARD", "card"}, {"BY", "actor"},                  {"TIME", "time"},     {0}};
-static const cb_ctl_column application_columns[] = {
-    {"APPLICATION", "id"}, {"HOLDER", "holder"},     {"REASON", "reason"}, {"STATE", "state"},
-    {"BY", "operator"},    {"DECIDED", "approver"}, {0}};
-static const cb_ctl_column application_all[] = {
-    {"application", "id"},  {"holder", "holder"},      {"profile", "profile"}, {"reason", "reason"},
-    {"state", "state"},     {"entered by", "operator"}, {"decided by", "approver"}, {"card", "card"},
-    {"created", "created"}, {"changed", "changed"},    {0}};
+    {"WHAT", "what"},     {"MANUFACTURER", "manufacturer"},
+    {"SERIAL", "serial"}, {"DELIVERY", "delivery"},
+    {"CARD", "card"},     {"BY", "actor"},
+    {"TIME", "time"},     {0}};
+static const cb_ctl_column application_columns[] = {{"APPLICATION", "id"},
+                                                    {"HOLDER", "holder"},
+                                                    {"REASON", "reason"},
+                                                    {"STATE", "state"},
+                                                    {"BY", "operator"},
+                                                    {"DECIDED", "approver"},
+                                                    {0}};
+static const cb_ctl_column application_all[] = {{"application", "id"},
+                                                {"holder", "holder"},
+                                                {"profile", "profile"},
+                                                {"reason", "reason"},
+                                                {"state", "state"},
+                                                {"entered by", "operator"},
+                                                {"decided by", "approver"},
+                                                {"card", "card"},
+                                                {"created", "created"},
+                                                {"changed", "changed"},
+                                                {0}};
 
 /* ---- Files of serials ---- */
 
@@ -39,7 +52,8 @@ typedef struct stock_file {
     const cb_ctl_args *args;
     const char *path, *act; /* act NULL: a batch */
     char *next;             /* of the text that is left */
-    int64_t line;           /* of that, behind a number for the file: the same line of another file is another card */
+    int64_t line; /* of that, behind a number for the file: the same line of another file is another
+                     card */
     json_t *serials, *identities;
     int64_t first; /* place of the first serial of this step */
     int64_t done, mismatches;
@@ -128,7 +142,8 @@ static cb_ctl_status send_all(stock_file *f, bool complete)
 static cb_ctl_status whole_file(cb_ctl *ctl, const cb_ctl_args *args, const char *act)
 {
     cb_buf text = CB_BUF(FILE_MAX);
-    stock_file f = {.ctl = ctl, .args = args, .act = act, .serials = json_array(), .identities = json_array()};
+    stock_file f = {
+        .ctl = ctl, .args = args, .act = act, .serials = json_array(), .identities = json_array()};
     cb_ctl_status status = cb_ctl_read_file(ctl, args->operand[0], &text);
     char *whole = NULL;
     if (!status) {
@@ -160,7 +175,10 @@ static cb_ctl_status whole_file(cb_ctl *ctl, const cb_ctl_args *args, const char
     return status;
 }
 
-static cb_ctl_status enter(cb_ctl *ctl, const cb_ctl_args *args) { return whole_file(ctl, args, NULL); }
+static cb_ctl_status enter(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return whole_file(ctl, args, NULL);
+}
 
 static cb_ctl_status send(cb_ctl *ctl, const cb_ctl_args *args)
 {
@@ -186,8 +204,8 @@ static cb_ctl_status list_rows(cb_ctl *ctl, const char *path, const char *name,
                                const cb_ctl_column *columns)
 {
     json_t *rows = NULL;
-    cb_ctl_status status = path ? cb_ctl_collect(ctl, path, name, 0, &rows)
-                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    cb_ctl_status status =
+        path ? cb_ctl_collect(ctl, path, name, 0, &rows) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     if (!status)
         status = cb_ctl_table(ctl, rows, columns);
     json_decref(rows);
@@ -311,41 +329,61 @@ static cb_ctl_status list_applications(cb_ctl *ctl, const cb_ctl_args *args)
     return status;
 }
 
-#define MANUFACTURER {"manufacturer", "NAME", "who made the cards", true, false}
-#define DELIVERY {"delivery", "NAME", "of which delivery", true, false}
+#define MANUFACTURER                                                                               \
+    {                                                                                              \
+        "manufacturer", "NAME", "who made the cards", true, false                                  \
+    }
+#define DELIVERY                                                                                   \
+    {                                                                                              \
+        "delivery", "NAME", "of which delivery", true, false                                       \
+    }
 
 static const cb_ctl_option enter_options[] = {
     MANUFACTURER, {"batch", "NAME", "the manufacturer's name of the batch", true, false}, {0}};
 static const cb_ctl_option send_options[] = {MANUFACTURER, DELIVERY, {0}};
 static const cb_ctl_option receive_options[] = {
-    MANUFACTURER, DELIVERY,
-    {"partly", NULL, "more of this delivery follows: what did not come is not missing yet", false, false}, {0}};
+    MANUFACTURER,
+    DELIVERY,
+    {"partly", NULL, "more of this delivery follows: what did not come is not missing yet", false,
+     false},
+    {0}};
 static const cb_ctl_option end_options[] = {
     MANUFACTURER, {"delivery", "WORD", "a word for the record", true, false}, {0}};
 static const cb_ctl_option stock_options[] = {
     MANUFACTURER,
-    {"state", "STATE", "manufactured, in-transit, in-stock, issued, revoked or destroyed", false, false},
-    {"delivery", "NAME", "of one delivery only", false, false}, {0}};
+    {"state", "STATE", "manufactured, in-transit, in-stock, issued, revoked or destroyed", false,
+     false},
+    {"delivery", "NAME", "of one delivery only", false, false},
+    {0}};
 static const cb_ctl_option apply_options[] = {
     {"holder", "HOLDER", "for whom: identifier or exact name", true, false},
     {"reason", "REASON", "first or replacement", true, false},
-    {"profile", "NUMBER", "the kind of card (default: 1, native)", false, false}, {0}};
+    {"profile", "NUMBER", "the kind of card (default: 1, native)", false, false},
+    {0}};
 static const cb_ctl_option decide_options[] = {
     {"reason", "WORD", "a short word for the record", false, false}, {0}};
 static const cb_ctl_option applications_options[] = {
     {"holder", "HOLDER", "of one holder only: identifier or exact name", false, false},
-    {"state", "STATE", "entered, approved, issued or refused", false, false}, {0}};
+    {"state", "STATE", "entered, approved, issued or refused", false, false},
+    {0}};
 
 const cb_ctl_command cb_ctl_stock_commands[] = {
-    {"stock", "enter", "FILE", 1, 1, enter_options, "Enter the serials that a manufacturer says he has made", enter},
-    {"stock", "send", "FILE", 1, 1, send_options, "Record which cards were sent off, as a delivery", send},
-    {"stock", "receive", "FILE", 1, 1, receive_options, "Compare what has arrived with what was sent", receive},
+    {"stock", "enter", "FILE", 1, 1, enter_options,
+     "Enter the serials that a manufacturer says he has made", enter},
+    {"stock", "send", "FILE", 1, 1, send_options, "Record which cards were sent off, as a delivery",
+     send},
+    {"stock", "receive", "FILE", 1, 1, receive_options,
+     "Compare what has arrived with what was sent", receive},
     {"stock", "revoke", "FILE", 1, 1, end_options, "Bar cards that nobody holds", revoke_stock},
-    {"stock", "destroy", "FILE", 1, 1, end_options, "Record that cards that nobody holds were destroyed", destroy_stock},
+    {"stock", "destroy", "FILE", 1, 1, end_options,
+     "Record that cards that nobody holds were destroyed", destroy_stock},
     {"stock", "list", "", 0, 0, stock_options, "List a manufacturer's cards", list_stock},
-    {"stock", "mismatches", "", 0, 0, NULL, "List what did not fit: unknown, missing and double cards, and cards that were not issued", mismatches},
+    {"stock", "mismatches", "", 0, 0, NULL,
+     "List what did not fit: unknown, missing and double cards, and cards that were not issued",
+     mismatches},
     {"application", "add", "", 0, 0, apply_options, "Enter that somebody asks for a card", apply},
-    {"application", "approve", "APPLICATION", 1, 1, decide_options, "Agree to an application that another operator entered", approve},
+    {"application", "approve", "APPLICATION", 1, 1, decide_options,
+     "Agree to an application that another operator entered", approve},
     {"application", "refuse", "APPLICATION", 1, 1, decide_options, "End an application", refuse},
     {"application", "list", "", 0, 0, applications_options, "List applications", list_applications},
     {"application", "show", "APPLICATION", 1, 1, NULL, "Show one application", show_application},

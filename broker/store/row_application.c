@@ -5,7 +5,8 @@
 
 #define COLUMNS "id, holder, profile, reason, state, operator, approver, card, created, changed"
 
-const char *const cb_application_states[] = {NULL, "entered", "approved", "issued", "refused", NULL};
+const char *const cb_application_states[] = {NULL,     "entered", "approved",
+                                             "issued", "refused", NULL};
 
 const char *cb_application_state_name(uint8_t state)
 {
@@ -75,7 +76,8 @@ cb_error cb_row_application_find(cb_txn *txn, const cb_id *holder, uint8_t profi
 cb_error cb_row_application_set(cb_txn *txn, const cb_application *application)
 {
     cb_query q = cb_query_begin(
-        txn->sql, "UPDATE application SET state = ?, approver = ?, card = ?, changed = ? WHERE id = ?");
+        txn->sql,
+        "UPDATE application SET state = ?, approver = ?, card = ?, changed = ? WHERE id = ?");
     cb_query_text(&q, cb_row_state(cb_application_states, application->state));
     cb_query_text(&q, application->approver);
     cb_query_id(&q, cb_id_is_zero(&application->card) ? NULL : &application->card);

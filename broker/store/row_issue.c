@@ -14,8 +14,8 @@ static void bind_known(cb_query *q, const cb_id *id)
 
 cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO issue (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q =
+        cb_query_begin(txn->sql, "INSERT INTO issue (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &issue->card);
     cb_query_number(&q, issue->day);
     cb_query_text(&q, issue->operator);
@@ -69,9 +69,10 @@ cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, unsigned skip
 {
     cb_error error = CB_OK;
     cb_issue_row row = {.day = 0};
-    cb_query q = cb_query_begin(txn->sql, "SELECT day, operator, station, count(*) FROM issue "
-                                          "WHERE day BETWEEN ? AND ? GROUP BY day, operator, station "
-                                          "ORDER BY day, operator, station LIMIT ? OFFSET ?");
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT day, operator, station, count(*) FROM issue "
+                                 "WHERE day BETWEEN ? AND ? GROUP BY day, operator, station "
+                                 "ORDER BY day, operator, station LIMIT ? OFFSET ?");
     cb_query_number(&q, from);
     cb_query_number(&q, to);
     cb_query_number(&q, cb_row_limit(limit));

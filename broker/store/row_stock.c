@@ -54,8 +54,8 @@ cb_error cb_row_batch_find(cb_txn *txn, const char *manufacturer, const char *na
 
 cb_error cb_row_stock_put(cb_txn *txn, const cb_stock *stock)
 {
-    cb_query q = cb_query_begin(txn->sql,
-                                "INSERT INTO stock (" STOCK ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q =
+        cb_query_begin(txn->sql, "INSERT INTO stock (" STOCK ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_text(&q, stock->manufacturer);
     cb_query_text(&q, stock->serial);
     cb_query_id(&q, &stock->batch);
@@ -89,8 +89,8 @@ static cb_error take_stock(cb_query *q, cb_stock *out)
 
 cb_error cb_row_stock_get(cb_txn *txn, const char *manufacturer, const char *serial, cb_stock *out)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT " STOCK " FROM stock WHERE manufacturer = ? AND serial = ?");
+    cb_query q = cb_query_begin(txn->sql, "SELECT " STOCK
+                                          " FROM stock WHERE manufacturer = ? AND serial = ?");
     cb_query_text(&q, manufacturer);
     cb_query_text(&q, serial);
     return take_stock(&q, out);
@@ -163,8 +163,8 @@ cb_error cb_row_stock_missing(cb_txn *txn, const char *manufacturer, const char 
 
 cb_error cb_row_mismatch_put(cb_txn *txn, const cb_mismatch *mismatch)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO mismatch (" MISMATCH ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO mismatch (" MISMATCH
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &mismatch->id);
     cb_query_text(&q, mismatch->kind);
     cb_query_text(&q, mismatch->manufacturer);
@@ -182,8 +182,8 @@ cb_error cb_row_mismatch_each(cb_txn *txn, const cb_id *after, unsigned limit,
 {
     cb_error error = CB_OK;
     cb_mismatch row;
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT " MISMATCH " FROM mismatch WHERE id > ? ORDER BY id LIMIT ?");
+    cb_query q = cb_query_begin(txn->sql, "SELECT " MISMATCH
+                                          " FROM mismatch WHERE id > ? ORDER BY id LIMIT ?");
     cb_query_id(&q, cb_row_after(after));
     cb_query_number(&q, cb_row_limit(limit));
     while (!error && cb_query_next(&q)) {

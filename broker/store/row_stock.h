@@ -78,7 +78,8 @@ cb_error cb_row_application_get(cb_txn *txn, const cb_id *id, cb_application *ou
 /* The first approved one of a holder for this. */
 cb_error cb_row_application_find(cb_txn *txn, const cb_id *holder, uint8_t profile,
                                  const char *reason, cb_application *out);
-cb_error cb_row_application_set(cb_txn *txn, const cb_application *application); /* state, approver, card */
+cb_error cb_row_application_set(cb_txn *txn,
+                                const cb_application *application); /* state, approver, card */
 /* holder and state may be NULL. */
 cb_error cb_row_application_each(cb_txn *txn, const cb_id *holder, const char *state,
                                  const cb_id *after, unsigned limit, cb_application_visitor each,

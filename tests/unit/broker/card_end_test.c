@@ -118,7 +118,8 @@ static void set_day_back(world *w, const char *what, const cb_id *id, int64_t to
     char sql[200], hex[2 * CB_ID_SIZE + 1] = "";
     for (size_t i = 0; i < CB_ID_SIZE; i++)
         sprintf(hex + 2 * i, "%02x", id->bytes[i]);
-    snprintf(sql, sizeof sql, "UPDATE card SET %s = %lld WHERE id = x'%s'", what, (long long)to, hex);
+    snprintf(sql, sizeof sql, "UPDATE card SET %s = %lld WHERE id = x'%s'", what, (long long)to,
+             hex);
     world_close(w);
     tamper(w, sql);
     world_open(w);
@@ -147,7 +148,8 @@ static void a_card_that_is_not_given_back_in_time_is_revoked(void **state)
     int64_t now = cb_clock_wall_us();
     cb_id in_time = add_card(&w, true), dead = add_card(&w, true), kept = add_card(&w, true);
     assert_int_equal(tap_once(&w, NULL, &session), CB_OK);
-    assert_int_equal(cb_card_recall(w.store, "test", &w.card, now + CB_MILLISECOND, "moved"), CB_OK);
+    assert_int_equal(cb_card_recall(w.store, "test", &w.card, now + CB_MILLISECOND, "moved"),
+                     CB_OK);
     assert_int_equal(cb_card_recall(w.store, "test", &in_time, now + CB_MILLISECOND, NULL), CB_OK);
     assert_int_equal(cb_card_recall(w.store, "test", &kept, now + CB_MILLISECOND, NULL), CB_OK);
     assert_int_equal(cb_card_recall(w.store, "test", &kept, 0, NULL), CB_OK);
@@ -217,8 +219,7 @@ static cb_error replace(world *w, const cb_id *old, const cb_id *new, const cb_i
     cb_card_init(&card);
     binding_of(new, holder, 0, &binding);
     cb_card_new fresh = {.binding = cb_buf_bytes(&binding)};
-    cb_error error =
-        cb_card_replace(w->store, "test", old, &fresh, "damaged", &card, affected);
+    cb_error error = cb_card_replace(w->store, "test", old, &fresh, "damaged", &card, affected);
     cb_card_free(&card);
     cb_buf_free(&binding);
     return error;
@@ -272,7 +273,8 @@ static void what_cannot_be_replaced_changes_nothing(void **state)
 
 static void a_card_in_any_state_of_its_end_can_be_replaced(void **state)
 {
-    static const cb_card_act ends[] = {CB_CARD_REVOKE, CB_CARD_RETURN, CB_CARD_EXPIRE, CB_CARD_SUSPEND};
+    static const cb_card_act ends[] = {CB_CARD_REVOKE, CB_CARD_RETURN, CB_CARD_EXPIRE,
+                                       CB_CARD_SUSPEND};
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         world w;
@@ -437,7 +439,8 @@ static bool die_at(const char *step, int when)
 
 static void killed_at_any_step_there_are_both_acts_or_neither(void **state)
 {
-    static const char *const steps[] = {"begin", "ran", "commit", "committed", "signed", "released"};
+    static const char *const steps[] = {"begin",     "ran",    "commit",
+                                        "committed", "signed", "released"};
     (void)state;
     for (size_t i = 0; i < 6; i++) {
         int when = 1;

@@ -29,16 +29,11 @@ enum {
  * table is not compared with itself. */
 static const uint8_t expected[STATES + 1][ACTS + 1] = {
     /* activate, suspend, resume, revoke, return, destroy, expire, renew, send, receive, issue */
-    [I] = {0, A, 0, 0, R, B, 0, E, I, 0, 0, 0},
-    [A] = {0, 0, S, 0, R, B, 0, E, A, 0, 0, 0},
-    [S] = {0, 0, 0, A, R, B, 0, E, S, 0, 0, 0},
-    [R] = {0, 0, 0, 0, 0, B, D, 0, 0, 0, 0, 0},
-    [E] = {0, 0, 0, 0, R, B, 0, 0, S, 0, 0, 0},
-    [B] = {0, 0, 0, 0, 0, 0, D, 0, 0, 0, 0, 0},
-    [D] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
-    [M] = {0, 0, 0, 0, R, 0, D, 0, 0, T, 0, 0},
-    [T] = {0, 0, 0, 0, R, 0, D, 0, 0, 0, K, 0},
-    [K] = {0, 0, 0, 0, R, 0, D, 0, 0, 0, 0, I},
+    [I] = {0, A, 0, 0, R, B, 0, E, I, 0, 0, 0}, [A] = {0, 0, S, 0, R, B, 0, E, A, 0, 0, 0},
+    [S] = {0, 0, 0, A, R, B, 0, E, S, 0, 0, 0}, [R] = {0, 0, 0, 0, 0, B, D, 0, 0, 0, 0, 0},
+    [E] = {0, 0, 0, 0, R, B, 0, 0, S, 0, 0, 0}, [B] = {0, 0, 0, 0, 0, 0, D, 0, 0, 0, 0, 0},
+    [D] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, [M] = {0, 0, 0, 0, R, 0, D, 0, 0, T, 0, 0},
+    [T] = {0, 0, 0, 0, R, 0, D, 0, 0, 0, K, 0}, [K] = {0, 0, 0, 0, R, 0, D, 0, 0, 0, 0, I},
 };
 
 static void the_table_is_what_it_should_be(void **state)
@@ -157,8 +152,8 @@ static void a_card_that_is_given_back_is_revoked_once_and_ends_what_it_opened(vo
     (void)state;
     world_begin(&w);
     assert_int_equal(tap_once(&w, NULL, &session), CB_OK);
-    assert_int_equal(
-        cb_card_change(w.store, "test", &w.card, CB_CARD_RETURN, "moved", &affected), CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_RETURN, "moved", &affected),
+                     CB_OK);
     assert_int_equal(affected.session_count, 1);
     assert_true(affected.feed_number > 0);
     assert_int_equal(entries_of(&w, &w.card, CB_FEED_CARD_REVOKED), 1);

@@ -122,11 +122,8 @@ static void of_two_cards_with_one_serial_neither_comes_into_stock(void **state)
 static void each_act_on_stock_does_what_the_table_says(void **state)
 {
     static const uint8_t acts[] = {CB_CARD_SEND, CB_CARD_REVOKE, CB_CARD_DESTROY};
-    static const uint8_t ways[][3] = {{0},
-                                      {CB_CARD_SEND},
-                                      {CB_CARD_SEND, CB_CARD_RECEIVE},
-                                      {CB_CARD_REVOKE},
-                                      {CB_CARD_DESTROY}};
+    static const uint8_t ways[][3] = {
+        {0}, {CB_CARD_SEND}, {CB_CARD_SEND, CB_CARD_RECEIVE}, {CB_CARD_REVOKE}, {CB_CARD_DESTROY}};
     world w;
     unsigned number = 0;
     (void)state;
@@ -215,7 +212,7 @@ static void only_what_is_in_stock_is_issued_and_once(void **state)
     assert_int_equal(issue(&w, &two, "s2", &demand, NULL), CB_OK);
     assert_int_equal(issue(&w, &three, "s2", &demand, NULL), CB_E_CARD_UNLISTED); /* issued */
     assert_int_equal(on(&w, CB_CARD_REVOKE, "x", "s2", NULL), CB_OK);
-    stands(0, 1); /* it is its holder's now */
+    stands(0, 1);                                                    /* it is its holder's now */
     assert_int_equal(issue(&w, &stranger, NULL, NULL, NULL), CB_OK); /* nobody demands a list */
     world_close(&w);
     assert_int_equal(verify_file(&w, NULL), CB_OK);
@@ -245,7 +242,8 @@ static void an_application_is_approved_by_another_and_gives_one_card(void **stat
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
     cb_application a = apply(&w, "ann", "first");
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_E_APPLICATION_NONE);
-    assert_int_equal(cb_application_approve(w.store, "ann", &a.id, NULL, &now), CB_E_APPLICATION_SELF);
+    assert_int_equal(cb_application_approve(w.store, "ann", &a.id, NULL, &now),
+                     CB_E_APPLICATION_SELF);
     assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
     assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_E_STATE);
     assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_OK);
