@@ -36,9 +36,9 @@ class Commands(unittest.TestCase):
 
     used = {}
 
-    def ctl(self, *words, as_json=False, ok=(0,)):
+    def ctl(self, *words, as_json=False, ok=(0,), typed=b""):
         argv = [str(w.program("cardbrokerctl")), "--config", str(w.etc / "cardbrokerctl.conf"), *map(str, words)]
-        done = subprocess.run(argv + (["--json"] if as_json else []), env=w.env, stdin=subprocess.DEVNULL,
+        done = subprocess.run(argv + (["--json"] if as_json else []), env=w.env, input=typed,
                               capture_output=True, timeout=120 * PATIENCE)
         self.assertIn(done.returncode, ok, (words, done.stderr, done.stdout))
         for name in (words[0], " ".join(words[:2])):
@@ -106,6 +106,16 @@ class Commands(unittest.TestCase):
             many = w.folder / f"many{number}.csv"
             many.write_text(f"{w.make_card(f'many{number}').read_bytes().hex()},,,Somebody, new\nnonsense,,,Somebody\n")
             self.ctl("card", "issue-many", many, as_json=as_json, ok=(1,))
+
+    def test_3_passwords(self):
+        for name, as_json in (("for-people", False), ("for-programs", True)):
+            self.ctl("password", "set", name, "--holder", "Person two", "--password-fd", "0", as_json=as_json,
+                     typed=b"correct horse battery")
+            self.assertEqual(self.both("password", "show", name)["state"], "active")
+            self.ctl("password", "reset", name, "--password-fd", "0", as_json=as_json, typed=b"staples and much more")
+            self.ctl("password", "unlock", name, as_json=as_json)
+            self.ctl("password", "revoke", name, "--reason", "left", as_json=as_json)
+            self.assertEqual(self.both("password", "show", name)["state"], "revoked")
 
     def test_3_stock_and_applications(self):
         self.ctl("holder", "add", "--name", "Applicant")
