@@ -22,8 +22,8 @@ typedef enum cb_card_key_kind {
     CB_CARD_KEY_P256 = 1,
     CB_CARD_KEY_P384 = 2,
     CB_CARD_KEY_RSA_2048 = 3,
-    CB_CARD_KEY_PASSWORD = 4 /* no key: a MAC of one, 32 bytes, that only hsmd can make (hsm/password.h). Nothing
-                                verifies with it */
+    CB_CARD_KEY_PASSWORD = 4 /* no key: a MAC of one, 32 bytes, that only hsmd can make
+                                (hsm/password.h). Nothing verifies with it */
 } cb_card_key_kind;
 
 typedef struct cb_card_key {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Levels of assurance: what a tap has proven about who is there (docs/levels.md has the table). A service states the least it takes, a key the least it is used for, a card's
- * binding the highest that it may reach (S3-⑦).
+ * Levels of assurance: what a tap has proven about who is there (docs/levels.md has the table). A
+ * service states the least it takes, a key the least it is used for, a card's binding the highest
+ * that it may reach (S3-⑦).
  *
  * The numbers stand in records for good and say nothing of what is more: the order is the table's
  * here.
@@ -19,8 +20,8 @@ typedef enum cb_level {
         2, /* and the PIN came to the card encrypted, after the card had authenticated the broker */
     CB_LEVEL_TERMINAL_PIN = 3, /* or came from the terminal in the clear: less, for a hostile
                                   terminal may use it again */
-    CB_LEVEL_PASSWORD = 4 /* no card at all: somebody knows a password. Less than any card, and
-                             taken by services that ask for no more alone */
+    CB_LEVEL_PASSWORD = 4      /* no card at all: somebody knows a password. Less than any card, and
+                                  taken by services that ask for no more alone */
 } cb_level;
 
 /* Whether it is a level that can be asked for: any but none. */

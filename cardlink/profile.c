@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/profile.h"
 
-static const cb_card_profile *const profiles[] = {&cb_profile_native, &cb_profile_piv,
-                                                &cb_profile_jpki, &cb_profile_scp03,
-                                                &cb_profile_password};
+static const cb_card_profile *const profiles[] = {
+    &cb_profile_native, &cb_profile_piv, &cb_profile_jpki, &cb_profile_scp03, &cb_profile_password};
 
 enum { PROFILES = sizeof profiles / sizeof *profiles };
 

@@ -104,9 +104,9 @@ cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[C
     return error;
 }
 
-cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password, const uint8_t point[CB_P256_POINT],
-                              const cb_id *holder, uint64_t sequence, cb_bytes before,
-                              cb_buf *binding)
+cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
+                              const uint8_t point[CB_P256_POINT], const cb_id *holder,
+                              uint64_t sequence, cb_bytes before, cb_buf *binding)
 {
     cb_msg msg;
     if (before.len > CB_BINDING_MAX)

@@ -144,8 +144,8 @@ cb_error cb_memo_put(cb_memo *memo, const cb_id *id, const cb_digest *value)
     return cb_memo_change(memo, id, set, &copy);
 }
 
-cb_error cb_memo_change(cb_memo *memo, const cb_id *id, void (*change)(void *context, cb_digest *value),
-                        void *context)
+cb_error cb_memo_change(cb_memo *memo, const cb_id *id,
+                        void (*change)(void *context, cb_digest *value), void *context)
 {
     place found;
     int locked;

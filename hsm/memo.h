@@ -38,7 +38,7 @@ cb_error cb_memo_put(cb_memo *memo, const cb_id *id, const cb_digest *value);
 
 /* Reads a value, zero if there was none, lets change write another into it, and remembers that: all
  * of it while no other process does the same. Errors as put. */
-cb_error cb_memo_change(cb_memo *memo, const cb_id *id, void (*change)(void *context, cb_digest *value),
-                        void *context);
+cb_error cb_memo_change(cb_memo *memo, const cb_id *id,
+                        void (*change)(void *context, cb_digest *value), void *context);
 
 #endif

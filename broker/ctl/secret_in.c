@@ -84,8 +84,8 @@ static cb_ctl_status prompt(cb_ctl *ctl, const words *called, cb_buf *out)
 {
     int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (tty < 0)
-        return cb_ctl_misuse(
-            ctl, "there is no terminal to ask at: give it by %s N", called->option);
+        return cb_ctl_misuse(ctl, "there is no terminal to ask at: give it by %s N",
+                             called->option);
     cb_buf again = CB_BUF(out->max);
     cb_error error = at_terminal(tty, called->prompt, out, &again);
     cb_ctl_status status = error ? cb_ctl_fail(ctl, error, called->reading) : CB_CTL_DONE;

@@ -228,7 +228,8 @@ static cb_error run_login(cb_command_context *context)
     char name[CB_PASSWORD_NAME_MAX + 1];
     cb_password_line line;
     cb_login_order order = {.name = name,
-                            .service = options->service ? options->service : context->config->service,
+                            .service =
+                                options->service ? options->service : context->config->service,
                             .text = options->text ? options->text : context->config->text};
     if (!options->name || cb_password_name(options->name, name))
         return fail(context, CB_E_ARGUMENT, "--name: give the login name");
