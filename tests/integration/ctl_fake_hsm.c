@@ -127,8 +127,9 @@ cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
     char text[CB_ID_TEXT], of[CB_ID_TEXT];
     cb_id_text(password, text);
     cb_id_text(holder, of);
-    cb_buf_printf(binding, "password %s %s %02x sequence=%llu before=%zu", text, of, point[0],
-                  (unsigned long long)sequence, before.len);
+    cb_buf_printf(binding, "password %s %s sequence=%llu ", text, of, (unsigned long long)sequence);
+    cb_buf_put_hex(binding, before);
+    cb_buf_put_hex(binding, cb_bytes_make(point, CB_P256_POINT));
     return begin(hsm, "bind_password");
 }
 
