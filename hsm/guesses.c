@@ -54,17 +54,25 @@ static bool due(guesses *g, int64_t now)
 typedef struct attempt {
     const cb_id *subject;
     int64_t now;
+    bool old;
     bool allowed;
 } attempt;
+
+/* Whether the count is that of another binding. An entry of nobody's becomes the first one's. */
+static bool of_another(guesses *g, const cb_id *subject)
+{
+    if (cb_id_is_zero(&g->subject))
+        g->subject = *subject;
+    return !cb_id_same(&g->subject, subject);
+}
 
 /* What is not allowed is written too: nobody is to see in the time that it takes which it was. */
 static void count(void *context, cb_digest *value)
 {
     attempt *a = context;
     guesses g = read_value(value);
-    if (!cb_id_same(&g.subject, a->subject))
-        g = (guesses){.subject = *a->subject};
-    a->allowed = due(&g, a->now);
+    a->old = of_another(&g, a->subject);
+    a->allowed = !a->old && due(&g, a->now);
     if (a->allowed) {
         g.wrong++;
         g.last = a->now;
@@ -78,23 +86,44 @@ cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subj
     attempt a = {.subject = subject, .now = now};
     cb_error error = cb_memo_change(memo, password, count, &a);
     *allowed = !error && a.allowed;
-    return error;
+    return !error && a.old ? CB_E_HSM_RECORD : error;
 }
 
-static void begin_anew(void *context, cb_digest *value)
+static void end_count(void *context, cb_digest *value)
 {
-    const cb_id *subject = context;
-    write_value(&(guesses){.subject = *subject}, value);
+    guesses g = read_value(value);
+    if (!of_another(&g, context))
+        write_value(&(guesses){.subject = g.subject}, value);
 }
 
 cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject)
 {
     cb_id copy = *subject;
+    return cb_memo_change(memo, password, end_count, &copy);
+}
+
+static void begin_anew(void *context, cb_digest *value)
+{
+    const cb_id *subject = context;
+    guesses g = read_value(value);
+    if (!cb_id_same(&g.subject, subject))
+        write_value(&(guesses){.subject = *subject}, value);
+}
+
+cb_error cb_guesses_begin(cb_memo *memo, const cb_id *password, const cb_id *subject)
+{
+    cb_id copy = *subject;
     return cb_memo_change(memo, password, begin_anew, &copy);
+}
+
+static void forgive(void *context, cb_digest *value)
+{
+    guesses g = read_value(value);
+    (void)context;
+    write_value(&(guesses){.subject = g.subject}, value);
 }
 
 cb_error cb_guesses_forgive(cb_memo *memo, const cb_id *password)
 {
-    cb_id none = {{0}};
-    return cb_memo_change(memo, password, begin_anew, &none);
+    return cb_memo_change(memo, password, forgive, NULL);
 }

@@ -30,12 +30,17 @@ enum {
 /* How long after the last of so many wrong ones in a row, in microseconds; -1: not again. */
 int64_t cb_guesses_delay(uint32_t wrong);
 
-/* Counts an attempt at now. *allowed: whether it may be looked at. subject is that of the
- * password's binding: another password begins anew. CB_E_IO, CB_E_STORE_FULL, CB_E_HSM_RECORD. */
+/* A password was made: the count begins anew, and is that of this binding alone. Nothing if it is
+ * already. For the manage lane only. CB_E_IO, CB_E_STORE_FULL, CB_E_HSM_RECORD. */
+cb_error cb_guesses_begin(cb_memo *memo, const cb_id *password, const cb_id *subject);
+
+/* Counts an attempt at now. *allowed: whether it may be looked at. subject is that of the binding
+ * that is shown. CB_E_HSM_RECORD: another one took its place since; it changes nothing, or whoever
+ * kept it could begin anew with it. CB_E_IO, CB_E_STORE_FULL, CB_E_HSM_RECORD (damaged). */
 cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subject, int64_t now,
                          bool *allowed);
 
-/* The attempt was right. Errors as above. */
+/* The attempt was right. Nothing if the count is another binding's. Errors as above. */
 cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject);
 
 /* A manager lets it be tried again at once. */

@@ -59,7 +59,7 @@ cb_error cb_password_believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob,
     if (error)
         return error;
     const cb_id *counted = blob.len == 0 ? &nobody : &binding->card;
-    cb_id subject = cb_binding_subject(binding);
+    cb_id subject = blob.len == 0 ? nobody : cb_binding_subject(binding);
     error = cb_guesses_take(memo, counted, &subject, cb_clock_wall_us(), &allowed);
     if (!error)
         error = compare(taps->setup.vault, tap, binding, &right);

@@ -180,9 +180,13 @@ static cb_error set_password(const cb_lane *lane, cb_binding_info *info, cb_byte
     memcpy(info->keys.key[0].data, verifier.bytes, sizeof verifier.bytes);
     if (!error && !cb_binding_info_ok(info))
         error = CB_E_ARGUMENT;
+    if (!error && !lane->guesses)
+        error = CB_E_IO;
     if (error)
         return error;
-    return before.len > 0 ? replace_password(lane, before, info) : bind_once(lane, info);
+    error = before.len > 0 ? replace_password(lane, before, info) : bind_once(lane, info);
+    cb_id subject = cb_binding_subject(info);
+    return error ? error : cb_guesses_begin(lane->guesses, &info->card, &subject);
 }
 
 cb_error cb_handle_bind_password(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)

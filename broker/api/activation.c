@@ -12,7 +12,7 @@
 #include "cardlink/x509/certificate.h"
 #include "cardlink/x509/request.h"
 
-enum { CODE_TEXT_MAX = 64 };
+enum { CODE_TEXT_MAX = 64, RENEWALS_PER_MINUTE = 10 };
 
 /* Everybody's, and one for each address; an IPv6 network of 64 bits is one. */
 static cb_error take_rate(const cb_request *request)
@@ -135,7 +135,11 @@ cb_error cb_api_certificate_renew(cb_request *request, cb_reply *reply)
         error =
             cb_terminal_certificate(api->store, &request->terminal, &key, &certificate, &expires);
     if (error == CB_E_NOT_FOUND) {
-        error = certify(api, &request->terminal, &csr, &certificate, &expires);
+        /* Each new key costs hsmd a signature, and the log a leaf for good. */
+        error = cb_rate_take(api->activations, &request->terminal, RENEWALS_PER_MINUTE);
+        error = error == CB_E_TERMINAL_RATE ? CB_E_ACTIVATION_RATE : error;
+        if (!error)
+            error = certify(api, &request->terminal, &csr, &certificate, &expires);
         if (!error)
             error = cb_terminal_certify(api->store, &request->terminal, &key,
                                         cb_buf_bytes(&certificate), expires);

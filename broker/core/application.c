@@ -77,6 +77,8 @@ static cb_error run_decide(cb_txn *txn, void *context)
     bool own = !error && strcmp(w->out->operator, w->act.actor) == 0;
     if (!error && approve && own)
         error = CB_E_APPLICATION_SELF;
+    if (!error && approve) /* or a name in the database would be the other operator */
+        error = cb_said_of_entered(txn, w->out);
     if (!error)
         error = next_state(txn, w->out, w->what);
     if (error)

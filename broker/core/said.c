@@ -134,13 +134,23 @@ void cb_said_application(cb_buf *leaf, const cb_application *application)
     cb_leaf_text(leaf, "operator", application->operator);
 }
 
-cb_error cb_said_of_application(cb_txn *txn, const cb_application *application)
+static cb_error said_of_application(cb_txn *txn, char kind, const cb_application *application)
 {
     char name[CB_ID_TEXT];
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id_text(&application->id, name);
     cb_said_application(&lines, application);
-    return judge_lines(txn, 'a', &application->id, &lines, "application", name);
+    return judge_lines(txn, kind, &application->id, &lines, "application", name);
+}
+
+cb_error cb_said_of_application(cb_txn *txn, const cb_application *application)
+{
+    return said_of_application(txn, 'a', application);
+}
+
+cb_error cb_said_of_entered(cb_txn *txn, const cb_application *application)
+{
+    return said_of_application(txn, 'b', application);
 }
 
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)

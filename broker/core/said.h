@@ -22,6 +22,8 @@ cb_error cb_said_of_code(cb_txn *txn, const cb_id *terminal, const cb_terminal_c
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment);
 /* Whether it was approved as it is. */
 cb_error cb_said_of_application(cb_txn *txn, const cb_application *application);
+/* Whether it was entered as it is, by the operator whom it names. */
+cb_error cb_said_of_entered(cb_txn *txn, const cb_application *application);
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card);
 cb_error cb_said_of_intent(cb_txn *txn, const cb_intent_row *intent);
 

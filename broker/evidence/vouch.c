@@ -28,6 +28,7 @@ static const struct {
     {"enrolment.removed", 'e', true, NULL, NULL},
     {"tap.intent", 'n', false, "card", NULL},
     {"tap.result", 'n', true, NULL, NULL},
+    {"application.entered", 'b', false, "application", NULL},
     {"application.approved", 'a', false, "application", NULL},
     {"application.issued", 'a', true, NULL, NULL},
     {"application.refused", 'a', true, NULL, NULL},
@@ -45,7 +46,8 @@ static const struct {
                 {'d', "terminal", "reactivated"}, {'o', "terminal", "code"},
                 {'e', "enrolment", "enrolment"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
-                {'a', "application", "application"}};
+                {'a', "application", "application"},
+                {'b', "application", "entered"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 
@@ -180,6 +182,10 @@ cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch)
     /* What cannot be kept whole is not kept: a half would be believed as little. */
     forget(map, second, &vouch->id);
     forget(map, vouch->kind, &vouch->id);
+    if (vouch->gone && vouch->kind == 'a') { /* and nobody approves it any more */
+        forget(map, 'b', &vouch->id);
+        forget(map, 'b' + SECOND_HALF, &vouch->id);
+    }
     if (vouch->gone)
         return CB_OK;
     cb_error error = cb_id_map_set(map, vouch->kind, &vouch->id, half(&vouch->digest, 0));

@@ -16,6 +16,7 @@
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
  *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
  *                  once a card was issued for it, or it was refused
+ *   'b' application the same of the leaf by which it was entered; none when 'a' has none any more
  *   'i' card       there while the card was added and not yet activated
  *
  * Of each digest 16 bytes are kept. A leaf "registry.unconfirmed" takes a word back

@@ -213,6 +213,18 @@ class Renewal(unittest.TestCase):
                     self.assertEqual((key.read_bytes(), certificate.read_bytes()), (new_key, new_certificate))
                     self.assertEqual(w.tap(terminal="killed").get("outcome"), "accepted")
 
+    def test_a_terminal_gets_no_new_keys_without_end(self):
+        w.make("greedy")
+        with Terminal(w, "greedy") as terminal:
+            asked = [request(f"greedy-{i}")[0].hex() for i in range(13)]
+            done = [terminal.ask("POST", "/v1/certificate", {"request": csr}) for csr in asked]
+            self.assertEqual([one.status for one in done[:10]], [200] * 10)
+            self.assertEqual((done[-1].status, done[-1].code), (503, "activation.rate"))
+            again = terminal.ask("POST", "/v1/certificate", {"request": asked[max(i for i, one in enumerate(done) if one.status == 200)]})
+            self.assertEqual(again.status, 200)                             # costs nothing
+        certified = [leaf for leaf in w.leaves("--terminal", w.ctl("terminal", "show", "greedy")["id"]) if leaf["kind"] == "terminal.certified"]
+        self.assertLess(len(certified), 13)
+
     def test_a_terminal_with_a_certificate_of_its_own_is_told_that_there_is_nothing_to_renew(self):
         w.enrol_terminal_freely("own")
         self.assertEqual(w.cardlink("renew", terminal="own", ok=(1,))[-1]["code"], "resource.state")

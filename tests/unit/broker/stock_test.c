@@ -316,6 +316,32 @@ static void an_approval_that_the_record_does_not_know_gives_no_card(void **state
     }
 }
 
+/* Nor does he make another operator of the one who has entered it, or of nobody. */
+static void what_was_entered_by_another_is_what_the_record_says(void **state)
+{
+    static const char *const edits[] = {
+        "UPDATE application SET operator = 'carol'",
+        "INSERT INTO application SELECT x'00112233445566778899aabbccddeeff', holder, profile, "
+        "reason, state, 'carol', approver, card, created, changed FROM application",
+        "UPDATE application SET reason = 'replacement'"};
+    const cb_id made = {{0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB,
+                         0xCC, 0xDD, 0xEE, 0xFF}};
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        world w;
+        cb_application now;
+        world_begin(&w);
+        cb_application a = apply(&w, "ann", "first");
+        world_close(&w);
+        tamper(&w, edits[i]);
+        world_open(&w);
+        assert_int_equal(cb_application_approve(w.store, i == 2 ? "bob" : "ann",
+                                                i == 1 ? &made : &a.id, NULL, &now),
+                         CB_E_HSM_RECORD);
+        world_end(&w);
+    }
+}
+
 static void an_approval_outlives_a_start(void **state)
 {
     world w;
@@ -341,6 +367,7 @@ int main(void)
         cmocka_unit_test(an_application_is_approved_by_another_and_gives_one_card),
         cmocka_unit_test(a_replacement_needs_an_application_of_its_own),
         cmocka_unit_test(an_approval_that_the_record_does_not_know_gives_no_card),
+        cmocka_unit_test(what_was_entered_by_another_is_what_the_record_says),
         cmocka_unit_test(an_approval_outlives_a_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,6 +142,35 @@ static void guesses_are_counted_by_hsmd(void **state)
     cb_buf_free(&one.binding);
 }
 
+/* The binding of a password that was reset is kept, and shown between guesses at the new one; the
+ * feed that retires it is kept back. */
+static void an_old_binding_begins_no_count_anew(void **state)
+{
+    front *f = *state;
+    somebody old, now;
+    front_tap tap;
+    uint8_t wrong[CB_P256_SCALAR], point[CB_P256_POINT];
+    somebody_make(f, "reset-and-guessed", &old);
+    now = (somebody){.id = old.id, .binding = CB_BUF(CB_BINDING_MAX)};
+    good(cb_p256_generate(now.scalar, now.point));
+    good(cb_p256_generate(wrong, point));
+    good(cb_hsm_bind_password(f->hsm, &now.id, now.point, &f->holder, 2, cb_buf_bytes(&old.binding),
+                              &now.binding));
+    for (unsigned i = 0; i < CB_GUESSES_FREE; i++) {
+        expect(CB_E_PASSWORD_WRONG, activate(f, &now, wrong, cb_buf_bytes(&now.binding), &tap));
+        expect(CB_E_HSM_RECORD, activate(f, &old, wrong, cb_buf_bytes(&old.binding), &tap));
+    }
+    expect(CB_E_PASSWORD_DELAYED, activate(f, &now, wrong, cb_buf_bytes(&now.binding), &tap));
+    /* Nor does the old password, of who knows it. */
+    expect(CB_E_HSM_RECORD, activate(f, &old, old.scalar, cb_buf_bytes(&old.binding), &tap));
+    expect(CB_E_PASSWORD_DELAYED, activate(f, &now, now.scalar, cb_buf_bytes(&now.binding), &tap));
+    good(cb_hsm_password_forgive(f->hsm, &now.id));
+    expect(CB_E_HSM_RECORD, activate(f, &old, old.scalar, cb_buf_bytes(&old.binding), &tap));
+    good(activate(f, &now, now.scalar, cb_buf_bytes(&now.binding), &tap));
+    cb_buf_free(&old.binding);
+    cb_buf_free(&now.binding);
+}
+
 static void a_revoked_password_is_dead_at_once(void **state)
 {
     front *f = *state;
@@ -168,6 +197,7 @@ const struct CMUnitTest attack_password_tests[] = {
     cmocka_unit_test(a_password_opens_keys_of_its_level_alone),
     cmocka_unit_test(a_card_and_a_password_do_not_stand_for_each_other),
     cmocka_unit_test(guesses_are_counted_by_hsmd),
+    cmocka_unit_test(an_old_binding_begins_no_count_anew),
     cmocka_unit_test(a_revoked_password_is_dead_at_once),
 };
 

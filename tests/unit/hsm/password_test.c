@@ -487,6 +487,19 @@ static void who_comes_too_early_lengthens_nothing(void **state)
     good(cb_guesses_forgive(memo, &id));
     good(cb_guesses_take(memo, &id, &subject, now, &allowed));
     assert_true(allowed);
+    /* A crash while a password was made, and the same again. */
+    const cb_id next = {{3}};
+    good(cb_guesses_begin(memo, &id, &next));
+    expect(CB_E_HSM_RECORD, cb_guesses_take(memo, &id, &subject, now, &allowed));
+    assert_false(allowed);
+    good(cb_guesses_right(memo, &id, &subject));
+    for (unsigned i = 0; i < CB_GUESSES_FREE; i++) {
+        good(cb_guesses_take(memo, &id, &next, now, &allowed));
+        assert_true(allowed);
+    }
+    good(cb_guesses_begin(memo, &id, &next));
+    good(cb_guesses_take(memo, &id, &next, now, &allowed));
+    assert_false(allowed);
     cb_memo_close(&memo);
     unlink(path);
 }
