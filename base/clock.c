@@ -17,6 +17,24 @@ int64_t cb_clock_monotonic_us(void)
     return now(CLOCK_MONOTONIC);
 }
 
+int64_t cb_clock_running_us(void)
+{
+    return now(CLOCK_BOOTTIME);
+}
+
+bool cb_clock_steady(cb_clock_watch *watch, int64_t wall, int64_t running, int64_t tolerance,
+                     int64_t rest)
+{
+    int64_t ahead = wall - running, step = ahead - watch->ahead;
+    if (!watch->begun)
+        watch->set = running - rest;
+    else if (step > tolerance || step < -tolerance)
+        watch->set = running;
+    watch->begun = true;
+    watch->ahead = ahead;
+    return running - watch->set >= rest;
+}
+
 int64_t cb_clock_wall_us(void)
 {
     return now(CLOCK_REALTIME);

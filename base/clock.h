@@ -6,6 +6,7 @@
 #ifndef CB_BASE_CLOCK_H
 #define CB_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CB_SECOND INT64_C(1000000)
@@ -15,6 +16,23 @@ enum { CB_TIME_TEXT = 28 /* "2026-01-31T12:00:00.000000Z" and a zero */ };
 
 int64_t cb_clock_monotonic_us(void);
 int64_t cb_clock_wall_us(void);
+
+/* As the monotonic one, and it goes on while the machine sleeps. */
+int64_t cb_clock_running_us(void);
+
+/* What the wall clock was compared with when it was last looked at. */
+typedef struct cb_clock_watch {
+    bool begun;
+    int64_t ahead; /* of the other clock */
+    int64_t set;   /* when it was last found to be set, by the other clock */
+} cb_clock_watch;
+
+/* Whether the wall clock has gone on as the other one does, cb_clock_running_us, since the first
+ * look and for so long as rest: not if it was set by more than tolerance, forward or back, in
+ * between. Slow corrections do not count, however much they come to: look often. For what cannot be
+ * undone when the clock is put right. A clock that was wrong at the first look is not noticed. */
+bool cb_clock_steady(cb_clock_watch *watch, int64_t wall, int64_t running, int64_t tolerance,
+                     int64_t rest);
 
 /* A moment this far from now; see cb_deadline_left_ms. */
 int64_t cb_deadline_in(int64_t us);

@@ -12,6 +12,8 @@
 
 enum { PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
 #define SWEEP_TIME (200 * CB_MILLISECOND)
+#define CLOCK_STEP (3600 * CB_SECOND)
+#define CLOCK_REST (24 * 3600 * CB_SECOND)
 
 /* ---- Calls that parts make into one another ---- */
 
@@ -251,11 +253,26 @@ static void cut_sessions(void *context, const cb_id *card, const cb_affected *af
     (void)affected;
 }
 
+/* A clock that was set by mistake would end every card there is, and whoever puts it right could
+ * not undo that. */
+static bool days_are_believed(cb_program *p)
+{
+    bool steady = cb_clock_steady(&p->clock, cb_clock_wall_us(), cb_clock_running_us(), CLOCK_STEP,
+                                  CLOCK_REST);
+    if (!steady && !p->clock_doubted)
+        cb_log(CB_LOG_WARNING, "clock.set",
+               "The clock was set by more than an hour: no card is ended by its day until it has "
+               "gone on for a day, or until a restart. If it is wrong, set it right.",
+               NULL);
+    p->clock_doubted = !steady;
+    return steady;
+}
+
 /* Cards whose day is over: refused at each tap anyway, so that there is no hurry. */
 static void end_cards(void *context)
 {
     cb_program *p = context;
-    size_t done = 1;
+    size_t done = days_are_believed(p) ? 1 : 0;
     int64_t deadline = cb_deadline_in(SWEEP_TIME);
     while (done > 0 && cb_deadline_left_ms(deadline) > 0) {
         cb_card_sweep sweep = {cb_clock_wall_us(), p->config.return_time, cut_sessions, p};
@@ -295,6 +312,7 @@ static cb_error open_parts(cb_program *p)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
         error = cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
+    days_are_believed(p); /* the first look */
     if (!error)
         cb_watch_duty(api->watch, end_cards, p);
     return error;

@@ -5,6 +5,7 @@
 #ifndef CB_BROKER_PROGRAM_H
 #define CB_BROKER_PROGRAM_H
 
+#include "base/clock.h"
 #include "broker/api/api.h"
 #include "broker/api/relay.h"
 #include "broker/config.h"
@@ -17,6 +18,8 @@ typedef struct cb_program {
     cb_fetcher *fetcher; /* for api.status; NULL where there is none */
     cb_status_issuer issuers[CB_STATUS_ISSUERS_MAX];
     cb_buf issuer_certificates[CB_STATUS_ISSUERS_MAX];
+    cb_clock_watch clock; /* for cards whose day is over */
+    bool clock_doubted;
     cb_buf why; /* what is wrong, in a sentence */
 } cb_program;
 

@@ -220,6 +220,16 @@ class Clock(Case):
                 self.assertEqual(w.outcome(w.tap_at(w.lay(self.name_of(card)))), "card.revoked")
                 self.verified()
 
+    def test_no_card_is_ended_by_a_clock_that_was_set(self):
+        card = w.card_ids[next(iter(w.card_ids))]
+        given_back = self.revoke_one()[0]
+        w.ctl("card", "recall", given_back, "--by", "2060-12-31")
+        w.machine.step_clock(self.FAR[0])
+        time.sleep(2.5)         # the broker looks every two seconds
+        w.machine.step_clock(0)
+        self.assertEqual([w.ctl("card", "show", one)["state"] for one in (card, given_back)], ["active", "active"])
+        self.assertEqual(w.one_tap().json.get("outcome"), "accepted")
+
     @staticmethod
     def name_of(card):
         return next(name for name, known in w.card_ids.items() if known == card)
@@ -237,8 +247,8 @@ class Clock(Case):
                 began = time.monotonic()
                 done = terminal.proof(tap, answers)
                 self.assertLess(time.monotonic() - began, 10 * PATIENCE)
-                # The service's certificate, or the card's, is not valid then.
-                self.assertIn(w.outcome(done), ("service.certificate", "card.certificate"), done)
+                # The service's certificate, or the card's, is not valid then, or the card's last day is over.
+                self.assertIn(w.outcome(done), ("service.certificate", "card.certificate", "card.expired"), done)
                 self.assertEqual(browser.get(page).status, 200)
                 w.machine.step_clock(0)
                 self.assertEqual(browser.get(page).status, 200)

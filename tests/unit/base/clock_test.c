@@ -26,9 +26,35 @@ static void what_is_left_is_rounded_up(void **state)
     assert_true(cb_deadline_left_ms(cb_deadline_in(3600 * CB_SECOND) + 1) > 0);
 }
 
+/* A year forward, and back when it is noticed; a second a minute, for years; and looks in between. */
+static void a_clock_that_is_set_is_noticed_and_believed_after_a_while(void **state)
+{
+    enum { MINUTE = 60 };
+    const int64_t hour = 3600 * CB_SECOND, day = 24 * hour, year = 365 * day;
+    cb_clock_watch watch = {.begun = false};
+    int64_t running = 7 * hour, wall = 50 * year;
+    (void)state;
+    assert_true(cb_clock_steady(&watch, wall, running, hour, day));
+    for (int i = 0; i < 100000; i++) {
+        running += MINUTE * CB_SECOND;
+        wall += (MINUTE + 1) * CB_SECOND;
+        assert_true(cb_clock_steady(&watch, wall, running, hour, day));
+    }
+    for (int back = 0; back < 2; back++) {
+        wall += back ? -year : year;
+        assert_false(cb_clock_steady(&watch, wall, running, hour, day));
+        wall += day - 1;
+        running += day - 1;
+        assert_false(cb_clock_steady(&watch, wall, running, hour, day));
+        assert_true(cb_clock_steady(&watch, wall + 1, running + 1, hour, day));
+    }
+    assert_true(cb_clock_running_us() >= cb_clock_monotonic_us() - CB_SECOND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_clock_that_is_set_is_noticed_and_believed_after_a_while),
         cmocka_unit_test(any_number_is_a_deadline),
         cmocka_unit_test(what_is_left_is_rounded_up),
     };
