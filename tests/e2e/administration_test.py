@@ -156,7 +156,14 @@ class Commands(unittest.TestCase):
             self.ctl("terminal", "enrol", "--name", name, "--certificate", w.etc / f"{name}.pem", as_json=as_json)
             self.assertEqual(self.both("terminal", "show", name)["state"], "active")
             self.assertIn(name, [t["name"] for t in self.both("terminal", "list")])
+            for act, state in (("deactivate", "deactivated"), ("activate", "active")):
+                self.ctl("terminal", act, name, as_json=as_json)
+                self.assertEqual(self.both("terminal", "show", name)["state"], state)
             self.ctl("terminal", "revoke", name, "--reason", "stolen", as_json=as_json)
+            self.ctl("terminal", "register", "--name", f"{name}-new", as_json=as_json)
+            self.assertEqual(self.both("terminal", "show", f"{name}-new")["state"], "registered")
+            self.ctl("terminal", "code", f"{name}-new", as_json=as_json)
+            self.ctl("terminal", "dispose", f"{name}-new", as_json=as_json)
 
     def test_5_enrolments(self):
         for as_json, service in ((False, "for-people"), (True, "for-programs")):

@@ -71,11 +71,13 @@ class StockReader:
         self.wait_until(True)
 
     def is_there(self):
-        return ":" in self.run("opensc-tool", "--reader", "0", "--atr").stdout
+        """None: it cannot be told, for a card that comes or goes just now answers nothing."""
+        seen = self.run("opensc-tool", "--reader", "0", "--atr")
+        return True if ":" in seen.stdout else False if "Card not present" in seen.stderr else None
 
     def wait_until(self, there):
         end = time.monotonic() + 10 * PATIENCE
-        while self.is_there() != there:
+        while self.is_there() is not there:
             if time.monotonic() > end:
                 raise AssertionError("PC/SC does not see what happens: " + (self.folder / "vcard.log").read_text())
             time.sleep(0.1)

@@ -321,8 +321,8 @@ static void what_was_entered_by_another_is_what_the_record_says(void **state)
 {
     static const char *const edits[] = {
         "UPDATE application SET operator = 'carol'",
-        "INSERT INTO application SELECT x'00112233445566778899aabbccddeeff', holder, profile, "
-        "reason, state, 'carol', approver, card, created, changed FROM application",
+        ("INSERT INTO application SELECT x'00112233445566778899aabbccddeeff', holder, profile, "
+         "reason, state, 'carol', approver, card, created, changed FROM application"),
         "UPDATE application SET reason = 'replacement'"};
     const cb_id made = {{0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB,
                          0xCC, 0xDD, 0xEE, 0xFF}};
