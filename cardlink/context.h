@@ -19,7 +19,8 @@ typedef enum cb_tap_purpose {
     CB_TAP_AUTHENTICATE = 1, /* log in at the service */
     CB_TAP_PIN_CHANGE = 2,   /* change the PIN; no service */
     CB_TAP_PIN_UNBLOCK = 3,  /* new PIN by unblocking code; no service */
-    CB_TAP_CARD_END = 4      /* end a revoked card for good; no service */
+    CB_TAP_CARD_END = 4,     /* end a revoked card for good; no service */
+    CB_TAP_PIN_RESET = 5     /* new PIN by a manager's permission; no service */
 } cb_tap_purpose;
 
 typedef enum cb_profile_id {

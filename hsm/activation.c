@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/leaf.h"
 #include "hsm/password.h"
+#include "hsm/pin_reset.h"
 
 cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
                       cb_id *id, cb_buf *script)
@@ -23,14 +24,20 @@ cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id
     return error;
 }
 
+/* Purposes whose command is for one card alone, which hsmd has to know beforehand. */
+static bool names_a_card(const cb_tap_context *context)
+{
+    return context->purpose == CB_TAP_CARD_END || context->purpose == CB_TAP_PIN_RESET;
+}
+
 static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
 {
     bool ours = cb_id_same(&context->tap, &tap->id) &&
                 cb_id_same(&context->terminal, &tap->terminal) &&
                 context->profile == tap->profile->id;
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
-    bool ends = context->purpose == CB_TAP_CARD_END && context->profile == CB_PROFILE_NATIVE;
-    bool purpose = for_a_service || ends || context->purpose == CB_TAP_PIN_CHANGE ||
+    bool named = names_a_card(context) && context->profile == CB_PROFILE_NATIVE;
+    bool purpose = for_a_service || named || context->purpose == CB_TAP_PIN_CHANGE ||
                    context->purpose == CB_TAP_PIN_UNBLOCK;
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
     return ours && purpose && service &&
@@ -47,14 +54,27 @@ static cb_error may_end(const cb_taps *taps, const cb_id *card)
     return cb_feed_card(taps->setup.feed, card) == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
 }
 
-/* The card that is to be asked, for profiles that have to know it, and for the purpose that ends a
- * card. One that may not reach what is asked for is asked nothing, least of all its PIN. */
+static bool is_over(const cb_binding_info *binding)
+{
+    return binding->expires > 0 && cb_clock_wall_us() >= binding->expires;
+}
+
+/* Whether card and terminal are good; the permission itself is looked at last (permitted). */
+static cb_error may_reset(const cb_taps *taps, const cb_tap *tap, const cb_id *card)
+{
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (!error)
+        error = cb_feed_card(taps->setup.feed, card);
+    return error ? error : cb_feed_terminal(taps->setup.feed, &tap->terminal);
+}
+
+/* The card that is to be asked, for profiles that have to know it, and for the purposes that name
+ * one. One that may not reach what is asked for is asked nothing, least of all its PIN. */
 static cb_error know(const cb_taps *taps, const cb_tap *tap, const cb_tap_context *context,
                      cb_bytes blob, cb_known_card *known)
 {
     cb_binding_info binding;
-    bool ends = context->purpose == CB_TAP_CARD_END;
-    if ((tap->profile->recognise != NULL || ends) != (blob.len > 0))
+    if ((tap->profile->recognise != NULL || names_a_card(context)) != (blob.len > 0))
         return CB_E_ARGUMENT;
     if (blob.len == 0)
         return CB_OK;
@@ -64,16 +84,29 @@ static cb_error know(const cb_taps *taps, const cb_tap *tap, const cb_tap_contex
     *known = (cb_known_card){.card = binding.card, .keys = binding.keys};
     if (binding.profile != tap->profile->id)
         return CB_E_HSM_RECORD;
-    if (ends)
+    if (context->purpose == CB_TAP_CARD_END)
         return may_end(taps, &binding.card);
+    if (context->purpose == CB_TAP_PIN_RESET)
+        return is_over(&binding) ? CB_E_CARD_EXPIRED : may_reset(taps, tap, &binding.card);
     return cb_level_reaches(binding.level, context->level) ? CB_OK : CB_E_TAP_LEVEL;
+}
+
+/* The last thing before a command leaves hsmd: a manager's permission, which is used up with that.
+ * So a card that opened no channel has not cost it. */
+static cb_error permitted(const cb_taps *taps, const cb_tap *tap, const cb_known_card *known)
+{
+    if (tap->context.purpose != CB_TAP_PIN_RESET)
+        return CB_OK;
+    if (!taps->setup.guesses)
+        return CB_E_IO;
+    return cb_pin_reset_take(taps->setup.guesses, &known->card, &tap->terminal, cb_clock_wall_us());
 }
 
 cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
                          cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
     cb_script read;
-    cb_known_card known;
+    cb_known_card known = {.card = {{0}}};
     if (!context_ok(tap, context))
         return CB_E_ARGUMENT;
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
@@ -84,7 +117,13 @@ cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *conte
     tap->context = *context;
     error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context,
                                     binding.len > 0 ? &known : NULL, pin, script);
-    return error ? error : cb_buf_error(script);
+    if (!error)
+        error = cb_buf_error(script);
+    if (!error)
+        error = permitted(taps, tap, &known);
+    if (error)
+        cb_buf_reset(script);
+    return error;
 }
 
 cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim)
@@ -120,8 +159,7 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
         return error;
     if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
         return CB_E_HSM_RECORD;
-    if (binding->expires > 0 && cb_clock_wall_us() >= binding->expires &&
-        tap->context.purpose != CB_TAP_CARD_END)
+    if (is_over(binding) && tap->context.purpose != CB_TAP_CARD_END)
         return CB_E_CARD_EXPIRED;
     if (tap->profile->proven_in_channel)
         return CB_OK;

@@ -172,6 +172,10 @@ cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password);
  * CB_E_CARD_REVOKED. */
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card);
 
+/* Lets a card take one new PIN without its unblocking code, at one terminal, for so many seconds
+ * (hsm/pin_reset.h). CB_E_ARGUMENT; CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED; CB_E_IO. */
+cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal, uint16_t seconds);
+
 /* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
  * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for
  * subject_der (a DER Name), signed inside the HSM at birth: the one signature made without a tap, over a request hsmd built. */

@@ -134,6 +134,19 @@ cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
     return exchange(hsm, CB_HSM_RESUME, cb_id_bytes(card), NULL);
 }
 
+cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal, uint16_t seconds)
+{
+    cb_buf body = CB_BUF(2 * CB_ID_SIZE + 2);
+    cb_put_id(&body, card);
+    cb_put_id(&body, terminal);
+    cb_buf_put_u16(&body, seconds);
+    cb_error error = cb_buf_error(&body);
+    if (!error)
+        error = exchange(hsm, CB_HSM_PIN_RESET, cb_buf_bytes(&body), NULL);
+    cb_buf_free(&body);
+    return error;
+}
+
 /* The answer of GENERATE and IMPORT; csr is NULL for the latter, and may be NULL for the former. */
 static cb_error take_key(const cb_msg *msg, cb_sealed_info *info, cb_buf *sealed,
                          cb_buf *public_key, bool has_csr, cb_buf *csr)

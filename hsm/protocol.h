@@ -44,6 +44,7 @@
  *                   var binding of before
  *   PASSWORD_SALT   password                                           salt (the rest)
  *   PASSWORD_FORGIVE password                                          –
+ *   PIN_RESET       card, terminal, u16 seconds                        –
  */
 /* clang-format on */
 
@@ -78,6 +79,7 @@ typedef enum cb_hsm_message {
     CB_HSM_BIND_PASSWORD = 25,
     CB_HSM_PASSWORD_SALT = 26,
     CB_HSM_PASSWORD_FORGIVE = 27,
+    CB_HSM_PIN_RESET = 28,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

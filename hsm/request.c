@@ -62,6 +62,7 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_BIND_PASSWORD] = {"bind_password", CB_LANE_MANAGE, 0, 0, PASSWORD, PASSWORD + CB_BINDING_MAX, cb_handle_bind_password},
     [CB_HSM_PASSWORD_SALT] = {"password_salt", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_password_salt},
     [CB_HSM_PASSWORD_FORGIVE] = {"password_forgive", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_password_forgive},
+    [CB_HSM_PIN_RESET]     = {"pin_reset",     CB_LANE_MANAGE, 0, 0, 2 * CB_ID_SIZE + 2, 2 * CB_ID_SIZE + 2, cb_handle_pin_reset},
     [CB_HSM_GENERATE]      = {"generate",      CB_LANE_MANAGE, 0, 0, INFO + 1 + VAR, INFO_MAX + 1 + VAR + CB_HSM_SUBJECT_MAX, cb_handle_generate},
     [CB_HSM_IMPORT]        = {"import",        CB_LANE_MANAGE, 0, 0, INFO + VAR, INFO_MAX + VAR + CB_HSM_WRAPPED_MAX, cb_handle_import},
     [CB_HSM_REWRAP]        = {"rewrap",        CB_LANE_MANAGE, 0, 0, 1, CB_SEALED_MAX, cb_handle_rewrap},

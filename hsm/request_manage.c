@@ -4,7 +4,9 @@
  */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "hsm/pin_reset.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
@@ -153,6 +155,34 @@ cb_error cb_handle_resume(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out
     cb_id_text(&card, text);
     cb_log(CB_LOG_INFO, "card.resumed", "A manager lifted the suspension of a card.", "card", text,
            NULL);
+    return CB_OK;
+}
+
+cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    char card_text[CB_ID_TEXT], terminal_text[CB_ID_TEXT];
+    (void)tap;
+    (void)out;
+    cb_id card = cb_get_id(in);
+    cb_id terminal = cb_get_id(in);
+    uint16_t seconds = cb_cursor_u16(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    if (seconds < CB_PIN_RESET_LEAST_S || seconds > CB_PIN_RESET_MOST_S)
+        return CB_E_ARGUMENT;
+    cb_error error = lane->guesses ? cb_feed_refresh(lane->feed) : CB_E_IO;
+    if (!error)
+        error = cb_feed_card(lane->feed, &card);
+    if (!error)
+        error = cb_pin_reset_allow(lane->guesses, &card, &terminal,
+                                   cb_clock_wall_us() + seconds * CB_SECOND);
+    if (error)
+        return error;
+    cb_id_text(&card, card_text);
+    cb_id_text(&terminal, terminal_text);
+    cb_log(CB_LOG_INFO, "pin.reset_allowed",
+           "A manager allowed a card one new PIN without its code.", "card", card_text, "terminal",
+           terminal_text, NULL);
     return CB_OK;
 }
 

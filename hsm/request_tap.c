@@ -44,16 +44,20 @@ cb_error cb_handle_begin(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     return error;
 }
 
-/* A front end that was taken over might not record it. */
-static void tell_end(const cb_tap_context *context, cb_bytes binding)
+/* What was made for the card of this binding alone. A front end that was taken over might not
+ * record it. */
+static void tell_command(const cb_tap_context *context, cb_bytes binding)
 {
+    bool ends = context->purpose == CB_TAP_CARD_END;
     char id[CB_ID_TEXT], card[CB_ID_TEXT] = "";
     cb_binding_info info;
     if (cb_binding_info_read(binding, &info) == CB_OK)
         cb_id_text(&info.card, card);
     cb_id_text(&context->tap, id);
-    cb_log(CB_LOG_WARNING, "card.ending", "The command that ends a revoked card was made.", "tap",
-           id, "card", card, NULL);
+    cb_log(CB_LOG_WARNING, ends ? "card.ending" : "pin.reset",
+           ends ? "The command that ends a revoked card was made."
+                : "The command that gives a card a new PIN without its code was made.",
+           "tap", id, "card", card, NULL);
 }
 
 cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
@@ -67,8 +71,8 @@ cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *
         return CB_E_PROTOCOL;
     cb_error error =
         cb_tap_ask_card(lane->taps, tap, &context, answers, pin, binding, out);
-    if (!error && context.purpose == CB_TAP_CARD_END)
-        tell_end(&context, binding);
+    if (!error && (context.purpose == CB_TAP_CARD_END || context.purpose == CB_TAP_PIN_RESET))
+        tell_command(&context, binding);
     return only_if_good(error, out);
 }
 

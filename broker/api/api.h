@@ -76,6 +76,7 @@ cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_replace(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_unblock(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_recall(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_return(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply);

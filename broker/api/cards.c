@@ -190,6 +190,19 @@ cb_error cb_api_card_recall(cb_request *request, cb_reply *reply)
     return error ? error : reply_card(request, reply);
 }
 
+cb_error cb_api_card_unblock(cb_request *request, cb_reply *reply)
+{
+    cb_id terminal;
+    const char *reason = NULL;
+    const cb_field fields[] = {{"terminal", CB_FIELD_ID, true, 0, &terminal},
+                               {"reason", CB_FIELD_TEXT, true, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
+    if (!error)
+        error = cb_card_pin_reset(cb_api_of(request)->store, request->actor,
+                                  &request->match.parameters[0].id, &terminal, reason);
+    return error ? error : reply_card(request, reply);
+}
+
 static cb_error change(cb_request *request, cb_reply *reply, cb_card_act act, const char *why)
 {
     cb_api *api = cb_api_of(request);

@@ -49,6 +49,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/cards/{id}/resume",            ADMIN,    cb_api_card_resume,           0, STAFF},
     {"POST",   "/v1/cards/{id}/revoke",            ADMIN,    cb_api_card_revoke,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/replace",           ADMIN,    cb_api_card_replace,          0, STAFF},
+    {"POST",   "/v1/cards/{id}/unblock",           ADMIN,    cb_api_card_unblock,          0, STAFF},
     {"POST",   "/v1/cards/{id}/recall",            ADMIN,    cb_api_card_recall,           0, STAFF},
     {"POST",   "/v1/cards/{id}/return",            ADMIN,    cb_api_card_return,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/destroy",           ADMIN,    cb_api_card_destroy,          0, STAFF},

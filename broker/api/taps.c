@@ -109,7 +109,7 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
 }
 
 static cb_error read_purpose(cb_reply *reply, const char *text, const cb_id *after,
-                             cb_tap_question *question)
+                             const cb_id *card, cb_tap_question *question)
 {
     if (strcmp(text, "authenticate") == 0)
         question->purpose = CB_TAP_AUTHENTICATE;
@@ -119,9 +119,17 @@ static cb_error read_purpose(cb_reply *reply, const char *text, const cb_id *aft
         question->purpose = CB_TAP_PIN_UNBLOCK;
     else if (strcmp(text, "card_end") == 0)
         question->purpose = CB_TAP_CARD_END;
+    else if (strcmp(text, "pin_reset") == 0)
+        question->purpose = CB_TAP_PIN_RESET;
     else
+        return cb_reply_fail(
+            reply, CB_E_ARGUMENT,
+            "purpose must be authenticate, pin_change, pin_unblock, pin_reset or card_end.");
+    if (!cb_id_is_zero(card))
+        question->card = card;
+    if ((question->purpose == CB_TAP_PIN_RESET) != (question->card != NULL))
         return cb_reply_fail(reply, CB_E_ARGUMENT,
-                             "purpose must be authenticate, pin_change, pin_unblock or card_end.");
+                             "card is needed to reset a PIN, and for nothing else.");
     if (!cb_id_is_zero(after))
         question->after = after;
     if ((question->purpose == CB_TAP_CARD_END) != (question->after != NULL))
@@ -137,7 +145,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
 {
     cb_tap_question question = {0};
     const char *purpose = "authenticate";
-    cb_id after = {{0}};
+    cb_id after = {{0}}, card = {{0}};
     json_t *list = NULL;
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_buf pin = CB_BUF(PIN_MAX);
@@ -150,10 +158,11 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
         {"pin", CB_FIELD_HEX, false, PIN_MAX, &pin},
         {"purpose", CB_FIELD_TEXT, false, 16, &purpose},
         {"after", CB_FIELD_ID, false, 0, &after},
+        {"card", CB_FIELD_ID, false, 0, &card},
     };
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
-        error = read_purpose(reply, purpose, &after, &question);
+        error = read_purpose(reply, purpose, &after, &card, &question);
     if (!error)
         error = read_answers(reply, list, &answers);
     question.answers = cb_buf_bytes(&answers);

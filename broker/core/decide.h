@@ -108,9 +108,9 @@ typedef struct cb_again_request {
  * "tap.repeated") and its head stored; CB_E_TAP_WITHDRAWN; CB_E_SESSION_ENDED. */
 cb_error cb_decide_again(cb_store *store, const cb_again_request *request);
 
-/* A PIN was changed or unblocked (context.purpose says which): kind "tap.pin". Reads card, holder
- * and terminal as T1 does; what it finds is recorded and returned. CB_OK when it is recorded as
- * done and its head is stored. */
+/* A PIN was changed, unblocked or reset (context.purpose says which): kind "tap.pin". Reads card,
+ * holder and terminal as T1 does; what it finds is recorded and returned. CB_OK when it is recorded
+ * as done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
 /* A revoked card was ended by the broker's command, and has signed that it was: kind

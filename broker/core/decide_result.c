@@ -176,6 +176,7 @@ static const char *pin_purpose(uint8_t purpose)
 {
     return purpose == CB_TAP_PIN_UNBLOCK  ? "unblock"
            : purpose == CB_TAP_PIN_CHANGE ? "change"
+           : purpose == CB_TAP_PIN_RESET  ? "reset"
                                           : NULL;
 }
 
@@ -248,8 +249,7 @@ static cb_error run_pin(cb_txn *txn, void *context)
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
 {
     pin_change pin = {.request = request};
-    if (request->context.purpose != CB_TAP_PIN_CHANGE &&
-        request->context.purpose != CB_TAP_PIN_UNBLOCK)
+    if (!pin_purpose(request->context.purpose))
         return CB_E_ARGUMENT;
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)

@@ -148,6 +148,13 @@ cb_error cb_card_replace(cb_store *store, const char *actor, const cb_id *old,
 cb_error cb_card_recall(cb_store *store, const char *actor, const cb_id *id, int64_t due,
                         const char *reason);
 
+/* Records that a card may take a new PIN without its unblocking code, at a terminal; hsmd has to be
+ * told by a manager. CB_E_CARD_FOREIGN for one that others issued; CB_E_CARD_NOT_ACTIVE,
+ * CB_E_CARD_SUSPENDED …; CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_INACTIVE …; CB_E_ARGUMENT without a
+ * reason. */
+cb_error cb_card_pin_reset(cb_store *store, const char *actor, const cb_id *id,
+                           const cb_id *terminal, const char *reason);
+
 typedef struct cb_card_sweep {
     int64_t now;         /* wall clock */
     int64_t return_time; /* how long after its last day a card may be given back, microseconds; 0: for ever */

@@ -210,11 +210,13 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
     }
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         return CB_E_TOO_LARGE;
-    if ((question->purpose == CB_TAP_CARD_END) != (question->after != NULL))
+    if ((question->purpose == CB_TAP_CARD_END) != (question->after != NULL) ||
+        (question->purpose == CB_TAP_PIN_RESET) != (question->card != NULL))
         return CB_E_ARGUMENT;
     if (question->purpose == CB_TAP_CARD_END)
         return own_pin && !question->service && question->pin.len == 0 ? CB_OK : CB_E_ARGUMENT;
-    if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK)
+    if (question->purpose == CB_TAP_PIN_CHANGE || question->purpose == CB_TAP_PIN_UNBLOCK ||
+        question->purpose == CB_TAP_PIN_RESET)
         return !own_pin                                        ? CB_E_CARD_FOREIGN
                : question->service || pin_is_missing(question) ? CB_E_ARGUMENT
                                                                : CB_OK;
@@ -294,14 +296,37 @@ static cb_error find_revoked(cb_taps *taps, const cb_tap_context *context, const
     return error ? error : cb_tap_pass_feed_on(taps, &context->tap);
 }
 
+/* The binding of the card that is to take a new PIN: hsmd looks for itself whether that was
+ * allowed. A card that is not there is nobody's to ask about. */
+static cb_error find_named(cb_taps *taps, const cb_tap_context *context, const cb_id *id,
+                           cb_card *card)
+{
+    cb_error error = cb_decide_lookup_card(taps->parts.store, id, card);
+    if (error == CB_E_CARD_UNKNOWN)
+        return CB_E_PIN_RESET_REFUSED;
+    if (!error)
+        error = cb_card_refusal(card);
+    return error ? error : cb_tap_pass_feed_on(taps, &context->tap);
+}
+
+/* The card, as far as it has to be known before it is asked. */
+static cb_error find_card(cb_taps *taps, const cb_tap_context *context,
+                          const cb_tap_question *question, cb_card *card)
+{
+    if (question->after)
+        return find_revoked(taps, context, question->after, card);
+    if (question->card)
+        return find_named(taps, context, question->card, card);
+    return recognise(taps, context, question->answers, card);
+}
+
 /* Asks for the proof, once everything is allowed. */
 static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_question *question,
                     cb_buf *script)
 {
     cb_card card;
     cb_card_init(&card);
-    cb_error error = question->after ? find_revoked(taps, context, question->after, &card)
-                                     : recognise(taps, context, question->answers, &card);
+    cb_error error = find_card(taps, context, question, &card);
     if (!error)
         error = cb_hsm_tap_challenge(taps->parts.hsm, context, question->answers, question->pin,
                                      cb_buf_bytes(&card.binding), script);

@@ -50,6 +50,7 @@ typedef struct cb_tap_question {
     uint8_t purpose;     /* cb_tap_purpose */
     const cb_id *after;  /* the tap that was refused because its card is revoked: to end that card;
                             otherwise NULL */
+    const cb_id *card;   /* to which a new PIN was allowed: for CB_TAP_PIN_RESET; otherwise NULL */
     const char *service; /* NULL unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; NULL: none; at most CB_TAP_TEXT_MAX bytes */
     cb_bytes pin;        /* ciphertext; empty: none */

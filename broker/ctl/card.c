@@ -392,6 +392,11 @@ static const cb_ctl_option recall_options[] = {
      false, false},
     REASON("a short word for the record"),
     {0}};
+static const cb_ctl_option unblock_options[] = {
+    {"terminal", "TERMINAL", "at which the holder types it: identifier or name", true, false},
+    {"reason", "WORD", "a short word for the record, such as forgotten", true, false},
+    {"valid", "TIME", "for how long, at most 1h (default: 10m)", false, false},
+    {0}};
 static const cb_ctl_option list_options[] = {
     {"holder", "HOLDER", "of one holder only: identifier or exact name", false, false}, {0}};
 
@@ -406,8 +411,10 @@ const cb_ctl_command cb_ctl_card_commands[] = {
     {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},
-    {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once",
-     revoke_card},
+    {"card", "unblock", "CARD", 1, 1, unblock_options,
+     "Let the holder set a new PIN at a terminal, without the unblocking code",
+     cb_ctl_card_unblock},
+    {"card", "revoke", "CARD", 1, 1, reason_options, "End a card for good, at once", revoke_card},
     {"card", "recall", "CARD", 1, 1, recall_options, "Ask for a card to be given back by a day",
      recall},
     {"card", "return", "CARD", 1, 1, reason_options,

@@ -59,6 +59,9 @@ cb_ctl_status cb_ctl_next_sequence(cb_ctl *ctl, const char *holder, uint64_t *se
 cb_ctl_status cb_ctl_card_register(cb_ctl *ctl, const cb_ctl_args *args);
 cb_ctl_status cb_ctl_card_renew(cb_ctl *ctl, const cb_ctl_args *args);
 
+/* card unblock */
+cb_ctl_status cb_ctl_card_unblock(cb_ctl *ctl, const cb_ctl_args *args);
+
 /* card replace */
 cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args);
 

@@ -26,7 +26,8 @@ typedef struct native_tap {
     uint8_t pin_form;
     bool
         ends; /* the last command asks for no proof, but ends this card, which proves that it was */
-    cb_id card;
+    bool resets; /* this card takes a new PIN by the broker's word */
+    cb_id card;  /* which is named to the broker: for the two of these */
     cb_proof_request request;
 } native_tap;
 
@@ -165,12 +166,37 @@ static cb_error put_secure(native_tap *tap, unsigned which, uint8_t flags, const
     return error ? error : cb_buf_error(script);
 }
 
+/* Names the card, and the PIN that it is for: another card does not take it. */
+static cb_error put_pin_reset(native_tap *tap, const cb_profile_host *host, cb_bytes pin,
+                              cb_buf *script)
+{
+    uint8_t signature[CB_P256_SIGNATURE];
+    cb_digest digest = cb_proof_pin_reset_digest(&tap->request, &tap->card, pin);
+    cb_error error = host->sign(host->keys, &digest, signature);
+    if (error)
+        return error;
+    cb_buf data = CB_BUF(CB_PIN_CIPHERTEXT + CB_PROOF_PIN_RESET);
+    cb_buf_put(&data, pin);
+    cb_buf_put(&data, cb_id_bytes(&tap->card));
+    cb_buf_put(&data, CB_BYTES_OF(signature));
+    error = cb_buf_error(&data);
+    if (!error)
+        error = put_secure(tap, SECOND_PIN, CB_SCRIPT_GO_ON,
+                           &(cb_apdu){CB_NATIVE_CLA, CB_INS_UNBLOCK, CB_NATIVE_UNBLOCK_SIGNED, 0x80,
+                                      cb_buf_bytes(&data), false},
+                           script);
+    cb_buf_free(&data);
+    return error;
+}
+
 /* The failure of a PIN shows in the proof, authentically; so the script goes on after it. */
-static cb_error put_pin(native_tap *tap, cb_bytes pin, cb_buf *script)
+static cb_error put_pin(native_tap *tap, const cb_profile_host *host, cb_bytes pin, cb_buf *script)
 {
     static const uint8_t ins[] = {[CB_PIN_FORM_VERIFY] = CB_INS_VERIFY,
                                   [CB_PIN_FORM_CHANGE] = CB_INS_CHANGE,
                                   [CB_PIN_FORM_UNBLOCK] = CB_INS_UNBLOCK};
+    if (tap->resets)
+        return put_pin_reset(tap, host, pin, script);
     return put_secure(tap, SECOND_PIN, CB_SCRIPT_GO_ON,
                       &(cb_apdu){CB_NATIVE_CLA, ins[tap->pin_form], 0x00, 0x80, pin, false},
                       script);
@@ -236,7 +262,7 @@ static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_byte
     if (!error)
         error = put_request(tap, host, script);
     if (!error && tap->with_pin)
-        error = put_pin(tap, pin, script);
+        error = put_pin(tap, host, pin, script);
     if (!error)
         error = put_proof(tap, host, script);
     cb_wipe(tap->sm.mac, sizeof tap->sm.mac);
@@ -247,12 +273,13 @@ static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context,
                                  const cb_known_card *known, cb_bytes pin)
 {
     tap->ends = context->purpose == CB_TAP_CARD_END;
-    if (tap->ends != (known != NULL))
+    tap->resets = context->purpose == CB_TAP_PIN_RESET;
+    if ((tap->ends || tap->resets) != (known != NULL))
         return CB_E_ARGUMENT;
-    if (tap->ends) {
+    if (known)
         tap->card = known->card;
+    if (tap->ends)
         return pin.len > 0 || context->profile != CB_PROFILE_NATIVE ? CB_E_ARGUMENT : CB_OK;
-    }
     tap->pin_form = (uint8_t)cb_pin_form_for(context->purpose);
     tap->with_pin = pin.len > 0;
     if (context->profile != CB_PROFILE_NATIVE || tap->pin_form == CB_PIN_FORM_NONE)
@@ -358,6 +385,8 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
         else if (tap->ends &&
                  (facts.life_cycle != CB_LIFE_TERMINATED || !cb_id_same(&facts.card, &tap->card)))
             error = CB_E_CARD_ANSWER;
+        else if (tap->resets && !cb_id_same(&facts.card, &tap->card))
+            error = CB_E_PIN_RESET_REFUSED;
         else if (facts.life_cycle == CB_LIFE_PERSONALISED && facts.pin_form == CB_PIN_FORM_NONE)
             error = CB_E_CARD_NOT_ACTIVE;
     }

@@ -24,10 +24,11 @@ enum {
     CB_NATIVE_CLA_SECURE = 0x84,
 
     CB_INS_VERIFY = 0x20,
-    CB_INS_CHANGE = 0x24,  /* CHANGE REFERENCE DATA */
-    CB_INS_PSO = 0x2A,     /* PERFORM SECURITY OPERATION: verify certificate */
-    CB_INS_UNBLOCK = 0x2C, /* RESET RETRY COUNTER */
-    CB_INS_MUTUAL = 0x82,  /* MUTUAL AUTHENTICATE */
+    CB_INS_CHANGE = 0x24,            /* CHANGE REFERENCE DATA */
+    CB_INS_PSO = 0x2A,               /* PERFORM SECURITY OPERATION: verify certificate */
+    CB_INS_UNBLOCK = 0x2C,           /* RESET RETRY COUNTER */
+    CB_NATIVE_UNBLOCK_SIGNED = 0x02, /* its P1, for a new PIN by the broker's signature */
+    CB_INS_MUTUAL = 0x82,            /* MUTUAL AUTHENTICATE */
     CB_INS_REQUEST = 0x82, /* EXTERNAL AUTHENTICATE, inside the channel: the broker's signature */
     CB_INS_PROVE = 0x88,   /* INTERNAL AUTHENTICATE: the card's own proof */
     CB_INS_SELECT = 0xA4,

@@ -40,6 +40,8 @@ cb_pin_form cb_pin_form_for(uint8_t purpose)
         return CB_PIN_FORM_CHANGE;
     case CB_TAP_PIN_UNBLOCK:
         return CB_PIN_FORM_UNBLOCK;
+    case CB_TAP_PIN_RESET:
+        return CB_PIN_FORM_RESET;
     default:
         return CB_PIN_FORM_NONE;
     }
@@ -69,6 +71,8 @@ static bool form_ok(uint8_t form, cb_bytes secret, cb_bytes fresh)
         return cb_pin_ok(secret) && cb_pin_ok(fresh);
     case CB_PIN_FORM_UNBLOCK:
         return cb_unblock_code_ok(secret) && cb_pin_ok(fresh);
+    case CB_PIN_FORM_RESET:
+        return secret.len == 0 && cb_pin_ok(fresh);
     default:
         return false;
     }
@@ -77,7 +81,8 @@ static bool form_ok(uint8_t form, cb_bytes secret, cb_bytes fresh)
 void cb_pin_pad(cb_bytes digits, uint8_t out[CB_PIN_MAX])
 {
     memset(out, 0xFF, CB_PIN_MAX);
-    memcpy(out, digits.data, digits.len);
+    if (digits.len > 0)
+        memcpy(out, digits.data, digits.len);
 }
 
 static void block_make(uint8_t form, cb_bytes secret, cb_bytes fresh, uint8_t block[CB_PIN_BLOCK])

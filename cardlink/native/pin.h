@@ -27,9 +27,10 @@ enum {
 
 typedef enum cb_pin_form {
     CB_PIN_FORM_NONE = 0,
-    CB_PIN_FORM_VERIFY = 1, /* the PIN */
-    CB_PIN_FORM_CHANGE = 2, /* the PIN, and the new one */
-    CB_PIN_FORM_UNBLOCK = 3 /* the unblocking code, and a new PIN */
+    CB_PIN_FORM_VERIFY = 1,  /* the PIN */
+    CB_PIN_FORM_CHANGE = 2,  /* the PIN, and the new one */
+    CB_PIN_FORM_UNBLOCK = 3, /* the unblocking code, and a new PIN */
+    CB_PIN_FORM_RESET = 4    /* a new PIN alone, which the broker's signature allows (proof.h) */
 } cb_pin_form;
 
 /* Whether these are 4 to 12 digits, or the 8 digits of an unblocking code. */
@@ -46,8 +47,8 @@ cb_pin_form cb_pin_form_for(uint8_t purpose);
  * on, and the broker says what is wrong. */
 cb_error cb_pin_card_key(const cb_script *answers, uint8_t point[CB_P256_POINT]);
 
-/* Appends the ciphertext, 113 bytes. fresh is empty for VERIFY. The caller wipes the digits.
- * CB_E_PIN_FORMAT, CB_E_CARD_ANSWER (no such point), CB_E_CRYPTO. */
+/* Appends the ciphertext, 113 bytes. fresh is empty for VERIFY, secret for RESET. The caller wipes
+ * the digits. CB_E_PIN_FORMAT, CB_E_CARD_ANSWER (no such point), CB_E_CRYPTO. */
 cb_error cb_pin_encrypt(cb_pin_form form, cb_bytes secret, cb_bytes fresh,
                         const uint8_t card_point[CB_P256_POINT], cb_buf *ciphertext);
 

@@ -24,6 +24,21 @@ cb_digest cb_proof_termination_digest(const cb_proof_request *request, const cb_
     return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
 }
 
+cb_digest cb_proof_pin_reset_digest(const cb_proof_request *request, const cb_id *card,
+                                    cb_bytes pin)
+{
+    static const char domain[] = "cardbroker pin reset 1"; /* its final zero is part of it */
+    cb_digest ciphertext = cb_sha256(pin);
+    const cb_bytes parts[] = {CB_BYTES_OF(domain),
+                              cb_digest_bytes(&request->transcript),
+                              cb_digest_bytes(&request->signer_certificate),
+                              CB_BYTES_OF(request->nonce),
+                              cb_digest_bytes(&request->context),
+                              cb_id_bytes(card),
+                              cb_digest_bytes(&ciphertext)};
+    return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+}
+
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts)
 {
     static const char domain[] = "cardbroker card proof 1"; /* its final zero is part of it */
@@ -68,7 +83,7 @@ cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out)
     out->counter = cb_cursor_u32(cursor);
     out->life_cycle = cb_cursor_u8(cursor);
     bool presented = out->pin_form != CB_PIN_FORM_NONE;
-    if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_UNBLOCK ||
+    if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_RESET ||
         out->pin_state > CB_PIN_BLOCKED || presented != (out->pin_state != CB_PIN_NOT_PRESENTED) ||
         out->life_cycle < CB_LIFE_PERSONALISED || out->life_cycle > CB_LIFE_TERMINATED)
         return CB_E_CARD_ANSWER;

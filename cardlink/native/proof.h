@@ -11,6 +11,9 @@
  *
  * A third, the broker's, ends one card for good: "cardbroker termination 1" 00 ‖ the same four ‖
  * card id (16).
+ *
+ * A fourth, the broker's, has one card take a new PIN: "cardbroker pin reset 1" 00 ‖ the same four
+ * ‖ card id (16) ‖ SHA-256 of the ciphertext that holds the PIN (pin.h).
  */
 #ifndef CB_CARDLINK_NATIVE_PROOF_H
 #define CB_CARDLINK_NATIVE_PROOF_H
@@ -22,6 +25,8 @@ enum {
     CB_PROOF_REQUEST =
         CB_NATIVE_NONCE + CB_SHA256_SIZE + CB_P256_SIGNATURE, /* data of EXTERNAL AUTHENTICATE */
     CB_PROOF_TERMINATION = CB_ID_SIZE + CB_P256_SIGNATURE,    /* data of TERMINATE DF */
+    CB_PROOF_PIN_RESET =
+        CB_ID_SIZE + CB_P256_SIGNATURE, /* after the ciphertext in RESET RETRY COUNTER */
     CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1,
     CB_PROOF_ANSWER = CB_PROOF_FACTS + CB_P256_SIGNATURE
 };
@@ -54,6 +59,8 @@ typedef enum cb_life_cycle {
 
 cb_digest cb_proof_request_digest(const cb_proof_request *request);
 cb_digest cb_proof_termination_digest(const cb_proof_request *request, const cb_id *card);
+cb_digest cb_proof_pin_reset_digest(const cb_proof_request *request, const cb_id *card,
+                                    cb_bytes pin);
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts);
 
 /* The facts as they travel: 26 bytes. Reading fails with CB_E_CARD_ANSWER for values that do not

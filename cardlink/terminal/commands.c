@@ -259,6 +259,17 @@ static cb_error run_pin_unblock(cb_command_context *context)
     return order_tap(context, &order, CB_PIN_FORM_UNBLOCK);
 }
 
+static cb_error run_pin_reset(cb_command_context *context)
+{
+    cb_id card;
+    const char *text = context->options->card;
+    cb_tap_order order = {.purpose = CB_TAP_PIN_RESET, .service = "", .text = "", .card = &card};
+    if (!text || cb_id_parse(text, &card))
+        return fail(context, CB_E_ARGUMENT,
+                    "--card: give the card's identifier, as the administrator has it");
+    return order_tap(context, &order, CB_PIN_FORM_RESET);
+}
+
 /* ---- the rest ---- */
 
 static cb_error run_agent(cb_command_context *context)
@@ -406,6 +417,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"agent", NULL}, run_agent, true},
         {{"pin", "change"}, run_pin_change, true},
         {{"pin", "unblock"}, run_pin_unblock, true},
+        {{"pin", "reset"}, run_pin_reset, true},
         {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, run_enrol, false},
         {{"activate", NULL}, run_activate, false},

@@ -21,6 +21,7 @@ static const char usage[] =
     "  agent         serve cards on all readers until stopped\n"
     "  pin change    change the card's PIN\n"
     "  pin unblock   set a new PIN with the unblocking code\n"
+    "  pin reset     set a new PIN by an administrator's permission for --card\n"
     "  read          print what is needed to register a card that somebody else issued\n"
     "  enrol         make this terminal's key and certificate\n"
     "  activate      make the key, and have the broker certify it for a one-time code\n"
@@ -40,6 +41,7 @@ static const char usage[] =
     "      --name NAME      enrol: name in the certificate (default: the host's); activate: the\n"
     "                       terminal's name; login: the login name\n"
     "      --password-fd N  login: read the password from descriptor N\n"
+    "      --card ID        pin reset: the card's identifier, as the administrator has it\n"
     "  -j, --json           one JSON object a line, for programs\n"
     "      --help, --version\n"
     "\n"
@@ -80,6 +82,9 @@ static cb_error take(int option, const char *value, cb_options *out)
         return CB_OK;
     case 'n':
         out->name = value;
+        return CB_OK;
+    case 'C':
+        out->card = value;
         return CB_OK;
     case 'd':
         out->delivery = value;
@@ -129,6 +134,7 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"timeout", required_argument, NULL, 'w'},
                                           {"delivery", required_argument, NULL, 'd'},
                                           {"name", required_argument, NULL, 'n'},
+                                          {"card", required_argument, NULL, 'C'},
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},

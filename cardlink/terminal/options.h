@@ -17,6 +17,7 @@ typedef struct cb_options {
     const char *reader;
     const char *name;
     const char *delivery;
+    const char *card;
     int64_t timeout; /* microseconds */
     int pin_fd;      /* -1: the terminal */
     int password_fd; /* likewise */

@@ -117,6 +117,8 @@ static cb_error ask_all(const source *from, void *context)
 {
     cb_pins *pins = context;
     bool unblock = pins->form == CB_PIN_FORM_UNBLOCK;
+    if (pins->form == CB_PIN_FORM_RESET)
+        return ask_fresh(from, &pins->fresh);
     cb_error error = ask(from, unblock ? "Unblocking code (8 digits): " : "PIN: ",
                          unblock ? cb_unblock_code_ok : cb_pin_ok, &pins->secret);
     if (!error && pins->form != CB_PIN_FORM_VERIFY)

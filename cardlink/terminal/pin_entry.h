@@ -22,8 +22,8 @@ typedef struct cb_digits {
 
 typedef struct cb_pins {
     uint8_t form;     /* cb_pin_form */
-    cb_digits secret; /* PIN, or unblocking code */
-    cb_digits fresh;  /* new PIN, for change and unblock */
+    cb_digits secret; /* PIN, or unblocking code; empty for a reset */
+    cb_digits fresh;  /* new PIN, for change, unblock and reset */
 } cb_pins;
 
 static inline cb_bytes cb_digits_bytes(const cb_digits *digits)

@@ -298,6 +298,8 @@ static const char *purpose_name(uint8_t purpose)
         return "pin_unblock";
     case CB_TAP_CARD_END:
         return "card_end";
+    case CB_TAP_PIN_RESET:
+        return "pin_reset";
     default:
         return "authenticate";
     }
@@ -326,6 +328,11 @@ static json_t *challenge_body(const cb_relay_question *question, cb_bytes answer
         char after[CB_ID_TEXT];
         cb_id_text(question->after, after);
         rc |= json_object_set_new(root, "after", json_string(after));
+    }
+    if (question->card) {
+        char card[CB_ID_TEXT];
+        cb_id_text(question->card, card);
+        rc |= json_object_set_new(root, "card", json_string(card));
     }
     if (question->text[0])
         rc |= json_object_set_new(root, "text", json_string(question->text));

@@ -58,6 +58,7 @@ void cb_relay_tap_free(cb_relay_tap *tap);
 typedef struct cb_relay_question {
     uint8_t purpose;     /* cb_tap_purpose */
     const cb_id *after;  /* the tap whose card is to be ended; otherwise NULL */
+    const cb_id *card;   /* that takes a new PIN by a manager's permission; otherwise NULL */
     const char *service; /* "" unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; "": none */
     cb_bytes pin;        /* ciphertext; empty: none */

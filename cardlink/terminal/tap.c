@@ -147,6 +147,7 @@ static cb_error challenge(tap *own)
     cb_error error = encrypt_pin(own, &pin);
     if (!error) {
         cb_relay_question question = {.purpose = own->order->purpose,
+                                      .card = own->order->card,
                                       .service = own->order->service,
                                       .text = own->order->text,
                                       .pin = cb_buf_bytes(&pin)};

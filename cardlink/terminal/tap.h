@@ -32,6 +32,7 @@ typedef struct cb_tap_order {
     uint8_t purpose;     /* cb_tap_purpose */
     const char *service; /* "": none */
     const char *text;    /* "": none */
+    const cb_id *card;   /* for CB_TAP_PIN_RESET; otherwise NULL */
     const cb_pins *pins; /* NULL: none */
     const cb_profile_order *profiles;
 } cb_tap_order;

@@ -3,6 +3,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import time
 import unittest
@@ -260,6 +261,23 @@ class Time(unittest.TestCase):
         wait_until("a tap", lambda: w.log_of("keeper").count('"accepted"') > accepted, 20 * PATIENCE, agent)
         w.stop_one("keeper")
         self.assertNotEqual(w.ctl("terminal", "show", "keeping")["key"], before)
+
+
+    def test_an_opened_housing_ends_the_keys_while_a_renewal_waits_for_a_mute_broker(self):
+        w.make("besieged")
+        place = w.folder / "besieged.contact"
+        path = w.etc / "besieged.conf"
+        with socket.create_server(("127.0.0.1", 0)) as mute:        # takes connections, and says nothing at all
+            text = path.read_text().replace(f":{w.port}", f":{mute.getsockname()[1]}")
+            path.write_text(f'{text}\ntamper = "{place}"\n')
+            agent = w.spawn("besieged", [w.program("cardlink"), "--config", path, "--json", "agent", "--service", "nginx"])
+            wait_until("a renewal", lambda: (w.etc / "besieged.key.next").exists(), 20 * PATIENCE, agent)
+            began = time.monotonic()
+            place.touch()
+            wait_until("the keys' end", lambda: gone("besieged"), 20 * PATIENCE)
+            self.assertLess(time.monotonic() - began, 3 + 1.5 * PATIENCE)   # what the broker is given, and a look or two
+            wait_until("the agent's end", lambda: agent.poll() is not None, 40 * PATIENCE)
+        self.assertEqual([file.name for file in w.etc.glob("besieged.*")], ["besieged.conf"])
 
 
 class Pauses(unittest.TestCase):

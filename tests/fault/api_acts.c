@@ -232,6 +232,17 @@ static void recall_card(api_acts *a)
     body(a, "{\"by\":\"2999-12-31\",\"reason\":\"moved\"}");
 }
 
+static void unblock_card(api_acts *a)
+{
+    char id[CB_ID_TEXT];
+    make_card(a);
+    change_card(a, CB_CARD_ACTIVATE);
+    make_terminal(a);
+    cb_id_text(&a->terminal, id);
+    request(a, "POST", "cards", &a->card, "unblock");
+    body(a, "{\"terminal\":\"%s\",\"reason\":\"forgotten\"}", id);
+}
+
 static void replace_card(api_acts *a)
 {
     char hex[2 * CB_BINDING_MAX + 1];
@@ -373,6 +384,7 @@ const api_act api_act_table[] = {
     {"a card returned", return_card, 200, ACT},
     {"a card destroyed", destroy_card, 200, ACT},
     {"a card recalled", recall_card, 200, ACT},
+    {"a card unblocked", unblock_card, 200, ACT},
     {"a card replaced", replace_card, 201, ACT},
     {"a terminal added", add_terminal, 201, ACT},
     {"a terminal revoked", revoke_terminal, 200, ACT},

@@ -139,6 +139,17 @@ cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password)
     return begin(hsm, "password_forgive");
 }
 
+cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal, uint16_t seconds)
+{
+    char call[96], of[CB_ID_TEXT], at[CB_ID_TEXT];
+    cb_id_text(card, of);
+    cb_id_text(terminal, at);
+    snprintf(call, sizeof call, "pin_reset %s %s %u", of, at, seconds);
+    cb_error error = begin(hsm, "pin_reset");
+    begin(hsm, call);
+    return error;
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

@@ -357,6 +357,26 @@ class Cards(Case):
             self.ok("card", act, CARD)
         self.assertEqual(len(self.hsm_calls()), 2)
 
+    def test_a_new_pin_is_allowed_in_the_record_first_and_then_in_hsmd(self):
+        unblock = ("card", "unblock", CARD, "--terminal", TERMINAL, "--reason", "forgotten")
+        self.fake.on("POST", f"/v1/cards/{CARD}/unblock", 200, card(CARD))
+        self.ok(*unblock)
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/unblock"), [{"terminal": TERMINAL, "reason": "forgotten"}])
+        self.assertEqual(self.hsm_calls(), ["pin_reset", f"pin_reset {CARD} {TERMINAL} 600"])
+        self.ok(*unblock, "--valid", "1h")
+        self.assertEqual(self.hsm_calls()[-1], f"pin_reset {CARD} {TERMINAL} 3600")
+        for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.suspended", 1)):
+            self.hsm_fails("pin_reset", ERRORS[code])
+            self.fails(status, "run this command again", *unblock)
+        before = len(self.hsm_calls())
+        for valid in ("0s", "61m", "soon"):
+            self.fails(2, "--valid", *unblock, "--valid", valid)
+        self.fake.on("POST", f"/v1/cards/{CARD}/unblock", 409, problem("card.suspended", "Suspended.", 409))
+        self.fails(1, "card.suspended", *unblock)
+        for missing in (unblock[:3] + unblock[5:], unblock[:5]):
+            self.fails(2, "--", *missing)
+        self.assertEqual(len(self.hsm_calls()), before, "what is not on record is not asked for")
+
     def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
         for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
             self.hsm_fails("resume", ERRORS[code])

@@ -7,16 +7,23 @@
 
 #include "base/secret.h"
 
-static uint8_t form_of(uint8_t ins)
+static uint8_t form_of(const cb_apdu *apdu)
 {
-    switch (ins) {
+    switch (apdu->ins) {
     case CB_INS_VERIFY:
         return CB_PIN_FORM_VERIFY;
     case CB_INS_CHANGE:
         return CB_PIN_FORM_CHANGE;
     default:
-        return CB_PIN_FORM_UNBLOCK;
+        return apdu->p1 == CB_NATIVE_UNBLOCK_SIGNED ? CB_PIN_FORM_RESET : CB_PIN_FORM_UNBLOCK;
     }
+}
+
+/* The ciphertext, which is all of the data unless a signature follows. */
+static cb_bytes ciphertext(const cb_apdu *apdu, uint8_t form)
+{
+    bool more = form == CB_PIN_FORM_RESET && apdu->data.len > CB_PIN_CIPHERTEXT;
+    return more ? cb_bytes_make(apdu->data.data, CB_PIN_CIPHERTEXT) : apdu->data;
 }
 
 static uint16_t presented(cb_native_application *card, uint8_t form, cb_pin_state state,
@@ -76,19 +83,40 @@ static uint16_t compare(cb_native_application *card, const cb_pin_block *block)
     return right(card, block, failures);
 }
 
+/* A new PIN that the broker allows this card in this session: nothing is compared, and the code
+ * keeps the tries that it has. */
+static uint16_t reset(cb_native_application *card, const cb_apdu *apdu, const cb_pin_block *block)
+{
+    cb_id named;
+    cb_cursor cursor = cb_cursor_over(apdu->data);
+    cb_bytes pin = cb_cursor_take(&cursor, CB_PIN_CIPHERTEXT);
+    cb_cursor_copy(&cursor, named.bytes, CB_ID_SIZE);
+    cb_bytes signature = cb_cursor_take(&cursor, CB_P256_SIGNATURE);
+    if (!cb_cursor_done(&cursor))
+        return CB_SW_DATA;
+    if (!cb_id_same(&named, &card->state.card))
+        return CB_SW_NOT_FOUND;
+    cb_digest digest = cb_proof_pin_reset_digest(&card->session.request, &named, pin);
+    if (!cb_p256_verify(CB_BYTES_OF(card->session.signer), &digest, signature))
+        return CB_SW_SECURITY;
+    return right(card, block, card->state.failures);
+}
+
 uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_vcard_session *session = &card->session;
-    uint8_t form = form_of(apdu->ins);
+    uint8_t form = form_of(apdu);
     cb_pin_block block;
     (void)data;
-    if (apdu->p1 != 0x00 || apdu->p2 != 0x80)
+    if (apdu->p1 != (form == CB_PIN_FORM_RESET ? CB_NATIVE_UNBLOCK_SIGNED : 0x00) ||
+        apdu->p2 != 0x80)
         return CB_SW_PARAMETERS;
     if (session->pin_used ||
         (card->state.life_cycle == CB_LIFE_PERSONALISED && form != CB_PIN_FORM_CHANGE))
         return CB_SW_CONDITIONS;
     session->pin_used = true;
-    cb_error error = cb_pin_decrypt(apdu->data, session->scalar, session->point, &block);
+    cb_error error =
+        cb_pin_decrypt(ciphertext(apdu, form), session->scalar, session->point, &block);
     cb_wipe(session->scalar, sizeof session->scalar);
     uint16_t status;
     if (error)
@@ -96,7 +124,7 @@ uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *
     else if (block.form != form)
         status = CB_SW_DATA;
     else
-        status = compare(card, &block);
+        status = form == CB_PIN_FORM_RESET ? reset(card, apdu, &block) : compare(card, &block);
     cb_wipe(&block, sizeof block);
     return status;
 }

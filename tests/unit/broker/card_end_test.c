@@ -172,6 +172,33 @@ static void a_card_that_is_not_given_back_in_time_is_revoked(void **state)
     world_end(&w);
 }
 
+static void a_new_pin_is_allowed_for_a_good_card_at_a_good_terminal(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_id away = add_card(&w, true), nobody = cb_id_new();
+    const cb_id *desk = &w.terminal.id;
+    assert_int_equal(act_on(&w, &away, CB_CARD_SUSPEND), CB_OK);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &away, desk, "forgotten"),
+                     CB_E_CARD_SUSPENDED);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &nobody, desk, "forgotten"),
+                     CB_E_NOT_FOUND);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, &nobody, "forgotten"),
+                     CB_E_TERMINAL_UNKNOWN);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, desk, NULL), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, desk, ""), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, desk, "two words"), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, desk, "forgotten"), CB_OK);
+    assert_int_equal(cb_terminal_change(w.store, "test", desk, CB_TERMINAL_DEACTIVATE, NULL, NULL),
+                     CB_OK);
+    assert_int_equal(cb_card_pin_reset(w.store, "test", &w.card, desk, "forgotten"),
+                     CB_E_TERMINAL_INACTIVE);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
+}
+
 static void an_expired_card_lapses_after_the_time_to_give_it_back(void **state)
 {
     world w;
@@ -456,6 +483,7 @@ int main(void)
         cmocka_unit_test(the_earlier_of_two_days_counts),
         cmocka_unit_test(from_its_last_day_on_a_card_is_refused_before_anybody_swept),
         cmocka_unit_test(a_card_that_is_not_given_back_in_time_is_revoked),
+        cmocka_unit_test(a_new_pin_is_allowed_for_a_good_card_at_a_good_terminal),
         cmocka_unit_test(an_expired_card_lapses_after_the_time_to_give_it_back),
         cmocka_unit_test(many_cards_end_in_bounded_steps),
         cmocka_unit_test(a_replacement_carries_on_where_the_old_card_ends),

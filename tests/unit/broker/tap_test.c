@@ -724,6 +724,43 @@ static void taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_recor
     }
 }
 
+static void a_new_pin_without_the_code_is_for_a_card_that_is_named(void **state)
+{
+    (void)state;
+    static const cb_id named = {{7}};
+    cb_id tap;
+    const cb_bytes pin = CB_BYTES_OF("pin");
+    const cb_tap_question wrong[] = {
+        {.purpose = CB_TAP_PIN_RESET, .pin = pin},
+        {.purpose = CB_TAP_PIN_RESET, .pin = pin, .card = &named, .service = "tax"},
+        {.purpose = CB_TAP_PIN_RESET, .card = &named},
+        {.purpose = CB_TAP_PIN_UNBLOCK, .pin = pin, .card = &named},
+        {.purpose = CB_TAP_PIN_CHANGE, .pin = pin, .card = &named},
+        {.purpose = CB_TAP_CARD_END, .card = &named},
+        {.purpose = CB_TAP_AUTHENTICATE, .service = "tax", .card = &named}};
+    cb_tap_question question = {.purpose = CB_TAP_PIN_RESET, .pin = pin, .card = &named};
+    cb_tap_outcome outcome;
+    assert_int_equal(start(&tap), CB_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(ask(&tap, &wrong[i]), CB_E_ARGUMENT);
+    trace[0] = 0;
+    assert_int_equal(ask(&tap, &question), CB_OK);
+    assert_string_equal(trace, "lookup state extend challenge");
+    trace[0] = 0;
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_OK);
+    assert_string_equal(trace, "finish lookup state activate pin end");
+    cb_tap_outcome_free(&outcome);
+    /* Which cards there are is nobody's to ask. */
+    failing = "lookup";
+    failure = CB_E_CARD_UNKNOWN;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_PIN_RESET_REFUSED);
+    failing = "challenge";
+    failure = CB_E_PIN_RESET_REFUSED;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_PIN_RESET_REFUSED);
+}
+
 static void a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was(void **state)
 {
     (void)state;
@@ -861,6 +898,7 @@ int main(void)
         T(a_refusal_that_was_lost_is_said_again),
         T(a_tap_that_is_broken_off_ends_with_its_reason),
         T(taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record),
+        T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
         T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
         T(a_profile_that_is_not_known_begins_nothing),
     };

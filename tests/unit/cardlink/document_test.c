@@ -211,6 +211,18 @@ static void termination(const cb_proof_request *request, const pair *signer)
     cb_buf_free(&signed_by);
 }
 
+/* The signature that allows a new PIN, over the ciphertext of this tap. */
+static void pin_reset(const cb_proof_request *request, const pair *signer)
+{
+    cb_id card;
+    cb_buf signed_by = CB_BUF(CB_P256_SIGNATURE);
+    memset(card.bytes, 0xC1, CB_ID_SIZE);
+    cb_digest digest = cb_proof_pin_reset_digest(request, &card, cb_buf_bytes(&pin));
+    check("pin-reset-digest", cb_digest_bytes(&digest));
+    signature("pin-reset-signature", signer, &digest, &signed_by);
+    cb_buf_free(&signed_by);
+}
+
 static void second_script(cb_sm *broker, const cb_proof_request *request, const pair *signer,
                           const pair *own, const pair *sd_e)
 {
@@ -229,6 +241,7 @@ static void second_script(cb_sm *broker, const cb_proof_request *request, const 
     check("proof-digest", cb_digest_bytes(&digest));
     signature("proof-signature", own, &digest, &proof_signature);
     check_pin(sd_e);
+    pin_reset(request, signer);
     check_secure("secure-pso", "secure-pso-answer", broker, &card,
                  (cb_apdu){0x80, 0x2A, 0x01, 0x20, cb_buf_bytes(&signer_cvc), false},
                  (cb_bytes){0});
