@@ -72,6 +72,13 @@ cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder)
     return error;
 }
 
+/* Whether something happened since then, 0: at no time. What says that it will happen did so before
+ * the clock was put back: it was before, or nothing would be accepted until the clock is there. */
+static bool happened_since(int64_t time, int64_t since)
+{
+    return since && time >= since && time <= cb_clock_wall_us();
+}
+
 cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, int64_t since)
 {
     cb_terminal terminal;
@@ -83,7 +90,7 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
     error = cb_terminal_refusal(terminal.state);
     if (!error && terminal.expires && cb_clock_wall_us() >= terminal.expires)
         error = CB_E_TERMINAL_EXPIRED;
-    if (!error && since && terminal.changed >= since)
+    if (!error && happened_since(terminal.changed, since))
         error = CB_E_TERMINAL_INACTIVE;
     if (!error)
         error = cb_said_of_terminal(txn, &terminal);
@@ -105,7 +112,7 @@ cb_error cb_still_password(cb_txn *txn, const cb_id *terminal, const cb_id *pass
         error = CB_E_TERMINAL_PASSWORDS;
     if (!error && since)
         error = cb_row_card_get(txn, password, &card);
-    if (!error && since && card.changed >= since)
+    if (!error && happened_since(card.changed, since))
         error = CB_E_CARD_SUSPENDED;
     cb_card_free(&card);
     return error;

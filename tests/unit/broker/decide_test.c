@@ -314,6 +314,23 @@ static void a_password_that_was_changed_since_t1_is_not_accepted(void **state)
     world_end(&w);
 }
 
+/* Terminal and password were entered while the clock was wrong. */
+static void what_was_changed_before_the_clock_was_put_back_is_served(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    tamper(&w, "UPDATE terminal SET changed = changed + 3600000000");
+    tamper(&w, "UPDATE card SET changed = changed + 3600000000");
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    cb_intent_request request = with_password(&w);
+    assert_int_equal(t1(&w, &request), CB_OK);
+    assert_int_equal(t2(&w, &request.context.tap, CB_OK), CB_OK);
+    world_end(&w);
+}
+
 /* More than one transaction takes, with one among them that has ended already and one unknown. */
 static void sessions_that_end_together_are_all_recorded(void **state)
 {
@@ -516,6 +533,7 @@ int main(void)
         cmocka_unit_test(what_is_withdrawn_between_t1_and_t2_is_not_accepted),
         cmocka_unit_test(a_password_counts_where_it_is_allowed_and_for_no_more),
         cmocka_unit_test(a_password_that_was_changed_since_t1_is_not_accepted),
+        cmocka_unit_test(what_was_changed_before_the_clock_was_put_back_is_served),
         cmocka_unit_test(a_key_renewed_between_t1_and_t2_withdraws_the_tap),
         cmocka_unit_test(sessions_that_end_together_are_all_recorded),
         cmocka_unit_test(a_session_is_listed_by_the_revocation_that_follows),
