@@ -31,10 +31,20 @@ static cb_error check(const cb_card *card, cb_bytes binding, cb_binding_info *be
     return good ? CB_OK : CB_E_ARGUMENT;
 }
 
+/* A day of the card's own, earlier than its certificates', that is still to come: who set it did
+ * not mean these certificates only. 0: there is none. */
+static int64_t own_day(const cb_card *card, int64_t now)
+{
+    int64_t certified = 0;
+    bool own = cb_card_certificates_end(card, &certified) == CB_OK && card->expires > now &&
+               (certified == 0 || card->expires < certified);
+    return own ? card->expires : 0;
+}
+
 /* One that had expired comes back suspended, which is how hsmd has it: who resumes it asks there too. */
 static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequence)
 {
-    int64_t expires = 0;
+    int64_t expires = 0, own = own_day(card, renew->act.time);
     cb_error error = cb_card_next(card->state, CB_CARD_RENEW, &card->state);
     if (error)
         return error;
@@ -51,7 +61,7 @@ static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequenc
         error = cb_card_certificates_check(card);
     if (!error)
         error = cb_card_certificates_end(card, &expires);
-    card->expires = expires;
+    card->expires = own > 0 && (expires == 0 || own < expires) ? own : expires;
     return error;
 }
 

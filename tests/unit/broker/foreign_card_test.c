@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/leaf.h"
 #include "tests/unit/broker/support.h"
 
@@ -162,6 +163,40 @@ static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
     world_end(&w);
 }
 
+static void a_day_of_its_own_outlives_a_renewal(void **state)
+{
+    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
+    const int64_t hour = 3600 * CB_SECOND, now = cb_clock_wall_us();
+    const struct {
+        int64_t before, after;
+    } days[] = {{now + hour, now + hour}, {now - hour, 0}, {0, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof days / sizeof *days; i++) {
+        world w;
+        cb_card card;
+        cb_buf binding = CB_BUF(CB_BINDING_MAX);
+        cb_binding_info info = {
+            .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
+        world_begin(&w);
+        cb_card_init(&card);
+        info.holder = w.holder.id;
+        renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
+        cb_card_new fresh = {.binding = cb_buf_bytes(&binding),
+                             .certificates = CB_BYTES_OF(old),
+                             .expires = days[i].before};
+        assert_int_equal(cb_card_issue(w.store, "test", &fresh, &card), CB_OK);
+        assert_true(card.expires == days[i].before);
+        renewal_of(&info, 2, 1, CB_BYTES_OF(new), &binding);
+        assert_int_equal(cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding),
+                                       CB_BYTES_OF(new), &card),
+                         CB_OK);
+        assert_true(card.expires == days[i].after);
+        cb_buf_free(&binding);
+        cb_card_free(&card);
+        world_end(&w);
+    }
+}
+
 /* The broker's own cards have nothing that could be renewed. */
 static void a_native_card_is_not_renewed(void **state)
 {
@@ -189,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_foreign_cards_certificates_are_those_of_its_binding),
         cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
+        cmocka_unit_test(a_day_of_its_own_outlives_a_renewal),
         cmocka_unit_test(a_native_card_is_not_renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
