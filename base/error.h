@@ -105,6 +105,10 @@ typedef enum cb_error_class {
     X(CB_E_ACTIVATION,           DENIED,      "activation.refused",       "The terminal's name and the code do not belong together, or the code has expired, was used or was tried too often: check both, or ask an administrator for a new code.") \
     X(CB_E_ACTIVATION_RATE,      UNAVAILABLE, "activation.rate",          "There were too many activations within a minute: wait and try again.") \
     X(CB_E_TERMINAL_TAMPERED,    DENIED,      "terminal.tampered",        "This terminal's housing was opened: its keys were erased; have it examined and registered anew.") \
+    X(CB_E_TERMINAL_LOG,         UNAVAILABLE, "terminal.log_full",        "This terminal's log is full of entries that the broker has not taken: no card is served until it has.") \
+    X(CB_E_LOG_GAP,              CONFLICT,    "terminal.log_gap",         "Entries are missing between what the broker has of this terminal's log and what was sent: ask an administrator.") \
+    X(CB_E_LOG_FORK,             CONFLICT,    "terminal.log_fork",        "This terminal's log is not the one that the broker has the beginning of: ask an administrator.") \
+    X(CB_E_LOG_SIGNATURE,        DENIED,      "terminal.log_signature",   "The log is not signed by this terminal's key.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \

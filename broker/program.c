@@ -291,6 +291,8 @@ static cb_error open_parts(cb_program *p)
         error = open_store(p);
     if (!error)
         error = cb_rate_open(&api->activations);
+    if (!error)
+        error = cb_rate_open(&api->logs);
     api->activations_all = p->config.activations;
     api->activations_each = p->config.activations_each;
     const cb_sessions_parts sessions = {
@@ -389,6 +391,7 @@ void cb_program_end(cb_program *p)
     cb_watch_close(&api->watch);
     cb_taps_close(&api->taps);
     cb_rate_close(&api->activations);
+    cb_rate_close(&api->logs);
     cb_program_status_close(p);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);

@@ -29,6 +29,7 @@ typedef struct cb_api {
     cb_server *server;
     cb_acceptor *acceptor;
     cb_card_rules rules; /* for cards that are issued */
+    cb_rate *logs;       /* batches of terminals' logs */
     cb_rate *activations;                      /* of those who are not known yet */
     unsigned activations_all, activations_each; /* a minute, and from one address; 0: no limit */
     int64_t started;                           /* wall clock */
@@ -96,6 +97,10 @@ cb_error cb_api_application_refuse(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_activate(cb_request *request, cb_reply *reply);
 cb_error cb_api_certificate_renew(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_log(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_log(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_log_resume(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply);

@@ -34,6 +34,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/activations",                  ANYBODY,  cb_api_activate,              SMALL_BODY, ENTRY},
     {"POST",   "/v1/terminal/end",                 TERMINAL, cb_api_terminal_end,          SMALL_BODY, RESERVED},
     {"POST",   "/v1/certificate",                  TERMINAL, cb_api_certificate_renew,     SMALL_BODY, COMMON},
+    {"POST",   "/v1/log",                          TERMINAL, cb_api_log,                   SCRIPT_BODY, COMMON},
 
     {"POST",   "/v1/holders",                      ADMIN,    cb_api_holder_add,            0, STAFF},
     {"GET",    "/v1/holders",                      ADMIN,    cb_api_holder_list,           0, STAFF},
@@ -74,6 +75,8 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/terminals/{id}/revoke",        ADMIN,    cb_api_terminal_revoke,       0, RESERVED},
     {"POST",   "/v1/terminals/{id}/deactivate",    ADMIN,    cb_api_terminal_deactivate,   0, RESERVED},
     {"POST",   "/v1/terminals/{id}/activate",      ADMIN,    cb_api_terminal_reactivate,   0, STAFF},
+    {"GET",    "/v1/terminals/{id}/log",           ADMIN,    cb_api_terminal_log,          0, STAFF},
+    {"POST",   "/v1/terminals/{id}/log",           ADMIN,    cb_api_terminal_log_resume,   0, STAFF},
     {"POST",   "/v1/terminals/{id}/dispose",       ADMIN,    cb_api_terminal_dispose,      0, RESERVED},
 
     {"POST",   "/v1/services",                     ADMIN,    cb_api_service_add,           0, STAFF},

@@ -20,6 +20,7 @@ cb_error cb_api_day(cb_reply *reply, const char *day, int64_t *end);
 json_t *cb_json_holder(const cb_holder *holder);
 json_t *cb_json_card(const cb_card *card);
 json_t *cb_json_terminal(const cb_terminal *terminal);
+json_t *cb_json_terminal_log(const cb_journal_row *row);
 json_t *cb_json_service(const cb_service *service);
 json_t *cb_json_enrolment(const cb_enrolment *enrolment);
 

@@ -3,6 +3,7 @@
 #include "base/pem.h"
 #include "base/secret.h"
 #include "broker/api/rows.h"
+#include "broker/core/terminal_log.h"
 
 enum { PEM_MAX = 16 * 1024, DAY = 86400 };
 
@@ -119,9 +120,19 @@ cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply)
 cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply)
 {
     cb_terminal terminal;
-    cb_error error =
-        cb_terminal_get(cb_api_of(request)->store, &request->match.parameters[0].id, &terminal);
-    return error ? error : cb_reply_json(reply, 200, cb_json_terminal(&terminal));
+    cb_journal_row row;
+    const cb_id *id = &request->match.parameters[0].id;
+    cb_error error = cb_terminal_get(cb_api_of(request)->store, id, &terminal);
+    if (!error)
+        error = cb_terminal_log_get(cb_api_of(request)->store, id, &row);
+    if (error)
+        return error;
+    json_t *json = cb_json_terminal(&terminal);
+    if (json && json_object_set_new(json, "log", cb_json_terminal_log(&row)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
+    return cb_reply_json(reply, 200, json);
 }
 
 static cb_error change(cb_request *request, cb_reply *reply, cb_terminal_act act, const char *why)

@@ -16,11 +16,19 @@ static const cb_ctl_column columns[] = {{"TERMINAL", "id"},
                                         {"SINCE", "created"},
                                         {0}};
 
-static const cb_ctl_column all_columns[] = {
-    {"terminal", "id"},     {"name", "name"},         {"state", "state"},
-    {"key", "key"},         {"services", "services"}, {"taps a minute", "rate"},
-    {"certificate until", "expires"},
-    {"created", "created"}, {"changed", "changed"},   {0}};
+static const cb_ctl_column all_columns[] = {{"terminal", "id"},
+                                            {"name", "name"},
+                                            {"state", "state"},
+                                            {"key", "key"},
+                                            {"services", "services"},
+                                            {"taps a minute", "rate"},
+                                            {"certificate until", "expires"},
+                                            {"log", "log.number"},
+                                            {"refused of it", "log.finding"},
+                                            {"refused", "log.found"},
+                                            {"created", "created"},
+                                            {"changed", "changed"},
+                                            {0}};
 
 /* The services named on the command line; NULL when none was, which allows all. */
 static cb_ctl_status services(cb_ctl *ctl, const cb_ctl_args *args, json_t **out)
@@ -252,6 +260,9 @@ static const cb_ctl_option code_options[] = {
     {"valid", "TIME", "how long the code is good, at most 30d (default: 1d)", false, false}, {0}};
 static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
+static const cb_ctl_option log_options[] = {
+    {"last", "N", "show so many of the newest entries, at most 10000 (default: 100)", false, false},
+    {0}};
 
 const cb_ctl_command cb_ctl_terminal_commands[] = {
     {"terminal", "enrol", "", 0, 0, enrol_options, "Register a terminal by its certificate", enrol},
@@ -269,6 +280,11 @@ const cb_ctl_command cb_ctl_terminal_commands[] = {
      "Activate a terminal again that was de-activated", activate},
     {"terminal", "dispose", "TERMINAL", 1, 1, reason_options,
      "End a terminal for good, and have it erase its keys when it comes again", dispose},
+    {"terminal", "log", "TERMINAL", 1, 1, log_options,
+     "Verify what a terminal logged of itself, and show the newest entries", cb_ctl_terminal_log},
+    {"terminal", "log-resume", "TERMINAL", 1, 1, reason_options,
+     "Let a terminal's log go on, once, with what does not fit to what the broker has",
+     cb_ctl_terminal_log_resume},
     {"terminal", "list", "", 0, 0, NULL, "List terminals", list},
     {"terminal", "show", "TERMINAL", 1, 1, NULL, "Show one terminal, by identifier or name", show},
     {0}};

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "base/id.h"
+#include "cardlink/journal.h"
 #include "hsm/records.h"
 
 enum {
@@ -171,5 +172,24 @@ void cb_enrolment_key_init(cb_enrolment_key *key);
 void cb_enrolment_key_free(cb_enrolment_key *key);
 void cb_enrolment_init(cb_enrolment *enrolment);
 void cb_enrolment_free(cb_enrolment *enrolment);
+
+/* How far a terminal's own log has come to the broker. */
+typedef struct cb_journal_row {
+    uint64_t part; /* from 1 on */
+    cb_journal_head head;
+    char finding[32]; /* the code of the last one; "" */
+    uint64_t after;   /* what was refused then went on from that number */
+    int64_t found;
+    bool resume; /* the next that does not fit may begin another part */
+} cb_journal_row;
+
+/* Entries of it after a head up to another, with the signature of the latter. What it points to is
+ * borrowed. */
+typedef struct cb_journal_batch {
+    uint64_t part;
+    cb_journal_head before, last;
+    cb_bytes entries, key, signature;
+    int64_t received;
+} cb_journal_batch;
 
 #endif

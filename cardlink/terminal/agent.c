@@ -69,6 +69,8 @@ static void prefetch(server *own)
     cb_problem problem;
     if (cb_relay_begin(own->relay, own->tap.profiles->profile[0], &own->first, &problem) == CB_OK) {
         if (own->broker_missing)
+            cb_keeper_note(own->keeper, CB_JOURNAL_BROKER_BACK, "");
+        if (own->broker_missing)
             cb_output_event(own->order->output, "broker.back", own->reader, "the broker is back",
                             NULL);
         own->broker_missing = false;
@@ -76,6 +78,8 @@ static void prefetch(server *own)
         return;
     }
     own->disposed = problem.error == CB_E_TERMINAL_DISPOSED;
+    if (!own->broker_missing)
+        cb_keeper_note(own->keeper, CB_JOURNAL_BROKER_LOST, problem.code);
     if (!own->broker_missing)
         cb_output_event(own->order->output, "broker.trouble", own->reader, "not ready", &problem);
     own->broker_missing = true;
@@ -86,14 +90,45 @@ static void prefetch(server *own)
     own->ask_again = cb_deadline_in(said > own->backoff ? said : own->backoff);
 }
 
+/* An identifier, and a code. */
+static cb_error note_tap(server *own, cb_journal_event event, const cb_id *tap, const char *code)
+{
+    char id[CB_ID_TEXT] = "-", text[CB_JOURNAL_TEXT_MAX + 1];
+    if (!cb_id_is_zero(tap))
+        cb_id_text(tap, id);
+    snprintf(text, sizeof text, "%s%s%.100s", id, *code ? " " : "", code);
+    return cb_keeper_note(own->keeper, event, text);
+}
+
+static const char *code_of(const cb_tap_report *report)
+{
+    return report->problem.error ? report->problem.code : "accepted";
+}
+
+/* What is not written down is not done. */
+static bool not_noted(server *own)
+{
+    cb_problem problem;
+    cb_error error = note_tap(own, CB_JOURNAL_TAP_BEGUN, &own->first.id, "");
+    if (!error)
+        return false;
+    cb_problem_set(&problem, error, NULL);
+    cb_output_event(own->order->output, "card.not_served", own->reader, "the log takes no entry",
+                    &problem);
+    return true;
+}
+
 static void serve_card(server *own, const cb_reader_info *info)
 {
     cb_tap_report report;
     own->served = info->changes;
     own->serving = true;
     cb_output_event(own->order->output, "card.present", own->reader, "card", NULL);
+    if (not_noted(own))
+        return;
     cb_tap_run(own->relay, own->readers, own->reader, &own->first, &own->tap, &report);
     cb_output_tap(own->order->output, own->reader, &report);
+    note_tap(own, CB_JOURNAL_TAP_ENDED, &report.tap, code_of(&report));
     own->disposed = report.problem.error == CB_E_TERMINAL_DISPOSED;
     cb_tap_report_free(&report);
     own->last_card = cb_clock_monotonic_us();
@@ -156,15 +191,26 @@ static bool is_current(server *own)
     return open_relay(own) == CB_OK;
 }
 
+/* With a connection that is not out of date while it is done; false if there is none. */
+static bool serve_now(server *own, const cb_reader_info *info)
+{
+    cb_keeper_tap(own->keeper, true);
+    bool current = is_current(own);
+    if (current)
+        serve_card(own, info);
+    cb_keeper_tap(own->keeper, false);
+    return current;
+}
+
 static void serve_reader(server *own, place *at)
 {
     cb_reader_info info;
     while (!stopped(own->order) && !own->disposed && next_state(at, &info) &&
            !cb_readers_hung(own->readers) && is_current(own)) {
-        if (info.present && (!own->serving || info.changes != own->served))
-            serve_card(own, &info);
-        else if (!info.present)
+        if (!info.present)
             card_gone(own);
+        else if ((!own->serving || info.changes != own->served) && !serve_now(own, &info))
+            break;
         if (prefetch_due(own))
             prefetch(own);
     }
@@ -227,6 +273,7 @@ static place *place_of(place *places, const char *reader)
 static void not_served(place *at, cb_error error)
 {
     cb_problem problem;
+    cb_keeper_note(at->keeper, CB_JOURNAL_READER_FAILED, cb_error_code(error));
     cb_problem_set(&problem, error, NULL);
     cb_output_event(at->order->output, "reader.failed", at->reader, "not served", &problem);
     at->not_before = cb_deadline_in(REST);
@@ -272,7 +319,9 @@ static unsigned reap(place *places, const cb_agent_order *order, bool all, bool 
         *disposed = *disposed || error == CB_E_TERMINAL_DISPOSED;
         if (!all && error && !stuck)
             not_served(at, error);
-        else if (!all)
+        else if (!all && stuck)
+            cb_keeper_note(at->keeper, CB_JOURNAL_READER_FAILED, cb_error_code(CB_E_READER));
+        if (!all && (!error || stuck))
             cb_output_event(order->output, stuck ? "reader.failed" : "reader.gone", at->reader,
                             stuck ? "the reader hangs" : "the reader is gone",
                             stuck ? &problem : NULL);
@@ -366,7 +415,7 @@ cb_error cb_agent_run(const cb_agent_order *order)
         pthread_mutex_destroy(&places[i].lock);
         pthread_cond_destroy(&places[i].posted);
     }
-    cb_keeper_stop(&keeper);
+    cb_keeper_stop(&keeper, error);
     cb_readers_close(&readers);
     free(places);
     return error;

@@ -13,6 +13,7 @@
 #include "cardlink/terminal/ending.h"
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/login.h"
+#include "cardlink/terminal/spool.h"
 #include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
@@ -321,6 +322,7 @@ static cb_error run_enrol(cb_command_context *context)
         return fail(context, error, "an identity is never overwritten: move its files away first");
     if (error)
         return fail(context, error, context->config->key);
+    cb_spool_remove(context->config->log); /* of another that was here before */
     print_identity(context, &identity);
     return CB_OK;
 }
@@ -347,17 +349,33 @@ static cb_error run_activate(cb_command_context *context)
         fail(context, error, "the code is mistyped: its last character does not fit the others");
     else if ((error = cb_certify_activate(context->config, name, code, &problem)) != CB_OK)
         say(context, &problem);
-    else
+    else {
+        cb_spool_remove(context->config->log); /* of another that was here before */
         done(context, "activated", "this terminal is active");
+    }
     cb_wipe(code, sizeof code);
     cb_wipe(symbols, sizeof symbols);
     return error;
+}
+
+/* Into the terminal's log; the agent brings it to the broker. */
+static void note(cb_command_context *context, cb_journal_event event)
+{
+    cb_spool *spool = NULL;
+    cb_error error = cb_spool_open(context->config->log, &spool);
+    if (!error)
+        error = cb_spool_add(spool, event, "");
+    if (error)
+        fail(context, error, context->config->log);
+    cb_spool_close(&spool);
 }
 
 static cb_error run_renew(cb_command_context *context)
 {
     cb_problem problem;
     cb_error error = cb_certify_renew(context->config, &problem);
+    if (!error)
+        note(context, CB_JOURNAL_RENEWED);
     return error ? say(context, &problem) : done(context, "renewed", "the terminal has a new key");
 }
 

@@ -27,6 +27,8 @@ static cfg_opt_t options[] = {
     CFG_BOOL("prefetch", cfg_true, CFGF_NONE),
     CFG_INT("prefetch_for", 600, CFGF_NONE),
     CFG_STR("tamper", "", CFGF_NONE),
+    CFG_STR("log", "", CFGF_NONE),
+    CFG_INT("log_every", 10, CFGF_NONE),
     CFG_STR("log_level", "info", CFGF_NONE),
     CFG_SEC("reader", reader_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END(),
@@ -78,6 +80,28 @@ static bool take_profiles(cfg_t *cfg, cb_profile_order *out)
     return good;
 }
 
+/* Beside the key unless another place is given. */
+static bool take_log(cfg_t *cfg, cb_terminal_config *out)
+{
+    const char *given = cfg_getstr(cfg, "log");
+    int len = *given ? snprintf(out->log, sizeof out->log, "%s", given)
+                     : snprintf(out->log, sizeof out->log, "%s.log", out->key);
+    return out->log[0] == '/' && len > 0 && (size_t)len < sizeof out->log;
+}
+
+static cb_error digest_of(const char *path, cb_digest *out, cb_buf *why)
+{
+    cb_buf text = CB_BUF(CB_CONFIG_MAX);
+    cb_error error = cb_file_read(path, &text);
+    *out = cb_sha256(cb_buf_bytes(&text));
+    cb_buf_free(&text);
+    if (error && error != CB_E_MEMORY) {
+        cb_buf_printf(why, "%s: cannot be read", path);
+        error = CB_E_CONFIG;
+    }
+    return error;
+}
+
 static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
 {
     cfg_t *cfg = out->cfg;
@@ -91,10 +115,14 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
         require(cb_reader_kind_find(cfg_getstr(cfg, "readers"), &out->kind, &out->place) == CB_OK,
                 path, "readers: give \"pcsc\", \"pcsc exclusive\" or \"virtual:/path\"", why) &&
         require(take_profiles(cfg, &out->profiles), path,
-                "profiles: give native, piv, jpki and scp03 in the order in which cards are tried, each at most once",
+                "profiles: give native, piv, jpki and scp03 in the order in which cards are tried, "
+                "each at most once",
                 why) &&
         require(out->tamper[0] == 0 || out->tamper[0] == '/', path,
                 "tamper: give a whole path, or nothing", why) &&
+        require(take_log(cfg, out), path, "log: give a whole path, or nothing", why) &&
+        require(within(cfg, "log_every", 1, 3600), path, "log_every: from 1 to 3600 seconds",
+                why) &&
         require(readers_ok(cfg), path,
                 "service: a name has small letters, digits and -, at most 63", why) &&
         require(within(cfg, "timeout", 1, 120), path, "timeout: from 1 to 120 seconds", why) &&
@@ -124,10 +152,13 @@ cb_error cb_terminal_config_load(const char *path, cb_terminal_config *out, cb_b
     out->text = cfg_getstr(cfg, "text");
     out->tamper = cfg_getstr(cfg, "tamper");
     out->timeout = cfg_getint(cfg, "timeout") * CB_SECOND;
+    out->log_every = cfg_getint(cfg, "log_every") * CB_SECOND;
     out->card_timeout = cfg_getint(cfg, "card_timeout") * CB_SECOND;
     out->prefetch = cfg_getbool(cfg, "prefetch");
     out->prefetch_for = cfg_getint(cfg, "prefetch_for") * CB_SECOND;
     error = check(path, out, why);
+    if (!error)
+        error = digest_of(path, &out->digest, why);
     if (error)
         cb_terminal_config_free(out);
     return error;

@@ -6,11 +6,14 @@
 #define CB_CARDLINK_TERMINAL_CONFIG_H
 
 #include "base/config.h"
+#include "base/crypto.h"
 #include "base/log.h"
 #include "cardlink/profile.h"
 #include "cardlink/terminal/reader.h"
 
 #define CB_TERMINAL_CONFIG "/etc/cardbroker/cardlink.conf"
+
+enum { CB_LOG_PATH_MAX = 4000 };
 
 /* Which kinds of cards are looked for, in this order; at least one. */
 typedef struct cb_profile_order {
@@ -30,6 +33,10 @@ typedef struct cb_terminal_config {
     const char *service;  /* "": none */
     const char *text;     /* "": none */
     const char *tamper;   /* what is there when the housing was opened; "": nobody says so */
+    char log[CB_LOG_PATH_MAX + 1]; /* the terminal's own log; "": none is kept */
+    int64_t
+        log_every; /* microseconds, at least, between two times that it is brought to the broker */
+    cb_digest digest;     /* of the configuration file */
     int64_t timeout;      /* microseconds, for one answer of the broker */
     int64_t card_timeout; /* microseconds, for one call to a reader */
     bool prefetch;

@@ -6,6 +6,9 @@
 
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/relay.h"
+#include "cardlink/terminal/ship.h"
+
+#define NOTE_TIME (CB_SECOND / 2)
 
 static const cb_problem *problem_of(cb_problem *problem, cb_error error)
 {
@@ -30,11 +33,26 @@ static cb_error tell(const cb_terminal_config *config, const char *why)
     return error;
 }
 
+/* The last of the log, before the broker hears nothing more from this terminal; it does not keep
+ * the end waiting for long. */
+static void note(const cb_terminal_config *config, cb_journal_event event)
+{
+    cb_problem problem;
+    cb_spool *spool = NULL;
+    if (!config->log[0] || cb_spool_open(config->log, &spool) != CB_OK)
+        return;
+    if (cb_spool_add(spool, event, "") == CB_OK)
+        cb_ship(config, spool, NOTE_TIME, &problem);
+    cb_spool_close(&spool);
+}
+
 cb_error cb_ending(const cb_terminal_config *config, const char *why, cb_output *output)
 {
     cb_problem problem;
+    note(config, strcmp(why, CB_ENDING_TAMPER) == 0 ? CB_JOURNAL_TAMPERED : CB_JOURNAL_ERASED);
     cb_error told = tell(config, why);
     cb_error error = cb_identity_erase(config->certificate, config->key);
+    cb_spool_remove(config->log);
     cb_output_event(output, told ? "broker.not_told" : "broker.told", NULL,
                     told ? "the broker could not be told: have this terminal revoked"
                          : "the broker knows that this terminal is over",

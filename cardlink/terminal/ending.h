@@ -18,7 +18,8 @@
 #define CB_ENDING_ERASED "erased" /* a person wants it; the broker revokes the terminal */
 #define CB_ENDING_TAMPER "tamper" /* the housing was opened; the broker de-activates it */
 
-/* Says what came of both parts as one event. CB_OK when nothing of the keys is left. */
+/* The last entry of the terminal's log goes to the broker first, if that takes no time to speak of.
+ * Says what came of both parts as one event. CB_OK when nothing of the keys is left. */
 cb_error cb_ending(const cb_terminal_config *config, const char *why, cb_output *output);
 
 /* Whether the configured source says that the housing was opened: something is at its path. */

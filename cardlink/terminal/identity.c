@@ -170,15 +170,20 @@ static cb_error make_key(const char *path, uint8_t scalar[CB_P256_SCALAR])
 cb_error cb_identity_key(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why)
 {
     struct stat about;
+    if (lstat(path, &about) == 0 || errno != ENOENT)
+        return cb_identity_key_read(path, scalar, why);
+    cb_error error = make_key(path, scalar);
+    if (error)
+        cb_wipe(scalar, CB_P256_SCALAR);
+    return error;
+}
+
+cb_error cb_identity_key_read(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why)
+{
     cb_buf pem = CB_BUF(PEM_MAX);
-    cb_error error;
-    if (lstat(path, &about) != 0 && errno == ENOENT) {
-        error = make_key(path, scalar);
-    } else {
-        error = cb_config_secret(path, &pem, why);
-        if (!error && (error = key_of_pem(cb_buf_bytes(&pem), scalar)) == CB_E_CONFIG)
-            cb_buf_printf(why, "%s: is not a P-256 key", path);
-    }
+    cb_error error = cb_config_secret(path, &pem, why);
+    if (!error && (error = key_of_pem(cb_buf_bytes(&pem), scalar)) == CB_E_CONFIG)
+        cb_buf_printf(why, "%s: is not a P-256 key", path);
     if (error)
         cb_wipe(scalar, CB_P256_SCALAR);
     cb_buf_free(&pem);

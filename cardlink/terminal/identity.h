@@ -35,6 +35,9 @@ cb_error cb_identity_check(const char *certificate_path, const char *key_path, c
  * is no such key, or open to others), CB_E_IO, CB_E_CRYPTO. */
 cb_error cb_identity_key(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why);
 
+/* Reads the one that is there, and makes none. */
+cb_error cb_identity_key_read(const char *path, uint8_t scalar[CB_P256_SCALAR], cb_buf *why);
+
 /* Overwrites the key, syncs, and removes it and the certificate, and what a renewal left beside them.
  * CB_OK when none of them is there any more; otherwise CB_E_IO, after all were tried. What a file
  * system or the flash beneath it keeps of what was overwritten is out of its reach. */

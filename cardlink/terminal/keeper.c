@@ -7,22 +7,31 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/config.h"
+#include "base/text.h"
 #include "cardlink/terminal/certify.h"
 #include "cardlink/terminal/ending.h"
 #include "cardlink/terminal/identity.h"
+#include "cardlink/terminal/ship.h"
 
 #define SLICE (CB_SECOND / 2)
+#define PAUSE_MAX (30 * CB_SECOND)
+#define LAST_TIME (2 * CB_SECOND)
 
+enum { PROGRAM_MAX = 256 * 1024 * 1024 };
 enum { STACK = 2 * 1024 * 1024 }; /* enough for TLS; it lives as long as the agent does */
 
 struct cb_keeper {
     const cb_terminal_config *config;
     cb_output *output;
     pthread_t renewing, watching;
-    bool watched; /* there is a source to watch */
+    bool watched;    /* there is a source to watch */
+    cb_spool *spool; /* NULL: no log is kept */
     atomic_bool stop;
     _Atomic cb_error over;
     atomic_uint renewals;
+    atomic_int taps;  /* under way */
+    unsigned shipped; /* renewals that there were when the log was brought last */
 };
 
 static void pause_for(int64_t us)
@@ -39,6 +48,8 @@ static int64_t renew(cb_keeper *keeper, bool *troubled)
         return cb_deadline_in(SLICE);
     cb_error error = cb_certify_renew(keeper->config, &problem);
     if (error && !*troubled)
+        cb_keeper_note(keeper, CB_JOURNAL_RENEWAL_FAILED, problem.code);
+    if (error && !*troubled)
         cb_output_event(keeper->output, "renewal.failed", NULL, "the key is not renewed yet",
                         &problem);
     *troubled = error != CB_OK;
@@ -48,6 +59,7 @@ static int64_t renew(cb_keeper *keeper, bool *troubled)
     if (error)
         return cb_deadline_in(every);
     atomic_fetch_add(&keeper->renewals, 1);
+    cb_keeper_note(keeper, CB_JOURNAL_RENEWED, "");
     cb_output_event(keeper->output, "renewed", NULL, "the terminal has a new key", NULL);
     return cb_deadline_in(SLICE);
 }
@@ -57,14 +69,96 @@ static bool goes_on(cb_keeper *keeper)
     return !atomic_load(&keeper->stop) && !atomic_load(&keeper->over);
 }
 
+/* ---- The log ---- */
+
+cb_error cb_keeper_note(cb_keeper *keeper, cb_journal_event event, const char *text)
+{
+    cb_error none = CB_OK;
+    if (!keeper->spool)
+        return CB_OK;
+    cb_error error = cb_spool_add(keeper->spool, event, text);
+    bool waits = error == CB_E_TERMINAL_LOG && event == CB_JOURNAL_TAP_BEGUN;
+    if (error && !waits)
+        atomic_compare_exchange_strong(&keeper->over, &none, error);
+    return error;
+}
+
+/* Returns when to try again (monotonic); *pause grows while it fails. */
+static int64_t ship(cb_keeper *keeper, int64_t *pause)
+{
+    cb_problem problem;
+    unsigned renewals = atomic_load(&keeper->renewals);
+    if (!cb_spool_waits(keeper->spool))
+        return cb_deadline_in(SLICE);
+    /* The first use of a new key ends the old one: not before taps that were begun with it are
+     * over. */
+    if (renewals != keeper->shipped && atomic_load(&keeper->taps) > 0)
+        return cb_deadline_in(SLICE);
+    keeper->shipped = renewals;
+    cb_error error = cb_ship(keeper->config, keeper->spool, keeper->config->timeout, &problem);
+    if (error && *pause == 0)
+        cb_output_event(keeper->output, "log.waits", NULL,
+                        "the broker does not take this terminal's log", &problem);
+    if (!error && *pause != 0)
+        cb_output_event(keeper->output, "log.taken", NULL, "the broker has this terminal's log",
+                        NULL);
+    if (error == CB_E_TERMINAL_DISPOSED)
+        atomic_store(&keeper->over, error);
+    *pause = !error ? 0 : *pause == 0 ? CB_SECOND : *pause * 2;
+    *pause = *pause > PAUSE_MAX ? PAUSE_MAX : *pause;
+    return cb_deadline_in(error ? *pause : keeper->config->log_every);
+}
+
+/* What runs here, and by what configuration. */
+static cb_error note_start(cb_keeper *keeper)
+{
+    char program[2 * CB_SHA256_SIZE + 1], config[2 * CB_SHA256_SIZE + 1];
+    char text[CB_JOURNAL_TEXT_MAX + 1];
+    cb_problem problem;
+    cb_digest digest;
+    cb_buf image = CB_BUF(PROGRAM_MAX);
+    cb_error error = cb_file_read("/proc/self/exe", &image);
+    digest = cb_sha256(cb_buf_bytes(&image));
+    cb_hex(cb_digest_bytes(&digest), program);
+    cb_hex(cb_digest_bytes(&keeper->config->digest), config);
+    snprintf(text, sizeof text, "version=%.32s program=%s config=%s", CB_VERSION,
+             error ? "unreadable" : program, config);
+    cb_buf_free(&image);
+    error = cb_spool_add(keeper->spool, CB_JOURNAL_STARTED, text);
+    if (error == CB_E_TERMINAL_LOG &&
+        cb_ship(keeper->config, keeper->spool, keeper->config->timeout, &problem) == CB_OK)
+        error = cb_spool_add(keeper->spool, CB_JOURNAL_STARTED, text);
+    return error;
+}
+
+static cb_error open_log(cb_keeper *keeper)
+{
+    if (!keeper->config->log[0])
+        return CB_OK;
+    cb_error error = cb_spool_open(keeper->config->log, &keeper->spool);
+    if (!error)
+        error = note_start(keeper);
+    if (error) {
+        cb_problem problem;
+        cb_problem_set(&problem, error, keeper->config->log);
+        cb_output_event(keeper->output, "log.failed", NULL, "the terminal's log cannot be written",
+                        &problem);
+    }
+    return error;
+}
+
+/* ---- The thread ---- */
+
 static void *keep(void *context)
 {
     cb_keeper *keeper = context;
-    int64_t next = 0;
+    int64_t next = 0, next_log = cb_deadline_in(SLICE), pause = 0;
     bool troubled = false;
     while (goes_on(keeper)) {
         if (cb_clock_monotonic_us() >= next)
             next = renew(keeper, &troubled);
+        if (keeper->spool && cb_clock_monotonic_us() >= next_log)
+            next_log = ship(keeper, &pause);
         pause_for(SLICE);
     }
     return NULL;
@@ -103,21 +197,35 @@ cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb
         return CB_E_MEMORY;
     keeper->config = config;
     keeper->output = output;
+    cb_error error = open_log(keeper);
     keeper->watched = config->tamper[0] != 0;
-    if (!begin(keeper, &keeper->renewing, keep)) {
+    if (!error && !begin(keeper, &keeper->renewing, keep))
+        error = CB_E_MEMORY;
+    if (error) {
+        cb_spool_close(&keeper->spool);
         free(keeper);
-        return CB_E_MEMORY;
+        return error;
     }
     if (keeper->watched && !begin(keeper, &keeper->watching, watch)) {
         keeper->watched = false;
-        cb_keeper_stop(&keeper);
+        cb_keeper_stop(&keeper, CB_E_MEMORY);
         return CB_E_MEMORY;
     }
     *out = keeper;
     return CB_OK;
 }
 
-void cb_keeper_stop(cb_keeper **handle)
+static void note_end(cb_keeper *keeper, cb_error why)
+{
+    cb_problem problem;
+    int64_t limit = keeper->config->timeout < LAST_TIME ? keeper->config->timeout : LAST_TIME;
+    if (!keeper->spool || why == CB_E_TERMINAL_DISPOSED)
+        return;
+    if (cb_spool_add(keeper->spool, CB_JOURNAL_STOPPED, cb_error_code(why)) == CB_OK)
+        cb_ship(keeper->config, keeper->spool, limit, &problem);
+}
+
+void cb_keeper_stop(cb_keeper **handle, cb_error why)
 {
     cb_keeper *keeper = *handle;
     *handle = NULL;
@@ -128,9 +236,19 @@ void cb_keeper_stop(cb_keeper **handle)
     if (keeper->watched)
         pthread_join(keeper->watching, NULL);
     /* What was under way when the keys were erased leaves nothing either. */
-    if (atomic_load(&keeper->over) == CB_E_TERMINAL_TAMPERED)
+    if (atomic_load(&keeper->over) == CB_E_TERMINAL_TAMPERED) {
         cb_identity_erase(keeper->config->certificate, keeper->config->key);
+        cb_spool_remove(keeper->config->log);
+    } else {
+        note_end(keeper, why);
+    }
+    cb_spool_close(&keeper->spool);
     free(keeper);
+}
+
+void cb_keeper_tap(cb_keeper *keeper, bool begins)
+{
+    atomic_fetch_add(&keeper->taps, begins ? 1 : -1);
 }
 
 unsigned cb_keeper_renewals(cb_keeper *keeper) { return atomic_load(&keeper->renewals); }

@@ -12,6 +12,7 @@
 #include "cardlink/terminal/commands.h"
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/relay.h"
+#include "cardlink/terminal/spool.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -47,6 +48,7 @@ static cb_error check_files(const cb_terminal_config *config, cb_buf *why)
 static void erase_identity(const cb_terminal_config *config)
 {
     cb_error error = cb_identity_erase(config->certificate, config->key);
+    cb_spool_remove(config->log);
     fprintf(stderr, error ? "cardlink: the terminal's keys could not all be erased: remove %s\n"
                           : "cardlink: the terminal's keys were erased (%s)\n",
             config->key);

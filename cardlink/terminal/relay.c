@@ -492,3 +492,34 @@ cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem)
     json_decref(body);
     return error;
 }
+
+/* NULL: no memory. */
+static json_t *log_body(const cb_relay_log *log)
+{
+    char previous[2 * CB_SHA256_SIZE + 1], key[2 * CB_P256_POINT + 1];
+    char signature[2 * CB_P256_SIGNATURE + 1], entries[2 * CB_JOURNAL_BATCH_MAX + 1];
+    if (log->entries.len > CB_JOURNAL_BATCH_MAX)
+        return NULL;
+    cb_hex(cb_digest_bytes(&log->before.hash), previous);
+    cb_hex(CB_BYTES_OF(log->point), key);
+    cb_hex(CB_BYTES_OF(log->signature), signature);
+    cb_hex(log->entries, entries);
+    return json_pack("{s:I,s:s,s:s,s:s,s:s}", "after", (json_int_t)log->before.number, "previous",
+                     previous, "entries", entries, "key", key, "signature", signature);
+}
+
+cb_error cb_relay_bring(cb_relay *relay, const cb_relay_log *log, cb_journal_head *taken,
+                        cb_problem *problem)
+{
+    json_t *answer = NULL;
+    json_t *body = log_body(log);
+    if (!body)
+        return cb_problem_set(problem, CB_E_MEMORY, NULL);
+    request what = {.path = "/v1/log", .body = body, .safe = true, .success = 200};
+    cb_error error = exchange(relay, &what, &answer, problem);
+    if (!error && (error = cb_json_read_head(answer, taken)) != CB_OK)
+        cb_problem_set(problem, error, "the broker's answer does not say what it has of the log");
+    json_decref(answer);
+    json_decref(body);
+    return error;
+}

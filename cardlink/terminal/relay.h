@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 
+#include "cardlink/journal.h"
 #include "cardlink/profile.h"
 #include "cardlink/script.h"
 #include "cardlink/terminal/problem.h"
@@ -96,6 +97,20 @@ cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem);
  * says the same. */
 cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes request,
                               cb_buf *out, cb_problem *problem);
+
+/* Entries of the terminal's log (cardlink/journal.h), the heads around them, and the signature of
+ * the later one by the key of the point. */
+typedef struct cb_relay_log {
+    cb_journal_head before, after;
+    cb_bytes entries;
+    uint8_t point[CB_P256_POINT];
+    uint8_t signature[CB_P256_SIGNATURE];
+} cb_relay_log;
+
+/* Brings them. On success *taken is the head of what the broker has. Asked again when the
+ * connection failed, for the broker takes them once. */
+cb_error cb_relay_bring(cb_relay *relay, const cb_relay_log *log, cb_journal_head *taken,
+                        cb_problem *problem);
 
 /* On success *services is the list of what this terminal may ask for; ended with json_decref. */
 cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *problem);

@@ -167,3 +167,15 @@ bool cb_json_card_ended(const json_t *root)
     const char *outcome = json_string_value(json_object_get(root, "outcome"));
     return outcome && strcmp(outcome, "card_ended") == 0;
 }
+
+cb_error cb_json_read_head(const json_t *root, cb_journal_head *head)
+{
+    const json_t *number = json_object_get(root, "number");
+    const char *hash = json_string_value(json_object_get(root, "hash"));
+    if (!json_is_integer(number) || json_integer_value(number) < 0 || !hash ||
+        strlen(hash) != 2 * CB_SHA256_SIZE ||
+        cb_unhex_exact(hash, head->hash.bytes, CB_SHA256_SIZE) != CB_OK)
+        return CB_E_PROTOCOL;
+    head->number = (uint64_t)json_integer_value(number);
+    return CB_OK;
+}

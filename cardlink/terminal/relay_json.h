@@ -30,6 +30,9 @@ json_t *cb_json_answers(cb_bytes encoded);
  * an object. */
 bool cb_json_accepted(const json_t *root);
 
+/* {"number", "hash"} of what the broker has of the terminal's log. CB_E_PROTOCOL. */
+cb_error cb_json_read_head(const json_t *root, cb_journal_head *head);
+
 /* Whether it says that a card was ended. */
 bool cb_json_card_ended(const json_t *root);
 

@@ -360,6 +360,7 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
         report->problem.error = CB_OK;
     else if (!report->problem.error)
         cb_problem_set(&report->problem, error, NULL);
+    report->tap = own.begun.id;
     report->card_ended = error && ended(&own, reader);
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);

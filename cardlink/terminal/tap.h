@@ -40,6 +40,7 @@ typedef struct cb_tap_order {
 typedef struct cb_tap_report {
     cb_problem problem;
     json_t *result;  /* of an accepted tap; NULL otherwise */
+    cb_id tap;       /* the last that was begun for it; zero: none was */
     int64_t took;    /* microseconds from the card's arrival on */
     bool prefetched; /* the first script was there when the card came */
     bool card_ended; /* the card is revoked, and was ended for good */

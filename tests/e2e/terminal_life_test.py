@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of a terminal: registered, active, de-activated, revoked, disposed of; and who may do what in each."""
 
+import hashlib
+import os
 import re
 import shutil
+import signal
 import socket
+import struct
 import subprocess
 import time
 import unittest
@@ -393,6 +397,130 @@ class Tamper(unittest.TestCase):
         with Terminal(w, "bystander") as terminal:
             self.assertEqual(terminal.ask("POST", "/v1/terminal/end", {"reason": "stolen"}).status, 400)
         self.assertEqual(w.tap(terminal="bystander").get("outcome"), "accepted")
+
+
+class Log(unittest.TestCase):
+    """The log that a terminal keeps of itself."""
+
+    def agent(self, name, program):
+        return w.spawn(program, [w.program("cardlink"), "--config", w.etc / f"{name}.conf", "--json", "agent", "--service", "nginx"])
+
+    def tap(self, program, agent):
+        w.remove_card()
+        wait_until("the agent", lambda: '"reader.ready"' in w.log_of(program) and
+                   w.log_of(program).count('"card.present"') == w.log_of(program).count('"card.removed"'), 20 * PATIENCE, agent)
+        accepted = w.log_of(program).count('"accepted"')
+        w.insert_card("Hanako")
+        wait_until("a tap", lambda: w.log_of(program).count('"accepted"') > accepted, 20 * PATIENCE, agent)
+
+    def known(self, name):
+        """How far the broker has it."""
+        return w.ctl("terminal", "show", name)["log"]["number"]
+
+    def test_an_agents_log_arrives_whole_across_kills_on_both_sides(self):
+        made = w.register("logging")
+        w.activate("logging", made["code"])
+        with open(w.etc / "logging.conf", "a") as file:
+            file.write("log_every = 1\n")
+        for turn in range(3):
+            program = f"logger-{turn}"
+            agent = self.agent("logging", program)
+            known = self.known("logging")
+            self.tap(program, agent)
+            wait_until("the log", lambda: self.known("logging") > known, 20 * PATIENCE, agent)
+            self.tap(program, agent)
+            if turn == 1:
+                os.kill(w.programs["cardbrokerd"].process.pid, signal.SIGKILL)
+                w.programs.pop("cardbrokerd").stop()
+                w.start_broker()
+            if turn < 2:
+                os.kill(agent.process.pid, signal.SIGKILL)
+                w.programs.pop(program).stop()
+            if turn == 0:
+                w.cardlink("renew", terminal="logging")
+        w.stop_one("logger-2")
+        log = w.ctl("terminal", "log", "logging", "--last", 10000)
+        self.assertTrue(log["verified"], log["findings"])
+        entries = log["entries"]
+        self.assertEqual([entry["number"] for entry in entries], list(range(1, len(entries) + 1)))
+        events = [entry["event"] for entry in entries]
+        self.assertEqual(events.count("started"), 3)
+        self.assertEqual((events[0], events[-1]), ("started", "stopped"))
+        self.assertIn("key.renewed", events)
+        ended = [entry["text"].split() for entry in entries if entry["event"] == "tap.ended"]
+        self.assertGreaterEqual(len([code for _, code in ended if code == "accepted"]), 2)
+        self.assertIn(ended[-1][0], {leaf["leaf"].split("\ntap ")[1].split()[0] for leaf in w.leaves() if leaf["kind"] == "tap.result"})
+        program = hashlib.sha256(w.program("cardlink").read_bytes()).hexdigest()
+        config = hashlib.sha256((w.etc / "logging.conf").read_bytes()).hexdigest()
+        self.assertIn(f"program={program} config={config}", entries[0]["text"])
+        self.assertNotIn("Hanako", str(log))
+        leaves = [leaf["leaf"] for leaf in w.leaves("--terminal", made["id"]) if leaf["kind"] == "terminal.log"]
+        self.assertGreaterEqual(len({re.search("key_sha256 (.*)", leaf)[1] for leaf in leaves}), 2)
+        self.assertIn(f"last {len(entries)}\n", leaves[-1])
+        self.assertFalse([leaf for leaf in w.leaves("--terminal", made["id"]) if leaf["kind"] == "terminal.log_refused"])
+        self.assertEqual((w.etc / "logging.key.log").stat().st_size, 48)
+
+    def batch(self, name, after, previous, texts):
+        """Entries as a terminal makes them, by hand: the body, and the head that they lead to."""
+        entries, head, number = b"", previous, after
+        for text in texts:
+            entry = struct.pack(">QBB", 1700000000000000, 4, len(text)) + text.encode()
+            entries, number = entries + entry, number + 1
+            head = hashlib.sha256(b"cardbroker terminal log entry 1\0" + head + struct.pack(">Q", number) + entry).digest()
+        digest = w.folder / "head.digest"
+        digest.write_bytes(hashlib.sha256(b"cardbroker terminal log head 1\0" + struct.pack(">Q", number) + head).digest())
+        key = w.etc / f"{name}.key"
+        der = run(["openssl", "pkeyutl", "-sign", "-inkey", key, "-in", digest]).stdout
+        r, rest = der[4:4 + der[3]], der[4 + der[3]:]
+        signature = r[-32:].rjust(32, b"\0") + rest[2:][-32:].rjust(32, b"\0")
+        point = run(["openssl", "pkey", "-in", key, "-pubout", "-outform", "DER"]).stdout[-65:]
+        return {"after": after, "previous": previous.hex(), "entries": entries.hex(), "key": point.hex(),
+                "signature": signature.hex()}, head
+
+    def test_a_log_with_a_gap_a_fork_or_another_signature_is_a_finding(self):
+        none = bytes(32)
+        terminal_id = w.enrol_terminal_freely("telling")
+        w.enrol_terminal_freely("other-teller")
+        with Terminal(w, "telling") as terminal, Terminal(w, "other-teller") as other:
+            first, head = self.batch("telling", 0, none, ["one", "two"])
+            for _ in range(2):
+                done = terminal.ask("POST", "/v1/log", first)
+                self.assertEqual((done.status, done.json), (200, {"number": 2, "hash": head.hex()}))
+            attacks = [
+                ("terminal.log_gap", self.batch("telling", 3, head, ["four"])[0]),
+                ("terminal.log_fork", self.batch("telling", 0, none, ["one", "other", "three"])[0]),
+                ("terminal.log_fork", self.batch("telling", 2, none, ["three"])[0]),
+                ("terminal.log_signature", self.batch("other-teller", 2, head, ["three"])[0]),
+                ("terminal.log_signature", {**self.batch("telling", 2, head, ["three"])[0], "signature": first["signature"]}),
+            ]
+            for code, body in attacks:
+                self.assertEqual(terminal.ask("POST", "/v1/log", body).code, code)
+                self.assertEqual(w.ctl("terminal", "show", "telling")["log"]["finding"], code)
+            self.assertEqual(other.ask("POST", "/v1/log", first).code, "terminal.log_signature")
+            for body in ({**first, "entries": ""}, {**first, "entries": first["entries"][:-2]}, {**first, "key": "04"},
+                         {**first, "after": -1}, {**first, "entries": "00" * 30000}):
+                self.assertEqual(terminal.ask("POST", "/v1/log", body).status, 400)
+            self.assertEqual(w.ctl("terminal", "show", "telling")["log"]["number"], 2)
+            w.ctl("terminal", "log-resume", "telling", "--reason", "restored")
+            self.assertEqual(terminal.ask("POST", "/v1/log", attacks[0][1]).json["number"], 4)
+            self.assertEqual(terminal.ask("POST", "/v1/log", attacks[1][1]).code, "terminal.log_fork")
+        log = w.ctl("terminal", "log", "telling", ok=(1,))
+        self.assertEqual([finding["finding"] for finding in log["findings"]], ["another part begins"])
+        self.assertEqual([entry["text"] for entry in log["entries"]], ["one", "two", "four"])
+        kinds = [leaf["kind"] for leaf in w.leaves("--terminal", terminal_id) if leaf["kind"].startswith("terminal.log")]
+        self.assertEqual(kinds.count("terminal.log_refused"), 6 - 1)    # the two wrong signatures are one finding
+        with Terminal(w, None) as nobody:
+            self.assertEqual(nobody.ask("POST", "/v1/log", first).status, 401)
+
+    def test_an_agent_that_cannot_write_its_log_serves_no_card(self):
+        w.enrol_terminal_freely("mute")
+        with open(w.etc / "mute.conf", "a") as file:
+            file.write(f'log = "{w.folder}/not/there.log"\n')
+        agent = self.agent("mute", "mute")
+        wait_until("the agent's end", lambda: agent.poll() is not None, 20 * PATIENCE)
+        self.assertNotEqual(agent.returncode, 0)
+        self.assertIn("log.failed", w.log_of("mute"))
+        self.assertNotIn('"accepted"', w.log_of("mute"))
 
 
 class ZRecord(unittest.TestCase):

@@ -550,9 +550,19 @@ def requests():
             put("x509_request", name, made.stdout)
 
 
+def journals():
+    """Entries of terminals' logs."""
+    def entry(event, text=""):
+        return struct.pack(">QBB", 1700000000000000, event, len(text)) + text.encode()
+    put("journal", "started", entry(1, f"version=1 program={'ab' * 32} config={'cd' * 32}"))
+    put("journal", "taps", b"".join(entry(3, "0190-") + entry(4, "0190 accepted") for _ in range(5)))
+    put("journal", "all", b"".join(entry(event) for event in range(1, 12)))
+    put("journal", "full", entry(2, "x" * 200) * 3)
+
+
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, passwords, requests):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, passwords, requests, journals):
         make()
 
 

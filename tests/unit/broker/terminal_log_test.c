@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Terminals' logs at the broker: what is taken, once, and what is a finding.
+ */
+#include <sqlite3.h>
+
+#include "broker/core/terminal_log.h"
+#include "cardlink/x509/request.h"
+#include "tests/unit/broker/support.h"
+
+typedef struct stage {
+    world w;
+    cb_terminal terminal;
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT], signature[CB_P256_SIGNATURE];
+    cb_journal_head head; /* of the terminal's own log */
+    cb_buf entries;
+    cb_journal_batch batch;
+} stage;
+
+static cb_digest key_of(const uint8_t *point)
+{
+    cb_buf key = CB_BUF(256);
+    cb_x509_put_key(&key, point);
+    cb_digest digest = cb_sha256(cb_buf_bytes(&key));
+    cb_buf_free(&key);
+    return digest;
+}
+
+static void begin(stage *s)
+{
+    *s = (stage){.entries = CB_BUF(CB_JOURNAL_BATCH_MAX)};
+    world_begin(&s->w);
+    assert_int_equal(cb_p256_generate(s->scalar, s->point), CB_OK);
+    cb_terminal_new new = {.name = "logging", .key = key_of(s->point)};
+    assert_int_equal(cb_terminal_add(s->w.store, "test", &new, &s->terminal), CB_OK);
+}
+
+static void end(stage *s)
+{
+    cb_buf_free(&s->entries);
+    world_close(&s->w);
+    assert_int_equal(verify_file(&s->w, NULL), CB_OK);
+    world_end(&s->w);
+}
+
+static void sign(stage *s)
+{
+    cb_digest digest = cb_journal_digest(&s->head);
+    assert_int_equal(cb_p256_sign(s->scalar, &digest, s->signature), CB_OK);
+    s->batch.key = CB_BYTES_OF(s->point);
+    s->batch.signature = CB_BYTES_OF(s->signature);
+}
+
+/* The next entries, signed. */
+static void make(stage *s, int count)
+{
+    cb_journal_entry entry = {.time = 7, .event = CB_JOURNAL_TAP_ENDED, .text = "x accepted"};
+    cb_buf_reset(&s->entries);
+    s->batch = (cb_journal_batch){.before = s->head};
+    for (int i = 0; i < count; i++)
+        assert_int_equal(cb_journal_put(&entry, &s->entries), CB_OK);
+    s->batch.entries = cb_buf_bytes(&s->entries);
+    assert_int_equal(cb_journal_follow(s->batch.entries, &s->head), CB_OK);
+    sign(s);
+}
+
+static cb_error bring(stage *s, cb_journal_head *now)
+{
+    return cb_terminal_log_take(s->w.store, &s->terminal.id, &s->batch, now);
+}
+
+static void taken(stage *s)
+{
+    cb_journal_head now;
+    assert_int_equal(bring(s, &now), CB_OK);
+    assert_true(cb_journal_same(&now, &s->head));
+}
+
+static void refused(stage *s, cb_error error)
+{
+    cb_journal_head now;
+    cb_journal_row before, after;
+    assert_int_equal(cb_terminal_log_get(s->w.store, &s->terminal.id, &before), CB_OK);
+    assert_int_equal(bring(s, &now), error);
+    assert_int_equal(cb_terminal_log_get(s->w.store, &s->terminal.id, &after), CB_OK);
+    assert_true(cb_journal_same(&before.head, &after.head));
+    assert_string_equal(after.finding, cb_error_code(error));
+    assert_true(after.found > 0);
+}
+
+static cb_error count(void *context, const cb_journal_batch *batch)
+{
+    (void)batch;
+    ++*(int *)context;
+    return CB_OK;
+}
+
+static int batches(stage *s)
+{
+    int number = 0;
+    assert_int_equal(cb_terminal_log_each(s->w.store, &s->terminal.id, 0, 0, 100, count, &number),
+                     CB_OK);
+    return number;
+}
+
+static uint64_t leaves(stage *s)
+{
+    cb_store_state now;
+    assert_int_equal(cb_store_status(s->w.store, &now), CB_OK);
+    return now.leaves;
+}
+
+static void a_log_is_taken_once_whatever_was_lost(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    taken(&s); /* the answer was lost */
+    assert_int_equal(batches(&s), 1);
+    cb_journal_head three = s.head;
+    make(&s, 2);
+    taken(&s);
+    assert_int_equal(batches(&s), 2);
+    /* From before what the broker has, with more behind it: all of it is known but the end. */
+    s.head = three;
+    make(&s, 5);
+    taken(&s);
+    assert_int_equal(batches(&s), 3);
+    assert_int_equal(s.head.number, 8);
+    world_close(&s.w);
+    world_open(&s.w);
+    make(&s, 100);
+    taken(&s);
+    end(&s);
+}
+
+static void a_gap_is_a_finding_and_said_once(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    make(&s, 1);
+    cb_journal_batch lost = s.batch;
+    (void)lost;
+    make(&s, 1);
+    uint64_t before = leaves(&s);
+    refused(&s, CB_E_LOG_GAP);
+    uint64_t after = leaves(&s);
+    assert_true(after > before);
+    refused(&s, CB_E_LOG_GAP);
+    assert_int_equal(leaves(&s), after);
+    assert_int_equal(batches(&s), 1);
+    end(&s);
+}
+
+static void a_fork_is_a_finding(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    cb_journal_head good = s.head;
+    s.head = (cb_journal_head){0}; /* the beginning, told in another way */
+    make(&s, 2);
+    refused(&s, CB_E_LOG_FORK);
+    s.head = (cb_journal_head){0};
+    make(&s, 5);
+    s.entries.data[0] ^= 1;
+    s.head = s.batch.before;
+    assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
+    sign(&s);
+    refused(&s, CB_E_LOG_FORK);
+    s.head = good;
+    s.head.hash.bytes[3] ^= 1;
+    make(&s, 1);
+    refused(&s, CB_E_LOG_FORK);
+    s.head = good;
+    make(&s, 1);
+    taken(&s);
+    end(&s);
+}
+
+static void only_the_terminals_own_key_signs(void **state)
+{
+    stage s;
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    (void)state;
+    begin(&s);
+    make(&s, 2);
+    s.signature[5] ^= 1;
+    refused(&s, CB_E_LOG_SIGNATURE);
+    s.signature[5] ^= 1;
+    s.entries.data[7] ^= 1; /* the time of the first */
+    refused(&s, CB_E_LOG_SIGNATURE);
+    s.entries.data[7] ^= 1;
+    memcpy(scalar, s.scalar, sizeof scalar);
+    memcpy(point, s.point, sizeof point);
+    assert_int_equal(cb_p256_generate(s.scalar, s.point), CB_OK);
+    sign(&s);
+    refused(&s, CB_E_LOG_SIGNATURE);
+    s.point[0] = 5;
+    refused(&s, CB_E_LOG_SIGNATURE);
+    memcpy(s.scalar, scalar, sizeof scalar);
+    memcpy(s.point, point, sizeof point);
+    sign(&s);
+    taken(&s);
+    end(&s);
+}
+
+static void what_is_no_entry_is_refused_without_a_finding(void **state)
+{
+    stage s;
+    cb_journal_head now;
+    cb_journal_row row;
+    (void)state;
+    begin(&s);
+    make(&s, 2);
+    cb_bytes whole = s.batch.entries;
+    for (size_t len = 0; len < whole.len; len++) {
+        s.batch.entries.len = len;
+        if (len != whole.len / 2)
+            assert_int_equal(bring(&s, &now), CB_E_FORMAT);
+    }
+    s.batch.entries = whole;
+    s.batch.before.number = UINT64_MAX;
+    assert_int_equal(bring(&s, &now), CB_E_FORMAT);
+    assert_int_equal(cb_terminal_log_get(s.w.store, &s.terminal.id, &row), CB_OK);
+    assert_string_equal(row.finding, "");
+    end(&s);
+}
+
+static void a_terminal_that_is_over_brings_nothing(void **state)
+{
+    stage s;
+    cb_journal_head now;
+    (void)state;
+    begin(&s);
+    make(&s, 2);
+    assert_int_equal(cb_terminal_revoke(s.w.store, "test", &s.terminal.id, NULL, NULL), CB_OK);
+    assert_int_equal(bring(&s, &now), CB_E_TERMINAL_REVOKED);
+    assert_int_equal(batches(&s), 0);
+    end(&s);
+}
+
+static void an_administrator_lets_it_go_on_once(void **state)
+{
+    stage s;
+    cb_journal_row row;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, "restored"), CB_OK);
+    make(&s, 1);
+    taken(&s); /* it fits: nothing is used up */
+    make(&s, 4);
+    make(&s, 1);
+    taken(&s);
+    assert_int_equal(cb_terminal_log_get(s.w.store, &s.terminal.id, &row), CB_OK);
+    assert_int_equal(row.part, 2);
+    assert_false(row.resume);
+    s.head = (cb_journal_head){0};
+    make(&s, 2);
+    refused(&s, CB_E_LOG_FORK);
+    cb_id nobody = cb_id_new();
+    assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &nobody, NULL), CB_E_NOT_FOUND);
+    end(&s);
+}
+
+static void what_is_stored_stays(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    world_close(&s.w);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(s.w.path, &db), SQLITE_OK);
+    assert_int_not_equal(sqlite3_exec(db, "DELETE FROM terminal_log_batch", NULL, NULL, NULL),
+                         SQLITE_OK);
+    assert_int_not_equal(
+        sqlite3_exec(db, "UPDATE terminal_log_batch SET received = 1", NULL, NULL, NULL),
+        SQLITE_OK);
+    sqlite3_close(db);
+    world_open(&s.w);
+    end(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_log_is_taken_once_whatever_was_lost),
+        cmocka_unit_test(a_gap_is_a_finding_and_said_once),
+        cmocka_unit_test(a_fork_is_a_finding),
+        cmocka_unit_test(only_the_terminals_own_key_signs),
+        cmocka_unit_test(what_is_no_entry_is_refused_without_a_finding),
+        cmocka_unit_test(a_terminal_that_is_over_brings_nothing),
+        cmocka_unit_test(an_administrator_lets_it_go_on_once),
+        cmocka_unit_test(what_is_stored_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
