@@ -56,6 +56,7 @@ typedef struct many {
     int64_t issued, already, bad;
     int64_t began, shown, marked;
     bool stop;
+    bool unwritten; /* some of the report */
     unsigned count;
     worker *workers;
 } many;
@@ -82,15 +83,19 @@ static int64_t settled(const many *m)
     return least - 1;
 }
 
-/* Lock held. A crash leaves the old mark or the new one. */
+/* Lock held. A crash leaves the old mark or the new one. Nothing counts as settled whose reason is not
+ * in the report. */
 static void mark(many *m)
 {
     char fresh[PATH_LEN + 8];
+    m->unwritten = m->unwritten || fflush(m->report) != 0 || ferror(m->report);
+    m->stop = m->stop || m->unwritten;
+    if (m->unwritten)
+        return;
     snprintf(fresh, sizeof fresh, "%s.new", m->mark_path);
     FILE *file = fopen(fresh, "w");
     if (!file)
         return;
-    fflush(m->report);
     bool good = fprintf(file, "%s %lld\n", m->digest, (long long)settled(m)) > 0;
     good = fclose(file) == 0 && good;
     if (good)
@@ -413,6 +418,8 @@ static cb_ctl_status run_all(many *m, unsigned threads)
     }
     mark(m);
     show(m);
+    if (m->unwritten)
+        return cb_ctl_fail(m->ctl, CB_E_IO, m->report_path);
     return status ? status : m->stop ? CB_CTL_UNREACHABLE : CB_CTL_DONE;
 }
 

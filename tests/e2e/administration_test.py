@@ -106,7 +106,12 @@ class Commands(unittest.TestCase):
         for number, as_json in enumerate((False, True)):
             many = w.folder / f"many{number}.csv"
             many.write_text(f"{w.make_card(f'many{number}').read_bytes().hex()},,,Somebody, new\nnonsense,,,Somebody\n")
+            # A report that cannot be written settles nothing.
+            for _ in range(2):
+                self.ctl("card", "issue-many", many, "--report", "/dev/full", as_json=as_json, ok=(1,))
+            self.assertFalse(many.with_name(f"{many.name}.progress").exists())
             self.ctl("card", "issue-many", many, as_json=as_json, ok=(1,))
+            self.assertIn("\n2,", many.with_name(f"{many.name}.rejected").read_text())
 
     def test_3_passwords(self):
         for name, as_json in (("for-people", False), ("for-programs", True)):
@@ -157,6 +162,8 @@ class Commands(unittest.TestCase):
             self.ctl("terminal", "enrol", "--name", name, "--certificate", w.etc / f"{name}.pem", as_json=as_json)
             self.assertEqual(self.both("terminal", "show", name)["state"], "active")
             self.assertIn(name, [t["name"] for t in self.both("terminal", "list")])
+            self.both("terminal", "log", name)
+            self.ctl("terminal", "log-resume", name, as_json=as_json)
             for act, state in (("deactivate", "deactivated"), ("activate", "active")):
                 self.ctl("terminal", act, name, as_json=as_json)
                 self.assertEqual(self.both("terminal", "show", name)["state"], state)

@@ -48,7 +48,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_CERTIFY, USE, 0, false},
                            {CB_HSM_BIND_PASSWORD, MANAGE, 0, false},
                            {CB_HSM_PASSWORD_SALT, MANAGE, 0, false},
-                           {CB_HSM_PASSWORD_FORGIVE, MANAGE, 0, false}};
+                           {CB_HSM_PASSWORD_FORGIVE, MANAGE, 0, false},
+                           {CB_HSM_PIN_RESET, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -272,6 +273,11 @@ static void make(walk *t, const row *r)
     case CB_HSM_PASSWORD_SALT:
     case CB_HSM_PASSWORD_FORGIVE:
         cb_put_id(&t->body, &t->holder);
+        break;
+    case CB_HSM_PIN_RESET:
+        cb_put_id(&t->body, &t->holder);
+        cb_put_id(&t->body, &t->context.terminal);
+        cb_buf_put_u16(&t->body, 600);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:
