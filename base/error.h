@@ -103,6 +103,8 @@ typedef enum cb_error_class {
     X(CB_E_TERMINAL_DISPOSED,    DENIED,      "terminal.disposed",        "This terminal was disposed of: it erases its keys and can no longer be used.") \
     X(CB_E_TERMINAL_EXPIRED,     DENIED,      "terminal.expired",         "This terminal's certificate has expired: register the terminal anew, and activate it with a one-time code.") \
     X(CB_E_ACTIVATION,           DENIED,      "activation.refused",       "The terminal's name and the code do not belong together, or the code has expired, was used or was tried too often: check both, or ask an administrator for a new code.") \
+    X(CB_E_SUSPENSION,           DENIED,      "suspension.refused",       "No card has this code: look at the letter that has come with the card, or call.") \
+    X(CB_E_SUSPENSION_RATE,      UNAVAILABLE, "suspension.rate",          "Too many codes were tried within a minute: wait and try again, or call.") \
     X(CB_E_ACTIVATION_RATE,      UNAVAILABLE, "activation.rate",          "There were too many activations within a minute: wait and try again.") \
     X(CB_E_TERMINAL_TAMPERED,    DENIED,      "terminal.tampered",        "This terminal's housing was opened: its keys were erased; have it examined and registered anew.") \
     X(CB_E_TERMINAL_LOG,         UNAVAILABLE, "terminal.log_full",        "This terminal's log is full of entries that the broker has not taken: no card is served until it has.") \

@@ -3,8 +3,6 @@
  * How a terminal comes by a certificate of the terminal CA: the first by a one-time code, before
  * anybody knows it; the next ones over the connection that the one in use proves.
  */
-#include <arpa/inet.h>
-
 #include "base/clock.h"
 #include "base/secret.h"
 #include "broker/api/api.h"
@@ -14,20 +12,12 @@
 
 enum { CODE_TEXT_MAX = 64, RENEWALS_PER_MINUTE = 10 };
 
-/* Everybody's, and one for each address; an IPv6 network of 64 bits is one. */
+/* One for each address, and everybody's. */
 static cb_error take_rate(const cb_request *request)
 {
     const cb_api *api = cb_api_of(request);
     static const cb_id all = {{1}};
-    struct in6_addr address;
-    cb_digest who;
-    cb_id id;
-    if (inet_pton(AF_INET6, request->peer.address, &address) == 1)
-        who = cb_sha256(cb_bytes_make(&address, 8));
-    else
-        who = cb_sha256(cb_bytes_str(request->peer.address));
-    memcpy(id.bytes, who.bytes, sizeof id.bytes);
-    cb_error error = cb_rate_take(api->activations, &id, api->activations_each);
+    cb_error error = cb_api_stranger(request, "activation");
     if (!error)
         error = cb_rate_take(api->activations, &all, api->activations_all);
     return error == CB_E_TERMINAL_RATE ? CB_E_ACTIVATION_RATE : error;

@@ -48,6 +48,10 @@ cb_error cb_api_identify(cb_request *request, cb_reply *reply);
 void cb_api_cut(cb_api *api, const cb_affected *affected, const cb_session_match *match,
                 const char *why);
 
+/* A budget of requests a minute for each address, of those who need not be known; an IPv6 network
+ * of 64 bits is one. what keeps the budgets of different acts apart. CB_E_TERMINAL_RATE. */
+cb_error cb_api_stranger(const cb_request *request, const char *what);
+
 static inline cb_api *cb_api_of(const cb_request *request) { return request->context; }
 
 /* ---- Handlers ---- */
@@ -77,6 +81,8 @@ cb_error cb_api_card_suspend(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_resume(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_replace(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_code(cb_request *request, cb_reply *reply);
+cb_error cb_api_suspension(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_unblock(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_recall(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_return(cb_request *request, cb_reply *reply);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <arpa/inet.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,19 @@ cb_error cb_api_identify(cb_request *request, cb_reply *reply)
         return CB_OK;
     }
     return CB_E_DENIED;
+}
+
+cb_error cb_api_stranger(const cb_request *request, const char *what)
+{
+    const cb_api *api = cb_api_of(request);
+    const char *text = request->peer.address;
+    struct in6_addr address;
+    bool v6 = inet_pton(AF_INET6, text, &address) == 1;
+    cb_bytes from = v6 ? cb_bytes_make(&address, 8) : cb_bytes_str(text);
+    cb_digest who = cb_sha256_parts((cb_bytes[]){cb_bytes_str(what), CB_BYTES_OF(":"), from}, 3);
+    cb_id id;
+    memcpy(id.bytes, who.bytes, sizeof id.bytes);
+    return cb_rate_take(api->activations, &id, api->activations_each);
 }
 
 void cb_api_cut(cb_api *api, const cb_affected *affected, const cb_session_match *match,

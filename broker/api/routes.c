@@ -31,6 +31,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/taps/{tap}/end",               TERMINAL, cb_api_tap_end,               0, COMMON},
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 
+    {"POST",   "/v1/suspensions",                  ANYBODY,  cb_api_suspension,            SMALL_BODY, ENTRY},
     {"POST",   "/v1/activations",                  ANYBODY,  cb_api_activate,              SMALL_BODY, ENTRY},
     {"POST",   "/v1/terminal/end",                 TERMINAL, cb_api_terminal_end,          SMALL_BODY, RESERVED},
     {"POST",   "/v1/certificate",                  TERMINAL, cb_api_certificate_renew,     SMALL_BODY, COMMON},
@@ -51,6 +52,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/cards/{id}/revoke",            ADMIN,    cb_api_card_revoke,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/replace",           ADMIN,    cb_api_card_replace,          0, STAFF},
     {"POST",   "/v1/cards/{id}/unblock",           ADMIN,    cb_api_card_unblock,          0, STAFF},
+    {"POST",   "/v1/cards/{id}/suspension-code",   ADMIN,    cb_api_card_code,             0, STAFF},
     {"POST",   "/v1/cards/{id}/recall",            ADMIN,    cb_api_card_recall,           0, STAFF},
     {"POST",   "/v1/cards/{id}/return",            ADMIN,    cb_api_card_return,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/destroy",           ADMIN,    cb_api_card_destroy,          0, STAFF},

@@ -155,6 +155,18 @@ cb_error cb_card_recall(cb_store *store, const char *actor, const cb_id *id, int
 cb_error cb_card_pin_reset(cb_store *store, const char *actor, const cb_id *id,
                            const cb_id *terminal, const char *reason);
 
+/* A fresh code with which the holder of a card that is issued, active or suspended can suspend it
+ * himself, as often as he has to; the one of before is worth nothing then. text is for his letter,
+ * to be wiped; only a hash is kept. CB_E_STATE. */
+cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id,
+                          char text[CB_CODE_TEXT]);
+
+/* Suspends the card of that code (its symbols, base/code.h), if it is active. *state is its state
+ * then; a card that opens nothing any more stays what it is. CB_E_SUSPENSION: it is no card's;
+ * CB_E_CARD_NOT_ACTIVE. */
+cb_error cb_card_suspend_by_code(cb_store *store, const char symbols[CB_CODE_SYMBOLS], cb_id *card,
+                                 uint8_t *state, cb_affected *affected);
+
 typedef struct cb_card_sweep {
     int64_t now;         /* wall clock */
     int64_t return_time; /* how long after its last day a card may be given back, microseconds; 0: for ever */

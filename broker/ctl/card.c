@@ -410,6 +410,8 @@ const cb_ctl_command cb_ctl_card_commands[] = {
      "Take up the new certificates of a card that somebody else issued", cb_ctl_card_renew},
     {"card", "activate", "CARD", 1, 1, NULL, "Let an issued card be used", activate},
     {"card", "suspend", "CARD", 1, 1, reason_options, "Stop a card for a while, at once", suspend},
+    {"card", "suspension-code", "CARD", 1, 1, NULL,
+     "Make the code with which the holder suspends the card himself", cb_ctl_card_code},
     {"card", "resume", "CARD", 1, 1, NULL, "Let a suspended card be used again", resume},
     {"card", "unblock", "CARD", 1, 1, unblock_options,
      "Let the holder set a new PIN at a terminal, without the unblocking code",

@@ -62,6 +62,9 @@ cb_ctl_status cb_ctl_card_renew(cb_ctl *ctl, const cb_ctl_args *args);
 /* card unblock */
 cb_ctl_status cb_ctl_card_unblock(cb_ctl *ctl, const cb_ctl_args *args);
 
+/* card suspension-code */
+cb_ctl_status cb_ctl_card_code(cb_ctl *ctl, const cb_ctl_args *args);
+
 /* card replace */
 cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args);
 

@@ -113,3 +113,24 @@ cb_error cb_row_outstanding_each(cb_txn *txn, const char *state, const cb_id *af
     cb_card_free(&card);
     return cb_row_visited(&q, error);
 }
+
+/* ---- Codes of holders ---- */
+
+cb_error cb_row_suspension_code_set(cb_txn *txn, const cb_id *card, const cb_digest *hash)
+{
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO suspension_code (card, hash) VALUES (?, ?) "
+                                          "ON CONFLICT (card) DO UPDATE SET hash = excluded.hash");
+    cb_query_id(&q, card);
+    cb_query_digest(&q, hash);
+    return cb_query_run(&q);
+}
+
+cb_error cb_row_suspension_code_card(cb_txn *txn, const cb_digest *hash, cb_id *card)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT card FROM suspension_code WHERE hash = ?");
+    cb_query_digest(&q, hash);
+    bool found = cb_query_next(&q);
+    if (found)
+        cb_column_id(&q, 0, card);
+    return cb_row_found(&q, found);
+}

@@ -14,6 +14,7 @@
 #include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/login.h"
 #include "cardlink/terminal/spool.h"
+#include "cardlink/terminal/suspend.h"
 #include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
@@ -379,6 +380,18 @@ static cb_error run_renew(cb_command_context *context)
     return error ? say(context, &problem) : done(context, "renewed", "the terminal has a new key");
 }
 
+static cb_error run_suspend(cb_command_context *context)
+{
+    char words[64];
+    const char *state = NULL;
+    cb_problem problem;
+    cb_error error = cb_suspend(context, &state, &problem);
+    if (error)
+        return say(context, &problem);
+    snprintf(words, sizeof words, "the card opens nothing any more: it is %s", state);
+    return done(context, "suspended", words);
+}
+
 static cb_error run_erase(cb_command_context *context)
 {
     return cb_ending(context->config, CB_ENDING_ERASED, context->output);
@@ -439,6 +452,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, run_enrol, false},
         {{"activate", NULL}, run_activate, false},
+        {{"suspend", NULL}, run_suspend, false},
         {{"renew", NULL}, run_renew, true},
         {{"erase", NULL}, run_erase, false},
         {{"tamper", NULL}, run_tamper, false},

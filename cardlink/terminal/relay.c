@@ -9,9 +9,8 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "cardlink/profile.h"
 #include "cardlink/terminal/relay_json.h"
-#include "cardlink/x509/request.h"
+#include "cardlink/terminal/relay_parts.h"
 
 enum {
     CONNECT_MS = 5000,
@@ -30,14 +29,6 @@ struct cb_relay {
     cb_buf body;
     char reason[CURL_ERROR_SIZE];
 };
-
-/* One exchange. */
-typedef struct request {
-    const char *path;
-    json_t *body;     /* NULL: GET. Owned by the caller */
-    bool safe;        /* may be asked again */
-    unsigned success; /* the status of a success */
-} request;
 
 cb_error cb_relay_init(void)
 {
@@ -180,7 +171,7 @@ static cb_error transport_error(CURLcode rc, const cb_buf *body)
     }
 }
 
-static cb_error prepare(cb_relay *relay, const request *what)
+static cb_error prepare(cb_relay *relay, const cb_relay_request *what)
 {
     char url[URL_BYTES];
     int len = snprintf(url, sizeof url, "%s%s", relay->broker, what->path);
@@ -200,7 +191,7 @@ static cb_error prepare(cb_relay *relay, const request *what)
 }
 
 /* Sends it; once more on a new connection if that is safe and the old one was dead. */
-static cb_error perform(cb_relay *relay, const request *what, cb_problem *problem)
+static cb_error perform(cb_relay *relay, const cb_relay_request *what, cb_problem *problem)
 {
     cb_error error = prepare(relay, what);
     for (int attempt = 0; !error; attempt++) {
@@ -221,8 +212,8 @@ static cb_error perform(cb_relay *relay, const request *what, cb_problem *proble
     return error;
 }
 
-/* Does an exchange and reads the answer; *answer is NULL unless CB_OK is returned. */
-static cb_error exchange(cb_relay *relay, const request *what, json_t **answer, cb_problem *problem)
+cb_error cb_relay_exchange(cb_relay *relay, const cb_relay_request *what, json_t **answer,
+                           cb_problem *problem)
 {
     long status = 0;
     curl_off_t retry_after = 0;
@@ -243,69 +234,7 @@ static cb_error exchange(cb_relay *relay, const request *what, json_t **answer, 
     return error;
 }
 
-void cb_relay_tap_init(cb_relay_tap *tap)
-{
-    *tap = (cb_relay_tap){.script = CB_BUF(CB_SCRIPT_BYTES_MAX)};
-}
-
-void cb_relay_tap_free(cb_relay_tap *tap)
-{
-    cb_buf_free(&tap->script);
-    tap->id = (cb_id){{0}};
-    tap->expires = 0;
-}
-
-static cb_error no_script(cb_problem *problem, cb_error error)
-{
-    return cb_problem_set(
-        problem, error,
-        error == CB_E_PROTOCOL ? "the broker's script is not one, or exceeds the limits" : NULL);
-}
-
-cb_error cb_relay_begin(cb_relay *relay, const cb_card_profile *profile, cb_relay_tap *tap,
-                        cb_problem *problem)
-{
-    json_t *answer = NULL;
-    int64_t asked = cb_clock_monotonic_us();
-    json_t *body = json_pack("{s:s}", "profile", profile->name);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    request what = {.path = "/v1/taps", .body = body, .safe = true, .success = 201};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    if (!error) {
-        error = cb_json_read_begun(answer, true, asked, tap);
-        if (error)
-            no_script(problem, error);
-    }
-    json_decref(answer);
-    json_decref(body);
-    return error;
-}
-
-static void path_of(const cb_relay_tap *tap, const char *step, char out[128])
-{
-    char id[CB_ID_TEXT];
-    cb_id_text(&tap->id, id);
-    snprintf(out, 128, "/v1/taps/%s/%s", id, step);
-}
-
-static const char *purpose_name(uint8_t purpose)
-{
-    switch (purpose) {
-    case CB_TAP_PIN_CHANGE:
-        return "pin_change";
-    case CB_TAP_PIN_UNBLOCK:
-        return "pin_unblock";
-    case CB_TAP_CARD_END:
-        return "card_end";
-    case CB_TAP_PIN_RESET:
-        return "pin_reset";
-    default:
-        return "authenticate";
-    }
-}
-
-static bool is_text(const char *text)
+bool cb_relay_is_text(const char *text)
 {
     uint32_t character;
     size_t len;
@@ -313,213 +242,4 @@ static bool is_text(const char *text)
         if ((len = cb_utf8_read(text, &character)) == 0)
             return false;
     return true;
-}
-
-/* NULL: no memory. */
-static json_t *challenge_body(const cb_relay_question *question, cb_bytes answers)
-{
-    char pin[2 * CB_PIN_CIPHERTEXT_MAX + 1];
-    json_t *root = json_object();
-    int rc = json_object_set_new(root, "answers", cb_json_answers(answers));
-    rc |= json_object_set_new(root, "purpose", json_string(purpose_name(question->purpose)));
-    if (question->service[0])
-        rc |= json_object_set_new(root, "service", json_string(question->service));
-    if (question->after) {
-        char after[CB_ID_TEXT];
-        cb_id_text(question->after, after);
-        rc |= json_object_set_new(root, "after", json_string(after));
-    }
-    if (question->card) {
-        char card[CB_ID_TEXT];
-        cb_id_text(question->card, card);
-        rc |= json_object_set_new(root, "card", json_string(card));
-    }
-    if (question->text[0])
-        rc |= json_object_set_new(root, "text", json_string(question->text));
-    if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
-        rc = -1;
-    else if (question->pin.len > 0) {
-        cb_hex(question->pin, pin);
-        rc |= json_object_set_new(root, "pin", json_string(pin));
-        cb_wipe(pin, sizeof pin);
-    }
-    if (rc != 0) {
-        json_decref(root);
-        root = NULL;
-    }
-    return root;
-}
-
-cb_error cb_relay_challenge(cb_relay *relay, cb_relay_tap *tap, const cb_relay_question *question,
-                            cb_bytes answers, cb_problem *problem)
-{
-    char path[128];
-    json_t *answer = NULL;
-    int64_t asked = cb_clock_monotonic_us();
-    if (!is_text(question->text))
-        return cb_problem_set(problem, CB_E_ARGUMENT, "the text is not UTF-8");
-    json_t *body = challenge_body(question, answers);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    path_of(tap, "challenge", path);
-    request what = {.path = path, .body = body, .success = 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    if (!error) {
-        error = cb_json_read_begun(answer, false, asked, tap);
-        if (error)
-            no_script(problem, error);
-    }
-    json_decref(answer);
-    json_decref(body);
-    return error;
-}
-
-static cb_error prove(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
-                      bool (*is_result)(const json_t *), json_t **result, cb_problem *problem)
-{
-    char path[128];
-    json_t *body = json_pack("{s:o}", "answers", cb_json_answers(answers));
-    *result = NULL;
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    path_of(tap, "proof", path);
-    request what = {.path = path, .body = body, .success = 200};
-    cb_error error = exchange(relay, &what, result, problem);
-    if (!error && !is_result(*result)) {
-        json_decref(*result);
-        *result = NULL;
-        error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer is no result");
-    }
-    json_decref(body);
-    return error;
-}
-
-cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers, json_t **result,
-                        cb_problem *problem)
-{
-    return prove(relay, tap, answers, cb_json_accepted, result, problem);
-}
-
-cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
-                             cb_problem *problem)
-{
-    json_t *result = NULL;
-    cb_error error = prove(relay, tap, answers, cb_json_card_ended, &result, problem);
-    json_decref(result);
-    return error;
-}
-
-cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
-                      cb_problem *problem)
-{
-    char path[128];
-    json_t *answer = NULL;
-    json_t *body = json_pack("{s:s}", "reason", reason);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    path_of(tap, "end", path);
-    request what = {.path = path, .body = body, .success = 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    json_decref(answer);
-    json_decref(body);
-    return error;
-}
-
-cb_error cb_relay_services(cb_relay *relay, json_t **services, cb_problem *problem)
-{
-    json_t *answer = NULL;
-    request what = {.path = "/v1/services", .safe = true, .success = 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    *services = NULL;
-    if (!error && !json_is_array(json_object_get(answer, "services")))
-        error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer lists no services");
-    else if (!error)
-        *services = json_incref(json_object_get(answer, "services"));
-    json_decref(answer);
-    return error;
-}
-
-/* NULL: no memory. */
-static json_t *certificate_body(const char *name, const char *code, cb_bytes csr)
-{
-    char hex[2 * CB_X509_REQUEST_MAX + 1];
-    if (csr.len > CB_X509_REQUEST_MAX)
-        return NULL;
-    cb_hex(csr, hex);
-    return name ? json_pack("{s:s,s:s,s:s}", "name", name, "code", code, "request", hex)
-                : json_pack("{s:s}", "request", hex);
-}
-
-static cb_error read_certificate(const json_t *answer, cb_buf *out)
-{
-    const json_t *hex = json_object_get(answer, "certificate");
-    if (!json_is_string(hex))
-        return CB_E_PROTOCOL;
-    cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), out);
-    return error && error != CB_E_MEMORY ? CB_E_PROTOCOL : error;
-}
-
-cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes csr,
-                              cb_buf *out, cb_problem *problem)
-{
-    json_t *answer = NULL;
-    if (name && !is_text(name))
-        return cb_problem_set(problem, CB_E_ARGUMENT, "the name is not UTF-8");
-    json_t *body = certificate_body(name, code, csr);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    request what = {.path = name ? "/v1/activations" : "/v1/certificate",
-                           .body = body,
-                           .safe = true,
-                           .success = name ? 201 : 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    if (!error && (error = read_certificate(answer, out)) != CB_OK)
-        cb_problem_set(problem, error, "the broker's answer has no certificate");
-    json_decref(answer);
-    json_decref(body);
-    return error;
-}
-
-cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem)
-{
-    json_t *answer = NULL;
-    json_t *body = json_pack("{s:s}", "reason", why);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    request what = {.path = "/v1/terminal/end", .body = body, .safe = true, .success = 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    json_decref(answer);
-    json_decref(body);
-    return error;
-}
-
-/* NULL: no memory. */
-static json_t *log_body(const cb_relay_log *log)
-{
-    char previous[2 * CB_SHA256_SIZE + 1], key[2 * CB_P256_POINT + 1];
-    char signature[2 * CB_P256_SIGNATURE + 1], entries[2 * CB_JOURNAL_BATCH_MAX + 1];
-    if (log->entries.len > CB_JOURNAL_BATCH_MAX)
-        return NULL;
-    cb_hex(cb_digest_bytes(&log->before.hash), previous);
-    cb_hex(CB_BYTES_OF(log->point), key);
-    cb_hex(CB_BYTES_OF(log->signature), signature);
-    cb_hex(log->entries, entries);
-    return json_pack("{s:I,s:s,s:s,s:s,s:s}", "after", (json_int_t)log->before.number, "previous",
-                     previous, "entries", entries, "key", key, "signature", signature);
-}
-
-cb_error cb_relay_bring(cb_relay *relay, const cb_relay_log *log, cb_journal_head *taken,
-                        cb_problem *problem)
-{
-    json_t *answer = NULL;
-    json_t *body = log_body(log);
-    if (!body)
-        return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    request what = {.path = "/v1/log", .body = body, .safe = true, .success = 200};
-    cb_error error = exchange(relay, &what, &answer, problem);
-    if (!error && (error = cb_json_read_head(answer, taken)) != CB_OK)
-        cb_problem_set(problem, error, "the broker's answer does not say what it has of the log");
-    json_decref(answer);
-    json_decref(body);
-    return error;
 }

@@ -98,6 +98,10 @@ cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem);
 cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes request,
                               cb_buf *out, cb_problem *problem);
 
+/* Suspends the card of a holder's code (its text). On success *state is what the card is then, static. */
+cb_error cb_relay_suspend(cb_relay *relay, const char *code, const char **state,
+                          cb_problem *problem);
+
 /* Entries of the terminal's log (cardlink/journal.h), the heads around them, and the signature of
  * the later one by the key of the point. */
 typedef struct cb_relay_log {
