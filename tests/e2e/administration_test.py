@@ -80,6 +80,7 @@ class Commands(unittest.TestCase):
                 self.ctl("card", act, card, as_json=as_json)
                 self.assertEqual(self.both("card", "show", card)["state"], state)
             self.ctl("card", "unblock", card, "--terminal", "terminal", "--reason", "forgotten", as_json=as_json)
+            self.ctl("card", "suspension-code", card, as_json=as_json)
             self.ctl("card", "recall", card, "--by", "2999-12-31", as_json=as_json)
             self.ctl("card", "replace", card, "--certificate", w.make_card(f"next{number}"), "--reason", "damaged",
                      as_json=as_json)
@@ -233,7 +234,7 @@ class Commands(unittest.TestCase):
 
 ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
-               f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock",
+               f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock", f"/v1/cards/{UNKNOWN}/suspension-code",
                "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",
                f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
