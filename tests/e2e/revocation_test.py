@@ -8,22 +8,28 @@ import threading
 import time
 import unittest
 
-from world import PATIENCE, Card, Terminal, main, wait_until, world
+from world import PATIENCE, Card, Terminal, World, main, wait_until
 
 w = None
 ENDED = {"card.revoked", "card.suspended", "terminal.revoked", "enrolment.none", "tap.withdrawn"}
 
 
+class Patient(World):
+    """An installation where one address may say more suspension codes in a minute than people do."""
+
+    def configure(self):
+        super().configure()
+        with open(self.etc / "cardbroker.conf", "a") as file:
+            file.write("limits { activations-per-address = 1000 }\n")
+
+
 def setUpModule():
     global w
-    w = world()
+    w = Patient()
+    unittest.addModuleCleanup(w.tear_down)
+    w.build_up()
     w.add_nginx("slow", path=f"/slow?seconds={2 + PATIENCE}", timeout_ms=12000)
     w.add_holder("Hanako", services=("nginx", "slow"))
-
-
-def tearDownModule():
-    if w:
-        w.tear_down()
 
 
 class Cast:
@@ -38,6 +44,7 @@ class Cast:
         self.terminal_id = w.enrol_terminal_freely(self.name)
         self.terminal = Terminal(w, self.name)
         w.insert_card(self.name)
+        self.code = w.ctl("card", "suspension-code", w.card_ids[self.name])["suspension_code"]
 
     def __enter__(self):
         return self
@@ -51,13 +58,17 @@ class Cast:
             w.ctl("card", "revoke", card, "--reason", "lost")
         elif what == "card suspend":
             w.ctl("card", "suspend", card)
+        elif what == "the holder's code":
+            with Terminal(w, None) as nobody:
+                said = nobody.ask("POST", "/v1/suspensions", {"code": self.code})
+            assert said.json == {"state": "suspended"}, said
         elif what == "terminal revoke":
             w.ctl("terminal", "revoke", self.terminal_id)
         elif what == "enrolment remove":
             w.ctl("enrolment", "remove", w.enrolments[self.name, self.services[0]])
 
 
-ENDINGS = ("card revoke", "card suspend", "terminal revoke", "enrolment remove")
+ENDINGS = ("card revoke", "card suspend", "the holder's code", "terminal revoke", "enrolment remove")
 
 
 def steps_of(cast, service, between):
