@@ -10,6 +10,7 @@
 
 typedef struct take {
     const cb_id *id;
+    const cb_digest *shown;
     cb_journal_batch batch; /* part, last and received filled in here */
     cb_digest key;          /* by which a terminal with that point is known */
     cb_error signature;
@@ -33,6 +34,38 @@ static cb_error skip(cb_journal_batch *batch, const cb_journal_head *head)
     return cb_journal_same(&batch->before, head) ? CB_OK : CB_E_LOG_FORK;
 }
 
+typedef struct search {
+    const cb_journal_head *head;
+    uint64_t part;
+    bool found;
+} search;
+
+static cb_error look_in(void *context, const cb_journal_batch *batch)
+{
+    search *s = context;
+    cb_journal_entry entry;
+    cb_journal_head at = batch->before;
+    cb_cursor from = cb_cursor_over(batch->entries);
+    if (batch->part != s->part || at.number > s->head->number)
+        return CB_OK;
+    while (at.number < s->head->number) {
+        if (cb_journal_take(&from, &entry, &at) != CB_OK)
+            return CB_E_STORE_DAMAGED;
+    }
+    s->found = cb_journal_same(&at, s->head);
+    return CB_OK;
+}
+
+/* Whether a head is one of what is there: of any entry, for a terminal whose programs bring their
+ * log at the same time ends its batches where it happens to. CB_E_NOT_FOUND. */
+static cb_error known(cb_txn *txn, const cb_id *id, uint64_t part, const cb_journal_head *head)
+{
+    search s = {.head = head, .part = part};
+    uint64_t below = head->number > 0 ? head->number - 1 : 0;
+    cb_error error = cb_row_journal_batch_each(txn, id, part, below, 1, look_in, &s);
+    return error ? error : s.found ? CB_OK : CB_E_NOT_FOUND;
+}
+
 /* CB_OK with entries left, or without: they are all known. */
 static cb_error fit(cb_txn *txn, const cb_id *id, const cb_journal_row *row,
                     cb_journal_batch *batch)
@@ -42,11 +75,11 @@ static cb_error fit(cb_txn *txn, const cb_id *id, const cb_journal_row *row,
         return CB_E_LOG_GAP;
     cb_error error = cb_journal_same(before, &row->head) ? CB_OK : CB_E_LOG_FORK;
     if (error && before->number < row->head.number)
-        error = cb_row_journal_batch_head(txn, id, row->part, before);
+        error = known(txn, id, row->part, before);
     if (!error && batch->last.number > row->head.number)
         return skip(batch, &row->head);
     if (!error) {
-        error = cb_row_journal_batch_head(txn, id, row->part, &batch->last);
+        error = known(txn, id, row->part, &batch->last);
         batch->entries = (cb_bytes){0};
     }
     return error == CB_E_NOT_FOUND ? CB_E_LOG_FORK : error;
@@ -102,6 +135,11 @@ static cb_error write_batch(cb_txn *txn, const take *t, cb_journal_row *row,
     return error;
 }
 
+static bool same_key(const cb_digest *a, const cb_digest *b)
+{
+    return cb_bytes_same(cb_digest_bytes(a), cb_digest_bytes(b));
+}
+
 static cb_error run_take(cb_txn *txn, void *context)
 {
     take *t = context;
@@ -116,8 +154,9 @@ static cb_error run_take(cb_txn *txn, void *context)
         error = cb_row_journal_get(txn, t->id, &row);
     if (error)
         return error;
-    bool known = cb_bytes_same(cb_digest_bytes(&t->key), cb_digest_bytes(&terminal.key));
-    error = known ? t->signature : CB_E_LOG_SIGNATURE;
+    if (!same_key(&t->key, &terminal.key) && same_key(&t->key, t->shown))
+        return CB_E_TERMINAL_UNKNOWN;
+    error = same_key(&t->key, &terminal.key) ? t->signature : CB_E_LOG_SIGNATURE;
     if (!error)
         error = fit(txn, t->id, &row, &batch);
     if (row.resume && (error == CB_E_LOG_GAP || error == CB_E_LOG_FORK)) {
@@ -136,10 +175,10 @@ static cb_error run_take(cb_txn *txn, void *context)
     return error;
 }
 
-cb_error cb_terminal_log_take(cb_store *store, const cb_id *terminal, const cb_journal_batch *batch,
-                              cb_journal_head *now)
+cb_error cb_terminal_log_take(cb_store *store, const cb_id *terminal, const cb_digest *shown,
+                              const cb_journal_batch *batch, cb_journal_head *now)
 {
-    take t = {.id = terminal, .batch = *batch};
+    take t = {.id = terminal, .shown = shown, .batch = *batch};
     cb_buf key = CB_BUF(256);
     if (batch->key.len != CB_P256_POINT || batch->before.number >= INT64_MAX / 2)
         return CB_E_FORMAT;

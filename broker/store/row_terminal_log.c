@@ -58,22 +58,6 @@ cb_error cb_row_journal_batch_put(cb_txn *txn, const cb_id *terminal, const cb_j
     return cb_query_run(&q);
 }
 
-/* The two kinds of heads that batches have. */
-cb_error cb_row_journal_batch_head(cb_txn *txn, const cb_id *terminal, uint64_t part,
-                                   const cb_journal_head *head)
-{
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT 1 FROM terminal_log_batch WHERE terminal = ?1 AND part = ?2 "
-                  "AND ((last = ?3 AND hash = ?4) OR (after = ?3 AND previous = ?4)) "
-                  "LIMIT 1");
-    cb_query_id(&q, terminal);
-    cb_query_number(&q, (int64_t)part);
-    cb_query_number(&q, (int64_t)head->number);
-    cb_query_digest(&q, &head->hash);
-    bool found = cb_query_next(&q);
-    return cb_row_found(&q, found);
-}
-
 cb_error cb_row_journal_batch_each(cb_txn *txn, const cb_id *terminal, uint64_t part,
                                    uint64_t after, unsigned limit, cb_journal_visitor each,
                                    void *context)

@@ -147,9 +147,6 @@ cb_error cb_row_journal_get(cb_txn *txn, const cb_id *terminal, cb_journal_row *
 cb_error cb_row_journal_set(cb_txn *txn, const cb_id *terminal, const cb_journal_row *row);
 cb_error cb_row_journal_batch_put(cb_txn *txn, const cb_id *terminal,
                                   const cb_journal_batch *batch);
-/* Whether a batch of a part begins after, or ends with, this head. CB_E_NOT_FOUND. */
-cb_error cb_row_journal_batch_head(cb_txn *txn, const cb_id *terminal, uint64_t part,
-                                   const cb_journal_head *head);
 typedef cb_error (*cb_journal_visitor)(void *context, const cb_journal_batch *batch);
 cb_error cb_row_journal_batch_each(cb_txn *txn, const cb_id *terminal, uint64_t part,
                                    uint64_t after, unsigned limit, cb_journal_visitor each,

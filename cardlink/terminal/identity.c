@@ -129,7 +129,7 @@ no_key:
 
 /* ---- A key alone ---- */
 
-static cb_error key_of_pem(cb_bytes pem, uint8_t scalar[CB_P256_SCALAR])
+cb_error cb_identity_scalar(cb_bytes pem, uint8_t scalar[CB_P256_SCALAR])
 {
     ecc_key key;
     uint8_t der[DER_MAX];
@@ -182,7 +182,7 @@ cb_error cb_identity_key_read(const char *path, uint8_t scalar[CB_P256_SCALAR], 
 {
     cb_buf pem = CB_BUF(PEM_MAX);
     cb_error error = cb_config_secret(path, &pem, why);
-    if (!error && (error = key_of_pem(cb_buf_bytes(&pem), scalar)) == CB_E_CONFIG)
+    if (!error && (error = cb_identity_scalar(cb_buf_bytes(&pem), scalar)) == CB_E_CONFIG)
         cb_buf_printf(why, "%s: is not a P-256 key", path);
     if (error)
         cb_wipe(scalar, CB_P256_SCALAR);
@@ -191,7 +191,7 @@ cb_error cb_identity_key_read(const char *path, uint8_t scalar[CB_P256_SCALAR], 
 }
 
 /* Fills in what an identity says from PEM texts, and compares the halves. */
-static cb_error read_identity(cb_bytes certificate, cb_bytes secret, cb_identity *out)
+static cb_error match(cb_bytes certificate, cb_bytes secret, cb_identity *out)
 {
     cb_error error = CB_E_CONFIG;
     DerBuffer *der = NULL;
@@ -225,22 +225,29 @@ static cb_error read_identity(cb_bytes certificate, cb_bytes secret, cb_identity
     return error;
 }
 
-cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
-                           cb_buf *why)
+cb_error cb_identity_read(const char *certificate_path, const char *key_path, cb_identity *out,
+                          cb_buf *certificate, cb_buf *key, cb_buf *why)
 {
-    cb_buf certificate = CB_BUF(PEM_MAX * 4);
-    cb_buf secret = CB_BUF(PEM_MAX);
-    cb_error error = cb_config_secret(key_path, &secret, why);
-    if (!error && cb_file_read(certificate_path, &certificate) != CB_OK) {
+    cb_error error = cb_config_secret(key_path, key, why);
+    if (!error && cb_file_read(certificate_path, certificate) != CB_OK) {
         cb_buf_printf(why, "%s: cannot be read; make it with \"cardlink enrol\"", certificate_path);
         error = CB_E_CONFIG;
     }
     if (!error) {
-        error = read_identity(cb_buf_bytes(&certificate), cb_buf_bytes(&secret), out);
+        error = match(cb_buf_bytes(certificate), cb_buf_bytes(key), out);
         if (error)
             cb_buf_printf(why, "%s and %s: are not a certificate and its P-256 key",
                           certificate_path, key_path);
     }
+    return error;
+}
+
+cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
+                           cb_buf *why)
+{
+    cb_buf certificate = CB_BUF(CB_IDENTITY_PEM_MAX);
+    cb_buf secret = CB_BUF(CB_IDENTITY_PEM_MAX);
+    cb_error error = cb_identity_read(certificate_path, key_path, out, &certificate, &secret, why);
     cb_buf_free(&certificate);
     cb_buf_free(&secret);
     return error;

@@ -12,7 +12,7 @@
 /* A key or certificate that is to take the place of the one in use is a file of that name and this. */
 #define CB_IDENTITY_NEXT ".next"
 
-enum { CB_TERMINAL_NAME_MAX = 63, CB_IDENTITY_YEARS = 10 };
+enum { CB_TERMINAL_NAME_MAX = 63, CB_IDENTITY_YEARS = 10, CB_IDENTITY_PEM_MAX = 16 * 1024 };
 
 typedef struct cb_identity {
     cb_digest key;         /* SHA-256 of the SubjectPublicKeyInfo: what is registered */
@@ -29,6 +29,13 @@ cb_error cb_identity_make(const char *name, const char *certificate_path, const 
  * CB_E_CONFIG with the reason in why. */
 cb_error cb_identity_check(const char *certificate_path, const char *key_path, cb_identity *out,
                            cb_buf *why);
+
+/* As cb_identity_check, and appends what the files hold: PEM, of which the key is to be wiped. */
+cb_error cb_identity_read(const char *certificate_path, const char *key_path, cb_identity *out,
+                          cb_buf *certificate, cb_buf *key, cb_buf *why);
+
+/* The private key of a PEM text. scalar is to be wiped. CB_E_CONFIG, CB_E_MEMORY. */
+cb_error cb_identity_scalar(cb_bytes pem, uint8_t scalar[CB_P256_SCALAR]);
 
 /* Makes a P-256 key in a file of mode 0600, durably, or reads the one that is there: what was begun
  * before can be gone on with. scalar is to be wiped. CB_E_CONFIG with the reason in why (a file that

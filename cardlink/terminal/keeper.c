@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -30,13 +31,28 @@ struct cb_keeper {
     atomic_bool stop;
     _Atomic cb_error over;
     atomic_uint renewals;
-    atomic_int taps;  /* under way */
-    unsigned shipped; /* renewals that there were when the log was brought last */
+    atomic_int taps;   /* under way */
+    unsigned shipped;  /* renewals that there were when the log was brought last */
+    struct stat shown; /* the certificate that is in use */
 };
 
 static void pause_for(int64_t us)
 {
     nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
+}
+
+/* Another program may renew the key as well ("cardlink renew"). */
+static void look_at_key(cb_keeper *keeper)
+{
+    struct stat now;
+    if (stat(keeper->config->certificate, &now) != 0)
+        return;
+    bool same = now.st_ino == keeper->shown.st_ino && now.st_size == keeper->shown.st_size &&
+                now.st_ctim.tv_sec == keeper->shown.st_ctim.tv_sec &&
+                now.st_ctim.tv_nsec == keeper->shown.st_ctim.tv_nsec;
+    if (!same && keeper->shown.st_size > 0)
+        atomic_fetch_add(&keeper->renewals, 1);
+    keeper->shown = now;
 }
 
 /* Returns when to look again (monotonic). */
@@ -58,7 +74,6 @@ static int64_t renew(cb_keeper *keeper, bool *troubled)
         atomic_compare_exchange_strong(&keeper->over, &none, error);
     if (error)
         return cb_deadline_in(every);
-    atomic_fetch_add(&keeper->renewals, 1);
     cb_keeper_note(keeper, CB_JOURNAL_RENEWED, "");
     cb_output_event(keeper->output, "renewed", NULL, "the terminal has a new key", NULL);
     return cb_deadline_in(SLICE);
@@ -157,6 +172,7 @@ static void *keep(void *context)
     while (goes_on(keeper)) {
         if (cb_clock_monotonic_us() >= next)
             next = renew(keeper, &troubled);
+        look_at_key(keeper);
         if (keeper->spool && cb_clock_monotonic_us() >= next_log)
             next_log = ship(keeper, &pause);
         pause_for(SLICE);
@@ -199,6 +215,7 @@ cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb
     keeper->output = output;
     cb_error error = open_log(keeper);
     keeper->watched = config->tamper[0] != 0;
+    look_at_key(keeper);
     if (!error && !begin(keeper, &keeper->renewing, keep))
         error = CB_E_MEMORY;
     if (error) {

@@ -27,6 +27,7 @@ struct cb_relay {
     cb_buf request;
     size_t sent; /* of the request */
     cb_buf body;
+    cb_bytes certificate, key; /* PEM, borrowed; empty: what is in the files */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -59,15 +60,24 @@ static size_t give(char *out, size_t size, size_t count, void *context)
     return len;
 }
 
+static bool show_as(WOLFSSL_CTX *context, cb_bytes certificate, cb_bytes key)
+{
+    return wolfSSL_CTX_use_certificate_chain_buffer(context, certificate.data,
+                                                    (long)certificate.len) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_use_PrivateKey_buffer(context, key.data, (long)key.len,
+                                             WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS;
+}
+
 /* No resumption, on top of curl's own refusal: the broker must see the certificate in each
  * handshake. A client that does not ask for tickets (TLS 1.2) gets none, and those of TLS 1.3 are
  * kept nowhere. */
-static CURLcode no_sessions(CURL *curl, void *context, void *unused)
+static CURLcode on_handshake(CURL *curl, void *context, void *of)
 {
+    const cb_relay *relay = of;
     (void)curl;
-    (void)unused;
     wolfSSL_CTX_set_session_cache_mode(context, WOLFSSL_SESS_CACHE_OFF);
-    return CURLE_OK;
+    bool good = relay->key.len == 0 || show_as(context, relay->certificate, relay->key);
+    return good ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
 }
 
 static bool configure(cb_relay *relay, const cb_relay_settings *settings)
@@ -84,12 +94,13 @@ static bool configure(cb_relay *relay, const cb_relay_settings *settings)
     SET(CURLOPT_CAINFO, settings->ca);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (settings->certificate) {
+    if (settings->certificate && settings->key_pem.len == 0) {
         SET(CURLOPT_SSLCERT, settings->certificate);
         SET(CURLOPT_SSLKEY, settings->key);
     }
     SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    SET(CURLOPT_SSL_CTX_FUNCTION, no_sessions);
+    SET(CURLOPT_SSL_CTX_FUNCTION, on_handshake);
+    SET(CURLOPT_SSL_CTX_DATA, relay);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_TCP_KEEPIDLE, 15L);
     SET(CURLOPT_TCP_KEEPINTVL, 5L);
@@ -118,6 +129,8 @@ cb_error cb_relay_open(const cb_relay_settings *settings, cb_relay **out)
     relay->body = CB_BUF(CB_RELAY_BODY_MAX);
     relay->broker = strdup(settings->broker);
     relay->timeout = settings->timeout;
+    relay->certificate = settings->certificate_pem;
+    relay->key = settings->key_pem;
     relay->curl = curl_easy_init();
     relay->headers = curl_slist_append(NULL, "Content-Type: application/json");
     if (relay->headers && !curl_slist_append(relay->headers, "Expect:")) {

@@ -30,6 +30,8 @@ typedef struct cb_relay_settings {
     const char *broker;                 /* https://host:port */
     const char *ca, *certificate, *key; /* paths; certificate NULL: a terminal that has none yet */
     int64_t timeout;                    /* microseconds for one answer */
+    cb_bytes certificate_pem, key_pem;  /* in the place of the files, as long as the relay is open;
+                                           empty: what the files hold when a connection is made */
 } cb_relay_settings;
 
 typedef struct cb_relay cb_relay;

@@ -49,6 +49,17 @@ static bool take(cb_cursor *from, cb_journal_head *head)
     return check.len == CHECK && memcmp(check.data, head->hash.bytes, CHECK) == 0;
 }
 
+/* Whether this can be what was left of one entry whose writing was cut off: no more than one is
+ * ever written before it is synced. What a file system put there meanwhile is zero. */
+static bool is_half(cb_bytes rest)
+{
+    enum { LENGTH_AT = 9 };
+    while (rest.len > 0 && rest.data[rest.len - 1] == 0)
+        rest.len--;
+    size_t text = rest.len > LENGTH_AT ? rest.data[LENGTH_AT] : 0;
+    return rest.len <= LENGTH_AT + 1 + text + CHECK;
+}
+
 /* Fills in the heads; *good is how many bytes are whole. */
 static cb_error parse(cb_spool *spool, size_t *good)
 {
@@ -63,7 +74,8 @@ static cb_error parse(cb_spool *spool, size_t *good)
     spool->last = spool->before;
     for (cb_journal_head head = spool->last; take(&from, &head); spool->last = head)
         *good = all - from.rest.len;
-    return all - *good <= RECORD_MAX ? CB_OK : CB_E_CONFIG;
+    cb_bytes rest = cb_bytes_make(spool->content.data + *good, all - *good);
+    return rest.len <= RECORD_MAX && is_half(rest) ? CB_OK : CB_E_CONFIG;
 }
 
 static cb_error write_file(cb_spool *spool, const cb_journal_head *before, cb_bytes entries)
@@ -186,12 +198,13 @@ void cb_spool_close(cb_spool **handle)
 
 void cb_spool_remove(const char *path)
 {
-    char lock[PATH_MAX];
-    if (!*path)
-        return;
-    unlink(path);
-    if (snprintf(lock, sizeof lock, "%.4000s.lock", path) > 0)
-        unlink(lock);
+    /* ".new": what cb_file_replace leaves when it is killed. */
+    static const char *const ends[] = {"", ".new", ".lock"};
+    char name[PATH_MAX];
+    for (size_t i = 0; *path && i < sizeof ends / sizeof *ends; i++) {
+        if (snprintf(name, sizeof name, "%.4000s%s", path, ends[i]) > 0)
+            unlink(name);
+    }
 }
 
 /* ---- Adding ---- */

@@ -261,7 +261,11 @@ int main(int argc, char **argv)
         return 2;
     }
     argv += at;
-    settings = (cb_relay_settings){argv[0], argv[1], argv[2], argv[3], 60 * CB_SECOND};
+    settings = (cb_relay_settings){.broker = argv[0],
+                                   .ca = argv[1],
+                                   .certificate = argv[2],
+                                   .key = argv[3],
+                                   .timeout = 60 * CB_SECOND};
     service = argv[4];
     cb_log_init("tap_bench", CB_LOG_ERROR);
     bool ready = cb_relay_init() == CB_OK;

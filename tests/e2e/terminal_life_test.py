@@ -438,6 +438,12 @@ class Log(unittest.TestCase):
                 w.programs.pop(program).stop()
             if turn == 0:
                 w.cardlink("renew", terminal="logging")
+        # Another program renews the key that this one uses: its next tap shows the new one.
+        known = self.known("logging")
+        w.cardlink("renew", terminal="logging")
+        wait_until("the log", lambda: self.known("logging") > known, 20 * PATIENCE, agent)
+        self.tap("logger-2", agent)
+        self.assertNotIn("terminal.unknown", w.log_of("logger-2"))
         w.stop_one("logger-2")
         log = w.ctl("terminal", "log", "logging", "--last", 10000)
         self.assertTrue(log["verified"], log["findings"])

@@ -6,6 +6,7 @@ usage: terminal_test.py CARDLINK [NAME...]
 
 Ends with 77 (skipped) where the system has no namespaces or no pcscd.
 """
+import hashlib
 import json
 import os
 import pathlib
@@ -511,6 +512,44 @@ class TerminalTest(unittest.TestCase):
         self.wait_for_event("tap.accepted", 3)
         self.assertTrue(all(one["prefetched"] for one in self.scene.events() if one["event"] == "tap.accepted"))
         self.stop_agent(agent)
+
+    @staticmethod
+    def log_of(entries):
+        """A terminal's log as it lies on its disk (cardlink/terminal/spool.h)."""
+        head, text = bytes(32), b"cblog 1\n" + bytes(40)
+        for number in range(1, entries + 1):
+            entry = (10 ** 15).to_bytes(8, "big") + b"\x03\x01-"
+            head = hashlib.sha256(b"cardbroker terminal log entry 1\0" + head + number.to_bytes(8, "big") + entry).digest()
+            text += entry + head[:8]
+        return text
+
+    def test_a_log_is_signed_by_the_key_that_the_connection_shows(self):
+        """Also when the key is renewed between two batches, which are on one connection."""
+        files = ("terminal.pem", "terminal.key")
+        before = [self.scene.path(name).read_bytes() for name in files]
+        port = int(self.scene.path("port").read_text(encoding="ascii"))
+        self.scene.configure(port, certificate=self.scene.path("next.pem"), key=self.scene.path("next.key"))
+        self.assertEqual(self.scene.cardlink("enrol", "--name", "next").returncode, 0)
+        self.scene.configure(port)
+        log = self.scene.path("terminal.key.log")
+        log.write_bytes(self.log_of(150))
+        log.chmod(0o600)
+        self.scene.mode("renews")
+        agent = self.scene.agent()
+        batches = lambda: [one for one in self.scene.requests() if one["path"] == "/v1/log"]
+        try:
+            self.assertTrue(wait_until(lambda: len(batches()) >= 2), self.scene.path("agent.out").read_text(encoding="utf-8"))
+            self.assertFalse(self.scene.path("next.key").exists())
+            keys = {one["body"]["key"] for one in batches()[:2]}
+            self.assertEqual(len({one["certificate"] for one in batches()[:2]}), 1)
+            self.assertEqual(len(keys), 1)
+        finally:
+            self.scene.mode("accept")
+            agent.kill()
+            agent.wait()
+            log.unlink()
+            for name, content in zip(files, before):
+                self.scene.path(name).write_bytes(content)
 
     def test_the_agent_survives_a_restart_of_pcscd(self):
         agent = self.scene.agent()

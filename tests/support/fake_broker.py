@@ -20,6 +20,7 @@ The first line of the file --mode says what to do with the next request; it is r
   early-pin         a first script that does
   slow              begins to answer after three seconds
   drop              closes the connection without an answer
+  renews            at a batch of the terminal's log, terminal.pem and .key beside the mode become next.pem and .key
 
 Each request is a JSON line in the file --log: method, path, body, the certificate's SHA-256.
 """
@@ -27,6 +28,7 @@ import argparse
 import hashlib
 import http.server
 import json
+import pathlib
 import socketserver
 import ssl
 import threading
@@ -119,6 +121,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.proof(mode, json.loads(body))
         elif path.endswith("/end"):
             self.reply(200, {"outcome": "ended"})
+        elif path == "/v1/log":
+            self.log(mode, json.loads(body))
         else:
             self.problem(404, "resource.unknown", "There is no such thing.")
 
@@ -128,6 +132,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.problem(410, "tap.expired", "The tap took too long.")
             return
         self.reply(200, {"script": SECOND.get(mode, SECOND["accept"]), "expires_in": 60})
+
+    def log(self, mode, body):
+        number, head, entries = body["after"], bytes.fromhex(body["previous"]), bytes.fromhex(body["entries"])
+        while entries:
+            entry, entries = entries[:10 + entries[9]], entries[10 + entries[9]:]
+            number += 1
+            head = hashlib.sha256(b"cardbroker terminal log entry 1\0" + head + number.to_bytes(8, "big") + entry).digest()
+        folder = pathlib.Path(self.server.options.mode).parent
+        if mode == "renews" and (folder / "next.key").exists():
+            for end in (".pem", ".key"):
+                (folder / ("next" + end)).rename(folder / ("terminal" + end))
+        self.reply(200, {"number": number, "hash": head.hex()})
 
     def proof(self, mode, body):
         wanted = SECOND.get(mode, SECOND["accept"])

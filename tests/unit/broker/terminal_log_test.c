@@ -11,6 +11,7 @@
 typedef struct stage {
     world w;
     cb_terminal terminal;
+    cb_digest shown; /* the key of the connection */
     uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT], signature[CB_P256_SIGNATURE];
     cb_journal_head head; /* of the terminal's own log */
     cb_buf entries;
@@ -31,7 +32,8 @@ static void begin(stage *s)
     *s = (stage){.entries = CB_BUF(CB_JOURNAL_BATCH_MAX)};
     world_begin(&s->w);
     assert_int_equal(cb_p256_generate(s->scalar, s->point), CB_OK);
-    cb_terminal_new new = {.name = "logging", .key = key_of(s->point)};
+    s->shown = key_of(s->point);
+    cb_terminal_new new = {.name = "logging", .key = s->shown};
     assert_int_equal(cb_terminal_add(s->w.store, "test", &new, &s->terminal), CB_OK);
 }
 
@@ -66,7 +68,7 @@ static void make(stage *s, int count)
 
 static cb_error bring(stage *s, cb_journal_head *now)
 {
-    return cb_terminal_log_take(s->w.store, &s->terminal.id, &s->batch, now);
+    return cb_terminal_log_take(s->w.store, &s->terminal.id, &s->shown, &s->batch, now);
 }
 
 static void taken(stage *s)
@@ -136,6 +138,58 @@ static void a_log_is_taken_once_whatever_was_lost(void **state)
     end(&s);
 }
 
+/* The agent and "cardlink erase" bring it at the same time: what comes last ends earlier. */
+static void a_batch_that_ends_amid_another_is_known(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s);
+    make(&s, 2);
+    taken(&s);
+    cb_journal_head two = s.head;
+    make(&s, 9);
+    taken(&s);
+    for (int many = 1; many < 9; many++) {
+        cb_journal_head now;
+        s.head = two;
+        make(&s, many);
+        assert_int_equal(bring(&s, &now), CB_OK);
+        assert_int_equal(now.number, 11);
+        /* And on from there, as by who was told so. */
+        make(&s, 1);
+        assert_int_equal(bring(&s, &now), CB_OK);
+    }
+    assert_int_equal(batches(&s), 2);
+    s.head = two;
+    make(&s, 3);
+    s.entries.data[7] ^= 1; /* the time of the first */
+    s.head = two;
+    assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
+    sign(&s);
+    refused(&s, CB_E_LOG_FORK);
+    end(&s);
+}
+
+static void a_key_that_was_renewed_meanwhile_is_no_finding(void **state)
+{
+    stage s;
+    cb_journal_head now;
+    cb_journal_row row;
+    (void)state;
+    begin(&s);
+    cb_digest old = s.shown;
+    assert_int_equal(cb_p256_generate(s.scalar, s.point), CB_OK);
+    make(&s, 1);
+    /* The connection shows what signed, and is not the terminal's any more. */
+    s.shown = key_of(s.point);
+    assert_int_equal(bring(&s, &now), CB_E_TERMINAL_UNKNOWN);
+    assert_int_equal(cb_terminal_log_get(s.w.store, &s.terminal.id, &row), CB_OK);
+    assert_string_equal(row.finding, "");
+    s.shown = old;
+    refused(&s, CB_E_LOG_SIGNATURE);
+    end(&s);
+}
+
 static void a_gap_is_a_finding_and_said_once(void **state)
 {
     stage s;
@@ -165,16 +219,15 @@ static void a_fork_is_a_finding(void **state)
     make(&s, 3);
     taken(&s);
     cb_journal_head good = s.head;
-    s.head = (cb_journal_head){0}; /* the beginning, told in another way */
-    make(&s, 2);
-    refused(&s, CB_E_LOG_FORK);
-    s.head = (cb_journal_head){0};
-    make(&s, 5);
-    s.entries.data[0] ^= 1;
-    s.head = s.batch.before;
-    assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
-    sign(&s);
-    refused(&s, CB_E_LOG_FORK);
+    for (int many = 2; many <= 5; many += 3) { /* the beginning, told in another way */
+        s.head = (cb_journal_head){0};
+        make(&s, many);
+        s.entries.data[0] ^= 1;
+        s.head = s.batch.before;
+        assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
+        sign(&s);
+        refused(&s, CB_E_LOG_FORK);
+    }
     s.head = good;
     s.head.hash.bytes[3] ^= 1;
     make(&s, 1);
@@ -296,6 +349,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_is_taken_once_whatever_was_lost),
+        cmocka_unit_test(a_batch_that_ends_amid_another_is_known),
+        cmocka_unit_test(a_key_that_was_renewed_meanwhile_is_no_finding),
         cmocka_unit_test(a_gap_is_a_finding_and_said_once),
         cmocka_unit_test(a_fork_is_a_finding),
         cmocka_unit_test(only_the_terminals_own_key_signs),

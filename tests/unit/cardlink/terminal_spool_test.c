@@ -177,6 +177,52 @@ static void what_was_changed_in_the_middle_is_no_log(void **state)
     cb_buf_free(&whole);
 }
 
+/* Entries that were on the disk are not taken for one that was being written. */
+static void entries_that_were_damaged_near_the_end_are_not_cut_off(void **state)
+{
+    cb_buf whole = CB_BUF(10000);
+    cb_spool *spool = begin();
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        add(spool, "short");
+    cb_spool_close(&spool);
+    assert_int_equal(cb_file_read(path, &whole), CB_OK);
+    size_t each = (whole.len - 48) / 5;
+    for (size_t i = whole.len - 3 * each; i < whole.len - each; i++) {
+        if (i == whole.len - 2 * each)
+            continue; /* the first byte of a time can be what a cut left */
+        whole.data[i] ^= 0x10;
+        assert_int_equal(cb_file_replace(path, cb_buf_bytes(&whole), 0600), CB_OK);
+        cb_error error = cb_spool_open(path, &spool);
+        bool length = (whole.len - i) % each == each - 9;
+        if (!length) /* a length that is wrong can be that of a long one, half written */
+            assert_int_equal(error, CB_E_CONFIG);
+        cb_spool_close(&spool);
+        whole.data[i] ^= 0x10;
+    }
+    /* What a file system makes of the end of a file that was never written. */
+    cb_buf_put(&whole, cb_bytes_make((uint8_t[100]){0}, 100));
+    assert_int_equal(cb_file_replace(path, cb_buf_bytes(&whole), 0600), CB_OK);
+    assert_int_equal(cb_spool_open(path, &spool), CB_OK);
+    uint64_t count;
+    assert_int_equal(waiting(spool, &count).number, 5);
+    cb_spool_close(&spool);
+    cb_buf_free(&whole);
+}
+
+static void nothing_of_it_is_left_when_it_is_removed(void **state)
+{
+    char beside[128];
+    cb_spool *spool = begin();
+    (void)state;
+    cb_spool_close(&spool);
+    snprintf(beside, sizeof beside, "%s.new", path); /* left by who was killed */
+    assert_int_equal(cb_file_replace(beside, cb_bytes_str("x"), 0600), CB_OK);
+    cb_spool_remove(path);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(access(beside, F_OK), -1);
+}
+
 static void a_full_log_takes_no_tap_and_then_nothing(void **state)
 {
     char text[CB_JOURNAL_TEXT_MAX + 1];
@@ -303,6 +349,8 @@ int main(void)
         cmocka_unit_test(entries_stay_until_they_were_taken),
         cmocka_unit_test(half_an_entry_at_the_end_is_cut_off),
         cmocka_unit_test(what_was_changed_in_the_middle_is_no_log),
+        cmocka_unit_test(entries_that_were_damaged_near_the_end_are_not_cut_off),
+        cmocka_unit_test(nothing_of_it_is_left_when_it_is_removed),
         cmocka_unit_test(a_full_log_takes_no_tap_and_then_nothing),
         cmocka_unit_test(a_full_disk_is_said_and_leaves_no_half_entry),
         cmocka_unit_test(a_log_that_was_erased_is_not_made_again),
