@@ -380,7 +380,8 @@ static const cb_ctl_option register_options[] = {
 static const cb_ctl_option renew_options[] = {
     {"card", "FILE", "what cardlink read printed of the card", true, false}, {0}};
 static const cb_ctl_option replace_options[] = {
-    CERTIFICATE,
+    {"certificate", "CVCFILE", "the new card's own certificate, from its issuer", false, false},
+    {"card", "FILE", "instead: what cardlink read printed of a new card that somebody else issued", false, false},
     LEVEL,
     CB_CTL_ISSUE_OPTIONS,
     REASON("why; with \"lost\" or \"stolen\" the old card is revoked first (default: replaced)"),

@@ -12,7 +12,15 @@
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
 #include "broker/ctl/output.h"
+#include "broker/ctl/reading.h"
 #include "broker/ctl/resolve.h"
+
+/* The new card, in one of the two forms. */
+typedef struct candidate {
+    cb_buf certificate;     /* of a card of this broker's issuers */
+    cb_ctl_reading reading; /* of somebody else's */
+    bool foreign;
+} candidate;
 
 typedef struct replacement {
     char old_id[CB_ID_TEXT];
@@ -39,8 +47,16 @@ static cb_ctl_status revoke_old(cb_ctl *ctl, replacement *r, const char *reason)
     return status;
 }
 
+static cb_ctl_status read_new(cb_ctl *ctl, const cb_ctl_args *args, candidate *new)
+{
+    const char *reading = cb_ctl_arg(args, "card");
+    new->foreign = reading != NULL;
+    return reading ? cb_ctl_reading_load(ctl, reading, &new->reading)
+                   : cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &new->certificate);
+}
+
 static cb_ctl_status issue_new(cb_ctl *ctl, const cb_ctl_args *args, replacement *r,
-                               const cb_id *holder, cb_bytes certificate, uint8_t level,
+                               const cb_id *holder, const candidate *new, uint8_t level,
                                const char *reason)
 {
     char path[96];
@@ -51,7 +67,10 @@ static cb_ctl_status issue_new(cb_ctl *ctl, const cb_ctl_args *args, replacement
     if (!status && json_object_set_new(record.fields, "reason", json_string(reason)) != 0)
         status = cb_ctl_fail_text(ctl, "the reason", reason);
     if (!status)
-        status = cb_ctl_card_issue(ctl, holder, certificate, level, &record, &card);
+        status = new->foreign
+                     ? cb_ctl_reading_bind(ctl, &new->reading, holder, level, &record, &card)
+                     : cb_ctl_card_issue(ctl, holder, cb_buf_bytes(&new->certificate), level,
+                                         &record, &card);
     if (!status) {
         r->issued = r->revoked = true;
         snprintf(r->new_id, sizeof r->new_id, "%s", cb_ctl_text_field(card, "id"));
@@ -116,7 +135,11 @@ cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args)
     replacement r = {0};
     cb_id holder;
     uint8_t level = CB_LEVEL_PIN;
-    cb_buf certificate = CB_BUF(4096);
+    candidate new = {.certificate = CB_BUF(4096)};
+    if (!cb_ctl_arg(args, "card") == !cb_ctl_arg(args, "certificate"))
+        return cb_ctl_misuse(ctl, "name the new card: --certificate of one of your issuers', --card of "
+                                  "somebody else's");
+    cb_ctl_reading_init(&new.reading);
     cb_ctl_status status = look_up(ctl, args->operand[0], &r, &holder, &level);
     if (!status)
         status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &level);
@@ -126,11 +149,12 @@ cb_ctl_status cb_ctl_card_replace(cb_ctl *ctl, const cb_ctl_args *args)
     if (out_of_hand(reason))
         status = revoke_old(ctl, &r, reason);
     if (!status)
-        status = cb_ctl_read_cvc(ctl, cb_ctl_arg(args, "certificate"), &certificate);
+        status = read_new(ctl, args, &new);
     if (!status)
-        status = issue_new(ctl, args, &r, &holder, cb_buf_bytes(&certificate), level, reason);
+        status = issue_new(ctl, args, &r, &holder, &new, level, reason);
     status = report(ctl, &r, status);
 out:
-    cb_buf_free(&certificate);
+    cb_ctl_reading_free(&new.reading);
+    cb_buf_free(&new.certificate);
     return status;
 }

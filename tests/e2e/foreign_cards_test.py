@@ -68,6 +68,23 @@ class Taps(unittest.TestCase):
         w.ctl("card", "revoke", w.card_ids["Lost"])
         self.assertEqual(w.tap().get("code"), "card.revoked")
 
+    def test_another_card_takes_the_place_of_the_old_one_in_one_act(self):
+        w.add_piv_holder("Old")
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+        w.make_piv("New")
+        reading = w.read_card("New")
+        before = w.size()
+        done = w.ctl("card", "replace", w.card_ids["Old"], "--card", reading, "--reason", "damaged")
+        self.assertEqual(done["old"], {"id": w.card_ids["Old"], "revoked": True})
+        kinds = [leaf["kind"] for leaf in w.leaves("--from", before) if leaf["kind"].startswith("card.")]
+        self.assertEqual(sorted(kinds), ["card.activated", "card.added", "card.revoked"])
+        w.insert_card("New")
+        accepted = w.tap()
+        self.assertEqual((accepted.get("outcome"), accepted["card"], accepted["holder"]),
+                         ("accepted", done["new"]["id"], w.holders["Old"]))
+        w.insert_card("Old")
+        self.assertEqual(w.tap().get("code"), "card.revoked")
+
     def test_the_terminal_puts_the_pin_into_the_command_and_the_broker_does_not_know_it(self):
         w.insert_card("Kenji")
         with Terminal(w) as terminal:

@@ -406,6 +406,11 @@ class Cards(Case):
         self.assertEqual(self.fake.changes(), [("POST", f"/v1/cards/{CARD}/replace")])
         self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/replace")[0]["reason"], "replaced")
 
+    def test_a_replacement_is_named_in_one_way(self):
+        for words in ((), ("--certificate", self.cvc, "--card", self.cvc)):
+            self.fails(2, "name the new card", "card", "replace", CARD, *words)
+        self.assertEqual(self.fake.changes(), [])
+
     def test_a_lost_card_is_revoked_first_whatever_happens_next(self):
         self.hsm_fails("bind", ERRORS["hsm.unavailable"])
         result = self.fails(69, f"The old card {CARD} is revoked.", "card", "replace", CARD, "--certificate", self.cvc, "--reason", "lost", "--json")
