@@ -111,6 +111,7 @@ typedef enum cb_error_class {
     X(CB_E_LOG_GAP,              CONFLICT,    "terminal.log_gap",         "Entries are missing between what the broker has of this terminal's log and what was sent: ask an administrator.") \
     X(CB_E_LOG_FORK,             CONFLICT,    "terminal.log_fork",        "This terminal's log is not the one that the broker has the beginning of: ask an administrator.") \
     X(CB_E_LOG_SIGNATURE,        DENIED,      "terminal.log_signature",   "The log is not signed by this terminal's key.") \
+    X(CB_E_TERMINAL_SOFTWARE,    DENIED,      "terminal.software",        "This terminal runs software that is not on the administrator's list, or has not said what it runs: update it, or run cardlink report.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \

@@ -72,6 +72,11 @@ static cfg_opt_t card_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t terminal_options[] = {
+    CFG_STR("software", "off", CFGF_NONE),
+    CFG_END(),
+};
+
 static cfg_opt_t options[] = {
     CFG_STR("user", NULL, CFGF_NODEFAULT),
     CFG_STR("run", "/run/cardbroker", CFGF_NONE),
@@ -83,6 +88,7 @@ static cfg_opt_t options[] = {
     CFG_SEC("card-issuer", issuer_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("status", status_options, CFGF_NONE),
     CFG_SEC("cards", card_options, CFGF_NONE),
+    CFG_SEC("terminals", terminal_options, CFGF_NONE),
     CFG_STR_LIST("administrators", NULL, CFGF_NONE),
     CFG_INT("workers", 16, CFGF_NONE),
     CFG_INT("queue", 256, CFGF_NONE),
@@ -291,6 +297,14 @@ static void read_cards(reading *r)
     r->out->rules.stock = (uint8_t)one_of(r, section, "stock", demands);
 }
 
+static void read_terminals(reading *r)
+{
+    static const char *const policies[] = {"off", "report", "enforce", NULL};
+    cfg_t *section = section_of(r, "terminals");
+    if (section)
+        r->out->software = (uint8_t)one_of(r, section, "software", policies);
+}
+
 static void read_administrators(reading *r)
 {
     cb_broker_config *out = r->out;
@@ -339,6 +353,7 @@ cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *
     read_limits(&r);
     read_status(&r);
     read_cards(&r);
+    read_terminals(&r);
     read_administrators(&r);
     read_rest(&r);
     if (r.error)

@@ -54,6 +54,7 @@ typedef struct cb_broker_config {
     unsigned logins_per_service;
     cb_card_rules rules; /* for cards that are issued */
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */
+    uint8_t software; /* cb_software_policy */
     unsigned activations, activations_each; /* a minute, of all and of one address */
     cb_log_level log_level;
     bool sandbox;

@@ -118,6 +118,12 @@ cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply);
 
+cb_error cb_api_software_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_software_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_software_remove(cb_request *request, cb_reply *reply);
+/* Adds to the JSON of a terminal what it says that it runs, and how that stands. */
+cb_error cb_api_put_software(cb_api *api, json_t *terminal);
+
 cb_error cb_api_service_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_service_update(cb_request *request, cb_reply *reply);
 cb_error cb_api_service_list(cb_request *request, cb_reply *reply);

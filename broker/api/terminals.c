@@ -114,6 +114,8 @@ cb_error cb_api_terminal_list(cb_request *request, cb_reply *reply)
     if (!error)
         error = cb_terminal_list(cb_api_of(request)->store, &page.after, (unsigned)page.limit,
                                  add_row, &page);
+    for (size_t i = 0; !error && i < json_array_size(page.rows); i++)
+        error = cb_api_put_software(cb_api_of(request), json_array_get(page.rows, i));
     return cb_page_reply(reply, &page, "terminals", "id", error);
 }
 
@@ -128,11 +130,14 @@ cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply)
     if (error)
         return error;
     json_t *json = cb_json_terminal(&terminal);
-    if (json && json_object_set_new(json, "log", cb_json_terminal_log(&row)) != 0) {
-        json_decref(json);
-        json = NULL;
-    }
-    return cb_reply_json(reply, 200, json);
+    if (json_object_set_new(json, "log", cb_json_terminal_log(&row)) != 0)
+        error = CB_E_MEMORY;
+    if (!error)
+        error = cb_api_put_software(cb_api_of(request), json);
+    if (!error)
+        return cb_reply_json(reply, 200, json);
+    json_decref(json);
+    return error;
 }
 
 static cb_error change(cb_request *request, cb_reply *reply, cb_terminal_act act, const char *why)

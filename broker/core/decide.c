@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/said.h"
+#include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
@@ -94,6 +95,8 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
         error = CB_E_TERMINAL_INACTIVE;
     if (!error)
         error = cb_said_of_terminal(txn, &terminal);
+    if (!error)
+        error = cb_still_software(txn, id);
     if (error)
         return error;
     return service && !cb_terminal_allows(&terminal, service) ? CB_E_TERMINAL_SERVICE : CB_OK;

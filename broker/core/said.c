@@ -125,6 +125,52 @@ cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
     return judge_lines(txn, 'e', &enrolment->id, &lines, "enrolment", name);
 }
 
+/* The program, of a list or of a terminal. */
+static void put_program(cb_buf *leaf, const cb_software *what)
+{
+    cb_leaf_text(leaf, "version", what->version);
+    cb_leaf_hex(leaf, "program_sha256", cb_digest_bytes(&what->program));
+}
+
+void cb_said_software(cb_buf *leaf, const cb_software_entry *entry)
+{
+    cb_leaf_id(leaf, "software", &entry->id);
+    put_program(leaf, &entry->what);
+    if (!entry->any_config)
+        cb_leaf_hex(leaf, "config_sha256", cb_digest_bytes(&entry->what.config));
+    if (entry->since)
+        cb_leaf_number(leaf, "since", (uint64_t)entry->since);
+    if (entry->until)
+        cb_leaf_number(leaf, "until", (uint64_t)entry->until);
+    if (entry->note[0])
+        cb_leaf_text(leaf, "note", entry->note);
+}
+
+cb_error cb_said_of_software(cb_txn *txn, const cb_software_entry *entry)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&entry->id, name);
+    cb_said_software(&lines, entry);
+    return judge_lines(txn, 'w', &entry->id, &lines, "software", name);
+}
+
+void cb_said_program(cb_buf *leaf, const cb_id *terminal, const cb_software *what)
+{
+    cb_leaf_id(leaf, "terminal", terminal);
+    put_program(leaf, what);
+    cb_leaf_hex(leaf, "config_sha256", cb_digest_bytes(&what->config));
+}
+
+cb_error cb_said_of_program(cb_txn *txn, const cb_id *terminal, const cb_software *what)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(terminal, name);
+    cb_said_program(&lines, terminal, what);
+    return judge_lines(txn, 'p', terminal, &lines, "terminal_software", name);
+}
+
 void cb_said_application(cb_buf *leaf, const cb_application *application)
 {
     cb_leaf_id(leaf, "application", &application->id);

@@ -6,6 +6,7 @@
 #ifndef CB_BROKER_CORE_SAID_H
 #define CB_BROKER_CORE_SAID_H
 
+#include "broker/store/row_software.h"
 #include "broker/store/row_stock.h"
 
 /* The lines about a row, from the one that vouch.h hashes from. */
@@ -13,12 +14,17 @@ void cb_said_service(cb_buf *leaf, const cb_service *service);
 void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal);
 void cb_said_application(cb_buf *leaf, const cb_application *application);
 void cb_said_code(cb_buf *leaf, const cb_terminal_code_row *code);
+void cb_said_software(cb_buf *leaf, const cb_software_entry *entry);
+/* What a terminal said that it runs. */
+void cb_said_program(cb_buf *leaf, const cb_id *terminal, const cb_software *what);
 void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
 
 /* CB_OK, or CB_E_HSM_RECORD when the log says otherwise. Logged, with the name of the row. */
 cb_error cb_said_of_service(cb_txn *txn, const cb_service *service);
 cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_said_of_code(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code);
+cb_error cb_said_of_software(cb_txn *txn, const cb_software_entry *entry);
+cb_error cb_said_of_program(cb_txn *txn, const cb_id *terminal, const cb_software *what);
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment);
 /* Whether it was approved as it is. */
 cb_error cb_said_of_application(cb_txn *txn, const cb_application *application);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "broker/core/tap_parts.h"
 #include "cardlink/apdu.h"
@@ -162,7 +163,10 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
     if (!cb_profile_find(profile))
         return CB_E_ARGUMENT;
     cb_tap_entry *dropped;
-    cb_error error = cb_tap_table_room(taps->table, terminal, &dropped);
+    cb_error error = cb_software_admit(taps->parts.store, terminal);
+    if (error)
+        return error;
+    error = cb_tap_table_room(taps->table, terminal, &dropped);
     cb_tap_drop(taps, dropped);
     if (error)
         return error;
@@ -249,6 +253,8 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
     cb_error error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
     if (!error)
         error = cb_terminal_refusal(terminal->state);
+    if (!error)
+        error = cb_software_admit(taps->parts.store, &context->terminal);
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
         error = CB_E_TERMINAL_SERVICE;
     if (!error && context->profile == CB_PROFILE_PASSWORD && !terminal->passwords)

@@ -42,7 +42,7 @@ void cb_taps_close(cb_taps **taps);
 /* Taps under way now. */
 unsigned cb_taps_count(cb_taps *taps);
 
-/* CB_E_TERMINAL_RATE, CB_E_BUSY, CB_E_HSM_DOWN. Appends the script; *expires_in in seconds. */
+/* CB_E_TERMINAL_SOFTWARE, CB_E_TERMINAL_RATE, CB_E_BUSY, CB_E_HSM_DOWN. Appends the script; *expires_in in seconds. */
 cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_id *tap,
                       cb_buf *script, unsigned *expires_in);
 

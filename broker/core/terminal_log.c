@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "cardlink/x509/request.h"
 
@@ -131,6 +132,8 @@ static cb_error write_batch(cb_txn *txn, const take *t, cb_journal_row *row,
         error = cb_row_journal_set(txn, t->id, row);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
+    if (!error)
+        error = cb_software_said(txn, t->id, batch->entries, batch->received);
     cb_buf_free(&leaf);
     return error;
 }
@@ -196,6 +199,8 @@ cb_error cb_terminal_log_take(cb_store *store, const cb_id *terminal, const cb_d
         t.signature = CB_E_LOG_SIGNATURE;
     if (!error)
         error = cb_act_write(store, run_take, &t, CB_WRITE_ORDINARY);
+    if (!error && !t.finding)
+        cb_software_admit(store, terminal); /* for the record: the log is taken whatever it says */
     *now = t.now;
     return error ? error : t.finding;
 }

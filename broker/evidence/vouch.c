@@ -24,6 +24,9 @@ static const struct {
     {"terminal.revoked", 't', true, NULL, NULL},
     {"terminal.deactivated", 'd', false, NULL, NULL},
     {"terminal.reactivated", 'd', true, NULL, NULL},
+    {"terminal.software", 'p', false, "terminal", NULL},
+    {"software.added", 'w', false, "software", NULL},
+    {"software.removed", 'w', true, NULL, NULL},
     {"enrolment.added", 'e', false, "holder", "state"},
     {"enrolment.removed", 'e', true, NULL, NULL},
     {"tap.intent", 'n', false, "card", NULL},
@@ -44,6 +47,7 @@ static const struct {
     const char *taken_back; /* the same in a leaf "registry.unconfirmed"; no two are alike */
 } subjects[] = {{'s', "service", "service"},     {'t', "terminal", "terminal"},
                 {'d', "terminal", "reactivated"}, {'o', "terminal", "code"},
+                {'p', "terminal", "program_of"},  {'w', "software", "software"},
                 {'e', "enrolment", "enrolment"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
                 {'a', "application", "application"},

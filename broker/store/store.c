@@ -277,3 +277,7 @@ cb_error cb_store_backup(cb_store *store, const char *path)
         unlink(path);
     return error;
 }
+
+uint8_t cb_store_software_policy(const cb_store *store) { return store->options.software; }
+
+uint8_t cb_txn_software_policy(const cb_txn *txn) { return txn->store->options.software; }

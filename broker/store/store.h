@@ -47,6 +47,7 @@ typedef struct cb_store_options {
     int64_t max_bytes; /* the database may not grow beyond; 0: no limit of our own */
     int64_t
         reserve; /* bytes of the file system kept for revocations and results; 0: 16 MB, -1: none */
+    uint8_t software; /* what becomes of terminals whose software is not listed: cb_software_policy */
     int64_t trial; /* microseconds from a fault to the first trial write, later ones up to eight
                       times as far apart; 0: half a second */
     /* For tests: called at each step by the thread that has come to it: "begin", "ran", "commit",
@@ -54,6 +55,15 @@ typedef struct cb_store_options {
     void (*probe)(void *context, const char *step);
     void *probe_context;
 } cb_store_options;
+
+typedef enum cb_software_policy {
+    CB_SOFTWARE_OFF = 0,    /* nothing is looked at */
+    CB_SOFTWARE_REPORT = 1, /* it is written down and logged */
+    CB_SOFTWARE_ENFORCE = 2 /* and they get no tap */
+} cb_software_policy;
+
+/* As the store was opened. */
+uint8_t cb_store_software_policy(const cb_store *store);
 
 /* Opens the database, brings its schema up to date, checks the log's end against the last stored
  * head and against what the signer remembers, closes the intents and sessions that a crash left

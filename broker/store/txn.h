@@ -80,6 +80,9 @@ cb_error cb_store_checked(cb_store *store, int64_t deadline);
 /* Whether the last word of the log about a row is this one (digest NULL: whether there is one). */
 bool cb_txn_vouched(cb_txn *txn, char kind, const cb_id *id, const cb_digest *digest);
 
+/* As the store was opened: cb_software_policy. */
+uint8_t cb_txn_software_policy(const cb_txn *txn);
+
 /* The end of a tap or session could not be written: it is closed as interrupted when the database
  * can be written again, or at the next start. */
 void cb_store_owe(cb_store *store, const cb_id *id, bool session);

@@ -1,42 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "cardlink/terminal/commands.h"
+#include "cardlink/terminal/commands_parts.h"
 
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/code.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
-#include "cardlink/terminal/certify.h"
-#include "cardlink/terminal/ending.h"
-#include "cardlink/terminal/identity.h"
 #include "cardlink/terminal/login.h"
-#include "cardlink/terminal/spool.h"
-#include "cardlink/terminal/suspend.h"
 #include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
 
-/* Says what went wrong: to people on standard error, to programs on standard output. */
-static cb_error say(cb_command_context *context, const cb_problem *problem)
-{
-    if (context->output->json) {
-        cb_output_event(context->output, "failed", NULL, "", problem);
-    } else {
-        fputs("cardlink: ", stderr);
-        cb_problem_print(stderr, problem);
-    }
-    return problem->error;
-}
-
-static cb_error fail(cb_command_context *context, cb_error error, const char *more)
-{
-    cb_problem problem;
-    cb_problem_set(&problem, error, more);
-    return say(context, &problem);
-}
 
 static cb_error open_readers(const cb_command_context *context, cb_readers **out)
 {
@@ -63,7 +39,7 @@ static cb_error run_readers(cb_command_context *context)
     if (!error)
         error = cb_readers_list(readers, &list);
     if (error)
-        fail(context, error, NULL);
+        cb_command_fail(context, error, NULL);
     else
         cb_output_readers(context->output, &list);
     cb_readers_close(&readers);
@@ -77,10 +53,10 @@ static cb_error run_services(cb_command_context *context)
     json_t *services = NULL;
     cb_error error = open_relay(context, &relay);
     if (error)
-        return fail(context, error, NULL);
+        return cb_command_fail(context, error, NULL);
     error = cb_relay_services(relay, &services, &problem);
     if (error)
-        say(context, &problem);
+        cb_command_say(context, &problem);
     else
         cb_output_services(context->output, services);
     json_decref(services);
@@ -155,7 +131,7 @@ static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_re
     cb_relay_tap_init(&first);
     cb_error error = wait_for_card(context, readers, relay, &first, name, &problem);
     if (error) {
-        say(context, &problem);
+        cb_command_say(context, &problem);
     } else {
         error = cb_tap_run(relay, readers, name, &first, order, &report);
         cb_error stored = cb_output_tap(context->output, name, &report);
@@ -178,14 +154,14 @@ static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_p
         order->pins = &pins;
         error = cb_pins_ask(&pins, form, context->options->pin_fd);
         if (error)
-            fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
+            cb_command_fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
     }
     if (!error) {
         error = open_readers(context, &readers);
         if (!error)
             error = open_relay(context, &relay);
         if (error)
-            fail(context, error, NULL);
+            cb_command_fail(context, error, NULL);
         else
             error = tap_once(context, readers, relay, order);
     }
@@ -204,9 +180,9 @@ static cb_error run_tap(cb_command_context *context)
                           .service = options->service ? options->service : use.service,
                           .text = options->text ? options->text : use.text};
     if (!cb_service_name_ok(order.service))
-        return fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
     if (strlen(order.text) > CB_RELAY_TEXT_MAX)
-        return fail(context, CB_E_ARGUMENT, "--text: too long");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--text: too long");
     return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
 }
 
@@ -216,7 +192,7 @@ static cb_error log_in(cb_command_context *context, const cb_login_order *order)
     cb_tap_report report = {.result = NULL};
     cb_error error = open_relay(context, &relay);
     if (error)
-        return fail(context, error, NULL);
+        return cb_command_fail(context, error, NULL);
     error = cb_login_run(relay, order, &report);
     cb_error stored = cb_output_tap(context->output, "password", &report);
     cb_tap_report_free(&report);
@@ -234,14 +210,14 @@ static cb_error run_login(cb_command_context *context)
                                 options->service ? options->service : context->config->service,
                             .text = options->text ? options->text : context->config->text};
     if (!options->name || cb_password_name(options->name, name))
-        return fail(context, CB_E_ARGUMENT, "--name: give the login name");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--name: give the login name");
     if (!cb_service_name_ok(order.service))
-        return fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
     if (strlen(order.text) > CB_RELAY_TEXT_MAX)
-        return fail(context, CB_E_ARGUMENT, "--text: too long");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--text: too long");
     cb_error error = cb_password_ask(&line, options->password_fd);
     if (error)
-        return fail(context, error,
+        return cb_command_fail(context, error,
                     error == CB_E_IO ? "no terminal to ask at; use --password-fd" : NULL);
     order.password = cb_bytes_make(line.bytes, line.len);
     error = log_in(context, &order);
@@ -267,7 +243,7 @@ static cb_error run_pin_reset(cb_command_context *context)
     const char *text = context->options->card;
     cb_tap_order order = {.purpose = CB_TAP_PIN_RESET, .service = "", .text = "", .card = &card};
     if (!text || cb_id_parse(text, &card))
-        return fail(context, CB_E_ARGUMENT,
+        return cb_command_fail(context, CB_E_ARGUMENT,
                     "--card: give the card's identifier, as the administrator has it");
     return order_tap(context, &order, CB_PIN_FORM_RESET);
 }
@@ -284,122 +260,9 @@ static cb_error run_agent(cb_command_context *context)
                             .output = context->output,
                             .stop = context->stop};
     if (options->service && !cb_service_name_ok(options->service))
-        return fail(context, CB_E_ARGUMENT, "--service: no such name");
+        return cb_command_fail(context, CB_E_ARGUMENT, "--service: no such name");
     cb_error error = cb_agent_run(&order);
-    return error ? fail(context, error, NULL) : CB_OK;
-}
-
-static void print_identity(cb_command_context *context, const cb_identity *identity)
-{
-    char key[2 * CB_SHA256_SIZE + 1];
-    char certificate[2 * CB_SHA256_SIZE + 1];
-    cb_hex(cb_digest_bytes(&identity->key), key);
-    cb_hex(cb_digest_bytes(&identity->certificate), certificate);
-    const char *path = context->config->certificate;
-    if (context->output->json) {
-        cb_output_object(context->output,
-                         json_pack("{s:s,s:s,s:s,s:s}", "event", "enrolled", "certificate", path,
-                                   "key_sha256", key, "certificate_sha256", certificate));
-        return;
-    }
-    printf(
-        "Certificate: %s\n"
-        "Fingerprint (SHA-256 of the certificate): %s\n"
-        "Known to the broker as (SHA-256 of the key): %s\n"
-        "Give the certificate to an administrator, and compare the fingerprint on another way.\n",
-        path, certificate, key);
-}
-
-static cb_error run_enrol(cb_command_context *context)
-{
-    char host[CB_TERMINAL_NAME_MAX + 1] = "";
-    cb_identity identity;
-    const char *name = context->options->name;
-    if (!name && gethostname(host, sizeof host - 1) == 0)
-        name = host;
-    cb_error error = cb_identity_make(name ? name : "", context->config->certificate,
-                                      context->config->key, &identity);
-    if (error == CB_E_EXISTS)
-        return fail(context, error, "an identity is never overwritten: move its files away first");
-    if (error)
-        return fail(context, error, context->config->key);
-    cb_spool_remove(context->config->log); /* of another that was here before */
-    print_identity(context, &identity);
-    return CB_OK;
-}
-
-static cb_error done(cb_command_context *context, const char *event, const char *text)
-{
-    cb_output_event(context->output, event, NULL, text, NULL);
-    return CB_OK;
-}
-
-static cb_error run_activate(cb_command_context *context)
-{
-    char code[64], symbols[CB_CODE_SYMBOLS];
-    cb_problem problem;
-    const char *name = context->options->name;
-    if (!name)
-        return fail(context, CB_E_ARGUMENT, "--name: give the terminal's name, as it is registered");
-    cb_error error =
-        cb_line_ask("Activation code: ", context->options->pin_fd, code, sizeof code);
-    if (error)
-        return fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
-    error = cb_code_read(cb_bytes_str(code), symbols);
-    if (error)
-        fail(context, error, "the code is mistyped: its last character does not fit the others");
-    else if ((error = cb_certify_activate(context->config, name, code, &problem)) != CB_OK)
-        say(context, &problem);
-    else {
-        cb_spool_remove(context->config->log); /* of another that was here before */
-        done(context, "activated", "this terminal is active");
-    }
-    cb_wipe(code, sizeof code);
-    cb_wipe(symbols, sizeof symbols);
-    return error;
-}
-
-/* Into the terminal's log; the agent brings it to the broker. */
-static void note(cb_command_context *context, cb_journal_event event)
-{
-    cb_spool *spool = NULL;
-    cb_error error = cb_spool_open(context->config->log, &spool);
-    if (!error)
-        error = cb_spool_add(spool, event, "");
-    if (error)
-        fail(context, error, context->config->log);
-    cb_spool_close(&spool);
-}
-
-static cb_error run_renew(cb_command_context *context)
-{
-    cb_problem problem;
-    cb_error error = cb_certify_renew(context->config, &problem);
-    if (!error)
-        note(context, CB_JOURNAL_RENEWED);
-    return error ? say(context, &problem) : done(context, "renewed", "the terminal has a new key");
-}
-
-static cb_error run_suspend(cb_command_context *context)
-{
-    char words[64];
-    const char *state = NULL;
-    cb_problem problem;
-    cb_error error = cb_suspend(context, &state, &problem);
-    if (error)
-        return say(context, &problem);
-    snprintf(words, sizeof words, "the card opens nothing any more: it is %s", state);
-    return done(context, "suspended", words);
-}
-
-static cb_error run_erase(cb_command_context *context)
-{
-    return cb_ending(context->config, CB_ENDING_ERASED, context->output);
-}
-
-static cb_error run_tamper(cb_command_context *context)
-{
-    return cb_ending(context->config, CB_ENDING_TAMPER, context->output);
+    return error ? cb_command_fail(context, error, NULL) : CB_OK;
 }
 
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
@@ -413,11 +276,11 @@ static cb_error read_card(cb_command_context *context, cb_readers *readers, cons
     cb_card_io io = {.card = readers, .transmit = transmit};
     cb_error error = cb_card_take(readers, reader);
     if (error)
-        return fail(context, error, NULL);
+        return cb_command_fail(context, error, NULL);
     error = cb_survey(&io, &context->config->profiles, &found);
     cb_card_release(readers);
     if (error)
-        return fail(context, error, NULL);
+        return cb_command_fail(context, error, NULL);
     cb_output_object(context->output, found);
     return CB_OK;
 }
@@ -429,9 +292,9 @@ static cb_error run_read(cb_command_context *context)
     cb_readers *readers = NULL;
     cb_error error = open_readers(context, &readers);
     if (error)
-        fail(context, error, NULL);
+        cb_command_fail(context, error, NULL);
     else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK)
-        say(context, &problem);
+        cb_command_say(context, &problem);
     else
         error = read_card(context, readers, name);
     cb_readers_close(&readers);
@@ -450,12 +313,13 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"pin", "unblock"}, run_pin_unblock, true},
         {{"pin", "reset"}, run_pin_reset, true},
         {{"read", NULL}, run_read, false},
-        {{"enrol", NULL}, run_enrol, false},
-        {{"activate", NULL}, run_activate, false},
-        {{"suspend", NULL}, run_suspend, false},
-        {{"renew", NULL}, run_renew, true},
-        {{"erase", NULL}, run_erase, false},
-        {{"tamper", NULL}, run_tamper, false},
+        {{"enrol", NULL}, cb_command_enrol, false},
+        {{"activate", NULL}, cb_command_activate, false},
+        {{"suspend", NULL}, cb_command_suspend, false},
+        {{"renew", NULL}, cb_command_renew, true},
+        {{"erase", NULL}, cb_command_erase, false},
+        {{"tamper", NULL}, cb_command_tamper, false},
+        {{"report", NULL}, cb_command_report, true},
     };
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *second = commands[i].words[1];

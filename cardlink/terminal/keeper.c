@@ -8,18 +8,16 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/config.h"
-#include "base/text.h"
 #include "cardlink/terminal/certify.h"
 #include "cardlink/terminal/ending.h"
 #include "cardlink/terminal/identity.h"
+#include "cardlink/terminal/report.h"
 #include "cardlink/terminal/ship.h"
 
 #define SLICE (CB_SECOND / 2)
 #define PAUSE_MAX (30 * CB_SECOND)
 #define LAST_TIME (2 * CB_SECOND)
 
-enum { PROGRAM_MAX = 256 * 1024 * 1024 };
 enum { STACK = 2 * 1024 * 1024 }; /* enough for TLS; it lives as long as the agent does */
 
 struct cb_keeper {
@@ -124,35 +122,13 @@ static int64_t ship(cb_keeper *keeper, int64_t *pause)
     return cb_deadline_in(error ? *pause : keeper->config->log_every);
 }
 
-/* What runs here, and by what configuration. */
-static cb_error note_start(cb_keeper *keeper)
-{
-    char program[2 * CB_SHA256_SIZE + 1], config[2 * CB_SHA256_SIZE + 1];
-    char text[CB_JOURNAL_TEXT_MAX + 1];
-    cb_problem problem;
-    cb_digest digest;
-    cb_buf image = CB_BUF(PROGRAM_MAX);
-    cb_error error = cb_file_read("/proc/self/exe", &image);
-    digest = cb_sha256(cb_buf_bytes(&image));
-    cb_hex(cb_digest_bytes(&digest), program);
-    cb_hex(cb_digest_bytes(&keeper->config->digest), config);
-    snprintf(text, sizeof text, "version=%.32s program=%s config=%s", CB_VERSION,
-             error ? "unreadable" : program, config);
-    cb_buf_free(&image);
-    error = cb_spool_add(keeper->spool, CB_JOURNAL_STARTED, text);
-    if (error == CB_E_TERMINAL_LOG &&
-        cb_ship(keeper->config, keeper->spool, keeper->config->timeout, &problem) == CB_OK)
-        error = cb_spool_add(keeper->spool, CB_JOURNAL_STARTED, text);
-    return error;
-}
-
 static cb_error open_log(cb_keeper *keeper)
 {
     if (!keeper->config->log[0])
         return CB_OK;
     cb_error error = cb_spool_open(keeper->config->log, &keeper->spool);
     if (!error)
-        error = note_start(keeper);
+        error = cb_report_started(keeper->config, keeper->spool);
     if (error) {
         cb_problem problem;
         cb_problem_set(&problem, error, keeper->config->log);
@@ -206,6 +182,12 @@ static bool begin(cb_keeper *keeper, pthread_t *thread, void *(*run)(void *))
     return begun;
 }
 
+/* How long the start, or the end, may wait for a broker that is away. */
+static int64_t brief_time(const cb_terminal_config *config)
+{
+    return config->timeout < LAST_TIME ? config->timeout : LAST_TIME;
+}
+
 cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb_keeper **out)
 {
     cb_keeper *keeper = calloc(1, sizeof *keeper);
@@ -214,6 +196,10 @@ cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb
     keeper->config = config;
     keeper->output = output;
     cb_error error = open_log(keeper);
+    if (!error && keeper->spool) { /* so that the broker knows what asks it before it asks */
+        cb_problem problem;
+        cb_ship(config, keeper->spool, brief_time(config), &problem);
+    }
     keeper->watched = config->tamper[0] != 0;
     look_at_key(keeper);
     if (!error && !begin(keeper, &keeper->renewing, keep))
@@ -235,7 +221,7 @@ cb_error cb_keeper_start(const cb_terminal_config *config, cb_output *output, cb
 static void note_end(cb_keeper *keeper, cb_error why)
 {
     cb_problem problem;
-    int64_t limit = keeper->config->timeout < LAST_TIME ? keeper->config->timeout : LAST_TIME;
+    int64_t limit = brief_time(keeper->config);
     if (!keeper->spool || why == CB_E_TERMINAL_DISPOSED)
         return;
     if (cb_spool_add(keeper->spool, CB_JOURNAL_STOPPED, cb_error_code(why)) == CB_OK)

@@ -27,6 +27,7 @@ static const char usage[] =
     "  enrol         make this terminal's key and certificate\n"
     "  activate      make the key, and have the broker certify it for a one-time code\n"
     "  renew         take a new key and certificate now; the agent does that by itself in time\n"
+    "  report        say which program and configuration run here, and bring the log to the broker\n"
     "  erase         tell the broker that this terminal is over, and erase its keys\n"
     "  tamper        the same, for whatever notices that the housing was opened\n"
     "\n"

@@ -174,6 +174,17 @@ class Commands(unittest.TestCase):
             self.ctl("terminal", "code", f"{name}-new", as_json=as_json)
             self.ctl("terminal", "dispose", f"{name}-new", as_json=as_json)
 
+    def test_4_software(self):
+        for number, as_json in enumerate((False, True)):
+            said = self.ctl("software", "add", "--version", f"0.{number}", "--program", f"{number + 1}" * 64, "--configuration", "a" * 64,
+                            "--note", "as built", "--from", "2026-01-01", "--until", "2091-12-31", as_json=as_json)
+            self.assertTrue(said)
+            entry = next(e for e in self.both("software", "list") if e["version"] == f"0.{number}")
+            self.assertTrue(entry["from"].startswith("2026-01-01T00:00:00") and entry["until"].startswith("2092-01-01T00:00:00"), entry)
+            self.assertIn("terminal", [t["name"] for t in self.both("software", "report")])
+            self.ctl("software", "remove", entry["id"], as_json=as_json)
+            self.assertNotIn(entry["id"], [e["id"] for e in self.ctl("software", "list", as_json=True)])
+
     def test_5_enrolments(self):
         for as_json, service in ((False, "for-people"), (True, "for-programs")):
             request = w.folder / f"{service}.csr"
@@ -232,7 +243,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 69, done.stderr)
 
 
-ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/enrolments",
+ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/software", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock", f"/v1/cards/{UNKNOWN}/suspension-code",
                "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",

@@ -4,9 +4,20 @@
  */
 #include <stdlib.h>
 
-#include "cardlink/journal.h"
+#include "cardlink/software.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What a text says of software is said in one way only, but for the case of its digits. */
+static void read_software(const char *text)
+{
+    char back[CB_JOURNAL_TEXT_MAX + 1];
+    cb_software software;
+    cb_error error = cb_software_read(text, &software);
+    cb_software_write(&software, back);
+    if (!error && (strlen(back) != strlen(text) || strncmp(back, text, 8) != 0))
+        abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -19,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
            cb_journal_take(&from, &entry, &head) == CB_OK) {
         if (cb_journal_put(&entry, &back) != CB_OK || head.number != (uint64_t)++count)
             abort();
+        read_software(entry.text);
     }
     /* There is one way to write an entry, and what is taken one by one is taken as a whole. */
     if (back.len > size || (back.len > 0 && memcmp(back.data, data, back.len) != 0))

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/software.h"
 #include "tests/unit/base/test.h"
 
 /* ---- What happened, and what is to fail ---- */
@@ -29,6 +30,7 @@ static uint8_t service_level;
 static uint32_t terminal_rate;
 static uint8_t terminal_state;
 static bool terminal_passwords;
+static cb_error terminal_software;
 static uint8_t kind_of_card = CB_PROFILE_NATIVE;
 static size_t receipts_recorded;
 
@@ -172,6 +174,12 @@ void cb_card_init(cb_card *card)
 void cb_card_free(cb_card *card)
 {
     cb_buf_free(&card->binding);
+}
+
+cb_error cb_software_admit(cb_store *store, const cb_id *terminal)
+{
+    (void)store, (void)terminal;
+    return terminal_software;
 }
 
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
@@ -363,6 +371,7 @@ static int open_taps(void **state)
     terminal_rate = 0;
     terminal_state = CB_TERMINAL_ACTIVE;
     terminal_passwords = false;
+    terminal_software = CB_OK;
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
     return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;
@@ -598,6 +607,20 @@ static void a_terminal_is_limited(void **state)
     terminal_state = CB_TERMINAL_REVOKED;
     assert_int_equal(start(&tap), CB_OK);
     assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_REVOKED);
+}
+
+static void a_terminal_with_software_that_is_not_listed_gets_no_tap(void **state)
+{
+    (void)state;
+    cb_id tap;
+    terminal_software = CB_E_TERMINAL_SOFTWARE;
+    assert_int_equal(start(&tap), CB_E_TERMINAL_SOFTWARE);
+    terminal_software = CB_OK;
+    assert_int_equal(start(&tap), CB_OK);
+    terminal_software = CB_E_TERMINAL_SOFTWARE; /* taken off the list meanwhile */
+    assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_SOFTWARE);
+    terminal_software = CB_OK;
+    assert_int_equal(ask_for_tax(&tap), CB_E_TAP_UNKNOWN);
 }
 
 static void a_terminal_has_only_so_many_taps_under_way(void **state)
@@ -892,6 +915,7 @@ int main(void)
         T(a_mistake_can_be_put_right_while_the_card_stays),
         T(a_pin_change_uses_no_key_and_is_recorded),
         T(a_terminal_is_limited),
+        T(a_terminal_with_software_that_is_not_listed_gets_no_tap),
         T(a_terminal_has_only_so_many_taps_under_way),
         T(a_terminal_that_begins_many_taps_loses_the_oldest_of_them),
         T(an_answer_that_was_lost_is_given_again_and_nothing_done_again),
