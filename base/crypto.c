@@ -117,6 +117,15 @@ static bool load_public(ecc_key *key, cb_bytes point)
            wc_ecc_import_x963_ex(point.data, (word32)point.len, key, ECC_SECP256R1) == 0;
 }
 
+bool cb_p256_is_private(const uint8_t scalar[CB_P256_SCALAR])
+{
+    static const uint8_t zero[CB_P256_SCALAR],
+        n[CB_P256_SCALAR] = {0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF,
+                             0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17,
+                             0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51};
+    return memcmp(scalar, n, sizeof n) < 0 && memcmp(scalar, zero, sizeof zero) != 0;
+}
+
 cb_error cb_p256_public(const uint8_t scalar[CB_P256_SCALAR], uint8_t point[CB_P256_POINT])
 {
     ecc_key key;

@@ -37,6 +37,9 @@ cb_error cb_hmac_sha256(cb_bytes key, cb_bytes data, cb_digest *out);
 /* A fresh key pair. */
 cb_error cb_p256_generate(uint8_t scalar[CB_P256_SCALAR], uint8_t point[CB_P256_POINT]);
 
+/* Whether 0 < d < n, the order of P-256 (SP 800-186, 3.2.1.3): whether it can be a private key. */
+bool cb_p256_is_private(const uint8_t scalar[CB_P256_SCALAR]);
+
 /* The point of a scalar. */
 cb_error cb_p256_public(const uint8_t scalar[CB_P256_SCALAR], uint8_t point[CB_P256_POINT]);
 

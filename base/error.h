@@ -92,6 +92,15 @@ typedef enum cb_error_class {
     X(CB_E_PIN_RESET_REFUSED,    CARD,        "pin.reset_refused",        "No manager has allowed this card a new PIN at this terminal now: the permission was used, is over, or is for another card.") \
     X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
     X(CB_E_PIN_UNCERTAIN,        CARD,        "pin.uncertain",            "The tap ended while the PIN was being set: whether it was set is not certain; use the new PIN first, and if it is wrong the one before.") \
+    X(CB_E_REGISTRATION_CODE,    CARD,        "registration.code",        "There is no such registration code: check what was typed against what you were given.") \
+    X(CB_E_REGISTRATION_USED,    CARD,        "registration.used",        "This registration code has been used for another card, or for other keys on this one: ask for a new code.") \
+    X(CB_E_REGISTRATION_LAPSED,  CARD,        "registration.lapsed",      "This registration code's time is over: ask for a new code.") \
+    X(CB_E_REGISTRATION_WITHDRAWN, CARD,      "registration.withdrawn",   "This registration code was withdrawn: ask why, or for a new code.") \
+    X(CB_E_REGISTRATION_TRIED,   CARD,        "registration.tried",       "This registration code was used wrongly too often, by something between terminal and key service: ask for a new code, and have that looked into.") \
+    X(CB_E_REGISTRATION_PROFILE, CARD,        "registration.profile",     "This registration code is for a card of another kind: use the card that it was given for, or ask for another code.") \
+    X(CB_E_REGISTRATION_RATE,    UNAVAILABLE, "registration.rate",        "Too many registration codes were tried within a minute: wait and try again.") \
+    X(CB_E_CARD_REGISTERED,      CONFLICT,    "card.registered",          "The card is registered already: nothing was done; use it as it is, or ask who registered it.") \
+    X(CB_E_CARD_NAMELESS,        CARD,        "card.nameless",            "The card's certificates do not say which card they are of, so that nobody can register it but an operator: bring it to one.") \
     X(CB_E_PASSWORD_WRONG,       CARD,        "password.wrong",           "The name or the password is wrong, or too many wrong ones were tried before: try again, and wait if it was right.") \
     X(CB_E_PASSWORD_DELAYED,     CARD,        "password.delayed",         "Too many wrong passwords were tried for this name: it is not looked at before some time has passed.") \
     X(CB_E_PASSWORD_FORMAT,      INVALID,     "password.format",          "The password is too short, too long or too easy to guess: use at least 15 characters without a pattern.") \

@@ -20,7 +20,8 @@ typedef enum cb_tap_purpose {
     CB_TAP_PIN_CHANGE = 2,   /* change the PIN; no service */
     CB_TAP_PIN_UNBLOCK = 3,  /* new PIN by unblocking code; no service */
     CB_TAP_CARD_END = 4,     /* end a revoked card for good; no service */
-    CB_TAP_PIN_RESET = 5     /* new PIN by a manager's permission; no service */
+    CB_TAP_PIN_RESET = 5,    /* new PIN by a manager's permission; no service */
+    CB_TAP_REGISTER = 6      /* bind the card by a one-time code (registration.h); no service */
 } cb_tap_purpose;
 
 typedef enum cb_profile_id {
@@ -40,6 +41,12 @@ typedef struct cb_tap_context {
     char service[CB_SERVICE_NAME_MAX + 1];  /* "" when the purpose has none */
     cb_digest text;                         /* SHA-256 of the text shown to the holder; zero: none was shown */
 } cb_tap_context;
+
+/* Whether a card that others issued, whose PIN is none of the broker's, is tapped for this. */
+static inline bool cb_tap_purpose_foreign(uint8_t purpose)
+{
+    return purpose == CB_TAP_AUTHENTICATE || purpose == CB_TAP_REGISTER;
+}
 
 /* Whether a service name is well formed. */
 bool cb_service_name_ok(const char *name);

@@ -119,7 +119,7 @@ cb_error cb_foreign_challenge(const cb_foreign_kind *kind, cb_foreign_tap *tap,
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
     tap->step = STEP_DONE; /* unless everything below goes well */
-    if (context->profile != kind->profile || context->purpose != CB_TAP_AUTHENTICATE || !known ||
+    if (context->profile != kind->profile || !cb_tap_purpose_foreign(context->purpose) || !known ||
         pin.len > 0)
         return CB_E_ARGUMENT;
     cb_error error = kind->recognise(answers, &card);

@@ -120,6 +120,9 @@ typedef struct cb_card_profile {
      * no certificates. */
     bool (*fits)(const cb_script *answers, const struct cb_x509 *certificate);
 
+    /* Whether a certificate that fits says itself that it is of this card, so that nobody has to look at the card. NULL: each that fits does. */
+    bool (*names)(const cb_script *answers, const struct cb_x509 *certificate);
+
     /* A key whose certificate is none of X.509, but stands in the answers to the first script: its
      * use (0: there is none), and the key, once the certificate was found to be of that card and
      * signed by the key of an X.509 certificate, which the caller has checked, or through what is

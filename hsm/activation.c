@@ -190,6 +190,8 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
                          cb_activation *out)
 {
     cb_binding_info binding;
+    if (tap->context.purpose == CB_TAP_REGISTER) /* its card is nobody's yet */
+        return CB_E_TAP_ORDER;
     cb_error error = cb_feed_refresh(taps->setup.feed);
     if (!error)
         error = cb_feed_compare(taps->setup.feed, feed);

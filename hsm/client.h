@@ -18,6 +18,7 @@
 
 #include "base/merkle.h"
 #include "cardlink/profile.h"
+#include "cardlink/registration.h"
 #include "hsm/records.h"
 
 typedef struct cb_hsm cb_hsm;
@@ -99,6 +100,47 @@ cb_error cb_hsm_use(cb_hsm *hsm, const cb_id *tap, uint8_t operation, uint8_t ha
 /* Forgets a tap; nothing of it can be used afterwards. Unknown taps are no error. */
 void cb_hsm_tap_end(cb_hsm *hsm, const cb_id *tap);
 
+/* ---- Registration by a one-time code (cardlink/registration.h) ---- */
+
+/* What a manager allowed the holder of a code. */
+typedef enum cb_registration_state {
+    CB_REGISTRATION_NONE = 0,
+    CB_REGISTRATION_OPEN = 1,
+    CB_REGISTRATION_USED = 2, /* for one card; for that one it stays good until its end */
+    CB_REGISTRATION_WITHDRAWN = 3
+} cb_registration_state;
+
+enum {
+    CB_REGISTRATION_LEAST_S = 1,
+    CB_REGISTRATION_MOST_S = 30 * 86400,
+    CB_REGISTRATION_TRIES = 5, /* words that name the code and were not made with it */
+    CB_REGISTRATION_PROFILES = 1 << CB_PROFILE_PIV | 1 << CB_PROFILE_JPKI | 1 << CB_PROFILE_SCP03
+};
+
+typedef struct cb_registration_grant {
+    cb_id holder;
+    int64_t until;    /* wall clock, microseconds; kept in whole seconds */
+    uint8_t profiles; /* 1 << cb_profile_id for each */
+    uint8_t level;    /* the highest that the card may reach */
+    uint8_t state;    /* cb_registration_state */
+    uint8_t wrong;    /* tries */
+} cb_registration_grant;
+
+/* The second step of a tap that binds its card, in the place of cb_hsm_tap_challenge: certificates
+ * and word are checked, and what the card is to sign is made. context: tap, terminal, profile and
+ * purpose (CB_TAP_REGISTER); hsmd puts the rest of it in. Errors as of cb_hsm_bind_foreign and
+ * cb_hsm_tap_challenge; CB_E_REGISTRATION_…; CB_E_CARD_BOUND; CB_E_CARD_NAMELESS; CB_E_BUSY (too
+ * many wrong codes). */
+cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
+                             const cb_foreign_reading *reading, const cb_registration_word *word,
+                             cb_buf *script);
+
+/* After cb_hsm_tap_finish, in the place of cb_hsm_tap_activate: believes the card, uses the code,
+ * and makes the binding. sequence: from 1 to INT32_MAX. Ends the tap. Errors as of
+ * cb_hsm_tap_activate and cb_hsm_tap_register. */
+cb_error cb_hsm_tap_bind(cb_hsm *hsm, const cb_id *tap, uint64_t sequence, const cb_feed_head *feed,
+                         cb_buf *binding);
+
 /* ---- The log lane ---- */
 
 typedef struct cb_signed_head {
@@ -127,20 +169,6 @@ cb_error cb_signed_head_check(const char *origin, const cb_signed_head *head, cb
  * bound again, to repeat an attempt; otherwise CB_E_CARD_BOUND. CB_E_CARD_REVOKED. */
 cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder, uint8_t level,
                      uint64_t sequence, cb_buf *binding);
-
-enum { CB_FOREIGN_CERTIFICATE_MAX = 4096, CB_FOREIGN_CERTIFICATES_LEN = CB_CARD_KEYS_MAX * CB_FOREIGN_CERTIFICATE_MAX };
-
-/* What an operator's terminal has read from a card that somebody else issued. */
-typedef struct cb_foreign_reading {
-    uint8_t profile;  /* cb_profile_id */
-    cb_bytes answers; /* to the profile's first script, encoded as in cardlink/script.h */
-    size_t keys;      /* at most CB_CARD_KEYS_MAX; 0: the profile's cards have no certificates */
-    struct {
-        uint8_t use; /* of the key that it certifies, in the profile's numbers */
-        cb_bytes certificate; /* DER; for a PIV key 04 that of who signed its own, and then the
-                                 intermediate one, if there is one */
-    } key[CB_CARD_KEYS_MAX];
-} cb_foreign_reading;
 
 /* The same for a card that somebody else issued: its certificates are checked against the anchors that hsmd has for its profile. The card's
  * identifier here comes from what distinguishes it, and is in the binding. Also CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER. */
@@ -175,6 +203,15 @@ cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card);
 /* Lets a card take one new PIN without its unblocking code, at one terminal, for so many seconds
  * (hsm/pin_reset.h). CB_E_ARGUMENT; CB_E_CARD_REVOKED, CB_E_CARD_SUSPENDED; CB_E_IO. */
 cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal, uint16_t seconds);
+
+/* Allows the holder of a code (cb_registration_id) to bind one card, within seconds from
+ * CB_REGISTRATION_LEAST_S to _MOST_S from now on; withdraws it; says what is remembered of it.
+ * CB_E_ARGUMENT; CB_E_EXISTS (the code was used before); CB_E_NOT_FOUND; CB_E_STATE (to withdraw one
+ * that was used); CB_E_IO. */
+cb_error cb_hsm_registration_allow(cb_hsm *hsm, const cb_id *code,
+                                   const cb_registration_grant *grant);
+cb_error cb_hsm_registration_withdraw(cb_hsm *hsm, const cb_id *code);
+cb_error cb_hsm_registration_state(cb_hsm *hsm, const cb_id *code, cb_registration_grant *out);
 
 /* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
  * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for

@@ -44,17 +44,6 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
     return error;
 }
 
-static void put_reading(cb_buf *body, const cb_foreign_reading *card)
-{
-    cb_buf_put_u8(body, card->profile);
-    cb_buf_put_var(body, card->answers);
-    cb_buf_put_u8(body, (uint8_t)card->keys);
-    for (size_t i = 0; i < card->keys; i++) {
-        cb_buf_put_u8(body, card->key[i].use);
-        cb_buf_put_var(body, card->key[i].certificate);
-    }
-}
-
 cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const cb_id *holder,
                              uint8_t level, uint64_t sequence, cb_buf *binding)
 {
@@ -62,7 +51,7 @@ cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const 
     if (card->keys > CB_CARD_KEYS_MAX)
         return CB_E_ARGUMENT;
     cb_msg_init(&msg, CB_HSM_BIND_FOREIGN);
-    put_reading(&msg.body, card);
+    cb_put_reading(&msg.body, card);
     cb_put_id(&msg.body, holder);
     cb_buf_put_u8(&msg.body, level);
     cb_buf_put_u64(&msg.body, sequence);
@@ -81,7 +70,7 @@ cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_by
         certificates.len > CB_FOREIGN_CERTIFICATES_LEN)
         return CB_E_ARGUMENT;
     cb_msg_init(&msg, CB_HSM_RENEW_FOREIGN);
-    put_reading(&msg.body, card);
+    cb_put_reading(&msg.body, card);
     cb_buf_put_var(&msg.body, binding);
     cb_buf_put_var(&msg.body, certificates);
     cb_buf_put_u64(&msg.body, sequence);

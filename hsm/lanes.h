@@ -41,7 +41,7 @@ typedef struct cb_lane {
     cb_host *host;       /* use and manage; replaced when files are read anew */
     cb_taps *taps;       /* use */
     cb_feed *feed;       /* use and manage */
-    cb_memo *bound;      /* manage: which holder each card was bound to */
+    cb_memo *bound;      /* use and manage: which holder each card was bound to */
     cb_memo *guesses;    /* use and manage: how often passwords were guessed (guesses.h) */
     cb_loghead *loghead; /* log */
     cb_brake complaints[CB_COMPLAINTS];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/protocol.h"
 
+#include "base/clock.h"
+
 void cb_put_id(cb_buf *out, const cb_id *id) { cb_buf_put(out, cb_id_bytes(id)); }
 
 cb_id cb_get_id(cb_cursor *in)
@@ -192,4 +194,46 @@ void cb_get_state(cb_cursor *in, cb_hsm_state *state)
     state->feed_number = cb_cursor_u64(in);
     state->log_size = cb_cursor_u64(in);
     state->separated = cb_cursor_u8(in) == 1;
+}
+
+void cb_put_reading(cb_buf *out, const cb_foreign_reading *reading)
+{
+    cb_buf_put_u8(out, reading->profile);
+    cb_buf_put_var(out, reading->answers);
+    cb_buf_put_u8(out, (uint8_t)reading->keys);
+    for (size_t i = 0; i < reading->keys && i < CB_CARD_KEYS_MAX; i++) {
+        cb_buf_put_u8(out, reading->key[i].use);
+        cb_buf_put_var(out, reading->key[i].certificate);
+    }
+}
+
+void cb_get_reading(cb_cursor *in, cb_foreign_reading *reading)
+{
+    *reading = (cb_foreign_reading){.profile = cb_cursor_u8(in)};
+    reading->answers = cb_cursor_var(in, CB_SCRIPT_BYTES_MAX);
+    reading->keys = cb_cursor_u8(in);
+    for (size_t i = 0; i < reading->keys && i < CB_CARD_KEYS_MAX; i++) {
+        reading->key[i].use = cb_cursor_u8(in);
+        reading->key[i].certificate = cb_cursor_var(in, CB_FOREIGN_CERTIFICATE_MAX);
+    }
+}
+
+void cb_put_registration(cb_buf *out, const cb_registration_grant *grant)
+{
+    cb_put_id(out, &grant->holder);
+    cb_buf_put_u32(out, (uint32_t)(grant->until / CB_SECOND));
+    cb_buf_put_u8(out, grant->profiles);
+    cb_buf_put_u8(out, grant->level);
+    cb_buf_put_u8(out, grant->state);
+    cb_buf_put_u8(out, grant->wrong);
+}
+
+void cb_get_registration(cb_cursor *in, cb_registration_grant *grant)
+{
+    grant->holder = cb_get_id(in);
+    grant->until = cb_cursor_u32(in) * CB_SECOND;
+    grant->profiles = cb_cursor_u8(in);
+    grant->level = cb_cursor_u8(in);
+    grant->state = cb_cursor_u8(in);
+    grant->wrong = cb_cursor_u8(in);
 }

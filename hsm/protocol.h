@@ -35,16 +35,20 @@
  *   RECEIPT_CHECK   receipt (the rest)                                 –
  *   STATUS          –                                                  state
  *   RESUME          card                                               –
- *   BIND_FOREIGN    u8 profile, var answers, u8 count, certificates    binding (the rest)
- *                   (u8 use, var certificate), holder, u8 level, u64 sequence
- *   RENEW_FOREIGN   u8 profile, var answers, u8 count, certificates,   binding (the rest)
- *                   var binding, var certificates of before, u64 sequence
+ *   BIND_FOREIGN    reading, holder, u8 level, u64 sequence            binding (the rest)
+ *   RENEW_FOREIGN   reading, var binding, var certificates of before,  binding (the rest)
+ *                   u64 sequence
  *   CERTIFY         terminal, var request                              certificate (the rest)
  *   BIND_PASSWORD   password, point, holder, u64 sequence,             binding (the rest)
  *                   var binding of before
  *   PASSWORD_SALT   password                                           salt (the rest)
  *   PASSWORD_FORGIVE password                                          –
  *   PIN_RESET       card, terminal, u16 seconds                        –
+ *   TAP_REGISTER    context, reading, point, signature                 script (the rest)
+ *   TAP_BIND        tap, u64 sequence, feed head                       binding (the rest; with PIN_WRONG, PIN_BLOCKED empty)
+ *   REGISTRATION_ALLOW     code, registration                          –
+ *   REGISTRATION_WITHDRAW  code                                        –
+ *   REGISTRATION_STATE     code                                        registration
  */
 /* clang-format on */
 
@@ -80,6 +84,11 @@ typedef enum cb_hsm_message {
     CB_HSM_PASSWORD_SALT = 26,
     CB_HSM_PASSWORD_FORGIVE = 27,
     CB_HSM_PIN_RESET = 28,
+    CB_HSM_TAP_REGISTER = 29,
+    CB_HSM_TAP_BIND = 30,
+    CB_HSM_REGISTRATION_ALLOW = 31,
+    CB_HSM_REGISTRATION_WITHDRAW = 32,
+    CB_HSM_REGISTRATION_STATE = 33,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 
@@ -104,6 +113,15 @@ cb_digest cb_get_digest(cb_cursor *in);
  * with a zero byte or too long fails. */
 void cb_put_context(cb_buf *out, const cb_tap_context *context);
 void cb_get_context(cb_cursor *in, cb_tap_context *context);
+
+/* u8 profile ‖ var answers ‖ u8 count ‖ for each certificate u8 use ‖ var certificate. A reader of
+ * more than CB_CARD_KEYS_MAX leaves the rest, for the caller to stumble over. */
+void cb_put_reading(cb_buf *out, const cb_foreign_reading *reading);
+void cb_get_reading(cb_cursor *in, cb_foreign_reading *reading);
+
+/* holder ‖ u32 its end, seconds since 1970 ‖ u8 profiles ‖ u8 level ‖ u8 state ‖ u8 wrong tries. */
+void cb_put_registration(cb_buf *out, const cb_registration_grant *grant);
+void cb_get_registration(cb_cursor *in, cb_registration_grant *grant);
 
 /* Without the signature, which is hsmd's to check. */
 void cb_put_claim(cb_buf *out, const cb_card_claim *claim);

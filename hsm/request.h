@@ -27,7 +27,7 @@ const char *cb_request_name(uint16_t type);
 typedef cb_error (*cb_request_handler)(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 
 /* The handlers, by folder of work: request_tap.c, request_log.c, request_manage.c,
- * request_bind.c, request_terminal.c. */
+ * request_bind.c, request_register.c, request_terminal.c. */
 cb_error cb_handle_hello(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_begin(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
@@ -55,6 +55,11 @@ cb_error cb_handle_receipt_check(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_b
 cb_error cb_handle_status(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_certify(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_tap_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_registration_allow(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_registration_withdraw(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_registration_state(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_resume(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cardlink/native/certificate.h"
+#include "hsm/bound.h"
 #include "hsm/foreign.h"
 #include "hsm/guesses.h"
 #include "hsm/password.h"
@@ -13,30 +14,10 @@
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
 
-/* Revoked cards, and keys that were renewed, never come back. */
-static cb_error still_good(const cb_lane *lane, const cb_binding_info *info)
-{
-    cb_id subject = cb_binding_subject(info);
-    cb_error error = cb_feed_refresh(lane->feed);
-    if (!error && cb_feed_card(lane->feed, &info->card) == CB_E_CARD_REVOKED)
-        error = CB_E_CARD_REVOKED;
-    return error ? error : cb_feed_key(lane->feed, &subject);
-}
-
-/* A card is bound once: a second binding would stay genuine beside the first, and whoever has the
- * front end could choose between the two. Remembered before it is made, so that no crash in between
- * leaves one that is not. */
 static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
 {
-    cb_digest before, now = cb_binding_digest(info);
-    cb_error error = still_good(lane, info);
-    if (!error)
-        error = cb_memo_get(lane->bound, &info->card, &before);
-    if (error == CB_E_NOT_FOUND)
-        return cb_memo_put(lane->bound, &info->card, &now);
-    if (!error && memcmp(&before, &now, sizeof now) != 0)
-        error = CB_E_CARD_BOUND;
-    return error;
+    cb_error error = cb_bound_still_good(lane->feed, info);
+    return error ? error : cb_bound_take(lane->bound, info);
 }
 
 static cb_error make(const cb_lane *lane, const cb_binding_info *info, cb_error error,
@@ -85,23 +66,12 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     return bind(lane, &info, out);
 }
 
-static void get_reading(cb_cursor *in, cb_foreign_reading *card)
-{
-    *card = (cb_foreign_reading){.profile = cb_cursor_u8(in)};
-    card->answers = cb_cursor_var(in, CB_SCRIPT_BYTES_MAX);
-    card->keys = cb_cursor_u8(in);
-    for (size_t i = 0; i < card->keys && i < CB_CARD_KEYS_MAX; i++) {
-        card->key[i].use = cb_cursor_u8(in);
-        card->key[i].certificate = cb_cursor_var(in, CB_FOREIGN_CERTIFICATE_MAX);
-    }
-}
-
 cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_foreign_reading card;
     cb_binding_info info = {0};
     (void)tap;
-    get_reading(in, &card);
+    cb_get_reading(in, &card);
     info.holder = cb_get_id(in);
     info.level = cb_cursor_u8(in);
     info.sequence = cb_cursor_u64(in);
@@ -119,9 +89,9 @@ static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
                            const cb_binding_info *info)
 {
     cb_digest there, old = cb_binding_digest(before), now = cb_binding_digest(info);
-    cb_error error = still_good(lane, before);
+    cb_error error = cb_bound_still_good(lane->feed, before);
     if (!error)
-        error = still_good(lane, info);
+        error = cb_bound_still_good(lane->feed, info);
     if (!error)
         error = cb_memo_get(lane->bound, &info->card, &there);
     if (error && error != CB_E_NOT_FOUND)
@@ -239,7 +209,7 @@ cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_b
     cb_foreign_reading card;
     cb_binding_info info = {0};
     (void)tap;
-    get_reading(in, &card);
+    cb_get_reading(in, &card);
     cb_bytes binding = cb_cursor_var(in, CB_BINDING_MAX);
     cb_bytes certificates = cb_cursor_var(in, CB_FOREIGN_CERTIFICATES_LEN);
     info.sequence = cb_cursor_u64(in);

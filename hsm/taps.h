@@ -46,6 +46,7 @@ typedef struct cb_tap {
     cb_sealed_info key; /* from open_key on */
     cb_buf sealed;
     uint8_t uses_left;
+    struct cb_registering *registering; /* of a tap that binds its card (registering.h); or NULL */
 } cb_tap;
 
 typedef struct cb_taps_setup {
@@ -57,6 +58,7 @@ typedef struct cb_taps_setup {
     const cb_vault *vault; /* kept */
     cb_feed *feed;         /* kept */
     cb_memo *guesses;      /* kept; NULL: no password is believed */
+    cb_memo *bound;        /* kept; NULL: no card is bound in a tap */
     const cb_card_profile *(*profile_find)(uint8_t id);
 } cb_taps_setup;
 
@@ -70,6 +72,7 @@ typedef struct cb_taps {
     uint64_t receipts; /* made in this boot */
     uint64_t begun;    /* likewise */
     cb_brake passwords;
+    cb_brake codes; /* wrong ones, of registrations */
 } cb_taps;
 
 cb_error cb_taps_new(const cb_taps_setup *setup, cb_taps **out);

@@ -87,12 +87,18 @@ static void open_guesses(worker *w)
                "file", path, NULL);
 }
 
-static cb_error open_manage(worker *w)
+static cb_error open_bound(worker *w)
 {
     const char *path = w->plan->config->bound_path;
+    cb_error error = cb_memo_open(path, &w->lane.bound);
+    return error ? cb_log_failure("bindings.unusable", error, path) : CB_OK;
+}
+
+static cb_error open_manage(worker *w)
+{
     cb_error error = open_feed(w);
-    if (!error && (error = cb_memo_open(path, &w->lane.bound)) != CB_OK)
-        cb_log_failure("bindings.unusable", error, path);
+    if (!error)
+        error = open_bound(w);
     if (!error)
         open_guesses(w);
     return error;
@@ -105,6 +111,7 @@ static cb_error open_use(worker *w)
     if (error)
         return error;
     open_guesses(w);
+    open_bound(w); /* taps are served without it */
     cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
                            .capacity = (uint16_t)config->taps,
                            /* Not all at once. */
@@ -115,6 +122,7 @@ static cb_error open_use(worker *w)
                            .vault = w->lane.vault,
                            .feed = w->lane.feed,
                            .guesses = w->lane.guesses,
+                           .bound = w->lane.bound,
                            .profile_find = cb_profile_find};
     return cb_taps_new(&setup, &w->lane.taps);
 }

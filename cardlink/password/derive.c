@@ -47,16 +47,6 @@ cb_error cb_argon2id(cb_argon2id_cost cost, cb_bytes password, cb_bytes salt, cb
     return status == ARGON2_MEMORY_ALLOCATION_ERROR ? CB_E_MEMORY : CB_E_CRYPTO;
 }
 
-/* Whether 0 < d < n, the order of P-256 (SP 800-186, 3.2.1.3). */
-static bool is_private(const uint8_t d[CB_P256_SCALAR])
-{
-    static const uint8_t zero[CB_P256_SCALAR],
-        n[CB_P256_SCALAR] = {0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x00, 0x00, 0xFF, 0xFF, 0xFF,
-                             0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xBC, 0xE6, 0xFA, 0xAD, 0xA7, 0x17,
-                             0x9E, 0x84, 0xF3, 0xB9, 0xCA, 0xC2, 0xFC, 0x63, 0x25, 0x51};
-    return memcmp(d, n, sizeof n) < 0 && memcmp(d, zero, sizeof zero) != 0;
-}
-
 cb_error cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT], const cb_id *id,
                          uint8_t scalar[CB_P256_SCALAR])
 {
@@ -67,7 +57,7 @@ cb_error cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT]
     memcpy(data + sizeof domain, id->bytes, CB_ID_SIZE);
     cb_error error = cb_argon2id(password_cost, password, cb_bytes_make(salt, CB_PASSWORD_SALT),
                                  (cb_bytes){0}, CB_BYTES_OF(data), scalar, CB_P256_SCALAR);
-    for (unsigned i = 0; !error && i < TRIES && !is_private(scalar); i++) {
+    for (unsigned i = 0; !error && i < TRIES && !cb_p256_is_private(scalar); i++) {
         cb_digest next = cb_sha256(cb_bytes_make(scalar, CB_P256_SCALAR));
         memcpy(scalar, next.bytes, CB_P256_SCALAR);
         cb_wipe(&next, sizeof next);

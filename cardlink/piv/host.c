@@ -237,6 +237,7 @@ const cb_card_profile cb_profile_piv = {
     .survey = cb_piv_survey,
     .certificate = cb_piv_certificate,
     .fits = cb_piv_fits,
+    .names = cb_piv_named,
     .attested = CB_PIV_KEY_MESSAGING,
     .attest = cb_piv_attest,
 };

@@ -58,8 +58,9 @@ cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use
 }
 
 /* One of the names of a certificate: it is of no other card's FASC-N or UUID (FIPS 201-3, 4.2.1;
- * NIST SP 800-73-4, part 1, 3.4.1). */
-static bool name_fits(const cb_der *name, const cb_piv_names *of)
+ * NIST SP 800-73-4, part 1, 3.4.1). *said becomes true for this card's UUID. A FASC-N alone does
+ * not tell: outside the federal government all cards have the same. */
+static bool name_fits(const cb_der *name, const cb_piv_names *of, bool *said)
 {
     static const uint8_t oid[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x06, 0x06};
     static const char urn[] = "urn:uuid:";
@@ -79,20 +80,34 @@ static bool name_fits(const cb_der *name, const cb_piv_names *of)
     if (name->value.len != URN + CB_ID_TEXT - 1)
         return false;
     memcpy(text, name->value.data + URN, CB_ID_TEXT - 1);
-    return cb_id_parse(text, &named) == CB_OK && cb_id_same(&named, &card);
+    *said = cb_id_parse(text, &named) == CB_OK && cb_id_same(&named, &card);
+    return *said;
 }
 
-bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate)
+static bool all_fit(const cb_script *answers, const cb_x509 *certificate, bool *said)
 {
     cb_der name;
     cb_piv_names card;
+    *said = false;
     bool good = cb_piv_names_read(answers, &card) == CB_OK;
     if (!good || certificate->alternative_name.len == 0)
         return good;
     cb_cursor names = cb_der_open(certificate->alternative_name, CB_DER_SEQUENCE);
     while (good && cb_der_next(&names, &name))
-        good = name_fits(&name, &card);
+        good = name_fits(&name, &card, said);
     return good && cb_cursor_ok(&names);
+}
+
+bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate)
+{
+    bool said;
+    return all_fit(answers, certificate, &said);
+}
+
+bool cb_piv_named(const cb_script *answers, const cb_x509 *certificate)
+{
+    bool said;
+    return all_fit(answers, certificate, &said) && said;
 }
 
 cb_error cb_piv_attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,

@@ -19,8 +19,9 @@ void cb_piv_survey(const cb_script *first, cb_buf *script);
  * followed by the intermediate one, if the card has one. */
 cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
 
-/* Of 9A and 9E. */
+/* Of 9A and 9E. The second: with the card's UUID in the certificate. */
 bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate);
+bool cb_piv_named(const cb_script *answers, const cb_x509 *certificate);
 
 /* The key for secure messaging. */
 cb_error cb_piv_attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,

@@ -112,7 +112,7 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
     tap->step = STEP_DONE; /* unless everything below goes well */
-    if (context->profile != CB_PROFILE_SCP03 || context->purpose != CB_TAP_AUTHENTICATE || !known ||
+    if (context->profile != CB_PROFILE_SCP03 || !cb_tap_purpose_foreign(context->purpose) || !known ||
         pin.len > 0)
         return CB_E_ARGUMENT;
     if (cb_level_needs_pin(context->level))

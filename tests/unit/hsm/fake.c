@@ -315,7 +315,7 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
         out->host = make_host(f->w);
     if (kind == CB_LANE_LOG)
         MUST(cb_loghead_open(f->config.log_path, &out->loghead) == CB_OK);
-    if (kind == CB_LANE_MANAGE)
+    if (kind != CB_LANE_LOG)
         MUST(cb_memo_open(f->config.bound_path, &out->bound) == CB_OK);
     if (kind != CB_LANE_LOG)
         MUST(cb_memo_open(f->config.guesses_path, &out->guesses) == CB_OK);
@@ -330,6 +330,7 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
                            .vault = &fake_vault,
                            .feed = out->feed,
                            .guesses = out->guesses,
+                           .bound = out->bound,
                            .profile_find = cb_profile_find};
     MUST(cb_taps_new(&setup, &out->taps) == CB_OK);
 }

@@ -49,7 +49,12 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_BIND_PASSWORD, MANAGE, 0, false},
                            {CB_HSM_PASSWORD_SALT, MANAGE, 0, false},
                            {CB_HSM_PASSWORD_FORGIVE, MANAGE, 0, false},
-                           {CB_HSM_PIN_RESET, MANAGE, 0, false}};
+                           {CB_HSM_PIN_RESET, MANAGE, 0, false},
+                           {CB_HSM_TAP_REGISTER, USE, CB_TAP_BEGUN, false},
+                           {CB_HSM_TAP_BIND, USE, CB_TAP_FINISHED, false},
+                           {CB_HSM_REGISTRATION_ALLOW, MANAGE, 0, false},
+                           {CB_HSM_REGISTRATION_WITHDRAW, MANAGE, 0, false},
+                           {CB_HSM_REGISTRATION_STATE, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -216,12 +221,98 @@ static void put_renewal(walk *t)
     cb_buf_free(&certificate);
 }
 
+/* ---- Registration by a code ---- */
+
+static void put_registration_of(walk *t, cb_id *code)
+{
+    cb_registration_grant grant = {.holder = t->holder,
+                                   .until = cb_clock_wall_us() + 60 * CB_SECOND,
+                                   .profiles = 1 << CB_PROFILE_PIV,
+                                   .level = CB_LEVEL_POSSESSION};
+    cb_put_id(&t->body, code);
+    cb_put_registration(&t->body, &grant);
+}
+
+static void put_allowed_code(walk *t)
+{
+    cb_id code = cb_id_new();
+    put_registration_of(t, &code);
+    good(walk_ask(&manage, CB_HSM_REGISTRATION_ALLOW, &t->body, NULL));
+    cb_buf_reset(&t->body);
+    cb_put_id(&t->body, &code);
+}
+
+static void play_piv(walk *t, const piv_card *c, size_t skip)
+{
+    cb_script script;
+    cb_buf_reset(&t->answers);
+    good(cb_script_read(cb_bytes_make(t->answer.data + skip, t->answer.len - skip), CB_COMMAND_MAX,
+                        &script));
+    good(cb_play(&c->io, &script, &t->answers));
+}
+
+static void put_word(walk *t, const piv_card *c)
+{
+    char text[CB_CODE_TEXT], symbols[CB_CODE_SYMBOLS];
+    cb_registration_word word;
+    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV,
+                                  .answers = cb_buf_bytes(&t->answers),
+                                  .keys = 1,
+                                  .key = {{CB_VPIV_CARD_AUTHENTICATION, c->certificate[1]}}};
+    cb_code_make(text);
+    good(cb_code_read(cb_bytes_str(text), symbols));
+    good(cb_registration_say(symbols, &t->context.tap, &reading, &word));
+    cb_id code = cb_registration_id(word.point);
+    cb_buf_reset(&t->body);
+    put_registration_of(t, &code);
+    good(walk_ask(&manage, CB_HSM_REGISTRATION_ALLOW, &t->body, NULL));
+    cb_buf_reset(&t->body);
+    cb_put_context(&t->body, &t->context);
+    cb_put_reading(&t->body, &reading);
+    cb_buf_put(&t->body, CB_BYTES_OF(word.point));
+    cb_buf_put(&t->body, CB_BYTES_OF(word.signature));
+}
+
+/* A tap that is to bind a new card: its second message, or the fourth. */
+static void put_registering(walk *t, bool to_its_end)
+{
+    piv_card c;
+    piv_card_make(&c, &issuer, 0, CB_VCARD_EC_P256);
+    t->context.profile = CB_PROFILE_PIV;
+    t->context.purpose = CB_TAP_REGISTER;
+    t->context.level = CB_LEVEL_NONE;
+    t->context.service[0] = 0;
+    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
+    cb_put_id(&t->body, &t->context.terminal);
+    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
+    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
+    t->context.tap = cb_get_id(&in);
+    play_piv(t, &c, CB_ID_SIZE);
+    put_word(t, &c);
+    if (to_its_end) {
+        good(walk_ask(&use, CB_HSM_TAP_REGISTER, &t->body, &t->answer));
+        play_piv(t, &c, 0);
+        cb_buf_reset(&t->body);
+        cb_put_id(&t->body, &t->context.tap);
+        cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
+        good(walk_ask(&use, CB_HSM_TAP_FINISH, &t->body, NULL));
+        cb_feed_head head = cb_feed_now(use.feed);
+        cb_buf_reset(&t->body);
+        cb_put_id(&t->body, &t->context.tap);
+        cb_buf_put_u64(&t->body, 1);
+        cb_put_feed_head(&t->body, &head);
+    }
+    piv_card_free(&c);
+}
+
 static int setup(void **state)
 {
     agency_make(&issuer);
     int failed = walk_setup(state);
     if (!failed)
         agency_trust(&issuer, CB_PROFILE_PIV, &manage.host->foreign[0]);
+    if (!failed)
+        agency_trust(&issuer, CB_PROFILE_PIV, &use.host->foreign[0]);
     manage.host->foreign[0].renewal = CB_X509_RENEWAL_SAME_KEY;
     return failed;
 }
@@ -235,6 +326,11 @@ static int teardown(void **state)
 /* Makes a walk whose next message is this one. */
 static void make(walk *t, const row *r)
 {
+    if (r->type == CB_HSM_TAP_REGISTER || r->type == CB_HSM_TAP_BIND) {
+        walk_make(t);
+        put_registering(t, r->type == CB_HSM_TAP_BIND);
+        return;
+    }
     if (r->state) {
         walk_go(t, r->state, walk_nothing);
         if (r->type == CB_HSM_TAP_END) {
@@ -278,6 +374,15 @@ static void make(walk *t, const row *r)
         cb_put_id(&t->body, &t->holder);
         cb_put_id(&t->body, &t->context.terminal);
         cb_buf_put_u16(&t->body, 600);
+        break;
+    case CB_HSM_REGISTRATION_ALLOW: {
+        cb_id code = cb_id_new();
+        put_registration_of(t, &code);
+        break;
+    }
+    case CB_HSM_REGISTRATION_WITHDRAW:
+    case CB_HSM_REGISTRATION_STATE:
+        put_allowed_code(t);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:

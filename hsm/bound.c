@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/bound.h"
+
+cb_error cb_bound_still_good(cb_feed *feed, const cb_binding_info *info)
+{
+    cb_id subject = cb_binding_subject(info);
+    cb_error error = cb_feed_refresh(feed);
+    if (!error && cb_feed_card(feed, &info->card) == CB_E_CARD_REVOKED)
+        error = CB_E_CARD_REVOKED;
+    return error ? error : cb_feed_key(feed, &subject);
+}
+
+cb_error cb_bound_free(const cb_memo *bound, const cb_binding_info *info)
+{
+    cb_digest there, now = cb_binding_digest(info);
+    cb_error error = cb_memo_get(bound, &info->card, &there);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_OK : error;
+    return memcmp(&there, &now, sizeof now) == 0 ? CB_OK : CB_E_CARD_BOUND;
+}
+
+typedef struct taking {
+    cb_digest now;
+    bool taken;
+} taking;
+
+static void take(void *context, cb_digest *value)
+{
+    static const cb_digest none;
+    taking *t = context;
+    if (memcmp(value, &none, sizeof none) == 0)
+        *value = t->now;
+    t->taken = memcmp(value, &t->now, sizeof t->now) == 0;
+}
+
+cb_error cb_bound_take(cb_memo *bound, const cb_binding_info *info)
+{
+    cb_digest there;
+    taking t = {.now = cb_binding_digest(info)};
+    cb_error error = cb_memo_get(bound, &info->card, &there);
+    if (!error)
+        return memcmp(&there, &t.now, sizeof there) == 0 ? CB_OK : CB_E_CARD_BOUND;
+    if (error == CB_E_NOT_FOUND)
+        error = cb_memo_change(bound, &info->card, take, &t);
+    return error ? error : t.taken ? CB_OK : CB_E_CARD_BOUND;
+}
