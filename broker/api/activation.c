@@ -12,15 +12,20 @@
 
 enum { CODE_TEXT_MAX = 64, RENEWALS_PER_MINUTE = 10 };
 
-/* One for each address, and everybody's. */
-static cb_error take_rate(const cb_request *request)
+static cb_error too_many(cb_error error)
 {
-    const cb_api *api = cb_api_of(request);
-    static const cb_id all = {{1}};
-    cb_error error = cb_api_stranger(request, "activation");
-    if (!error)
-        error = cb_rate_take(api->activations, &all, api->activations_all);
     return error == CB_E_TERMINAL_RATE ? CB_E_ACTIVATION_RATE : error;
+}
+
+/* What all strangers may try together is for wrong codes: they must not keep out who has one. */
+static cb_error take_of_all(cb_api *api, const char *name, const char symbols[CB_CODE_SYMBOLS])
+{
+    static const cb_id all = {{1}};
+    bool right = false;
+    cb_error error = cb_terminal_code_known(api->store, name, symbols, &right);
+    if (!error && !right)
+        error = cb_rate_take(api->activations, &all, api->activations_all);
+    return too_many(error);
 }
 
 /* The digest by which the key of a request is known, if the key itself asks. */
@@ -76,6 +81,8 @@ static cb_error activate(cb_request *request, cb_reply *reply, const char *name,
     cb_terminal_activation a = {.code = symbols};
     cb_error error = key_of(reply, csr, &a.key);
     if (!error)
+        error = take_of_all(api, name, symbols);
+    if (!error)
         error = cb_terminal_code_try(api->store, name, symbols, &a.key, &a.terminal, &done);
     if (!error && !done)
         error = certify(api, &a.terminal, csr, &certificate, &a.expires);
@@ -98,7 +105,7 @@ cb_error cb_api_activate(cb_request *request, cb_reply *reply)
         {"code", CB_FIELD_TEXT, true, CODE_TEXT_MAX, &code},
         {"request", CB_FIELD_HEX, true, CB_X509_REQUEST_MAX, &csr},
     };
-    cb_error error = take_rate(request);
+    cb_error error = too_many(cb_api_stranger(request, "activation"));
     if (!error)
         error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error && cb_code_read(cb_bytes_str(code), symbols) != CB_OK)
@@ -127,7 +134,7 @@ cb_error cb_api_certificate_renew(cb_request *request, cb_reply *reply)
     if (error == CB_E_NOT_FOUND) {
         /* Each new key costs hsmd a signature, and the log a leaf for good. */
         error = cb_rate_take(api->activations, &request->terminal, RENEWALS_PER_MINUTE);
-        error = error == CB_E_TERMINAL_RATE ? CB_E_ACTIVATION_RATE : error;
+        error = too_many(error);
         if (!error)
             error = certify(api, &request->terminal, &csr, &certificate, &expires);
         if (!error)

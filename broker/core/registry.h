@@ -226,6 +226,10 @@ cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
 cb_error cb_terminal_code_set(cb_store *store, const char *actor, const cb_id *id,
                               const cb_terminal_code *code);
 
+/* Whether that is a code which cb_terminal_code_try might take; nothing is counted. */
+cb_error cb_terminal_code_known(cb_store *store, const char *name,
+                                const char code[CB_CODE_SYMBOLS], bool *right);
+
 /* Whether somebody who is not known yet has the code of the terminal of that name, and wants its
  * certificate for a key that may have one: CB_E_ACTIVATION, and no word about why. A wrong code
  * counts, and after CB_TERMINAL_CODE_TRIES of them no code is right any more. code: its symbols

@@ -105,6 +105,40 @@ static cb_error compare(cb_txn *txn, attempt *a, const cb_terminal *terminal,
     return cb_row_code_set(txn, &terminal->id, row);
 }
 
+/* The code of the terminal of that name, if it is still good; CB_E_NOT_FOUND. */
+static cb_error find_good(cb_txn *txn, const char *name, cb_terminal *terminal,
+                          cb_terminal_code_row *row)
+{
+    cb_error error = cb_row_terminal_named(txn, name, terminal);
+    if (!error)
+        error = cb_row_code_get(txn, &terminal->id, row);
+    if (!error && (row->tries == 0 || cb_clock_wall_us() >= row->expires))
+        error = CB_E_NOT_FOUND;
+    return error;
+}
+
+static cb_error run_known(cb_txn *txn, void *context)
+{
+    attempt *a = context;
+    cb_terminal terminal;
+    cb_terminal_code_row row;
+    cb_error error = find_good(txn, a->name, &terminal, &row);
+    if (!error) {
+        cb_digest hash = hash_of(&terminal.id, a->code);
+        a->done = cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash));
+    }
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
+cb_error cb_terminal_code_known(cb_store *store, const char *name,
+                                const char code[CB_CODE_SYMBOLS], bool *right)
+{
+    attempt a = {.name = name, .code = code};
+    cb_error error = cb_store_read(store, run_known, &a);
+    *right = a.done;
+    return error;
+}
+
 static cb_error run_try(cb_txn *txn, void *context)
 {
     attempt *a = context;
@@ -112,10 +146,8 @@ static cb_error run_try(cb_txn *txn, void *context)
     cb_terminal_code_row row;
     a->judgement = CB_E_ACTIVATION;
     a->done = a->counted = false;
-    cb_error error = cb_row_terminal_named(txn, a->name, &terminal);
+    cb_error error = find_good(txn, a->name, &terminal, &row);
     if (!error)
-        error = cb_row_code_get(txn, &terminal.id, &row);
-    if (!error && row.tries > 0 && cb_clock_wall_us() < row.expires)
         error = compare(txn, a, &terminal, &row);
     return error == CB_E_NOT_FOUND ? CB_OK : error;
 }

@@ -15,6 +15,7 @@ import unittest
 from world import PATIENCE, Terminal, World, main, run, wait_until
 
 w = None
+GUESSES = 40  # wrong codes that all strangers may try in a minute
 
 
 class Registry(World):
@@ -23,7 +24,7 @@ class Registry(World):
     def configure(self):
         super().configure()
         with open(self.etc / "cardbroker.conf", "a") as file:
-            file.write("limits { activations-per-address = 1000 }\n")
+            file.write(f"limits {{ activations-per-address = 1000\n activations = {GUESSES} }}\n")
 
     def register(self, name, *options):
         """A terminal that waits for its code; returns that."""
@@ -533,6 +534,17 @@ class ZRecord(unittest.TestCase):
     def test_the_record_of_it_all_verifies(self):
         report = w.verify()
         self.assertTrue(report["verified"], report["findings"])
+
+
+class ZStrangers(unittest.TestCase):
+    """The last, for it uses up what all may try in a minute."""
+
+    def test_who_has_the_code_is_not_kept_out_by_those_who_guess(self):
+        code = w.register("crowded")["code"]
+        csr, _ = request("guessed")
+        said = [apply("nobody", wrong(code), csr) for _ in range(GUESSES + 1)]
+        self.assertEqual((said[-1].status, said[-1].code), (503, "activation.rate"))
+        self.assertEqual(w.activate("crowded", code)["event"], "activated")
 
 
 if __name__ == "__main__":
