@@ -29,13 +29,25 @@ typedef struct cb_trust_anchor {
     uint8_t point[CB_P256_POINT];
 } cb_trust_anchor;
 
+enum { CB_HOST_OLDER_MAX = 3 };
+
+/* What the broker is for cards that know an older generation of the authority above it than the
+ * newest. */
+typedef struct cb_host_older {
+    void *keys;      /* passed to agree and sign */
+    uint8_t version; /* KVN; ascending, and less than the newest's */
+    cb_bytes agreement_certificate, signer_certificate;
+    cb_bytes link; /* from it to a newer generation that is here (native/link.h); empty: none */
+} cb_host_older;
+
 /* The broker's own card-facing identity. The private halves rest in the HSM and are reached through the
  * functions; certificates are public. One value serves all taps of a worker and is not changed by them. */
 typedef struct cb_profile_host {
     void *keys; /* passed to the functions */
     cb_error (*agree)(void *keys, const uint8_t peer[CB_P256_POINT], uint8_t shared[CB_P256_SCALAR]);
     cb_error (*sign)(void *keys, const cb_digest *digest, uint8_t signature[CB_P256_SIGNATURE]);
-    uint8_t key_id;      /* KID and KVN of the CA-KLOC key that cards check the certificates with */
+    uint8_t
+        key_id; /* KID and KVN of the newest CA-KLOC key that cards check the certificates with */
     uint8_t key_version;
     cb_bytes agreement_certificate; /* CVC 7F21 of the key agreement key (usage 0080), by CA-KLOC */
     cb_bytes signer_certificate;    /* CVC 7F21 of the transcript signing key, by CA-KLOC, of its own usage */
@@ -46,6 +58,10 @@ typedef struct cb_profile_host {
     uint8_t cmac_key_len;
     /* The salt of a password, by its identifier: always the same, and known to nobody who has not asked hsmd. */
     cb_error (*salt)(void *keys, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
+    const cb_host_older
+        *older; /* generations that are accepted besides, at most CB_HOST_OLDER_MAX */
+    size_t older_count;
+    uint8_t retired; /* generations up to this one are not accepted, whatever stands above */
 } cb_profile_host;
 
 typedef enum cb_pin_state {
@@ -63,6 +79,8 @@ typedef struct cb_card_claim {
     uint8_t pin_tries_left;
     uint16_t pin_failures;  /* wrong PINs since the last proof */
     uint32_t counter;       /* the card's transaction counter */
+    uint8_t generation;     /* of a native card: KVN of the newest key it has of the authority above
+                               this broker; 0: others */
     uint8_t shown[CB_P256_POINT]; /* of a password: its public key, which the binding has a MAC of */
     cb_card_signature signature;
 } cb_card_claim;
@@ -92,6 +110,7 @@ typedef struct cb_card_profile {
 
     /* CB_E_CARD_FOREIGN, CB_E_CARD_CERTIFICATE, CB_E_CARD_ANSWER, CB_E_CARD_STATUS,
      * CB_E_CARD_BLOCKED, CB_E_CARD_REMOVED (fewer answers than commands, the last one a success),
+     * CB_E_CARD_GENERATION (the card knows no generation that is accepted),
      * CB_E_CARD_PROOF (another card's key opened the channel, or none), CB_E_CRYPTO,
      * CB_E_HSM_TOKEN. known is the card as it is bound, for profiles that recognise it, and for the
      * purpose that ends a card; otherwise NULL. pin is the ciphertext for a card that takes one,

@@ -23,6 +23,8 @@ static json_t *command_json(const cb_script_item *item)
     if (!failed && item->flags & CB_SCRIPT_PIN)
         failed = json_object_set_new(
             json, "pin", json_string(item->flags & CB_SCRIPT_PIN_ASCII ? "ascii" : "padded"));
+    if (!failed && item->flags & CB_SCRIPT_WHEN)
+        failed = json_object_set_new(json, "when", cb_json_hex(item->when));
     if (failed) {
         json_decref(json);
         return NULL;

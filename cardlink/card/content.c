@@ -15,7 +15,9 @@
 enum { ATR_MIN = 2 };
 
 static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00, 0x02}; /* the last two: version */
-static const uint8_t magic_native[] = {'C', 'B', 'V', 'C', 0x00, 0x01};
+/* A native application alone (native/state.h). */
+static const uint8_t magic_silent[] = {'C', 'B', 'V', 'C', 0x00, CB_VCARD_SILENT};
+static const uint8_t magic_tells[] = {'C', 'B', 'V', 'C', 0x00, CB_VCARD_TELLS};
 
 cb_error cb_card_content_add(cb_card_content *content, const cb_applet *applet, cb_bytes state)
 {
@@ -98,7 +100,8 @@ cb_error cb_card_content_parse(cb_bytes file, cb_card_content *out)
     cb_cursor cursor = cb_cursor_over(file);
     cb_bytes head = cb_cursor_take(&cursor, sizeof magic);
     cb_error error = CB_E_FORMAT;
-    if (cb_bytes_same(head, CB_BYTES_OF(magic_native))) {
+    if (cb_bytes_same(head, CB_BYTES_OF(magic_silent)) ||
+        cb_bytes_same(head, CB_BYTES_OF(magic_tells))) {
         error = cb_card_content_set_atr(out, CB_BYTES_OF(cb_vcard_atr));
         if (!error)
             error = cb_card_content_add(out, &cb_applet_native, file);

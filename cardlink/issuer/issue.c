@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "cardlink/native/link.h"
 
 enum { SERIAL = 8, YEARS_MAX = 30 };
 
@@ -64,6 +65,25 @@ cb_error cb_issue_authority_make(cb_bytes name, cb_issue_days days, cb_issue_aut
     return error;
 }
 
+cb_error cb_issue_link(const cb_issue_authority *authority, const cb_trust_anchor *next,
+                       uint8_t key_id, uint8_t previous, uint8_t version, cb_issue_days days,
+                       cb_buf *link)
+{
+    uint8_t serial[SERIAL];
+    cb_random(serial, sizeof serial);
+    return cb_link_make(&(cb_link){.key_id = key_id,
+                                   .previous = previous,
+                                   .version = version,
+                                   .cvc = {.serial = CB_BYTES_OF(serial),
+                                           .issuer = cb_bytes_make(authority->anchor.name,
+                                                                   authority->anchor.name_len),
+                                           .subject = cb_bytes_make(next->name, next->name_len),
+                                           .first_day = days.first,
+                                           .last_day = days.last,
+                                           .point = cb_bytes_make(next->point, CB_P256_POINT)}},
+                        authority->scalar, link);
+}
+
 cb_error cb_issue_batch_make(const cb_issue_authority *authority, cb_bytes name, cb_issue_days days,
                              cb_issue_batch *out)
 {
@@ -100,6 +120,7 @@ static cb_error order_check(const cb_issue_order *order, const cb_issue_batch *b
 
 static void fill(cb_vcard_state *state, const cb_issue_batch *batch, const cb_issue_order *order)
 {
+    state->version = CB_VCARD_TELLS;
     state->life_cycle = order->in_transit ? CB_LIFE_PERSONALISED : CB_LIFE_ACTIVE;
     state->card = cb_id_random();
     memcpy(state->batch_scalar, batch->scalar, CB_P256_SCALAR);

@@ -37,6 +37,12 @@ cb_error cb_issue_authority_make(cb_bytes name, cb_issue_days days, cb_issue_aut
 cb_error cb_issue_certificate(const cb_issue_authority *authority, cb_bytes subject, uint16_t usage,
                               cb_bytes point, cb_issue_days days, cb_buf *certificate);
 
+/* Appends a link certificate (link.h): by the authority's key of version previous, for the next
+ * one, which has that version. CB_E_ARGUMENT, CB_E_CRYPTO. */
+cb_error cb_issue_link(const cb_issue_authority *authority, const cb_trust_anchor *next,
+                       uint8_t key_id, uint8_t previous, uint8_t version, cb_issue_days days,
+                       cb_buf *link);
+
 typedef struct cb_issue_batch {
     uint8_t scalar[CB_P256_SCALAR];
     uint8_t certificate[CB_NATIVE_CERTIFICATE_MAX];

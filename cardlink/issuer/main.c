@@ -54,6 +54,31 @@ static cb_error broker_certify(const cb_issuer_options *chosen, cb_buf *why)
     return error;
 }
 
+/* Of an authority's key to its next, for cards that have the first. */
+static cb_error authority_link(const cb_issuer_options *chosen, cb_buf *why)
+{
+    cb_issue_authority authority;
+    cb_vcard_kloc next;
+    cb_buf link = CB_BUF(CB_NATIVE_CERTIFICATE_MAX);
+    if (!chosen->authority || chosen->brokers != 1 || chosen->key_version == 0 || !chosen->out)
+        return CB_E_ARGUMENT;
+    cb_error error = cb_authority_load(chosen->authority, &authority, why);
+    if (!error)
+        error = cb_kloc_read(chosen->broker[0], &next, why);
+    if (!error) {
+        cb_trust_anchor anchor = {.name_len = next.name_len};
+        memcpy(anchor.name, next.name, next.name_len);
+        memcpy(anchor.point, next.point, CB_P256_POINT);
+        error = cb_issue_link(&authority, &anchor, next.key_id, (uint8_t)chosen->key_version,
+                              next.key_version, cb_issue_days_from_today(chosen->years), &link);
+    }
+    if (!error)
+        error = cb_file_new(chosen->out, cb_buf_bytes(&link), 0644, why);
+    cb_wipe(&authority, sizeof authority);
+    cb_buf_free(&link);
+    return error;
+}
+
 static cb_error batch_new(const cb_issuer_options *chosen, cb_buf *why)
 {
     cb_issue_authority authority;
@@ -140,6 +165,7 @@ static const struct command {
     const char *what, *act;
     cb_error (*run)(const cb_issuer_options *chosen, cb_buf *why);
 } commands[] = {{"authority", "new", authority_new},
+                {"authority", "link", authority_link},
                 {"broker", "certify", broker_certify},
                 {"batch", "new", batch_new},
                 {"card", "make", card_make},
@@ -169,6 +195,12 @@ static int run(const struct command *command, const cb_issuer_options *chosen)
     return error == CB_E_ARGUMENT ? EXIT_USAGE : error ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void print_usage(FILE *out)
+{
+    fputs(cb_issuer_usage, out);
+    fputs(cb_issuer_usage_options, out);
+}
+
 int main(int argc, char **argv)
 {
     cb_issuer_options chosen;
@@ -180,7 +212,7 @@ int main(int argc, char **argv)
     bool good = cb_issuer_options_read(argc, argv, &chosen);
     const struct command *command = find(argc - optind, &argv[optind]);
     if (good && chosen.help) {
-        fputs(cb_issuer_usage, stdout);
+        print_usage(stdout);
         return EXIT_SUCCESS;
     }
     if (good && chosen.version) {
@@ -188,7 +220,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (!good || !command) {
-        fputs(cb_issuer_usage, stderr);
+        print_usage(stderr);
         return EXIT_USAGE;
     }
     return run(command, &chosen);

@@ -11,6 +11,9 @@ enum { YEARS_DEFAULT = 10, LIMIT_DEFAULT = 10000, PIN_LEN_DEFAULT = 6 };
 
 const char cb_issuer_usage[] =
     "usage: cardlink-issuer authority new --folder DIR --name NAME [--years N]\n"
+    "       cardlink-issuer authority link --authority DIR --key-version KVN --broker "
+    "FILE:KID:KVN\n"
+    "                              --out FILE [--years N]\n"
     "       cardlink-issuer broker certify --authority DIR --use agreement|signature --key FILE\n"
     "                              --name NAME --out FILE [--years N]\n"
     "       cardlink-issuer batch new --authority DIR --folder DIR --name NAME [--limit N] "
@@ -32,6 +35,10 @@ const char cb_issuer_usage[] =
     "                              [--secrets-fd N | --letter FILE [--pin-length N]]\n"
     "\n"
     "  authority new    makes an authority: one for cards, another for brokers\n"
+    "  authority link   certifies the next key of the brokers' authority with the one of "
+    "--authority, "
+    "which\n"
+    "                   is number --key-version, for cards that have that one\n"
     "  broker certify   certifies a broker's public key (65 bytes or DER) under the brokers' "
     "authority\n"
     "  batch new        makes the key that a batch of cards shares, under the cards' authority\n"
@@ -43,7 +50,9 @@ const char cb_issuer_usage[] =
     "                   one for user authentication (DER)\n"
     "  scp03 make       makes a card that speaks SCP03, and prints its diversification data\n"
     "  piv make         makes a card with the PIV application; prints its GUID\n"
-    "\n"
+    "\n";
+
+const char cb_issuer_usage_options[] =
     "  --broker FILE:KID:KVN  authority.cvc of the brokers' authority and its key's numbers "
     "(hexadecimal,\n"
     "                   KID 10 or 20 to 2F); up to four\n"
@@ -69,7 +78,7 @@ const char cb_issuer_usage[] =
     "  --master FILE    master key that the card's keys come from: 32, 48 or 64 hexadecimal "
     "digits; "
     "mode 0600\n"
-    "  --key-version KVN  its number, 01 to 7F\n"
+    "  --key-version KVN  its number (authority link: the signing key's), 01 to 7F\n"
     "  --kdd HEX        diversification data, 20 hexadecimal digits (else drawn by lot)\n"
     "  --in-transit     the card does nothing until its holder has changed that PIN\n"
     "  --limit N        most cards of a batch (default 10000)\n"

@@ -23,7 +23,8 @@ typedef struct cb_issuer_options {
     bool in_transit, help, version;
 } cb_issuer_options;
 
-extern const char cb_issuer_usage[];
+/* One after the other. */
+extern const char cb_issuer_usage[], cb_issuer_usage_options[];
 
 /* Reads all options; optind is the first word that is none. False for wrong use. */
 bool cb_issuer_options_read(int argc, char **argv, cb_issuer_options *out);

@@ -59,13 +59,16 @@ static bool next_is(cb_cursor cursor, uint32_t tag)
     return cb_tlv_next(&cursor, &object) && object.tag == tag;
 }
 
-static void parse_optional(cb_cursor *cursor)
+static cb_bytes parse_optional(cb_cursor *cursor)
 {
-    if (next_is(*cursor, TAG_DISCRETIONARY) &&
-        cb_tlv_expect(cursor, TAG_DISCRETIONARY).len > CB_CVC_NAME_MAX)
+    cb_bytes discretionary = {0};
+    if (next_is(*cursor, TAG_DISCRETIONARY))
+        discretionary = cb_tlv_expect(cursor, TAG_DISCRETIONARY);
+    if (discretionary.len > CB_CVC_NAME_MAX)
         cb_cursor_fail(cursor);
     if (next_is(*cursor, TAG_LIMITS) && cb_tlv_expect(cursor, TAG_LIMITS).len > 0)
         cb_cursor_fail(cursor);
+    return discretionary;
 }
 
 static cb_bytes parse_key(cb_cursor *cursor)
@@ -94,7 +97,7 @@ cb_error cb_cvc_parse(cb_bytes bytes, cb_cvc *out)
     cvc.usage = (uint16_t)parse_number(&cursor, TAG_USAGE, 2);
     cvc.first_day = parse_number(&cursor, TAG_FIRST_DAY, 4);
     cvc.last_day = parse_number(&cursor, TAG_LAST_DAY, 4);
-    parse_optional(&cursor);
+    cvc.discretionary = parse_optional(&cursor);
     cvc.point = parse_key(&cursor);
     cvc.signed_bytes = cb_bytes_make(body.data, body.len - cursor.rest.len);
     cvc.signature = cb_tlv_expect(&cursor, TAG_SIGNATURE);
@@ -134,7 +137,8 @@ cb_error cb_cvc_make(const cb_cvc *fields, const uint8_t issuer[CB_P256_SCALAR],
     uint8_t signature[CB_P256_SIGNATURE];
     if (!name_ok(fields->serial) || !name_ok(fields->issuer) || !name_ok(fields->subject) ||
         !day_ok(fields->first_day) || !day_ok(fields->last_day) ||
-        fields->first_day > fields->last_day || !cb_p256_is_point(fields->point))
+        fields->first_day > fields->last_day || !cb_p256_is_point(fields->point) ||
+        fields->discretionary.len > CB_CVC_NAME_MAX)
         return CB_E_ARGUMENT;
     cb_buf body = CB_BUF(CB_CVC_MAX);
     cb_tlv_put(&body, TAG_SERIAL, fields->serial);
@@ -143,6 +147,8 @@ cb_error cb_cvc_make(const cb_cvc *fields, const uint8_t issuer[CB_P256_SCALAR],
     put_number(&body, TAG_USAGE, fields->usage, 2);
     put_number(&body, TAG_FIRST_DAY, fields->first_day, 4);
     put_number(&body, TAG_LAST_DAY, fields->last_day, 4);
+    if (fields->discretionary.len > 0)
+        cb_tlv_put(&body, TAG_DISCRETIONARY, fields->discretionary);
     put_key(&body, fields->point);
     cb_digest digest = cb_sha256(cb_buf_bytes(&body));
     cb_error error = cb_buf_error(&body);

@@ -24,7 +24,8 @@ typedef enum cb_cvc_usage {
     CB_CVC_AGREEMENT = 0x0080,        /* key agreement, of a broker or of a batch of cards */
     CB_CVC_AUTHORITY = 0x8200,        /* signs certificates */
     CB_CVC_BROKER_SIGNATURE = 0x8201, /* the broker's signature over a session's transcript */
-    CB_CVC_CARD_PROOF = 0x8202        /* one card's own key; the subject is the card id */
+    CB_CVC_CARD_PROOF = 0x8202,       /* one card's own key; the subject is the card id */
+    CB_CVC_LINK = 0x8203              /* the next key of an authority above brokers (link.h) */
 } cb_cvc_usage;
 
 /* Fields, borrowed from the bytes they were parsed from. */
@@ -35,6 +36,7 @@ typedef struct cb_cvc {
     uint16_t usage;
     uint32_t first_day; /* as the digits stand: 0x20260131 */
     uint32_t last_day;
+    cb_bytes discretionary; /* of 53; at most 16, may be empty */
     cb_bytes point;        /* 65; not yet checked to be on the curve */
     cb_bytes signed_bytes; /* what the signature is over */
     cb_bytes signature;    /* 64 */
@@ -46,8 +48,8 @@ cb_error cb_cvc_parse(cb_bytes bytes, cb_cvc *out);
 /* Whether the signature is the issuer's. */
 bool cb_cvc_verify(const cb_cvc *cvc, cb_bytes issuer_point);
 
-/* Makes a certificate from serial, issuer, subject, usage, days and point, signed with the issuer's
- * scalar. CB_E_ARGUMENT for a field out of range, CB_E_CRYPTO. */
+/* Makes a certificate from serial, issuer, subject, usage, days, discretionary and point, signed
+ * with the issuer's scalar. CB_E_ARGUMENT for a field out of range, CB_E_CRYPTO. */
 cb_error cb_cvc_make(const cb_cvc *fields, const uint8_t issuer[CB_P256_SCALAR], cb_buf *out);
 
 /* The day, in UTC, of a wall time; and whether a certificate is valid on that day. */

@@ -3,6 +3,7 @@
  * The broker's side of the native profile: the three calls of profile.h.
  */
 #include "cardlink/native/certificate.h"
+#include "cardlink/native/first.h"
 #include "cardlink/native/pin.h"
 #include "cardlink/native/proof.h"
 
@@ -13,8 +14,6 @@ typedef enum tap_step { STEP_NEW, STEP_BEGUN, STEP_ASKED, STEP_DONE } tap_step;
 
 /* The commands of the second script, in their order; the PIN is left out when none is presented. */
 enum { SECOND_SIGNER, SECOND_REQUEST, SECOND_PIN, SECOND_PROOF, SECOND_MAX };
-/* Those of the first. */
-enum { FIRST_SELECT, FIRST_STORE, FIRST_PSO, FIRST_MUTUAL, FIRST_COUNT };
 
 typedef struct native_tap {
     uint8_t step;
@@ -28,80 +27,27 @@ typedef struct native_tap {
         ends; /* the last command asks for no proof, but ends this card, which proves that it was */
     bool resets; /* this card takes a new PIN by the broker's word */
     cb_id card;  /* which is named to the broker: for the two of these */
+    uint8_t retired; /* with which the first script was made */
+    bool tells;
+    cb_generation used; /* once the card has answered */
     cb_proof_request request;
 } native_tap;
 
-static void put_command(cb_buf *script, const cb_apdu *apdu)
-{
-    cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
-    cb_apdu_put(&bytes, apdu);
-    if (cb_buf_error(&bytes) && !script->error)
-        script->error = cb_buf_error(&bytes);
-    cb_script_put(script, 0, cb_buf_bytes(&bytes));
-    cb_buf_free(&bytes);
-}
-
-static bool host_ok(const cb_profile_host *host)
-{
-    return cb_native_kloc_id_ok(host->key_id) && host->agreement_certificate.len > 0 &&
-           host->agreement_certificate.len <= CB_NATIVE_CERTIFICATE_MAX &&
-           host->signer_certificate.len > 0 &&
-           host->signer_certificate.len <= CB_NATIVE_CERTIFICATE_MAX;
-}
-
 static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
 {
-    static const uint8_t store_of[] = {
-        0xA6, 0x04, 0x83, 0x02, CB_NATIVE_CARD_KEY_ID, CB_NATIVE_CARD_KEY_VERSION};
     native_tap *tap = state;
     uint8_t data[CB_CHANNEL_DATA];
     if (tap->step != STEP_NEW)
         return CB_E_TAP_ORDER;
-    if (!host_ok(host))
-        return CB_E_CONFIG;
     cb_error error = cb_p256_generate(tap->scalar, tap->point);
     if (error)
         return error;
     cb_channel_data_make(tap->point, data);
-    put_command(script,
-                &(cb_apdu){0x00, CB_INS_SELECT, 0x04, 0x00, CB_BYTES_OF(cb_native_aid), true});
-    put_command(script, &(cb_apdu){0x00, CB_INS_GET_DATA, 0xBF, 0x21, CB_BYTES_OF(store_of), true});
-    put_command(script, &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, host->key_version, host->key_id,
-                                   host->agreement_certificate, false});
-    put_command(script, &(cb_apdu){CB_NATIVE_CLA, CB_INS_MUTUAL, CB_NATIVE_CARD_KEY_VERSION,
-                                   CB_NATIVE_CARD_KEY_ID, CB_BYTES_OF(data), false});
-    error = cb_buf_error(script);
+    tap->retired = host->retired;
+    error = cb_native_first_put(host, tap->retired, data, script);
     if (!error)
         tap->step = STEP_BEGUN;
     return error;
-}
-
-/* What a failure of the first script means. No failure is authentic: this chooses words, nothing
- * else. */
-static cb_error first_failure(size_t command, uint16_t status)
-{
-    if (status == CB_SW_TERMINATED)
-        return CB_E_CARD_BLOCKED;
-    if (status == CB_SW_CONDITIONS && command != FIRST_SELECT)
-        return CB_E_CARD_STATUS;
-    if (command == FIRST_SELECT || status == CB_SW_NOT_FOUND || status == CB_SW_SECURITY)
-        return CB_E_CARD_FOREIGN;
-    return CB_E_CARD_STATUS;
-}
-
-/* Fails unless every command was answered with 9000. */
-static cb_error first_complete(const cb_script *answers)
-{
-    if (answers->count > FIRST_COUNT)
-        return CB_E_CARD_ANSWER;
-    for (size_t i = 0; i < answers->count; i++) {
-        uint16_t status = cb_answer_status(answers->item[i].apdu);
-        if (status == 0)
-            return CB_E_CARD_ANSWER;
-        if (status != CB_SW_OK)
-            return first_failure(i, status);
-    }
-    return answers->count == FIRST_COUNT ? CB_OK : CB_E_CARD_REMOVED;
 }
 
 /* The certificate in the card's store, believed; point is its key. */
@@ -138,7 +84,7 @@ static cb_error open_channel(native_tap *tap, const cb_profile_host *host, cb_by
     if (!error && cb_p256_agree(tap->scalar, card_point, ephemeral))
         error = CB_E_CARD_ANSWER;
     if (!error)
-        error = host->agree(host->keys, batch_point, fixed);
+        error = host->agree(tap->used.keys, batch_point, fixed);
     if (!error) {
         cb_channel_data_make(tap->point, data);
         error = cb_channel_open(ephemeral, fixed, data, card_point.data, &tap->sm, receipt);
@@ -147,8 +93,8 @@ static cb_error open_channel(native_tap *tap, const cb_profile_host *host, cb_by
         error = CB_E_CARD_ANSWER;
     if (!error)
         tap->request.transcript = cb_channel_transcript(
-            &(cb_channel_facts){host->key_id, host->key_version, host->agreement_certificate,
-                                certificate, tap->point, card_point.data, receipt});
+            &(cb_channel_facts){host->key_id, tap->used.version, tap->used.agreement, certificate,
+                                tap->point, card_point.data, receipt});
     cb_wipe(tap->scalar, sizeof tap->scalar);
     cb_wipe(ephemeral, sizeof ephemeral);
     cb_wipe(fixed, sizeof fixed);
@@ -172,7 +118,7 @@ static cb_error put_pin_reset(native_tap *tap, const cb_profile_host *host, cb_b
 {
     uint8_t signature[CB_P256_SIGNATURE];
     cb_digest digest = cb_proof_pin_reset_digest(&tap->request, &tap->card, pin);
-    cb_error error = host->sign(host->keys, &digest, signature);
+    cb_error error = host->sign(tap->used.keys, &digest, signature);
     if (error)
         return error;
     cb_buf data = CB_BUF(CB_PIN_CIPHERTEXT + CB_PROOF_PIN_RESET);
@@ -206,7 +152,7 @@ static cb_error put_request(native_tap *tap, const cb_profile_host *host, cb_buf
 {
     uint8_t signature[CB_P256_SIGNATURE];
     cb_digest digest = cb_proof_request_digest(&tap->request);
-    cb_error error = host->sign(host->keys, &digest, signature);
+    cb_error error = host->sign(tap->used.keys, &digest, signature);
     if (error)
         return error;
     cb_buf data = CB_BUF(CB_PROOF_REQUEST);
@@ -228,7 +174,7 @@ static cb_error put_termination(native_tap *tap, const cb_profile_host *host, cb
 {
     uint8_t signature[CB_P256_SIGNATURE];
     cb_digest digest = cb_proof_termination_digest(&tap->request, &tap->card);
-    cb_error error = host->sign(host->keys, &digest, signature);
+    cb_error error = host->sign(tap->used.keys, &digest, signature);
     if (error)
         return error;
     cb_buf data = CB_BUF(CB_PROOF_TERMINATION);
@@ -256,8 +202,8 @@ static cb_error put_second(native_tap *tap, const cb_profile_host *host, cb_byte
                            cb_buf *script)
 {
     cb_error error = put_secure(tap, SECOND_SIGNER, 0,
-                                &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, host->key_version,
-                                           host->key_id, host->signer_certificate, false},
+                                &(cb_apdu){CB_NATIVE_CLA, CB_INS_PSO, tap->used.version,
+                                           host->key_id, tap->used.signer, false},
                                 script);
     if (!error)
         error = put_request(tap, host, script);
@@ -294,6 +240,7 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
                           cb_buf *script)
 {
     native_tap *tap = state;
+    cb_native_first first;
     cb_bytes certificate = {0};
     uint8_t batch_point[CB_P256_POINT];
     if (tap->step != STEP_BEGUN)
@@ -301,17 +248,21 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     tap->step = STEP_DONE; /* unless everything below goes well */
     cb_error error = CB_OK;
     /* A foreign card refuses our certificate; that its own is foreign to us says more. */
-    if (answers->count > FIRST_STORE &&
-        cb_answer_status(answers->item[FIRST_STORE].apdu) == CB_SW_OK)
-        error = read_store(host, answers->item[FIRST_STORE].apdu, &certificate, batch_point);
+    if (answers->count > CB_NATIVE_STORE_ANSWER &&
+        cb_answer_status(answers->item[CB_NATIVE_STORE_ANSWER].apdu) == CB_SW_OK)
+        error =
+            read_store(host, answers->item[CB_NATIVE_STORE_ANSWER].apdu, &certificate, batch_point);
     if (!error)
-        error = first_complete(answers);
+        error = cb_native_first_read(host, tap->retired, answers, &first);
     if (!error)
         error = challenge_checks(tap, context, known, pin);
-    if (!error)
-        error = open_channel(tap, host, certificate, batch_point, answers->item[FIRST_MUTUAL].apdu);
     if (!error) {
-        tap->request.signer_certificate = cb_sha256(host->signer_certificate);
+        tap->used = first.used;
+        tap->tells = first.tells;
+        error = open_channel(tap, host, certificate, batch_point, first.mutual);
+    }
+    if (!error) {
+        tap->request.signer_certificate = cb_sha256(tap->used.signer);
         tap->request.context = cb_tap_context_digest(context);
         cb_random(tap->request.nonce, sizeof tap->request.nonce);
         error = put_second(tap, host, pin, script);
@@ -358,6 +309,7 @@ static void claim_fill(const native_tap *tap, const cb_proof_facts *facts, cb_ca
                              .pin_tries_left = facts->tries_left,
                              .pin_failures = facts->failures,
                              .counter = facts->counter,
+                             .generation = tap->tells ? facts->generation : tap->used.version,
                              .signature = {.digest_len = CB_SHA256_SIZE, .len = CB_P256_SIGNATURE}};
     cb_digest digest = cb_proof_digest(&tap->request, facts);
     memcpy(claim->signature.digest, digest.bytes, sizeof digest.bytes);
@@ -372,7 +324,7 @@ static cb_error read_proof(const native_tap *tap, cb_bytes answer, cb_card_claim
     cb_error error = cb_sm_open_answer(&tap->sm, &tap->mark[SECOND_PROOF], answer, &data);
     cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&data));
     if (!error)
-        error = cb_proof_facts_get(&cursor, &facts);
+        error = cb_proof_facts_get(&cursor, tap->tells, &facts);
     if (!error) {
         claim_fill(tap, &facts, claim);
         cb_cursor_copy(&cursor, claim->signature.bytes, CB_P256_SIGNATURE);

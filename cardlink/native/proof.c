@@ -41,7 +41,9 @@ cb_digest cb_proof_pin_reset_digest(const cb_proof_request *request, const cb_id
 
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts)
 {
-    static const char domain[] = "cardbroker card proof 1"; /* its final zero is part of it */
+    static const char silent[] = "cardbroker card proof 1"; /* its final zero is part of it */
+    static const char tells[] = "cardbroker card proof 2";
+    bool told = facts->generation > 0;
     const uint8_t said[] = {facts->pin_form,
                             facts->pin_state,
                             facts->tries_left,
@@ -51,14 +53,15 @@ cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts 
                             (uint8_t)(facts->counter >> 16),
                             (uint8_t)(facts->counter >> 8),
                             (uint8_t)facts->counter,
-                            facts->life_cycle};
-    const cb_bytes parts[] = {CB_BYTES_OF(domain),
+                            facts->life_cycle,
+                            facts->generation};
+    const cb_bytes parts[] = {told ? CB_BYTES_OF(tells) : CB_BYTES_OF(silent),
                               cb_digest_bytes(&request->transcript),
                               cb_digest_bytes(&request->signer_certificate),
                               CB_BYTES_OF(request->nonce),
                               cb_digest_bytes(&request->context),
                               cb_id_bytes(&facts->card),
-                              CB_BYTES_OF(said)};
+                              cb_bytes_make(said, sizeof said - (told ? 0 : 1))};
     return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
 }
 
@@ -71,9 +74,11 @@ void cb_proof_facts_put(cb_buf *buf, const cb_proof_facts *facts)
     cb_buf_put_u16(buf, facts->failures);
     cb_buf_put_u32(buf, facts->counter);
     cb_buf_put_u8(buf, facts->life_cycle);
+    if (facts->generation > 0)
+        cb_buf_put_u8(buf, facts->generation);
 }
 
-cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out)
+cb_error cb_proof_facts_get(cb_cursor *cursor, bool tells, cb_proof_facts *out)
 {
     cb_cursor_copy(cursor, out->card.bytes, CB_ID_SIZE);
     out->pin_form = cb_cursor_u8(cursor);
@@ -82,6 +87,9 @@ cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out)
     out->failures = cb_cursor_u16(cursor);
     out->counter = cb_cursor_u32(cursor);
     out->life_cycle = cb_cursor_u8(cursor);
+    out->generation = tells ? cb_cursor_u8(cursor) : 0;
+    if (tells && (out->generation == 0 || out->generation > CB_NATIVE_VERSION_MAX))
+        return CB_E_CARD_ANSWER;
     bool presented = out->pin_form != CB_PIN_FORM_NONE;
     if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_RESET ||
         out->pin_state > CB_PIN_BLOCKED || presented != (out->pin_state != CB_PIN_NOT_PRESENTED) ||

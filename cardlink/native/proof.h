@@ -9,6 +9,9 @@
  * certificate (32) ‖ nonce (32) ‖ context (32) card    "cardbroker card proof 1" 00 ‖ the same four
  * ‖ card id (16) ‖ PIN form ‖ PIN state ‖ tries left ‖ failures (2) ‖ counter (4) ‖ life cycle
  *
+ * A card that tells its generation (first.h) signs "cardbroker card proof 2" 00 ‖ the same, and at
+ * the end the KVN of the newest key it has of the authority above this broker.
+ *
  * A third, the broker's, ends one card for good: "cardbroker termination 1" 00 ‖ the same four ‖
  * card id (16).
  *
@@ -27,7 +30,7 @@ enum {
     CB_PROOF_TERMINATION = CB_ID_SIZE + CB_P256_SIGNATURE,    /* data of TERMINATE DF */
     CB_PROOF_PIN_RESET =
         CB_ID_SIZE + CB_P256_SIGNATURE, /* after the ciphertext in RESET RETRY COUNTER */
-    CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1,
+    CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1, /* and 1 of a card that tells */
     CB_PROOF_ANSWER = CB_PROOF_FACTS + CB_P256_SIGNATURE
 };
 
@@ -48,6 +51,7 @@ typedef struct cb_proof_facts {
     uint16_t failures;  /* wrong PINs and codes since the last proof */
     uint32_t counter;   /* proofs so far, this one included */
     uint8_t life_cycle; /* cb_life_cycle, after this session's commands */
+    uint8_t generation; /* KVN, 1 to 7F; 0: of a card that does not tell */
 } cb_proof_facts;
 
 typedef enum cb_life_cycle {
@@ -63,9 +67,9 @@ cb_digest cb_proof_pin_reset_digest(const cb_proof_request *request, const cb_id
                                     cb_bytes pin);
 cb_digest cb_proof_digest(const cb_proof_request *request, const cb_proof_facts *facts);
 
-/* The facts as they travel: 26 bytes. Reading fails with CB_E_CARD_ANSWER for values that do not
- * exist. */
+/* The facts as they travel: 26 bytes, 27 of a card that tells its generation. Reading fails with
+ * CB_E_CARD_ANSWER for values that do not exist. */
 void cb_proof_facts_put(cb_buf *buf, const cb_proof_facts *facts);
-cb_error cb_proof_facts_get(cb_cursor *cursor, cb_proof_facts *out);
+cb_error cb_proof_facts_get(cb_cursor *cursor, bool tells, cb_proof_facts *out);
 
 #endif

@@ -163,19 +163,26 @@ cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers)
     cb_error error = CB_OK;
     cb_buf part = CB_BUF(CB_ANSWER_MAX);
     cb_buf whole = CB_BUF(CB_ANSWER_MAX);
+    cb_buf first = CB_BUF(CB_ANSWER_MAX);
     for (size_t i = 0; i < script->count && !error; i++)
-        error = check(io, &script->item[i]);
+        error = i == 0 && script->item[i].flags & CB_SCRIPT_WHEN ? CB_E_FORMAT
+                                                                 : check(io, &script->item[i]);
     bool on = true;
     for (size_t i = 0; i < script->count && on && !error; i++) {
         const cb_script_item *item = &script->item[i];
+        if (!cb_script_plays(item, cb_buf_bytes(&first)))
+            continue;
         error = play_one(io, item, &part, &whole);
         if (error)
             break;
         cb_script_put(answers, 0, cb_buf_bytes(&whole));
-        error = cb_buf_error(answers);
+        if (i == 0)
+            cb_buf_put(&first, cb_buf_bytes(&whole));
+        error = cb_buf_error(answers) ? cb_buf_error(answers) : cb_buf_error(&first);
         on = cb_answer_status(cb_buf_bytes(&whole)) == CB_SW_OK || item->flags & CB_SCRIPT_GO_ON;
     }
     cb_buf_free(&part);
     cb_buf_free(&whole);
+    cb_buf_free(&first);
     return error;
 }

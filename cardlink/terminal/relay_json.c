@@ -86,8 +86,23 @@ static bool read_pin_form(const json_t *entry, uint8_t *flags)
     return !form || *flags & CB_SCRIPT_PIN;
 }
 
-/* One {"apdu": hex, "go_on": bool, "part": bool, "pin": form}. */
-static cb_error read_command(const json_t *entry, cb_buf *apdu, cb_buf *script)
+/* Bytes of the first answer that the command is for; none if it is for every card. */
+static cb_error read_when(const json_t *entry, cb_buf *when)
+{
+    const json_t *hex = json_object_get(entry, "when");
+    cb_buf_reset(when);
+    if (!hex)
+        return CB_OK;
+    if (!json_is_string(hex))
+        return CB_E_PROTOCOL;
+    cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), when);
+    if (!error && when->len == 0)
+        error = CB_E_PROTOCOL;
+    return error && error != CB_E_MEMORY ? CB_E_PROTOCOL : error;
+}
+
+/* One {"apdu": hex, "go_on": bool, "part": bool, "pin": form, "when": hex}. */
+static cb_error read_command(const json_t *entry, cb_buf *when, cb_buf *apdu, cb_buf *script)
 {
     uint8_t flags = 0;
     const json_t *hex = json_object_get(entry, "apdu");
@@ -98,18 +113,22 @@ static cb_error read_command(const json_t *entry, cb_buf *apdu, cb_buf *script)
     cb_error error = cb_unhex(cb_bytes_make(json_string_value(hex), json_string_length(hex)), apdu);
     if (error || apdu->len == 0)
         return error == CB_E_MEMORY ? error : CB_E_PROTOCOL;
-    cb_script_put(script, flags, cb_buf_bytes(apdu));
+    error = read_when(entry, when);
+    if (error)
+        return error;
+    cb_script_put_when(script, flags, cb_buf_bytes(when), cb_buf_bytes(apdu));
     return cb_buf_error(script) == CB_E_TOO_LARGE ? CB_E_PROTOCOL : cb_buf_error(script);
 }
 
 static cb_error read_script(const json_t *array, cb_buf *script)
 {
     size_t count = json_array_size(array);
-    cb_buf apdu = CB_BUF(CB_COMMAND_MAX);
+    cb_buf apdu = CB_BUF(CB_COMMAND_MAX), when = CB_BUF(CB_SCRIPT_WHEN_MAX);
     cb_error error = count >= 1 && count <= CB_SCRIPT_COMMANDS_MAX ? CB_OK : CB_E_PROTOCOL;
     for (size_t i = 0; i < count && !error; i++)
-        error = read_command(json_array_get(array, i), &apdu, script);
+        error = read_command(json_array_get(array, i), &when, &apdu, script);
     cb_buf_free(&apdu);
+    cb_buf_free(&when);
     return error;
 }
 

@@ -81,6 +81,8 @@ class Card:
         """A script as the broker sends it; the answers as it wants them."""
         answers = []
         for item in script:
+            if "when" in item and bytes.fromhex(item["when"]) not in bytes.fromhex(answers[0])[:-2]:
+                continue
             answer = self.transmit(bytes.fromhex(item["apdu"]), item.get("part"))
             answers.append(answer.hex())
             if answer[-2:] != b"\x90\x00" and not item.get("go_on"):

@@ -51,6 +51,18 @@ def card(tap):
         put("card_apdu", name, bytes((step,)) + item(command, 1))
     for name in ("broker-certificate", "card-certificate", "signer-certificate", "pin-ciphertext"):
         put("card_cvc", name, tap[name])
+    link = tap["link-certificate"]
+    put("card_cvc", "link-certificate", link)
+    numbers = link.index(bytes.fromhex("5303200102")) + 2
+    changes = {"genuine": link, "other-kid": link[:numbers] + b"\x21" + link[numbers + 1:],
+               "back": link[:numbers] + bytes.fromhex("200201") + link[numbers + 3:],
+               "long": link[:numbers - 1] + b"\4\x20\1\2\0" + link[numbers + 3:],
+               "cut": link[:-1], "more": link + b"\0", "broker": tap["broker-certificate"]}
+    for name, data in changes.items():
+        put("card_link", name, b"\0" + data)
+    put("card_link", "unchanged", b"\1")
+    for name, at in (("usage", 39), ("numbers", numbers + 2), ("signature", len(link) - 1)):
+        put("card_link", f"changed-{name}", b"\1" + bytes(at) + b"\1")
     answers = b"".join(struct.pack(">BH", 0, len(tap[name])) + tap[name]
                        for name in ("get-data-answer", "mutual-answer"))
     put("card_answers", "raw", b"\0" + answers)

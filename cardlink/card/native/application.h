@@ -26,6 +26,7 @@ typedef struct cb_vcard_session {
     uint8_t step;
     bool ends;                     /* after this command's answer */
     uint8_t kloc_id, kloc_version; /* of the agreement certificate */
+    bool signer_same;              /* so is that of the signature key */
     uint8_t broker[CB_P256_POINT]; /* broker's key agreement key */
     cb_digest broker_certificate;  /* SHA-256 */
     uint8_t certificate[CB_NATIVE_CERTIFICATE_MAX];
@@ -59,11 +60,25 @@ uint16_t cb_vcard_select(cb_native_application *card, const cb_apdu *apdu, cb_bu
 uint16_t cb_vcard_get_data(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pso(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pso_signer(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+uint16_t cb_vcard_link(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_mutual(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_pin(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
 uint16_t cb_vcard_terminate(cb_native_application *card, const cb_apdu *apdu, cb_buf *data);
+
+/* The key of these numbers; NULL: there is none. */
+const cb_vcard_kloc *cb_native_kloc(const cb_vcard_state *state, uint8_t key_id,
+                                    uint8_t key_version);
+
+/* KVN of the newest key of an authority; 0: there is none. */
+uint8_t cb_native_newest(const cb_vcard_state *state, uint8_t key_id);
+
+/* Appends what SELECT tells of generations. */
+void cb_native_tell(const cb_vcard_state *state, cb_buf *fci);
+
+/* The newest key was used for a whole session: forgets the older ones of its authority. */
+void cb_native_settle(cb_native_application *card);
 
 /* What the next proof would say. */
 cb_proof_facts cb_native_facts(const cb_native_application *card);

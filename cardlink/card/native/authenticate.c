@@ -20,9 +20,10 @@ uint16_t cb_vcard_select(cb_native_application *card, const cb_apdu *apdu, cb_bu
     card->session.step = CB_VCARD_SELECTED;
     if (apdu->p2 == 0x00) {
         cb_buf fci = CB_BUF(64);
-        cb_tlv_put(&fci, 0x84, CB_BYTES_OF(cb_native_aid));
+        cb_tlv_put(&fci, CB_TAG_NAME, CB_BYTES_OF(cb_native_aid));
+        cb_native_tell(&card->state, &fci);
         bool whole = cb_buf_error(&fci) == CB_OK;
-        cb_tlv_put(data, 0x6F, cb_buf_bytes(&fci));
+        cb_tlv_put(data, CB_TAG_FCI, cb_buf_bytes(&fci));
         cb_buf_free(&fci);
         if (!whole)
             return CB_SW_FAULT;
@@ -41,17 +42,6 @@ uint16_t cb_vcard_get_data(cb_native_application *card, const cb_apdu *apdu, cb_
     return CB_SW_OK;
 }
 
-static const cb_vcard_kloc *find_kloc(const cb_native_application *card, uint8_t key_id,
-                                      uint8_t key_version)
-{
-    for (size_t i = 0; i < card->state.kloc_count; i++) {
-        const cb_vcard_kloc *kloc = &card->state.kloc[i];
-        if (kloc->key_id == key_id && kloc->key_version == key_version)
-            return kloc;
-    }
-    return NULL;
-}
-
 /* Whether certificate is the broker's, for this usage; point gets its key. What was verified once
  * is remembered with the state, and so becomes durable with the next proof. */
 static uint16_t check_certificate(cb_native_application *card, const cb_apdu *apdu, uint16_t usage,
@@ -60,7 +50,7 @@ static uint16_t check_certificate(cb_native_application *card, const cb_apdu *ap
     cb_vcard_remembered *remembered = &card->state.remembered[slot];
     cb_digest digest = cb_sha256(apdu->data);
     cb_cvc cvc;
-    const cb_vcard_kloc *kloc = find_kloc(card, apdu->p2, apdu->p1);
+    const cb_vcard_kloc *kloc = cb_native_kloc(&card->state, apdu->p2, apdu->p1);
     if (!kloc)
         return CB_SW_NOT_FOUND;
     if (cb_cvc_parse(apdu->data, &cvc) || apdu->data.len > CB_NATIVE_CERTIFICATE_MAX)
@@ -83,8 +73,9 @@ static uint16_t check_certificate(cb_native_application *card, const cb_apdu *ap
 uint16_t cb_vcard_pso(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
 {
     cb_vcard_session *session = &card->session;
-    (void)data;
     cb_vcard_session_end(card, CB_VCARD_SELECTED);
+    if (apdu->p2 & CB_NATIVE_PSO_LINK)
+        return cb_vcard_link(card, apdu, data);
     uint16_t status =
         check_certificate(card, apdu, CB_CVC_AGREEMENT, CB_VCARD_SLOT_AGREEMENT, session->broker);
     if (status != CB_SW_OK)
@@ -105,6 +96,8 @@ uint16_t cb_vcard_pso_signer(cb_native_application *card, const cb_apdu *apdu, c
     if (status != CB_SW_OK)
         return status;
     card->session.request.signer_certificate = cb_sha256(apdu->data);
+    card->session.signer_same =
+        apdu->p2 == card->session.kloc_id && apdu->p1 == card->session.kloc_version;
     card->session.step = CB_VCARD_IDENTIFIED;
     return CB_SW_OK;
 }
@@ -168,7 +161,10 @@ cb_proof_facts cb_native_facts(const cb_native_application *card)
                                 presented ? session->pin_tries_left : card->state.pin_tries,
                             .failures = card->state.failures,
                             .counter = card->state.counter + 1,
-                            .life_cycle = card->state.life_cycle};
+                            .life_cycle = card->state.life_cycle,
+                            .generation = card->state.version >= CB_VCARD_TELLS
+                                              ? cb_native_newest(&card->state, session->kloc_id)
+                                              : 0};
 }
 
 /* The broker's signature over this session: until then no PIN is compared and nothing was said
@@ -206,6 +202,7 @@ uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf
     cb_proof_facts facts = cb_native_facts(card);
     card->state.counter = facts.counter;
     card->state.failures = 0;
+    cb_native_settle(card);
     if (!cb_native_save(card))
         return CB_SW_MEMORY;
     card->session.ends = true; /* one proof a session: so a PIN counts once */

@@ -3,7 +3,7 @@
 
 #include "base/secret.h"
 
-static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00, 0x01}; /* the last two: version */
+static const uint8_t magic[] = {'C', 'B', 'V', 'C', 0x00}; /* and the version */
 
 static void put_kloc(cb_buf *buf, const cb_vcard_kloc *kloc)
 {
@@ -48,6 +48,7 @@ void cb_vcard_state_put(cb_buf *buf, const cb_vcard_state *state)
 {
     size_t start = buf->len;
     cb_buf_put(buf, CB_BYTES_OF(magic));
+    cb_buf_put_u8(buf, state->version);
     cb_buf_put_u8(buf, state->life_cycle);
     cb_buf_put(buf, cb_id_bytes(&state->card));
     cb_buf_put(buf, CB_BYTES_OF(state->scalar));
@@ -111,6 +112,8 @@ cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out)
     cb_digest digest = cb_sha256(body.rest);
     bool good = cb_bytes_same(cb_cursor_rest(&cursor), cb_digest_bytes(&digest)) &&
                 cb_bytes_same(cb_cursor_take(&body, sizeof magic), CB_BYTES_OF(magic));
+    out->version = cb_cursor_u8(&body);
+    good = good && (out->version == CB_VCARD_SILENT || out->version == CB_VCARD_TELLS);
     get_keys(&body, out);
     get_counters(&body, out);
     if (good && cb_cursor_done(&body) && out->life_cycle >= CB_LIFE_PERSONALISED &&

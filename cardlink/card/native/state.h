@@ -3,9 +3,9 @@
  * What the native application remembers when it has no power.
  *
  * In a chip this is its non-volatile memory. In the virtual card it is at most 2 kB: a magic
- * number, a version, the fields in the order below, and SHA-256 of all that, so that a damaged one
- * is refused and not used. By itself it is the file of a card that has no other application
- * (content.h).
+ * number, the application's version, the fields in the order below, and SHA-256 of all that, so
+ * that a damaged one is refused and not used. By itself it is the file of a card that has no other
+ * application (content.h).
  */
 #ifndef CB_CARDLINK_CARD_NATIVE_STATE_H
 #define CB_CARDLINK_CARD_NATIVE_STATE_H
@@ -45,7 +45,12 @@ typedef enum cb_vcard_slot {
     CB_VCARD_SLOTS
 } cb_vcard_slot;
 
+/* Cards of before tell nothing of generations, and take no link certificates. (2 begins the files
+ * of cards with several applications: content.h.) */
+enum { CB_VCARD_SILENT = 1, CB_VCARD_TELLS = 3 };
+
 typedef struct cb_vcard_state {
+    uint8_t version;    /* of the application: one of these */
     uint8_t life_cycle; /* cb_life_cycle */
     cb_id card;
     uint8_t scalar[CB_P256_SCALAR];       /* the card's own key; signs proofs and nothing else */

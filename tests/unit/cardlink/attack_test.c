@@ -347,7 +347,7 @@ static void a_signers_certificate_is_no_agreement_certificate(void **state)
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_STATUS);
     w->host.signer_certificate = cb_buf_bytes(&w->signer_certificate);
     w->host.key_version = 2;
-    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_FOREIGN);
+    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_GENERATION);
 }
 
 static void a_claim_counts_for_its_card_alone(void **state)

@@ -259,7 +259,7 @@ static const struct row {
     {"SELECT another",   do_select_other,      "6A82I 6A82I 6A82I 6A82I 6A82I 6A82I 6A82I"},
     {"GET DATA",         do_get_data,          "6985I 9000S 9000C 9000S 9000S 9000S 9000S"},
     {"PSO",              do_pso,               "6985I 9000C 9000C 9000C 9000C 9000C 9000C"},
-    {"PSO, more follow", do_more_certificates, "6985I 6A88S 6A88S 6A88S 6A88S 6A88S 6A88S"},
+    {"PSO, more follow", do_more_certificates, "6985I 6A80S 6A80S 6A80S 6A80S 6A80S 6A80S"},
     {"MUTUAL AUTH.",     do_mutual,            "6985I 6985S 9000H 6985S 6985S 6985S 6985S"},
     {"plain VERIFY",     do_plain_verify,      "6D00I 6D00S 6D00C 6D00S 6D00S 6D00S 6D00S"},
     {"plain INTERNAL",   do_plain_prove,       "6D00I 6D00S 6D00C 6D00S 6D00S 6D00S 6D00S"},

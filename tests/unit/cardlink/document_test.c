@@ -17,6 +17,7 @@
 #include "base/tlv.h"
 #include "base/text.h"
 #include "cardlink/apdu.h"
+#include "cardlink/native/link.h"
 
 enum { DOCUMENT_MAX = 256 * 1024 };
 
@@ -118,6 +119,36 @@ static void certificate(const char *name, const pair *issuer, const char *issuer
     assert_true(cb_bytes_same(cvc.point, CB_BYTES_OF(subject_key->point)));
 }
 
+/* From the authority's key to one whose scalar is 99 repeated, of the next version. */
+static void link_certificate(const pair *kloc)
+{
+    const uint8_t serial[] = {0, 0, 0, 0, 0, 0, 0, 2};
+    pair next = key(0x99);
+    cb_link link = {.key_id = 0x20,
+                    .previous = 0x01,
+                    .version = 0x02,
+                    .cvc = {.serial = CB_BYTES_OF(serial),
+                            .issuer = cb_bytes_str("brokers"),
+                            .subject = cb_bytes_str("brokers"),
+                            .first_day = 0x20260101,
+                            .last_day = 0x20351231,
+                            .point = CB_BYTES_OF(next.point)}};
+    cb_buf out = CB_BUF(CB_CVC_MAX);
+    if (printing) {
+        if (cb_link_make(&link, kloc->scalar, &out))
+            abort();
+        print("link-certificate", cb_buf_bytes(&out));
+    } else {
+        load("link-certificate", &out);
+        assert_int_equal(cb_link_parse(cb_buf_bytes(&out), &link), CB_OK);
+        assert_true(
+            cb_link_follows(&link, 0x20, 0x01, cb_bytes_str("brokers"), CB_BYTES_OF(kloc->point)));
+        assert_true(cb_bytes_same(link.cvc.point, CB_BYTES_OF(next.point)));
+        assert_int_equal(link.version, 2);
+    }
+    cb_buf_free(&out);
+}
+
 static void check_command(const char *name, cb_apdu apdu)
 {
     cb_buf bytes = CB_BUF(CB_COMMAND_MAX);
@@ -168,6 +199,17 @@ static void first_script(const pair *oce_e, const pair *sd_e, const uint8_t data
     static const uint8_t store_of[] = {0xA6, 0x04, 0x83, 0x02, 0x11, 0x01};
     cb_buf answer = CB_BUF(512);
     (void)oce_e;
+    static const uint8_t generation[] = {0x20, 0x01};
+    cb_buf own = CB_BUF(64), fci = CB_BUF(64);
+    cb_tlv_put(&own, CB_TAG_GENERATION, CB_BYTES_OF(generation));
+    cb_tlv_put(&fci, CB_TAG_NAME, CB_BYTES_OF(cb_native_aid));
+    cb_tlv_put(&fci, CB_TAG_OWN, cb_buf_bytes(&own));
+    cb_tlv_put(&answer, CB_TAG_FCI, cb_buf_bytes(&fci));
+    cb_buf_put_u16(&answer, CB_SW_OK);
+    check("select-answer", cb_buf_bytes(&answer));
+    cb_buf_reset(&answer);
+    cb_buf_free(&own);
+    cb_buf_free(&fci);
     check_command("select", (cb_apdu){0x00, 0xA4, 0x04, 0x00, CB_BYTES_OF(cb_native_aid), true});
     check_command("get-data", (cb_apdu){0x00, 0xCA, 0xBF, 0x21, CB_BYTES_OF(store_of), true});
     cb_tlv_put(&answer, CB_TAG_STORE, cb_buf_bytes(&batch_cvc));
@@ -200,7 +242,8 @@ static cb_digest check_context(void)
 /* The card's end, and what it says then. */
 static void termination(const cb_proof_request *request, const pair *signer)
 {
-    cb_proof_facts facts = {.tries_left = 3, .counter = 1, .life_cycle = CB_LIFE_TERMINATED};
+    cb_proof_facts facts = {
+        .tries_left = 3, .counter = 1, .life_cycle = CB_LIFE_TERMINATED, .generation = 1};
     cb_buf signed_by = CB_BUF(CB_P256_SIGNATURE);
     memset(facts.card.bytes, 0xC1, CB_ID_SIZE);
     cb_digest digest = cb_proof_termination_digest(request, &facts.card);
@@ -231,7 +274,8 @@ static void second_script(cb_sm *broker, const cb_proof_request *request, const 
                             .pin_state = CB_PIN_VERIFIED,
                             .tries_left = 3,
                             .counter = 1,
-                            .life_cycle = CB_LIFE_ACTIVE};
+                            .life_cycle = CB_LIFE_ACTIVE,
+                            .generation = 1};
     memset(facts.card.bytes, 0xC1, CB_ID_SIZE);
     cb_buf data = CB_BUF(256), answer = CB_BUF(256);
     cb_digest digest = cb_proof_request_digest(request);
@@ -273,6 +317,7 @@ static void the_documents_tap_is_true(void **state)
     certificate("card-certificate", &klcc, "cards", "batch", CB_CVC_AGREEMENT, &sd, &batch_cvc);
     certificate("signer-certificate", &kloc, "brokers", "broker", CB_CVC_BROKER_SIGNATURE, &signer,
                 &signer_cvc);
+    link_certificate(&kloc);
     cb_channel_data_make(oce_e.point, data);
     assert_int_equal(cb_p256_agree(sd_e.scalar, CB_BYTES_OF(oce_e.point), ephemeral), CB_OK);
     assert_int_equal(cb_p256_agree(sd.scalar, CB_BYTES_OF(oce.point), fixed), CB_OK);

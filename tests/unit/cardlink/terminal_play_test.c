@@ -409,6 +409,62 @@ static void of_a_part_the_rest_is_not_fetched(void **state)
     }
 }
 
+/* ---- What is for some cards only ---- */
+
+static void put_when(cb_buf *script, const char *when, const char *hex)
+{
+    cb_buf apdu = CB_BUF(4096), bytes = CB_BUF(64);
+    assert_int_equal(cb_unhex(cb_bytes_str(hex), &apdu), CB_OK);
+    assert_int_equal(cb_unhex(cb_bytes_str(when), &bytes), CB_OK);
+    cb_script_put_when(script, 0, cb_buf_bytes(&bytes), cb_buf_bytes(&apdu));
+    cb_buf_free(&apdu);
+    cb_buf_free(&bytes);
+}
+
+static void a_command_for_other_cards_is_passed_over_and_has_no_answer(void **state)
+{
+    static const step one[] = {
+        {"00a4040000", "c00220019000"}, {"8001000000", "9000"}, {"8003000000", "9000"}};
+    static const step two[] = {
+        {"00a4040000", "c00220029000"}, {"8002000000", "9000"}, {"8003000000", "9000"}};
+    /* The status is no part of the data; what a later answer says does not matter. */
+    static const step none[] = {{"00a4040000", "9000"}, {"8003000000", "c00220019000"}};
+    const struct {
+        const step *steps;
+        size_t count;
+        const char *answers;
+    } cards[] = {{one, 3, "c00220019000 9000 9000"},
+                 {two, 3, "c00220029000 9000 9000"},
+                 {none, 2, "9000 c00220019000"}};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char out[64];
+        fake card = {.steps = cards[i].steps, .count = cards[i].count};
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        put(&script, 0, "00a4040000");
+        put_when(&script, "c0022001", "8001000000");
+        put_when(&script, "c0022002", "8002000000");
+        put_when(&script, "9000", "8004000000");
+        put(&script, 0, "8003000000");
+        put_when(&script, "c0022003", "8005000000");
+        assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+        assert_string_equal(out, cards[i].answers);
+        assert_int_equal(card.at, card.count);
+        cb_buf_free(&script);
+    }
+}
+
+static void a_script_that_begins_so_is_not_begun(void **state)
+{
+    char out[64];
+    fake card = {0};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    (void)state;
+    put_when(&script, "c0022001", "8001000000");
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_E_FORMAT);
+    cb_buf_free(&script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +487,8 @@ int main(void)
         cmocka_unit_test(endless_answers_end),
         cmocka_unit_test(an_answer_without_status_is_none),
         cmocka_unit_test(a_script_with_a_bad_command_is_not_begun),
+        cmocka_unit_test(a_command_for_other_cards_is_passed_over_and_has_no_answer),
+        cmocka_unit_test(a_script_that_begins_so_is_not_begun),
         cmocka_unit_test(an_empty_script_has_no_answers),
         cmocka_unit_test(t0_carries_no_le_beside_data),
     };

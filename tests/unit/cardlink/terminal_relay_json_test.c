@@ -48,6 +48,24 @@ static void a_script_is_read(void **state)
     cb_relay_tap_free(&tap);
 }
 
+static void a_command_may_be_for_some_cards_only(void **state)
+{
+    (void)state;
+    cb_relay_tap tap;
+    cb_script script;
+    cb_relay_tap_init(&tap);
+    assert_int_equal(read_begun("{" TAP ",\"script\":[{\"apdu\":\"00A40400\"},{\"apdu\":"
+                                "\"80ca0000\",\"when\":\"c0022001\"}],\"expires_in\":30}",
+                                true, &tap),
+                     CB_OK);
+    assert_int_equal(cb_script_read(cb_buf_bytes(&tap.script), CB_COMMAND_MAX, &script), CB_OK);
+    assert_int_equal(script.item[0].when.len, 0);
+    assert_int_equal(script.item[1].flags, CB_SCRIPT_WHEN);
+    assert_int_equal(script.item[1].when.len, 4);
+    assert_memory_equal(script.item[1].when.data, "\xc0\x02\x20\x01", 4);
+    cb_relay_tap_free(&tap);
+}
+
 static void anything_else_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
@@ -64,6 +82,12 @@ static void anything_else_is_refused_and_changes_nothing(void **state)
         "{" TAP ",\"script\":[{\"apdu\":\"0\"}],\"expires_in\":30}",
         "{" TAP ",\"script\":[{\"apdu\":\"zz\"}],\"expires_in\":30}",
         "{" TAP ",\"script\":[{\"apdu\":\"00a40400\",\"go_on\":1}],\"expires_in\":30}",
+        "{" TAP ",\"script\":[{\"apdu\":\"00a40400\",\"when\":1}],\"expires_in\":30}",
+        "{" TAP ",\"script\":[{\"apdu\":\"00a40400\",\"when\":\"\"}],\"expires_in\":30}",
+        "{" TAP ",\"script\":[{\"apdu\":\"00a40400\",\"when\":\"c\"}],\"expires_in\":30}",
+        "{" TAP ",\"script\":[{\"apdu\":\"00a40400\",\"when\":"
+        "\"000000000000000000000000000000000000000000000000000000000000000000\"}],"
+        "\"expires_in\":30}",
         "{" TAP ",\"script\":[{\"apdu\":\"00a40400\"}]}",
         "{" TAP ",\"script\":[{\"apdu\":\"00a40400\"}],\"expires_in\":0}",
         "{" TAP ",\"script\":[{\"apdu\":\"00a40400\"}],\"expires_in\":-1}",
@@ -236,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_script_is_read),
+        cmocka_unit_test(a_command_may_be_for_some_cards_only),
         cmocka_unit_test(anything_else_is_refused_and_changes_nothing),
         cmocka_unit_test(scripts_have_limits),
         cmocka_unit_test(bodies_that_are_no_object_are_refused),

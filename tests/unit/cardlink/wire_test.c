@@ -154,7 +154,8 @@ typedef struct row {
 #define ANY (FLIP | 1u << CUT)
 static const row meaningless[] = {
     {{0, 0, false}, 17, 17, ANY, false, false, "SELECT: Le"},
-    {{0, 0, true}, 0, 15, FLIP, false, false, "SELECT: the AID, said back"},
+    {{0, 0, true}, 4, 15, FLIP, false, false, "SELECT: the AID, said back"},
+    {{0, 0, true}, 18, 21, FLIP, false, false, "SELECT: the generation, where one is accepted"},
     {{0, 1, false}, 11, 11, ANY, false, false, "GET DATA: Le"},
     {{0, 2, false}, 195, 260, 1u << LONGER, false, false, "PSO: an Le where there was none"},
     {{0, 3, false}, 88, 88, 1u << LONGER, false, false, "MUTUAL AUTHENTICATE: the same"},

@@ -31,18 +31,15 @@ static void make_broker(world *w, cb_issue_days days)
     MUST(cb_p256_generate(w->signer, point));
     MUST(cb_issue_certificate(&w->brokers, cb_bytes_str("broker"), CB_CVC_BROKER_SIGNATURE,
                               CB_BYTES_OF(point), days, &w->signer_certificate));
-    w->host = (cb_profile_host){w,
-                                agree,
-                                sign,
-                                0x20,
-                                0x01,
-                                cb_buf_bytes(&w->agreement_certificate),
-                                cb_buf_bytes(&w->signer_certificate),
-                                &w->cards.anchor,
-                                1,
-                                NULL,
-                                0,
-                                NULL};
+    w->host = (cb_profile_host){.keys = w,
+                                .agree = agree,
+                                .sign = sign,
+                                .key_id = 0x20,
+                                .key_version = 0x01,
+                                .agreement_certificate = cb_buf_bytes(&w->agreement_certificate),
+                                .signer_certificate = cb_buf_bytes(&w->signer_certificate),
+                                .trust = &w->cards.anchor,
+                                .trust_count = 1};
 }
 
 static void make_card(world *w, bool in_transit, cb_issue_days days)
@@ -96,18 +93,24 @@ void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)
 {
     cb_script commands;
     cb_buf_reset(answers);
+    cb_buf first = CB_BUF(CB_ANSWER_MAX);
     MUST(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &commands));
     for (size_t i = 0; i < commands.count; i++) {
+        if (!cb_script_plays(&commands.item[i], cb_buf_bytes(&first)))
+            continue;
         cb_buf answer = CB_BUF(CB_ANSWER_MAX);
         cb_vcard_process(card, commands.item[i].apdu, &answer);
         MUST(cb_buf_error(&answer));
         cb_script_put(answers, 0, cb_buf_bytes(&answer));
+        if (i == 0)
+            cb_buf_put(&first, cb_buf_bytes(&answer));
         bool go_on = cb_answer_status(cb_buf_bytes(&answer)) == CB_SW_OK ||
                      (commands.item[i].flags & CB_SCRIPT_GO_ON);
         cb_buf_free(&answer);
         if (!go_on)
             break;
     }
+    cb_buf_free(&first);
 }
 
 void *world_state(void)
