@@ -127,6 +127,30 @@ static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_by
 
 /* ---- Passwords ---- */
 
+/* Of a name hsmd remembers whose it is, not which password it has: of several that were bound the
+ * one that was made last is believed (guesses.h). So whoever was broken off after one was bound,
+ * and does not know it any more, sets another. */
+static cb_digest owner(const cb_binding_info *info)
+{
+    cb_binding_info name = *info;
+    name.keys.count = 0;
+    return cb_binding_digest(&name);
+}
+
+static cb_error first_password(const cb_lane *lane, const cb_binding_info *info)
+{
+    cb_digest before = {{0}}, with_key = cb_binding_digest(info), now = owner(info);
+    cb_error error = still_good(lane, info);
+    if (!error)
+        error = cb_memo_get(lane->bound, &info->card, &before);
+    bool ours = memcmp(&before, &now, sizeof now) == 0 ||
+                memcmp(&before, &with_key, sizeof with_key) == 0; /* from an earlier version */
+    if (!error)
+        return ours ? CB_OK : CB_E_CARD_BOUND;
+    return error == CB_E_NOT_FOUND ? cb_memo_put(lane->bound, &info->card, &now) : error;
+}
+
+/* That the name is this holder's, the binding that it has says. */
 static cb_error replace_password(const cb_lane *lane, cb_bytes before, cb_binding_info *info)
 {
     cb_binding_info old;
@@ -135,7 +159,12 @@ static cb_error replace_password(const cb_lane *lane, cb_bytes before, cb_bindin
         error = CB_E_HSM_RECORD;
     if (!error && (!cb_id_same(&old.holder, &info->holder) || info->sequence <= old.sequence))
         error = CB_E_ARGUMENT;
-    return error ? error : renew_once(lane, &old, info);
+    if (!error)
+        error = still_good(lane, &old);
+    if (!error)
+        error = still_good(lane, info);
+    cb_digest now = owner(info);
+    return error ? error : cb_memo_put(lane->bound, &info->card, &now);
 }
 
 static cb_error set_password(const cb_lane *lane, cb_binding_info *info, cb_bytes point,
@@ -154,7 +183,7 @@ static cb_error set_password(const cb_lane *lane, cb_binding_info *info, cb_byte
         error = CB_E_IO;
     if (error)
         return error;
-    error = before.len > 0 ? replace_password(lane, before, info) : bind_once(lane, info);
+    error = before.len > 0 ? replace_password(lane, before, info) : first_password(lane, info);
     cb_id subject = cb_binding_subject(info);
     return error ? error : cb_guesses_begin(lane->guesses, &info->card, &subject);
 }

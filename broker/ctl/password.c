@@ -77,6 +77,22 @@ static cb_error bind(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t
                                 binding);
 }
 
+/* hsmd would bind another password to a name that has one, and believe the recorded one no more. */
+static cb_ctl_status is_free(cb_ctl *ctl, const password *p)
+{
+    char path[64];
+    cb_ctl_answer answer = {0};
+    snprintf(path, sizeof path, "/v1/cards/%s", p->text);
+    cb_ctl_status status = cb_ctl_ask(ctl, "GET", path, NULL, &answer);
+    if (!status && answer.status == 200)
+        status = cb_ctl_fail(ctl, CB_E_EXISTS,
+                             "that name has a password: password reset sets another");
+    else if (!status && answer.status != 404)
+        status = cb_ctl_problem(ctl, &answer);
+    cb_ctl_answer_free(&answer);
+    return status;
+}
+
 static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
 {
     password p;
@@ -86,6 +102,8 @@ static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
     cb_ctl_status status = named(ctl, args, &p);
     if (!status)
         status = cb_ctl_find_holder(ctl, cb_ctl_arg(args, "holder"), &holder);
+    if (!status)
+        status = is_free(ctl, &p);
     if (!status)
         status = ask(ctl, args, &p);
     if (!status)

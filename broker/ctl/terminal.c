@@ -268,6 +268,7 @@ static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
 static const cb_ctl_option log_options[] = {
     {"last", "N", "show so many of the newest entries, at most 10000 (default: 100)", false, false},
+    {"record", NULL, "compare it with the record, of which all is read", false, false},
     {0}};
 
 const cb_ctl_command cb_ctl_terminal_commands[] = {

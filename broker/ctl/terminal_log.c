@@ -7,6 +7,7 @@
 #include "broker/ctl/commands.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
+#include "broker/ctl/terminal_log_record.h"
 #include "cardlink/journal.h"
 
 enum { LAST_DEFAULT = 100, LAST_MAX = 10000, FINDINGS_MAX = 100 };
@@ -17,15 +18,18 @@ static const cb_ctl_column columns[] = {{"PART", "part"},   {"NUMBER", "number"}
 typedef struct reading {
     cb_ctl *ctl;
     json_t *entries, *findings;
+    json_t *batches; /* what is compared with the record; NULL: nothing is */
     size_t most;
     json_int_t part;
     cb_journal_head head;
     uint64_t count;
 } reading;
 
-static cb_ctl_status find(reading *r, json_t *batch, const char *what)
+static cb_ctl_status found(void *context, const json_t *at, const char *what)
 {
-    json_t *finding = json_pack("{s:O,s:s}", "at", json_object_get(batch, "at"), "finding", what);
+    reading *r = context;
+    json_t *finding =
+        json_pack("{s:o,s:s}", "at", at ? json_deep_copy(at) : json_null(), "finding", what);
     if (json_array_size(r->findings) >= FINDINGS_MAX) {
         json_decref(finding);
         return CB_CTL_DONE;
@@ -33,6 +37,11 @@ static cb_ctl_status find(reading *r, json_t *batch, const char *what)
     return finding && json_array_append_new(r->findings, finding) == 0
                ? CB_CTL_DONE
                : cb_ctl_fail(r->ctl, CB_E_MEMORY, NULL);
+}
+
+static cb_ctl_status find(reading *r, const json_t *batch, const char *what)
+{
+    return found(r, json_object_get(batch, "at"), what);
 }
 
 static cb_ctl_status keep(reading *r, const cb_journal_entry *entry, const cb_journal_head *head)
@@ -124,24 +133,29 @@ static cb_ctl_status visit(void *context, json_t *batch)
                         cb_buf_bytes(&signature));
     else
         status = cb_ctl_fail(r->ctl, CB_E_PROTOCOL, "a part of the log cannot be read");
+    if (!status && r->batches &&
+        json_array_append_new(r->batches, cb_ctl_log_batch(batch, cb_buf_bytes(&entries))) != 0)
+        status = cb_ctl_fail(r->ctl, CB_E_MEMORY, NULL);
     cb_buf_free(&entries);
     cb_buf_free(&key);
     cb_buf_free(&signature);
     return status;
 }
 
-/* Compares with what the broker says that it has, and says what it refused. */
+/* Compares with what the broker said that it has before it was read, and says what it refused. */
 static cb_ctl_status compare(reading *r, const json_t *terminal)
 {
+    json_int_t part = json_integer_value(json_object_get(json_object_get(terminal, "log"), "part"));
     json_t *log = json_object_get(terminal, "log");
     cb_journal_head said;
     const char *refused = json_string_value(json_object_get(log, "finding"));
     cb_ctl_status status = CB_CTL_DONE;
     if (!head_of(log, "number", "hash", &said))
         return cb_ctl_fail(r->ctl, CB_E_PROTOCOL, "the terminal's log has no head");
-    if (said.number < r->head.number ||
-        (said.number == r->head.number && !cb_journal_same(&said, &r->head)) ||
-        (r->count == 0 && said.number > 0))
+    bool other = said.number == r->head.number && !cb_journal_same(&said, &r->head);
+    bool empty = r->count == 0 && part == 1;
+    if (said.number > 0 &&
+        (empty || part > r->part || (part == r->part && (said.number > r->head.number || other))))
         status = find(r, log, "the broker's head is not that of its entries");
     if (!status && refused)
         cb_ctl_note(r->ctl, "The broker refused a part of this log: %s, at %s.", refused,
@@ -183,25 +197,33 @@ cb_ctl_status cb_ctl_terminal_log(cb_ctl *ctl, const cb_ctl_args *args)
         return cb_ctl_misuse(ctl, "--last is a number of entries, at most 10000");
     reading r = {
         .ctl = ctl, .most = (size_t)most, .entries = json_array(), .findings = json_array()};
-    cb_ctl_status status = r.entries && r.findings
+    uint64_t leaves = 0;
+    bool record = cb_ctl_arg(args, "record") != NULL;
+    r.batches = record ? json_array() : NULL;
+    cb_ctl_status status = r.entries && r.findings && (r.batches || !record)
                                ? cb_ctl_find_terminal(ctl, args->operand[0], &id)
                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (!status && record)
+        status = cb_ctl_log_leaves(ctl, &leaves);
     if (!status) {
         cb_id_text(&id, text);
-        snprintf(path, sizeof path, "/v1/terminals/%s/log", text);
-        status = cb_ctl_walk(ctl, path, "batches", visit, &r);
-    }
-    if (!status) {
         snprintf(path, sizeof path, "/v1/terminals/%s", text);
         status = cb_ctl_call(ctl, "GET", path, NULL, &terminal);
     }
+    if (!status) {
+        snprintf(path, sizeof path, "/v1/terminals/%s/log", text);
+        status = cb_ctl_walk(ctl, path, "batches", visit, &r);
+    }
     if (!status)
         status = compare(&r, terminal);
+    if (!status && r.batches)
+        status = cb_ctl_log_compare(ctl, text, leaves, r.batches, found, &r);
     if (!status)
         status = show(&r);
     json_decref(terminal);
     json_decref(r.entries);
     json_decref(r.findings);
+    json_decref(r.batches);
     return status;
 }
 

@@ -164,6 +164,7 @@ class Commands(unittest.TestCase):
             self.assertEqual(self.both("terminal", "show", name)["state"], "active")
             self.assertIn(name, [t["name"] for t in self.both("terminal", "list")])
             self.both("terminal", "log", name)
+            self.both("terminal", "log", name, "--record")
             self.ctl("terminal", "log-resume", name, as_json=as_json)
             for act, state in (("deactivate", "deactivated"), ("activate", "active")):
                 self.ctl("terminal", act, name, as_json=as_json)

@@ -129,6 +129,8 @@ class Passwords(unittest.TestCase):
         ctl("password", "show", "weak", ok=(1,))
         ctl("password", "set", "twice", "--holder", "Taro", password=PASSWORD)
         ctl("password", "set", "twice", "--holder", "Hanako", password=PASSWORD, ok=(1,))
+        ctl("password", "set", "twice", "--holder", "Taro", password=OTHER, ok=(1,))
+        self.assertEqual(code("twice"), "tap.accepted")
 
     def test_a_front_end_cannot_make_a_card_of_a_password(self):
         made = ctl("password", "set", "upward", "--holder", "Hanako", password=PASSWORD)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import time
@@ -518,6 +519,31 @@ class Log(unittest.TestCase):
         self.assertEqual(kinds.count("terminal.log_refused"), 6 - 1)    # the two wrong signatures are one finding
         with Terminal(w, None) as nobody:
             self.assertEqual(nobody.ask("POST", "/v1/log", first).status, 401)
+
+    def test_whoever_writes_the_database_takes_nothing_out_of_a_log_unseen(self):
+        heads = [bytes(32)]
+        terminal_id = w.enrol_terminal_freely("robbed")
+        with Terminal(w, "robbed") as terminal:
+            for number in range(3):
+                body, head = self.batch("robbed", number, heads[-1], [f"entry {number}"])
+                self.assertEqual(terminal.ask("POST", "/v1/log", body).status, 200)
+                heads.append(head)
+        self.assertTrue(w.ctl("terminal", "log", "robbed", "--record")["verified"])
+        key = bytes.fromhex(terminal_id.replace("-", ""))
+        def find(*more):
+            return [one["finding"] for one in w.ctl("terminal", "log", "robbed", *more, ok=(1,))["findings"]]
+        w.stop_one("cardbrokerd")   # while it runs, it notices that its tables were changed
+        with sqlite3.connect(w.state / "cardbroker.db") as database:
+            kept = database.execute("SELECT sql FROM sqlite_master WHERE name = 'terminal_log_batch_kept'").fetchone()[0]
+            database.execute("DROP TRIGGER terminal_log_batch_kept")
+            database.execute("DELETE FROM terminal_log_batch WHERE terminal = ? AND last = 3", (key,))
+            database.execute(kept)
+        w.start_broker()
+        self.assertEqual(find(), ["the broker's head is not that of its entries"])
+        with sqlite3.connect(w.state / "cardbroker.db") as database:
+            database.execute("UPDATE terminal_log SET number = 2, hash = ? WHERE terminal = ?", (heads[2], key))
+        self.assertTrue(w.ctl("terminal", "log", "robbed")["verified"])     # what is there fits
+        self.assertEqual(find("--record"), ["the record has a batch that is not there"])
 
     def test_an_agent_that_cannot_write_its_log_serves_no_card(self):
         w.enrol_terminal_freely("mute")

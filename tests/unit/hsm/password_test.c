@@ -324,9 +324,50 @@ static void a_name_is_of_one_holder(void **state)
     good(bind("taken", RIGHT, &hana, 1, NULL, &binding));
     good(bind("taken", RIGHT, &hana, 1, NULL, &other));
     expect(CB_E_CARD_BOUND, bind("taken", RIGHT, &taro, 1, NULL, &other));
-    expect(CB_E_CARD_BOUND, bind("taken", OTHER, &hana, 2, NULL, &other));
+    expect(CB_E_CARD_BOUND, bind("taken", OTHER, &taro, 2, NULL, &other));
+    expect(CB_E_ARGUMENT, bind("taken", OTHER, &taro, 2, &binding, &other));
+    good(log_in("taken", RIGHT, &binding, NULL));
     cb_buf_free(&binding);
     cb_buf_free(&other);
+}
+
+/* Somebody was broken off after hsmd had bound it, and does not know the password any more. */
+static void what_was_broken_off_is_gone_on_with_by_any_password(void **state)
+{
+    cb_buf lost = CB_BUF(CB_BINDING_MAX), binding = CB_BUF(CB_BINDING_MAX);
+    cb_buf reset = CB_BUF(CB_BINDING_MAX);
+    (void)state;
+    good(bind("broken", OTHER, &hana, 1, NULL, &lost));
+    good(bind("broken", RIGHT, &hana, 1, NULL, &binding));
+    good(log_in("broken", RIGHT, &binding, NULL));
+    expect(CB_E_HSM_RECORD, log_in("broken", OTHER, &lost, NULL));
+    good(bind("broken", OTHER, &hana, 2, &binding, &lost));
+    good(bind("broken", "a third one, and the last", &hana, 2, &binding, &reset));
+    good(log_in("broken", "a third one, and the last", &reset, NULL));
+    expect(CB_E_HSM_RECORD, log_in("broken", OTHER, &lost, NULL));
+    expect(CB_E_HSM_RECORD, log_in("broken", RIGHT, &binding, NULL));
+    expect(CB_E_CARD_BOUND, bind("broken", RIGHT, &taro, 3, NULL, &lost));
+    cb_buf_free(&lost);
+    cb_buf_free(&binding);
+    cb_buf_free(&reset);
+}
+
+/* As hsmd remembered it before, with the password. */
+static void a_name_from_an_earlier_version_goes_on(void **state)
+{
+    cb_binding_info info;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX), next = CB_BUF(CB_BINDING_MAX);
+    (void)state;
+    good(bind("earlier", RIGHT, &hana, 1, NULL, &binding));
+    good(cb_binding_info_read(cb_buf_bytes(&binding), &info));
+    cb_digest then = cb_binding_digest(&info);
+    good(cb_memo_put(manage_lane.bound, &info.card, &then));
+    good(bind("earlier", RIGHT, &hana, 1, NULL, &next));
+    expect(CB_E_CARD_BOUND, bind("earlier", OTHER, &hana, 1, NULL, &next));
+    good(bind("earlier", OTHER, &hana, 2, &binding, &next));
+    good(log_in("earlier", OTHER, &next, NULL));
+    cb_buf_free(&binding);
+    cb_buf_free(&next);
 }
 
 static void what_is_no_point_or_no_binding_is_refused(void **state)
@@ -515,6 +556,8 @@ int main(void)
         cmocka_unit_test(a_proof_is_used_once),
         cmocka_unit_test(a_new_password_ends_the_old_for_good),
         cmocka_unit_test(a_name_is_of_one_holder),
+        cmocka_unit_test(what_was_broken_off_is_gone_on_with_by_any_password),
+        cmocka_unit_test(a_name_from_an_earlier_version_goes_on),
         cmocka_unit_test(what_is_no_point_or_no_binding_is_refused),
         cmocka_unit_test(a_suspended_password_says_so_to_its_holder_alone),
         cmocka_unit_test(guesses_are_counted_across_workers_and_restarts),
