@@ -140,7 +140,7 @@ static cb_digest owner(const cb_binding_info *info)
 static cb_error first_password(const cb_lane *lane, const cb_binding_info *info)
 {
     cb_digest before = {{0}}, with_key = cb_binding_digest(info), now = owner(info);
-    cb_error error = still_good(lane, info);
+    cb_error error = cb_bound_still_good(lane->feed, info);
     if (!error)
         error = cb_memo_get(lane->bound, &info->card, &before);
     bool ours = memcmp(&before, &now, sizeof now) == 0 ||
@@ -160,9 +160,9 @@ static cb_error replace_password(const cb_lane *lane, cb_bytes before, cb_bindin
     if (!error && (!cb_id_same(&old.holder, &info->holder) || info->sequence <= old.sequence))
         error = CB_E_ARGUMENT;
     if (!error)
-        error = still_good(lane, &old);
+        error = cb_bound_still_good(lane->feed, &old);
     if (!error)
-        error = still_good(lane, info);
+        error = cb_bound_still_good(lane->feed, info);
     cb_digest now = owner(info);
     return error ? error : cb_memo_put(lane->bound, &info->card, &now);
 }
