@@ -77,6 +77,18 @@ static cfg_opt_t terminal_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t failure_options[] = {
+    CFG_INT("wrong-pins-in-a-row", 10, CFGF_NONE),
+    CFG_INT("wrong-pins-a-day", 20, CFGF_NONE),
+    CFG_INT("claims-a-day", 10, CFGF_NONE),
+    CFG_INT("terminal-minutes", 60, CFGF_NONE),
+    CFG_INT("terminal-of-one-card", 3, CFGF_NONE),
+    CFG_INT("terminal-slow", 15, CFGF_NONE),
+    CFG_INT("terminal-slow-rate", 6, CFGF_NONE),
+    CFG_INT("terminal-stop", 60, CFGF_NONE),
+    CFG_END(),
+};
+
 static cfg_opt_t options[] = {
     CFG_STR("user", NULL, CFGF_NODEFAULT),
     CFG_STR("run", "/run/cardbroker", CFGF_NONE),
@@ -89,6 +101,7 @@ static cfg_opt_t options[] = {
     CFG_SEC("status", status_options, CFGF_NONE),
     CFG_SEC("cards", card_options, CFGF_NONE),
     CFG_SEC("terminals", terminal_options, CFGF_NONE),
+    CFG_SEC("failures", failure_options, CFGF_NONE),
     CFG_STR_LIST("administrators", NULL, CFGF_NONE),
     CFG_INT("workers", 16, CFGF_NONE),
     CFG_INT("queue", 256, CFGF_NONE),
@@ -305,6 +318,24 @@ static void read_terminals(reading *r)
         r->out->software = (uint8_t)one_of(r, section, "software", policies);
 }
 
+/* The defaults are those of core/failures.c. */
+static void read_failures(reading *r)
+{
+    cfg_t *section = section_of(r, "failures");
+    if (!section)
+        return;
+    r->out->failures = (cb_failure_limits){
+        .pins_in_row = number(r, section, "wrong-pins-in-a-row", 0, 1000000),
+        .pins_a_day = number(r, section, "wrong-pins-a-day", 0, 1000000),
+        .claims_a_day = number(r, section, "claims-a-day", 0, 1000000),
+        .window = number(r, section, "terminal-minutes", 1, 1440) * 60 * CB_SECOND,
+        .of_one_card = number(r, section, "terminal-of-one-card", 0, 1000000),
+        .slow = number(r, section, "terminal-slow", 0, 1000000),
+        .slow_rate = number(r, section, "terminal-slow-rate", 1, 100000),
+        .stop = number(r, section, "terminal-stop", 0, 1000000),
+    };
+}
+
 static void read_administrators(reading *r)
 {
     cb_broker_config *out = r->out;
@@ -354,6 +385,7 @@ cb_error cb_broker_config_load(const char *path, cb_broker_config *out, cb_buf *
     read_status(&r);
     read_cards(&r);
     read_terminals(&r);
+    read_failures(&r);
     read_administrators(&r);
     read_rest(&r);
     if (r.error)

@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
-#include "broker/core/registry.h"
+#include "broker/core/failures.h"
 #include "broker/http/acceptor.h"
 #include "broker/status/status.h"
 
@@ -53,6 +53,7 @@ typedef struct cb_broker_config {
     int64_t login_deadline; /* microseconds a connector may take */
     unsigned logins_per_service;
     cb_card_rules rules; /* for cards that are issued */
+    cb_failure_limits failures;
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */
     uint8_t software; /* cb_software_policy */
     unsigned activations, activations_each; /* a minute, of all and of one address */

@@ -53,6 +53,7 @@ static cb_error reload(cb_program *p)
     cb_acceptor_settle(p->api.acceptor, !error);
     if (!error) {
         cb_acceptor_set_limits(p->api.acceptor, &fresh.limits);
+        cb_taps_set_limits(p->api.taps, &fresh.failures);
         cb_log_init("cardbrokerd", fresh.log_level);
     }
     cb_broker_config_free(&fresh);

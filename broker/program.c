@@ -254,6 +254,14 @@ static void cut_sessions(void *context, const cb_id *card, const cb_affected *af
     (void)affected;
 }
 
+/* What failed too often has ended a card or a terminal. */
+static void cut_failed(void *context, const cb_session_match *match, const cb_affected *affected)
+{
+    cb_program *p = context;
+    cb_api_cut(&p->api, affected, match,
+               cb_id_is_zero(&match->terminal) ? "revoked" : "deactivated");
+}
+
 /* A clock that was set by mistake would end every card there is, and whoever puts it right could
  * not undo that. */
 static bool days_are_believed(cb_program *p)
@@ -308,6 +316,9 @@ static cb_error open_parts(cb_program *p)
                                 p->config.login_deadline,
                                 p->config.logins_per_service,
                                 cb_program_status_of,
+                                p,
+                                &p->config.failures,
+                                cut_failed,
                                 p};
     if (!error)
         error = cb_program_status_open(p);

@@ -54,6 +54,11 @@ cb_error cb_api_stranger(const cb_request *request, const char *what);
 
 static inline cb_api *cb_api_of(const cb_request *request) { return request->context; }
 
+/* Answers with a card, holder or terminal (cb_failing), which it takes over, and what failed of it. */
+cb_error cb_api_reply_failing(cb_request *request, cb_reply *reply, json_t *json, uint8_t of,
+                              const cb_id *id);
+void cb_failures_metrics(cb_taps *taps, cb_buf *out);
+
 /* ---- Handlers ---- */
 
 cb_error cb_api_live(cb_request *request, cb_reply *reply);
@@ -95,6 +100,7 @@ cb_error cb_api_mismatch_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_issued(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_issues(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_outstanding(cb_request *request, cb_reply *reply);
+cb_error cb_api_report_failures(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_get(cb_request *request, cb_reply *reply);

@@ -135,7 +135,14 @@ static cb_error reply_card(cb_request *request, cb_reply *reply)
 
 cb_error cb_api_card_get(cb_request *request, cb_reply *reply)
 {
-    return reply_card(request, reply);
+    cb_card card;
+    cb_card_init(&card);
+    const cb_id *id = &request->match.parameters[0].id;
+    cb_error error = cb_card_get(cb_api_of(request)->store, id, &card);
+    if (!error)
+        error = cb_api_reply_failing(request, reply, cb_json_card(&card), CB_OF_CARD, id);
+    cb_card_free(&card);
+    return error;
 }
 
 /* What a change put an end to goes into the answer, for whoever has to explain it. */

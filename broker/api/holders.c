@@ -35,5 +35,7 @@ cb_error cb_api_holder_get(cb_request *request, cb_reply *reply)
     cb_holder holder;
     cb_error error =
         cb_holder_get(cb_api_of(request)->store, &request->match.parameters[0].id, &holder);
-    return error ? error : cb_reply_json(reply, 200, cb_json_holder(&holder));
+    return error ? error
+                 : cb_api_reply_failing(request, reply, cb_json_holder(&holder), CB_OF_HOLDER,
+                                        &holder.id);
 }

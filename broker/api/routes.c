@@ -64,6 +64,7 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/reports/issued",               ADMIN,    cb_api_report_issued,         0, STAFF},
     {"GET",    "/v1/reports/issues",               ADMIN,    cb_api_report_issues,         0, STAFF},
     {"GET",    "/v1/reports/outstanding",          ADMIN,    cb_api_report_outstanding,    0, STAFF},
+    {"GET",    "/v1/reports/failures",             ADMIN,    cb_api_report_failures,       0, STAFF},
     {"POST",   "/v1/applications",                 ADMIN,    cb_api_application_add,       0, STAFF},
     {"GET",    "/v1/applications",                 ADMIN,    cb_api_application_list,      0, STAFF},
     {"GET",    "/v1/applications/{id}",            ADMIN,    cb_api_application_get,       0, STAFF},

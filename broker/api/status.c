@@ -150,6 +150,7 @@ cb_error cb_api_metrics(cb_request *request, cb_reply *reply)
     gauge(out, "cardbroker_connectors_up", "1 when the connectors answer.",
           view.connectors == CB_OK);
     put_taps(api, out);
+    cb_failures_metrics(api->taps, out);
     put_store(&store, out);
     put_connections(api, out);
     cb_issuers_metrics(api->status, out);

@@ -35,6 +35,9 @@ cb_error cb_holder_put_in(cb_txn *txn, const cb_act *act, const cb_holder *holde
 /* One act on a card, within a transaction: as cb_card_change. */
 cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
 
+/* One act on a terminal, within a transaction: as cb_terminal_change. */
+cb_error cb_terminal_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
+
 /* A name or title: 1 to CB_NAME_MAX bytes, no control characters. */
 bool cb_name_ok(const char *name);
 

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "broker/core/act.h"
 #include "broker/core/state.h"
+#include "broker/store/row_failure.h"
 
 /* ---- Changing state ---- */
 
@@ -43,7 +44,11 @@ static cb_error change_now(cb_txn *txn, const cb_act *act, const cb_card *card,
         error = cb_act_affected(txn, &match, act->affected);
     if (!error && row->act == CB_CARD_RETURN && card->state != CB_CARD_REVOKED)
         error = write_change(txn, act, &card->id, cb_card_act_find(CB_CARD_REVOKE), CB_CARD_REVOKED);
-    return error ? error : write_change(txn, act, &card->id, row, state);
+    if (!error)
+        error = write_change(txn, act, &card->id, row, state);
+    if (!error && row->act == CB_CARD_RESUME) /* somebody who may has looked at it */
+        error = cb_row_failure_forgive(txn, CB_OF_CARD, &card->id);
+    return error;
 }
 
 cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what)

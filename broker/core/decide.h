@@ -16,6 +16,7 @@
 #ifndef CB_BROKER_CORE_DECIDE_H
 #define CB_BROKER_CORE_DECIDE_H
 
+#include "broker/core/failures.h"
 #include "broker/core/registry.h"
 
 /* A card's binding and state, to pass on to cb_hsm_tap_activate. out as cb_card_get.
@@ -86,9 +87,19 @@ typedef struct cb_refusal {
     const char *step; /* how far it had come, recorded with who said so: the terminal; NULL: none */
     cb_error error;
     uint8_t pin_tries_left; /* recorded for CB_E_PIN_WRONG and CB_E_PIN_BLOCKED */
+    uint8_t profile;        /* cb_profile_id */
+    uint32_t wrong_pins;    /* since its last proof, as the card has signed and hsmd believed it */
+    const cb_failure_limits *limits; /* NULL: only counted */
 } cb_refusal;
 
-cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal);
+/* Counts what failed, in the same transaction (failures.h). effect: what that has led to; NULL:
+ * nobody asks. What it has ended the caller cuts off. */
+cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failure_effect *effect);
+
+/* A card that proved itself has signed that wrong PINs were tried since its last proof, which
+ * nobody brought: kind "tap.wrong_pins", before T1, which looks whether it is suspended by then. */
+cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal,
+                              cb_failure_effect *effect);
 
 /* An accept that is to be given out once more, because its terminal did not hear it. */
 typedef struct cb_again_request {

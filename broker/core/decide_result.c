@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * T2: whether a login counts; and what else is recorded about taps and sessions.
+ * T2: whether a login counts; and the ends of the sessions that it opened.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -105,6 +105,9 @@ static cb_error run_result(cb_txn *txn, void *context)
     if (!t->outcome && t->decision && t->decision != CB_E_TAP_WITHDRAWN)
         return t->decision;
     error = put_result(txn, t, &intent, now, &leaf);
+    if (!error && !t->decision)
+        error = cb_failures_end(txn, &intent.card, &intent.holder, &intent.terminal,
+                                cb_level_needs_pin(intent.reached));
     if (!error)
         error = put_session(txn, t, &intent, now, leaf);
     if (t->decision)
@@ -161,123 +164,7 @@ cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
     return request->outcome ? CB_OK : t.decision;
 }
 
-/* ---- The rest ---- */
-
-static cb_error write_leaf(cb_store *store, cb_txn_function run, const void *context,
-                           cb_until until)
-{
-    cb_change change = {.run = run, .urgency = CB_WRITE_DUE, .until = until};
-    memcpy(&change.context, &context, sizeof context); /* run does not write to it */
-    return cb_store_write(store, &change);
-}
-
-/* NULL: the tap is not about the PIN. */
-static const char *pin_purpose(uint8_t purpose)
-{
-    return purpose == CB_TAP_PIN_UNBLOCK  ? "unblock"
-           : purpose == CB_TAP_PIN_CHANGE ? "change"
-           : purpose == CB_TAP_PIN_RESET  ? "reset"
-                                          : NULL;
-}
-
-static cb_error run_refused(cb_txn *txn, void *context)
-{
-    const cb_refusal *refusal = context;
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "tap.refused", cb_clock_wall_us());
-    cb_leaf_known_id(&leaf, "tap", &refusal->tap);
-    cb_leaf_text(&leaf, "outcome", cb_error_code(refusal->error));
-    cb_leaf_known_id(&leaf, "card", &refusal->card);
-    cb_leaf_known_id(&leaf, "holder", &refusal->holder);
-    cb_leaf_known_id(&leaf, "terminal", &refusal->terminal);
-    if (refusal->service && refusal->service[0])
-        cb_leaf_text(&leaf, "service", refusal->service);
-    if (pin_purpose(refusal->purpose))
-        cb_leaf_text(&leaf, "purpose", pin_purpose(refusal->purpose));
-    if (refusal->step) {
-        cb_leaf_text(&leaf, "step", refusal->step);
-        cb_leaf_text(&leaf, "told_by", "terminal");
-    }
-    if (refusal->error == CB_E_PIN_WRONG || refusal->error == CB_E_PIN_BLOCKED)
-        cb_leaf_number(&leaf, "tries_left", refusal->pin_tries_left);
-    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_buf_free(&leaf);
-    return error;
-}
-
-cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal)
-{
-    return write_leaf(store, run_refused, refusal, CB_UNTIL_COMMITTED);
-}
-
-typedef struct pin_change {
-    const cb_intent_request *request;
-    cb_error decision;
-} pin_change;
-
-static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
-{
-    const cb_tap_context *context = &pin->request->context;
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "tap.pin", cb_clock_wall_us());
-    cb_leaf_id(&leaf, "tap", &context->tap);
-    cb_leaf_text(&leaf, "purpose", pin_purpose(context->purpose));
-    cb_leaf_text(&leaf, "outcome", pin->decision ? cb_error_code(pin->decision) : "done");
-    cb_leaf_id(&leaf, "card", &pin->request->card);
-    cb_leaf_id(&leaf, "holder", &pin->request->holder);
-    cb_leaf_id(&leaf, "terminal", &context->terminal);
-    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_buf_free(&leaf);
-    return error;
-}
-
-static cb_error run_pin(cb_txn *txn, void *context)
-{
-    pin_change *pin = context;
-    const cb_intent_request *r = pin->request;
-    cb_error error = cb_still_card(txn, &r->card, &r->holder);
-    if (!error)
-        error = cb_still_terminal(txn, &r->context.terminal, NULL, 0);
-    if (cb_store_failed(error) || cb_error_class_of(error) == CB_CLASS_INTERNAL)
-        return error;
-    pin->decision = error;
-    if (error)
-        cb_txn_commit_only(txn);
-    return pin_leaf(txn, pin);
-}
-
-cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
-{
-    pin_change pin = {.request = request};
-    if (!pin_purpose(request->context.purpose))
-        return CB_E_ARGUMENT;
-    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
-    if (!error)
-        error = write_leaf(store, run_pin, &pin, CB_UNTIL_STORED);
-    return error ? error : pin.decision;
-}
-
-static cb_error run_card_end(cb_txn *txn, void *context)
-{
-    const cb_intent_request *r = context;
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "tap.card_ended", cb_clock_wall_us());
-    cb_leaf_id(&leaf, "tap", &r->context.tap);
-    cb_leaf_text(&leaf, "outcome", "done");
-    cb_leaf_id(&leaf, "card", &r->card);
-    cb_leaf_id(&leaf, "holder", &r->holder);
-    cb_leaf_id(&leaf, "terminal", &r->context.terminal);
-    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_buf_free(&leaf);
-    return error;
-}
-
-cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request)
-{
-    if (request->context.purpose != CB_TAP_CARD_END)
-        return CB_E_ARGUMENT;
-    return write_leaf(store, run_card_end, request, CB_UNTIL_STORED);
-}
+/* ---- Ends of sessions ---- */
 
 /* Few enough that a revocation which comes meanwhile does not wait for long. */
 enum { ENDS_MAX = 64 };

@@ -42,6 +42,8 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
     cb_id_text(&context->tap, tap);
     cb_log(CB_LOG_INFO, "tap.refused", cb_error_text(error), "tap", tap, "error",
            cb_error_code(error), "service", context->service, NULL);
+    cb_failure_limits limits = cb_taps_limits(taps);
+    cb_failure_effect effect = {.noted = false};
     cb_refusal refusal = {.tap = context->tap,
                           .terminal = context->terminal,
                           .card = known->card,
@@ -50,10 +52,16 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
                           .purpose = context->purpose,
                           .step = step,
                           .error = error,
-                          .pin_tries_left = known->pin_tries_left};
-    cb_error recorded = cb_decide_refused(taps->parts.store, &refusal);
+                          .pin_tries_left = known->pin_tries_left,
+                          .profile = context->profile,
+                          .wrong_pins = known->wrong_pins,
+                          .limits = &limits};
+    cb_error recorded = cb_decide_refused(taps->parts.store, &refusal, &effect);
     if (recorded)
         cb_log_failure("tap.unrecorded", recorded, "a refusal could not be recorded");
+    else
+        cb_tap_failed(taps, &refusal, &effect);
+    cb_failure_effect_free(&effect);
     return error;
 }
 
@@ -110,6 +118,7 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     if (!taps)
         return CB_E_MEMORY;
     taps->parts = *parts;
+    taps->limits = parts->failures ? *parts->failures : cb_failure_limits_default;
     if (!taps->parts.login_deadline)
         taps->parts.login_deadline = DEFAULT_LOGIN_DEADLINE;
     cb_error error =
@@ -261,8 +270,11 @@ static cb_error permit(cb_taps *taps, const cb_tap_context *context)
         error = CB_E_TERMINAL_PASSWORDS;
     if (!error) /* better now than when the card has done its part */
         error = cb_places_look(taps->places, context->service);
+    uint32_t rate = 0;
     if (!error)
-        error = cb_rate_take(taps->rate, &context->terminal, terminal->rate);
+        error = cb_tap_rate(taps, terminal, &rate);
+    if (!error)
+        error = cb_rate_take(taps->rate, &context->terminal, rate);
     free(terminal);
     return error;
 }

@@ -14,6 +14,7 @@
 #ifndef CB_BROKER_CORE_TAP_H
 #define CB_BROKER_CORE_TAP_H
 
+#include "broker/core/failures.h"
 #include "broker/core/registry.h"
 #include "broker/core/session.h"
 #include "cardlink/context.h"
@@ -34,6 +35,11 @@ typedef struct cb_taps_parts {
     unsigned logins_per_service; /* at a time; 0: 8 */
     cb_certificate_status certificate_status; /* may wait a moment; NULL: no issuer is configured */
     void *status_context;
+    const cb_failure_limits *failures; /* copied; NULL: the defaults */
+    /* A card was suspended, or a terminal de-activated, for what failed: its sessions are to be cut
+     * and hsmd told. Called by the thread of the tap; may be NULL. */
+    void (*ended)(void *context, const cb_session_match *match, const cb_affected *affected);
+    void *ended_context;
 } cb_taps_parts;
 
 cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);
@@ -41,6 +47,18 @@ void cb_taps_close(cb_taps **taps);
 
 /* Taps under way now. */
 unsigned cb_taps_count(cb_taps *taps);
+
+/* Other limits, from now on. */
+void cb_taps_set_limits(cb_taps *taps, const cb_failure_limits *limits);
+cb_failure_limits cb_taps_limits(cb_taps *taps);
+
+/* What failed, and what that has led to, since the start. */
+typedef struct cb_taps_failures {
+    uint64_t failed[CB_FAILURE_KINDS];
+    uint64_t suspended, slowed, stopped, noted;
+} cb_taps_failures;
+
+cb_taps_failures cb_taps_failed(cb_taps *taps);
 
 /* CB_E_TERMINAL_SOFTWARE, CB_E_TERMINAL_RATE, CB_E_BUSY, CB_E_HSM_DOWN. Appends the script; *expires_in in seconds. */
 cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_id *tap,
@@ -69,6 +87,7 @@ typedef struct cb_tap_outcome {
     cb_id holder;
     uint8_t level;
     uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
+    uint32_t wrong_pins;    /* as cb_refusal; counted when the tap has ended */
     cb_id session;          /* zero: none */
     uint8_t kind;           /* cb_session_kind; 0: none (PIN purposes) */
     cb_buf value;           /* as cb_login_result; for a relayed session the one-time URL */

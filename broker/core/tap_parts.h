@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "broker/core/decide.h"
 #include "broker/core/places.h"
 #include "broker/core/rate.h"
 #include "broker/core/tap.h"
@@ -23,6 +24,8 @@ struct cb_taps {
     pthread_cond_t wake;
     pthread_t sweeper;
     bool stopping;
+    cb_failure_limits limits;  /* under the lock */
+    cb_taps_failures failures; /* likewise */
 };
 
 /* Hands the tap's worker the revocations that it has not heard of. */
@@ -30,6 +33,15 @@ cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);
 
 /* Ends a tap in hsmd and frees it. */
 void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap);
+
+/* What was counted has ended a card or terminal, or should be seen: has it cut off, and logs it. */
+void cb_tap_failed(cb_taps *taps, const cb_refusal *refusal, cb_failure_effect *effect);
+
+/* Counts the wrong PINs that a card has signed which proved itself otherwise. */
+void cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outcome *outcome);
+
+/* The rate that is left to a terminal: its own, or less while too much fails there. */
+cb_error cb_tap_rate(cb_taps *taps, const cb_terminal *terminal, uint32_t *rate);
 
 /* Records that a tap ended before T1, and logs it. Returns error. */
 cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,

@@ -106,6 +106,22 @@ static cb_error refusal(const proof_run *run, const cb_card *card)
     return error == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
 }
 
+/* Errors that hsmd says of a card whose proof it believed. */
+static bool is_believed(cb_error error)
+{
+    return !error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED ||
+           error == CB_E_PIN_REQUIRED || error == CB_E_TAP_LEVEL;
+}
+
+/* Wrong PINs that the card has signed, of which its answer to this tap may be one. Cards of others
+ * sign nothing about them. */
+static uint32_t wrong_pins(const proof_run *run, const cb_card_claim *claim, cb_error error)
+{
+    if (run->context->profile != CB_PROFILE_NATIVE || !is_believed(error))
+        return 0;
+    return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
+}
+
 /* Who is tapping: the card's claim, believed by hsmd. */
 static cb_error identify(proof_run *run, cb_bytes answers)
 {
@@ -127,8 +143,10 @@ static cb_error identify(proof_run *run, cb_bytes answers)
         else if (!error)
             error = found ? found : refusal(run, &card);
     }
-    if (!error && run->context->profile != CB_PROFILE_PASSWORD)
+    if (!error && run->context->profile != CB_PROFILE_PASSWORD) {
         error = activate(run, &card, &activation);
+        outcome->wrong_pins = wrong_pins(run, &claim, error);
+    }
     outcome->may_end = error == CB_E_CARD_REVOKED && run->context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;
@@ -318,6 +336,8 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
     error = identify(&run, answers);
+    if (!error)
+        cb_tap_count_pins(taps, run.context, outcome);
     if (error)
         cb_tap_refuse(taps, run.context, outcome, error);
     else if (run.context->purpose == CB_TAP_AUTHENTICATE)

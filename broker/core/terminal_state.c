@@ -6,6 +6,7 @@
 #include "broker/core/act.h"
 #include "broker/core/said.h"
 #include "broker/core/state.h"
+#include "broker/store/row_failure.h"
 
 typedef struct change {
     cb_act act;
@@ -38,9 +39,8 @@ static cb_error step(cb_txn *txn, const change *c, uint8_t what, uint8_t *state)
     return error ? error : write_state(txn, c, what, *state);
 }
 
-static cb_error run_change(cb_txn *txn, void *context)
+static cb_error change_now(cb_txn *txn, const change *c)
 {
-    const change *c = context;
     cb_terminal terminal;
     cb_tap_match match = {.terminal = c->id};
     cb_error error = cb_row_terminal_get(txn, c->id, &terminal);
@@ -53,7 +53,19 @@ static cb_error run_change(cb_txn *txn, void *context)
     if (!error && c->what == CB_TERMINAL_DISPOSE && state != CB_TERMINAL_REVOKED &&
         state != CB_TERMINAL_DISPOSED)
         error = step(txn, c, CB_TERMINAL_REVOKE, &state);
-    return error ? error : step(txn, c, c->what, &state);
+    if (!error)
+        error = step(txn, c, c->what, &state);
+    if (!error && c->what == CB_TERMINAL_REACTIVATE) /* an administrator has looked at it */
+        error = cb_row_failure_forgive(txn, CB_OF_TERMINAL, c->id);
+    return error;
+}
+
+static cb_error run_change(cb_txn *txn, void *context) { return change_now(txn, context); }
+
+cb_error cb_terminal_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what)
+{
+    const change c = {*act, id, what};
+    return cb_terminal_act_find(what) ? change_now(txn, &c) : CB_E_ARGUMENT;
 }
 
 cb_error cb_terminal_change(cb_store *store, const char *actor, const cb_id *id,

@@ -9,6 +9,9 @@
 static const cb_ctl_column columns[] = {
     {"HOLDER", "id"}, {"NAME", "name"}, {"SINCE", "created"}, {0}};
 
+static const cb_ctl_column all_columns[] = {
+    {"holder", "id"}, {"name", "name"}, {"since", "created"}, CB_CTL_FAILURES, {0}};
+
 static cb_ctl_status add(cb_ctl *ctl, const cb_ctl_args *args)
 {
     json_t *made = NULL, *body = json_pack("{s:s}", "name", cb_ctl_arg(args, "name"));
@@ -34,7 +37,7 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
     snprintf(path, sizeof path, "/v1/holders/%s", text);
     status = cb_ctl_call(ctl, "GET", path, NULL, &holder);
     if (!status)
-        status = cb_ctl_object(ctl, holder, columns);
+        status = cb_ctl_object(ctl, holder, all_columns);
     json_decref(holder);
     return status;
 }

@@ -11,6 +11,13 @@
 
 #include "broker/ctl/ctl.h"
 
+/* What failed of a card, holder or terminal, for the columns of one. */
+#define CB_CTL_FAILURES                                                                            \
+    {"wrong PINs", "failures.wrong_pins"}, {"in a row", "failures.wrong_pins_in_a_row"},           \
+        {"failed proofs", "failures.failed_proofs"},                                               \
+        {"told wrong PINs", "failures.told_wrong_pins"},                                           \
+        {"wrong passwords", "failures.wrong_passwords"}, {"last of them", "failures.last"}
+
 typedef struct cb_ctl_column {
     const char *title; /* NULL ends a list */
     const char *path;  /* names of nested fields with dots: "current.algorithm" */

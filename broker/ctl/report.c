@@ -26,6 +26,14 @@ static const cb_ctl_column card_columns[] = {{"CARD", "id"},
                                              {"EXPIRES", "expires"},
                                              {"DUE", "due"},
                                              {0}};
+static const cb_ctl_column failure_columns[] = {{"DAY", "day"},
+                                                {"KIND", "kind"},
+                                                {"ID", "id"},
+                                                {"WRONG PINS", "wrong_pins"},
+                                                {"FAILED PROOFS", "failed_proofs"},
+                                                {"TOLD PINS", "told_wrong_pins"},
+                                                {"PASSWORDS", "wrong_passwords"},
+                                                {0}};
 static const cb_ctl_column mismatch_columns[] = {{"WHAT", "what"},
                                                  {"MANUFACTURER", "manufacturer"},
                                                  {"SERIAL", "serial"},
@@ -88,16 +96,38 @@ static cb_ctl_status print(cb_ctl *ctl, const cb_ctl_args *args, const char *pat
     return status;
 }
 
+/* One parameter of the query, if it was given. */
+static void put_parameter(cb_buf *path, const cb_ctl_args *args, const char *name, char *before)
+{
+    const char *value = cb_ctl_arg(args, name);
+    if (!value)
+        return;
+    cb_buf_printf(path, "%c%s=", *before, name);
+    cb_ctl_path(path, "%s", value);
+    *before = '&';
+}
+
 static cb_ctl_status issued(cb_ctl *ctl, const cb_ctl_args *args)
 {
-    const char *from = cb_ctl_arg(args, "from"), *to = cb_ctl_arg(args, "to");
+    char before = '?';
     cb_buf path = CB_BUF(CB_CTL_PATH_MAX);
     cb_buf_put_str(&path, "/v1/reports/issued");
-    if (from)
-        cb_ctl_path(&path, "?from=%s", from);
-    if (to)
-        cb_ctl_path(&path, from ? "&to=%s" : "?to=%s", to);
+    put_parameter(&path, args, "from", &before);
+    put_parameter(&path, args, "to", &before);
     cb_ctl_status status = print(ctl, args, cb_buf_cstr(&path), "issued", issued_columns);
+    cb_buf_free(&path);
+    return status;
+}
+
+static cb_ctl_status failures(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    static const char *const names[] = {"kind", "least", "from", "to"};
+    char before = '?';
+    cb_buf path = CB_BUF(CB_CTL_PATH_MAX);
+    cb_buf_put_str(&path, "/v1/reports/failures");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        put_parameter(&path, args, names[i], &before);
+    cb_ctl_status status = print(ctl, args, cb_buf_cstr(&path), "failures", failure_columns);
     cb_buf_free(&path);
     return status;
 }
@@ -145,6 +175,13 @@ static const cb_ctl_option outstanding_options[] = {
     {"state", "STATE", "issued, active, suspended, expired or revoked only", false, false},
     CSV,
     {0}};
+static const cb_ctl_option failure_options[] = {
+    {"kind", "KIND", "card, holder or terminal only", false, false},
+    {"least", "NUMBER", "only days on which it was that much (default: 1)", false, false},
+    {"from", "DAY", "the first day, as 2031-03-31", false, false},
+    {"to", "DAY", "the last day", false, false},
+    CSV,
+    {0}};
 static const cb_ctl_option csv_options[] = {CSV, {0}};
 
 const cb_ctl_command cb_ctl_report_commands[] = {
@@ -153,6 +190,9 @@ const cb_ctl_command cb_ctl_report_commands[] = {
     {"report", "issues", "", 0, 0, issues_options, "List how each card was issued", issues},
     {"report", "outstanding", "", 0, 0, outstanding_options,
      "List cards that were neither given back nor destroyed", outstanding},
+    {"report", "failures", "", 0, 0, failure_options,
+     "Count failed proofs, wrong PINs and wrong passwords, by day, card, holder and terminal",
+     failures},
     {"report", "mismatches", "", 0, 0, csv_options,
      "List what did not fit the lists, deliveries and applications", mismatches},
     {0}};

@@ -32,6 +32,8 @@ static const cb_ctl_column all_columns[] = {{"terminal", "id"},
                                             {"log", "log.number"},
                                             {"refused of it", "log.finding"},
                                             {"refused", "log.found"},
+                                            CB_CTL_FAILURES,
+                                            {"slowed down", "failures.slowed"},
                                             {"created", "created"},
                                             {"changed", "changed"},
                                             {0}};

@@ -15,7 +15,9 @@ typedef struct cb_check {
     cb_evidence_summary *summary;
     cb_error error; /* of ours, not of the record */
 
-    cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part */
+    cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part; 'r', the
+                            level reached */
+    cb_id_map failures;  /* see check_failures.c */
     cb_id_map states;    /* kinds of cb_table_row; value: see check_states.c */
     uint64_t unfinished; /* results that are not accepts */
 
@@ -35,11 +37,13 @@ void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf
 void cb_check_receipts(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 
 /* After the last leaf. */
 void cb_check_receipts_end(cb_check *check);
 void cb_check_feed_end(cb_check *check);
 void cb_check_states_end(cb_check *check);
+void cb_check_failures_end(cb_check *check);
 
 void cb_check_receipts_free(cb_check *check);
 void cb_check_feed_free(cb_check *check);

@@ -123,6 +123,12 @@ static bool take_field(const line *l, cb_leaf_fields *out)
         return word(l->value, out->state, sizeof out->state);
     if (is(l->name, "outcome"))
         return word(l->value, out->outcome, sizeof out->outcome);
+    if (is(l->name, "failure"))
+        return word(l->value, out->failure, sizeof out->failure);
+    if (is(l->name, "failures"))
+        return number(l->value, &out->failures);
+    if (is(l->name, "reached"))
+        return number(l->value, &out->reached);
     if (is(l->name, "intent"))
         return out->has_intent = number(l->value, &out->intent);
     if (is(l->name, "feed"))

@@ -62,6 +62,7 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     cb_check_receipts(check, leaf->position, &fields);
     cb_check_feed(check, leaf->position, &fields);
     cb_check_state(check, leaf->position, &fields);
+    cb_check_failures(check, leaf->position, &fields);
     return check->error;
 }
 
@@ -176,6 +177,7 @@ static cb_error run(pass *p)
     cb_check_receipts_end(check);
     cb_check_feed_end(check);
     cb_check_states_end(check);
+    cb_check_failures_end(check);
     return check->error;
 }
 
@@ -196,6 +198,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
         error = CB_E_EVIDENCE;
     cb_id_map_free(&p->check.open);
     cb_id_map_free(&p->check.states);
+    cb_id_map_free(&p->check.failures);
     cb_check_receipts_free(&p->check);
     cb_check_feed_free(&p->check);
     free(p);

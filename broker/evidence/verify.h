@@ -8,17 +8,23 @@
  *
  *   leaves    well formed, no gaps, each stored hash right
  *   heads     each signature by the log's key; each root that of the leaves below it, so each head
- * extends the one before feed      numbers without gaps, the chain of hashes right, each revoking
- * leaf with its entry taps      every result has its intent, no two results of an intent, which
- * intents are open receipts  each of the tap it stands in, none twice; the counters of each
- * worker's boot have no more gaps than taps ended without an accept (a use whose answer was lost
- * leaves one gap and one such result) tables    (database only) cards, terminals, enrolments and
- * keys are in the state to which the leaves lead
+ *             extends the one before
+ *   feed      numbers without gaps, the chain of hashes right, each revoking leaf with its entry
+ *   taps      every result has its intent, no two results of an intent, which intents are open
+ *   receipts  each of the tap it stands in, none twice; the counters of each worker's boot have no
+ *             more gaps than taps ended without an accept (a use whose answer was lost leaves one
+ *             gap and one such result)
+ *
+ * And of a database only:
+ *
+ *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead
+ *   failures  failed proofs, wrong PINs and wrong passwords are counted as the leaves say
  */
 #ifndef CB_BROKER_EVIDENCE_VERIFY_H
 #define CB_BROKER_EVIDENCE_VERIFY_H
 
 #include "broker/evidence/log.h"
+#include "broker/store/row_failure.h"
 
 typedef struct cb_table_row {
     char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key */
@@ -32,11 +38,12 @@ typedef struct cb_evidence_source {
                        void *each_context);
     cb_error (*heads)(void *context, uint64_t from, unsigned count, cb_head_visitor each,
                       void *each_context);
-    /* These two may be NULL: then only what leaves and heads say is checked. */
+    /* These may be NULL: then only what leaves and heads say is checked. */
     cb_error (*feed)(void *context, uint64_t after, cb_feed_entry *entries, cb_digest *hashes,
                      uint64_t *leaves, size_t max, size_t *count);
     cb_error (*rows)(void *context, cb_error (*each)(void *each_context, const cb_table_row *row),
                      void *each_context);
+    cb_error (*failures)(void *context, cb_failure_row_visitor each, void *each_context);
 } cb_evidence_source;
 
 typedef struct cb_finding {
@@ -45,7 +52,8 @@ typedef struct cb_finding {
         *what; /* stable: "leaf.hash", "leaf.gap", "leaf.format", "head.signature", "head.root",
                   "head.order", "head.beyond", "feed.chain", "feed.leaf", "feed.missing",
                   "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap",
-                  "receipt.twice", "table.state", "table.missing", "table.extra" */
+                  "receipt.twice", "table.state", "table.missing", "table.extra",
+                  "failures.count", "failures.format" */
     char detail[160]; /* a sentence */
 } cb_finding;
 

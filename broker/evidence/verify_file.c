@@ -105,7 +105,14 @@ static cb_error file_rows(void *context,
     return error ? error : end;
 }
 
+static cb_error file_failures(void *context, cb_failure_row_visitor each, void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_failure_all(&file->txn, each, each_context);
+}
+
 cb_evidence_source cb_evidence_file_source(cb_evidence_file *file)
 {
-    return (cb_evidence_source){file, file_leaves, file_heads, file_feed, file_rows};
+    return (cb_evidence_source){file, file_leaves, file_heads, file_feed, file_rows,
+                                file_failures};
 }

@@ -390,7 +390,7 @@ static void failures_and_refusals_are_recorded(void **state)
                           .terminal = w.terminal.id,
                           .error = CB_E_PIN_WRONG,
                           .pin_tries_left = 2};
-    assert_int_equal(cb_decide_refused(w.store, &refusal), CB_OK);
+    assert_int_equal(cb_decide_refused(w.store, &refusal, NULL), CB_OK);
     assert_string_equal(last_of(&w).outcome, "pin.wrong");
     request = intent_of(&w);
     request.context.purpose = CB_TAP_PIN_CHANGE;

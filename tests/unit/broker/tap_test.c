@@ -22,6 +22,10 @@ static const char *failing;   /* the step that fails */
 static cb_error failure;      /* with this */
 static cb_error recorded;     /* the outcome of the last result or refusal */
 static const char *recorded_step; /* of the last refusal */
+static uint32_t recorded_pins;    /* wrong ones, that were counted last */
+static uint32_t signed_pins;      /* wrong ones, as the card says */
+static uint64_t failed_here;      /* at the terminal */
+static cb_failure_effect led_to;  /* what counting does */
 static uint8_t login_kind;
 static unsigned uses;         /* how often the connector uses the key */
 static unsigned behind;       /* how often hsmd says that it has not heard of everything */
@@ -62,7 +66,7 @@ cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_byt
 cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim)
 {
     (void)hsm, (void)tap, (void)answers;
-    *claim = (cb_card_claim){.card = {{1}}};
+    *claim = (cb_card_claim){.card = {{1}}, .pin_failures = (uint16_t)signed_pins};
     return step("finish");
 }
 
@@ -253,12 +257,43 @@ cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
     return step(request->outcome ? "failed" : "result");
 }
 
-cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal)
+cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failure_effect *effect)
 {
     (void)store;
     recorded = refusal->error;
     recorded_step = refusal->step;
+    recorded_pins = refusal->wrong_pins;
+    *effect = led_to;
     return step("refused");
+}
+
+cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal, cb_failure_effect *effect)
+{
+    (void)store;
+    assert_int_equal(refusal->card.bytes[0], 1);
+    recorded_pins = refusal->wrong_pins;
+    *effect = led_to;
+    return step("wrong_pins");
+}
+
+/* ---- What failed ---- */
+
+const cb_failure_limits cb_failure_limits_default = {.slow = 1, .slow_rate = 1};
+
+void cb_failure_effect_free(cb_failure_effect *effect) { (void)effect; }
+
+cb_error cb_failures_get(cb_store *store, uint8_t of, const cb_id *id, cb_failure_row *out)
+{
+    (void)store, (void)id;
+    assert_int_equal(of, CB_OF_TERMINAL);
+    *out = (cb_failure_row){.counted = failed_here};
+    return CB_OK;
+}
+
+bool cb_failures_slow(const cb_failure_row *of, const cb_failure_limits *limits, int64_t now)
+{
+    (void)now;
+    return of->counted >= limits->slow;
 }
 
 cb_error cb_decide_again(cb_store *store, const cb_again_request *request)
@@ -374,6 +409,9 @@ static int open_taps(void **state)
     terminal_software = CB_OK;
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
+    recorded_pins = signed_pins = 0;
+    failed_here = 0;
+    led_to = (cb_failure_effect){.noted = false};
     return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;
 }
 
@@ -843,6 +881,116 @@ static void a_profile_that_is_not_known_begins_nothing(void **state)
     assert_string_equal(trace, "");
 }
 
+/* ---- What failed ---- */
+
+static cb_session_match cut_off;
+
+static void note_ended(void *context, const cb_session_match *match, const cb_affected *affected)
+{
+    (void)context, (void)affected;
+    cut_off = *match;
+}
+
+static void open_again_with_ended(void)
+{
+    cb_taps_parts parts = {.most = 100, .ended = note_ended};
+    cb_taps_close(&taps);
+    cut_off = (cb_session_match){.session = {{0}}};
+    assert_int_equal(cb_taps_open(&parts, &taps), CB_OK);
+}
+
+static void wrong_pins_that_the_card_signed_count_once_and_before_the_login(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    signed_pins = 2;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_non_null(strstr(trace, "activate wrong_pins intent"));
+    assert_int_equal(recorded_pins, 2);
+    cb_tap_outcome_free(&outcome);
+    trace[0] = 0; /* and not again with what the login comes to */
+    failing = "intent";
+    failure = CB_E_CARD_SUSPENDED;
+    free(entered);
+    entered = NULL;
+    assert_int_equal(run(&outcome), CB_E_CARD_SUSPENDED);
+    assert_non_null(strstr(trace, "wrong_pins intent refused"));
+    assert_int_equal(recorded_pins, 0);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void what_hsmd_did_not_believe_is_no_word_of_the_card(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        cb_error error;
+        uint32_t pins;
+    } cases[] = {{"activate", CB_E_PIN_WRONG, 3},       {"activate", CB_E_PIN_BLOCKED, 3},
+                 {"activate", CB_E_TAP_LEVEL, 3},       {"activate", CB_E_CARD_PROOF, 0},
+                 {"activate", CB_E_HSM_RECORD, 0},      {"activate", CB_E_CARD_REVOKED, 0},
+                 {"finish", CB_E_PIN_WRONG, 0},         {"finish", CB_E_CARD_PROOF, 0},
+                 {"lookup", CB_E_CARD_UNKNOWN, 0},      {"activate", CB_E_TERMINAL_REVOKED, 0}};
+    signed_pins = 3;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        recorded_pins = 99;
+        failing = cases[i].step;
+        failure = cases[i].error;
+        assert_int_equal(run(&outcome), cases[i].error);
+        assert_int_equal(recorded_pins, cases[i].pins);
+        cb_tap_outcome_free(&outcome);
+    }
+    /* A card that says its PIN was wrong, and that none was, has tried one. */
+    cb_tap_outcome outcome;
+    signed_pins = 0;
+    failing = "activate";
+    failure = CB_E_PIN_WRONG;
+    assert_int_equal(run(&outcome), CB_E_PIN_WRONG);
+    assert_int_equal(recorded_pins, 1);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void whom_counting_has_ended_is_cut_off(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    open_again_with_ended();
+    failing = "activate";
+    failure = CB_E_PIN_WRONG;
+    led_to = (cb_failure_effect){.kind = CB_FAILURE_WRONG_PIN, .count = 1, .suspended = true};
+    assert_int_equal(run(&outcome), CB_E_PIN_WRONG);
+    assert_int_equal(cut_off.card.bytes[0], 1);
+    assert_true(cb_id_is_zero(&cut_off.terminal));
+    failure = CB_E_CARD_PROOF;
+    led_to = (cb_failure_effect){.kind = CB_FAILURE_PROOF, .count = 1, .stopped = true};
+    assert_int_equal(run(&outcome), CB_E_CARD_PROOF);
+    assert_true(cb_id_is_zero(&cut_off.card));
+    assert_int_equal(cut_off.terminal.bytes[0], 7);
+    assert_int_equal(cb_taps_failed(taps).failed[CB_FAILURE_PROOF], 1);
+    assert_int_equal(cb_taps_failed(taps).suspended, 1);
+    assert_int_equal(cb_taps_failed(taps).stopped, 1);
+}
+
+static void a_terminal_at_which_much_fails_taps_less_often(void **state)
+{
+    (void)state;
+    cb_id tap;
+    failed_here = 5;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask_for_tax(&tap), i < 1 ? CB_OK : CB_E_TERMINAL_RATE);
+    }
+    cb_failure_limits limits = {.slow = 0};
+    cb_taps_set_limits(taps, &limits);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    limits = (cb_failure_limits){.slow = 1, .slow_rate = 100};
+    cb_taps_set_limits(taps, &limits);
+    terminal_rate = 1; /* never more often than it may at all */
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_TERMINAL_RATE);
+}
+
 /* ---- Passwords ---- */
 
 static void passwords_are_taken_where_terminal_and_service_do(void **state)
@@ -925,6 +1073,10 @@ int main(void)
         T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
         T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
         T(a_profile_that_is_not_known_begins_nothing),
+        T(wrong_pins_that_the_card_signed_count_once_and_before_the_login),
+        T(what_hsmd_did_not_believe_is_no_word_of_the_card),
+        T(whom_counting_has_ended_is_cut_off),
+        T(a_terminal_at_which_much_fails_taps_less_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
