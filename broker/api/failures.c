@@ -67,9 +67,9 @@ static cb_error add_day(void *context, const cb_failure_day *day)
     char number[16], text[CB_TIME_TEXT];
     snprintf(number, sizeof number, "%u", ++p->number);
     cb_time_text(day->day * DAY, text);
-    json_t *json = json_pack("{ss, ss%, ss, so}", "number", number, "day", text,
-                             (size_t)CB_DAY_TEXT, "kind", cb_failing_name(day->of), "id",
-                             cb_json_id(&day->id));
+    json_t *json =
+        json_pack("{ss, ss%, ss, so}", "number", number, "day", text, (size_t)CB_DAY_TEXT, "kind",
+                  cb_failing_name(day->of), "id", cb_json_id(&day->id));
     if (set_counts(json, day->count) != 0) {
         json_decref(json);
         json = NULL;

@@ -114,8 +114,7 @@ static cb_error run_wrong_pins(cb_txn *txn, void *context)
     return error;
 }
 
-cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal,
-                              cb_failure_effect *effect)
+cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal, cb_failure_effect *effect)
 {
     refused r = {refusal, effect};
     if (refusal->wrong_pins == 0)

@@ -147,8 +147,8 @@ static cb_error begin_window(cb_txn *txn, const cb_id *terminal, cb_failure_row 
 
 bool cb_failures_slow(const cb_failure_row *terminal, const cb_failure_limits *limits, int64_t now)
 {
-    return terminal->window == window_of(limits, now) &&
-           reached(terminal->counted, limits->slow) && terminal->counted > terminal->accepted;
+    return terminal->window == window_of(limits, now) && reached(terminal->counted, limits->slow) &&
+           terminal->counted > terminal->accepted;
 }
 
 static cb_error say_slowed(cb_txn *txn, const cb_failure *f, const cb_failure_row *row)
@@ -276,8 +276,8 @@ static cb_error run_report(cb_txn *txn, void *context)
     return cb_row_failure_each(txn, r->query, r->each, r->context);
 }
 
-cb_error cb_failures_report(cb_store *store, const cb_failure_query *query,
-                            cb_failure_visitor each, void *context)
+cb_error cb_failures_report(cb_store *store, const cb_failure_query *query, cb_failure_visitor each,
+                            void *context)
 {
     report r = {query, each, context};
     return cb_store_read(store, run_report, &r);

@@ -35,8 +35,8 @@ typedef struct cb_failure_limits {
 extern const cb_failure_limits cb_failure_limits_default;
 
 typedef struct cb_failure {
-    uint8_t kind;   /* cb_failure_kind */
-    uint32_t count; /* more than one of CB_FAILURE_WRONG_PIN alone */
+    uint8_t kind;                 /* cb_failure_kind */
+    uint32_t count;               /* more than one of CB_FAILURE_WRONG_PIN alone */
     cb_id card, holder, terminal; /* as they were claimed; zero: not known */
     int64_t time;                 /* of the leaf */
 } cb_failure;
@@ -65,8 +65,8 @@ cb_error cb_failures_count(cb_txn *txn, const cb_failure *failure, const cb_fail
 void cb_failure_leaf(cb_buf *leaf, const cb_failure *failure);
 
 /* A tap of this card succeeded. */
-cb_error cb_failures_end(cb_txn *txn, const cb_id *card, const cb_id *holder,
-                         const cb_id *terminal, bool with_pin);
+cb_error cb_failures_end(cb_txn *txn, const cb_id *card, const cb_id *holder, const cb_id *terminal,
+                         bool with_pin);
 
 /* ---- Reading ---- */
 
@@ -76,7 +76,7 @@ cb_error cb_failures_get(cb_store *store, uint8_t of, const cb_id *id, cb_failur
 /* Whether a terminal is slowed down now. */
 bool cb_failures_slow(const cb_failure_row *terminal, const cb_failure_limits *limits, int64_t now);
 
-cb_error cb_failures_report(cb_store *store, const cb_failure_query *query,
-                            cb_failure_visitor each, void *context);
+cb_error cb_failures_report(cb_store *store, const cb_failure_query *query, cb_failure_visitor each,
+                            void *context);
 
 #endif

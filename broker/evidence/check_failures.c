@@ -8,8 +8,8 @@
 #include "broker/store/row_failure.h"
 #include "cardlink/level.h"
 
-/* An entry of the map holds how many there were ever in its lower half, and how many in a row in its
- * upper one. Its kind is whose they are, and which: */
+/* An entry of the map holds how many there were ever in its lower half, and how many in a row in
+ * its upper one. Its kind is whose they are, and which: */
 enum { FIRST = 'A', LEVELS = CB_FAILURE_KINDS };
 
 #define ROW(value) ((value) >> 32)
@@ -75,7 +75,8 @@ void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields 
 {
     uint8_t kind = leaf->failure[0] ? cb_failure_named(leaf->failure) : 0;
     if (leaf->failure[0] && (kind == 0 || leaf->failures == 0 || leaf->failures > UINT16_MAX)) {
-        cb_check_finding(check, position, "failures.format", "The leaf counts what is not counted.");
+        cb_check_finding(check, position, "failures.format",
+                         "The leaf counts what is not counted.");
     } else if (kind) {
         add(check, CB_OF_CARD, kind, &leaf->card, leaf->failures);
         add(check, CB_OF_HOLDER, kind, &leaf->holder, leaf->failures);

@@ -96,10 +96,10 @@ cb_error cb_row_failure_end(cb_txn *txn, uint8_t of, const cb_id *id, bool with_
 
 cb_error cb_row_failure_forgive(cb_txn *txn, uint8_t of, const cb_id *id)
 {
-    cb_query q = cb_query_begin(txn->sql,
-                                "UPDATE failure SET proofs_row = 0, pins_row = 0, pins_today = 0, "
-                                "claims_today = 0, counted = 0, proofs_seen = 0, accepted = 0 "
-                                "WHERE kind = ? AND subject = ?");
+    cb_query q =
+        cb_query_begin(txn->sql, "UPDATE failure SET proofs_row = 0, pins_row = 0, pins_today = 0, "
+                                 "claims_today = 0, counted = 0, proofs_seen = 0, accepted = 0 "
+                                 "WHERE kind = ? AND subject = ?");
     cb_query_text(&q, cb_failing_name(of));
     cb_query_id(&q, id);
     cb_error error = cb_query_run(&q);
@@ -142,8 +142,8 @@ cb_error cb_row_failure_day(cb_txn *txn, uint8_t of, const cb_id *id, int64_t da
 
 cb_error cb_row_failure_at(cb_txn *txn, const cb_id *terminal, const cb_id *card, uint64_t *count)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT counted FROM failure_at WHERE terminal = ? AND card = ?");
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT counted FROM failure_at WHERE terminal = ? AND card = ?");
     cb_query_id(&q, terminal);
     cb_query_id(&q, card);
     *count = cb_query_next(&q) ? (uint64_t)cb_column_number(&q, 0) : 0;
@@ -152,9 +152,9 @@ cb_error cb_row_failure_at(cb_txn *txn, const cb_id *terminal, const cb_id *card
 
 cb_error cb_row_failure_at_add(cb_txn *txn, const cb_id *terminal, const cb_id *card)
 {
-    cb_query q = cb_query_begin(
-        txn->sql, "INSERT INTO failure_at (terminal, card, counted) VALUES (?, ?, 1) "
-                  "ON CONFLICT (terminal, card) DO UPDATE SET counted = counted + 1");
+    cb_query q = cb_query_begin(txn->sql,
+                                "INSERT INTO failure_at (terminal, card, counted) VALUES (?, ?, 1) "
+                                "ON CONFLICT (terminal, card) DO UPDATE SET counted = counted + 1");
     cb_query_id(&q, terminal);
     cb_query_id(&q, card);
     return cb_query_run(&q);
@@ -175,11 +175,11 @@ cb_error cb_row_failure_each(cb_txn *txn, const cb_failure_query *query, cb_fail
     cb_error error = CB_OK;
     cb_failure_day day;
     char of[16];
-    cb_query q = cb_query_begin(
-        txn->sql, "SELECT kind, subject, day, " COUNTS " FROM failure_day "
-                  "WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3) "
-                  "AND wrong_pins + proofs + told_pins + passwords >= ?4 "
-                  "ORDER BY day DESC, kind, subject LIMIT ?5 OFFSET ?6");
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT kind, subject, day, " COUNTS " FROM failure_day "
+                                 "WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3) "
+                                 "AND wrong_pins + proofs + told_pins + passwords >= ?4 "
+                                 "ORDER BY day DESC, kind, subject LIMIT ?5 OFFSET ?6");
     cb_query_number(&q, query->from);
     cb_query_number(&q, query->to);
     cb_query_text(&q, cb_failing_name(query->of));

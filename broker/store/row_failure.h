@@ -46,7 +46,8 @@ cb_error cb_row_failure_set(cb_txn *txn, uint8_t of, const cb_id *id, const cb_f
 cb_error cb_row_failure_day(cb_txn *txn, uint8_t of, const cb_id *id, int64_t day, uint8_t kind,
                             uint64_t count);
 
-/* A tap succeeded: what was in a row is not any more, wrong PINs only if the right one was there. */
+/* A tap succeeded: what was in a row is not any more, wrong PINs only if the right one was there.
+ */
 cb_error cb_row_failure_end(cb_txn *txn, uint8_t of, const cb_id *id, bool with_pin);
 
 /* Who may decide has looked at it: nothing of before counts towards a limit. */

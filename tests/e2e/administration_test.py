@@ -152,6 +152,7 @@ class Commands(unittest.TestCase):
         self.assertNotIn("returned", {card["state"] for card in self.both("report", "outstanding")})
         self.assertEqual({card["state"] for card in self.both("report", "outstanding", "--state", "revoked")}, {"revoked"})
         self.both("report", "mismatches")
+        self.assertEqual(self.both("report", "failures", "--least", "1000000"), [])
         rows = self.ctl("report", "issued", "--csv").split("\r\n")
         self.assertEqual(rows[0], '"day","operator","station","cards"')
         self.assertTrue(rows[1].startswith(f'"{today}",'), rows)

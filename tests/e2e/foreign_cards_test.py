@@ -329,6 +329,7 @@ class Renewal(unittest.TestCase):
     def test_2_the_same_key_is_renewed(self):
         w.renewal_rule("same-key")
         before = w.ctl("card", "show", w.card_ids["Sora"])
+        del before["failures"]
         renewed = self.renew(w.renewed("Sora"))
         self.assertEqual({**before, **{name: renewed[name] for name in ("sequence", "changed", "expires")}}, renewed)
         self.assertNotEqual(renewed["expires"], before["expires"], "the new certificates' last day")
