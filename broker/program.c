@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/sandbox.h"
 #include "broker/core/decide.h"
+#include "broker/core/registration.h"
 
 enum { PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
 #define SWEEP_TIME (200 * CB_MILLISECOND)
@@ -277,16 +278,21 @@ static bool days_are_believed(cb_program *p)
     return steady;
 }
 
-/* Cards whose day is over: refused at each tap anyway, so that there is no hurry. */
+/* Cards whose day is over, and codes that nobody used: refused at each tap anyway, so that there is no hurry. */
 static void end_cards(void *context)
 {
     cb_program *p = context;
-    size_t done = days_are_believed(p) ? 1 : 0;
+    size_t believed = days_are_believed(p) ? 1 : 0, done = believed;
     int64_t deadline = cb_deadline_in(SWEEP_TIME);
     while (done > 0 && cb_deadline_left_ms(deadline) > 0) {
         cb_card_sweep sweep = {cb_clock_wall_us(), p->config.return_time, cut_sessions, p};
         if (cb_card_sweep_step(p->api.store, &sweep, &done) != CB_OK)
             break; /* what hinders it is logged where it is, and said to those who ask */
+    }
+    done = believed;
+    while (done > 0 && cb_deadline_left_ms(deadline) > 0) {
+        if (cb_registration_sweep_step(p->api.store, cb_clock_wall_us(), &done) != CB_OK)
+            break;
     }
 }
 
@@ -319,7 +325,8 @@ static cb_error open_parts(cb_program *p)
                                 p,
                                 &p->config.failures,
                                 cut_failed,
-                                p};
+                                p,
+                                &api->rules};
     if (!error)
         error = cb_program_status_open(p);
     if (!error)

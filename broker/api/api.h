@@ -69,6 +69,7 @@ cb_error cb_api_metrics(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_start(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply);
+cb_error cb_api_tap_register(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_end(cb_request *request, cb_reply *reply);
 cb_error cb_api_services_allowed(cb_request *request, cb_reply *reply);
 
@@ -92,6 +93,11 @@ cb_error cb_api_card_unblock(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_recall(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_return(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_destroy(cb_request *request, cb_reply *reply);
+
+cb_error cb_api_registration_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_registration_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_registration_get(cb_request *request, cb_reply *reply);
+cb_error cb_api_registration_withdraw(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_batch_enter(cb_request *request, cb_reply *reply);
 cb_error cb_api_stock_act(cb_request *request, cb_reply *reply);

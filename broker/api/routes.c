@@ -28,6 +28,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/taps",                         TERMINAL, cb_api_tap_start,             0, ENTRY},
     {"POST",   "/v1/taps/{tap}/challenge",         TERMINAL, cb_api_tap_challenge,         SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, COMMON},
+    {"POST",   "/v1/taps/{tap}/registration",      TERMINAL, cb_api_tap_register,          SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/end",               TERMINAL, cb_api_tap_end,               0, COMMON},
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 
@@ -56,6 +57,11 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/cards/{id}/recall",            ADMIN,    cb_api_card_recall,           0, STAFF},
     {"POST",   "/v1/cards/{id}/return",            ADMIN,    cb_api_card_return,           0, RESERVED},
     {"POST",   "/v1/cards/{id}/destroy",           ADMIN,    cb_api_card_destroy,          0, STAFF},
+
+    {"POST",   "/v1/registrations",                ADMIN,    cb_api_registration_add,      0, STAFF},
+    {"GET",    "/v1/registrations",                ADMIN,    cb_api_registration_list,     0, STAFF},
+    {"GET",    "/v1/registrations/{id}",           ADMIN,    cb_api_registration_get,      0, STAFF},
+    {"POST",   "/v1/registrations/{id}/withdraw",  ADMIN,    cb_api_registration_withdraw, 0, STAFF},
 
     {"POST",   "/v1/batches",                      ADMIN,    cb_api_batch_enter,           STOCK_BODY, STAFF},
     {"POST",   "/v1/stock",                        ADMIN,    cb_api_stock_act,             STOCK_BODY, STAFF},

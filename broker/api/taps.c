@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
+#include "broker/api/taps.h"
 #include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -32,7 +33,7 @@ static json_t *command_json(const cb_script_item *item)
     return json;
 }
 
-static json_t *script_json(cb_bytes encoded)
+json_t *cb_api_script_json(cb_bytes encoded)
 {
     cb_script script;
     json_t *list = json_array();
@@ -47,7 +48,7 @@ static json_t *script_json(cb_bytes encoded)
     return list;
 }
 
-static cb_error read_answers(cb_reply *reply, const json_t *list, cb_buf *out)
+cb_error cb_api_read_answers(cb_reply *reply, const json_t *list, cb_buf *out)
 {
     cb_buf one = CB_BUF(CB_ANSWER_MAX);
     cb_error error = CB_OK;
@@ -104,7 +105,7 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
     if (!error)
         error = cb_reply_json(reply, 201,
                               json_pack("{so, so, si}", "tap", cb_json_id(&tap), "script",
-                                        script_json(cb_buf_bytes(&script)), "expires_in",
+                                        cb_api_script_json(cb_buf_bytes(&script)), "expires_in",
                                         (int)expires_in));
     cb_buf_free(&script);
     return error;
@@ -166,7 +167,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
     if (!error)
         error = read_purpose(reply, purpose, &after, &card, &question);
     if (!error)
-        error = read_answers(reply, list, &answers);
+        error = cb_api_read_answers(reply, list, &answers);
     question.answers = cb_buf_bytes(&answers);
     question.pin = cb_buf_bytes(&pin);
     if (!error)
@@ -176,7 +177,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
                                                     &script, &expires_in));
     if (!error)
         error = cb_reply_json(reply, 200,
-                              json_pack("{so, si}", "script", script_json(cb_buf_bytes(&script)),
+                              json_pack("{so, si}", "script", cb_api_script_json(cb_buf_bytes(&script)),
                                         "expires_in", (int)expires_in));
     cb_buf_free(&answers);
     cb_buf_free(&pin);
@@ -212,7 +213,10 @@ static json_t *delivery_json(const cb_tap_outcome *outcome)
 static json_t *outcome_json(const cb_tap_outcome *outcome)
 {
     json_t *json =
-        json_pack("{ss, so, so, si}", "outcome", outcome->ended ? "card_ended" : "accepted",
+        json_pack("{ss, so, so, si}", "outcome",
+                  outcome->ended        ? "card_ended"
+                  : outcome->registered ? "registered"
+                                        : "accepted",
                   "holder", cb_json_id(&outcome->holder), "card", cb_json_id(&outcome->card),
                   "level", (int)outcome->level);
     if (!json || !outcome->service[0])
@@ -254,7 +258,7 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
     };
     cb_error error = cb_request_fields(request, reply, fields, 1);
     if (!error)
-        error = read_answers(reply, list, &answers);
+        error = cb_api_read_answers(reply, list, &answers);
     if (!error) {
         error = count(request, cb_tap_proof(cb_api_of(request)->taps, &request->terminal,
                                             &request->match.parameters[0].id,

@@ -70,7 +70,9 @@ static cb_error run_refused(cb_txn *txn, void *context)
     cb_leaf_known_id(&leaf, "terminal", &refusal->terminal);
     if (refusal->service && refusal->service[0])
         cb_leaf_text(&leaf, "service", refusal->service);
-    if (pin_purpose(refusal->purpose))
+    if (refusal->purpose == CB_TAP_REGISTER)
+        cb_leaf_text(&leaf, "purpose", "register");
+    else if (pin_purpose(refusal->purpose))
         cb_leaf_text(&leaf, "purpose", pin_purpose(refusal->purpose));
     if (refusal->step) {
         cb_leaf_text(&leaf, "step", refusal->step);

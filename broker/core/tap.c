@@ -29,7 +29,7 @@ void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap)
     if (!tap)
         return;
     cb_hsm_tap_end(taps->parts.hsm, &tap->context.tap);
-    free(tap);
+    cb_tap_entry_free(tap);
 }
 
 /* step: as the terminal says; NULL: it is the broker that refuses. */
@@ -128,6 +128,8 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     if (!error)
         error = cb_rate_open(&taps->rate);
     if (!error)
+        error = cb_rate_open(&taps->codes);
+    if (!error)
         error = cb_places_open(
             parts->logins_per_service ? parts->logins_per_service : DEFAULT_LOGINS, &taps->places);
     if (!error)
@@ -136,6 +138,7 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
         cb_tap_table_close(&taps->table);
         cb_tap_memory_close(&taps->memory);
         cb_rate_close(&taps->rate);
+        cb_rate_close(&taps->codes);
         cb_places_close(&taps->places);
         free(taps);
         return error;
@@ -159,6 +162,7 @@ void cb_taps_close(cb_taps **taps)
     cb_tap_table_close(&t->table);
     cb_tap_memory_close(&t->memory);
     cb_rate_close(&t->rate);
+    cb_rate_close(&t->codes);
     cb_places_close(&t->places);
     free(t);
     *taps = NULL;
@@ -188,6 +192,7 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
         return error;
     }
     entry->context = (cb_tap_context){.tap = *tap, .terminal = *terminal, .profile = profile};
+    cb_buf_init(&entry->certificates, CB_CARD_CERTIFICATES_MAX);
     entry->stage = CB_TAP_BEGUN;
     entry->expires = cb_deadline_in(BEGUN_SECONDS * CB_SECOND);
     cb_tap_table_put(taps->table, entry);
@@ -254,7 +259,7 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
 }
 
 /* Whether this terminal may ask for it now. */
-static cb_error permit(cb_taps *taps, const cb_tap_context *context)
+cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context)
 {
     cb_terminal *terminal = calloc(1, sizeof *terminal);
     if (!terminal)
@@ -360,7 +365,7 @@ static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_q
 
 /* Mistakes of the question leave the tap as it was, so that the terminal can put them right while
  * the card stays. */
-static bool may_ask_again(cb_error error)
+bool cb_tap_may_ask_again(cb_error error)
 {
     switch (error) {
     case CB_E_PIN_REQUIRED:
@@ -376,6 +381,14 @@ static bool may_ask_again(cb_error error)
     }
 }
 
+unsigned cb_tap_challenged(cb_taps *taps, cb_tap_entry *entry)
+{
+    entry->stage = CB_TAP_CHALLENGED;
+    entry->expires = cb_deadline_in(CHALLENGED_SECONDS * CB_SECOND);
+    cb_tap_table_put(taps->table, entry);
+    return CHALLENGED_SECONDS;
+}
+
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in)
 {
@@ -387,8 +400,8 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
     }
     error = describe(taps, question, &entry->context);
     if (!error)
-        error = permit(taps, &entry->context);
-    if (error && may_ask_again(error)) {
+        error = cb_tap_permit(taps, &entry->context);
+    if (error && cb_tap_may_ask_again(error)) {
         cb_tap_table_put(taps->table, entry);
         return error;
     }
@@ -400,10 +413,7 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
         cb_tap_drop(taps, entry);
         return error;
     }
-    entry->stage = CB_TAP_CHALLENGED;
-    entry->expires = cb_deadline_in(CHALLENGED_SECONDS * CB_SECOND);
-    cb_tap_table_put(taps->table, entry);
-    *expires_in = CHALLENGED_SECONDS;
+    *expires_in = cb_tap_challenged(taps, entry);
     return CB_OK;
 }
 

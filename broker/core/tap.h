@@ -19,6 +19,7 @@
 #include "broker/core/session.h"
 #include "cardlink/context.h"
 #include "connectors/client.h"
+#include "cardlink/registration.h"
 #include "hsm/client.h"
 
 enum { CB_TAP_TEXT_MAX = 4096 };
@@ -40,6 +41,7 @@ typedef struct cb_taps_parts {
      * and hsmd told. Called by the thread of the tap; may be NULL. */
     void (*ended)(void *context, const cb_session_match *match, const cb_affected *affected);
     void *ended_context;
+    const cb_card_rules *rules; /* for cards that are registered in a tap; NULL: none */
 } cb_taps_parts;
 
 cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);
@@ -81,6 +83,20 @@ typedef struct cb_tap_question {
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in);
 
+/* What a terminal brings to register the card that lies there by a one-time code. */
+typedef struct cb_tap_registration {
+    cb_foreign_reading reading; /* its profile is the tap's */
+    cb_registration_word word;
+} cb_tap_registration;
+
+enum { CB_TAP_CODES_A_MINUTE = 10 }; /* tries with codes, of one terminal */
+
+/* In the place of cb_tap_challenge. Errors as there and of cb_hsm_tap_register;
+ * CB_E_CARD_REGISTERED, CB_E_REGISTRATION_RATE. */
+cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                         const cb_tap_registration *registration, cb_buf *script,
+                         unsigned *expires_in);
+
 typedef struct cb_tap_outcome {
     char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
     cb_id card;                            /* zero while not known */
@@ -94,6 +110,7 @@ typedef struct cb_tap_outcome {
     int64_t expires;
     bool may_end; /* the card is revoked, and could be ended by another tap while it lies there */
     bool ended;   /* it was, and said so */
+    bool registered; /* the card is its holder's now */
 } cb_tap_outcome;
 
 void cb_tap_outcome_free(cb_tap_outcome *outcome);

@@ -19,6 +19,7 @@ struct cb_taps {
     cb_tap_table *table;
     cb_tap_memory *memory; /* of what was answered last */
     cb_rate *rate;
+    cb_rate *codes; /* tries with registration codes */
     cb_places *places; /* for logins */
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -30,6 +31,24 @@ struct cb_taps {
 
 /* Hands the tap's worker the revocations that it has not heard of. */
 cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);
+
+/* Calls run with the present head of the feed, of which the tap's worker is told what it has not
+ * heard. */
+cb_error cb_tap_with_head(cb_taps *taps, const cb_id *tap,
+                          cb_error (*run)(void *context, const cb_feed_head *head), void *context);
+
+/* Whether this terminal may ask for it now. */
+cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context);
+
+/* Mistakes of the question, which leave the tap as it was. */
+bool cb_tap_may_ask_again(cb_error error);
+
+/* Puts a tap back whose second script was made; for how many seconds. */
+unsigned cb_tap_challenged(cb_taps *taps, cb_tap_entry *entry);
+
+/* The last step of a tap that registers its card. */
+cb_error cb_tap_register_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes answers,
+                             cb_tap_outcome *outcome);
 
 /* Ends a tap in hsmd and frees it. */
 void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap);

@@ -59,10 +59,9 @@ static bool look_again(cb_error error)
     return error == CB_E_HSM_FEED_BEHIND || error == CB_E_HSM_ROLLED_BACK;
 }
 
-static cb_error activate(proof_run *run, const cb_card *card, cb_activation *activation)
+cb_error cb_tap_with_head(cb_taps *taps, const cb_id *tap,
+                          cb_error (*run)(void *context, const cb_feed_head *head), void *context)
 {
-    cb_taps *taps = run->taps;
-    const cb_id *tap = &run->context->tap;
     cb_error error = CB_E_HSM_FEED_BEHIND;
     for (unsigned round = 0; look_again(error) && round < FEED_LOOKS; round++) {
         cb_feed_head head;
@@ -70,10 +69,28 @@ static cb_error activate(proof_run *run, const cb_card *card, cb_activation *act
         if (!error)
             error = cb_feed_head_now(taps->parts.store, &head);
         if (!error)
-            error = cb_hsm_tap_activate(taps->parts.hsm, tap, cb_buf_bytes(&card->binding), &head,
-                                        activation);
+            error = run(context, &head);
     }
     return error;
+}
+
+typedef struct activating {
+    const proof_run *run;
+    const cb_card *card;
+    cb_activation *activation;
+} activating;
+
+static cb_error activate_at(void *context, const cb_feed_head *head)
+{
+    const activating *a = context;
+    return cb_hsm_tap_activate(a->run->taps->parts.hsm, &a->run->context->tap,
+                               cb_buf_bytes(&a->card->binding), head, a->activation);
+}
+
+static cb_error activate(const proof_run *run, const cb_card *card, cb_activation *activation)
+{
+    activating a = {run, card, activation};
+    return cb_tap_with_head(run->taps, &run->context->tap, activate_at, &a);
 }
 
 /* Of a name and a password: whether there is such a name, and what has become of it, is told to
@@ -335,11 +352,14 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     run.login.value = CB_BUF(CB_LOGIN_VALUE_MAX);
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
-    error = identify(&run, answers);
-    if (!error)
+    bool registers = run.context->purpose == CB_TAP_REGISTER;
+    error = registers ? cb_tap_register_end(taps, entry, answers, outcome) : identify(&run, answers);
+    if (!error && !registers)
         cb_tap_count_pins(taps, run.context, outcome);
     if (error)
         cb_tap_refuse(taps, run.context, outcome, error);
+    else if (registers)
+        outcome->registered = true;
     else if (run.context->purpose == CB_TAP_AUTHENTICATE)
         error = authenticate(&run);
     else if (run.context->purpose == CB_TAP_CARD_END)

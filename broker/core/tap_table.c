@@ -16,6 +16,13 @@ struct cb_tap_table {
     cb_tap_entry *bucket[BUCKETS];
 };
 
+void cb_tap_entry_free(cb_tap_entry *tap)
+{
+    if (tap)
+        cb_buf_free(&tap->certificates);
+    free(tap);
+}
+
 /* Tap ids are random but for their first byte. */
 static cb_tap_entry **bucket_of(cb_tap_table *table, const cb_id *tap)
 {
@@ -42,7 +49,7 @@ void cb_tap_table_close(cb_tap_table **table)
         while ((*table)->bucket[b]) {
             cb_tap_entry *tap = (*table)->bucket[b];
             (*table)->bucket[b] = tap->next;
-            free(tap);
+            cb_tap_entry_free(tap);
         }
     }
     pthread_mutex_destroy(&(*table)->lock);

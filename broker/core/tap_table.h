@@ -17,7 +17,12 @@ typedef struct cb_tap_entry {
     cb_tap_context context; /* tap, terminal, profile from the start; the rest from the challenge */
     uint8_t stage;          /* cb_tap_stage */
     int64_t expires;        /* monotonic */
+    cb_id code;             /* of a tap that registers its card: the code's, */
+    cb_buf certificates;    /* and the card's certificates, as its row will have them */
 } cb_tap_entry;
+
+/* A tap out of the table; NULL is allowed. */
+void cb_tap_entry_free(cb_tap_entry *tap);
 
 typedef struct cb_tap_table cb_tap_table;
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One-time codes with which holders register cards of their own (cardlink/registration.h), as the
+ * broker records them: who allowed one, for whom, what became of it. Whether a code is good is
+ * hsmd's to say, which makes the binding; nothing here opens anything.
+ */
+#ifndef CB_BROKER_CORE_REGISTRATION_H
+#define CB_BROKER_CORE_REGISTRATION_H
+
+#include "broker/core/registry.h"
+#include "broker/store/row_registration.h"
+
+/* How long after its end a code counts as lapsed: a tap that used it in time is over by then. */
+#define CB_REGISTRATION_SETTLED (5 * 60 * INT64_C(1000000))
+
+/* Records that a manager is about to allow one: code, holder, profiles, level and expires of row
+ * (wall clock, at most CB_REGISTRATION_MOST_S ahead), the rest is filled in. CB_E_NOT_FOUND (no
+ * such holder), CB_E_EXISTS, CB_E_ARGUMENT. */
+cb_error cb_registration_record(cb_store *store, const char *actor, cb_registration_row *row);
+
+/* Records that a manager has withdrawn one. CB_E_STATE unless it is open; CB_E_NOT_FOUND. */
+cb_error cb_registration_end(cb_store *store, const char *actor, const cb_id *code,
+                             const char *reason, cb_registration_row *out);
+
+cb_error cb_registration_find(cb_store *store, const cb_id *code, cb_registration_row *out);
+
+/* holder NULL: all. */
+cb_error cb_registration_list(cb_store *store, const cb_id *holder, const cb_id *after,
+                              unsigned limit, cb_registration_visitor each, void *context);
+
+/* Marks some that are over, and records it; called again while *done is not 0. */
+cb_error cb_registration_sweep_step(cb_store *store, int64_t now, size_t *done);
+
+/* Whether a card may be registered with a code, before anybody is asked for a PIN: it is not
+ * registered yet (CB_E_CARD_REGISTERED, or what ended it), or was with this very code and is
+ * active. */
+cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card);
+
+/* The number that the holder's next binding gets. */
+cb_error cb_registration_sequence(cb_store *store, const cb_id *code, uint64_t *sequence);
+
+typedef struct cb_registration_use {
+    cb_id code, tap, terminal;
+    cb_bytes binding, certificates; /* as hsmd made it, and as cb_card_add */
+    const cb_card_rules *rules;     /* NULL: none */
+} cb_registration_use;
+
+/* The card becomes its holder's, active, by the code: one transaction with what became of the code.
+ * Again, for the same card, it changes nothing. Errors as cb_card_issue; CB_E_REGISTRATION_…;
+ * CB_E_HSM_RECORD (the binding is of another holder than the record has). out is begun by the
+ * caller. */
+cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out);
+
+#endif

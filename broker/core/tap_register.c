@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A tap that registers the card that lies there, by a one-time code of its holder's. hsmd looks at
+ * code, certificates and proof, and makes the binding; here the issuer is asked about the
+ * certificates, and what came of it is recorded: card and code in one transaction.
+ *
+ * What hsmd has bound and nobody has recorded, because either side ended in between, is made again:
+ * the code stays good for the same card until its end.
+ */
+#include "broker/core/registration.h"
+#include "broker/core/tap_parts.h"
+#include "cardlink/x509/der.h"
+
+/* The certificates of X.509 in what was read, as the card's row has them, each of which must count
+ * now. */
+static cb_error ask_issuers(const cb_taps *taps, const cb_foreign_reading *reading, cb_buf *all)
+{
+    const cb_taps_parts *parts = &taps->parts;
+    for (size_t i = 0; i < reading->keys; i++) {
+        cb_cursor read = cb_cursor_over(reading->key[i].certificate);
+        cb_bytes der = cb_der_whole(&read, CB_DER_SEQUENCE);
+        if (!cb_cursor_ok(&read))
+            return CB_E_CERTIFICATE_FORM;
+        cb_buf_put(all, der);
+        cb_error error = parts->certificate_status
+                             ? parts->certificate_status(parts->status_context, der)
+                             : CB_E_CERTIFICATE_STATUS;
+        if (error)
+            return error;
+    }
+    return cb_buf_error(all);
+}
+
+/* Which card it says it is; and whether that one may be registered with this code. */
+static cb_error look_at_card(const cb_taps *taps, const cb_foreign_reading *reading,
+                             const cb_id *code, cb_id *card)
+{
+    cb_script answers;
+    const cb_card_profile *profile = cb_profile_find(reading->profile);
+    cb_error error = cb_script_read(reading->answers, CB_ANSWER_MAX, &answers);
+    if (!error)
+        error = profile->recognise(&answers, card);
+    return error ? error : cb_registration_open(taps->parts.store, code, card);
+}
+
+static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registration *registration,
+                    cb_buf *script)
+{
+    cb_tap_outcome known = {.card = {{0}}};
+    entry->code = cb_registration_id(registration->word.point);
+    cb_error error = look_at_card(taps, &registration->reading, &entry->code, &known.card);
+    if (!error)
+        error = ask_issuers(taps, &registration->reading, &entry->certificates);
+    if (!error)
+        error = cb_hsm_tap_register(taps->parts.hsm, &entry->context, &registration->reading,
+                                    &registration->word, script);
+    return error ? cb_tap_refuse(taps, &entry->context, &known, error) : CB_OK;
+}
+
+/* A terminal tries few codes a minute, whatever they are. */
+static cb_error permit(cb_taps *taps, const cb_tap_context *context)
+{
+    cb_error error = cb_tap_permit(taps, context);
+    if (!error)
+        error = cb_rate_take(taps->codes, &context->terminal, CB_TAP_CODES_A_MINUTE);
+    else
+        return error;
+    return error == CB_E_TERMINAL_RATE ? CB_E_REGISTRATION_RATE : error;
+}
+
+cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                         const cb_tap_registration *registration, cb_buf *script,
+                         unsigned *expires_in)
+{
+    cb_tap_entry *entry;
+    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
+    if (error) {
+        cb_tap_drop(taps, entry);
+        return error;
+    }
+    entry->context.purpose = CB_TAP_REGISTER;
+    const cb_card_profile *profile = cb_profile_find(entry->context.profile);
+    cb_tap_registration here = *registration;
+    here.reading.profile = entry->context.profile;
+    error = profile->recognise ? permit(taps, &entry->context) : CB_E_CARD_FOREIGN;
+    if (error && cb_tap_may_ask_again(error)) {
+        cb_tap_table_put(taps->table, entry);
+        return error;
+    }
+    if (error)
+        cb_tap_refuse(taps, &entry->context, NULL, error);
+    else
+        error = ask(taps, entry, &here, script);
+    if (error) {
+        cb_tap_drop(taps, entry);
+        return error;
+    }
+    *expires_in = cb_tap_challenged(taps, entry);
+    return CB_OK;
+}
+
+/* ---- The end ---- */
+
+typedef struct binding_run {
+    cb_taps *taps;
+    const cb_tap_entry *entry;
+    uint64_t sequence;
+    cb_buf binding;
+} binding_run;
+
+static cb_error bind_at(void *context, const cb_feed_head *head)
+{
+    binding_run *run = context;
+    cb_buf_reset(&run->binding);
+    return cb_hsm_tap_bind(run->taps->parts.hsm, &run->entry->context.tap, run->sequence, head,
+                           &run->binding);
+}
+
+static cb_error record(const binding_run *run, cb_tap_outcome *outcome)
+{
+    cb_card card;
+    const cb_tap_entry *entry = run->entry;
+    const cb_registration_use use = {.code = entry->code,
+                                     .tap = entry->context.tap,
+                                     .terminal = entry->context.terminal,
+                                     .binding = cb_buf_bytes(&run->binding),
+                                     .certificates = cb_buf_bytes(&entry->certificates),
+                                     .rules = run->taps->parts.rules};
+    cb_card_init(&card);
+    cb_error error = cb_registration_use_code(run->taps->parts.store, &use, &card);
+    if (!error) {
+        outcome->card = card.id;
+        outcome->holder = card.holder;
+        outcome->level = card.level;
+    }
+    cb_card_free(&card);
+    return error;
+}
+
+cb_error cb_tap_register_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes answers,
+                             cb_tap_outcome *outcome)
+{
+    cb_card_claim claim;
+    binding_run run = {.taps = taps, .entry = entry, .binding = CB_BUF(CB_BINDING_MAX)};
+    cb_error error = cb_hsm_tap_finish(taps->parts.hsm, &entry->context.tap, answers, &claim);
+    if (error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
+        outcome->pin_tries_left = claim.pin_tries_left;
+    if (!error)
+        error = cb_registration_sequence(taps->parts.store, &entry->code, &run.sequence);
+    if (!error)
+        error = cb_tap_with_head(taps, &entry->context.tap, bind_at, &run);
+    if (!error)
+        error = record(&run, outcome);
+    cb_buf_free(&run.binding);
+    return error;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "broker/store/row_registration.h"
+
+#include "broker/store/row.h"
+
+#define COLUMNS                                                                                    \
+    "code, holder, profiles, level, operator, state, created, expires, changed, card, terminal"
+
+static const char *const states[] = {NULL, "open", "used", "withdrawn", "lapsed", NULL};
+
+const char *cb_code_state_name(uint8_t state)
+{
+    const char *name = cb_row_state(states, state);
+    return name ? name : "unknown";
+}
+
+static void bind_known(cb_query *q, const cb_id *id)
+{
+    cb_query_id(q, cb_id_is_zero(id) ? NULL : id);
+}
+
+cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
+{
+    cb_query q = cb_query_begin(txn->sql, "INSERT INTO registration (" COLUMNS
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    cb_query_id(&q, &row->code);
+    cb_query_id(&q, &row->holder);
+    cb_query_number(&q, row->profiles);
+    cb_query_number(&q, row->level);
+    cb_query_text(&q, row->operator);
+    cb_query_text(&q, cb_row_state(states, row->state));
+    cb_query_number(&q, row->created);
+    cb_query_number(&q, row->expires);
+    cb_query_number(&q, row->changed);
+    bind_known(&q, &row->card);
+    bind_known(&q, &row->terminal);
+    return cb_query_run(&q);
+}
+
+static void known_id(cb_query *q, int column, cb_id *out)
+{
+    *out = (cb_id){{0}};
+    if (!cb_column_is_null(q, column))
+        cb_column_id(q, column, out);
+}
+
+static void read_row(cb_query *q, cb_registration_row *out)
+{
+    cb_column_id(q, 0, &out->code);
+    cb_column_id(q, 1, &out->holder);
+    out->profiles = cb_column_byte(q, 2);
+    out->level = cb_column_byte(q, 3);
+    cb_column_text(q, 4, out->operator, sizeof out->operator);
+    out->state = cb_column_state(q, 5, states);
+    out->created = cb_column_number(q, 6);
+    out->expires = cb_column_number(q, 7);
+    out->changed = cb_column_number(q, 8);
+    known_id(q, 9, &out->card);
+    known_id(q, 10, &out->terminal);
+}
+
+cb_error cb_row_registration_get(cb_txn *txn, const cb_id *code, cb_registration_row *out)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM registration WHERE code = ?");
+    cb_query_id(&q, code);
+    bool found = cb_query_next(&q);
+    if (found)
+        read_row(&q, out);
+    return cb_row_found(&q, found);
+}
+
+cb_error cb_row_registration_set(cb_txn *txn, const cb_registration_row *row)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE registration SET state = ?, changed = ?, "
+                                          "card = ?, terminal = ? WHERE code = ?");
+    cb_query_text(&q, cb_row_state(states, row->state));
+    cb_query_number(&q, row->changed);
+    bind_known(&q, &row->card);
+    bind_known(&q, &row->terminal);
+    cb_query_id(&q, &row->code);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_registration_each(cb_txn *txn, const cb_id *holder, const cb_id *after,
+                                  unsigned limit, cb_registration_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_registration_row row;
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM registration WHERE code > ?1 AND "
+                                 "(?2 IS NULL OR holder = ?2) ORDER BY code LIMIT ?3");
+    cb_query_id(&q, cb_row_after(after));
+    cb_query_id(&q, holder);
+    cb_query_number(&q, cb_row_limit(limit));
+    while (!error && cb_query_next(&q)) {
+        read_row(&q, &row);
+        error = q.error ? q.error : each(context, &row);
+    }
+    return cb_row_visited(&q, error);
+}
+
+cb_error cb_row_registration_over(cb_txn *txn, int64_t by, cb_id *out, size_t most, size_t *count)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT code FROM registration WHERE state = 'open' AND "
+                                          "expires <= ? ORDER BY expires LIMIT ?");
+    *count = 0;
+    cb_query_number(&q, by);
+    cb_query_number(&q, (int64_t)most);
+    while (*count < most && cb_query_next(&q))
+        cb_column_id(&q, 0, &out[(*count)++]);
+    return cb_query_end(&q);
+}

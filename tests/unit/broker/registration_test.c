@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * One-time codes with which holders register cards of their own, as the broker records them.
+ */
+#include "broker/core/registration.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "hsm/client.h"
+#include "tests/unit/broker/support.h"
+
+static cb_registration_row row_of(const world *w, int64_t seconds)
+{
+    return (cb_registration_row){.code = cb_id_new(),
+                                 .holder = w->holder.id,
+                                 .profiles = 1 << CB_PROFILE_SCP03,
+                                 .level = CB_LEVEL_POSSESSION,
+                                 .expires = cb_clock_wall_us() + seconds * CB_SECOND};
+}
+
+static cb_registration_row allow(world *w)
+{
+    cb_registration_row row = row_of(w, 60);
+    assert_int_equal(cb_registration_record(w->store, "manager", &row), CB_OK);
+    return row;
+}
+
+/* A binding of a card without certificates. */
+static void bind(const cb_id *card, const cb_id *holder, uint8_t level, uint64_t sequence,
+                 cb_buf *out)
+{
+    cb_binding_info info = {.card = *card,
+                            .holder = *holder,
+                            .profile = CB_PROFILE_SCP03,
+                            .level = level,
+                            .sequence = sequence};
+    cb_buf_init(out, CB_BINDING_MAX);
+    make_binding_of(&info, out);
+}
+
+static cb_error use_as(world *w, const cb_id *code, const cb_id *card, const cb_id *holder,
+                       uint8_t level, cb_card *out)
+{
+    cb_buf binding;
+    cb_card made;
+    uint64_t sequence = 0;
+    cb_card_init(&made);
+    cb_error error = cb_registration_sequence(w->store, code, &sequence);
+    bind(card, holder, level, sequence, &binding);
+    cb_registration_use use = {.code = *code,
+                               .tap = cb_id_new(),
+                               .terminal = w->terminal.id,
+                               .binding = cb_buf_bytes(&binding)};
+    if (!error)
+        error = cb_registration_use_code(w->store, &use, out ? out : &made);
+    cb_buf_free(&binding);
+    cb_card_free(&made);
+    return error;
+}
+
+static cb_error use(world *w, const cb_id *code, const cb_id *card, cb_card *out)
+{
+    return use_as(w, code, card, &w->holder.id, CB_LEVEL_POSSESSION, out);
+}
+
+static uint8_t state_of(world *w, const cb_id *code)
+{
+    cb_registration_row row;
+    assert_int_equal(cb_registration_find(w->store, code, &row), CB_OK);
+    return row.state;
+}
+
+static uint64_t size_of_log(world *w)
+{
+    cb_tree_head head;
+    assert_int_equal(w->signer != NULL, 1);
+    head = w->signer->remembered;
+    return head.size;
+}
+
+static void verify_and_end(world *w)
+{
+    world_close(w);
+    assert_int_equal(verify_file(w, NULL), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(w);
+}
+
+static void card_and_code_are_one_act(void **state)
+{
+    world w;
+    cb_card card;
+    cb_registration_row row;
+    cb_id id = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    cb_registration_row allowed = allow(&w);
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_OK);
+    assert_int_equal(use(&w, &allowed.code, &id, &card), CB_OK);
+    assert_int_equal(card.state, CB_CARD_ACTIVE);
+    assert_true(cb_id_same(&card.holder, &w.holder.id));
+    assert_int_equal(card.sequence, 2); /* after the holder's other card */
+    assert_int_equal(cb_card_get(w.store, &id, &card), CB_OK);
+    assert_int_equal(card.state, CB_CARD_ACTIVE);
+    assert_int_equal(cb_registration_find(w.store, &allowed.code, &row), CB_OK);
+    assert_int_equal(row.state, CB_CODE_USED);
+    assert_true(cb_id_same(&row.card, &id));
+    assert_true(cb_id_same(&row.terminal, &w.terminal.id));
+    assert_string_equal(row.operator, "manager");
+    cb_card_free(&card);
+    verify_and_end(&w);
+}
+
+/* An answer that was lost is asked for again: nothing is written a second time. */
+static void the_same_card_may_come_again_and_no_other(void **state)
+{
+    world w;
+    cb_id id = cb_id_new(), other = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
+    uint64_t before = size_of_log(&w);
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_OK);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
+    assert_int_equal(size_of_log(&w), before);
+    assert_int_equal(use(&w, &allowed.code, &other, NULL), CB_E_REGISTRATION_USED);
+    assert_int_equal(cb_card_change(w.store, "test", &id, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_CARD_SUSPENDED);
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_E_CARD_SUSPENDED);
+    verify_and_end(&w);
+}
+
+static void a_card_that_is_there_is_not_registered_again(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    cb_id unknown = cb_id_new();
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &w.card), CB_E_CARD_REGISTERED);
+    assert_int_equal(cb_registration_open(w.store, &unknown, &w.card), CB_E_CARD_REGISTERED);
+    assert_int_equal(use(&w, &allowed.code, &w.card, NULL), CB_E_CARD_REGISTERED);
+    assert_int_equal(state_of(&w, &allowed.code), CB_CODE_OPEN);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, "lost", NULL), CB_OK);
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &w.card), CB_E_CARD_REVOKED);
+    verify_and_end(&w);
+}
+
+/* Whoever writes the database, and whoever makes a binding of something else, gets nothing from it.
+ */
+static void the_binding_must_be_what_was_allowed(void **state)
+{
+    world w;
+    cb_holder other;
+    cb_id id = cb_id_new(), unknown = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_holder_add(w.store, "test", "Other", &other), CB_OK);
+    cb_registration_row allowed = allow(&w);
+    assert_int_equal(use(&w, &unknown, &id, NULL), CB_E_REGISTRATION_CODE);
+    assert_int_equal(use_as(&w, &allowed.code, &id, &other.id, CB_LEVEL_POSSESSION, NULL),
+                     CB_E_HSM_RECORD);
+    assert_int_equal(use_as(&w, &allowed.code, &id, &w.holder.id, CB_LEVEL_PIN, NULL),
+                     CB_E_HSM_RECORD);
+    assert_int_equal(state_of(&w, &allowed.code), CB_CODE_OPEN);
+    verify_and_end(&w);
+}
+
+static void a_terminal_that_was_revoked_meanwhile_registers_nothing(void **state)
+{
+    world w;
+    cb_id id = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    assert_int_equal(cb_terminal_revoke(w.store, "test", &w.terminal.id, "stolen", NULL), CB_OK);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_TERMINAL_REVOKED);
+    assert_int_equal(state_of(&w, &allowed.code), CB_CODE_OPEN);
+    verify_and_end(&w);
+}
+
+static void withdrawn_and_lapsed_ones_are_recorded_once(void **state)
+{
+    world w;
+    cb_registration_row row;
+    cb_id id = cb_id_new(), unknown = cb_id_new();
+    size_t done = 0;
+    (void)state;
+    world_begin(&w);
+    cb_registration_row first = allow(&w), second = allow(&w), third = allow(&w);
+    assert_int_equal(cb_registration_end(w.store, "manager", &first.code, "mistake", &row), CB_OK);
+    assert_int_equal(row.state, CB_CODE_WITHDRAWN);
+    assert_int_equal(cb_registration_end(w.store, "manager", &first.code, NULL, &row), CB_E_STATE);
+    assert_int_equal(cb_registration_end(w.store, "manager", &unknown, NULL, &row), CB_E_NOT_FOUND);
+    assert_int_equal(use(&w, &first.code, &id, NULL), CB_E_REGISTRATION_WITHDRAWN);
+    assert_int_equal(use(&w, &third.code, &id, NULL), CB_OK);
+    assert_int_equal(cb_registration_end(w.store, "manager", &third.code, NULL, &row), CB_E_STATE);
+    /* Not before whatever used it in time is over. */
+    assert_int_equal(cb_registration_sweep_step(w.store, second.expires, &done), CB_OK);
+    assert_int_equal(done, 0);
+    assert_int_equal(state_of(&w, &second.code), CB_CODE_OPEN);
+    int64_t later = second.expires + CB_REGISTRATION_SETTLED;
+    assert_int_equal(cb_registration_sweep_step(w.store, later, &done), CB_OK);
+    assert_int_equal(done, 1);
+    assert_int_equal(cb_registration_sweep_step(w.store, later, &done), CB_OK);
+    assert_int_equal(done, 0);
+    assert_int_equal(state_of(&w, &first.code), CB_CODE_WITHDRAWN);
+    assert_int_equal(state_of(&w, &second.code), CB_CODE_LAPSED);
+    assert_int_equal(state_of(&w, &third.code), CB_CODE_USED);
+    id = cb_id_new();
+    assert_int_equal(use(&w, &second.code, &id, NULL), CB_E_REGISTRATION_LAPSED);
+    verify_and_end(&w);
+}
+
+static void what_makes_no_sense_is_not_recorded(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_registration_row bad[6];
+    for (size_t i = 0; i < 6; i++)
+        bad[i] = row_of(&w, 60);
+    bad[0].code = (cb_id){{0}};
+    bad[1].profiles = 0;
+    bad[2].profiles = 1 << CB_PROFILE_NATIVE;
+    bad[3].level = CB_LEVEL_PASSWORD;
+    bad[4].expires = cb_clock_wall_us();
+    bad[5].expires += (int64_t)CB_REGISTRATION_MOST_S * CB_SECOND;
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(cb_registration_record(w.store, "manager", &bad[i]), CB_E_ARGUMENT);
+    cb_registration_row row = row_of(&w, 60);
+    row.holder = cb_id_new();
+    assert_int_equal(cb_registration_record(w.store, "manager", &row), CB_E_NOT_FOUND);
+    row = allow(&w);
+    assert_int_equal(cb_registration_record(w.store, "manager", &row), CB_E_EXISTS);
+    verify_and_end(&w);
+}
+
+/* As a holder does who is told to try again in a moment. */
+static cb_error use_until_signed(world *w, const cb_id *code, const cb_id *card)
+{
+    cb_error error = CB_E_HSM_DOWN;
+    for (int i = 0; i < 1000 && (error == CB_E_HSM_DOWN || error == CB_E_UNSIGNED); i++) {
+        error = use(w, code, card, NULL);
+        usleep(10000);
+    }
+    return error;
+}
+
+/* The broker ended before the record of it was signed. What it then finds unsigned counts for
+ * nothing, until the same card comes again. */
+static void what_a_crash_left_unsigned_is_said_again(void **state)
+{
+    world w;
+    cb_id id = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_UNSIGNED);
+    world_close(&w);
+    set_signer(&w.signer->fail, CB_OK);
+    world_open(&w);
+    assert_int_equal(use_until_signed(&w, &allowed.code, &id), CB_OK);
+    /* It is active as the record has it: there is nothing to repeat. */
+    assert_int_equal(cb_card_change(w.store, "test", &id, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_E_STATE);
+    verify_and_end(&w);
+}
+
+/* The head of the log is not signed: the card is there, and said so, and is the same when asked
+ * for again. */
+static void an_act_that_is_not_signed_yet_is_whole(void **state)
+{
+    world w;
+    cb_card card;
+    cb_id id = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    cb_registration_row allowed = allow(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_UNSIGNED);
+    set_signer(&w.signer->fail, CB_OK);
+    assert_int_equal(use_until_signed(&w, &allowed.code, &id), CB_OK);
+    assert_int_equal(cb_card_get(w.store, &id, &card), CB_OK);
+    assert_int_equal(card.state, CB_CARD_ACTIVE);
+    assert_int_equal(state_of(&w, &allowed.code), CB_CODE_USED);
+    cb_card_free(&card);
+    verify_and_end(&w);
+}
+
+static cb_error count(void *context, const cb_registration_row *row)
+{
+    (void)row;
+    ++*(unsigned *)context;
+    return CB_OK;
+}
+
+static void they_are_listed_by_holder(void **state)
+{
+    world w;
+    unsigned seen = 0;
+    cb_holder other;
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_holder_add(w.store, "test", "Other", &other), CB_OK);
+    allow(&w);
+    allow(&w);
+    assert_int_equal(cb_registration_list(w.store, NULL, NULL, 10, count, &seen), CB_OK);
+    assert_int_equal(seen, 2);
+    assert_int_equal(cb_registration_list(w.store, &w.holder.id, NULL, 1, count, &seen), CB_OK);
+    assert_int_equal(seen, 3);
+    assert_int_equal(cb_registration_list(w.store, &other.id, NULL, 10, count, &seen), CB_OK);
+    assert_int_equal(seen, 3);
+    verify_and_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(card_and_code_are_one_act),
+        cmocka_unit_test(the_same_card_may_come_again_and_no_other),
+        cmocka_unit_test(a_card_that_is_there_is_not_registered_again),
+        cmocka_unit_test(the_binding_must_be_what_was_allowed),
+        cmocka_unit_test(a_terminal_that_was_revoked_meanwhile_registers_nothing),
+        cmocka_unit_test(withdrawn_and_lapsed_ones_are_recorded_once),
+        cmocka_unit_test(what_makes_no_sense_is_not_recorded),
+        cmocka_unit_test(what_a_crash_left_unsigned_is_said_again),
+        cmocka_unit_test(an_act_that_is_not_signed_yet_is_whole),
+        cmocka_unit_test(they_are_listed_by_holder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
