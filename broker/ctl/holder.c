@@ -3,6 +3,7 @@
  * Holders: the people who carry cards.
  */
 #include "broker/ctl/commands.h"
+#include "broker/ctl/holder.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -56,8 +57,23 @@ static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
 static const cb_ctl_option add_options[] = {
     {"name", "NAME", "the name by which operators know the holder", true, false}, {0}};
 
+static const cb_ctl_option code_options[] = {
+    {"profile", "NAME", "kind of card that it is for: piv, jpki, scp03", true, true},
+    {"level", "LEVEL", "highest level that the card may reach (default: terminal-pin)", false,
+     false},
+    {"valid", "TIME", "how long the code is good, at most 30d (default: 7d)", false, false},
+    {0}};
+static const cb_ctl_option reason_options[] = {
+    {"reason", "WORD", "why, in a word", false, false}, {0}};
+
 const cb_ctl_command cb_ctl_holder_commands[] = {
     {"holder", "add", "", 0, 0, add_options, "Register a holder", add},
     {"holder", "show", "HOLDER", 1, 1, NULL, "Show one holder, by identifier or exact name", show},
     {"holder", "list", "", 0, 0, NULL, "List the holders", list},
+    {"holder", "code", "HOLDER", 1, 1, code_options,
+     "Make a code with which the holder registers a card of his own", cb_ctl_holder_code},
+    {"holder", "codes", "[HOLDER]", 0, 1, NULL, "List such codes, and what became of them",
+     cb_ctl_holder_codes},
+    {"holder", "withdraw", "CODE", 1, 1, reason_options, "Withdraw a code that was not used",
+     cb_ctl_holder_withdraw},
     {0}};

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/code.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/login.h"
+#include "cardlink/terminal/registering.h"
 #include "cardlink/terminal/survey.h"
 
 #define SLICE (CB_SECOND / 2)
@@ -186,6 +188,63 @@ static cb_error run_tap(cb_command_context *context)
     return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
 }
 
+/* ---- registration ---- */
+
+static cb_error register_once(cb_command_context *context, const cb_registering_order *order)
+{
+    char name[CB_READER_NAME_MAX + 1];
+    cb_problem problem;
+    cb_readers *readers = NULL;
+    cb_relay *relay = NULL;
+    cb_tap_report report = {.result = NULL};
+    cb_error error = open_readers(context, &readers);
+    if (!error)
+        error = open_relay(context, &relay);
+    if (error) {
+        cb_command_fail(context, error, NULL);
+    } else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK) {
+        cb_command_say(context, &problem);
+    } else {
+        error = cb_registering_run(relay, readers, name, order, &report);
+        cb_error stored = cb_output_tap(context->output, name, &report);
+        error = error ? error : stored;
+    }
+    cb_tap_report_free(&report);
+    cb_relay_close(&relay);
+    cb_readers_close(&readers);
+    return error;
+}
+
+/* Code and PIN are asked for first, and the code is not kept as it was typed. */
+static cb_error run_register(cb_command_context *context)
+{
+    char code[64];
+    cb_pins pins = {.form = CB_PIN_FORM_NONE};
+    cb_registering_order order = {.profiles = &context->config->profiles};
+    const cb_options *options = context->options;
+    cb_error error = cb_line_ask("Registration code: ", options->code_fd, code, sizeof code);
+    if (error)
+        return cb_command_fail(context, error,
+                               error == CB_E_IO ? "no terminal to ask at; use --code-fd" : NULL);
+    error = cb_code_read(cb_bytes_str(code), order.symbols);
+    cb_wipe(code, sizeof code);
+    if (error)
+        cb_command_fail(context, error,
+                        "the code is mistyped: its last character does not fit the others");
+    if (!error && options->pin) {
+        order.pins = &pins;
+        error = cb_pins_ask(&pins, CB_PIN_FORM_VERIFY, options->pin_fd);
+        if (error)
+            cb_command_fail(context, error,
+                            error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
+    }
+    if (!error)
+        error = register_once(context, &order);
+    cb_pins_wipe(&pins);
+    cb_wipe(&order, sizeof order);
+    return error;
+}
+
 static cb_error log_in(cb_command_context *context, const cb_login_order *order)
 {
     cb_relay *relay = NULL;
@@ -312,6 +371,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"pin", "change"}, run_pin_change, true},
         {{"pin", "unblock"}, run_pin_unblock, true},
         {{"pin", "reset"}, run_pin_reset, true},
+        {{"register", NULL}, run_register, true},
         {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, cb_command_enrol, false},
         {{"activate", NULL}, cb_command_activate, false},

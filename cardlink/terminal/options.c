@@ -23,6 +23,7 @@ static const char usage[] =
     "  pin unblock   set a new PIN with the unblocking code\n"
     "  pin reset     set a new PIN by an administrator's permission for --card\n"
     "  suspend       stop a lost card at once, with the code from its holder's letter\n"
+    "  register      register a card that somebody else issued, with a one-time code\n"
     "  read          print what is needed to register a card that somebody else issued\n"
     "  enrol         make this terminal's key and certificate\n"
     "  activate      make the key, and have the broker certify it for a one-time code\n"
@@ -42,6 +43,7 @@ static const char usage[] =
     "folder PATH)\n"
     "      --name NAME      enrol: name in the certificate (default: the host's); activate: the\n"
     "                       terminal's name; login: the login name\n"
+    "      --code-fd N      register: read the code as a line from descriptor N\n"
     "      --password-fd N  login: read the password from descriptor N\n"
     "      --card ID        pin reset: the card's identifier, as the administrator has it\n"
     "  -j, --json           one JSON object a line, for programs\n"
@@ -114,6 +116,11 @@ static cb_error take(int option, const char *value, cb_options *out)
         out->pin_fd = (int)n;
         out->pin = true;
         return CB_OK;
+    case 'R':
+        if (!number(value, 0, FD_MAX, &n))
+            return wrong("--code-fd takes the number of an open descriptor");
+        out->code_fd = (int)n;
+        return CB_OK;
     case 'P':
         if (!number(value, 0, FD_MAX, &n))
             return wrong("--password-fd takes the number of an open descriptor");
@@ -132,6 +139,7 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"pin", no_argument, NULL, 'p'},
                                           {"pin-fd", required_argument, NULL, 'f'},
                                           {"password-fd", required_argument, NULL, 'P'},
+                                          {"code-fd", required_argument, NULL, 'R'},
                                           {"reader", required_argument, NULL, 'r'},
                                           {"timeout", required_argument, NULL, 'w'},
                                           {"delivery", required_argument, NULL, 'd'},
@@ -144,7 +152,8 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
     *out = (cb_options){.config = CB_TERMINAL_CONFIG,
                         .timeout = TIMEOUT_S * CB_SECOND,
                         .pin_fd = -1,
-                        .password_fd = -1};
+                        .password_fd = -1,
+                        .code_fd = -1};
     opterr = 0;
     for (int option; (option = getopt_long(argc, argv, "c:s:t:pr:j", known, NULL)) != -1;) {
         cb_error error = take(option, optarg, out);

@@ -21,6 +21,7 @@ typedef struct cb_options {
     int64_t timeout; /* microseconds */
     int pin_fd;      /* -1: the terminal */
     int password_fd; /* likewise */
+    int code_fd;     /* likewise */
     bool pin, json, help, version;
     const char *command[2]; /* "pin", "change" */
 } cb_options;

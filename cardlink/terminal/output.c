@@ -265,10 +265,11 @@ static cb_error print_accepted(cb_output *output, const char *reader, const cb_t
 {
     const json_t *delivery = json_object_get(report->result, "delivery");
     const char *service = text_of(report->result, "service");
+    bool registered = strcmp(text_of(report->result, "outcome"), "registered") == 0;
     cb_error error = CB_OK;
     cb_buf text = CB_BUF(TEXT_MAX);
     add_plain(&text, reader);
-    cb_buf_put_str(&text, ": accepted");
+    cb_buf_put_str(&text, registered ? ": the card is registered and can be used" : ": accepted");
     if (*service) {
         cb_buf_put_str(&text, " for ");
         add_plain(&text, service);

@@ -21,6 +21,7 @@
 
 #include "cardlink/journal.h"
 #include "cardlink/profile.h"
+#include "cardlink/registration.h"
 #include "cardlink/script.h"
 #include "cardlink/terminal/problem.h"
 
@@ -83,6 +84,15 @@ cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answe
 /* The same for a tap that ends a revoked card: CB_OK when the broker says that it was. */
 cb_error cb_relay_card_ended(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
                              cb_problem *problem);
+
+/* In the place of a challenge: the card is to be registered with a code. On success tap holds the
+ * second script. */
+cb_error cb_relay_register(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_reading *reading,
+                           const cb_registration_word *word, cb_problem *problem);
+
+/* The proof of such a tap, as cb_relay_proof; its outcome is "registered". */
+cb_error cb_relay_registered(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                             json_t **result, cb_problem *problem);
 
 /* Says that the tap is not gone on with, and why: a stable code that the broker knows
  * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain). */

@@ -181,6 +181,16 @@ bool cb_json_accepted(const json_t *root)
            (!delivery || json_is_null(delivery) || json_is_object(delivery));
 }
 
+bool cb_json_registered(const json_t *root)
+{
+    cb_id id;
+    const char *outcome = json_string_value(json_object_get(root, "outcome"));
+    const char *card = json_string_value(json_object_get(root, "card"));
+    const char *holder = json_string_value(json_object_get(root, "holder"));
+    return outcome && strcmp(outcome, "registered") == 0 && card && !cb_id_parse(card, &id) &&
+           holder && !cb_id_parse(holder, &id);
+}
+
 bool cb_json_card_ended(const json_t *root)
 {
     const char *outcome = json_string_value(json_object_get(root, "outcome"));

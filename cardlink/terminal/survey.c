@@ -41,11 +41,42 @@ static json_t *certificate_json(uint8_t use, cb_bytes der)
     return json_pack("{s:i,s:s}", "use", (int)use, "der", text);
 }
 
-static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *profile,
-                                  cb_bytes first, json_t *list)
+void cb_survey_keys_init(cb_survey_keys *keys)
+{
+    keys->count = 0;
+    for (size_t i = 0; i < CB_CARD_KEYS_MAX; i++)
+        cb_buf_init(&keys->key[i].der, CB_ANSWER_MAX);
+}
+
+void cb_survey_keys_free(cb_survey_keys *keys)
+{
+    for (size_t i = 0; i < CB_CARD_KEYS_MAX; i++)
+        cb_buf_free(&keys->key[i].der);
+    keys->count = 0;
+}
+
+static cb_error take_certificates(const cb_card_profile *profile, const cb_script *answers,
+                                  cb_survey_keys *keys)
+{
+    cb_error error = CB_OK;
+    for (size_t i = 0; !error && i < profile->certificates && keys->count < CB_CARD_KEYS_MAX; i++) {
+        error = profile->certificate(answers, i, &keys->key[keys->count].use,
+                                     &keys->key[keys->count].der);
+        if (error == CB_E_NOT_FOUND)
+            error = CB_OK;
+        else
+            keys->count++;
+    }
+    return error ? error : keys->count > 0 ? CB_OK : CB_E_CARD_CERTIFICATE;
+}
+
+cb_error cb_survey_read(const cb_card_io *io, const cb_card_profile *profile, cb_bytes first,
+                        cb_survey_keys *keys)
 {
     cb_script read;
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    if (profile->certificates == 0)
+        return CB_OK;
     cb_error error = cb_script_read(first, CB_ANSWER_MAX, &read);
     if (!error)
         profile->survey(&read, &script);
@@ -53,20 +84,25 @@ static cb_error read_certificates(const cb_card_io *io, const cb_card_profile *p
         error = play(io, &script, &answers);
     if (!error)
         error = cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read);
-    for (size_t i = 0; !error && i < profile->certificates; i++) {
-        uint8_t use;
-        cb_buf der = CB_BUF(CB_ANSWER_MAX);
-        error = profile->certificate(&read, i, &use, &der);
-        if (error == CB_E_NOT_FOUND)
-            error = CB_OK;
-        else if (!error && json_array_append_new(list, certificate_json(use, cb_buf_bytes(&der))))
-            error = CB_E_MEMORY;
-        cb_buf_free(&der);
-    }
-    if (!error && json_array_size(list) == 0)
-        error = CB_E_CARD_CERTIFICATE;
+    if (!error)
+        error = take_certificates(profile, &read, keys);
     cb_buf_free(&script);
     cb_buf_free(&answers);
+    return error;
+}
+
+static cb_error list_certificates(const cb_card_io *io, const cb_card_profile *profile,
+                                  cb_bytes first, json_t *list)
+{
+    cb_survey_keys keys;
+    cb_survey_keys_init(&keys);
+    cb_error error = cb_survey_read(io, profile, first, &keys);
+    for (size_t i = 0; !error && i < keys.count; i++) {
+        if (json_array_append_new(
+                list, certificate_json(keys.key[i].use, cb_buf_bytes(&keys.key[i].der))) != 0)
+            error = CB_E_MEMORY;
+    }
+    cb_survey_keys_free(&keys);
     return error;
 }
 
@@ -75,8 +111,8 @@ static cb_error read_card(const cb_card_io *io, const cb_card_profile *profile, 
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     json_t *list = json_array();
     cb_error error = list ? meet(io, profile, &answers) : CB_E_MEMORY;
-    if (!error && profile->certificates > 0)
-        error = read_certificates(io, profile, cb_buf_bytes(&answers), list);
+    if (!error)
+        error = list_certificates(io, profile, cb_buf_bytes(&answers), list);
     if (!error) {
         *out = json_pack("{s:s,s:o,s:O}", "profile", profile->name, "answers",
                          cb_json_answers(cb_buf_bytes(&answers)), "certificates", list);

@@ -159,15 +159,15 @@ static cb_error challenge(tap *own)
 }
 
 /* Whether the connection failed, and nothing is known of what the broker did. */
-static bool unheard(const tap *own, cb_error error)
+static bool unheard(const cb_problem *problem, cb_error error)
 {
-    return own->problem->status == 0 && (error == CB_E_BROKER_DOWN || error == CB_E_TIMEOUT);
+    return problem->status == 0 && (error == CB_E_BROKER_DOWN || error == CB_E_TIMEOUT);
 }
 
 /* Why a tap ends that the broker does not know to have ended; NULL: it does, or cannot be told. */
-static const char *reason_of(const tap *own, cb_error error)
+static const char *reason_of(const cb_relay_tap *begun, const cb_problem *problem, cb_error error)
 {
-    if (own->problem->status != 0 || cb_id_is_zero(&own->begun.id))
+    if (problem->status != 0 || cb_id_is_zero(&begun->id))
         return NULL;
     switch (error) {
     case CB_E_CARD_REMOVED:
@@ -186,13 +186,19 @@ static const char *reason_of(const tap *own, cb_error error)
 
 /* The broker would wait for the answers until the tap expires: now it can end and record it. What
  * it says to that is no news, but that it is there. */
-static bool end_at_broker(tap *own, cb_error error)
+bool cb_tap_end_at_broker(cb_relay *relay, const cb_relay_tap *begun, const cb_problem *problem,
+                          cb_error error)
 {
     cb_problem unread = {.error = CB_OK};
-    const char *reason = reason_of(own, error);
+    const char *reason = reason_of(begun, problem, error);
     if (reason)
-        cb_relay_end(own->relay, &own->begun, reason, &unread);
+        cb_relay_end(relay, begun, reason, &unread);
     return reason && (!unread.error || unread.status != 0);
+}
+
+static bool end_at_broker(tap *own, cb_error error)
+{
+    return cb_tap_end_at_broker(own->relay, &own->begun, own->problem, error);
 }
 
 /* Whether another tap with the card that still lies there would do: nothing was decided in this
@@ -256,19 +262,19 @@ static void pause_for(int64_t us)
 }
 
 /* Brings the proof until its answer has come. */
-static cb_error prove(tap *own, json_t **result)
+cb_error cb_tap_bring(cb_relay *relay, const cb_relay_tap *begun, cb_bytes answers,
+                      cb_relay_bringer bring, json_t **result, cb_problem *problem)
 {
     int64_t until = 0;
     int64_t pause = PAUSE_LEAST;
-    int64_t limit = cb_relay_timeout(own->relay);
+    int64_t limit = cb_relay_timeout(relay);
     int64_t patience = limit < ASK_AGAIN_FOR ? limit : ASK_AGAIN_FOR;
     for (;;) {
-        cb_error error = cb_relay_proof(own->relay, &own->begun, cb_buf_bytes(&own->answers),
-                                        result, own->problem);
+        cb_error error = bring(relay, begun, answers, result, problem);
         bool gone = error == CB_E_TAP_UNKNOWN || error == CB_E_TAP_EXPIRED;
         if (until != 0 && gone)
             break;
-        if (!unheard(own, error) && error != CB_E_TAP_UNDER_WAY)
+        if (!unheard(problem, error) && error != CB_E_TAP_UNDER_WAY)
             return error;
         if (until == 0)
             until = cb_deadline_in(patience);
@@ -278,7 +284,13 @@ static cb_error prove(tap *own, json_t **result)
         pause_for(pause < left ? pause : left);
         pause = 2 * pause < PAUSE_MOST ? 2 * pause : PAUSE_MOST;
     }
-    return cb_problem_set(own->problem, CB_E_TAP_UNHEARD, NULL);
+    return cb_problem_set(problem, CB_E_TAP_UNHEARD, NULL);
+}
+
+static cb_error prove(tap *own, json_t **result)
+{
+    return cb_tap_bring(own->relay, &own->begun, cb_buf_bytes(&own->answers), cb_relay_proof,
+                        result, own->problem);
 }
 
 static cb_error run(tap *own, const char *reader, cb_tap_report *report)

@@ -51,6 +51,18 @@ void cb_tap_report_free(cb_tap_report *report);
 /* Whether a fetched first script can still be used, with time to spare for the card. */
 bool cb_tap_fresh(const cb_relay_tap *first);
 
+/* Brings a proof until its answer has come, with whichever of the relay's functions. CB_E_TAP_UNHEARD,
+ * and as that. */
+typedef cb_error (*cb_relay_bringer)(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                                     json_t **result, cb_problem *problem);
+cb_error cb_tap_bring(cb_relay *relay, const cb_relay_tap *begun, cb_bytes answers,
+                      cb_relay_bringer bring, json_t **result, cb_problem *problem);
+
+/* Tells the broker of a tap that ended here with an error that it does not know of. Whether the
+ * broker could be told. */
+bool cb_tap_end_at_broker(cb_relay *relay, const cb_relay_tap *begun, const cb_problem *problem,
+                          cb_error error);
+
 /* Does a tap with the card that lies on a reader. first: a script fetched in advance, or none; used
  * up in any case. The card is given back before this returns. Returns CB_OK only for an accept;
  * otherwise report->problem says why. */

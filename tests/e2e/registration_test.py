@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A holder registers a card of his own at a terminal, through a real pcscd, with a one-time code that a manager allowed; and what else is tried
+with codes."""
+
+import json
+import os
+import secrets
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from cuts import AFTER, CutLink  # noqa: E402
+from foreign_world import JPKI_PIN, PIN, ForeignWorld  # noqa: E402
+from world import Failure, Terminal, main, run  # noqa: E402
+
+WRONG_PIN = "314159"
+w = link = None
+
+
+def setUpModule():
+    global w, link
+    w = ForeignWorld(readers="pcsc")
+    unittest.addModuleCleanup(w.tear_down)
+    try:
+        w.build_up()
+    except Failure as failure:
+        if "pcsc" not in str(failure).lower():
+            raise
+        print(f"skipped: {failure}", file=sys.stderr)
+        sys.exit(77)
+    w.add_nginx("desk", level="terminal-pin")
+    w.enrol_terminal_freely("cut")
+    link = CutLink(w, "cut")
+    unittest.addModuleCleanup(link.close)
+    path = w.etc / "cut.conf"
+    path.write_text(path.read_text().replace(f":{w.port}", f":{link.port}").replace(f"localhost:{w.port}", f"localhost:{link.port}"))
+
+
+def holder(name, services=("nginx", "desk")):
+    """Somebody who has what he needs but a card."""
+    w.holders[name] = w.ctl("holder", "add", "--name", name)["id"]
+    for service in services:
+        w.enrol(name, service)
+    return w.holders[name]
+
+
+def code_for(name, *more, profile="piv"):
+    return w.ctl("holder", "code", name, "--profile", profile, *more)
+
+
+def register(code, card=None, pin=PIN, terminal="terminal", **options):
+    """The last word of the terminal."""
+    if card:
+        w.insert_card(card)
+    reading, writing = os.pipe()
+    os.write(writing, code.encode() + b"\n")
+    os.close(writing)
+    pins, to_pins = os.pipe()
+    os.write(to_pins, (pin or "").encode() + b"\n")
+    os.close(to_pins)
+    try:
+        done = run([w.program("cardlink"), "--config", w.etc / f"{terminal}.conf", "--json", "register", "--timeout", "10", "--code-fd", reading,
+                    *(("--pin-fd", pins) if pin else ())], env=w.env, ok=(0, 1, 2, 3, 69), pass_fds=(reading, pins), timeout=120, **options)
+    finally:
+        os.close(reading)
+        os.close(pins)
+    return json.loads([line for line in done.stdout.splitlines() if line.startswith(b"{")][-1])
+
+
+def state_of(made):
+    return w.admin("GET", f"/v1/registrations/{made['code']}").json
+
+
+class Registration(unittest.TestCase):
+    def setUp(self):
+        self.before = w.size()
+
+    def tearDown(self):
+        self.assertTrue(w.verify()["verified"])
+
+    def of_kind(self, kind):
+        return [w.fields(leaf) for leaf in w.leaves("--from", self.before) if leaf["kind"] == kind]
+
+    def test_from_the_code_to_a_card_that_opens_everything(self):
+        who = holder("Hanako")
+        w.make_piv("Hanako")
+        made = code_for("Hanako", "--valid", "2h")
+        self.assertEqual((made["holder"], made["state"], made["profiles"], made["level"]), (who, "open", ["piv"], 3))
+        w.insert_card("Hanako")
+        self.assertEqual(w.tap().get("code"), "card.unknown")
+        mistyped = made["secret"][:-1] + ("0" if made["secret"][-1] != "0" else "1")
+        self.assertEqual(register(mistyped).get("code"), "request.malformed")
+        said = register(made["secret"].lower().replace("-", " "))
+        self.assertEqual((said.get("outcome"), said.get("holder"), said.get("level")), ("registered", who, 3), said)
+        card = said["card"]
+        self.assertEqual(w.ctl("card", "show", card)["state"], "active")
+        for service, pin, level in (("nginx", None, 1), ("desk", PIN, 3)):
+            accepted = w.tap(service, pin=pin)
+            self.assertEqual((accepted.get("outcome"), accepted.get("level"), accepted.get("card")), ("accepted", level, card), accepted)
+        self.assertEqual(w.page_of(w.tap())["subject"], "CN=Hanako")
+
+        listed, = w.ctl("holder", "codes", "Hanako")
+        self.assertEqual((listed["state"], listed["card"], listed["hsmd"]), ("used", card, "used"))
+        allowed, = self.of_kind("registration.allowed")
+        used, = self.of_kind("registration.used")
+        self.assertEqual((used["code"], used["holder"], used["card"], used["allowed_by"]), (made["code"], who, card, allowed["actor"]))
+        added = [leaf for leaf in self.of_kind("card.added") if leaf["card"] == card]
+        self.assertEqual([leaf["actor"] for leaf in added], ["registration"])
+        w.ctl("holder", "withdraw", made["code"], ok=(1,))
+
+    def test_the_code_is_nowhere_but_in_the_holders_hand(self):
+        holder("Secret")
+        w.make_piv("Secret")
+        made = code_for("Secret")
+        self.assertEqual(register(made["secret"], "Secret").get("outcome"), "registered")
+        word, plain = made["secret"].encode(), made["secret"].replace("-", "").encode()
+        for folder in (w.logs, w.state):
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    data = path.read_bytes()
+                    self.assertFalse(word in data or plain in data, path)
+
+    def test_a_jpki_card_asks_for_its_pin(self):
+        who = holder("Jun")
+        w.make_jpki("Jun")
+        code = code_for("Jun", profile="jpki")["secret"]
+        self.assertEqual(register(code, "Jun", pin=None).get("code"), "pin.required")
+        refused = register(code, pin="0000")
+        self.assertEqual((refused.get("code"), refused.get("tries_left")), ("pin.wrong", 2), refused)
+        said = register(code, pin=JPKI_PIN)
+        self.assertEqual((said.get("outcome"), said.get("holder")), ("registered", who), said)
+        self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("outcome"), "accepted")
+
+    def test_an_scp03_card_shows_that_it_is_genuine(self):
+        who = holder("Sato")
+        w.make_scp03("Sato")
+        code = code_for("Sato", "--level", "possession", profile="scp03")["secret"]
+        said = register(code, "Sato", pin=None)
+        self.assertEqual((said.get("outcome"), said.get("holder"), said.get("level")), ("registered", who, 1), said)
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+
+    def test_a_code_is_for_one_card_and_what_was_lost_is_said_again(self):
+        holder("Two", services=("nginx",))
+        w.make_piv("First")
+        w.make_piv("Second")
+        made = code_for("Two")
+        said = register(made["secret"], "First")
+        self.assertEqual(said.get("outcome"), "registered", said)
+        leaves = w.size()
+        again = register(made["secret"])
+        self.assertEqual((again.get("outcome"), again.get("card")), ("registered", said["card"]), again)
+        self.assertEqual(w.size(), leaves, "and changes nothing")
+        self.assertEqual(register(made["secret"], "Second").get("code"), "registration.used")
+        again = code_for("Two")
+        self.assertEqual(register(again["secret"], "First").get("code"), "card.registered", "another code for a card that is there")
+        self.assertEqual(register(again["secret"], "Second").get("outcome"), "registered", "which is not used up by that")
+
+    def test_a_lost_answer_is_asked_for_again(self):
+        holder("Lost", services=("nginx",))
+        w.make_piv("Lost")
+        made = code_for("Lost")
+        link.arm(3, AFTER)      # begin, registration, proof
+        said = register(made["secret"], "Lost", terminal="cut")
+        self.assertEqual(said.get("outcome"), "registered", said)
+        w.make_piv("Gone")
+        made = code_for("Lost")
+        link.arm(3, AFTER, stays_down=True)
+        self.assertEqual(register(made["secret"], "Gone", terminal="cut").get("code"), "tap.unheard")
+        link.arm()
+        said = register(made["secret"], terminal="cut")
+        self.assertEqual(said.get("outcome"), "registered", said)
+        self.assertEqual(w.tap().get("card"), said["card"])
+        self.assertEqual(len(self.of_kind("registration.used")), 2)
+        self.assertTrue(all(path.startswith("/v1/taps") for path in link.paths))
+
+    def test_what_is_refused_and_why(self):
+        holder("Why", services=("nginx",))
+        w.make_piv("Why")
+        unknown = "00000-00000-00000-00000"
+        self.assertEqual(register(unknown, "Why").get("code"), "registration.code")
+        self.assertEqual(register(code_for("Why", profile="jpki")["secret"]).get("code"), "registration.profile")
+        withdrawn = code_for("Why")
+        self.assertEqual(w.ctl("holder", "withdraw", withdrawn["code"], "--reason", "mistake")["state"], "withdrawn")
+        self.assertEqual(register(withdrawn["secret"]).get("code"), "registration.withdrawn")
+        short = code_for("Why", "--valid", "1s")
+        run(["sleep", "1.2"])
+        self.assertEqual(register(short["secret"]).get("code"), "registration.lapsed")
+        self.assertEqual([leaf["code"] for leaf in self.of_kind("registration.withdrawn")], [withdrawn["code"]])
+        made = code_for("Why")
+        self.assertEqual(register(made["secret"], pin=WRONG_PIN).get("code"), "pin.wrong")
+        w.make_piv("Strange", agency="stranger")
+        self.assertIn(register(made["secret"], "Strange").get("code"), ("certificate.status_unknown", "card.certificate"))
+        w.make_piv("Revoked")
+        w.publish(w.cards / "Revoked" / "9a.pem")
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        self.assertEqual(register(made["secret"], "Revoked").get("code"), "certificate.revoked")
+        self.assertEqual(register(made["secret"], "Why").get("outcome"), "registered", "nothing of that used it up")
+        w.ctl("card", "revoke", state_of(made)["card"])
+        self.assertEqual(register(made["secret"]).get("code"), "card.revoked")
+
+    def test_the_front_end_alone_allows_nothing(self):
+        """The record says it, as one that was taken over could have it say; hsmd was not told by a manager."""
+        who = holder("Own", services=())
+        done = w.admin("POST", "/v1/registrations", {"code": "000fffc5-3f88-8b21-a0d3-3619c77af0b6", "holder": who, "profiles": ["piv"],
+                                                    "until": 2 ** 31})
+        self.assertEqual(done.status, 400, "longer than a code may be good")
+        for bad in (("--valid", "31d"), ("--valid", "0s"), ("--profile", "native"), ("--level", "password")):
+            w.ctl("holder", "code", "Own", "--profile", "piv", *bad, ok=(1, 2))
+        self.assertEqual(self.of_kind("registration.allowed"), [])
+
+    def test_who_tries_many_has_to_wait(self):
+        w.enrol_terminal_freely("guesser")
+        with Terminal(w, "guesser") as terminal:
+            codes = []
+            for _ in range(12):
+                begun = terminal.ask("POST", "/v1/taps", {"profile": "jpki"})
+                asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/registration",
+                                     {"answers": ["9000", "9000", "308205003082040a" "a00302010202" "01" + secrets.token_hex(1) + "9000"],
+                                      "certificates": [], "point": "04" + secrets.token_hex(64), "signature": secrets.token_hex(64)})
+                codes.append(asked.code)
+            self.assertEqual(codes[:10], ["registration.code"] * 10)
+            self.assertEqual(codes[10:], ["registration.rate"] * 2)
+            for bad in ({"point": "04"}, {"signature": ""}, {"certificates": [1]}, {"certificates": [{"use": 256, "der": "00"}]},
+                        {"certificates": [{"use": 1, "der": "00", "more": 1}]}, {"certificates": [{"use": 1, "der": "zz"}]},
+                        {"certificates": [{"use": 1, "der": "00" * 4097}]}, {"certificates": [{"use": 1, "der": "00"}] * 4},
+                        {"answers": ["zz"]}, {"code": "x"}):
+                begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+                asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/registration",
+                                     {"answers": [], "point": "04" * 65, "signature": "04" * 64, **bad})
+                self.assertEqual(asked.status, 400, bad)
+
+
+if __name__ == "__main__":
+    main()
