@@ -50,8 +50,9 @@ def code_for(name, *more, profile="piv"):
     return w.ctl("holder", "code", name, "--profile", profile, *more)
 
 
-def register(code, card=None, pin=PIN, terminal="terminal", **options):
-    """The last word of the terminal."""
+def register(code, card=None, pin=PIN, terminal=None, **options):
+    """The last word of the terminal; each test has one of its own, for a terminal tries few codes a minute."""
+    terminal = terminal or Registration.terminal
     if card:
         w.insert_card(card)
     reading, writing = os.pipe()
@@ -74,7 +75,12 @@ def state_of(made):
 
 
 class Registration(unittest.TestCase):
+    terminals = 0
+
     def setUp(self):
+        Registration.terminals += 1
+        Registration.terminal = f"hall-{Registration.terminals}"
+        w.enrol_terminal_freely(self.terminal)
         self.before = w.size()
 
     def tearDown(self):

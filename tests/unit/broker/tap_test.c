@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "broker/core/decide.h"
 #include "broker/core/software.h"
+#include "broker/core/tap_parts.h"
 #include "tests/unit/base/test.h"
 
 /* ---- What happened, and what is to fail ---- */
@@ -317,6 +318,15 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
 {
     (void)store, (void)request;
     return step("pin");
+}
+
+/* tap_register_test.c has it. */
+cb_error cb_tap_register_end(cb_taps *of, const cb_tap_entry *entry, cb_bytes answers,
+                             cb_tap_outcome *outcome)
+{
+    (void)of, (void)entry, (void)answers, (void)outcome;
+    fail();
+    return CB_E_INTERNAL;
 }
 
 /* ---- Connectors and sessions ---- */
