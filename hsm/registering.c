@@ -119,9 +119,9 @@ static cb_error ask(cb_tap *tap, const cb_tap_context *context, const cb_foreign
     return error ? error : cb_buf_error(script);
 }
 
-cb_error cb_tap_register(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
-                         const cb_foreign_reading *reading, const cb_registration_word *word,
-                         cb_buf *script)
+cb_error cb_registering_ask(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
+                            const cb_foreign_reading *reading, const cb_registration_word *word,
+                            cb_buf *script)
 {
     cb_registration_grant grant;
     if (!context_ok(tap, context, reading) || reading->keys > CB_CARD_KEYS_MAX)
@@ -174,8 +174,8 @@ static cb_error take(cb_taps *taps, const cb_id *code, const cb_binding_info *in
     return error;
 }
 
-cb_error cb_tap_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence, const cb_feed_head *feed,
-                     cb_binding_info *out)
+cb_error cb_registering_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence,
+                             const cb_feed_head *feed, cb_binding_info *out)
 {
     cb_registering *r = tap->registering;
     if (!r)
@@ -200,4 +200,4 @@ cb_error cb_tap_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence, const cb_fee
     return error;
 }
 
-const cb_id *cb_tap_code(const cb_tap *tap) { return &tap->registering->code; }
+const cb_id *cb_registering_code(const cb_tap *tap) { return &tap->registering->code; }

@@ -20,15 +20,15 @@
 #include "hsm/taps.h"
 
 /* As cb_hsm_tap_register. */
-cb_error cb_tap_register(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
-                         const cb_foreign_reading *reading, const cb_registration_word *word,
-                         cb_buf *script);
+cb_error cb_registering_ask(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
+                            const cb_foreign_reading *reading, const cb_registration_word *word,
+                            cb_buf *script);
 
 /* As cb_hsm_tap_bind; fills in what is to be bound, of which nothing is made yet. */
-cb_error cb_tap_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence, const cb_feed_head *feed,
-                     cb_binding_info *out);
+cb_error cb_registering_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence,
+                             const cb_feed_head *feed, cb_binding_info *out);
 
 /* The code of a tap in which one was named. */
-const cb_id *cb_tap_code(const cb_tap *tap);
+const cb_id *cb_registering_code(const cb_tap *tap);
 
 #endif

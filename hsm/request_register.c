@@ -21,7 +21,7 @@ cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
     cb_cursor_copy(in, word.signature, sizeof word.signature);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    return cb_tap_register(lane->taps, tap, &context, &reading, &word, out);
+    return cb_registering_ask(lane->taps, tap, &context, &reading, &word, out);
 }
 
 static void tell_bound(const cb_tap *tap, const cb_id *code, const cb_binding_info *info)
@@ -44,13 +44,13 @@ cb_error cb_handle_tap_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *o
     cb_get_feed_head(in, &feed);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    cb_error error = cb_tap_bind(lane->taps, tap, sequence, &feed, &info);
+    cb_error error = cb_registering_bind(lane->taps, tap, sequence, &feed, &info);
     if (!error)
         error = lane->vault->binding_make(lane->vault->context, &info, out);
     if (error)
         cb_buf_reset(out);
     else
-        tell_bound(tap, cb_tap_code(tap), &info);
+        tell_bound(tap, cb_registering_code(tap), &info);
     return error;
 }
 

@@ -59,6 +59,12 @@ class Commands(unittest.TestCase):
         one = self.ctl("holder", "add", "--name", "Person two", as_json=True)["id"]
         self.assertEqual(self.both("holder", "show", one)["name"], "Person two")
         self.assertIn("Person one", [h["name"] for h in self.both("holder", "list")])
+        self.assertIn("registration code: ", self.ctl("holder", "code", one, "--profile", "piv"))
+        code = self.ctl("holder", "code", one, "--profile", "jpki", "--valid", "1h", as_json=True)["code"]
+        self.assertEqual({row["hsmd"] for row in self.both("holder", "codes", one)}, {"open"})
+        for as_json, which in ((True, code), (False, next(row["code"] for row in self.both("holder", "codes") if row["code"] != code))):
+            self.ctl("holder", "withdraw", which, as_json=as_json)
+        self.assertEqual({row["state"] for row in self.both("holder", "codes")}, {"withdrawn"})
 
     def test_2_services(self):
         config = w.folder / "any.json"
@@ -248,10 +254,10 @@ class Commands(unittest.TestCase):
 ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/software", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock", f"/v1/cards/{UNKNOWN}/suspension-code",
-               "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",
+               "/v1/registrations", f"/v1/registrations/{UNKNOWN}/withdraw", "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",
                f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
-TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/proof")
+TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/registration", f"/v1/taps/{UNKNOWN}/proof")
 NONSENSE = {
     "an unknown field": b'{"no_such_field": 1}',
     "a list": b"[]",

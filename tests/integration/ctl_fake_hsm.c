@@ -150,6 +150,36 @@ cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal,
     return error;
 }
 
+static cb_error begin_code(cb_hsm *hsm, const char *function, const cb_id *code, const char *more)
+{
+    char call[160], text[CB_ID_TEXT];
+    cb_id_text(code, text);
+    snprintf(call, sizeof call, "%s %s%s", function, text, more);
+    cb_error error = begin(hsm, function);
+    begin(hsm, call);
+    return error;
+}
+
+cb_error cb_hsm_registration_allow(cb_hsm *hsm, const cb_id *code,
+                                   const cb_registration_grant *grant)
+{
+    char more[96], holder[CB_ID_TEXT];
+    cb_id_text(&grant->holder, holder);
+    snprintf(more, sizeof more, " %s %u %u", holder, grant->profiles, grant->level);
+    return begin_code(hsm, "registration_allow", code, more);
+}
+
+cb_error cb_hsm_registration_withdraw(cb_hsm *hsm, const cb_id *code)
+{
+    return begin_code(hsm, "registration_withdraw", code, "");
+}
+
+cb_error cb_hsm_registration_state(cb_hsm *hsm, const cb_id *code, cb_registration_grant *out)
+{
+    *out = (cb_registration_grant){.state = CB_REGISTRATION_OPEN};
+    return begin_code(hsm, "registration_state", code, "");
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

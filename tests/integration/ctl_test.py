@@ -377,6 +377,42 @@ class Cards(Case):
             self.fails(2, "--", *missing)
         self.assertEqual(len(self.hsm_calls()), before, "what is not on record is not asked for")
 
+    def test_a_code_is_recorded_first_then_allowed_by_hsmd_and_then_shown(self):
+        row = {"code": OTHER, "holder": HOLDER, "profiles": ["piv"], "level": 3, "operator": "root", "state": "open", "created": "2026-01-01T00:00:00Z",
+               "expires": "2026-01-08T00:00:00Z", "changed": "2026-01-01T00:00:00Z", "card": None, "terminal": None}
+        self.fake.on("POST", "/v1/registrations", 201, row)
+        make = ("holder", "code", HOLDER, "--profile", "piv")
+        said = self.as_json(*make)
+        self.assertRegex(said["secret"], "^([0-9A-HJKMNP-TV-Z*~$=U]{5}-){3}[0-9A-HJKMNP-TV-Z]{4}[0-9A-Z*~$=]$")
+        sent, = self.fake.asked("POST", "/v1/registrations")
+        self.assertEqual((sent["holder"], sent["profiles"], sent["level"]), (HOLDER, ["piv"], 3))
+        self.assertNotIn("secret", sent)
+        self.assertEqual(self.hsm_calls(), ["registration_allow", f"registration_allow {sent['code']} {HOLDER} 4 3"])
+        self.ok(*make, "--profile", "jpki", "--level", "possession", "--valid", "1h")
+        self.assertEqual(self.hsm_calls()[-1].split()[2:], [HOLDER, "12", "1"])
+        for code, status in (("hsm.unavailable", 69), ("request.denied", 1)):
+            self.hsm_fails("registration_allow", ERRORS[code])
+            self.assertEqual(self.fails(status, "nobody was shown it", *make).stdout, "")
+        before = len(self.hsm_calls())
+        for bad in (("--valid", "31d"), ("--valid", "0s"), ("--profile", "native"), ("--level", "password")):
+            self.fails(2, bad[0], *make, *bad)
+        self.fails(2, "--profile", *make[:3])
+        self.fake.on("POST", "/v1/registrations", 404, problem("resource.unknown", "No holder.", 404))
+        self.fails(1, "resource.unknown", *make)
+        self.assertEqual(len(self.hsm_calls()), before, "what is not on record is not allowed")
+
+        self.fake.on("GET", "/v1/registrations", 200, {"registrations": [row, {**row, "state": "used", "card": CARD}]})
+        self.assertEqual([one["hsmd"] for one in self.as_json("holder", "codes")], ["open", "used"])
+        self.hsm_fails("registration_state", ERRORS["resource.unknown"])
+        self.assertEqual([one["hsmd"] for one in self.as_json("holder", "codes")], ["unknown", "used"])
+        self.fake.on("POST", f"/v1/registrations/{OTHER}/withdraw", 200, {**row, "state": "withdrawn"})
+        self.hsm_fails("registration_withdraw", ERRORS["resource.state"])
+        self.fails(1, "not withdrawn", "holder", "withdraw", OTHER)
+        self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [], "hsmd first")
+        self.hsm_fails("registration_withdraw", ERRORS["resource.unknown"])
+        self.assertEqual(self.ok("holder", "withdraw", OTHER, "--reason", "mistake"), f"code {OTHER} withdrawn\n")
+        self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [{"reason": "mistake"}])
+
     def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
         for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
             self.hsm_fails("resume", ERRORS[code])
