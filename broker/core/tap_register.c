@@ -46,15 +46,16 @@ static cb_error look_at_card(const cb_taps *taps, const cb_foreign_reading *read
 static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registration *registration,
                     cb_buf *script)
 {
-    cb_tap_outcome known = {.card = {{0}}};
+    cb_id card;
     entry->code = cb_registration_id(registration->word.point);
-    cb_error error = look_at_card(taps, &registration->reading, &entry->code, &known.card);
+    cb_error error = look_at_card(taps, &registration->reading, &entry->code, &card);
     if (!error)
         error = ask_issuers(taps, &registration->reading, &entry->certificates);
     if (!error)
         error = cb_hsm_tap_register(taps->parts.hsm, &entry->context, &registration->reading,
                                     &registration->word, script);
-    return error ? cb_tap_refuse(taps, &entry->context, &known, error) : CB_OK;
+    /* The card is not on record as what it says: nobody has proven that, nor is it registered. */
+    return error ? cb_tap_refuse(taps, &entry->context, NULL, error) : CB_OK;
 }
 
 /* A terminal tries few codes a minute, whatever they are. */

@@ -438,6 +438,28 @@ def databases():
         put("database", f"byte-{place}", b"\0" + struct.pack(">I", place << 8 | 1))
 
 
+def registrations():
+    """What a card says, its certificates, and what it answers: with a code that is good, and with one that is none."""
+    def answers(*some):
+        return bytes((len(some),)) + b"".join(struct.pack(">H", len(one)) + one for one in some)
+    ok, guid = b"\x90\0", bytes(range(16))
+    chuid = bytes.fromhex("533b3019d4e739da739ced39ce739d836858210842108421c84210c3eb3410") + guid + bytes.fromhex("350832303539313233313e00fe009000")
+    with tempfile.TemporaryDirectory() as folder:
+        at = f"{folder}/c"
+        name = "-".join((guid[:4].hex(), guid[4:6].hex(), guid[6:8].hex(), guid[8:10].hex(), guid[10:].hex()))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9000", "-subj", "/CN=c",
+                        "-addext", f"subjectAltName=URI:urn:uuid:{name}", "-addext", "keyUsage=critical,digitalSignature", "-keyout", f"{at}.key", "-out", at,
+                        "-outform", "DER"], check=True, capture_output=True)
+        der = Path(at).read_bytes()
+    keys = b"".join(bytes((use,)) + struct.pack(">H", len(der)) + der for use in (0x9A, 0x9E))
+    for number, wish in (("good", 0), ("none", 0x80)):
+        put("registration", f"piv-{number}", bytes((wish,)) + answers(ok, chuid) + b"\2" + keys + answers(ok))
+        put("registration", f"jpki-{number}", bytes((wish | 1,)) + answers(ok, ok, der[:48] + ok) + b"\1\x17" + keys[1:3] + der + answers(ok, ok, ok))
+        update = bytes(10) + b"\x30\3\x70" + bytes(19) + ok
+        put("registration", f"scp03-{number}", bytes((wish | 2,)) + answers(ok, update) + b"\0" + answers(ok, ok))
+    put("registration", "piv-other-card", b"\0" + answers(ok, chuid.replace(guid, bytes(16))) + b"\1" + keys[:3 + len(der)] + answers(ok))
+
+
 def orders():
     """Begin 0, challenge 1, finish 2, activate 3, open 4, use 5, end 6, feed 7, resume 8; the tap in bits 4 and 5."""
     def steps(*list_of):
@@ -574,7 +596,7 @@ def journals():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, issuers, piv_secure, passwords, requests, journals):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals):
         make()
 
 
