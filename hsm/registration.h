@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * What managers allowed the holders of one-time codes: to bind one card each, without an operator
- * at the reader (cardlink/registration.h, S0-7.2.2).
+ * at the reader (cardlink/registration.h, S3-7).
  *
  * hsmd keeps it in a file that all workers share (memo.h). A code is used for one card with its
  * keys, durably, before the binding leaves hsmd; for that same card with those same keys it may be

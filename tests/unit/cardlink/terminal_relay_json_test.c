@@ -183,6 +183,34 @@ static void only_an_accept_is_an_accept(void **state)
     }
 }
 
+static void a_card_is_registered_when_the_broker_says_which_and_whose(void **state)
+{
+    static const struct {
+        const char *text;
+        bool registered;
+    } cases[] = {
+        {"{\"outcome\":\"registered\",\"card\":\"0189f7c2-0000-7000-8000-0000000000c1\",\"holder\":"
+         "\"0189f7c2-0000-7000-8000-000000000001\"}",
+         true},
+        {"{\"outcome\":\"accepted\",\"card\":\"0189f7c2-0000-7000-8000-0000000000c1\",\"holder\":"
+         "\"0189f7c2-0000-7000-8000-000000000001\"}",
+         false},
+        {"{\"outcome\":\"registered\",\"card\":\"x\",\"holder\":"
+         "\"0189f7c2-0000-7000-8000-000000000001\"}",
+         false},
+        {"{\"outcome\":\"registered\",\"card\":\"0189f7c2-0000-7000-8000-0000000000c1\",\"holder\":1}",
+         false},
+        {"{\"outcome\":\"registered\"}", false},
+        {"{}", false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *root = NULL;
+        assert_int_equal(cb_json_read(cb_bytes_str(cases[i].text), &root), CB_OK);
+        assert_int_equal(cb_json_registered(root), cases[i].registered);
+        json_decref(root);
+    }
+}
+
 /* ---- problems ---- */
 
 static cb_problem problem_of(unsigned status, const char *body)
@@ -266,6 +294,7 @@ int main(void)
         cmocka_unit_test(bodies_that_are_no_object_are_refused),
         cmocka_unit_test(answers_are_written_in_order),
         cmocka_unit_test(only_an_accept_is_an_accept),
+        cmocka_unit_test(a_card_is_registered_when_the_broker_says_which_and_whose),
         cmocka_unit_test(a_problem_keeps_its_code_its_words_and_what_goes_with_it),
         cmocka_unit_test(a_problem_without_a_document_goes_by_its_status),
         cmocka_unit_test(an_unknown_code_is_kept_but_never_a_success),
