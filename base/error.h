@@ -88,6 +88,8 @@ typedef enum cb_error_class {
     X(CB_E_APPLICATION_SELF,     DENIED,      "application.same_operator","An application is approved by another operator than the one who entered it: ask one of them.") \
     X(CB_E_CARD_BLOCKED,         CARD,        "card.blocked",             "The card has been terminated: ask for a replacement card.") \
     X(CB_E_PIN_REQUIRED,         CARD,        "pin.required",             "This service asks for the PIN: enter it and present the card again.") \
+    X(CB_E_PIN_PAD,              CARD,        "pin.pad",                  "This service takes the PIN from a PIN pad alone: use a terminal that has one.") \
+    X(CB_E_PIN_CANCELLED,        CARD,        "pin.cancelled",            "No PIN was typed on the PIN pad in time, or its entry was cancelled: present the card again.") \
     X(CB_E_PIN_WRONG,            CARD,        "pin.wrong",                "The PIN was wrong: try again; the answer says how many tries are left.") \
     X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
     X(CB_E_PIN_RESET_REFUSED,    CARD,        "pin.reset_refused",        "No manager has allowed this card a new PIN at this terminal now: the permission was used, is over, or is for another card.") \
@@ -122,6 +124,7 @@ typedef enum cb_error_class {
     X(CB_E_LOG_FORK,             CONFLICT,    "terminal.log_fork",        "This terminal's log is not the one that the broker has the beginning of: ask an administrator.") \
     X(CB_E_LOG_SIGNATURE,        DENIED,      "terminal.log_signature",   "The log is not signed by this terminal's key.") \
     X(CB_E_TERMINAL_SOFTWARE,    DENIED,      "terminal.software",        "This terminal runs software that is not on the administrator's list, or has not said what it runs: update it, or run cardlink report.") \
+    X(CB_E_TERMINAL_KIND,        DENIED,      "terminal.kind",            "This service is not given at a terminal of this kind: use another terminal, such as one at a desk.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \

@@ -128,6 +128,7 @@ cb_error cb_api_terminal_code(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_software_add(cb_request *request, cb_reply *reply);

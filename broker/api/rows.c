@@ -108,8 +108,9 @@ json_t *cb_json_terminal(const cb_terminal *terminal)
     bool has_key = terminal->state != CB_TERMINAL_REGISTERED;
     json_t *key = has_key ? cb_json_hex(cb_digest_bytes(&terminal->key)) : json_null();
     json_t *expires = terminal->expires ? cb_json_time(terminal->expires) : json_null();
-    return json_pack("{so, ss, ss, so, so, so, si, sb, so, so}", "id", cb_json_id(&terminal->id),
-                     "name", terminal->name, "state", cb_terminal_state_name(terminal->state),
+    return json_pack("{so, ss, ss?, sb, ss, so, so, so, si, sb, so, so}", "id",
+                     cb_json_id(&terminal->id), "name", terminal->name, "kind",
+                     cb_terminal_kind_name(terminal->kind), "pin_pad", (int)terminal->pad, "state", cb_terminal_state_name(terminal->state),
                      "key", key, "expires", expires, "services", services_of(terminal), "rate",
                      (int)terminal->rate, "passwords", (int)terminal->passwords, "created",
                      cb_json_time(terminal->created), "changed", cb_json_time(terminal->changed));
@@ -136,12 +137,27 @@ cb_error cb_session_kind_parse(const char *name, uint8_t *out)
     return CB_E_ARGUMENT;
 }
 
+/* null: any. */
+static json_t *kinds_of(const cb_service *service)
+{
+    json_t *list = service->kinds ? json_array() : json_null();
+    for (uint8_t kind = 1; list && kind <= CB_TERMINAL_PERSONAL; kind++) {
+        if (service->kinds & (1U << kind) &&
+            json_array_append_new(list, json_string(cb_terminal_kind_name(kind))) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 json_t *cb_json_service(const cb_service *service)
 {
     return json_pack(
-        "{ss, ss, ss, so, si, sb, s{ss?, sI, sI}, so, so}", "name", service->name, "title",
+        "{ss, ss, ss, so, si, so, sb, sb, s{ss?, sI, sI}, so, so}", "name", service->name, "title",
         service->title, "connector", service->connector, "config", stored_object(&service->config),
-        "level", (int)service->level, "certificate", (int)service->certificate, "session", "kind",
+        "level", (int)service->level, "terminals", kinds_of(service), "pin_pad",
+        (int)service->pad, "certificate", (int)service->certificate, "session", "kind",
         cb_session_kind_name(service->kind), "life", (json_int_t)(service->life / CB_SECOND),
         "idle", (json_int_t)(service->idle / CB_SECOND), "created", cb_json_time(service->created),
         "changed", cb_json_time(service->changed));

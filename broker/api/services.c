@@ -26,6 +26,20 @@ static cb_error read_session(cb_reply *reply, const json_t *object, cb_service_n
     return error;
 }
 
+/* Names of kinds of terminals; none, or no list: any. */
+static cb_error read_kinds(cb_reply *reply, const json_t *list, cb_service_new *service)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        uint8_t kind = name ? cb_terminal_kind_parse(name) : CB_TERMINAL_UNSTATED;
+        if (kind == CB_TERMINAL_UNSTATED)
+            return cb_reply_fail(reply, CB_E_ARGUMENT,
+                                 "terminals must be a list of attended, unattended, personal.");
+        service->kinds |= (uint8_t)(1U << kind);
+    }
+    return CB_OK;
+}
+
 /* The connector knows what its configuration must look like. */
 static cb_error check_config(cb_request *request, cb_reply *reply, const cb_service_new *service)
 {
@@ -48,6 +62,7 @@ static cb_error put_service(cb_request *request, cb_reply *reply, const char *na
     cb_service_new fresh = {.name = name};
     json_t *config = NULL;
     json_t *session = NULL;
+    json_t *kinds = NULL;
     int64_t level = CB_LEVEL_POSSESSION;
     cb_service service;
     const cb_field fields[] = {
@@ -56,6 +71,8 @@ static cb_error put_service(cb_request *request, cb_reply *reply, const char *na
         {"config", CB_FIELD_OBJECT, false, 0, &config},
         {"level", CB_FIELD_NUMBER, false, UINT8_MAX, &level},
         {"certificate", CB_FIELD_TRUTH, false, 0, &fresh.certificate},
+        {"terminals", CB_FIELD_LIST, false, CB_TERMINAL_PERSONAL, &kinds},
+        {"pin_pad", CB_FIELD_TRUTH, false, 0, &fresh.pad},
         {"session", CB_FIELD_OBJECT, false, 0, &session},
         {"name", CB_FIELD_TEXT, true, CB_SERVICE_NAME_MAX, &fresh.name},
     };
@@ -69,6 +86,8 @@ static cb_error put_service(cb_request *request, cb_reply *reply, const char *na
         error = CB_E_MEMORY;
     if (!error)
         error = read_session(reply, session, &fresh);
+    if (!error)
+        error = read_kinds(reply, kinds, &fresh);
     if (!error)
         error = check_config(request, reply, &fresh);
     if (!error)

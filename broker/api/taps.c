@@ -159,6 +159,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
         {"service", CB_FIELD_TEXT, false, CB_SERVICE_NAME_MAX, &question.service},
         {"text", CB_FIELD_TEXT, false, CB_TAP_TEXT_MAX, &question.text},
         {"pin", CB_FIELD_HEX, false, PIN_MAX, &pin},
+        {"pin_pad", CB_FIELD_TRUTH, false, 0, &question.pad},
         {"purpose", CB_FIELD_TEXT, false, 16, &purpose},
         {"after", CB_FIELD_ID, false, 0, &after},
         {"card", CB_FIELD_ID, false, 0, &card},
@@ -276,7 +277,7 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
 static const cb_error *reason_named(const char *name)
 {
     static const cb_error reasons[] = {CB_E_CARD_REMOVED, CB_E_CARD_ANSWER, CB_E_READER,
-                                       CB_E_BROKER_DOWN, CB_E_PIN_UNCERTAIN};
+                                       CB_E_BROKER_DOWN, CB_E_PIN_UNCERTAIN, CB_E_PIN_CANCELLED};
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
         if (strcmp(cb_error_code(reasons[i]), name) == 0)
             return &reasons[i];
@@ -293,7 +294,7 @@ cb_error cb_api_tap_end(cb_request *request, cb_reply *reply)
     if (!error && !reason)
         error = cb_reply_fail(reply, CB_E_ARGUMENT,
                               "reason must be card.removed, card.answer, reader.failed, "
-                              "broker.unreachable or pin.uncertain.");
+                              "broker.unreachable, pin.uncertain or pin.cancelled.");
     if (!error)
         error = cb_tap_break_off(cb_api_of(request)->taps, &request->terminal,
                                  &request->match.parameters[0].id, *reason);

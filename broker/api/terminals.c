@@ -36,6 +36,14 @@ static cb_error read_services(cb_reply *reply, const json_t *list, cb_terminal_n
     return CB_OK;
 }
 
+static cb_error read_kind(cb_reply *reply, const char *name, uint8_t *kind)
+{
+    *kind = name ? cb_terminal_kind_parse(name) : CB_TERMINAL_UNSTATED;
+    if (name && *kind == CB_TERMINAL_UNSTATED)
+        return cb_reply_fail(reply, CB_E_ARGUMENT, "kind must be attended, unattended or personal.");
+    return CB_OK;
+}
+
 /* The only time that anybody sees the code. */
 static json_t *with_code(json_t *terminal, const cb_terminal_code *code)
 {
@@ -53,7 +61,7 @@ cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply)
 {
     cb_terminal_new fresh = {0};
     const char *names[CB_TERMINAL_SERVICES_MAX];
-    const char *pem = NULL;
+    const char *pem = NULL, *kind = NULL;
     json_t *services = NULL;
     int64_t rate = 0, valid = DAY;
     cb_terminal terminal;
@@ -65,12 +73,16 @@ cb_error cb_api_terminal_add(cb_request *request, cb_reply *reply)
         {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
         {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
         {"passwords", CB_FIELD_TRUTH, false, 0, &fresh.passwords},
+        {"kind", CB_FIELD_TEXT, false, 16, &kind},
+        {"pin_pad", CB_FIELD_TRUTH, false, 0, &fresh.pad},
     };
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
         error = pem ? read_key(reply, pem, &fresh.key) : cb_terminal_code_make(valid, &code);
     if (!error)
         error = read_services(reply, services, &fresh, names);
+    if (!error)
+        error = read_kind(reply, kind, &fresh.kind);
     fresh.rate = (uint32_t)rate;
     fresh.code = pem ? NULL : &code;
     if (!error)
@@ -157,6 +169,24 @@ static cb_error change(cb_request *request, cb_reply *reply, cb_terminal_act act
         error = cb_api_terminal_get(request, reply);
     cb_affected_free(&affected);
     return error;
+}
+
+cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply)
+{
+    const char *name = NULL, *reason = NULL;
+    bool pad = false;
+    uint8_t kind = CB_TERMINAL_UNSTATED;
+    const cb_id *id = &request->match.parameters[0].id;
+    const cb_field fields[] = {{"kind", CB_FIELD_TEXT, false, 16, &name},
+                               {"pin_pad", CB_FIELD_TRUTH, true, 0, &pad},
+                               {"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 3);
+    if (!error)
+        error = read_kind(reply, name, &kind);
+    if (!error)
+        error = cb_terminal_describe(cb_api_of(request)->store, request->actor, id, kind, pad,
+                                     reason);
+    return error ? error : cb_api_terminal_get(request, reply);
 }
 
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)

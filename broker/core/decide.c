@@ -158,6 +158,8 @@ static cb_error admit(cb_txn *txn, t1 *t)
     if (!error && !(cb_level_reaches(r->reached, t->grant->service.level) &&
                     cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;
+    if (!error)
+        error = cb_still_kind(txn, &r->context.terminal, name, r->reached, r->pad);
     return error ? error : cb_still_enrolment(txn, &r->holder, name, &t->enrolment);
 }
 

@@ -32,6 +32,7 @@ typedef struct cb_intent_request {
     cb_id card;             /* these three as hsmd activated them */
     cb_id holder;
     uint8_t reached;
+    bool pad; /* the terminal says that the PIN was typed on its pad */
 } cb_intent_request;
 
 typedef struct cb_intent_grant {
@@ -47,7 +48,7 @@ void cb_intent_grant_free(cb_intent_grant *grant);
 
 /* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_EXPIRED, CB_E_CARD_REVOKED,
  * CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED, CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN,
- * CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
+ * CB_E_TERMINAL_KIND, CB_E_TERMINAL_SOFTWARE, CB_E_PIN_PAD, CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
  * hsmd took from the binding is not the card's holder here, or a row is not what the log says of it:
  * said.h), CB_E_EVIDENCE (the log is not the one that was signed): refused, nothing recorded yet; call
  * cb_decide_refused. CB_E_EXISTS: this tap has an intent. CB_E_HSM_DOWN after the intent was
@@ -66,6 +67,7 @@ typedef struct cb_result_request {
     cb_id session;   /* opened at the service; zero: none stays open that the broker could cut */
     uint8_t kind;    /* cb_session_kind */
     int64_t expires; /* wall clock, or 0 */
+    bool pad;        /* as at T1, recorded */
 } cb_result_request;
 
 /* T2. With outcome CB_OK: CB_OK is the accept; CB_E_TAP_WITHDRAWN means that something was revoked,

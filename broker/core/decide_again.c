@@ -19,6 +19,8 @@ static cb_error still_so(cb_txn *txn, const cb_again_request *request)
         error = cb_still_password(txn, &request->terminal, &request->card, request->reached,
                                   request->intended);
     if (!error)
+        error = cb_still_kind(txn, &request->terminal, request->service, request->reached, true);
+    if (!error)
         error = cb_still_enrolment(txn, &request->holder, request->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &request->key))
         error = CB_E_TAP_WITHDRAWN;

@@ -33,6 +33,8 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
         error = cb_still_password(txn, &intent->terminal, &intent->card, intent->reached,
                                   intent->time);
     if (!error)
+        error = cb_still_kind(txn, &intent->terminal, intent->service, intent->reached, true);
+    if (!error)
         error = cb_still_enrolment(txn, &intent->holder, intent->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &intent->key))
         error = CB_E_HSM_KEY_RETIRED;
@@ -58,14 +60,21 @@ static cb_error put_result(cb_txn *txn, t2 *t, const cb_intent_row *intent, int6
                            uint64_t *position)
 {
     bool accepted = t->decision == CB_OK;
+    cb_terminal terminal = {.kind = CB_TERMINAL_UNSTATED};
+    cb_error error = cb_row_terminal_get(txn, &intent->terminal, &terminal);
+    if (error && error != CB_E_NOT_FOUND)
+        return error;
+    bool pad = terminal.pad && t->request->pad && intent->reached == CB_LEVEL_TERMINAL_PIN;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_result_facts facts = {.intent = intent,
                              .outcome = accepted ? "accepted" : cb_error_code(t->decision),
                              .session = accepted ? &t->request->session : NULL,
+                             .terminal_kind = terminal.kind,
+                             .pad = pad,
                              .receipts = t->request->receipts,
                              .receipt_count = t->request->receipt_count};
     cb_result_leaf(&facts, now, &leaf);
-    cb_error error = cb_txn_leaf(txn, &leaf, position);
+    error = cb_txn_leaf(txn, &leaf, position);
     if (!error)
         error = cb_row_intent_end(txn, &intent->tap);
     cb_buf_free(&leaf);

@@ -208,6 +208,8 @@ typedef struct cb_terminal_new {
     unsigned service_count;
     uint32_t rate; /* taps a minute; 0: no limit */
     bool passwords; /* holders may log in with one here */
+    uint8_t kind;   /* cb_terminal_kind */
+    bool pad;       /* it has a PIN pad, by which card readers take the PIN (PC/SC part 10) */
 } cb_terminal_new;
 
 cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_new *terminal,
@@ -221,6 +223,10 @@ cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *ou
 cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
                           void *context);
+
+/* Says where a terminal stands, and whether it has a PIN pad. If that is new, its taps under way are not accepted any more. CB_E_STATE for one that is over; CB_E_HSM_RECORD as below. */
+cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *id,
+                              uint8_t kind, bool pad, const char *reason);
 
 /* A registered terminal's new code; the one of before is worth nothing then. CB_E_STATE. */
 cb_error cb_terminal_code_set(cb_store *store, const char *actor, const cb_id *id,
@@ -274,6 +280,12 @@ cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id,
 /* Whether a terminal may ask for a service. */
 bool cb_terminal_allows(const cb_terminal *terminal, const char *service);
 
+/* Whether a service is given at a terminal of that kind (CB_E_TERMINAL_KIND); and takes the level
+ * that was reached there, if the terminal said that the PIN was typed on its pad (CB_E_PIN_PAD). */
+cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal);
+cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
+                              uint8_t reached, bool said);
+
 /* ---- Services ---- */
 
 typedef struct cb_service_new {
@@ -283,6 +295,8 @@ typedef struct cb_service_new {
     const char *config;    /* JSON text of an object; NULL: {} */
     uint8_t level;         /* cb_level: possession or PIN */
     uint8_t kind;          /* cb_session_kind, or 0 */
+    uint8_t kinds;         /* of terminals: 1 << cb_terminal_kind each; 0: any */
+    bool pad;              /* it takes no PIN that a terminal saw */
     bool certificate;
     int64_t life, idle; /* microseconds, or 0 */
 } cb_service_new;

@@ -16,6 +16,11 @@ void cb_said_service(cb_buf *leaf, const cb_service *service)
     cb_leaf_number(leaf, "life", (uint64_t)service->life);
     cb_leaf_number(leaf, "idle", (uint64_t)service->idle);
     cb_leaf_hex(leaf, "config_sha256", cb_digest_bytes(&config));
+    for (uint8_t kind = 1; kind <= CB_TERMINAL_PERSONAL; kind++)
+        if (service->kinds & (1U << kind))
+            cb_leaf_text(leaf, "at", cb_terminal_kind_name(kind));
+    if (service->pad)
+        cb_leaf_text(leaf, "pin_pad", "needed");
 }
 
 void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
@@ -40,6 +45,10 @@ void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
         cb_leaf_text(leaf, "service", terminal->services[i]);
     if (terminal->passwords)
         cb_leaf_text(leaf, "passwords", "allowed");
+    if (terminal->kind)
+        cb_leaf_number(leaf, "terminal_kind", terminal->kind);
+    if (terminal->pad)
+        cb_leaf_text(leaf, "pin_pad", "there");
 }
 
 static bool has_data(const cb_enrolment *enrolment)

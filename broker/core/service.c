@@ -28,7 +28,8 @@ static cb_error run_write(cb_txn *txn, void *context)
 static bool service_ok(const cb_service_new *s)
 {
     return s->name && cb_service_name_ok(s->name) && cb_name_ok(s->title) && s->connector &&
-           cb_service_name_ok(s->connector) && cb_level_ok(s->level) && s->kind <= CB_SESSION_RELAYED && s->life >= 0 &&
+           cb_service_name_ok(s->connector) && cb_level_ok(s->level) && s->kind <= CB_SESSION_RELAYED &&
+           !(s->kinds & 1) && s->kinds < 1 << (CB_TERMINAL_PERSONAL + 1) && s->life >= 0 &&
            s->idle >= 0;
 }
 
@@ -39,6 +40,8 @@ static cb_error take(const cb_service_new *from, int64_t now, cb_service *to)
     memcpy(to->connector, from->connector, strlen(from->connector) + 1);
     to->level = from->level;
     to->kind = from->kind;
+    to->kinds = from->kinds;
+    to->pad = from->pad;
     to->certificate = from->certificate;
     to->life = from->life;
     to->idle = from->idle;

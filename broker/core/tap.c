@@ -213,7 +213,8 @@ static bool pin_is_missing(const cb_tap_question *question)
 }
 
 /* What is asked for, in the fields that the card's proof is bound to. */
-static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context)
+static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_context *context,
+                         cb_service *service)
 {
     const cb_card_profile *profile = cb_profile_find(context->profile);
     bool own_pin = cb_profile_has_cards(profile) && profile->recognise == NULL;
@@ -242,24 +243,36 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
         return CB_E_SERVICE_UNKNOWN;
-    cb_service service;
-    cb_service_init(&service);
-    cb_error error = cb_service_get(taps->parts.store, question->service, &service);
-    if (!error) {
-        strcpy(context->service, service.name);
-        context->level = service.level;
-        if (own_pin && cb_level_needs_pin(service.level) && pin_is_missing(question))
-            error = CB_E_PIN_REQUIRED;
-        if (!cb_profile_has_cards(profile) &&
-            !cb_level_reaches(cb_profile_level(profile, true), service.level))
-            error = CB_E_TAP_LEVEL;
-    }
-    cb_service_free(&service);
+    cb_error error = cb_service_get(taps->parts.store, question->service, service);
+    if (error)
+        return error;
+    strcpy(context->service, service->name);
+    context->level = service->level;
+    if (!cb_profile_has_cards(profile) &&
+        !cb_level_reaches(cb_profile_level(profile, true), service->level))
+        return CB_E_TAP_LEVEL;
+    return own_pin && cb_level_needs_pin(service->level) && pin_is_missing(question)
+               ? CB_E_PIN_REQUIRED
+               : CB_OK;
+}
+
+/* Whether the service is given there, and would take the PIN that this card's profile leads to. */
+static cb_error place_is_good(const cb_tap_context *context, const cb_service *service,
+                              const cb_terminal *terminal, bool pad)
+{
+    const cb_card_profile *profile = cb_profile_find(context->profile);
+    bool pin = cb_level_needs_pin(service->level);
+    if (!context->service[0])
+        return CB_OK;
+    cb_error error = cb_service_takes(service, terminal);
+    if (!error && pin)
+        error = cb_service_takes_pin(service, terminal, cb_profile_level(profile, true), pad);
     return error;
 }
 
 /* Whether this terminal may ask for it now. */
-cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context)
+cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context, const cb_service *service,
+                       bool pad)
 {
     cb_terminal *terminal = calloc(1, sizeof *terminal);
     if (!terminal)
@@ -271,6 +284,8 @@ cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context)
         error = cb_software_admit(taps->parts.store, &context->terminal);
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
         error = CB_E_TERMINAL_SERVICE;
+    if (!error)
+        error = place_is_good(context, service, terminal, pad);
     if (!error && context->profile == CB_PROFILE_PASSWORD && !terminal->passwords)
         error = CB_E_TERMINAL_PASSWORDS;
     if (!error) /* better now than when the card has done its part */
@@ -372,6 +387,8 @@ bool cb_tap_may_ask_again(cb_error error)
     case CB_E_SERVICE_UNKNOWN:
     case CB_E_SERVICE_BUSY:
     case CB_E_TERMINAL_SERVICE:
+    case CB_E_TERMINAL_KIND:
+    case CB_E_PIN_PAD:
     case CB_E_TERMINAL_RATE:
     case CB_E_ARGUMENT:
     case CB_E_TOO_LARGE:
@@ -393,14 +410,18 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in)
 {
     cb_tap_entry *entry;
+    cb_service service;
     cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
     if (error) {
         cb_tap_drop(taps, entry);
         return error;
     }
-    error = describe(taps, question, &entry->context);
+    entry->pad = question->pad;
+    cb_service_init(&service);
+    error = describe(taps, question, &entry->context, &service);
     if (!error)
-        error = cb_tap_permit(taps, &entry->context);
+        error = cb_tap_permit(taps, &entry->context, &service, question->pad);
+    cb_service_free(&service);
     if (error && cb_tap_may_ask_again(error)) {
         cb_tap_table_put(taps->table, entry);
         return error;

@@ -74,11 +74,12 @@ typedef struct cb_tap_question {
     const char *service; /* NULL unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; NULL: none; at most CB_TAP_TEXT_MAX bytes */
     cb_bytes pin;        /* ciphertext; empty: none */
+    bool pad;            /* if a PIN goes to the card in the clear, it is typed on the terminal's pad */
     cb_bytes answers;    /* to the first script, encoded as in cardlink/script.h */
 } cb_tap_question;
 
 /* CB_E_TAP_UNKNOWN (also for another terminal's tap), CB_E_TAP_EXPIRED, CB_E_TAP_ORDER,
- * CB_E_SERVICE_UNKNOWN, CB_E_TERMINAL_SERVICE, CB_E_PIN_REQUIRED, CB_E_SERVICE_BUSY, CB_E_STATE (to
+ * CB_E_SERVICE_UNKNOWN, CB_E_TERMINAL_SERVICE, CB_E_TERMINAL_KIND, CB_E_PIN_PAD, CB_E_PIN_REQUIRED, CB_E_SERVICE_BUSY, CB_E_STATE (to
  * end a card that is not revoked), and what cb_hsm_tap_challenge returns. */
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in);

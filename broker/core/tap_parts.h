@@ -37,8 +37,10 @@ cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);
 cb_error cb_tap_with_head(cb_taps *taps, const cb_id *tap,
                           cb_error (*run)(void *context, const cb_feed_head *head), void *context);
 
-/* Whether this terminal may ask for it now. */
-cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context);
+/* Whether this terminal may ask for it now. service: the one that the context names, or NULL; pad:
+ * the terminal says that the PIN is typed on its pad. */
+cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context, const cb_service *service,
+                       bool pad);
 
 /* Mistakes of the question, which leave the tap as it was. */
 bool cb_tap_may_ask_again(cb_error error);

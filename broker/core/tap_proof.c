@@ -16,6 +16,7 @@ enum { FEED_BATCH = 500, FEED_ROUNDS = 64, FEED_LOOKS = 8 };
 typedef struct proof_run {
     cb_taps *taps;
     const cb_tap_context *context;
+    bool pad; /* the terminal says that the PIN was typed on its pad */
     cb_tap_outcome *outcome;
     cb_intent_grant grant;
     cb_buf receipt[CB_RESULT_RECEIPTS];
@@ -254,7 +255,8 @@ static cb_error record_result(proof_run *run, cb_error outcome)
                                  .receipts = receipts,
                                  .receipt_count = run->receipts,
                                  .kind = run->login.kind,
-                                 .expires = run->login.expires};
+                                 .expires = run->login.expires,
+                                 .pad = run->pad};
     if (!outcome && run->login.kind == CB_SESSION_RELAYED)
         request.session = run->outcome->session;
     return cb_decide_result(run->taps->parts.store, &request);
@@ -279,7 +281,8 @@ static cb_error authenticate(proof_run *run)
     cb_intent_request intent = {.context = *run->context,
                                 .card = outcome->card,
                                 .holder = outcome->holder,
-                                .reached = outcome->level};
+                                .reached = outcome->level,
+                                .pad = run->pad};
     cb_error error = cb_places_take(run->taps->places, run->context->service);
     run->placed = !error;
     if (!error)
@@ -346,7 +349,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     cb_tap_outcome *outcome = &word->outcome;
     cb_error error;
     int64_t began = cb_clock_monotonic_us();
-    proof_run run = {.taps = taps, .context = &entry->context, .outcome = outcome};
+    proof_run run = {.taps = taps, .context = &entry->context, .pad = entry->pad, .outcome = outcome};
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         run.receipt[i] = CB_BUF(CB_RECEIPT_MAX);
     run.login.value = CB_BUF(CB_LOGIN_VALUE_MAX);

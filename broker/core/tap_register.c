@@ -61,7 +61,7 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registratio
 /* A terminal tries few codes a minute, whatever they are. */
 static cb_error permit(cb_taps *taps, const cb_tap_context *context)
 {
-    cb_error error = cb_tap_permit(taps, context);
+    cb_error error = cb_tap_permit(taps, context, NULL, false);
     if (!error)
         error = cb_rate_take(taps->codes, &context->terminal, CB_TAP_CODES_A_MINUTE);
     else

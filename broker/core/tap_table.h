@@ -16,6 +16,7 @@ typedef struct cb_tap_entry {
     struct cb_tap_entry *next;
     cb_tap_context context; /* tap, terminal, profile from the start; the rest from the challenge */
     uint8_t stage;          /* cb_tap_stage */
+    bool pad;               /* the terminal says that the PIN is typed on its pad */
     int64_t expires;        /* monotonic */
     cb_id code;             /* of a tap that registers its card: the code's, */
     cb_buf certificates;    /* and the card's certificates, as its row will have them */

@@ -69,7 +69,7 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
                          cb_terminal *out)
 {
     add_terminal add = {.act = {.actor = actor, .time = cb_clock_wall_us()}};
-    if (!cb_name_ok(terminal->name) || cb_act_check(actor, NULL) ||
+    if (!cb_name_ok(terminal->name) || terminal->kind > CB_TERMINAL_PERSONAL || cb_act_check(actor, NULL) ||
         take_services(terminal, &add.terminal))
         return CB_E_ARGUMENT;
     memcpy(add.terminal.name, terminal->name, strlen(terminal->name) + 1);
@@ -79,6 +79,8 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
     add.terminal.key = terminal->code ? no_key(&add.terminal.id) : terminal->key;
     add.terminal.rate = terminal->rate;
     add.terminal.passwords = terminal->passwords;
+    add.terminal.kind = terminal->kind;
+    add.terminal.pad = terminal->pad;
     add.terminal.created = add.terminal.changed = add.act.time;
     cb_error error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
     if (!error && out)

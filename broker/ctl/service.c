@@ -21,6 +21,8 @@ static const cb_ctl_column all_columns[] = {{"service", "name"},
                                             {"title", "title"},
                                             {"connector", "connector"},
                                             {"level", "level"},
+                                            {"terminals", "terminals"},
+                                            {"PIN pad needed", "pin_pad"},
                                             {"needs certificates", "certificate"},
                                             {"session", "session"},
                                             {"configuration", "config"},
@@ -62,6 +64,32 @@ static cb_ctl_status set_kind(cb_ctl *ctl, json_t *session, const cb_ctl_args *a
     if (!known)
         return cb_ctl_misuse(ctl, "--kind is token, url, cookies or relayed");
     return kind ? put(ctl, session, "kind", json_string(kind)) : CB_CTL_DONE;
+}
+
+/* The kinds of terminals, "any" alone for all. */
+static cb_ctl_status set_terminals(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
+{
+    const char *name;
+    json_t *kinds = cb_ctl_arg(args, "terminals") ? json_array() : NULL;
+    bool any = false;
+    for (unsigned i = 0; kinds && (name = cb_ctl_arg_at(args, "terminals", i)); i++) {
+        any = any || strcmp(name, "any") == 0;
+        if (json_array_append_new(kinds, json_string(name)) != 0) {
+            json_decref(kinds);
+            return cb_ctl_fail_text(ctl, "terminals", name);
+        }
+    }
+    if (any)
+        json_array_clear(kinds);
+    return kinds ? put(ctl, body, "terminals", kinds) : CB_CTL_DONE;
+}
+
+static cb_ctl_status set_pad(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
+{
+    const char *text = cb_ctl_arg(args, "pin-pad");
+    if (text && strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+        return cb_ctl_misuse(ctl, "--pin-pad is yes or no");
+    return text ? put(ctl, body, "pin_pad", json_boolean(strcmp(text, "yes") == 0)) : CB_CTL_DONE;
 }
 
 static cb_ctl_status set_config(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
@@ -108,6 +136,10 @@ static cb_ctl_status fill(cb_ctl *ctl, json_t *body, const cb_ctl_args *args)
         status = set_kind(ctl, session, args);
     if (!status)
         status = set_config(ctl, body, args);
+    if (!status)
+        status = set_terminals(ctl, body, args);
+    if (!status)
+        status = set_pad(ctl, body, args);
     return status;
 }
 
@@ -172,14 +204,14 @@ static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
 
 static cb_ctl_status update(cb_ctl *ctl, const cb_ctl_args *args)
 {
-    static const char *const kept[] = {"title", "connector",   "config",
-                                       "level", "certificate", "session"};
+    static const char *const kept[] = {"title",       "connector", "config",    "level",
+                                       "certificate", "session",   "terminals", "pin_pad"};
     const char *name = args->operand[0];
     char path[96];
     json_t *now = NULL, *after = NULL, *body = json_object();
     cb_ctl_status status = fetch(ctl, name, &now);
     for (size_t i = 0; !status && i < sizeof kept / sizeof kept[0]; i++)
-        if (json_object_get(now, kept[i]))
+        if (json_object_get(now, kept[i]) && !json_is_null(json_object_get(now, kept[i])))
             status = put(ctl, body, kept[i], json_incref(json_object_get(now, kept[i])));
     if (json_is_null(json_object_get(json_object_get(body, "session"), "kind")))
         json_object_del(json_object_get(body, "session"), "kind");
@@ -221,6 +253,10 @@ static cb_ctl_status update(cb_ctl *ctl, const cb_ctl_args *args)
          false},                                                                                   \
         {"life", "TIME", "longest life of a session: 90s, 15m, 8h", false, false},                 \
         {"idle", "TIME", "longest idleness of a session", false, false},                           \
+        {"terminals", "KIND",                                                                      \
+         "a kind of terminals at which it is given: attended, unattended, personal (default: any)",\
+         false, true},                                                                             \
+        {"pin-pad", "yes|no", "whether it takes no PIN that a terminal saw", false, false},        \
     {                                                                                              \
         0                                                                                          \
     }

@@ -3,6 +3,8 @@
  * Terminals: known by the key of their certificate, limited to the services that are listed for
  * them.
  */
+#include <string.h>
+
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/output.h"
@@ -11,6 +13,7 @@
 static const cb_ctl_column columns[] = {{"TERMINAL", "id"},
                                         {"NAME", "name"},
                                         {"STATE", "state"},
+                                        {"KIND", "kind"},
                                         {"SERVICES", "services"},
                                         {"RATE", "rate"},
                                         {"SOFTWARE", "software.status"},
@@ -20,6 +23,8 @@ static const cb_ctl_column columns[] = {{"TERMINAL", "id"},
 static const cb_ctl_column all_columns[] = {{"terminal", "id"},
                                             {"name", "name"},
                                             {"state", "state"},
+                                            {"kind", "kind"},
+                                            {"PIN pad", "pin_pad"},
                                             {"key", "key"},
                                             {"services", "services"},
                                             {"taps a minute", "rate"},
@@ -58,7 +63,7 @@ static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *f
                              json_t **out)
 {
     json_t *allowed = NULL, *limit = NULL;
-    bool passwords = cb_ctl_arg(args, "passwords") != NULL;
+    bool passwords = cb_ctl_arg(args, "passwords") != NULL, pad = cb_ctl_arg(args, "pin-pad");
     uint64_t rate = 0;
     cb_ctl_status status = services(ctl, args, &allowed);
     if (!status && cb_ctl_number(cb_ctl_arg(args, "rate"), 100000, &rate))
@@ -70,8 +75,8 @@ static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *f
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    *out = json_pack("{s:s,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), field, value,
-                     "services", allowed, "rate", limit, "passwords",
+    *out = json_pack("{s:s,s:s*,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "kind",
+                     cb_ctl_arg(args, "kind"), "pin_pad", (int)pad, field, value, "services", allowed, "rate", limit, "passwords",
                      passwords ? json_true() : NULL);
     if (!*out)
         status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
@@ -212,6 +217,39 @@ static cb_ctl_status dispose(cb_ctl *ctl, const cb_ctl_args *args)
     return change(ctl, args, "dispose", "disposed");
 }
 
+/* What the command line does not say stays as it is. */
+static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    json_t *now = NULL, *body = NULL, *after = NULL;
+    const char *kind = cb_ctl_arg(args, "kind"), *pad = cb_ctl_arg(args, "pin-pad");
+    if (pad && strcmp(pad, "yes") != 0 && strcmp(pad, "no") != 0)
+        return cb_ctl_misuse(ctl, "--pin-pad is yes or no");
+    cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/terminals/%s", text);
+    status = cb_ctl_call(ctl, "GET", path, NULL, &now);
+    if (!kind)
+        kind = json_string_value(json_object_get(now, "kind"));
+    bool has = pad ? strcmp(pad, "yes") == 0 : json_is_true(json_object_get(now, "pin_pad"));
+    snprintf(path, sizeof path, "/v1/terminals/%s/describe", text);
+    body = json_pack("{s:s*,s:b,s:s*}", "kind", kind && strcmp(kind, "unstated") ? kind : NULL,
+                     "pin_pad", (int)has, "reason", cb_ctl_arg(args, "reason"));
+    if (!status && !body)
+        status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (!status)
+        status = cb_ctl_call(ctl, "POST", path, body, &after);
+    if (!status)
+        status = cb_ctl_done(ctl, after, "terminal %s described", text);
+    json_decref(now);
+    json_decref(body);
+    json_decref(after);
+    return status;
+}
+
 static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
 {
     (void)args;
@@ -247,6 +285,11 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
     return status;
 }
 
+#define KIND                                                                                       \
+    {                                                                                              \
+        "kind", "KIND", "where it stands: attended, unattended or personal", false, false          \
+    }
+
 static const cb_ctl_option enrol_options[] = {
     {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true, false},
     {"certificate", "PEMFILE", "its certificate; whoever signed it does not matter", true, false},
@@ -254,6 +297,8 @@ static const cb_ctl_option enrol_options[] = {
     {"rate", "N", "most taps a minute (default: the broker's)", false, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
+    KIND,
+    {"pin-pad", NULL, "it has a PIN pad, and uses it (cardlink.conf(5), pin_pad)", false, false},
     {0}};
 static const cb_ctl_option register_options[] = {
     {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true,
@@ -262,12 +307,19 @@ static const cb_ctl_option register_options[] = {
     {"rate", "N", "most taps a minute (default: the broker's)", false, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
+    KIND,
+    {"pin-pad", NULL, "it has a PIN pad, and uses it (cardlink.conf(5), pin_pad)", false, false},
     {"valid", "TIME", "how long the code is good, at most 30d (default: 1d)", false, false},
     {0}};
 static const cb_ctl_option code_options[] = {
     {"valid", "TIME", "how long the code is good, at most 30d (default: 1d)", false, false}, {0}};
 static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "a short word for the record, such as stolen", false, false}, {0}};
+static const cb_ctl_option set_options[] = {
+    {"kind", "KIND", "where it stands: attended, unattended, personal or unstated", false, false},
+    {"pin-pad", "yes|no", "whether it has a PIN pad, and uses it", false, false},
+    {"reason", "WORD", "a short word for the record, such as moved", false, false},
+    {0}};
 static const cb_ctl_option log_options[] = {
     {"last", "N", "show so many of the newest entries, at most 10000 (default: 100)", false, false},
     {"record", NULL, "compare it with the record, of which all is read", false, false},
@@ -289,6 +341,8 @@ const cb_ctl_command cb_ctl_terminal_commands[] = {
      "Activate a terminal again that was de-activated", activate},
     {"terminal", "dispose", "TERMINAL", 1, 1, reason_options,
      "End a terminal for good, and have it erase its keys when it comes again", dispose},
+    {"terminal", "set", "TERMINAL", 1, 1, set_options,
+     "Say where a terminal stands, and whether it has a PIN pad; the rest stays", set},
     {"terminal", "log", "TERMINAL", 1, 1, log_options,
      "Verify what a terminal logged of itself, and show the newest entries", cb_ctl_terminal_log},
     {"terminal", "log-resume", "TERMINAL", 1, 1, reason_options,

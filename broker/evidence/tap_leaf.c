@@ -17,6 +17,10 @@ void cb_result_leaf(const cb_result_facts *facts, int64_t time, cb_buf *leaf)
     cb_leaf_id(leaf, "card", &intent->card);
     cb_leaf_id(leaf, "holder", &intent->holder);
     cb_leaf_id(leaf, "terminal", &intent->terminal);
+    if (facts->terminal_kind)
+        cb_leaf_number(leaf, "terminal_kind", facts->terminal_kind);
+    if (facts->pad)
+        cb_leaf_text(leaf, "pin_entry", "pad");
     cb_leaf_id(leaf, "enrolment", &intent->enrolment);
     cb_leaf_text(leaf, "service", intent->service);
     cb_leaf_id(leaf, "key", &intent->key);

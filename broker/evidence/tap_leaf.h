@@ -14,6 +14,8 @@ typedef struct cb_result_facts {
     const cb_intent_row *intent;
     const char *outcome;
     const cb_id *session;
+    uint8_t terminal_kind; /* as it was registered then; 0: not stated */
+    bool pad;              /* by the word of a terminal that was registered with a PIN pad */
     const cb_bytes *receipts;
     size_t receipt_count;
 } cb_result_facts;

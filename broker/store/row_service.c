@@ -2,7 +2,8 @@
 #include "broker/store/row.h"
 
 #define COLUMNS                                                                                    \
-    "name, title, connector, config, level, kind, certificate, life, idle, changed, created"
+    "name, title, connector, config, level, kind, certificate, life, idle, kinds, pad, changed, "   \
+    "created"
 
 /* In the order of COLUMNS without name and created. */
 static void bind_content(cb_query *q, const cb_service *service, const char *config)
@@ -15,6 +16,8 @@ static void bind_content(cb_query *q, const cb_service *service, const char *con
     cb_query_number(q, service->certificate);
     cb_query_number(q, service->life);
     cb_query_number(q, service->idle);
+    cb_query_number(q, service->kinds);
+    cb_query_number(q, service->pad);
     cb_query_number(q, service->changed);
 }
 
@@ -31,7 +34,7 @@ cb_error cb_row_service_put(cb_txn *txn, const cb_service *service)
     cb_error error = config_text(service, &config);
     if (!error) {
         cb_query q = cb_query_begin(txn->sql, "INSERT INTO service (" COLUMNS
-                                              ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                              ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
         cb_query_text(&q, service->name);
         bind_content(&q, service, cb_buf_cstr(&config));
         cb_query_number(&q, service->created);
@@ -48,7 +51,8 @@ cb_error cb_row_service_replace(cb_txn *txn, const cb_service *service)
     if (!error) {
         cb_query q = cb_query_begin(
             txn->sql, "UPDATE service SET title = ?, connector = ?, config = ?, level = ?, "
-                      "kind = ?, certificate = ?, life = ?, idle = ?, changed = ? WHERE name = ?");
+                      "kind = ?, certificate = ?, life = ?, idle = ?, kinds = ?, pad = ?, changed = ? "
+                      "WHERE name = ?");
         bind_content(&q, service, cb_buf_cstr(&config));
         cb_query_text(&q, service->name);
         error = cb_query_change_one(&q);
@@ -68,8 +72,10 @@ static void read_service(cb_query *q, cb_service *out)
     out->certificate = cb_column_number(q, 6) != 0;
     out->life = cb_column_number(q, 7);
     out->idle = cb_column_number(q, 8);
-    out->changed = cb_column_number(q, 9);
-    out->created = cb_column_number(q, 10);
+    out->kinds = cb_column_byte(q, 9);
+    out->pad = cb_column_number(q, 10) != 0;
+    out->changed = cb_column_number(q, 11);
+    out->created = cb_column_number(q, 12);
 }
 
 cb_error cb_row_service_get(cb_txn *txn, const char *name, cb_service *out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/row.h"
 
-#define FIRST_COLUMNS "id, name, state, key, rate, all_services, created, changed, passwords"
+#define FIRST_COLUMNS "id, name, state, key, rate, all_services, created, changed, passwords, kind, pad"
 #define COLUMNS FIRST_COLUMNS ", expires, next_key, next_expires"
 
 static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *service)
@@ -16,7 +16,7 @@ static cb_error put_service(cb_txn *txn, const cb_id *terminal, const char *serv
 cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO terminal (" FIRST_COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &terminal->id);
     cb_query_text(&q, terminal->name);
     cb_query_text(&q, cb_row_state(cb_terminal_states, terminal->state));
@@ -26,6 +26,8 @@ cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal)
     cb_query_number(&q, terminal->created);
     cb_query_number(&q, terminal->changed);
     cb_query_number(&q, terminal->passwords);
+    cb_query_number(&q, terminal->kind);
+    cb_query_number(&q, terminal->pad);
     cb_error error = cb_query_run(&q);
     for (unsigned i = 0; !error && i < terminal->service_count; i++)
         error = put_service(txn, &terminal->id, terminal->services[i]);
@@ -43,11 +45,13 @@ static void read_terminal(cb_query *q, cb_terminal *out)
     out->created = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);
     out->passwords = cb_column_number(q, 8) != 0;
-    out->expires = cb_column_number(q, 9);
+    out->kind = cb_column_byte(q, 9);
+    out->pad = cb_column_number(q, 10) != 0;
+    out->expires = cb_column_number(q, 11);
     out->next_key = (cb_digest){{0}};
-    if (!cb_column_is_null(q, 10))
-        cb_column_digest(q, 10, &out->next_key);
-    out->next_expires = cb_column_number(q, 11);
+    if (!cb_column_is_null(q, 12))
+        cb_column_digest(q, 12, &out->next_key);
+    out->next_expires = cb_column_number(q, 13);
     out->service_count = 0;
 }
 
@@ -194,6 +198,17 @@ cb_error cb_row_terminal_state(cb_txn *txn, const cb_id *id, uint8_t state, int6
     cb_query_text(&q, cb_row_state(cb_terminal_states, state));
     cb_query_number(&q, changed);
     cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_terminal_describe(cb_txn *txn, const cb_terminal *terminal)
+{
+    cb_query q = cb_query_begin(
+        txn->sql, "UPDATE terminal SET kind = ?, pad = ?, changed = ? WHERE id = ?");
+    cb_query_number(&q, terminal->kind);
+    cb_query_number(&q, terminal->pad);
+    cb_query_number(&q, terminal->changed);
+    cb_query_id(&q, &terminal->id);
     return cb_query_change_one(&q);
 }
 

@@ -19,6 +19,15 @@ static const char *name_of(const char *const *names, uint8_t state)
     return "unknown";
 }
 
+static const char *const kinds[] = {NULL, "attended", "unattended", "personal", NULL};
+
+const char *cb_terminal_kind_name(uint8_t kind)
+{
+    return kind <= CB_TERMINAL_PERSONAL ? kinds[kind] : NULL;
+}
+
+uint8_t cb_terminal_kind_parse(const char *name) { return cb_state_number(kinds, name); }
+
 uint8_t cb_state_number(const char *const *names, const char *name)
 {
     for (uint8_t i = 1; names[i]; i++) {

@@ -83,6 +83,19 @@ typedef enum cb_terminal_state {
     CB_TERMINAL_DISPOSED = 5 /* revoked, and its keys are to be erased */
 } cb_terminal_state;
 
+/* Where a terminal stands, as an administrator says. The numbers stand in the record for good. */
+typedef enum cb_terminal_kind {
+    CB_TERMINAL_UNSTATED = 0,
+    CB_TERMINAL_ATTENDED = 1,   /* at a desk, with somebody of the operator's beside it */
+    CB_TERMINAL_UNATTENDED = 2, /* a kiosk, a gate */
+    CB_TERMINAL_PERSONAL = 3    /* the holder's own */
+} cb_terminal_kind;
+
+/* "attended", "unattended", "personal"; NULL for what is not stated. And back: CB_TERMINAL_UNSTATED
+ * for what is none. */
+const char *cb_terminal_kind_name(uint8_t kind);
+uint8_t cb_terminal_kind_parse(const char *name);
+
 typedef struct cb_terminal {
     cb_id id;
     char name[CB_NAME_MAX + 1];
@@ -93,6 +106,8 @@ typedef struct cb_terminal {
     int64_t next_expires; /* 0: there is no such key */
     uint32_t rate; /* taps a minute; 0: no limit */
     bool passwords; /* holders may log in with one here */
+    uint8_t kind;   /* cb_terminal_kind */
+    bool pad;       /* it has a PIN pad */
     bool all_services;
     unsigned service_count; /* when not all_services */
     char services[CB_TERMINAL_SERVICES_MAX][CB_SERVICE_NAME_MAX + 1];
@@ -112,6 +127,8 @@ typedef struct cb_service {
     char connector[CB_SERVICE_NAME_MAX + 1];
     uint8_t level;    /* least: cb_level */
     uint8_t kind;     /* cb_session_kind that its connector returns; 0: not stated */
+    uint8_t kinds;    /* of terminals at which it is given: 1 << cb_terminal_kind each; 0: any */
+    bool pad;         /* it takes no PIN that a terminal saw */
     bool certificate; /* an enrolment needs a certificate before it can be used */
     int64_t life;     /* of a session, microseconds; 0: the default of core/session.h */
     int64_t idle;     /* likewise */

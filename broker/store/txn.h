@@ -174,6 +174,8 @@ cb_error cb_row_terminal_certificate(cb_txn *txn, const cb_id *id, bool next, cb
 cb_error cb_row_code_set(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code);
 cb_error cb_row_code_get(cb_txn *txn, const cb_id *terminal, cb_terminal_code_row *out);
 cb_error cb_row_terminal_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+/* Replaces kind and PIN pad. */
+cb_error cb_row_terminal_describe(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_row_terminal_each(cb_txn *txn, const cb_id *after, unsigned limit,
                               cb_terminal_visitor each, void *context);
 

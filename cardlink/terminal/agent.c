@@ -228,7 +228,8 @@ static void *serve(void *context)
                   .tap = {.purpose = CB_TAP_AUTHENTICATE,
                           .service = order->service ? order->service : use.service,
                           .text = order->text ? order->text : use.text,
-                          .profiles = &config->profiles},
+                          .profiles = &config->profiles,
+                          .pin_pad = config->pin_pad},
                   .last_card = cb_clock_monotonic_us()};
     cb_relay_tap_init(&own.first);
     cb_error error =

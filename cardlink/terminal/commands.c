@@ -152,6 +152,9 @@ static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_p
     cb_relay *relay = NULL;
     cb_error error = CB_OK;
     order->profiles = &context->config->profiles;
+    order->pin_pad = context->config->pin_pad;
+    if (form != CB_PIN_FORM_NONE && order->pin_pad == CB_PAD_REQUIRE)
+        return cb_command_fail(context, CB_E_PIN_PAD, "pin_pad: no PIN is typed on this computer");
     if (form != CB_PIN_FORM_NONE) {
         order->pins = &pins;
         error = cb_pins_ask(&pins, form, context->options->pin_fd);

@@ -26,6 +26,7 @@ static cfg_opt_t options[] = {
     CFG_INT("card_timeout", 10, CFGF_NONE),
     CFG_BOOL("prefetch", cfg_true, CFGF_NONE),
     CFG_INT("prefetch_for", 600, CFGF_NONE),
+    CFG_STR("pin_pad", "auto", CFGF_NONE),
     CFG_STR("tamper", "", CFGF_NONE),
     CFG_STR("log", "", CFGF_NONE),
     CFG_INT("log_every", 10, CFGF_NONE),
@@ -102,6 +103,17 @@ static cb_error digest_of(const char *path, cb_digest *out, cb_buf *why)
     return error;
 }
 
+static bool take_pad(const char *word, uint8_t *use)
+{
+    static const char *const words[] = {
+        [CB_PAD_AUTO] = "auto", [CB_PAD_REQUIRE] = "require", [CB_PAD_NEVER] = "never"};
+    for (*use = 0; *use <= CB_PAD_NEVER; ++*use) {
+        if (strcmp(word, words[*use]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
 {
     cfg_t *cfg = out->cfg;
@@ -120,6 +132,8 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
                 why) &&
         require(out->tamper[0] == 0 || out->tamper[0] == '/', path,
                 "tamper: give a whole path, or nothing", why) &&
+        require(take_pad(cfg_getstr(cfg, "pin_pad"), &out->pin_pad), path,
+                "pin_pad: give auto, require or never", why) &&
         require(take_log(cfg, out), path, "log: give a whole path, or nothing", why) &&
         require(within(cfg, "log_every", 1, 3600), path, "log_every: from 1 to 3600 seconds",
                 why) &&

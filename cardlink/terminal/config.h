@@ -9,6 +9,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "cardlink/profile.h"
+#include "cardlink/terminal/pad.h"
 #include "cardlink/terminal/reader.h"
 
 #define CB_TERMINAL_CONFIG "/etc/cardbroker/cardlink.conf"
@@ -42,6 +43,7 @@ typedef struct cb_terminal_config {
     bool prefetch;
     int64_t prefetch_for; /* microseconds without a card, after which no more scripts are fetched in
                              advance */
+    uint8_t pin_pad; /* cb_pad_use */
     cb_log_level log_level;
 } cb_terminal_config;
 

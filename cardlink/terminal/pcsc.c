@@ -7,12 +7,14 @@
  */
 #include "cardlink/terminal/reader.h"
 
+#include <PCSC/reader.h>
 #include <stdlib.h>
 #include <winscard.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
 #include "cardlink/script.h"
+#include "cardlink/terminal/pad.h"
 #include "cardlink/terminal/play.h"
 
 #define PNP_READER "\\\\?PnP?\\Notification"
@@ -26,6 +28,8 @@ typedef struct pcsc {
     SCARDCONTEXT context;
     SCARDHANDLE card;
     DWORD protocol;
+    bool has_pad;
+    uint32_t pad; /* the control code by which it verifies a PIN */
 } pcsc;
 
 static cb_error pcsc_open(const char *place, void **state)
@@ -220,6 +224,17 @@ static void pcsc_disconnect(void *state)
     own->connected = false;
 }
 
+/* What the reader can do is asked when a card is taken: some say it only then. */
+static void look_for_pad(pcsc *own)
+{
+    uint8_t features[CB_PAD_FEATURES_MAX];
+    DWORD got = 0;
+    own->has_pad = own->connected &&
+                   SCardControl(own->card, CM_IOCTL_GET_FEATURE_REQUEST, NULL, 0, features,
+                                sizeof features, &got) == SCARD_S_SUCCESS &&
+                   got <= sizeof features && cb_pad_find(cb_bytes_make(features, got), &own->pad);
+}
+
 static cb_error pcsc_connect(void *state, const char *reader)
 {
     pcsc *own = state;
@@ -242,6 +257,7 @@ static cb_error pcsc_connect(void *state, const char *reader)
                        &own->protocol) == SCARD_S_SUCCESS)
         rv = SCardBeginTransaction(own->card);
     own->connected = rv == SCARD_S_SUCCESS;
+    look_for_pad(own);
     if (!own->connected)
         SCardDisconnect(own->card, SCARD_LEAVE_CARD);
     return outcome(own, rv);
@@ -292,6 +308,33 @@ static cb_error pcsc_transmit(void *state, cb_bytes command, cb_buf *answer)
     return error ? error : cb_buf_error(answer);
 }
 
+static bool pcsc_has_pad(void *state) { return ((pcsc *)state)->has_pad; }
+
+static cb_error pcsc_verify(void *state, cb_bytes header, bool padded, cb_buf *answer)
+{
+    pcsc *own = state;
+    uint8_t received[CB_PAD_BLOCK_MAX];
+    DWORD got = 0;
+    cb_buf block = CB_BUF(CB_PAD_BLOCK_MAX);
+    cb_error error = own->connected && own->has_pad ? CB_OK : CB_E_PIN_PAD;
+    if (!error)
+        error = cb_pad_block(header, padded, &block);
+    if (!error) {
+        LONG rv = SCardControl(own->card, own->pad, block.data, block.len, received,
+                               sizeof received, &got);
+        bool nobody = rv == SCARD_E_TIMEOUT || rv == SCARD_W_CANCELLED_BY_USER;
+        error = nobody ? CB_E_PIN_CANCELLED : transmit_outcome(own, rv);
+    }
+    if (!error && got > sizeof received)
+        error = CB_E_READER;
+    if (!error)
+        error = cb_pad_outcome(cb_bytes_make(received, got));
+    if (!error)
+        cb_buf_put(answer, cb_bytes_make(received, got));
+    cb_buf_free(&block);
+    return error ? error : cb_buf_error(answer);
+}
+
 const cb_reader_kind cb_reader_pcsc = {
     .name = "pcsc",
     .open = pcsc_open,
@@ -301,4 +344,6 @@ const cb_reader_kind cb_reader_pcsc = {
     .connect = pcsc_connect,
     .transmit = pcsc_transmit,
     .disconnect = pcsc_disconnect,
+    .has_pad = pcsc_has_pad,
+    .verify = pcsc_verify,
 };

@@ -124,7 +124,7 @@ static cb_error check(const cb_card_io *io, const cb_script_item *item)
     uint8_t form = item->flags & CB_SCRIPT_PIN;
     if (!cb_command_ok(item->apdu) || form == CB_SCRIPT_PIN || (form && !is_verify(item->apdu)))
         return CB_E_FORMAT;
-    if (!form)
+    if (!form || io->verify)
         return CB_OK;
     if (io->pin.len == 0)
         return CB_E_PIN_REQUIRED;
@@ -151,6 +151,10 @@ static cb_error play_one(const cb_card_io *io, const cb_script_item *item, cb_bu
 {
     uint8_t filled[HEADER_LE + PIN_BYTES_MAX];
     bool pin = item->flags & CB_SCRIPT_PIN;
+    if (pin && io->verify) {
+        cb_buf_reset(whole);
+        return io->verify(io->card, item->apdu, item->flags & CB_SCRIPT_PIN_PADDED, whole);
+    }
     cb_bytes command = pin ? with_pin(io, item, filled) : item->apdu;
     cb_error error = exchange_whole(io, command, item->flags & CB_SCRIPT_PART, part, whole);
     if (pin)

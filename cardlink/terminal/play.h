@@ -16,6 +16,9 @@ typedef struct cb_card_io {
     void *card;
     cb_error (*transmit)(void *card, cb_bytes command, cb_buf *answer);
     cb_bytes pin; /* digits, for cards that take them in the clear; empty: none */
+    /* The reader's PIN pad instead: takes the digits itself, for a VERIFY of which this is the header, and appends the
+     * card's status. NULL: there is none, or it is not used. */
+    cb_error (*verify)(void *card, cb_bytes header, bool padded, cb_buf *answer);
 } cb_card_io;
 
 /* Plays the commands and appends the answers, encoded as answers are, to an empty buffer. CB_OK
@@ -23,7 +26,7 @@ typedef struct cb_card_io {
  * to say. Otherwise the answers so far are in the buffer: CB_E_FORMAT       a command is not a
  * short APDU, or the PIN is to go into something that is not VERIFY; then nothing was sent at all CB_E_CARD_ANSWER  an answer without a
  * status, or GET RESPONSE that never ends or exceeds CB_ANSWER_MAX CB_E_PIN_REQUIRED, CB_E_PIN_FORMAT  the card wants the PIN in the
- * clear, and there is none, or not one of its length; then nothing was sent either; what transmit returned, CB_E_CARD_REMOVED above all. */
+ * clear, and there is none, or not one of its length; then nothing was sent either; what transmit and verify returned, CB_E_CARD_REMOVED above all. */
 cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers);
 
 /* Whether these bytes are a short command APDU of one of the four cases (ISO/IEC 7816-3, 12.1). */

@@ -7,6 +7,9 @@
 
 #include "base/clock.h"
 #include "cardlink/script.h"
+#include "cardlink/terminal/pad.h"
+
+#define PAD_TIME ((CB_PAD_SECONDS + CB_PAD_SECONDS / 2 + 5) * CB_SECOND)
 
 enum { COMMAND_BYTES = CB_COMMAND_MAX };
 
@@ -16,6 +19,7 @@ typedef enum call {
     CALL_WAIT,
     CALL_TAKE,
     CALL_TRANSMIT,
+    CALL_VERIFY,
     CALL_RELEASE,
     CALL_END
 } call;
@@ -41,6 +45,8 @@ struct cb_readers {
     char name[CB_READER_NAME_MAX + 1];
     uint8_t command[COMMAND_BYTES];
     size_t command_len;
+    bool padded;  /* of a PIN */
+    bool has_pad; /* the reader of the card that was taken */
     cb_buf answer;
 };
 
@@ -59,6 +65,14 @@ static void let_go(cb_readers *readers)
     free(readers);
 }
 
+static cb_error take(cb_readers *readers)
+{
+    const cb_reader_kind *kind = readers->kind;
+    cb_error error = kind->connect(readers->state, readers->name);
+    readers->has_pad = !error && kind->has_pad && kind->has_pad(readers->state);
+    return error;
+}
+
 static cb_error perform(cb_readers *readers, call what)
 {
     const cb_reader_kind *kind = readers->kind;
@@ -68,10 +82,13 @@ static cb_error perform(cb_readers *readers, call what)
     case CALL_WAIT:
         return kind->wait(readers->state, &readers->list, readers->plug, readers->deadline);
     case CALL_TAKE:
-        return kind->connect(readers->state, readers->name);
+        return take(readers);
     case CALL_TRANSMIT:
         return kind->transmit(readers->state, cb_bytes_make(readers->command, readers->command_len),
                               &readers->answer);
+    case CALL_VERIFY:
+        return kind->verify(readers->state, cb_bytes_make(readers->command, readers->command_len),
+                            readers->padded, &readers->answer);
     case CALL_RELEASE:
         kind->disconnect(readers->state);
         return CB_OK;
@@ -243,6 +260,33 @@ cb_error cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer)
         cb_buf_reset(&readers->answer);
     }
     cb_error error = ask_within_patience(readers, CALL_TRANSMIT);
+    if (!error)
+        cb_buf_put(answer, cb_buf_bytes(&readers->answer));
+    pthread_mutex_unlock(&readers->lock);
+    return error ? error : cb_buf_error(answer);
+}
+
+bool cb_card_has_pad(cb_readers *readers)
+{
+    pthread_mutex_lock(&readers->lock);
+    bool has = !readers->hung && readers->has_pad;
+    pthread_mutex_unlock(&readers->lock);
+    return has;
+}
+
+cb_error cb_card_verify(cb_readers *readers, cb_bytes header, bool padded, cb_buf *answer)
+{
+    cb_error error = CB_E_PIN_PAD;
+    if (header.len > sizeof readers->command)
+        return CB_E_TOO_LARGE;
+    pthread_mutex_lock(&readers->lock);
+    if (!readers->hung && readers->has_pad) {
+        memcpy(readers->command, header.data, header.len);
+        readers->command_len = header.len;
+        readers->padded = padded;
+        cb_buf_reset(&readers->answer);
+        error = ask(readers, CALL_VERIFY, cb_deadline_in(PAD_TIME));
+    }
     if (!error)
         cb_buf_put(answer, cb_buf_bytes(&readers->answer));
     pthread_mutex_unlock(&readers->lock);

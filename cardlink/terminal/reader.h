@@ -50,6 +50,8 @@ typedef struct cb_reader_kind {
     cb_error (*connect)(void *state, const char *reader);
     cb_error (*transmit)(void *state, cb_bytes command, cb_buf *answer);
     void (*disconnect)(void *state);
+    bool (*has_pad)(void *state); /* of the card's reader; NULL: never */
+    cb_error (*verify)(void *state, cb_bytes header, bool padded, cb_buf *answer);
 } cb_reader_kind;
 
 extern const cb_reader_kind cb_reader_pcsc;
@@ -88,5 +90,14 @@ void cb_card_release(cb_readers *readers);
  * when the reader or the service went away: the card is out of reach), CB_E_READER, CB_E_TOO_LARGE.
  */
 cb_error cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer);
+
+/* Whether the reader of the card that was taken has a PIN pad (pad.h). */
+bool cb_card_has_pad(cb_readers *readers);
+
+/* Has the PIN typed on it, put into a VERIFY of which this is the header, and sent to the card.
+ * Appends the card's status. May take three quarters of a minute. CB_E_PIN_CANCELLED (nobody typed
+ * one), CB_E_PIN_FORMAT (too few or too many digits), CB_E_PIN_PAD (there is none), and as
+ * cb_card_transmit. */
+cb_error cb_card_verify(cb_readers *readers, cb_bytes header, bool padded, cb_buf *answer);
 
 #endif

@@ -66,6 +66,7 @@ typedef struct cb_relay_question {
     const char *service; /* "" unless the purpose is to authenticate */
     const char *text;    /* shown to the holder; "": none */
     cb_bytes pin;        /* ciphertext; empty: none */
+    bool pad;            /* a PIN that goes to the card in the clear is typed on the reader's pad */
 } cb_relay_question;
 
 /* Opens a tap for a card of this profile. */
@@ -95,7 +96,7 @@ cb_error cb_relay_registered(cb_relay *relay, const cb_relay_tap *tap, cb_bytes 
                              json_t **result, cb_problem *problem);
 
 /* Says that the tap is not gone on with, and why: a stable code that the broker knows
- * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain). */
+ * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain, pin.cancelled). */
 cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
                       cb_problem *problem);
 

@@ -92,6 +92,8 @@ static json_t *challenge_body(const cb_relay_question *question, cb_bytes answer
     }
     if (question->text[0])
         rc |= json_object_set_new(root, "text", json_string(question->text));
+    if (question->pad)
+        rc |= json_object_set_new(root, "pin_pad", json_true());
     if (question->pin.len > CB_PIN_CIPHERTEXT_MAX)
         rc = -1;
     else if (question->pin.len > 0) {

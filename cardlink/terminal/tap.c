@@ -26,6 +26,7 @@ typedef struct tap {
     const cb_card_profile *profile; /* whose script is played */
     bool challenging;               /* its answers were brought, or are */
     bool asked;                     /* it is the second one */
+    bool pad;                       /* a PIN in the clear is typed on the reader's pad */
     cb_relay_tap begun;
     const cb_id
         *after; /* the tap in which the card was refused that is to be ended; otherwise NULL */
@@ -49,6 +50,11 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_card_transmit(card, command, answer);
 }
 
+static cb_error verify(void *card, cb_bytes header, bool padded, cb_buf *answer)
+{
+    return cb_card_verify(card, header, padded, answer);
+}
+
 /* Digits go to the card in the clear only where the card can take them in no other way, and once
  * the broker knows the card: whoever took over its front end could ask for those of a native card,
  * too, for somebody who listens at the reader. */
@@ -65,10 +71,14 @@ static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
     cb_card_io io = {.card = own->readers, .transmit = transmit};
     if (pins && pins->form == CB_PIN_FORM_VERIFY)
         io.pin = cb_digits_bytes(&pins->secret);
+    if (own->pad)
+        io.verify = verify;
     cb_buf_reset(answers);
     cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
     if (!error && cb_script_wants_pin(&script) && !may_want_pin(own))
         error = CB_E_FORMAT;
+    if (!error && cb_script_wants_pin(&script) && !own->pad && own->order->pin_pad == CB_PAD_REQUIRE)
+        error = CB_E_PIN_PAD;
     if (!error)
         error = cb_play(&io, &script, answers);
     if (error == CB_E_FORMAT)
@@ -150,7 +160,9 @@ static cb_error challenge(tap *own)
                                       .card = own->order->card,
                                       .service = own->order->service,
                                       .text = own->order->text,
-                                      .pin = cb_buf_bytes(&pin)};
+                                      .pin = cb_buf_bytes(&pin),
+                                      .pad = own->pad && own->profile->level_with_pin ==
+                                                             CB_LEVEL_TERMINAL_PIN};
         error = cb_relay_challenge(own->relay, &own->begun, &question, cb_buf_bytes(&own->answers),
                                    own->problem);
     }
@@ -174,6 +186,7 @@ static const char *reason_of(const cb_relay_tap *begun, const cb_problem *proble
     case CB_E_CARD_ANSWER:
     case CB_E_BROKER_DOWN:
     case CB_E_PIN_UNCERTAIN:
+    case CB_E_PIN_CANCELLED:
         return cb_error_code(error);
     case CB_E_READER:
     case CB_E_READER_NONE:
@@ -298,6 +311,9 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
     cb_error error = cb_card_take(own->readers, reader);
     if (error)
         return cb_problem_set(own->problem, error, NULL);
+    bool typed = own->order->pins && own->order->pins->form != CB_PIN_FORM_NONE;
+    own->pad =
+        own->order->pin_pad != CB_PAD_NEVER && !typed && cb_card_has_pad(own->readers);
     error = open_channel(own, &report->prefetched);
     if (!error)
         error = play(own);

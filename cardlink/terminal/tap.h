@@ -34,6 +34,7 @@ typedef struct cb_tap_order {
     const char *text;    /* "": none */
     const cb_id *card;   /* for CB_TAP_PIN_RESET; otherwise NULL */
     const cb_pins *pins; /* NULL: none */
+    uint8_t pin_pad;     /* cb_pad_use */
     const cb_profile_order *profiles;
 } cb_tap_order;
 

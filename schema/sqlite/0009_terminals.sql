@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- Which software terminals may run, and what they said last that they run.
+-- What terminals may run, what they say that they run, and of which kind they are.
 
 CREATE TABLE software (
     id      BLOB PRIMARY KEY CHECK (length(id) = 16),
@@ -23,3 +23,9 @@ CREATE TABLE terminal_software (
     received INTEGER NOT NULL,
     finding  TEXT NOT NULL DEFAULT ''                        -- what was found of it last
 ) STRICT, WITHOUT ROWID;
+
+-- What an administrator says of a terminal, and which of that a service asks for.
+ALTER TABLE terminal ADD COLUMN kind INTEGER NOT NULL DEFAULT 0 CHECK (kind BETWEEN 0 AND 3); -- cb_terminal_kind
+ALTER TABLE terminal ADD COLUMN pad INTEGER NOT NULL DEFAULT 0 CHECK (pad IN (0, 1));         -- has a PIN pad
+ALTER TABLE service ADD COLUMN kinds INTEGER NOT NULL DEFAULT 0 CHECK (kinds BETWEEN 0 AND 15); -- 1 << kind each; 0: any
+ALTER TABLE service ADD COLUMN pad INTEGER NOT NULL DEFAULT 0 CHECK (pad IN (0, 1));          -- no PIN that a terminal saw

@@ -133,6 +133,14 @@ LONG SCardTransmit(SCARDHANDLE handle, const SCARD_IO_REQUEST *send, LPCBYTE com
     return SCARD_S_SUCCESS;
 }
 
+LONG SCardControl(SCARDHANDLE handle, DWORD code, LPCVOID send, DWORD len, LPVOID answer,
+                  DWORD room, LPDWORD answer_len)
+{
+    (void)handle, (void)code, (void)send, (void)len, (void)answer, (void)room;
+    *answer_len = 0;
+    return SCARD_E_UNSUPPORTED_FEATURE;
+}
+
 static void arm(unsigned nth, bool lasting) { fault_counter_arm(&counter, nth, lasting); }
 
 static unsigned disarm(void) { return fault_counter_disarm(&counter); }

@@ -57,7 +57,8 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 static cb_error play(const cb_buf *script, cb_buf *answers)
 {
     cb_script read;
-    const cb_card_io io = {b.card.card, transmit, cb_bytes_str(VPIV_CARD_PIN)};
+    const cb_card_io io = {
+        .card = b.card.card, .transmit = transmit, .pin = cb_bytes_str(VPIV_CARD_PIN)};
     cb_error error = cb_buf_error(script);
     cb_buf_reset(answers);
     if (!error)

@@ -584,6 +584,16 @@ def requests():
             put("x509_request", name, made.stdout)
 
 
+def pads():
+    """What readers with and without a PIN pad say of themselves, and what they answer."""
+    feature = lambda tag, code: bytes([tag, 4]) + code.to_bytes(4, "big")
+    put("pad", "with_pad", feature(0x0A, 0x4233000A) + feature(6, 0x42330006))
+    put("pad", "without", feature(0x0A, 0x4233000A))
+    put("pad", "short", bytes([6, 3, 1, 2, 3]))
+    put("pad", "wrong", bytes.fromhex("63c2"))
+    put("pad", "cancelled", bytes.fromhex("6401"))
+
+
 def journals():
     """Entries of terminals' logs."""
     def entry(event, text=""):
@@ -596,7 +606,7 @@ def journals():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads):
         make()
 
 

@@ -35,7 +35,8 @@ static uint8_t service_level;
 static uint32_t terminal_rate;
 static uint8_t terminal_state;
 static bool terminal_passwords;
-static cb_error terminal_software;
+static cb_error terminal_software, terminal_kind;
+static bool pad_needed;
 static uint8_t kind_of_card = CB_PROFILE_NATIVE;
 static size_t receipts_recorded;
 
@@ -185,6 +186,19 @@ cb_error cb_software_admit(cb_store *store, const cb_id *terminal)
 {
     (void)store, (void)terminal;
     return terminal_software;
+}
+
+cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal)
+{
+    (void)service, (void)terminal;
+    return terminal_kind;
+}
+
+cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
+                              uint8_t reached, bool said)
+{
+    (void)service, (void)terminal;
+    return pad_needed && reached == CB_LEVEL_TERMINAL_PIN && !said ? CB_E_PIN_PAD : CB_OK;
 }
 
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
@@ -416,7 +430,8 @@ static int open_taps(void **state)
     terminal_rate = 0;
     terminal_state = CB_TERMINAL_ACTIVE;
     terminal_passwords = false;
-    terminal_software = CB_OK;
+    terminal_software = terminal_kind = CB_OK;
+    pad_needed = false;
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
     recorded_pins = signed_pins = 0;

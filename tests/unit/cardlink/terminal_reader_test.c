@@ -74,8 +74,14 @@ static void fake_disconnect(void *state)
     (void)state;
 }
 
-static const cb_reader_kind fake_kind = {"fake",       fake_open,    fake_close,    fake_list,
-                                         fake_wait,    fake_connect, fake_transmit, fake_disconnect};
+static const cb_reader_kind fake_kind = {.name = "fake",
+                                         .open = fake_open,
+                                         .close = fake_close,
+                                         .list = fake_list,
+                                         .wait = fake_wait,
+                                         .connect = fake_connect,
+                                         .transmit = fake_transmit,
+                                         .disconnect = fake_disconnect};
 
 static int reset(void **state)
 {

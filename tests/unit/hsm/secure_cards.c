@@ -148,8 +148,10 @@ static cb_error transmit(void *of, cb_bytes command, cb_buf *answer)
 cb_card_io secure_io_of(const char *pin)
 {
     if (secure_card_itself)
-        return (cb_card_io){secure_card.card, transmit, cb_bytes_str(pin)};
-    return (cb_card_io){&secure_far, secure_piv_transmit, cb_bytes_str(pin)};
+        return (cb_card_io){
+            .card = secure_card.card, .transmit = transmit, .pin = cb_bytes_str(pin)};
+    return (cb_card_io){
+        .card = &secure_far, .transmit = secure_piv_transmit, .pin = cb_bytes_str(pin)};
 }
 
 void secure_power(void)

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What an administrator says of a terminal: where it stands, and whether it has a PIN pad; and
+ * whether a service takes that.
+ */
+#include "base/clock.h"
+#include "broker/core/act.h"
+#include "broker/core/decide.h"
+#include "broker/core/said.h"
+#include "broker/core/still.h"
+
+/* ---- Saying it ---- */
+
+typedef struct describe {
+    cb_act act;
+    const cb_id *id;
+    uint8_t kind;
+    bool pad;
+} describe;
+
+/* A terminal that does not change is left alone. */
+static cb_error run_describe(cb_txn *txn, void *context)
+{
+    const describe *d = context;
+    cb_terminal terminal;
+    cb_error error = cb_row_terminal_get(txn, d->id, &terminal);
+    if (!error && (terminal.state == CB_TERMINAL_REVOKED || terminal.state == CB_TERMINAL_DISPOSED))
+        error = CB_E_STATE;
+    /* Whoever wrote into the database meanwhile is not helped by an administrator. */
+    if (!error)
+        error = cb_said_of_terminal(txn, &terminal);
+    if (error)
+        return error;
+    bool same = d->kind == terminal.kind && d->pad == terminal.pad;
+    terminal.kind = d->kind;
+    terminal.pad = d->pad;
+    terminal.changed = d->act.time;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_act_leaf(&leaf, "terminal.described", &d->act);
+    cb_said_terminal(&leaf, &terminal);
+    if (!same)
+        error = cb_row_terminal_describe(txn, &terminal);
+    if (!error && !same)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *id, uint8_t kind,
+                              bool pad, const char *reason)
+{
+    describe d = {.act = {.actor = actor, .reason = reason, .time = cb_clock_wall_us()},
+                  .id = id,
+                  .kind = kind,
+                  .pad = pad};
+    if (cb_act_check(actor, reason) || kind > CB_TERMINAL_PERSONAL)
+        return CB_E_ARGUMENT;
+    return cb_act_write(store, run_describe, &d, CB_WRITE_ORDINARY);
+}
+
+/* ---- Asking for it ---- */
+
+cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal)
+{
+    bool any = service->kinds == 0;
+    return any || service->kinds & (1U << terminal->kind) ? CB_OK : CB_E_TERMINAL_KIND;
+}
+
+cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
+                              uint8_t reached, bool said)
+{
+    bool seen = reached == CB_LEVEL_TERMINAL_PIN && !(terminal->pad && said);
+    return service->pad && seen ? CB_E_PIN_PAD : CB_OK;
+}
+
+cb_error cb_still_kind(cb_txn *txn, const cb_id *id, const char *name, uint8_t reached, bool said)
+{
+    cb_service service;
+    cb_terminal terminal;
+    cb_service_init(&service);
+    cb_error error = cb_row_service_get(txn, name, &service);
+    if (error == CB_E_NOT_FOUND)
+        error = CB_E_SERVICE_UNKNOWN;
+    if (!error)
+        error = cb_said_of_service(txn, &service);
+    if (!error)
+        error = cb_row_terminal_get(txn, id, &terminal);
+    if (!error)
+        error = cb_service_takes(&service, &terminal);
+    if (!error)
+        error = cb_service_takes_pin(&service, &terminal, reached, said);
+    cb_service_free(&service);
+    return error == CB_E_NOT_FOUND ? CB_E_TERMINAL_UNKNOWN : error;
+}
