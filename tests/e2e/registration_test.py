@@ -139,6 +139,16 @@ class Registration(unittest.TestCase):
         self.assertEqual((said.get("outcome"), said.get("holder")), ("registered", who), said)
         self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("outcome"), "accepted")
 
+    def test_a_card_with_secure_messaging_is_bound_with_its_key_for_it(self):
+        who = holder("Mori")
+        w.make_piv("Mori", *w.content_signer("signer"))
+        said = register(code_for("Mori")["secret"], "Mori")
+        self.assertEqual((said.get("outcome"), said.get("holder")), ("registered", who), said)
+        binding = w.admin("GET", f"/v1/cards/{said['card']}/binding").json
+        self.assertEqual(bytes.fromhex(binding["certificates"]).count(bytes.fromhex("0603550403" "0c06") + b"signer"), 1)
+        for service, pin in (("nginx", None), ("desk", PIN)):
+            self.assertEqual(w.tap(service, pin=pin).get("outcome"), "accepted")
+
     def test_an_scp03_card_shows_that_it_is_genuine(self):
         who = holder("Sato")
         w.make_scp03("Sato")
