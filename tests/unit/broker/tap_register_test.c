@@ -105,9 +105,11 @@ cb_error cb_tap_with_head(cb_taps *of, const cb_id *tap,
     return run(context, &head);
 }
 
-cb_error cb_tap_permit(cb_taps *of, const cb_tap_context *context)
+cb_error cb_tap_permit(cb_taps *of, const cb_tap_context *context, const cb_service *service,
+                       bool pad)
 {
     (void)of;
+    assert_true(!service && !pad);
     assert_int_equal(context->purpose, CB_TAP_REGISTER);
     return step("permit");
 }
