@@ -181,6 +181,7 @@ static const cb_ctl_option verify_options[] = {
     {"log-key", "PEMFILE", "the log's public key: the auditor's own copy, taken when the log began",
      false, false},
     {"origin", "NAME", "the log's name (default: the configuration's)", false, false},
+    {"database", "FILE", "the database, or a copy of it: its tables are compared, too", false, false},
     {0}};
 
 const cb_ctl_command cb_ctl_audit_commands[] = {

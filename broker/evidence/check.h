@@ -18,6 +18,10 @@ typedef struct cb_check {
     cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part; 'r', the
                             level reached */
     cb_id_map failures;  /* see check_failures.c */
+
+    struct cb_logged *logged; /* terminals' logs */
+    size_t logged_count;
+    cb_id_map logs; /* 'l': its place there */
     cb_id_map states;    /* kinds of cb_table_row; value: see check_states.c */
     uint64_t unfinished; /* results that are not accepts */
 
@@ -39,13 +43,19 @@ void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *lea
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 
+/* data: the leaf itself, for fields that are of this kind alone. */
+void cb_check_terminal_log(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
+                           cb_bytes data);
+
 /* After the last leaf. */
 void cb_check_receipts_end(cb_check *check);
 void cb_check_feed_end(cb_check *check);
 void cb_check_states_end(cb_check *check);
 void cb_check_failures_end(cb_check *check);
+void cb_check_terminal_logs_end(cb_check *check);
 
 void cb_check_receipts_free(cb_check *check);
 void cb_check_feed_free(cb_check *check);
+void cb_check_terminal_logs_free(cb_check *check);
 
 #endif

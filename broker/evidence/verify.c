@@ -63,6 +63,7 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     cb_check_feed(check, leaf->position, &fields);
     cb_check_state(check, leaf->position, &fields);
     cb_check_failures(check, leaf->position, &fields);
+    cb_check_terminal_log(check, leaf->position, &fields, leaf->data);
     return check->error;
 }
 
@@ -178,6 +179,7 @@ static cb_error run(pass *p)
     cb_check_feed_end(check);
     cb_check_states_end(check);
     cb_check_failures_end(check);
+    cb_check_terminal_logs_end(check);
     return check->error;
 }
 
@@ -201,6 +203,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
     cb_id_map_free(&p->check.failures);
     cb_check_receipts_free(&p->check);
     cb_check_feed_free(&p->check);
+    cb_check_terminal_logs_free(&p->check);
     free(p);
     return error;
 }

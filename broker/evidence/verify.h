@@ -19,6 +19,8 @@
  *
  *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead
  *   failures  failed proofs, wrong PINs and wrong passwords are counted as the leaves say
+ *   logs      what terminals logged of themselves is chained and signed, and is what the leaves have
+ *             the digests of
  */
 #ifndef CB_BROKER_EVIDENCE_VERIFY_H
 #define CB_BROKER_EVIDENCE_VERIFY_H
@@ -44,6 +46,9 @@ typedef struct cb_evidence_source {
     cb_error (*rows)(void *context, cb_error (*each)(void *each_context, const cb_table_row *row),
                      void *each_context);
     cb_error (*failures)(void *context, cb_failure_row_visitor each, void *each_context);
+    /* Terminals' logs: the batches of each in their order, and how far the broker has it. */
+    cb_error (*batches)(void *context, cb_journal_batch_visitor each, void *each_context);
+    cb_error (*logs)(void *context, cb_journal_row_visitor each, void *each_context);
 } cb_evidence_source;
 
 typedef struct cb_finding {
@@ -53,7 +58,8 @@ typedef struct cb_finding {
                   "head.order", "head.beyond", "feed.chain", "feed.leaf", "feed.missing",
                   "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap",
                   "receipt.twice", "table.state", "table.missing", "table.extra",
-                  "failures.count", "failures.format" */
+                  "failures.count", "failures.format", "terminal_log.batch",
+                  "terminal_log.record", "terminal_log.head" */
     char detail[160]; /* a sentence */
 } cb_finding;
 

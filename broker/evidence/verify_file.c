@@ -111,8 +111,20 @@ static cb_error file_failures(void *context, cb_failure_row_visitor each, void *
     return cb_row_failure_all(&file->txn, each, each_context);
 }
 
+static cb_error file_batches(void *context, cb_journal_batch_visitor each, void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_journal_batch_all(&file->txn, each, each_context);
+}
+
+static cb_error file_logs(void *context, cb_journal_row_visitor each, void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_journal_all(&file->txn, each, each_context);
+}
+
 cb_evidence_source cb_evidence_file_source(cb_evidence_file *file)
 {
     return (cb_evidence_source){file, file_leaves, file_heads, file_feed, file_rows,
-                                file_failures};
+                                file_failures, file_batches, file_logs};
 }

@@ -21,6 +21,22 @@ cb_error cb_row_journal_get(cb_txn *txn, const cb_id *terminal, cb_journal_row *
     return cb_query_end(&q);
 }
 
+/* As they are found: what has the wrong size is for the check to say. */
+cb_error cb_row_journal_all(cb_txn *txn, cb_journal_row_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_query q = cb_query_begin(txn->sql, "SELECT terminal, part, number, hash FROM terminal_log");
+    while (!error && cb_query_next(&q)) {
+        cb_id terminal;
+        cb_journal_row row = {.part = (uint64_t)cb_column_number(&q, 1),
+                              .head.number = (uint64_t)cb_column_number(&q, 2)};
+        cb_column_as_found(&q, 0, &terminal, sizeof terminal);
+        cb_column_as_found(&q, 3, &row.head.hash, sizeof row.head.hash);
+        error = q.error ? q.error : each(context, &terminal, &row);
+    }
+    return cb_row_visited(&q, error);
+}
+
 cb_error cb_row_journal_set(cb_txn *txn, const cb_id *terminal, const cb_journal_row *row)
 {
     cb_query q = cb_query_begin(
@@ -82,6 +98,30 @@ cb_error cb_row_journal_batch_each(cb_txn *txn, const cb_id *terminal, uint64_t 
         batch.signature = cb_column_bytes(&q, 6);
         batch.entries = cb_column_bytes(&q, 8);
         error = q.error ? q.error : each(context, &batch);
+    }
+    return cb_row_visited(&q, error);
+}
+
+cb_error cb_row_journal_batch_all(cb_txn *txn, cb_journal_batch_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_query q = cb_query_begin(
+        txn->sql,
+        "SELECT terminal, part, after, previous, last, hash, key, signature, received, entries "
+        "FROM terminal_log_batch ORDER BY terminal, part, last");
+    while (!error && cb_query_next(&q)) {
+        cb_id terminal;
+        cb_journal_batch batch = {.part = (uint64_t)cb_column_number(&q, 1),
+                                  .before.number = (uint64_t)cb_column_number(&q, 2),
+                                  .last.number = (uint64_t)cb_column_number(&q, 4),
+                                  .received = cb_column_number(&q, 8)};
+        cb_column_as_found(&q, 0, &terminal, sizeof terminal);
+        cb_column_as_found(&q, 3, &batch.before.hash, sizeof batch.before.hash);
+        cb_column_as_found(&q, 5, &batch.last.hash, sizeof batch.last.hash);
+        batch.key = cb_column_bytes(&q, 6);
+        batch.signature = cb_column_bytes(&q, 7);
+        batch.entries = cb_column_bytes(&q, 9);
+        error = q.error ? q.error : each(context, &terminal, &batch);
     }
     return cb_row_visited(&q, error);
 }

@@ -155,6 +155,14 @@ cb_error cb_row_journal_batch_each(cb_txn *txn, const cb_id *terminal, uint64_t 
                                    uint64_t after, unsigned limit, cb_journal_visitor each,
                                    void *context);
 
+/* Of all terminals, for a check. */
+typedef cb_error (*cb_journal_batch_visitor)(void *context, const cb_id *terminal,
+                                             const cb_journal_batch *batch);
+cb_error cb_row_journal_batch_all(cb_txn *txn, cb_journal_batch_visitor each, void *context);
+typedef cb_error (*cb_journal_row_visitor)(void *context, const cb_id *terminal,
+                                           const cb_journal_row *row);
+cb_error cb_row_journal_all(cb_txn *txn, cb_journal_row_visitor each, void *context);
+
 typedef cb_error (*cb_terminal_visitor)(void *context, const cb_terminal *terminal);
 cb_error cb_row_terminal_put(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_row_terminal_get(cb_txn *txn, const cb_id *id, cb_terminal *out);

@@ -56,7 +56,9 @@ class Failures(unittest.TestCase):
         self.before = w.size()
 
     def tearDown(self):
-        self.assertTrue(w.verify()["verified"], "and what is counted is what the record says")
+        self.assertTrue(w.verify()["verified"])
+        found = w.verify_database()
+        self.assertTrue(found["verified"] and found["receipts_genuine"] == found["receipts"], "what is counted is what the record says")
 
     def shown(self, what, name):
         return w.ctl(what, "show", name)["failures"]

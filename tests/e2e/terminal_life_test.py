@@ -529,6 +529,7 @@ class Log(unittest.TestCase):
                 self.assertEqual(terminal.ask("POST", "/v1/log", body).status, 200)
                 heads.append(head)
         self.assertTrue(w.ctl("terminal", "log", "robbed", "--record")["verified"])
+        self.assertEqual(w.verify_database()["findings"], [])
         key = bytes.fromhex(terminal_id.replace("-", ""))
         def find(*more):
             return [one["finding"] for one in w.ctl("terminal", "log", "robbed", *more, ok=(1,))["findings"]]
@@ -544,6 +545,8 @@ class Log(unittest.TestCase):
             database.execute("UPDATE terminal_log SET number = 2, hash = ? WHERE terminal = ?", (heads[2], key))
         self.assertTrue(w.ctl("terminal", "log", "robbed")["verified"])     # what is there fits
         self.assertEqual(find("--record"), ["the record has a batch that is not there"])
+        found = {one["what"] for one in w.verify_database(ok=(1,))["findings"]}
+        self.assertEqual(found, {"terminal_log.record", "terminal_log.head"})
 
     def test_an_agent_that_cannot_write_its_log_serves_no_card(self):
         w.enrol_terminal_freely("mute")

@@ -331,6 +331,10 @@ class World(Environment):
     def verify(self):
         return self.ctl("audit", "verify", "--log-key", self.pki / "log.pem")
 
+    def verify_database(self, ok=(0,)):
+        """And its tables, from the file, while the broker runs."""
+        return self.ctl("audit", "verify", "--log-key", self.pki / "log.pem", "--database", self.state / "cardbroker.db", ok=ok)
+
     def log_of(self, program):
         return (self.logs / f"{program}.log").read_text(errors="replace")
 

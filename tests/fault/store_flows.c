@@ -52,7 +52,7 @@ static void new_run(store_flows *s)
     s->enrolment = s->w.enrolment.id;
 }
 
-static void begin_calm(void *context)
+void store_begin_calm(void *context)
 {
     store_flows *s = context;
     new_run(s);
@@ -89,7 +89,7 @@ void store_flows_end(store_flows *s) { world_end(&s->w); }
 
 /* A store that has seen its disk fail says so until a trial write has succeeded, by itself; then
  * what it could not close is closed. */
-static void wait_for_the_disk(store_flows *s)
+void store_wait_for_the_disk(store_flows *s)
 {
     cb_store_state status;
     assert_int_not_equal(error_without_fault(&s->w), CB_E_STORE);
@@ -99,7 +99,7 @@ static void wait_for_the_disk(store_flows *s)
 }
 
 /* The signer is asked again within half a second. */
-static void wait_for_the_lane(store_flows *s)
+void store_wait_for_the_lane(store_flows *s)
 {
     for (int i = 0; i < 500 && !cb_store_signs(s->w.store); i++)
         usleep(10000);
@@ -109,13 +109,13 @@ static void wait_for_the_lane(store_flows *s)
 static void works_again(store_flows *s)
 {
     cb_id session = cb_id_new();
-    wait_for_the_disk(s);
-    wait_for_the_lane(s);
+    store_wait_for_the_disk(s);
+    store_wait_for_the_lane(s);
     assert_int_equal(tap_once(&s->w, NULL, &session), CB_OK);
     assert_int_equal(end_session(s->w.store, &session, "ended"), CB_OK);
 }
 
-static void closes_whole(store_flows *s)
+void store_closes_whole(store_flows *s)
 {
     cb_evidence_summary summary;
     world_close(&s->w);
@@ -190,9 +190,9 @@ static void a_new_one_opens(void *context, cb_error result, bool struck)
     (void)result;
     (void)struck;
     world_open(&s->w);
-    wait_for_the_lane(s);
+    store_wait_for_the_lane(s);
     assert_int_equal(cb_holder_add(s->w.store, "test", "Taro", &holder), CB_OK);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 static void the_crashed_one_opens(void *context, cb_error result, bool struck)
@@ -206,7 +206,7 @@ static void the_crashed_one_opens(void *context, cb_error result, bool struck)
     assert_int_equal(status.open_intents, 0);
     assert_int_equal(status.open_sessions, 0);
     works_again(s);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 /* ---- A tap ---- */
@@ -238,13 +238,13 @@ static void the_tap_is_told_as_it_was(void *context, cb_error result, bool struc
 {
     store_flows *s = context;
     (void)struck;
-    wait_for_the_disk(s);
+    store_wait_for_the_disk(s);
     told t = what_was_told(s, &s->tap);
     assert_true(t.intents <= 1 && t.accepted <= 1 && t.ended <= t.intents);
     if (result == CB_OK)
         assert_true(t.accepted == 1 && t.withheld == 0);
     works_again(s);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 /* ---- A revocation ---- */
@@ -252,7 +252,7 @@ static void the_tap_is_told_as_it_was(void *context, cb_error result, bool struc
 static void begin_with_session(void *context)
 {
     store_flows *s = context;
-    begin_calm(context);
+    store_begin_calm(context);
     assert_int_equal(tap_once(&s->w, NULL, &s->session), CB_OK);
 }
 
@@ -274,7 +274,7 @@ static void it_is_revoked_or_as_before(void *context, cb_error result, bool stru
     cb_card card;
     cb_feed_head feed;
     (void)struck;
-    wait_for_the_disk(s);
+    store_wait_for_the_disk(s);
     cb_card_init(&card);
     assert_int_equal(cb_card_get(s->w.store, &s->w.card, &card), CB_OK);
     assert_int_equal(cb_feed_head_now(s->w.store, &feed), CB_OK);
@@ -283,14 +283,14 @@ static void it_is_revoked_or_as_before(void *context, cb_error result, bool stru
     assert_int_equal(feed.number, revoked);
     if (!s->disk || result == CB_OK)
         assert_int_equal(revoked, result == CB_OK);
-    wait_for_the_lane(s);
+    store_wait_for_the_lane(s);
     if (revoked)
         assert_int_equal(tap_once(&s->w, NULL, NULL), CB_E_CARD_REVOKED);
     else
         assert_int_equal(cb_card_change(s->w.store, "test", &s->w.card, CB_CARD_REVOKE, NULL, NULL),
                          CB_OK);
     cb_card_free(&card);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 /* ---- What administrators do ---- */
@@ -345,7 +345,7 @@ static void what_is_there_is_whole(void *context, cb_error result, bool struck)
         assert_int_equal(card.state, CB_CARD_ACTIVE);
     cb_card_free(&card);
     assert_int_equal(new_card(s, &s->tap), CB_OK);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 static cb_error renew(store_flows *s, uint64_t sequence)
@@ -380,15 +380,15 @@ static void one_enrolment_is_left(void *context, cb_error result, bool struck)
     store_flows *s = context;
     (void)result;
     (void)struck;
-    wait_for_the_disk(s);
-    wait_for_the_lane(s);
+    store_wait_for_the_disk(s);
+    store_wait_for_the_lane(s);
     cb_enrolment enrolment;
     cb_enrolment_init(&enrolment);
     cb_error error = add_enrolment(&s->w, "tax", 4, &enrolment);
     cb_enrolment_free(&enrolment);
     assert_true(error == CB_OK || error == CB_E_EXISTS);
     works_again(s);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 /* ---- Copies and verification ---- */
@@ -417,7 +417,7 @@ static void the_copy_is_whole_or_not_there(void *context, cb_error result, bool 
     }
     assert_int_equal(back_up(s), CB_OK);
     works_again(s);
-    closes_whole(s);
+    store_closes_whole(s);
 }
 
 static void closed_calm(void *context) { put_database(context, ((store_flows *)context)->calm, 0); }
@@ -435,11 +435,13 @@ static void nothing_is_found(void *context, cb_error result, bool struck)
 const fault_flow store_flow[] = {
     {"a new database", no_database, open_and_close, a_new_one_opens},
     {"opening after a crash", crashed_database, open_and_close, the_crashed_one_opens},
-    {"a tap", begin_calm, decide, the_tap_is_told_as_it_was},
+    {"a tap", store_begin_calm, decide, the_tap_is_told_as_it_was},
     {"a revocation", begin_with_session, revoke_card, it_is_revoked_or_as_before},
-    {"a card and a terminal", begin_calm, issue, what_is_there_is_whole},
-    {"an enrolment renewed", begin_calm, enrol, one_enrolment_is_left},
-    {"a backup", begin_calm, back_up, the_copy_is_whole_or_not_there},
+    {"a card and a terminal", store_begin_calm, issue, what_is_there_is_whole},
+    {"a wrong PIN too many", store_begin_wrong_pins, store_count_wrong_pin,
+     store_it_is_counted_with_its_refusal},
+    {"an enrolment renewed", store_begin_calm, enrol, one_enrolment_is_left},
+    {"a backup", store_begin_calm, back_up, the_copy_is_whole_or_not_there},
     {"verification", closed_calm, verify, nothing_is_found},
 };
 const unsigned store_flow_count = sizeof store_flow / sizeof *store_flow;

@@ -308,20 +308,24 @@ void tamper(world *w, const char *sql)
 {
     sqlite3 *db = NULL;
     char *why = NULL;
-    char triggers[4096] = "";
+    char triggers[4096] = "", of_logs[1024] = "";
     assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
     sqlite3_exec(db, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND "
                  "tbl_name IN ('evidence_leaf', 'tree_head', 'feed')", add_text, triggers,
                  NULL);
+    sqlite3_exec(db, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND "
+                 "tbl_name = 'terminal_log_batch'", add_text, of_logs, NULL);
     sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
     sqlite3_exec(db,
                  "DROP TRIGGER evidence_leaf_stays; DROP TRIGGER evidence_leaf_kept;"
                  "DROP TRIGGER tree_head_stays; DROP TRIGGER tree_head_kept;"
-                 "DROP TRIGGER feed_stays; DROP TRIGGER feed_kept",
+                 "DROP TRIGGER feed_stays; DROP TRIGGER feed_kept;"
+                 "DROP TRIGGER terminal_log_batch_stays; DROP TRIGGER terminal_log_batch_kept",
                  NULL, NULL, NULL);
     if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
         fail_msg("%s", why);
     assert_int_equal(sqlite3_exec(db, triggers, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_exec(db, of_logs, NULL, NULL, NULL); /* unless the table is gone */
     sqlite3_close(db);
 }
 

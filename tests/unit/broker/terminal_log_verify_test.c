@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Somebody who writes the database changes what terminals have logged of themselves: audit verify
+ * finds it.
+ */
+#include "tests/unit/broker/terminal_log_stage.h"
+
+/* Three batches of one part, one of another, and one of another terminal's. */
+static void live_a_little(stage *s)
+{
+    stage other;
+    begin(s);
+    for (int i = 0; i < 3; i++) {
+        make(s, 2);
+        taken(s);
+    }
+    assert_int_equal(cb_terminal_log_resume(s->w.store, "admin", &s->terminal.id, NULL), CB_OK);
+    make(s, 1);
+    make(s, 2);
+    taken(s);
+    other = *s;
+    other.entries = CB_BUF(CB_JOURNAL_BATCH_MAX);
+    other.head = (cb_journal_head){0};
+    assert_int_equal(cb_p256_generate(other.scalar, other.point), CB_OK);
+    other.shown = key_of(other.point);
+    cb_terminal_new new = {.name = "logging too", .key = other.shown};
+    assert_int_equal(cb_terminal_add(s->w.store, "test", &new, &other.terminal), CB_OK);
+    make(&other, 2);
+    taken(&other);
+    cb_buf_free(&other.entries);
+    world_close(&s->w);
+}
+
+static void end_tampered(stage *s)
+{
+    cb_buf_free(&s->entries);
+    world_end(&s->w);
+}
+
+static void each_edit_of_what_is_kept_is_found(void **state)
+{
+    static const struct {
+        const char *sql, *what;
+    } edits[] = {
+        {"UPDATE terminal_log_batch SET entries = CAST(substr(entries, 1, length(entries) - 1) || "
+         "x'41' "
+         "AS BLOB) WHERE last = 4",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET entries = substr(entries, 1, length(entries) / 2) "
+         "WHERE last = 4",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET entries = x'' WHERE last = 2", "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET entries = CAST(entries || entries AS BLOB) WHERE last = 4",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET signature = zeroblob(64) WHERE last = 4",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET signature = x'' WHERE last = 4", "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET key = zeroblob(65) WHERE last = 4", "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET previous = zeroblob(32) WHERE last = 4",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET hash = zeroblob(31) WHERE last = 4", "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET after = after - 1 WHERE last = 6", "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET received = received + 1 WHERE last = 4",
+         "terminal_log.record"},
+        {"UPDATE terminal_log_batch SET part = 3 WHERE part = 2", "terminal_log.record"},
+        {"DELETE FROM terminal_log_batch WHERE part = 2", "terminal_log.record"},
+        {"DELETE FROM terminal_log_batch WHERE last = 2", "terminal_log.record"},
+        {"DELETE FROM terminal_log_batch WHERE last = 4", "terminal_log.batch"},
+        {"DELETE FROM terminal_log_batch; DELETE FROM terminal_log", "terminal_log.record"},
+        {"UPDATE terminal_log_batch SET last = 99 WHERE part = 1 AND last = 4;"
+         "UPDATE terminal_log_batch SET last = 4 WHERE part = 1 AND last = 6;"
+         "UPDATE terminal_log_batch SET last = 6 WHERE last = 99",
+         "terminal_log.batch"},
+        {"UPDATE terminal_log_batch SET terminal = (SELECT id FROM terminal WHERE name = "
+         "'counter 1') WHERE part = 2",
+         "terminal_log.record"},
+        {"INSERT INTO terminal_log_batch SELECT (SELECT id FROM terminal WHERE name = 'counter "
+         "1'), "
+         "part, last, after, previous, hash, key, signature, received, entries "
+         "FROM terminal_log_batch WHERE last = 2 LIMIT 1",
+         "terminal_log.record"},
+        {"UPDATE terminal_log SET number = number - 2", "terminal_log.head"},
+        {"UPDATE terminal_log SET hash = zeroblob(32)", "terminal_log.head"},
+        {"UPDATE terminal_log SET part = 1", "terminal_log.head"},
+        {"DELETE FROM terminal_log", "terminal_log.head"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        stage s;
+        live_a_little(&s);
+        if (i == 0)
+            assert_int_equal(verify_file(&s.w, NULL), CB_OK);
+        tamper(&s.w, edits[i].sql);
+        if (verify_file(&s.w, NULL) != CB_E_EVIDENCE || findings_of(edits[i].what) == 0)
+            fail_msg("not found as %s: %s", edits[i].what, edits[i].sql);
+        end_tampered(&s);
+    }
+}
+
+static void put_blob(cb_buf *sql, const char *column, cb_bytes value)
+{
+    cb_buf_printf(sql, ", %s = x'", column);
+    for (size_t i = 0; i < value.len; i++)
+        cb_buf_printf(sql, "%02x", value.data[i]);
+    cb_buf_put_str(sql, "'");
+}
+
+/* Whole by itself, chained, and signed by a key that fits: but not what the terminal brought. */
+static void a_batch_that_was_made_up_whole_is_found(void **state)
+{
+    stage s;
+    cb_buf sql = CB_BUF(64 * 1024);
+    (void)state;
+    begin(&s);
+    make(&s, 2);
+    taken(&s);
+    world_close(&s.w);
+    assert_int_equal(cb_p256_generate(s.scalar, s.point), CB_OK);
+    s.head = (cb_journal_head){0};
+    make(&s, 2);
+    s.entries.data[3] ^= 1;
+    s.head = (cb_journal_head){0};
+    assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
+    sign(&s);
+    cb_buf_put_str(&sql, "UPDATE terminal_log_batch SET part = 1");
+    put_blob(&sql, "entries", s.batch.entries);
+    put_blob(&sql, "hash", cb_digest_bytes(&s.head.hash));
+    put_blob(&sql, "key", s.batch.key);
+    put_blob(&sql, "signature", s.batch.signature);
+    cb_buf_put_str(&sql, "; UPDATE terminal_log SET part = 1");
+    put_blob(&sql, "hash", cb_digest_bytes(&s.head.hash));
+    tamper(&s.w, cb_buf_cstr(&sql));
+    assert_int_equal(verify_file(&s.w, NULL), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("terminal_log.batch"), 0);
+    assert_int_equal(findings_of("terminal_log.record"), 1);
+    assert_int_equal(findings_of("terminal_log.head"), 1);
+    cb_buf_free(&sql);
+    end_tampered(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_edit_of_what_is_kept_is_found),
+        cmocka_unit_test(a_batch_that_was_made_up_whole_is_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
