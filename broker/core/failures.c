@@ -85,7 +85,8 @@ static cb_error suspend(cb_txn *txn, const cb_failure *f, cb_failure_effect *eff
     const cb_act act = {"cardbrokerd", "wrong-pins", f->time, &effect->of_card};
     cb_error error = cb_card_act_in(txn, &act, &f->card, CB_CARD_SUSPEND);
     effect->suspended = !error;
-    return error == CB_E_STATE ? CB_OK : error; /* it is suspended, or worse */
+    /* It is suspended, or worse; or nobody's yet, for it is only being registered. */
+    return error == CB_E_STATE || error == CB_E_NOT_FOUND ? CB_OK : error;
 }
 
 /* When the count comes to the limit, and not again on that day. */
