@@ -106,6 +106,9 @@ typedef enum cb_error_class {
     X(CB_E_CARD_NAMELESS,        CARD,        "card.nameless",            "The card's certificates do not say which card they are of, so that nobody can register it but an operator: bring it to one.") \
     X(CB_E_PASSWORD_WRONG,       CARD,        "password.wrong",           "The name or the password is wrong, or too many wrong ones were tried before: try again, and wait if it was right.") \
     X(CB_E_PASSWORD_DELAYED,     CARD,        "password.delayed",         "Too many wrong passwords were tried for this name: it is not looked at before some time has passed.") \
+    X(CB_E_PASSWORD_INITIAL,     CARD,        "password.initial",         "This password was given to be changed once, and opens nothing: choose your own first, with cardlink password change.") \
+    X(CB_E_PASSWORD_OVER,        CARD,        "password.expired",         "The time in which this password was to be changed is over: ask an administrator for another.") \
+    X(CB_E_PASSWORD_USED,        CARD,        "password.used",            "That is, or was before, the password of this name: choose another.") \
     X(CB_E_PASSWORD_FORMAT,      INVALID,     "password.format",          "The password is too short, too long or too easy to guess: use at least 15 characters without a pattern.") \
     /* terminal */ \
     X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \

@@ -21,7 +21,8 @@ typedef enum cb_tap_purpose {
     CB_TAP_PIN_UNBLOCK = 3,  /* new PIN by unblocking code; no service */
     CB_TAP_CARD_END = 4,     /* end a revoked card for good; no service */
     CB_TAP_PIN_RESET = 5,    /* new PIN by a manager's permission; no service */
-    CB_TAP_REGISTER = 6      /* bind the card by a one-time code (registration.h); no service */
+    CB_TAP_REGISTER = 6,     /* bind the card by a one-time code (registration.h); no service */
+    CB_TAP_PASSWORD_CHANGE = 7 /* put another password in the place of one's own; no service */
 } cb_tap_purpose;
 
 typedef enum cb_profile_id {

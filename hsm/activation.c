@@ -38,7 +38,9 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
     bool named = names_a_card(context) && context->profile == CB_PROFILE_NATIVE;
     bool purpose = for_a_service || named || context->purpose == CB_TAP_PIN_CHANGE ||
-                   context->purpose == CB_TAP_PIN_UNBLOCK;
+                   context->purpose == CB_TAP_PIN_UNBLOCK ||
+                   (context->purpose == CB_TAP_PASSWORD_CHANGE &&
+                    context->profile == CB_PROFILE_PASSWORD);
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
     return ours && purpose && service &&
            (context->level == CB_LEVEL_NONE || cb_level_ok(context->level));
@@ -166,6 +168,15 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
     return cb_profile_verify(&tap->claim, &binding->keys) ? CB_OK : CB_E_CARD_PROOF;
 }
 
+/* A password that somebody else gave opens nothing. */
+static cb_error own_password(const cb_tap *tap, const cb_binding_info *binding)
+{
+    if (tap->profile->id != CB_PROFILE_PASSWORD || binding->expires == 0)
+        return CB_OK;
+    cb_error error = cb_password_in_time(binding);
+    return error ? error : CB_E_PASSWORD_INITIAL;
+}
+
 static uint8_t level_reached(const cb_tap *tap, const cb_binding_info *binding)
 {
     uint8_t level = cb_profile_level(tap->profile, tap->claim.pin == CB_PIN_VERIFIED);
@@ -190,7 +201,8 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
                          cb_activation *out)
 {
     cb_binding_info binding;
-    if (tap->context.purpose == CB_TAP_REGISTER) /* its card is nobody's yet */
+    if (tap->context.purpose == CB_TAP_REGISTER || /* its card is nobody's yet */
+        tap->context.purpose == CB_TAP_PASSWORD_CHANGE)
         return CB_E_TAP_ORDER;
     cb_error error = cb_feed_refresh(taps->setup.feed);
     if (!error)
@@ -202,6 +214,8 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
         error = tap->context.purpose == CB_TAP_CARD_END ? may_end(taps, &binding.card)
                                                         : still_good(taps, tap);
     }
+    if (!error)
+        error = own_password(tap, &binding);
     if (error)
         return error;
     tap->activation = (cb_activation){.holder = binding.holder,

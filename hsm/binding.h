@@ -6,6 +6,7 @@
  *   keys   version 1 (native): point (65)
  *          version 2 (others): u8 count, then for each key: u8 use, u8 kind, var key (card_key.h), SHA-256 of its certificate; of a password one,
  *                               whose kind is CB_CARD_KEY_PASSWORD and whose key is the MAC in password.h
+ *          version 4 (a password that has an end): i64 its end, and then as version 2
  *
  * hsmd takes the holder from a genuine binding and from nothing else.
  */

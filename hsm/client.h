@@ -186,11 +186,21 @@ cb_error cb_hsm_renew_foreign(cb_hsm *hsm, const cb_foreign_reading *card, cb_by
 /* Passwords (cardlink/password/password.h): the salt of one by its identifier; and its binding to a holder, by the point of its key. before: the
  * binding that it has, for a new password in the place of that one, whose holder and a lower sequence must be in it; empty: it has none yet. The
  * rest is as for cb_hsm_bind and cb_hsm_renew_foreign: CB_E_CARD_BOUND, CB_E_CARD_REVOKED, CB_E_HSM_KEY_RETIRED (the password was used before),
- * CB_E_HSM_RECORD, CB_E_ARGUMENT. */
+ * CB_E_HSM_RECORD, CB_E_ARGUMENT. expires (0: never; at most CB_PASSWORD_ONCE_MOST_S from now on): it was not its holder who chose it; until then he
+ * may put his own in its place, and it opens nothing. */
+enum { CB_PASSWORD_ONCE_MOST_S = 30 * 86400 };
 cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[CB_PASSWORD_SALT]);
 cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password, const uint8_t point[CB_P256_POINT],
-                              const cb_id *holder, uint64_t sequence, cb_bytes before,
-                              cb_buf *binding);
+                              const cb_id *holder, uint64_t sequence, int64_t expires,
+                              cb_bytes before, cb_buf *binding);
+
+/* What the holder of a tap of CB_TAP_PASSWORD_CHANGE puts in the place of his password, whose binding
+ * is given (empty: there is no such name): after cb_hsm_tap_finish, in the place of
+ * cb_hsm_tap_activate. The new binding counts from its first use on, and the old one until then, or
+ * until the feed retires it. Ends the tap. Errors as of cb_hsm_tap_activate; CB_E_PASSWORD_OVER,
+ * CB_E_PASSWORD_USED. */
+cb_error cb_hsm_tap_password(cb_hsm *hsm, const cb_id *tap, cb_bytes before,
+                             const cb_feed_head *feed, cb_buf *binding);
 
 /* Forgets the wrong guesses at a password. CB_E_IO. */
 cb_error cb_hsm_password_forgive(cb_hsm *hsm, const cb_id *password);

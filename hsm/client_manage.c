@@ -95,7 +95,7 @@ cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[C
 
 cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
                               const uint8_t point[CB_P256_POINT], const cb_id *holder,
-                              uint64_t sequence, cb_bytes before, cb_buf *binding)
+                              uint64_t sequence, int64_t expires, cb_bytes before, cb_buf *binding)
 {
     cb_msg msg;
     if (before.len > CB_BINDING_MAX)
@@ -105,6 +105,7 @@ cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
     cb_buf_put(&msg.body, cb_bytes_make(point, CB_P256_POINT));
     cb_put_id(&msg.body, holder);
     cb_buf_put_u64(&msg.body, sequence);
+    cb_buf_put_u64(&msg.body, (uint64_t)expires);
     cb_buf_put_var(&msg.body, before);
     cb_error error = call(hsm, &msg);
     if (!error)

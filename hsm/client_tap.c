@@ -114,6 +114,23 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
     return error;
 }
 
+cb_error cb_hsm_tap_password(cb_hsm *hsm, const cb_id *tap, cb_bytes before,
+                             const cb_feed_head *feed, cb_buf *binding)
+{
+    cb_msg msg;
+    if (before.len > CB_BINDING_MAX)
+        return CB_E_HSM_RECORD;
+    cb_msg_init(&msg, CB_HSM_TAP_PASSWORD);
+    cb_put_id(&msg.body, tap);
+    cb_buf_put_var(&msg.body, before);
+    cb_put_feed_head(&msg.body, feed);
+    cb_error error = call(hsm, lane_of(tap), &msg);
+    if (!error)
+        cb_buf_put(binding, cb_buf_bytes(&msg.body));
+    cb_msg_free(&msg);
+    return error ? error : cb_buf_error(binding);
+}
+
 cb_error cb_hsm_tap_open_key(cb_hsm *hsm, const cb_id *tap, cb_bytes sealed,
                              const cb_intent_proof *proof)
 {

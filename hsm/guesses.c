@@ -51,19 +51,65 @@ static bool due(guesses *g, int64_t now)
     return delay == 0 || (delay > 0 && now - g->last >= delay);
 }
 
+/* ---- Changes ---- */
+
+typedef struct changed {
+    cb_id from, to; /* zero: nothing was changed */
+} changed;
+
+static cb_id place_of(const cb_id *password)
+{
+    static const char domain[] = "cardbroker password change 1"; /* its final zero is part of it */
+    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_id_bytes(password)};
+    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+    cb_id place;
+    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
+    return place;
+}
+
+static cb_error read_change(const cb_memo *memo, const cb_id *password, changed *out)
+{
+    cb_digest value = {{0}};
+    cb_id place = place_of(password);
+    cb_error error = cb_memo_get(memo, &place, &value);
+    memcpy(out->from.bytes, value.bytes, CB_ID_SIZE);
+    memcpy(out->to.bytes, value.bytes + CB_ID_SIZE, CB_ID_SIZE);
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
+cb_error cb_guesses_change(cb_memo *memo, const cb_id *password, const cb_id *from, const cb_id *to)
+{
+    cb_digest value;
+    cb_id place = place_of(password);
+    cb_error error = cb_memo_get(memo, password, &value);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_E_HSM_RECORD : error;
+    guesses g = read_value(&value);
+    if (!cb_id_same(&g.subject, from))
+        return CB_E_HSM_RECORD;
+    memcpy(value.bytes, from->bytes, CB_ID_SIZE);
+    memcpy(value.bytes + CB_ID_SIZE, to->bytes, CB_ID_SIZE);
+    return cb_memo_put(memo, &place, &value);
+}
+
+/* ---- Counting ---- */
+
 typedef struct attempt {
     const cb_id *subject;
+    changed change;
     int64_t now;
     bool old;
     bool allowed;
 } attempt;
 
 /* Whether the count is that of another binding. An entry of nobody's becomes the first one's. */
-static bool of_another(guesses *g, const cb_id *subject)
+static bool of_another(guesses *g, const cb_id *subject, const changed *change)
 {
     if (cb_id_is_zero(&g->subject))
         g->subject = *subject;
-    return !cb_id_same(&g->subject, subject);
+    bool changed_to = !cb_id_is_zero(&change->to) && cb_id_same(&g->subject, &change->from) &&
+                      cb_id_same(subject, &change->to);
+    return !changed_to && !cb_id_same(&g->subject, subject);
 }
 
 /* What is not allowed is written too: nobody is to see in the time that it takes which it was. */
@@ -71,7 +117,7 @@ static void count(void *context, cb_digest *value)
 {
     attempt *a = context;
     guesses g = read_value(value);
-    a->old = of_another(&g, a->subject);
+    a->old = of_another(&g, a->subject, &a->change);
     a->allowed = !a->old && due(&g, a->now);
     if (a->allowed) {
         g.wrong++;
@@ -84,22 +130,26 @@ cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subj
                          bool *allowed)
 {
     attempt a = {.subject = subject, .now = now};
-    cb_error error = cb_memo_change(memo, password, count, &a);
+    cb_error error = read_change(memo, password, &a.change);
+    if (!error)
+        error = cb_memo_change(memo, password, count, &a);
     *allowed = !error && a.allowed;
     return !error && a.old ? CB_E_HSM_RECORD : error;
 }
 
 static void end_count(void *context, cb_digest *value)
 {
+    const attempt *a = context;
     guesses g = read_value(value);
-    if (!of_another(&g, context))
-        write_value(&(guesses){.subject = g.subject}, value);
+    if (!of_another(&g, a->subject, &a->change))
+        write_value(&(guesses){.subject = *a->subject}, value);
 }
 
 cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject)
 {
-    cb_id copy = *subject;
-    return cb_memo_change(memo, password, end_count, &copy);
+    attempt a = {.subject = subject};
+    cb_error error = read_change(memo, password, &a.change);
+    return error ? error : cb_memo_change(memo, password, end_count, &a);
 }
 
 static void begin_anew(void *context, cb_digest *value)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "hsm/bound.h"
 #include "hsm/guesses.h"
 
 /* Under which the names that nobody has are counted: it is no identifier of a name, and what is
@@ -68,4 +69,65 @@ cb_error cb_password_believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob,
     if (!error && !right)
         error = CB_E_PASSWORD_WRONG;
     return error ? error : cb_guesses_right(memo, counted, &subject);
+}
+
+/* ---- Another one ---- */
+
+cb_error cb_password_in_time(const cb_binding_info *binding)
+{
+    return binding->expires > 0 && cb_clock_wall_us() >= binding->expires ? CB_E_PASSWORD_OVER
+                                                                          : CB_OK;
+}
+
+static cb_error make_next(cb_taps *taps, const cb_tap *tap, const cb_binding_info *before,
+                          cb_binding_info *out)
+{
+    cb_digest verifier;
+    if (!cb_p256_is_point(CB_BYTES_OF(tap->claim.next)) || before->sequence >= INT64_MAX)
+        return CB_E_CARD_ANSWER;
+    cb_error error =
+        cb_password_verifier(taps->setup.vault, &before->card, tap->claim.next, &verifier);
+    *out = *before;
+    out->expires = 0;
+    out->sequence++;
+    memcpy(out->keys.key[0].data, verifier.bytes, sizeof verifier.bytes);
+    cb_id old = cb_binding_subject(before), new = cb_binding_subject(out);
+    if (!error && cb_id_same(&old, &new))
+        error = CB_E_PASSWORD_USED;
+    if (!error)
+        error = cb_bound_still_good(taps->setup.feed, out);
+    return error == CB_E_HSM_KEY_RETIRED ? CB_E_PASSWORD_USED : error;
+}
+
+static cb_error still_good(const cb_taps *taps, const cb_tap *tap, const cb_binding_info *binding)
+{
+    cb_error error = cb_bound_still_good(taps->setup.feed, binding);
+    if (!error)
+        error = cb_feed_card(taps->setup.feed, &binding->card);
+    if (!error)
+        error = cb_feed_terminal(taps->setup.feed, &tap->terminal);
+    return error == CB_E_HSM_KEY_RETIRED ? CB_E_HSM_RECORD : error;
+}
+
+cb_error cb_password_change(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_feed_head *feed,
+                            cb_binding_info *out)
+{
+    cb_binding_info before;
+    if (tap->context.purpose != CB_TAP_PASSWORD_CHANGE)
+        return CB_E_TAP_ORDER;
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (!error)
+        error = cb_feed_compare(taps->setup.feed, feed);
+    if (!error)
+        error = cb_password_believe(taps, tap, blob, &before);
+    if (!error)
+        error = still_good(taps, tap, &before);
+    if (!error)
+        error = cb_password_in_time(&before);
+    if (!error)
+        error = make_next(taps, tap, &before, out);
+    if (error)
+        return error;
+    cb_id old = cb_binding_subject(&before), new = cb_binding_subject(out);
+    return cb_guesses_change(taps->setup.guesses, &before.card, &old, &new);
 }

@@ -28,4 +28,14 @@ cb_error cb_password_verifier(const cb_vault *vault, const cb_id *password,
 cb_error cb_password_believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob,
                              cb_binding_info *binding);
 
+/* What a tap's holder puts in the place of his password (CB_TAP_PASSWORD_CHANGE), over the proof of
+ * that one, which counts as a guess. The new one counts from its first use on, and until then the
+ * old one does: hsm/guesses.h. In the place of cb_tap_activate; *out is to be bound. As
+ * cb_password_believe and cb_tap_activate, and CB_E_PASSWORD_OVER, CB_E_PASSWORD_USED. */
+cb_error cb_password_change(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_feed_head *feed,
+                            cb_binding_info *out);
+
+/* Whether a password that somebody else gave may still be changed: CB_E_PASSWORD_OVER. */
+cb_error cb_password_in_time(const cb_binding_info *binding);
+
 #endif

@@ -39,8 +39,8 @@
  *   RENEW_FOREIGN   reading, var binding, var certificates of before,  binding (the rest)
  *                   u64 sequence
  *   CERTIFY         terminal, var request                              certificate (the rest)
- *   BIND_PASSWORD   password, point, holder, u64 sequence,             binding (the rest)
- *                   var binding of before
+ *   BIND_PASSWORD   password, point, holder, u64 sequence, u64 its end  binding (the rest)
+ *                   (0: none), var binding of before
  *   PASSWORD_SALT   password                                           salt (the rest)
  *   PASSWORD_FORGIVE password                                          –
  *   PIN_RESET       card, terminal, u16 seconds                        –
@@ -49,6 +49,7 @@
  *   REGISTRATION_ALLOW     code, registration                          –
  *   REGISTRATION_WITHDRAW  code                                        –
  *   REGISTRATION_STATE     code                                        registration
+ *   TAP_PASSWORD    tap, var binding, feed head                        binding (the rest)
  */
 /* clang-format on */
 
@@ -89,6 +90,7 @@ typedef enum cb_hsm_message {
     CB_HSM_REGISTRATION_ALLOW = 31,
     CB_HSM_REGISTRATION_WITHDRAW = 32,
     CB_HSM_REGISTRATION_STATE = 33,
+    CB_HSM_TAP_PASSWORD = 34,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -165,16 +165,17 @@ bool cb_binding_info_ok(const cb_binding_info *info)
 {
     return !cb_id_is_zero(&info->card) && !cb_id_is_zero(&info->holder) && info->profile > 0 &&
            keys_ok(info) && level_ok(info) && info->expires >= 0 &&
-           (info->expires == 0 || info->profile == CB_PROFILE_NATIVE);
+           (info->expires == 0 || info->profile == CB_PROFILE_NATIVE ||
+            info->profile == CB_PROFILE_PASSWORD);
 }
 
 void cb_binding_body_put(cb_buf *buf, const cb_binding_info *info)
 {
     bool native = info->profile == CB_PROFILE_NATIVE;
     head_put(buf, KIND_BINDING,
-             !native             ? CB_BINDING_VERSION
-             : info->expires > 0 ? CB_DATED_VERSION
-                                 : CB_RECORD_VERSION);
+             info->expires == 0 ? (native ? CB_RECORD_VERSION : CB_BINDING_VERSION)
+             : native           ? CB_DATED_VERSION
+                                : CB_ONCE_VERSION);
     cb_buf_put(buf, cb_id_bytes(&info->card));
     cb_buf_put(buf, cb_id_bytes(&info->holder));
     cb_buf_put_u8(buf, info->profile);
@@ -213,20 +214,21 @@ cb_error cb_binding_body_get(cb_bytes body, cb_binding_info *info)
 {
     cb_cursor cursor = cb_cursor_over(body);
     *info = (cb_binding_info){0};
-    uint8_t version = head_get(&cursor, KIND_BINDING, CB_DATED_VERSION);
+    uint8_t version = head_get(&cursor, KIND_BINDING, CB_ONCE_VERSION);
+    bool native = version != CB_BINDING_VERSION && version != CB_ONCE_VERSION;
     id_get(&cursor, &info->card);
     id_get(&cursor, &info->holder);
     info->profile = cb_cursor_u8(&cursor);
     info->level = cb_cursor_u8(&cursor);
     info->sequence = cb_cursor_u64(&cursor);
-    if ((version == CB_BINDING_VERSION) == (info->profile == CB_PROFILE_NATIVE))
+    if (native != (info->profile == CB_PROFILE_NATIVE))
         return CB_E_FORMAT;
-    if (version == CB_DATED_VERSION) {
+    if (version == CB_DATED_VERSION || version == CB_ONCE_VERSION) {
         info->expires = (int64_t)cb_cursor_u64(&cursor);
         if (info->expires <= 0)
             return CB_E_FORMAT;
     }
-    if (version != CB_BINDING_VERSION) {
+    if (native) {
         uint8_t point[CB_P256_POINT] = {0};
         cb_cursor_copy(&cursor, point, sizeof point);
         info->keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};

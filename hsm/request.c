@@ -29,7 +29,7 @@ enum {
     FOREIGN = 1 + VAR + 1 + CB_ID_SIZE + 9,
     RENEWAL = 1 + VAR + 1 + 2 * VAR + 8,
     CERTIFY = CB_ID_SIZE + VAR + 128, /* no request is shorter */
-    PASSWORD = 2 * CB_ID_SIZE + CB_P256_POINT + 8 + VAR,
+    PASSWORD = 2 * CB_ID_SIZE + CB_P256_POINT + 8 + 8 + VAR,
     READING = 1 + VAR + 1,
     READING_MAX = READING + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX),
     WORD = CB_P256_POINT + CB_P256_SIGNATURE,
@@ -79,6 +79,8 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_TAP_REGISTER]  = {"tap.register",  CB_LANE_USE,    CB_TAP_BEGUN, CB_TAP_CHALLENGED, CONTEXT + READING + WORD, CONTEXT + READING_MAX + WORD,
                               cb_handle_tap_register},
     [CB_HSM_TAP_BIND]      = {"tap.bind",      CB_LANE_USE,    CB_TAP_FINISHED, CB_TAP_FREE, BIND_TAP, BIND_TAP, cb_handle_tap_bind},
+    [CB_HSM_TAP_PASSWORD]  = {"tap.password",  CB_LANE_USE,    CB_TAP_FINISHED, CB_TAP_FREE,
+                              CB_ID_SIZE + VAR + HEAD, CB_ID_SIZE + VAR + CB_BINDING_MAX + HEAD, cb_handle_tap_password},
     [CB_HSM_REGISTRATION_ALLOW] = {"registration_allow", CB_LANE_MANAGE, 0, 0, ALLOW, ALLOW, cb_handle_registration_allow},
     [CB_HSM_REGISTRATION_WITHDRAW] = {"registration_withdraw", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_registration_withdraw},
     [CB_HSM_REGISTRATION_STATE] = {"registration_state", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_registration_state},

@@ -56,7 +56,12 @@ cb_error cb_handle_status(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out
 cb_error cb_handle_certify(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+/* Makes the binding unless there was an error, and says so in the log: for the handlers that bind. */
+cb_error cb_bind_make(const cb_lane *lane, const cb_binding_info *info, cb_error error,
+                      const char *event, const char *text, cb_buf *out);
+
 cb_error cb_handle_tap_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_tap_password(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_registration_allow(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_registration_withdraw(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_registration_state(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);

@@ -124,10 +124,13 @@ static cb_error read_purpose(cb_reply *reply, const char *text, const cb_id *aft
         question->purpose = CB_TAP_CARD_END;
     else if (strcmp(text, "pin_reset") == 0)
         question->purpose = CB_TAP_PIN_RESET;
+    else if (strcmp(text, "password_change") == 0)
+        question->purpose = CB_TAP_PASSWORD_CHANGE;
     else
         return cb_reply_fail(
             reply, CB_E_ARGUMENT,
-            "purpose must be authenticate, pin_change, pin_unblock, pin_reset or card_end.");
+            "purpose must be authenticate, pin_change, pin_unblock, pin_reset, password_change or "
+            "card_end.");
     if (!cb_id_is_zero(card))
         question->card = card;
     if ((question->purpose == CB_TAP_PIN_RESET) != (question->card != NULL))

@@ -38,6 +38,10 @@ cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t
 /* One act on a terminal, within a transaction: as cb_terminal_change. */
 cb_error cb_terminal_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
 
+/* Another binding of a card of somebody else's, or of a password, in the place of the one that it
+ * has, within a transaction: as cb_card_renew. */
+cb_error cb_card_renew_in(cb_txn *txn, const cb_act *act, cb_card *card, cb_bytes binding);
+
 /* A name or title: 1 to CB_NAME_MAX bytes, no control characters. */
 bool cb_name_ok(const char *name);
 

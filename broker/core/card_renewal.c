@@ -41,7 +41,8 @@ static int64_t own_day(const cb_card *card, int64_t now)
     return own ? card->expires : 0;
 }
 
-/* One that had expired comes back suspended, which is how hsmd has it: who resumes it asks there too. */
+/* One that had expired comes back suspended, which is how hsmd has it: who resumes it asks there
+ * too. */
 static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequence)
 {
     int64_t expires = 0, own = own_day(card, renew->act.time);
@@ -100,19 +101,28 @@ static cb_error retire(cb_txn *txn, const renew_card *renew, const cb_binding_in
     return error;
 }
 
-static cb_error run_renew(cb_txn *txn, void *context)
+static cb_error renew_in(cb_txn *txn, const renew_card *renew, cb_card *card)
 {
-    const renew_card *renew = context;
     cb_binding_info before, now;
-    cb_card *card = renew->out;
-    cb_error error = cb_row_card_get(txn, renew->id, card);
-    if (!error)
-        error = check(card, renew->binding, &before, &now);
+    cb_error error = check(card, renew->binding, &before, &now);
     if (!error)
         error = replace(card, renew, now.sequence);
     if (!error)
         error = write_renewed(txn, renew, card);
     return error ? error : retire(txn, renew, &before, &now);
+}
+
+static cb_error run_renew(cb_txn *txn, void *context)
+{
+    const renew_card *renew = context;
+    cb_error error = cb_row_card_get(txn, renew->id, renew->out);
+    return error ? error : renew_in(txn, renew, renew->out);
+}
+
+cb_error cb_card_renew_in(cb_txn *txn, const cb_act *act, cb_card *card, cb_bytes binding)
+{
+    renew_card renew = {.act = *act, .id = &card->id, .binding = binding};
+    return renew_in(txn, &renew, card);
 }
 
 cb_error cb_card_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes binding,

@@ -126,6 +126,13 @@ cb_error cb_decide_again(cb_store *store, const cb_again_request *request);
  * as done and its head is stored. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
+/* A holder put another password in the place of his own, as hsmd bound it (binding), from the one
+ * whose binding has the digest before: kind "tap.password", and what a renewal of a card writes.
+ * CB_OK when it is recorded and its head is signed; CB_E_TAP_WITHDRAWN: the name has another
+ * password since; CB_E_UNSIGNED; and as cb_decide_pin. */
+cb_error cb_decide_password(cb_store *store, const cb_intent_request *request,
+                            const cb_digest *before, cb_bytes binding);
+
 /* A revoked card was ended by the broker's command, and has signed that it was: kind
  * "tap.card_ended". CB_OK when it is recorded and its head is stored. */
 cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request);

@@ -239,6 +239,12 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
         return !own_pin                                        ? CB_E_CARD_FOREIGN
                : question->service || pin_is_missing(question) ? CB_E_ARGUMENT
                                                                : CB_OK;
+    if (question->purpose == CB_TAP_PASSWORD_CHANGE) {
+        context->level = CB_LEVEL_PASSWORD;
+        return cb_profile_has_cards(profile) || question->service || question->pin.len > 0
+                   ? CB_E_ARGUMENT
+                   : CB_OK;
+    }
     if (question->purpose != CB_TAP_AUTHENTICATE)
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))

@@ -22,6 +22,8 @@ typedef struct proof_run {
     cb_buf receipt[CB_RESULT_RECEIPTS];
     unsigned receipts;
     cb_login_result login;
+    cb_digest before;    /* of the binding of a password that is changed */
+    cb_buf binding;      /* and the one that takes its place */
     cb_session *session; /* while it is ours */
     bool placed;         /* has a place among the logins at the service */
 } proof_run;
@@ -76,19 +78,27 @@ cb_error cb_tap_with_head(cb_taps *taps, const cb_id *tap,
 }
 
 typedef struct activating {
-    const proof_run *run;
+    proof_run *run;
     const cb_card *card;
     cb_activation *activation;
 } activating;
 
+/* hsmd is asked who it is, or, where a password is changed, for the binding of the new one. */
 static cb_error activate_at(void *context, const cb_feed_head *head)
 {
     const activating *a = context;
-    return cb_hsm_tap_activate(a->run->taps->parts.hsm, &a->run->context->tap,
-                               cb_buf_bytes(&a->card->binding), head, a->activation);
+    cb_hsm *hsm = a->run->taps->parts.hsm;
+    const cb_id *tap = &a->run->context->tap;
+    cb_bytes binding = cb_buf_bytes(&a->card->binding);
+    if (a->run->context->purpose != CB_TAP_PASSWORD_CHANGE)
+        return cb_hsm_tap_activate(hsm, tap, binding, head, a->activation);
+    a->run->before = cb_sha256(binding);
+    a->activation->holder = a->card->holder;
+    a->activation->level = CB_LEVEL_PASSWORD;
+    return cb_hsm_tap_password(hsm, tap, binding, head, &a->run->binding);
 }
 
-static cb_error activate(const proof_run *run, const cb_card *card, cb_activation *activation)
+static cb_error activate(proof_run *run, const cb_card *card, cb_activation *activation)
 {
     activating a = {run, card, activation};
     return cb_tap_with_head(run->taps, &run->context->tap, activate_at, &a);
@@ -321,6 +331,19 @@ static cb_error record_end(proof_run *run)
     return cb_decide_card_end(run->taps->parts.store, &request);
 }
 
+/* What the old password opened ends with it. */
+static cb_error record_password(proof_run *run)
+{
+    const cb_session_match match = {.card = run->outcome->card};
+    cb_intent_request request = {
+        .context = *run->context, .card = run->outcome->card, .holder = run->outcome->holder};
+    cb_error error = cb_decide_password(run->taps->parts.store, &request, &run->before,
+                                        cb_buf_bytes(&run->binding));
+    if (!error || error == CB_E_UNSIGNED)
+        cb_sessions_cut(run->taps->parts.sessions, &match, "password.changed");
+    return error;
+}
+
 /* A change of PIN: the card has done it, what remains is to record it. */
 static cb_error record_pin(proof_run *run)
 {
@@ -353,6 +376,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         run.receipt[i] = CB_BUF(CB_RECEIPT_MAX);
     run.login.value = CB_BUF(CB_LOGIN_VALUE_MAX);
+    run.binding = CB_BUF(CB_BINDING_MAX);
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
     bool registers = run.context->purpose == CB_TAP_REGISTER;
@@ -367,6 +391,8 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         error = authenticate(&run);
     else if (run.context->purpose == CB_TAP_CARD_END)
         error = record_end(&run);
+    else if (run.context->purpose == CB_TAP_PASSWORD_CHANGE)
+        error = record_password(&run);
     else
         error = record_pin(&run);
     if (run.placed)
@@ -379,6 +405,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         cb_session_end(&run.session);
     cb_login_result_free(&run.login);
     cb_intent_grant_free(&run.grant);
+    cb_buf_free(&run.binding);
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         cb_buf_free(&run.receipt[i]);
     return error;

@@ -5,6 +5,8 @@
  */
 #include "cardlink/password/password.h"
 
+#include "base/clock.h"
+#include "base/code.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "broker/ctl/card.h"
@@ -14,6 +16,8 @@
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 #include "broker/ctl/secret_in.h"
+
+enum { ONCE_S = 7 * 86400, LATE_S = 60 /* until hsmd has it */ };
 
 static const cb_ctl_column columns[] = {{"password", "id"},
                                         {"holder", "holder"},
@@ -28,7 +32,9 @@ typedef struct password {
     cb_id id;
     char text[CB_ID_TEXT];
     uint8_t point[CB_P256_POINT];
-    cb_buf before; /* the binding that it has */
+    char once[CB_CODE_TEXT]; /* the password, if it is given to be changed */
+    int64_t expires;         /* of one that is given to be changed; 0: it is the holder's own */
+    cb_buf before;           /* the binding that it has */
 } password;
 
 static cb_ctl_status named(cb_ctl *ctl, const cb_ctl_args *args, password *p)
@@ -44,6 +50,34 @@ static cb_ctl_status named(cb_ctl *ctl, const cb_ctl_args *args, password *p)
     return CB_CTL_DONE;
 }
 
+/* One that the holder has to change, made here, and told to the administrator at the end. */
+static cb_ctl_status give(cb_ctl *ctl, const cb_ctl_args *args, password *p, cb_buf *typed)
+{
+    uint64_t seconds = ONCE_S;
+    const char *valid = cb_ctl_arg(args, "valid");
+    if (cb_ctl_arg(args, "password-fd"))
+        return cb_ctl_misuse(ctl, "--once makes a password: --password-fd gives none");
+    if (valid && (cb_ctl_duration(valid, &seconds) || seconds == 0 ||
+                  seconds > CB_PASSWORD_ONCE_MOST_S - LATE_S))
+        return cb_ctl_misuse(ctl, "--valid is a time such as 12h or 7d, less than 30 days");
+    cb_code_make(p->once);
+    p->expires = cb_clock_wall_us() + (int64_t)seconds * CB_SECOND;
+    cb_buf_put_str(typed, p->once);
+    return cb_buf_error(typed) ? cb_ctl_fail(ctl, CB_E_MEMORY, NULL) : CB_CTL_DONE;
+}
+
+static cb_ctl_status take(cb_ctl *ctl, const cb_ctl_args *args, password *p, cb_buf *typed)
+{
+    if (cb_ctl_arg(args, "once"))
+        return give(ctl, args, p, typed);
+    if (cb_ctl_arg(args, "valid"))
+        return cb_ctl_misuse(ctl, "--valid is of a password that is given --once");
+    cb_ctl_status status = cb_ctl_password(ctl, cb_ctl_arg(args, "password-fd"), typed);
+    if (!status && cb_password_fit(cb_buf_bytes(typed), p->name))
+        status = cb_ctl_fail(ctl, CB_E_PASSWORD_FORMAT, "nothing was done");
+    return status;
+}
+
 /* Asks for the password and makes the key of it. */
 static cb_ctl_status ask(cb_ctl *ctl, const cb_ctl_args *args, password *p)
 {
@@ -53,11 +87,9 @@ static cb_ctl_status ask(cb_ctl *ctl, const cb_ctl_args *args, password *p)
     cb_error error = hsm ? cb_hsm_password_salt(hsm, &p->id, salt) : CB_E_MEMORY;
     if (error)
         return cb_ctl_fail_hsm(ctl, error, "hsmd gave no salt; nothing was done");
-    cb_ctl_status status = cb_ctl_password(ctl, cb_ctl_arg(args, "password-fd"), &typed);
+    cb_ctl_status status = take(ctl, args, p, &typed);
     if (!status) {
-        error = cb_password_fit(cb_buf_bytes(&typed), p->name);
-        if (!error)
-            error = cb_password_key(cb_buf_bytes(&typed), salt, &p->id, scalar);
+        error = cb_password_key(cb_buf_bytes(&typed), salt, &p->id, scalar);
         if (!error)
             error = cb_p256_public(scalar, p->point);
         cb_wipe(scalar, sizeof scalar);
@@ -73,8 +105,23 @@ static cb_error bind(cb_hsm *hsm, const void *what, const cb_id *holder, uint8_t
 {
     const password *p = what;
     (void)level; /* it has one only */
-    return cb_hsm_bind_password(hsm, &p->id, p->point, holder, sequence, cb_buf_bytes(&p->before),
-                                binding);
+    return cb_hsm_bind_password(hsm, &p->id, p->point, holder, sequence, p->expires,
+                                cb_buf_bytes(&p->before), binding);
+}
+
+/* What was done; a password that was made here is shown this once. */
+static cb_ctl_status tell_once(cb_ctl *ctl, const password *p, json_t *said, const char *what)
+{
+    char until[CB_TIME_TEXT];
+    if (!p->once[0])
+        return cb_ctl_done(ctl, said, "password of %s %s (%s)", p->name, what, p->text);
+    cb_time_text(p->expires, until);
+    json_object_set_new(said, "password", json_string(p->once));
+    json_object_set_new(said, "expires", json_string(until));
+    return cb_ctl_done(ctl, said,
+                       "password of %s %s (%s): %s\nIt opens nothing, and has to be changed by %s "
+                       "(cardlink password change). It is not shown again.",
+                       p->name, what, p->text, p->once, until);
 }
 
 /* hsmd would bind another password to a name that has one, and believe the recorded one no more. */
@@ -85,8 +132,8 @@ static cb_ctl_status is_free(cb_ctl *ctl, const password *p)
     snprintf(path, sizeof path, "/v1/cards/%s", p->text);
     cb_ctl_status status = cb_ctl_ask(ctl, "GET", path, NULL, &answer);
     if (!status && answer.status == 200)
-        status = cb_ctl_fail(ctl, CB_E_EXISTS,
-                             "that name has a password: password reset sets another");
+        status =
+            cb_ctl_fail(ctl, CB_E_EXISTS, "that name has a password: password reset sets another");
     else if (!status && answer.status != 404)
         status = cb_ctl_problem(ctl, &answer);
     cb_ctl_answer_free(&answer);
@@ -113,9 +160,10 @@ static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
         status = cb_ctl_card_change(ctl, p.text, "activate", NULL);
     if (!status) {
         json_object_set_new(card, "state", json_string("active"));
-        status = cb_ctl_done(ctl, card, "password of %s set (%s)", p.name, p.text);
+        status = tell_once(ctl, &p, card, "set");
     }
     json_decref(card);
+    cb_wipe(&p, sizeof p);
     return status;
 }
 
@@ -201,10 +249,11 @@ static cb_ctl_status reset(cb_ctl *ctl, const cb_ctl_args *args)
         status = replace(ctl, &p, cb_ctl_arg(args, "reason"));
     if (!status) {
         json_t *now = json_pack("{s:s,s:s}", "id", p.text, "state", "active");
-        status = cb_ctl_done(ctl, now, "password of %s reset", p.name);
+        status = tell_once(ctl, &p, now, "reset");
         json_decref(now);
     }
     cb_buf_free(&p.before);
+    cb_wipe(&p, sizeof p);
     return status;
 }
 
@@ -260,13 +309,18 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
         "password-fd", "N", "read it from descriptor N instead of asking for it twice", false,     \
             false                                                                                  \
     }
+#define ONCE                                                                                       \
+    {"once", NULL, "make one that the holder has to change, and show it", false, false},           \
+    {                                                                                              \
+        "valid", "TIME", "how long it can be changed (default 7d)", false, false                   \
+    }
 #define REASON                                                                                     \
     {                                                                                              \
         "reason", "WORD", "a short word for the record, such as lost", false, false                \
     }
 static const cb_ctl_option set_options[] = {
-    {"holder", "HOLDER", "whose it is: identifier or exact name", true, false}, FROM, {0}};
-static const cb_ctl_option reset_options[] = {FROM, REASON, {0}};
+    {"holder", "HOLDER", "whose it is: identifier or exact name", true, false}, FROM, ONCE, {0}};
+static const cb_ctl_option reset_options[] = {FROM, ONCE, REASON, {0}};
 static const cb_ctl_option revoke_options[] = {REASON, {0}};
 
 const cb_ctl_command cb_ctl_password_commands[] = {

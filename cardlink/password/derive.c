@@ -5,6 +5,7 @@
  */
 #include <argon2.h>
 
+#include "base/code.h"
 #include "base/secret.h"
 #include "cardlink/password/password.h"
 
@@ -47,20 +48,35 @@ cb_error cb_argon2id(cb_argon2id_cost cost, cb_bytes password, cb_bytes salt, cb
     return status == ARGON2_MEMORY_ALLOCATION_ERROR ? CB_E_MEMORY : CB_E_CRYPTO;
 }
 
+/* Of a one-time code in its four groups the symbols: small letters and capitals are the same. */
+static cb_bytes usual_form(cb_bytes typed, char symbols[CB_CODE_SYMBOLS])
+{
+    enum { GROUP = 6 };
+    bool grouped = typed.len == CB_CODE_TEXT - 1;
+    for (size_t i = GROUP - 1; grouped && i < typed.len; i += GROUP)
+        grouped = typed.data[i] == '-';
+    if (!grouped || cb_code_read(typed, symbols))
+        return typed;
+    return cb_bytes_make(symbols, CB_CODE_SYMBOLS);
+}
+
 cb_error cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT], const cb_id *id,
                          uint8_t scalar[CB_P256_SCALAR])
 {
     static const char domain[] = "cardbroker password 1"; /* its final zero is part of it */
     enum { TRIES = 8 };                                   /* one in 2^32 needs a second */
     uint8_t data[sizeof domain + CB_ID_SIZE];
+    char symbols[CB_CODE_SYMBOLS];
     memcpy(data, domain, sizeof domain);
     memcpy(data + sizeof domain, id->bytes, CB_ID_SIZE);
-    cb_error error = cb_argon2id(password_cost, password, cb_bytes_make(salt, CB_PASSWORD_SALT),
+    cb_bytes typed = usual_form(password, symbols);
+    cb_error error = cb_argon2id(password_cost, typed, cb_bytes_make(salt, CB_PASSWORD_SALT),
                                  (cb_bytes){0}, CB_BYTES_OF(data), scalar, CB_P256_SCALAR);
     for (unsigned i = 0; !error && i < TRIES && !cb_p256_is_private(scalar); i++) {
         cb_digest next = cb_sha256(cb_bytes_make(scalar, CB_P256_SCALAR));
         memcpy(scalar, next.bytes, CB_P256_SCALAR);
         cb_wipe(&next, sizeof next);
     }
+    cb_wipe(symbols, sizeof symbols);
     return error;
 }

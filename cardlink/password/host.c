@@ -14,6 +14,7 @@ enum { STEP_NEW, STEP_BEGUN, STEP_ASKED, STEP_DONE, FIRST_NAME = 1, FIRST_COUNT,
 
 typedef struct password_tap {
     uint8_t step;
+    bool changes; /* the password */
     cb_id password;
     cb_digest statement;
 } password_tap;
@@ -70,8 +71,9 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
     tap->step = STEP_DONE; /* unless everything below goes well */
-    if (context->profile != CB_PROFILE_PASSWORD || context->purpose != CB_TAP_AUTHENTICATE ||
-        known || pin.len > 0)
+    tap->changes = context->purpose == CB_TAP_PASSWORD_CHANGE;
+    if (context->profile != CB_PROFILE_PASSWORD || known || pin.len > 0 ||
+        (context->purpose != CB_TAP_AUTHENTICATE && !tap->changes))
         return CB_E_ARGUMENT;
     if (!host->salt)
         return CB_E_CONFIG;
@@ -100,6 +102,10 @@ static cb_error finish(void *state, const cb_profile_host *host, const cb_script
     cb_cursor in = cb_cursor_over(cb_answer_data(answers->item[0].apdu));
     cb_card_signature *signature = &claim->signature;
     cb_cursor_copy(&in, claim->shown, CB_P256_POINT);
+    if (tap->changes) {
+        cb_cursor_copy(&in, claim->next, CB_P256_POINT);
+        tap->statement = cb_password_change_statement(&tap->statement, claim->next);
+    }
     cb_cursor_copy(&in, signature->bytes, CB_P256_SIGNATURE);
     if (!cb_cursor_done(&in)) {
         *claim = (cb_card_claim){0};

@@ -10,8 +10,9 @@
  *   script 1   SELECT F0 43 42 50 57 01          →
  *              80 CA 00 00 00                    → identifier of the name (16)
  *   script 2   80 88 00 00 61 question 00        → public key (65) ‖ signature r ‖ s (64)
- *   question   salt (16) ‖ terminal (16) ‖ u8 level ‖ SHA-256 of the broker's certificate of usage
- *              8201 (32) ‖ nonce (32)
+ *              of CB_TAP_PASSWORD_CHANGE      → public key (65) ‖ that of the new password (65) ‖ r
+ * ‖ s question   salt (16) ‖ terminal (16) ‖ u8 level ‖ SHA-256 of the broker's certificate of
+ * usage 8201 (32) ‖ nonce (32)
  *
  * The terminal makes the context that it signs from what it itself has asked for (context.h): for
  * another service or text it signs nothing.
@@ -19,7 +20,11 @@
  *   key        d = Argon2id(password, salt, associated data "cardbroker password 1" 00 ‖
  * identifier); while d is no private key on P-256: d = SHA-256(d) signature  ECDSA over
  * SHA-256("cardbroker password proof 1" 00 ‖ SHA-256 of the certificate ‖ nonce ‖ digest of the
- * context ‖ identifier)
+ * context ‖ identifier); of a change over SHA-256("cardbroker password change 1" 00 ‖ that digest ‖
+ * new public key)
+ *
+ * A password that is a one-time code in its four groups (base/code.h) is taken for its symbols:
+ * such are given on paper, and typed as people do.
  */
 #ifndef CB_CARDLINK_PASSWORD_H
 #define CB_CARDLINK_PASSWORD_H
@@ -33,7 +38,8 @@ enum {
     CB_PASSWORD_MAX = 256, /* bytes of UTF-8 */
     CB_PASSWORD_NONCE = 32,
     CB_PASSWORD_QUESTION = CB_PASSWORD_SALT + CB_ID_SIZE + 1 + CB_SHA256_SIZE + CB_PASSWORD_NONCE,
-    CB_PASSWORD_ANSWER = CB_P256_POINT + CB_P256_SIGNATURE
+    CB_PASSWORD_ANSWER = CB_P256_POINT + CB_P256_SIGNATURE,
+    CB_PASSWORD_CHANGE_ANSWER = CB_PASSWORD_ANSWER + CB_P256_POINT
 };
 
 extern const uint8_t cb_password_select[12], cb_password_get_name[5];
@@ -65,6 +71,11 @@ cb_error cb_password_question_get(cb_bytes command, cb_password_question *out);
 cb_digest cb_password_statement(const cb_password_question *question, const cb_tap_context *context,
                                 const cb_id *password);
 
+/* The one that is signed to put another password, of this public key, in the place of the one that
+ * signs. */
+cb_digest cb_password_change_statement(const cb_digest *statement,
+                                       const uint8_t next[CB_P256_POINT]);
+
 /* ---- Where a password is typed (library password) ---- */
 
 /* Whether it may be chosen: UTF-8 of at least 15 characters and at most 256 bytes, none of which
@@ -89,6 +100,7 @@ cb_error cb_argon2id(cb_argon2id_cost cost, cb_bytes password, cb_bytes salt, cb
 typedef struct cb_soft_password {
     cb_id id;
     cb_bytes password; /* borrowed */
+    cb_bytes next;     /* the new one, where the context's purpose is to change it; borrowed */
     cb_tap_context context;
 } cb_soft_password;
 

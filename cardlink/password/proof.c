@@ -52,3 +52,12 @@ cb_digest cb_password_statement(const cb_password_question *question, const cb_t
                                         cb_id_bytes(password)},
                            5);
 }
+
+cb_digest cb_password_change_statement(const cb_digest *statement,
+                                       const uint8_t next[CB_P256_POINT])
+{
+    static const char domain[] = "cardbroker password change 1"; /* its final zero is part of it */
+    return cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_digest_bytes(statement),
+                                        cb_bytes_make(next, CB_P256_POINT)},
+                           3);
+}

@@ -12,15 +12,33 @@ static cb_error status(cb_buf *answer, uint16_t word)
     return cb_buf_error(answer);
 }
 
+static cb_error public_of(const cb_soft_password *soft, cb_bytes password,
+                          const uint8_t salt[CB_PASSWORD_SALT], uint8_t point[CB_P256_POINT])
+{
+    uint8_t scalar[CB_P256_SCALAR];
+    memset(point, 0, CB_P256_POINT);
+    cb_error error = cb_password_key(password, salt, &soft->id, scalar);
+    if (!error)
+        error = cb_p256_public(scalar, point);
+    cb_wipe(scalar, sizeof scalar);
+    return error;
+}
+
 static cb_error prove(const cb_soft_password *soft, const cb_password_question *question,
                       cb_buf *answer)
 {
     uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT], signature[CB_P256_SIGNATURE];
+    uint8_t next[CB_P256_POINT];
+    bool changes = soft->context.purpose == CB_TAP_PASSWORD_CHANGE;
     cb_tap_context context = soft->context;
     context.terminal = question->terminal;
     context.level = question->level;
     cb_digest statement = cb_password_statement(question, &context, &soft->id);
-    cb_error error = cb_password_key(soft->password, question->salt, &soft->id, scalar);
+    cb_error error = changes ? public_of(soft, soft->next, question->salt, next) : CB_OK;
+    if (changes)
+        statement = cb_password_change_statement(&statement, next);
+    if (!error)
+        error = cb_password_key(soft->password, question->salt, &soft->id, scalar);
     if (!error)
         error = cb_p256_public(scalar, point);
     if (!error)
@@ -29,6 +47,8 @@ static cb_error prove(const cb_soft_password *soft, const cb_password_question *
     if (error)
         return error;
     cb_buf_put(answer, CB_BYTES_OF(point));
+    if (changes)
+        cb_buf_put(answer, CB_BYTES_OF(next));
     cb_buf_put(answer, CB_BYTES_OF(signature));
     return status(answer, CB_SW_OK);
 }

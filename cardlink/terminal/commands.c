@@ -248,6 +248,7 @@ static cb_error run_register(cb_command_context *context)
     return error;
 }
 
+/* To log in, or to change the password. */
 static cb_error log_in(cb_command_context *context, const cb_login_order *order)
 {
     cb_relay *relay = NULL;
@@ -284,6 +285,26 @@ static cb_error run_login(cb_command_context *context)
     order.password = cb_bytes_make(line.bytes, line.len);
     error = log_in(context, &order);
     cb_wipe(&line, sizeof line);
+    return error;
+}
+
+static cb_error run_password_change(cb_command_context *context)
+{
+    char name[CB_PASSWORD_NAME_MAX + 1];
+    cb_password_line now, next;
+    cb_login_order order = {.name = name, .service = "", .text = ""};
+    if (!context->options->name || cb_password_name(context->options->name, name))
+        return cb_command_fail(context, CB_E_ARGUMENT, "--name: give the login name");
+    cb_error error = cb_password_change_ask(&now, &next, context->options->password_fd);
+    if (error)
+        return cb_command_fail(context, error,
+                               error == CB_E_IO ? "no terminal to ask at; use --password-fd" : NULL);
+    order.password = cb_bytes_make(now.bytes, now.len);
+    order.next = cb_bytes_make(next.bytes, next.len);
+    error = cb_password_fit(order.next, name);
+    error = error ? cb_command_fail(context, error, NULL) : log_in(context, &order);
+    cb_wipe(&now, sizeof now);
+    cb_wipe(&next, sizeof next);
     return error;
 }
 
@@ -371,6 +392,7 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"tap", NULL}, run_tap, true},
         {{"login", NULL}, run_login, true},
         {{"agent", NULL}, run_agent, true},
+        {{"password", "change"}, run_password_change, true},
         {{"pin", "change"}, run_pin_change, true},
         {{"pin", "unblock"}, run_pin_unblock, true},
         {{"pin", "reset"}, run_pin_reset, true},

@@ -5,13 +5,19 @@
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/play.h"
 
+static uint8_t purpose_of(const cb_login_order *order)
+{
+    return order->next.len > 0 ? CB_TAP_PASSWORD_CHANGE : CB_TAP_AUTHENTICATE;
+}
+
 static void describe(const cb_login_order *order, cb_soft_password *soft)
 {
     size_t len = strlen(order->service);
     *soft = (cb_soft_password){
         .id = cb_password_id(order->name),
         .password = order->password,
-        .context = {.profile = CB_PROFILE_PASSWORD, .purpose = CB_TAP_AUTHENTICATE}};
+        .next = order->next,
+        .context = {.profile = CB_PROFILE_PASSWORD, .purpose = purpose_of(order)}};
     if (len <= CB_SERVICE_NAME_MAX)
         memcpy(soft->context.service, order->service, len);
     if (order->text[0])
@@ -41,7 +47,7 @@ static cb_error run(cb_relay *relay, const cb_login_order *order, cb_relay_tap *
     cb_soft_password soft;
     cb_problem *problem = &report->problem;
     const cb_relay_question question = {
-        .purpose = CB_TAP_AUTHENTICATE, .service = order->service, .text = order->text};
+        .purpose = purpose_of(order), .service = order->service, .text = order->text};
     describe(order, &soft);
     cb_error error = cb_relay_begin(relay, &cb_profile_password, tap, problem);
     if (!error)

@@ -11,6 +11,7 @@
 typedef struct cb_login_order {
     const char *name;  /* in the form of cb_password_name */
     cb_bytes password; /* borrowed */
+    cb_bytes next;     /* the one to put in its place, for no service; empty: to log in. Borrowed */
     const char *service;
     const char *text; /* "": none */
 } cb_login_order;

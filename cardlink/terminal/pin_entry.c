@@ -128,13 +128,36 @@ static cb_error ask_all(const source *from, void *context)
 
 static cb_error ask_pins(const source *from, void *pins) { return ask_all(from, pins); }
 
-static cb_error ask_password(const source *from, void *context)
+static cb_error ask_one(const source *from, const char *prompt, cb_password_line *line)
 {
-    cb_password_line *line = context;
-    cb_error error = say(from, "Password: ");
+    cb_error error = say(from, prompt);
     if (!error)
         error = read_line(from, line->bytes, sizeof line->bytes, &line->len);
     return error == CB_E_PIN_FORMAT || (!error && line->len == 0) ? CB_E_PASSWORD_FORMAT : error;
+}
+
+static cb_error ask_password(const source *from, void *line)
+{
+    return ask_one(from, "Password: ", line);
+}
+
+typedef struct two_passwords {
+    cb_password_line now, next, again;
+} two_passwords;
+
+static cb_error ask_two_passwords(const source *from, void *context)
+{
+    two_passwords *two = context;
+    cb_error error = ask_one(from, "Password of now: ", &two->now);
+    if (!error)
+        error = ask_one(from, "New password: ", &two->next);
+    if (error || !from->terminal)
+        return error;
+    error = ask_one(from, "New password, once more: ", &two->again);
+    if (!error && !cb_equal(cb_bytes_make(two->next.bytes, two->next.len),
+                            cb_bytes_make(two->again.bytes, two->again.len)))
+        error = CB_E_PASSWORD_FORMAT;
+    return error;
 }
 
 /* Asks with echo off, and whatever happens, has it on again. */
@@ -184,6 +207,20 @@ cb_error cb_password_ask(cb_password_line *line, int fd)
         cb_wipe(line, sizeof *line);
     return error;
 }
+cb_error cb_password_change_ask(cb_password_line *now, cb_password_line *next, int fd)
+{
+    source from = {.fd = fd};
+    two_passwords two = {.now.len = 0};
+    cb_error error =
+        fd >= 0 ? ask_two_passwords(&from, &two) : ask_terminal(ask_two_passwords, &two);
+    if (!error) {
+        *now = two.now;
+        *next = two.next;
+    }
+    cb_wipe(&two, sizeof two);
+    return error;
+}
+
 /* ---- Lines of another kind ---- */
 
 typedef struct line {

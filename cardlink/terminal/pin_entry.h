@@ -52,4 +52,8 @@ typedef struct cb_password_line {
  * line, which the caller wipes. */
 cb_error cb_password_ask(cb_password_line *line, int fd);
 
+/* The password of now, and twice the one that is to take its place; from a descriptor one line
+ * each. CB_E_PASSWORD_FORMAT also when the two differ. */
+cb_error cb_password_change_ask(cb_password_line *now, cb_password_line *next, int fd);
+
 #endif

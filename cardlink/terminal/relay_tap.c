@@ -66,6 +66,8 @@ static const char *purpose_name(uint8_t purpose)
         return "card_end";
     case CB_TAP_PIN_RESET:
         return "pin_reset";
+    case CB_TAP_PASSWORD_CHANGE:
+        return "password_change";
     default:
         return "authenticate";
     }

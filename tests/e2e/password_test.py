@@ -33,6 +33,12 @@ def login(name, password=PASSWORD, service="library", terminal="desk"):
     return said[-1]
 
 
+def change(name, now, then, terminal="desk"):
+    said = handed(f"{now}\n{then}\n", "--password-fd", w.cardlink, "password", "change", "--name", name, terminal=terminal,
+                  ok=(0, 1, 2, 3, 69, 78))
+    return said[-1].get("code") or said[-1]["event"]
+
+
 def code(*args, **kwargs):
     said = login(*args, **kwargs)
     return said.get("code") or said["event"]
@@ -108,6 +114,55 @@ class Passwords(unittest.TestCase):
         # One that was in use before never comes back.
         ctl("password", "reset", "reset.me", password=PASSWORD, ok=(1,))
         self.assertEqual(code("reset.me", OTHER), "tap.accepted")
+
+    def test_a_holder_changes_his_password_and_what_the_old_one_opened_ends(self):
+        made = ctl("password", "set", "own.choice", "--holder", "Hanako", password=PASSWORD)
+        said = login("own.choice")
+        browser = w.browser()
+        self.assertEqual(browser.get(said["delivery"]["url"]).status, 200)
+        page = said["delivery"]["url"].split("/.cardbroker/")[0] + "/whoami"
+        self.assertEqual(browser.get(page).status, 200)
+        self.assertEqual(change("own.choice", WRONG, OTHER), "password.wrong")
+        self.assertEqual(change("nobody.there", PASSWORD, OTHER), "password.wrong")
+        self.assertEqual(change("own.choice", PASSWORD, "short"), "password.format")
+        self.assertEqual(change("own.choice", PASSWORD, PASSWORD), "password.used")
+        self.assertEqual(change("own.choice", PASSWORD, OTHER, terminal="terminal"), "terminal.passwords")
+        self.assertEqual(browser.get(page).status, 200)
+        self.assertEqual(change("own.choice", PASSWORD, OTHER), "tap.accepted")
+        self.assertEqual(browser.get(page).status, 410)
+        self.assertEqual((code("own.choice"), code("own.choice", OTHER)), ("password.wrong", "tap.accepted"))
+        self.assertEqual(change("own.choice", OTHER, PASSWORD), "password.used")
+        leaf = next(w.fields(leaf) for leaf in w.leaves("--kind", "tap.password") if w.fields(leaf)["card"] == made["id"])
+        self.assertEqual((leaf["outcome"], leaf["holder"]), ("changed", w.holders["Hanako"]))
+        # An administrator goes on from there.
+        third = "yet another one of mine"
+        ctl("password", "reset", "own.choice", password=third)
+        self.assertEqual((code("own.choice", OTHER), code("own.choice", third)), ("password.wrong", "tap.accepted"))
+        report = w.verify()
+        self.assertTrue(report["verified"], report["findings"])
+
+    def test_what_an_administrator_gives_opens_nothing_and_is_changed_once(self):
+        given = ctl("password", "set", "fresh", "--holder", "Hanako", "--once", "--valid", "1h")
+        once = given["password"]
+        self.assertRegex(once, r"^[0-9A-Z]{5}(-[0-9A-Z]{5}){2}-[0-9A-Z*~$=]{5}$")
+        self.assertNotIn("password", ctl("password", "show", "fresh"))
+        self.assertEqual((code("fresh", WRONG), code("fresh", once)), ("password.wrong", "password.initial"))
+        self.assertEqual(change("fresh", once.lower(), OTHER), "tap.accepted")
+        self.assertEqual((code("fresh", once), code("fresh", OTHER)), ("password.wrong", "tap.accepted"))
+        again = ctl("password", "reset", "fresh", "--once")["password"]
+        self.assertEqual((code("fresh", OTHER), code("fresh", again)), ("password.wrong", "password.initial"))
+        self.assertEqual(change("fresh", again, PASSWORD), "tap.accepted")
+        self.assertEqual(code("fresh"), "tap.accepted")
+        soon = ctl("password", "set", "soon", "--holder", "Taro", "--once", "--valid", "1s")["password"]
+        wait_until("its end", lambda: code("soon", soon) == "password.expired", 20 * PATIENCE)
+        self.assertEqual(change("soon", soon, OTHER), "password.expired")
+        ctl("password", "reset", "soon", password=OTHER)
+        self.assertEqual(code("soon", OTHER), "tap.accepted")
+        for wrong in (("--once", "--valid", "40d"), ("--valid", "1d"), ("--once", "--password-fd", "0")):
+            ctl("password", "reset", "soon", *wrong, ok=(2,))
+        for secret in (once, again, soon, once.lower()):
+            for log in w.logs.glob("*"):
+                self.assertNotIn(secret, log.read_text(errors="replace"))
 
     def test_revoked_means_dead_and_the_name_with_it(self):
         made = ctl("password", "set", "gone", "--holder", "Taro", password=PASSWORD)

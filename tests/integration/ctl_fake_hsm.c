@@ -122,12 +122,15 @@ cb_error cb_hsm_password_salt(cb_hsm *hsm, const cb_id *password, uint8_t salt[C
 
 cb_error cb_hsm_bind_password(cb_hsm *hsm, const cb_id *password,
                               const uint8_t point[CB_P256_POINT], const cb_id *holder,
-                              uint64_t sequence, cb_bytes before, cb_buf *binding)
+                              uint64_t sequence, int64_t expires, cb_bytes before,
+                              cb_buf *binding)
 {
     char text[CB_ID_TEXT], of[CB_ID_TEXT];
     cb_id_text(password, text);
     cb_id_text(holder, of);
     cb_buf_printf(binding, "password %s %s sequence=%llu ", text, of, (unsigned long long)sequence);
+    if (expires)
+        cb_buf_put_str(binding, "once ");
     cb_buf_put_hex(binding, before);
     cb_buf_put_hex(binding, cb_bytes_make(point, CB_P256_POINT));
     return begin(hsm, "bind_password");

@@ -85,6 +85,14 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
     return step("activate");
 }
 
+cb_error cb_hsm_tap_password(cb_hsm *hsm, const cb_id *tap, cb_bytes before,
+                             const cb_feed_head *feed, cb_buf *binding)
+{
+    (void)hsm, (void)tap, (void)before, (void)feed;
+    cb_buf_put_str(binding, "the new one");
+    return step("change");
+}
+
 cb_error cb_hsm_feed_state(cb_hsm *hsm, const cb_id *tap, cb_feed_head *out)
 {
     (void)hsm, (void)tap;
@@ -326,6 +334,14 @@ cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request)
     (void)store;
     assert_int_equal(request->card.bytes[0], 1);
     return step("card_end");
+}
+
+cb_error cb_decide_password(cb_store *store, const cb_intent_request *request,
+                            const cb_digest *before, cb_bytes binding)
+{
+    (void)store, (void)request, (void)before;
+    assert_true(cb_bytes_same(binding, cb_bytes_str("the new one")));
+    return step("password");
 }
 
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)

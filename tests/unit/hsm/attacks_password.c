@@ -21,7 +21,7 @@ static void somebody_make(front *f, const char *name, somebody *one)
 {
     *one = (somebody){.id = cb_password_id(name), .binding = CB_BUF(CB_BINDING_MAX)};
     good(cb_p256_generate(one->scalar, one->point));
-    good(cb_hsm_bind_password(f->hsm, &one->id, one->point, &f->holder, 1, (cb_bytes){0},
+    good(cb_hsm_bind_password(f->hsm, &one->id, one->point, &f->holder, 1, 0, (cb_bytes){0},
                               &one->binding));
 }
 
@@ -154,7 +154,7 @@ static void an_old_binding_begins_no_count_anew(void **state)
     now = (somebody){.id = old.id, .binding = CB_BUF(CB_BINDING_MAX)};
     good(cb_p256_generate(now.scalar, now.point));
     good(cb_p256_generate(wrong, point));
-    good(cb_hsm_bind_password(f->hsm, &now.id, now.point, &f->holder, 2, cb_buf_bytes(&old.binding),
+    good(cb_hsm_bind_password(f->hsm, &now.id, now.point, &f->holder, 2, 0, cb_buf_bytes(&old.binding),
                               &now.binding));
     for (unsigned i = 0; i < CB_GUESSES_FREE; i++) {
         expect(CB_E_PASSWORD_WRONG, activate(f, &now, wrong, cb_buf_bytes(&now.binding), &tap));
@@ -186,7 +186,7 @@ static void a_revoked_password_is_dead_at_once(void **state)
     good(front_revoke(f, CB_FEED_CARD_REVOKED, &one.id));
     expect(CB_E_CARD_REVOKED, attack_sign(f, &tap, &key));
     expect(CB_E_CARD_REVOKED, activate(f, &one, one.scalar, cb_buf_bytes(&one.binding), &late));
-    expect(CB_E_CARD_REVOKED, cb_hsm_bind_password(f->hsm, &one.id, one.point, &f->holder, 2,
+    expect(CB_E_CARD_REVOKED, cb_hsm_bind_password(f->hsm, &one.id, one.point, &f->holder, 2, 0,
                                                    cb_buf_bytes(&one.binding), &receipt));
     cb_buf_free(&receipt);
     front_key_free(&key);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "cardlink/password/password.h"
+#include "cardlink/terminal/play.h"
 #include "foreign_cards.h"
 #include "test.h"
 #include "walk.h"
@@ -54,7 +56,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_TAP_BIND, USE, CB_TAP_FINISHED, false},
                            {CB_HSM_REGISTRATION_ALLOW, MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_WITHDRAW, MANAGE, 0, false},
-                           {CB_HSM_REGISTRATION_STATE, MANAGE, 0, false}};
+                           {CB_HSM_REGISTRATION_STATE, MANAGE, 0, false},
+                           {CB_HSM_TAP_PASSWORD, USE, CB_TAP_FINISHED, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -199,6 +202,7 @@ static void put_password(walk *t)
     cb_buf_put(&t->body, CB_BYTES_OF(point));
     cb_put_id(&t->body, &t->holder);
     cb_buf_put_u64(&t->body, 1);
+    cb_buf_put_u64(&t->body, 0);
     cb_buf_put_var(&t->body, (cb_bytes){0});
 }
 
@@ -323,12 +327,85 @@ static int teardown(void **state)
     return walk_teardown(state);
 }
 
+static void play_password(walk *t, cb_soft_password *soft, size_t skip)
+{
+    cb_script script;
+    const cb_card_io io = {.card = soft, .transmit = cb_soft_password_transmit};
+    cb_buf_reset(&t->answers);
+    good(cb_script_read(cb_bytes_make(t->answer.data + skip, t->answer.len - skip), CB_COMMAND_MAX,
+                        &script));
+    good(cb_play(&io, &script, &t->answers));
+    cb_buf_reset(&t->body);
+    cb_buf_reset(&t->answer);
+}
+
+/* A password for the holder, in t->binding. */
+static void set_password(walk *t, const cb_soft_password *soft)
+{
+    uint8_t salt[CB_PASSWORD_SALT], scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    good(fake_vault.password_salt(NULL, &soft->id, salt));
+    good(cb_password_key(soft->password, salt, &soft->id, scalar));
+    good(cb_p256_public(scalar, point));
+    cb_put_id(&t->body, &soft->id);
+    cb_buf_put(&t->body, CB_BYTES_OF(point));
+    cb_put_id(&t->body, &t->holder);
+    cb_buf_put_u64(&t->body, 1);
+    cb_buf_put_u64(&t->body, 0);
+    cb_buf_put_var(&t->body, (cb_bytes){0});
+    cb_buf_reset(&t->binding);
+    good(walk_ask(&manage, CB_HSM_BIND_PASSWORD, &t->body, &t->binding));
+    cb_buf_reset(&t->body);
+}
+
+/* A tap in which a password is changed: its last message. */
+static void put_password_change(walk *t)
+{
+    static int names;
+    char name[32];
+    snprintf(name, sizeof name, "walker-%d", names++);
+    cb_soft_password soft = {.id = cb_password_id(name),
+                             .password = cb_bytes_str("correct horse battery"),
+                             .next = cb_bytes_str("another long password")};
+    t->context.profile = CB_PROFILE_PASSWORD;
+    t->context.purpose = CB_TAP_PASSWORD_CHANGE;
+    t->context.level = CB_LEVEL_PASSWORD;
+    t->context.service[0] = 0;
+    t->context.text = (cb_digest){{0}};
+    set_password(t, &soft);
+    cb_buf_put_u8(&t->body, CB_PROFILE_PASSWORD);
+    cb_put_id(&t->body, &t->context.terminal);
+    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
+    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
+    t->context.tap = cb_get_id(&in);
+    soft.context = t->context;
+    play_password(t, &soft, CB_ID_SIZE);
+    cb_put_context(&t->body, &t->context);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
+    cb_buf_put_var(&t->body, (cb_bytes){0});
+    cb_buf_put_var(&t->body, (cb_bytes){0});
+    good(walk_ask(&use, CB_HSM_TAP_CHALLENGE, &t->body, &t->answer));
+    play_password(t, &soft, 0);
+    cb_put_id(&t->body, &t->context.tap);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
+    good(walk_ask(&use, CB_HSM_TAP_FINISH, &t->body, NULL));
+    cb_feed_head head = cb_feed_now(use.feed);
+    cb_buf_reset(&t->body);
+    cb_put_id(&t->body, &t->context.tap);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&t->binding));
+    cb_put_feed_head(&t->body, &head);
+}
+
 /* Makes a walk whose next message is this one. */
 static void make(walk *t, const row *r)
 {
     if (r->type == CB_HSM_TAP_REGISTER || r->type == CB_HSM_TAP_BIND) {
         walk_make(t);
         put_registering(t, r->type == CB_HSM_TAP_BIND);
+        return;
+    }
+    if (r->type == CB_HSM_TAP_PASSWORD) {
+        walk_make(t);
+        put_password_change(t);
         return;
     }
     if (r->state) {
