@@ -86,6 +86,7 @@ typedef enum cb_error_class {
     X(CB_E_CARD_UNLISTED,        CONFLICT,    "card.unlisted",            "The card is not in stock by the manufacturers' lists: it was not listed, not delivered, delivered twice, or is another's; keep it apart and have that looked into.") \
     X(CB_E_APPLICATION_NONE,     CONFLICT,    "application.none",         "There is no approved application for this holder, kind of card and reason: enter one and have it approved.") \
     X(CB_E_APPLICATION_SELF,     DENIED,      "application.same_operator","An application is approved by another operator than the one who entered it: ask one of them.") \
+    X(CB_E_GENERATION_CARDS,     CONFLICT,    "generation.cards",         "Cards would be lost with this generation: say how many, as they are counted now, if they may be.") \
     X(CB_E_CARD_BLOCKED,         CARD,        "card.blocked",             "The card has been terminated: ask for a replacement card.") \
     X(CB_E_PIN_REQUIRED,         CARD,        "pin.required",             "This service asks for the PIN: enter it and present the card again.") \
     X(CB_E_PIN_PAD,              CARD,        "pin.pad",                  "This service takes the PIN from a PIN pad alone: use a terminal that has one.") \

@@ -3,8 +3,15 @@
 
 #include "base/clock.h"
 #include "base/leaf.h"
+#include "hsm/generations.h"
 #include "hsm/password.h"
 #include "hsm/pin_reset.h"
+
+/* A generation may have been retired at any moment, through another worker. */
+static void look_at_retired(const cb_taps *taps, cb_host *host)
+{
+    host->profile.retired = cb_generations_retired(taps->setup.guesses, host->profile.key_version);
+}
 
 cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
                       cb_id *id, cb_buf *script)
@@ -12,6 +19,7 @@ cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id
     cb_tap *tap;
     if (!host->ready)
         return CB_E_HSM_DOWN;
+    look_at_retired(taps, host);
     cb_error error = cb_taps_add(taps, host, profile, terminal, &tap);
     if (error)
         return error;
@@ -116,6 +124,7 @@ cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *conte
         error = know(taps, tap, context, binding, &known);
     if (error)
         return error;
+    look_at_retired(taps, tap->host);
     tap->context = *context;
     error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context,
                                     binding.len > 0 ? &known : NULL, pin, script);
@@ -222,7 +231,8 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
                                       .card = binding.card,
                                       .level = level_reached(tap, &binding),
                                       .pin = tap->claim.pin,
-                                      .pin_tries_left = tap->claim.pin_tries_left};
+                                      .pin_tries_left = tap->claim.pin_tries_left,
+                                      .generation = tap->claim.generation};
     *out = tap->activation;
     return outcome(tap);
 }

@@ -54,6 +54,7 @@ typedef struct cb_activation {
     uint8_t level; /* reached: cb_level */
     uint8_t pin;   /* cb_pin_state */
     uint8_t pin_tries_left;
+    uint8_t generation; /* of a native card, as it signed it: KVN of the newest key of the authority above this broker; 0: others */
 } cb_activation;
 
 /* Believes the claim if the binding is genuine, names that card, and the signature verifies with its key. feed is the
@@ -222,6 +223,11 @@ cb_error cb_hsm_registration_allow(cb_hsm *hsm, const cb_id *code,
                                    const cb_registration_grant *grant);
 cb_error cb_hsm_registration_withdraw(cb_hsm *hsm, const cb_id *code);
 cb_error cb_hsm_registration_state(cb_hsm *hsm, const cb_id *code, cb_registration_grant *out);
+
+/* Retires generations of the authority above brokers up to a version (1 to 127), for good
+ * (hsm/generations.h). CB_E_STATE for the newest that hsmd has certificates under, or beyond;
+ * CB_E_IO. */
+cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version);
 
 /* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
  * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for

@@ -137,6 +137,11 @@ cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal,
     return error;
 }
 
+cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version)
+{
+    return exchange(hsm, CB_HSM_RETIRE_GENERATION, cb_bytes_make(&version, 1), NULL);
+}
+
 /* The answer of GENERATE and IMPORT; csr is NULL for the latter, and may be NULL for the former. */
 static cb_error take_key(const cb_msg *msg, cb_sealed_info *info, cb_buf *sealed,
                          cb_buf *public_key, bool has_csr, cb_buf *csr)

@@ -13,11 +13,19 @@
 #include "hsm/taps.h"
 #include "hsm/terminal_certificate.h"
 
+static cfg_opt_t former_options[] = {
+    CFG_STR("agreement", NULL, CFGF_NODEFAULT),
+    CFG_STR("signer", NULL, CFGF_NODEFAULT),
+    CFG_STR("link", NULL, CFGF_NODEFAULT),
+    CFG_END(),
+};
+
 static cfg_opt_t certificates_options[] = {
     CFG_INT("key-id", 0x10, CFGF_NONE),
     CFG_INT("key-version", 1, CFGF_NONE),
     CFG_STR("agreement", NULL, CFGF_NODEFAULT),
     CFG_STR("signer", NULL, CFGF_NODEFAULT),
+    CFG_SEC("former", former_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END(),
 };
 
@@ -60,6 +68,7 @@ typedef struct reading {
     const char *path;
     cfg_t *cfg;
     cb_buf *why;
+    long newest; /* key-version */
 } reading;
 
 static cb_error wrong(const reading *r, const char *name, const char *what)
@@ -199,6 +208,42 @@ static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
     return error ? error : renewal(r, section, &out->renewal);
 }
 
+static cb_error former(const reading *r, cfg_t *section, cb_hsmd_former *out)
+{
+    char *end = NULL;
+    const char *title = cfg_title(section);
+    long version = title ? strtol(title, &end, 10) : 0;
+    if (!title || title[0] < '1' || title[0] > '9' || *end || version >= r->newest)
+        return wrong(r, "former", "must be followed by a key version below key-version");
+    *out = (cb_hsmd_former){(uint8_t)version, text_or_null(section, "agreement"),
+                            text_or_null(section, "signer"), text_or_null(section, "link")};
+    if (!out->agreement || !out->signer)
+        return wrong(r, "former", "needs agreement and signer");
+    return CB_OK;
+}
+
+static cb_error formers(reading *r, cb_hsmd_config *out)
+{
+    cfg_t *certificates = cfg_getsec(r->cfg, "certificates");
+    if (!certificates)
+        return CB_E_MEMORY;
+    r->newest = out->key_version;
+    if (cfg_size(certificates, "former") > CB_HOST_OLDER_MAX)
+        return wrong(r, "former", "has too many sections");
+    for (unsigned i = 0; i < cfg_size(certificates, "former"); i++) {
+        cfg_t *section = cfg_getnsec(certificates, "former", i);
+        if (!section)
+            return CB_E_MEMORY;
+        cb_error error = former(r, section, &out->former[i]);
+        if (error)
+            return error;
+        if (i > 0 && out->former[i].version <= out->former[i - 1].version)
+            return wrong(r, "former", "must be in the order of the versions");
+        out->formers++;
+    }
+    return CB_OK;
+}
+
 static cb_error lists(const reading *r, cb_hsmd_config *out)
 {
     cb_error error =
@@ -289,6 +334,8 @@ cb_error cb_hsmd_config_load(const char *path, cb_hsmd_config *out, cb_buf *why)
     error = numbers(&r, out);
     if (!error)
         error = texts(&r, out);
+    if (!error)
+        error = formers(&r, out);
     if (!error)
         error = lists(&r, out);
     if (!error)

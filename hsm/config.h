@@ -22,6 +22,14 @@ enum {
     CB_HSMD_FOREIGN_FILES_MAX = 16
 };
 
+/* The broker's certificates under a generation that came before. */
+typedef struct cb_hsmd_former {
+    uint8_t version;
+    const char *agreement;
+    const char *signer;
+    const char *link; /* NULL: no card is rolled */
+} cb_hsmd_former;
+
 typedef struct cb_hsmd_users {
     bool separated; /* started as root with users named: the lanes' users differ */
     uid_t front_end;
@@ -67,6 +75,8 @@ typedef struct cb_hsmd_config {
     const char *signer;
     uint8_t key_id;
     uint8_t key_version;
+    cb_hsmd_former former[CB_HOST_OLDER_MAX]; /* ascending */
+    size_t formers;
     cb_hsmd_users users;
     cb_log_level log_level;
     bool sandbox;

@@ -12,7 +12,12 @@ cb_host *cb_host_new(void)
     cb_buf_init(&host->signer, CB_HOST_CERTIFICATE_MAX);
     for (size_t i = 0; i < CB_PROFILES_MAX; i++)
         cb_foreign_trust_init(&host->foreign[i]);
+    for (size_t i = 0; i < CB_HOST_OLDER_MAX; i++) {
+        for (size_t k = 0; k < 3; k++)
+            cb_buf_init(&host->former[i][k], CB_HOST_CERTIFICATE_MAX);
+    }
     host->profile.trust = host->trust;
+    host->profile.older = host->older;
     host->holders = 1;
     return host;
 }
@@ -41,6 +46,12 @@ void cb_host_release(cb_host **host)
         return;
     for (size_t i = 0; i < CB_PROFILES_MAX; i++)
         cb_foreign_trust_free(&old->foreign[i]);
+    for (size_t i = 0; i < CB_HOST_OLDER_MAX; i++) {
+        for (size_t k = 0; k < 3; k++)
+            cb_buf_free(&old->former[i][k]);
+    }
+    for (size_t i = 0; i <= CB_HOST_OLDER_MAX; i++)
+        free(old->pair[i]);
     cb_buf_free(&old->agreement);
     cb_buf_free(&old->signer);
     free(old);

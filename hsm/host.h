@@ -17,6 +17,9 @@ typedef struct cb_host {
     cb_foreign_trust foreign[CB_PROFILES_MAX]; /* of profiles whose cards others issued */
     cb_buf agreement; /* what profile's certificates point into */
     cb_buf signer;
+    cb_host_older older[CB_HOST_OLDER_MAX];
+    cb_buf former[CB_HOST_OLDER_MAX][3]; /* what these point into */
+    void *pair[CB_HOST_OLDER_MAX + 1];   /* for the keys of each, the newest last; freed with it */
     bool ready; /* whether certificates and at least one anchor are there: without them no tap can
                    begin */
     unsigned holders;

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/host_load.h"
 
+#include <stdlib.h>
+
 #include "base/pem.h"
 #include "base/config.h"
 #include "cardlink/native/certificate.h"
+#include "cardlink/native/link.h"
+#include "hsm/card_pair.h"
 
 static cb_error unusable(cb_buf *why, const char *path, const char *what)
 {
@@ -98,30 +102,148 @@ static cb_error load_foreign(const cb_hsmd_foreign *config, cb_foreign_trust *tr
 }
 
 /* *there says whether the certificate was found. */
-static cb_error load_certificate(const char *path, uint16_t usage, cb_keyring *keyring,
-                                 cb_own_key key, cb_buf *out, bool *there, cb_buf *why)
+static cb_error load_certificate(const char *path, uint16_t usage, cb_buf *out,
+                                 uint8_t point[CB_P256_POINT], bool *there, cb_buf *why)
 {
-    uint8_t certified[CB_P256_POINT], own[CB_P256_POINT];
     *there = false;
     if (!path)
         return CB_OK;
-    cb_error error = cb_broker_certificate_read(path, usage, out, certified);
+    cb_error error = cb_broker_certificate_read(path, usage, out, point);
     if (error == CB_E_NOT_FOUND)
         return CB_OK;
     if (error)
         return unusable(why, path, cb_error_text(error));
-    error = cb_keyring_point(keyring, key, own);
-    if (error)
-        return error;
-    if (memcmp(certified, own, sizeof own) != 0)
-        return unusable(why, path, "is not for the key in the HSM");
     *there = true;
     return CB_OK;
 }
 
-cb_error cb_host_load(const cb_hsmd_config *config, cb_keyring *keyring, cb_host **out, cb_buf *why)
+/* One generation's certificates, and the pair of keys in the HSM that they are for. */
+typedef struct generation {
+    const char *agreement_path, *signer_path;
+    cb_buf *agreement, *signer;
+    bool there; /* both are installed */
+    cb_card_pair *pair;
+} generation;
+
+static cb_error load_generation(generation *g, cb_keyring *keyring, cb_buf *why)
 {
     bool agreement = false, signer = false;
+    uint8_t agreement_point[CB_P256_POINT], signer_point[CB_P256_POINT];
+    cb_error error = load_certificate(g->agreement_path, CB_CVC_AGREEMENT, g->agreement,
+                                      agreement_point, &agreement, why);
+    if (!error)
+        error = load_certificate(g->signer_path, CB_CVC_BROKER_SIGNATURE, g->signer, signer_point,
+                                 &signer, why);
+    if (!error)
+        error = cb_card_pair_of(keyring, agreement ? agreement_point : NULL,
+                                signer ? signer_point : NULL, g->pair);
+    if (error == CB_E_NOT_FOUND)
+        return unusable(why, agreement ? g->agreement_path : g->signer_path,
+                        "is not for the key in the HSM");
+    g->there = agreement && signer;
+    return error;
+}
+
+static cb_error load_newest(const cb_hsmd_config *config, cb_keyring *keyring, cb_host *host,
+                            bool *there, cb_buf *why)
+{
+    cb_card_pair *pair = calloc(1, sizeof *pair);
+    generation g = {config->agreement, config->signer, &host->agreement, &host->signer,
+                    .pair = pair};
+    host->pair[CB_HOST_OLDER_MAX] = pair;
+    cb_error error = pair ? load_generation(&g, keyring, why) : CB_E_MEMORY;
+    *there = g.there;
+    host->profile.keys = pair;
+    host->profile.agreement_certificate = cb_buf_bytes(&host->agreement);
+    host->profile.signer_certificate = cb_buf_bytes(&host->signer);
+    return error;
+}
+
+/* Whether both of a generation's certificates are under the key that a link leads to: otherwise the
+ * cards that took it would be lost. */
+static bool leads_to(const cb_link *link, cb_bytes agreement, cb_bytes signer)
+{
+    cb_cvc cvc;
+    const cb_bytes both[] = {agreement, signer};
+    for (size_t i = 0; i < 2; i++) {
+        if (cb_cvc_parse(both[i], &cvc) || !cb_bytes_same(cvc.issuer, link->cvc.subject) ||
+            !cb_cvc_verify(&cvc, link->cvc.point))
+            return false;
+    }
+    return true;
+}
+
+/* The generation that a link leads to must be there. */
+static bool link_fits(const cb_profile_host *host, const cb_link *link, uint8_t version)
+{
+    if (link->key_id != host->key_id || link->previous != version)
+        return false;
+    if (link->version == host->key_version)
+        return leads_to(link, host->agreement_certificate, host->signer_certificate);
+    for (size_t i = 0; i < host->older_count; i++) {
+        if (host->older[i].version == link->version)
+            return leads_to(link, host->older[i].agreement_certificate,
+                            host->older[i].signer_certificate);
+    }
+    return false;
+}
+
+static cb_error load_link(const char *path, cb_host *host, size_t i, cb_buf *why)
+{
+    cb_link link;
+    cb_buf *file = &host->former[i][2];
+    if (!path)
+        return CB_OK;
+    cb_error error = cb_file_read(path, file);
+    if (error == CB_E_NOT_FOUND)
+        return CB_OK;
+    if (!error)
+        error = cb_link_parse(cb_buf_bytes(file), &link);
+    if (error)
+        return unusable(why, path, cb_error_text(error));
+    if (!link_fits(&host->profile, &link, host->older[i].version))
+        return unusable(why, path,
+                        "does not lead from this key version to one under which the certificates "
+                        "here are");
+    host->older[i].link = cb_buf_bytes(file);
+    return CB_OK;
+}
+
+static cb_error load_former(const cb_hsmd_former *config, cb_keyring *keyring, cb_host *host,
+                            size_t i, cb_buf *why)
+{
+    cb_card_pair *pair = calloc(1, sizeof *pair);
+    generation g = {config->agreement, config->signer, &host->former[i][0], &host->former[i][1],
+                    .pair = pair};
+    host->pair[i] = pair;
+    cb_error error = pair ? load_generation(&g, keyring, why) : CB_E_MEMORY;
+    if (!error && !g.there)
+        return unusable(why, config->agreement, "or the signer's beside it cannot be found");
+    host->older[i] = (cb_host_older){.keys = pair,
+                                     .version = config->version,
+                                     .agreement_certificate = cb_buf_bytes(g.agreement),
+                                     .signer_certificate = cb_buf_bytes(g.signer)};
+    host->profile.older_count = i + 1;
+    return error;
+}
+
+/* The newest comes first: links lead to it. */
+static cb_error load_generations(const cb_hsmd_config *config, cb_keyring *keyring, cb_host *host,
+                                 bool *there, cb_buf *why)
+{
+    host->profile.key_id = config->key_id;
+    host->profile.key_version = config->key_version;
+    cb_error error = load_newest(config, keyring, host, there, why);
+    for (size_t i = 0; !error && i < config->formers; i++)
+        error = load_former(&config->former[i], keyring, host, i, why);
+    for (size_t i = 0; !error && *there && i < config->formers; i++)
+        error = load_link(config->former[i].link, host, i, why);
+    return error;
+}
+
+cb_error cb_host_load(const cb_hsmd_config *config, cb_keyring *keyring, cb_host **out, cb_buf *why)
+{
+    bool there = false;
     cb_host *host = cb_host_new();
     *out = NULL;
     if (!host)
@@ -130,27 +252,18 @@ cb_error cb_host_load(const cb_hsmd_config *config, cb_keyring *keyring, cb_host
     for (size_t i = 0; !error && i < config->foreigners; i++)
         error = load_foreign(&config->foreign[i], &host->foreign[i], why);
     if (!error)
-        error = load_certificate(config->agreement, CB_CVC_AGREEMENT, keyring,
-                                 CB_OWN_CARD_AGREEMENT, &host->agreement, &agreement, why);
-    if (!error)
-        error = load_certificate(config->signer, CB_CVC_BROKER_SIGNATURE, keyring,
-                                 CB_OWN_CARD_SIGNATURE, &host->signer, &signer, why);
+        error = load_generations(config, keyring, host, &there, why);
     if (error) {
         cb_host_release(&host);
         return error;
     }
     cb_profile_host *profile = &host->profile;
-    profile->keys = keyring;
-    profile->agree = cb_keyring_host_agree;
-    profile->sign = cb_keyring_host_sign;
-    profile->cmac = cb_keyring_host_cmac;
-    profile->salt = cb_keyring_host_salt;
+    profile->agree = cb_card_pair_agree;
+    profile->sign = cb_card_pair_sign;
+    profile->cmac = cb_card_pair_cmac;
+    profile->salt = cb_card_pair_salt;
     profile->cmac_key_len = cb_keyring_scp03_len(keyring);
-    profile->key_id = config->key_id;
-    profile->key_version = config->key_version;
-    profile->agreement_certificate = cb_buf_bytes(&host->agreement);
-    profile->signer_certificate = cb_buf_bytes(&host->signer);
-    host->ready = agreement && signer && profile->trust_count > 0;
+    host->ready = there && profile->trust_count > 0;
     *out = host;
     return CB_OK;
 }

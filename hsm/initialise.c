@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "hsm/card_pair.h"
 #include "hsm/keyring_names.h"
 #include "hsm/make_keys.h"
 #include "hsm/token_parts.h"
@@ -205,4 +206,49 @@ static cb_error add(cb_token *token, const cb_initialise_options *options, void 
 cb_error cb_hsm_add_generation(const cb_initialise_options *options, uint32_t *generation)
 {
     return with_token(options, add, generation);
+}
+
+static const cb_own_key pair_of[] = {CB_OWN_CARD_AGREEMENT, CB_OWN_CARD_SIGNATURE};
+enum { PAIR = sizeof pair_of / sizeof *pair_of };
+
+/* Which keys of a pair are not there. */
+static cb_error look_at_pair(cb_token *token, unsigned number, bool missing[PAIR])
+{
+    char label[48];
+    cb_error error = CB_OK;
+    for (unsigned i = 0; i < PAIR && !error; i++) {
+        size_t count = 0;
+        cb_card_pair_label(pair_of[i], number, label);
+        error = count_named(token, CKO_PRIVATE_KEY, label, &count);
+        missing[i] = count == 0;
+    }
+    return error;
+}
+
+/* The officer is asked for his PIN although the user could make these keys: a new generation is his
+ * to begin. */
+static cb_error add_pair(cb_token *token, const cb_initialise_options *options, void *result)
+{
+    unsigned *number = result;
+    bool missing[PAIR] = {false};
+    cb_error error = CB_OK;
+    for (*number = 2; *number <= CB_CARD_PAIRS_MAX && !error; ++*number) {
+        error = look_at_pair(token, *number, missing);
+        if (missing[0] || missing[1])
+            break;
+    }
+    if (!error && *number > CB_CARD_PAIRS_MAX)
+        error = CB_E_TOO_LARGE;
+    if (!error)
+        error = login_as(token, CKU_SO, options->so_pin);
+    if (!error)
+        error = login_as(token, CKU_USER, options->pin);
+    for (unsigned i = 0; i < PAIR && !error; i++)
+        error = missing[i] ? cb_make_card_key(token, pair_of[i], *number) : CB_OK;
+    return error;
+}
+
+cb_error cb_hsm_add_card_pair(const cb_initialise_options *options, unsigned *number)
+{
+    return with_token(options, add_pair, number);
 }

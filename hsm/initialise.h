@@ -32,4 +32,9 @@ cb_error cb_hsm_initialise(const cb_initialise_options *options, unsigned *made)
  * themselves. */
 cb_error cb_hsm_add_generation(const cb_initialise_options *options, uint32_t *generation);
 
+/* Adds a pair of keys towards cards (card_pair.h), or what an interrupted attempt left out of one.
+ * *number says which it is. CB_E_TOO_LARGE when there are CB_CARD_PAIRS_MAX. Workers that run find
+ * it when they read their certificates. */
+cb_error cb_hsm_add_card_pair(const cb_initialise_options *options, unsigned *number);
+
 #endif

@@ -56,6 +56,14 @@ void cb_own_key_label(cb_own_key key, char out[48])
     snprintf(out, 48, "cardbroker.%s", own_names[key]);
 }
 
+void cb_card_pair_label(cb_own_key key, unsigned number, char out[48])
+{
+    if (number == 1)
+        cb_own_key_label(key, out);
+    else
+        snprintf(out, 48, "cardbroker.%s.%u", own_names[key], number);
+}
+
 void cb_generation_id(uint32_t generation, uint8_t out[4])
 {
     for (int i = 3; i >= 0; i--, generation >>= 8)
@@ -114,8 +122,7 @@ static cb_error check_flag(cb_keyring *keyring, cb_token_key *key, CK_ATTRIBUTE_
     return error;
 }
 
-/* A key that can leave the token is not one that initialise.h made: nothing is served with it. */
-static cb_error check_locked(cb_keyring *keyring, cb_token_key *key)
+cb_error cb_keyring_check_locked(cb_keyring *keyring, cb_token_key *key)
 {
     cb_error error = check_flag(keyring, key, CKA_SENSITIVE, true);
     return error ? error : check_flag(keyring, key, CKA_EXTRACTABLE, false);
@@ -127,7 +134,7 @@ static cb_error find_kek(cb_keyring *keyring, cb_kek kind, uint32_t generation)
     *key = cb_token_key_named(CKO_SECRET_KEY, cb_kek_label(kind));
     cb_generation_id(generation, key->id);
     key->id_len = sizeof key->id;
-    cb_error error = check_locked(keyring, key);
+    cb_error error = cb_keyring_check_locked(keyring, key);
     if (!error)
         error = check_flag(keyring, key, CKA_DECRYPT, false);
     if (!error)
@@ -161,7 +168,7 @@ static cb_error find_scp03(cb_keyring *keyring)
     cb_error error = cb_token_find(keyring->token, &keyring->scp03, &handle);
     if (error)
         return error == CB_E_NOT_FOUND ? CB_OK : error;
-    error = check_locked(keyring, &keyring->scp03);
+    error = cb_keyring_check_locked(keyring, &keyring->scp03);
     if (!error)
         error = cb_token_attribute(keyring->token, handle, CKA_VALUE_LEN, &value);
     if (!error && value.len == sizeof len)
@@ -177,11 +184,11 @@ static cb_error find_keys(cb_keyring *keyring)
 {
     char label[48];
     keyring->records = cb_token_key_named(CKO_SECRET_KEY, CB_LABEL_RECORDS);
-    cb_error error = check_locked(keyring, &keyring->records);
+    cb_error error = cb_keyring_check_locked(keyring, &keyring->records);
     for (unsigned i = 0; i < CB_OWN_KEY_COUNT && !error; i++) {
         cb_own_key_label((cb_own_key)i, label);
         keyring->own[i] = cb_token_key_named(CKO_PRIVATE_KEY, label);
-        error = check_locked(keyring, &keyring->own[i]);
+        error = cb_keyring_check_locked(keyring, &keyring->own[i]);
         if (i == CB_OWN_TERMINALS && error == CB_E_NOT_FOUND) {
             keyring->no_terminals = true;
             error = CB_OK;
@@ -336,18 +343,13 @@ cb_error cb_keyring_point(cb_keyring *keyring, cb_own_key key, uint8_t out[CB_P2
     return error;
 }
 
-cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *digest,
-                         uint8_t signature[CB_P256_SIGNATURE])
+cb_error cb_keyring_sign_with(cb_keyring *keyring, cb_token_key *key, const cb_digest *digest,
+                              uint8_t signature[CB_P256_SIGNATURE])
 {
     static const CK_MECHANISM ecdsa = {CKM_ECDSA, NULL, 0};
     cb_bytes part = cb_digest_bytes(digest);
     cb_buf raw = CB_BUF(SIGNATURE_MAX);
-    if (key != CB_OWN_CARD_SIGNATURE && key != CB_OWN_LOG && key != CB_OWN_TERMINALS)
-        return CB_E_ARGUMENT;
-    if (key == CB_OWN_TERMINALS && keyring->no_terminals)
-        return CB_E_CONFIG;
-    cb_error error =
-        cb_token_sign_with(keyring->token, &keyring->own[key], &ecdsa, &part, 1, &raw);
+    cb_error error = cb_token_sign_with(keyring->token, key, &ecdsa, &part, 1, &raw);
     if (!error && raw.len != CB_P256_SIGNATURE)
         error = CB_E_HSM_TOKEN;
     if (!error)
@@ -356,15 +358,30 @@ cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *d
     return error;
 }
 
+cb_error cb_keyring_sign(cb_keyring *keyring, cb_own_key key, const cb_digest *digest,
+                         uint8_t signature[CB_P256_SIGNATURE])
+{
+    if (key != CB_OWN_CARD_SIGNATURE && key != CB_OWN_LOG && key != CB_OWN_TERMINALS)
+        return CB_E_ARGUMENT;
+    if (key == CB_OWN_TERMINALS && keyring->no_terminals)
+        return CB_E_CONFIG;
+    return cb_keyring_sign_with(keyring, &keyring->own[key], digest, signature);
+}
+
+cb_error cb_keyring_agree_with(cb_keyring *keyring, cb_token_key *key,
+                               const uint8_t peer[CB_P256_POINT], uint8_t shared[CB_P256_SCALAR])
+{
+    cb_bytes point = cb_bytes_make(peer, CB_P256_POINT);
+    if (!cb_p256_is_point(point))
+        return CB_E_CARD_ANSWER;
+    return cb_token_agree_with(keyring->token, key, point, shared, CB_P256_SCALAR);
+}
+
 cb_error cb_keyring_host_agree(void *keys, const uint8_t peer[CB_P256_POINT],
                                uint8_t shared[CB_P256_SCALAR])
 {
     cb_keyring *keyring = keys;
-    cb_bytes point = cb_bytes_make(peer, CB_P256_POINT);
-    if (!cb_p256_is_point(point))
-        return CB_E_CARD_ANSWER;
-    return cb_token_agree_with(keyring->token, &keyring->own[CB_OWN_CARD_AGREEMENT], point, shared,
-                               CB_P256_SCALAR);
+    return cb_keyring_agree_with(keyring, &keyring->own[CB_OWN_CARD_AGREEMENT], peer, shared);
 }
 
 cb_error cb_keyring_host_sign(void *keys, const cb_digest *digest,

@@ -4,7 +4,6 @@
  * its workers alive.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -24,26 +23,18 @@
 #include "hsm/feed.h"
 #include "hsm/folder.h"
 #include "hsm/initialise.h"
+#include "hsm/card_pair.h"
 #include "hsm/keyring.h"
+#include "hsm/options.h"
 #include "hsm/protocol.h"
 #include "hsm/terminal_certificate.h"
 #include "hsm/vault_keyring.h"
 #include "hsm/worker.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
-
-typedef struct command {
-    const char *config;
-    const char *public_key; /* print it and end */
-    bool terminal_ca;       /* print its certificate and end */
-    bool initialise;
-    bool new_generation;
-    int pin_fd;
-    int so_pin_fd;
-} command;
+enum { EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
 
 typedef struct program {
-    command command;
+    cb_hsmd_command command;
     cb_hsmd_config config;
     cb_buf pin;
     cb_buf why;
@@ -51,103 +42,6 @@ typedef struct program {
     cb_worker worker[PLANS_MAX];
     unsigned workers;
 } program;
-
-static const char help[] =
-    "usage: cardbroker-hsmd --config FILE [--pin-fd N]\n"
-    "       cardbroker-hsmd --config FILE --initialise | --new-generation [--pin-fd N] "
-    "[--so-pin-fd N]\n"
-    "       cardbroker-hsmd --config FILE --public-key NAME | --terminal-ca [--pin-fd N]\n"
-    "\n"
-    "Serves uses of sealed keys to those whose card proves itself.\n"
-    "\n"
-    "  -c, --config FILE      the configuration, see hsmd.conf(5)\n"
-    "      --initialise       make what the token lacks of the broker's keys, and end\n"
-    "      --new-generation   make new key-encryption keys, which running workers find by "
-    "themselves, and end\n"
-    "      --public-key NAME  print a public key as PEM, and end: card-agreement, card-signature, "
-    "log, import,\n"
-    "                         terminal-authority\n"
-    "      --terminal-ca      print a certificate of the CA of terminals as PEM, and end\n"
-    "      --pin-fd N         read the user PIN from descriptor N instead of from pin-file\n"
-    "      --so-pin-fd N      read the security officer's PIN from descriptor N instead of from "
-    "so-pin-file\n"
-    "      --help, --version\n";
-
-static int number_of(const char *text)
-{
-    char *end;
-    long value = strtol(text, &end, 10);
-    return end != text && !*end && value >= 0 && value <= 1023 ? (int)value : -1;
-}
-
-/* 0 to go on, otherwise 1 + the exit status. */
-static int parse(int argc, char **argv, command *out)
-{
-    enum {
-        OPT_INITIALISE = 256,
-        OPT_GENERATION,
-        OPT_PUBLIC,
-        OPT_TERMINAL_CA,
-        OPT_PIN,
-        OPT_SO,
-        OPT_HELP,
-        OPT_VERSION
-    };
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"initialise", no_argument, NULL, OPT_INITIALISE},
-        {"new-generation", no_argument, NULL, OPT_GENERATION},
-        {"public-key", required_argument, NULL, OPT_PUBLIC},
-        {"terminal-ca", no_argument, NULL, OPT_TERMINAL_CA},
-        {"pin-fd", required_argument, NULL, OPT_PIN},
-        {"so-pin-fd", required_argument, NULL, OPT_SO},
-        {"help", no_argument, NULL, OPT_HELP},
-        {"version", no_argument, NULL, OPT_VERSION},
-        {0},
-    };
-    bool wrong = false;
-    *out = (command){.pin_fd = -1, .so_pin_fd = -1};
-    for (int c; (c = getopt_long(argc, argv, "c:", options, NULL)) != -1;) {
-        switch (c) {
-        case 'c':
-            out->config = optarg;
-            break;
-        case OPT_INITIALISE:
-            out->initialise = true;
-            break;
-        case OPT_GENERATION:
-            out->new_generation = true;
-            break;
-        case OPT_PUBLIC:
-            out->public_key = optarg;
-            break;
-        case OPT_TERMINAL_CA:
-            out->terminal_ca = true;
-            break;
-        case OPT_PIN:
-            wrong |= (out->pin_fd = number_of(optarg)) < 0;
-            break;
-        case OPT_SO:
-            wrong |= (out->so_pin_fd = number_of(optarg)) < 0;
-            break;
-        case OPT_HELP:
-            fputs(help, stdout);
-            return 1;
-        case OPT_VERSION:
-            puts("cardbroker-hsmd " CB_VERSION);
-            return 1;
-        default:
-            wrong = true;
-        }
-    }
-    int commands = out->initialise + out->new_generation + (out->public_key != NULL) +
-                   out->terminal_ca;
-    if (wrong || optind < argc || !out->config || commands > 1) {
-        fputs(help, stderr);
-        return 1 + EXIT_USAGE;
-    }
-    return 0;
-}
 
 static cb_error read_pin(program *p, int fd, const char *name, cb_buf *pin)
 {
@@ -233,11 +127,12 @@ static cb_error make_memory(program *p)
     return error;
 }
 
-/* The two acts of the security officer, whose PIN may be root's alone to read. */
+/* The acts of the security officer, whose PIN may be root's alone to read. */
 static cb_error act_as_officer(program *p)
 {
     unsigned made = 0;
     uint32_t generation = 0;
+    const cb_hsmd_command *command = &p->command;
     cb_buf so_pin = CB_BUF(CB_HSM_PIN_MAX);
     cb_error error = read_pin(p, p->command.so_pin_fd, p->config.so_pin_file, &so_pin);
     cb_initialise_options options = {.token = p->config.token,
@@ -249,13 +144,19 @@ static cb_error act_as_officer(program *p)
     if (!error && p->command.initialise)
         error = make_memory(p);
     if (!error)
-        error = p->command.initialise ? cb_hsm_initialise(&options, &made)
-                                      : cb_hsm_add_generation(&options, &generation);
+        error = command->initialise      ? cb_hsm_initialise(&options, &made)
+                : command->new_card_keys ? cb_hsm_add_card_pair(&options, &made)
+                                         : cb_hsm_add_generation(&options, &generation);
     cb_buf_free(&so_pin);
     if (error)
         return error;
-    if (p->command.initialise)
+    if (command->initialise)
         log_number("keyring.initialised", "The token has all of the broker's keys.", "made", made);
+    else if (command->new_card_keys)
+        log_number("card_keys.made",
+                   "New keys towards cards were made: have them certified under the next key "
+                   "version.",
+                   "number", made);
     else
         log_number("generation.made", "New key-encryption keys were made.", "generation",
                    generation);
@@ -280,15 +181,15 @@ static cb_error print_public_key(program *p)
     cb_own_key key;
     cb_keyring *keyring = NULL;
     cb_buf der = CB_BUF(CB_PUBLIC_KEY_MAX);
-    cb_error error = cb_own_key_parse(p->command.public_key, &key);
-    if (error)
-        cb_buf_printf(&p->why, "%s: there is no such key", p->command.public_key);
-    if (!error)
-        error = give_up_root(p);
+    const char *name = p->command.public_key;
+    cb_error error = give_up_root(p);
     if (!error)
         error = cb_keyring_open(&p->config.token, &p->pin, &keyring);
     if (!error)
-        error = cb_keyring_public(keyring, key, &der);
+        error = cb_own_key_parse(name, &key) ? cb_card_pair_public(keyring, name, &der)
+                                             : cb_keyring_public(keyring, key, &der);
+    if (error == CB_E_NOT_FOUND)
+        cb_buf_printf(&p->why, "%s: there is no such key", name);
     if (!error)
         print_pem("PUBLIC KEY", cb_buf_bytes(&der));
     cb_keyring_close(&keyring);
@@ -441,7 +342,7 @@ static cb_error run(program *p)
         error = make_state(p);
     if (error)
         return error;
-    if (p->command.initialise || p->command.new_generation)
+    if (p->command.initialise || p->command.new_generation || p->command.new_card_keys)
         return act_as_officer(p);
     if (p->command.public_key)
         return print_public_key(p);
@@ -453,7 +354,7 @@ static cb_error run(program *p)
 int main(int argc, char **argv)
 {
     static program p;
-    int stop = parse(argc, argv, &p.command);
+    int stop = cb_hsmd_options(argc, argv, &p.command);
     if (stop)
         return stop - 1;
     cb_buf_init(&p.pin, CB_HSM_PIN_MAX);

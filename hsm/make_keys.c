@@ -87,14 +87,12 @@ static void imported(cb_key_template *forced)
     cb_template_bool(forced, CKA_DECRYPT, false);
 }
 
-cb_error cb_make_own_key(cb_token *token, cb_own_key key)
+static cb_error make_pair(cb_token *token, cb_own_key key, char *label)
 {
     static const CK_MECHANISM ec = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
     static const CK_MECHANISM rsa = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
-    char label[48];
     CK_OBJECT_HANDLE public_key, private_key;
     cb_key_template public_template, private_template = {.count = 0}, forced;
-    cb_own_key_label(key, label);
     public_half(&public_template, key, label);
     add_lasting(&private_template, label);
     cb_template_bool(&private_template, CKA_DERIVE, key == CB_OWN_CARD_AGREEMENT);
@@ -111,6 +109,20 @@ cb_error cb_make_own_key(cb_token *token, cb_own_key key)
     return cb_token_generate_pair(token, key == CB_OWN_IMPORT ? &rsa : &ec,
                                   cb_template_of(&public_template),
                                   cb_template_of(&private_template), &public_key, &private_key);
+}
+
+cb_error cb_make_own_key(cb_token *token, cb_own_key key)
+{
+    char label[48];
+    cb_own_key_label(key, label);
+    return make_pair(token, key, label);
+}
+
+cb_error cb_make_card_key(cb_token *token, cb_own_key key, unsigned number)
+{
+    char label[48];
+    cb_card_pair_label(key, number, label);
+    return make_pair(token, key, label);
 }
 
 /* ---- A generation ---- */

@@ -19,6 +19,9 @@
 cb_error cb_make_record_key(cb_token *token);
 cb_error cb_make_own_key(cb_token *token, cb_own_key key);
 
+/* One key of a numbered pair towards cards (card_pair.h). */
+cb_error cb_make_card_key(cb_token *token, cb_own_key key, unsigned number);
+
 /* As officer: a session object, to be destroyed by the caller. */
 cb_error cb_make_trusted_seed(cb_token *token, CK_OBJECT_HANDLE *out);
 

@@ -88,6 +88,7 @@ void cb_put_activation(cb_buf *out, const cb_activation *activation)
     cb_buf_put_u8(out, activation->level);
     cb_buf_put_u8(out, activation->pin);
     cb_buf_put_u8(out, activation->pin_tries_left);
+    cb_buf_put_u8(out, activation->generation);
 }
 
 void cb_get_activation(cb_cursor *in, cb_activation *activation)
@@ -97,6 +98,7 @@ void cb_get_activation(cb_cursor *in, cb_activation *activation)
     activation->level = cb_cursor_u8(in);
     activation->pin = cb_cursor_u8(in);
     activation->pin_tries_left = cb_cursor_u8(in);
+    activation->generation = cb_cursor_u8(in);
 }
 
 void cb_put_feed_head(cb_buf *out, const cb_feed_head *head)

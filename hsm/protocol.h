@@ -50,6 +50,7 @@
  *   REGISTRATION_WITHDRAW  code                                        –
  *   REGISTRATION_STATE     code                                        registration
  *   TAP_PASSWORD    tap, var binding, feed head                        binding (the rest)
+ *   RETIRE_GENERATION      u8 version                                  –
  */
 /* clang-format on */
 
@@ -91,6 +92,7 @@ typedef enum cb_hsm_message {
     CB_HSM_REGISTRATION_WITHDRAW = 32,
     CB_HSM_REGISTRATION_STATE = 33,
     CB_HSM_TAP_PASSWORD = 34,
+    CB_HSM_RETIRE_GENERATION = 35,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -52,6 +52,7 @@ cb_error cb_handle_rewrap(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out
 cb_error cb_handle_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_public_key(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_receipt_check(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
+cb_error cb_handle_retire_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_status(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_certify(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);

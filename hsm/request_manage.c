@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cardlink/native/native.h"
+#include "hsm/generations.h"
 #include "hsm/pin_reset.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
@@ -183,6 +185,28 @@ cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *
     cb_log(CB_LOG_INFO, "pin.reset_allowed",
            "A manager allowed a card one new PIN without its code.", "card", card_text, "terminal",
            terminal_text, NULL);
+    return CB_OK;
+}
+
+cb_error cb_handle_retire_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    char text[8];
+    (void)tap;
+    (void)out;
+    uint8_t version = cb_cursor_u8(in);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    if (version == 0 || version > CB_NATIVE_VERSION_MAX)
+        return CB_E_ARGUMENT;
+    if (!lane->host || version >= lane->host->profile.key_version)
+        return CB_E_STATE;
+    cb_error error = lane->guesses ? cb_generations_retire(lane->guesses, version) : CB_E_IO;
+    if (error)
+        return error;
+    snprintf(text, sizeof text, "%u", version);
+    cb_log(CB_LOG_INFO, "generation.retired",
+           "Cards that know no newer generation are not served any more.", "generation", text,
+           NULL);
     return CB_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "hsm/binding.h"
+#include "hsm/card_pair.h"
 #include "hsm/initialise.h"
 #include "hsm/receipt.h"
 #include "hsm/sealed.h"
@@ -187,8 +188,10 @@ static cb_error public_key(void *context, const char *name, cb_buf *out)
 {
     cb_own_key key;
     cb_keyring *keyring = ring(context);
-    cb_error error = keyring ? cb_own_key_parse(name, &key) : CB_E_HSM_TOKEN;
-    return error ? error : cb_keyring_public(keyring, key, out);
+    if (!keyring)
+        return CB_E_HSM_TOKEN;
+    return cb_own_key_parse(name, &key) ? cb_card_pair_public(keyring, name, out)
+                                        : cb_keyring_public(keyring, key, out);
 }
 
 static cb_error receipt_check(void *context, cb_bytes receipt)

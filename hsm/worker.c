@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/supervise.h"
+#include "hsm/generations.h"
 #include "hsm/host_load.h"
 #include "hsm/sandbox.h"
 #include "hsm/vault_keyring.h"
@@ -94,6 +95,17 @@ static cb_error open_bound(worker *w)
     return error ? cb_log_failure("bindings.unusable", error, path) : CB_OK;
 }
 
+/* Said once where it matters: an older configuration brings nothing back that was retired. */
+static void warn_of_retired(const worker *w)
+{
+    const cb_profile_host *host = &w->lane.host->profile;
+    if (w->lane.host->ready &&
+        cb_generations_retired(w->lane.guesses, host->key_version) >= host->key_version)
+        cb_log(CB_LOG_WARNING, "host.retired",
+               "No card is served: the key version that the certificates are under was retired.",
+               "worker", w->plan->name, NULL);
+}
+
 static cb_error open_manage(worker *w)
 {
     cb_error error = open_feed(w);
@@ -112,6 +124,7 @@ static cb_error open_use(worker *w)
         return error;
     open_guesses(w);
     open_bound(w); /* taps are served without it */
+    warn_of_retired(w);
     cb_taps_setup setup = {.worker = (uint8_t)w->plan->index,
                            .capacity = (uint16_t)config->taps,
                            /* Not all at once. */

@@ -107,6 +107,8 @@ cb_error cb_api_report_issued(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_issues(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_outstanding(cb_request *request, cb_reply *reply);
 cb_error cb_api_report_failures(cb_request *request, cb_reply *reply);
+cb_error cb_api_report_generations(cb_request *request, cb_reply *reply);
+cb_error cb_api_generation_retire(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_application_get(cb_request *request, cb_reply *reply);

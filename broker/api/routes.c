@@ -71,6 +71,8 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/reports/issues",               ADMIN,    cb_api_report_issues,         0, STAFF},
     {"GET",    "/v1/reports/outstanding",          ADMIN,    cb_api_report_outstanding,    0, STAFF},
     {"GET",    "/v1/reports/failures",             ADMIN,    cb_api_report_failures,       0, STAFF},
+    {"GET",    "/v1/reports/generations",          ADMIN,    cb_api_report_generations,    0, STAFF},
+    {"POST",   "/v1/generations/retire",           ADMIN,    cb_api_generation_retire,     0, STAFF},
     {"POST",   "/v1/applications",                 ADMIN,    cb_api_application_add,       0, STAFF},
     {"GET",    "/v1/applications",                 ADMIN,    cb_api_application_list,      0, STAFF},
     {"GET",    "/v1/applications/{id}",            ADMIN,    cb_api_application_get,       0, STAFF},

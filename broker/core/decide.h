@@ -33,6 +33,8 @@ typedef struct cb_intent_request {
     cb_id holder;
     uint8_t reached;
     bool pad; /* the terminal says that the PIN was typed on its pad */
+    uint8_t
+        generation; /* that the card signed, where its row has another; 0: nothing to write down */
 } cb_intent_request;
 
 typedef struct cb_intent_grant {

@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "broker/core/decide.h"
+#include "broker/core/generation.h"
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
 
@@ -159,7 +160,10 @@ static cb_error run_pin(cb_txn *txn, void *context)
     pin->decision = error;
     if (error)
         cb_txn_commit_only(txn);
-    error = pin_leaf(txn, pin);
+    else if (r->generation > 0)
+        error = cb_card_generation_in(txn, &r->context.tap, &r->card, r->generation);
+    if (pin->decision || !error)
+        error = pin_leaf(txn, pin);
     if (!error && !pin->decision)
         error = cb_failures_end(txn, &r->card, &r->holder, &r->context.terminal, true);
     return error;

@@ -25,6 +25,7 @@ typedef struct proof_run {
     cb_digest before;    /* of the binding of a password that is changed */
     cb_buf binding;      /* and the one that takes its place */
     cb_session *session; /* while it is ours */
+    uint8_t generation;  /* that the card signed, if its row has another; otherwise 0 */
     bool placed;         /* has a place among the logins at the service */
 } proof_run;
 
@@ -178,6 +179,8 @@ static cb_error identify(proof_run *run, cb_bytes answers)
     outcome->may_end = error == CB_E_CARD_REVOKED && run->context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;
+    if (!error && activation.generation != card.generation)
+        run->generation = activation.generation;
     if (!error)
         outcome->holder = activation.holder;
     cb_card_free(&card);
@@ -291,6 +294,7 @@ static cb_error authenticate(proof_run *run)
     cb_intent_request intent = {.context = *run->context,
                                 .card = outcome->card,
                                 .holder = outcome->holder,
+                                .generation = run->generation,
                                 .reached = outcome->level,
                                 .pad = run->pad};
     cb_error error = cb_places_take(run->taps->places, run->context->service);
@@ -350,7 +354,8 @@ static cb_error record_pin(proof_run *run)
     cb_intent_request request = {.context = *run->context,
                                  .card = run->outcome->card,
                                  .holder = run->outcome->holder,
-                                 .reached = run->outcome->level};
+                                 .reached = run->outcome->level,
+                                 .generation = run->generation};
     return cb_decide_pin(run->taps->parts.store, &request);
 }
 

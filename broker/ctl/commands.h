@@ -19,6 +19,7 @@ extern const cb_ctl_command cb_ctl_service_commands[];
 extern const cb_ctl_command cb_ctl_enrolment_commands[];
 extern const cb_ctl_command cb_ctl_audit_commands[];
 extern const cb_ctl_command cb_ctl_key_commands[];
+extern const cb_ctl_command cb_ctl_generation_commands[];
 extern const cb_ctl_command cb_ctl_password_commands[];
 extern const cb_ctl_command cb_ctl_status_commands[];
 

@@ -16,10 +16,13 @@
 #define DEFAULT_RUN "/run/cardbroker"
 
 const cb_ctl_command *const cb_ctl_commands[] = {
-    cb_ctl_holder_commands,  cb_ctl_card_commands,  cb_ctl_stock_commands, cb_ctl_report_commands,       cb_ctl_terminal_commands,
-    cb_ctl_software_commands, cb_ctl_service_commands, cb_ctl_enrolment_commands, cb_ctl_audit_commands,
-    cb_ctl_key_commands,     cb_ctl_password_commands,  cb_ctl_status_commands,
-    NULL};
+    cb_ctl_holder_commands,     cb_ctl_card_commands,
+    cb_ctl_stock_commands,      cb_ctl_report_commands,
+    cb_ctl_terminal_commands,   cb_ctl_software_commands,
+    cb_ctl_service_commands,    cb_ctl_enrolment_commands,
+    cb_ctl_audit_commands,      cb_ctl_key_commands,
+    cb_ctl_generation_commands, cb_ctl_password_commands,
+    cb_ctl_status_commands,     NULL};
 
 static const cb_ctl_option common_options[] = {
     {"config", "FILE", "configuration file (default: " DEFAULT_CONFIG ", if there is one)", false,

@@ -38,7 +38,8 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
 {
     static const char *const names[] = {"card-agreement", "card-signature", "log", "import"};
     const char *name = args->operand[0];
-    bool known = false;
+    bool known =
+        strncmp(name, "card-agreement.", 15) == 0 || strncmp(name, "card-signature.", 15) == 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         known = known || strcmp(name, names[i]) == 0;
     if (!known)

@@ -34,6 +34,8 @@ static const cb_ctl_column failure_columns[] = {{"DAY", "day"},
                                                 {"TOLD PINS", "told_wrong_pins"},
                                                 {"PASSWORDS", "wrong_passwords"},
                                                 {0}};
+static const cb_ctl_column generation_columns[] = {
+    {"GENERATION", "generation"}, {"STATE", "state"}, {"CARDS", "cards"}, {0}};
 static const cb_ctl_column mismatch_columns[] = {{"WHAT", "what"},
                                                  {"MANUFACTURER", "manufacturer"},
                                                  {"SERIAL", "serial"},
@@ -157,6 +159,11 @@ static cb_ctl_status mismatches(cb_ctl *ctl, const cb_ctl_args *args)
     return print(ctl, args, "/v1/mismatches", "mismatches", mismatch_columns);
 }
 
+static cb_ctl_status generations(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    return print(ctl, args, "/v1/reports/generations", "generations", generation_columns);
+}
+
 #define CSV                                                                                        \
     {                                                                                              \
         "csv", NULL, "print CSV", false, false                                                     \
@@ -193,6 +200,9 @@ const cb_ctl_command cb_ctl_report_commands[] = {
     {"report", "failures", "", 0, 0, failure_options,
      "Count failed proofs, wrong PINs and wrong passwords, by day, card, holder and terminal",
      failures},
+    {"report", "generations", "", 0, 0, csv_options,
+     "Count cards by the generation of the authority above this broker that they have",
+     generations},
     {"report", "mismatches", "", 0, 0, csv_options,
      "List what did not fit the lists, deliveries and applications", mismatches},
     {0}};

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/row.h"
 
-#define COLUMNS "id, holder, state, profile, level, sequence, created, changed, expires, due, binding, certificates"
+#define COLUMNS                                                                                    \
+    "id, holder, state, profile, level, sequence, created, changed, expires, due, binding, "       \
+    "certificates, generation"
 
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO card (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &card->id);
     cb_query_id(&q, &card->holder);
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));
@@ -19,6 +21,7 @@ cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
     cb_query_number(&q, card->due);
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
+    cb_query_number(&q, card->generation);
     return cb_query_run(&q);
 }
 
@@ -36,6 +39,7 @@ static void read_card(cb_query *q, cb_card *out)
     out->due = cb_column_number(q, 9);
     cb_column_buf(q, 10, &out->binding);
     cb_column_buf(q, 11, &out->certificates);
+    out->generation = cb_column_byte(q, 12);
 }
 
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out)
@@ -70,6 +74,29 @@ cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card)
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     cb_query_id(&q, &card->id);
     return cb_query_change_one(&q);
+}
+
+cb_error cb_row_card_generation(cb_txn *txn, const cb_id *id, uint8_t generation)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE card SET generation = ? WHERE id = ?");
+    cb_query_number(&q, generation);
+    cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
+cb_error cb_row_generation_each(cb_txn *txn, cb_generation_visitor each, void *context)
+{
+    cb_error error = CB_OK;
+    cb_query q =
+        cb_query_begin(txn->sql, "SELECT generation, state, count(*) FROM card WHERE profile = 1 "
+                                 "AND state IN ('issued', 'active', 'suspended') "
+                                 "GROUP BY generation, state ORDER BY generation, state");
+    while (!error && cb_query_next(&q)) {
+        uint8_t generation = cb_column_byte(&q, 0), state = cb_column_state(&q, 1, cb_card_states);
+        uint64_t cards = (uint64_t)cb_column_number(&q, 2);
+        error = q.error ? q.error : each(context, generation, state, cards);
+    }
+    return cb_row_visited(&q, error);
 }
 
 cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, unsigned limit,

@@ -56,6 +56,7 @@ typedef struct cb_card {
     uint64_t sequence;
     int64_t created, changed;
     int64_t expires; /* refused from then on; 0: no such day */
+    uint8_t generation; /* of a native card, as it last signed it; 0: not heard yet */
     int64_t due;     /* to be given back by then, or it is revoked; 0: nobody asks for it */
     cb_buf binding;
     cb_buf certificates; /* of its keys, DER, one after another, as the binding has them; none for a native card */

@@ -124,6 +124,12 @@ cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out);
 /* Replaces binding, sequence, certificates, state and the day it expires. */
 cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card);
 cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
+cb_error cb_row_card_generation(cb_txn *txn, const cb_id *id, uint8_t generation);
+/* How many native cards there are by generation and state, of those that may still be used one day.
+ */
+typedef cb_error (*cb_generation_visitor)(void *context, uint8_t generation, uint8_t state,
+                                          uint64_t cards);
+cb_error cb_row_generation_each(cb_txn *txn, cb_generation_visitor each, void *context);
 cb_error cb_row_card_due(cb_txn *txn, const cb_id *id, int64_t due);
 
 /* The hash of the code with which its holder suspends a card; CB_E_NOT_FOUND: no card's. */

@@ -159,6 +159,10 @@ class Commands(unittest.TestCase):
         self.assertEqual({card["state"] for card in self.both("report", "outstanding", "--state", "revoked")}, {"revoked"})
         self.both("report", "mismatches")
         self.assertEqual(self.both("report", "failures", "--least", "1000000"), [])
+        lost = sum(row["cards"] for row in self.both("report", "generations"))
+        for as_json in (False, True):   # refused for what it costs, then by hsmd, which has no newer one
+            self.ctl("generation", "retire", "126", "--lose", str(lost + 1), "--reason", "test", as_json=as_json, ok=(1,))
+            self.ctl("generation", "retire", "126", "--lose", str(lost), "--reason", "test", as_json=as_json, ok=(1,))
         rows = self.ctl("report", "issued", "--csv").split("\r\n")
         self.assertEqual(rows[0], '"day","operator","station","cards"')
         self.assertTrue(rows[1].startswith(f'"{today}",'), rows)

@@ -183,6 +183,15 @@ cb_error cb_hsm_registration_state(cb_hsm *hsm, const cb_id *code, cb_registrati
     return begin_code(hsm, "registration_state", code, "");
 }
 
+cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version)
+{
+    char call[48];
+    snprintf(call, sizeof call, "retire_generation %u", version);
+    cb_error error = begin(hsm, "retire_generation");
+    begin(hsm, call);
+    return error;
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

@@ -4,9 +4,11 @@
  * changed in one byte.
  */
 #include "cardlink/x509/request.h"
+#include "hsm/durable.h"
 #include "hsm/request.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cardlink/password/password.h"
@@ -57,7 +59,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_ALLOW, MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_WITHDRAW, MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_STATE, MANAGE, 0, false},
-                           {CB_HSM_TAP_PASSWORD, USE, CB_TAP_FINISHED, false}};
+                           {CB_HSM_TAP_PASSWORD, USE, CB_TAP_FINISHED, false},
+                           {CB_HSM_RETIRE_GENERATION, MANAGE, 0, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -396,8 +399,28 @@ static void put_password_change(walk *t)
 }
 
 /* Makes a walk whose next message is this one. */
+static void remember_in(const char *path)
+{
+    cb_memo_close(&manage.guesses);
+    good(cb_memo_open(path, &manage.guesses));
+}
+
+/* A generation that is retired stays so, and the cards here have no other: it is remembered in a
+ * file that nobody else looks at. */
+static void put_retirement(cb_buf *body)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s.retired", manage.config->guesses_path);
+    good(cb_durable_make(path));
+    remember_in(path);
+    unlink(path);
+    manage.host->profile.key_version = 2;
+    cb_buf_put_u8(body, 1);
+}
+
 static void make(walk *t, const row *r)
 {
+    remember_in(manage.config->guesses_path);
     if (r->type == CB_HSM_TAP_REGISTER || r->type == CB_HSM_TAP_BIND) {
         walk_make(t);
         put_registering(t, r->type == CB_HSM_TAP_BIND);
@@ -460,6 +483,9 @@ static void make(walk *t, const row *r)
     case CB_HSM_REGISTRATION_WITHDRAW:
     case CB_HSM_REGISTRATION_STATE:
         put_allowed_code(t);
+        break;
+    case CB_HSM_RETIRE_GENERATION:
+        put_retirement(&t->body);
         break;
     case CB_HSM_GENERATE:
     case CB_HSM_IMPORT:
