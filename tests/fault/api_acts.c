@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/text.h"
+#include "broker/core/registration.h"
 
 #define MUST(call) assert_int_equal(call, CB_OK)
 
@@ -373,6 +375,44 @@ static void read_service(api_acts *a)
 
 enum { ACT = 16, READING = 8 };
 
+/* Codes with which holders register cards of their own. */
+static void record_code(api_acts *a)
+{
+    char code[CB_ID_TEXT], holder[CB_ID_TEXT];
+    make_holder(a);
+    a->key = cb_id_new();
+    cb_id_text(&a->key, code);
+    cb_id_text(&a->holder, holder);
+    request(a, "POST", "registrations", NULL, NULL);
+    body(a, "{\"code\":\"%s\",\"holder\":\"%s\",\"profiles\":[\"piv\"],\"level\":3,\"until\":%lld}",
+         code, holder, (long long)(cb_clock_wall_us() / CB_SECOND + 3600));
+}
+
+static void make_code(api_acts *a)
+{
+    make_holder(a);
+    cb_registration_row row = {.code = cb_id_new(),
+                               .holder = a->holder,
+                               .profiles = 1 << CB_PROFILE_PIV,
+                               .level = CB_LEVEL_TERMINAL_PIN,
+                               .expires = cb_clock_wall_us() + 3600 * CB_SECOND};
+    MUST(cb_registration_record(a->w.api.store, "test", &row));
+    a->key = row.code;
+}
+
+static void withdraw_code(api_acts *a)
+{
+    make_code(a);
+    request(a, "POST", "registrations", &a->key, "withdraw");
+    body(a, "{\"reason\":\"mistake\"}");
+}
+
+static void list_codes(api_acts *a)
+{
+    make_code(a);
+    request(a, "GET", "registrations", NULL, NULL);
+}
+
 const api_act api_act_table[] = {
     {"a holder added", add_holder, 201, ACT},
     {"a card added", add_card, 201, ACT},
@@ -395,6 +435,9 @@ const api_act api_act_table[] = {
     {"an enrolment renewed", renew_enrolment, 200, ACT},
     {"a key sealed anew", rewrap_enrolment, 200, ACT},
     {"an enrolment removed", remove_enrolment, 200, ACT},
+    {"a code recorded", record_code, 201, ACT},
+    {"a code withdrawn", withdraw_code, 200, ACT},
+    {"codes", list_codes, 200, READING},
     {"holders", list_holders, 200, READING},
     {"cards", list_cards, 200, READING},
     {"a card's binding", read_binding, 200, READING},
