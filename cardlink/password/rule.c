@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Which passwords may be chosen. Length is what counts; there is no rule about kinds of characters
- * (NIST SP 800-63B-4, 3.1.1.2). Of those that are guessed first, few are as long as that: what is
- * left of them has a pattern, and that is looked for.
+ * (NIST SP 800-63B-4, 3.1.1.2). Of the lists of passwords that are guessed first, few entries are as
+ * long as that; what is guessed are pieces of them put together. So zxcvbn takes a password apart
+ * (into commonly used passwords, words, names, rows of keys, runs, dates; Wheeler, "zxcvbn: Low-
+ * Budget Password Strength Estimation", USENIX Security 2016), and says how many guesses it takes.
+ * The login name, its pieces and the name of the product are words like any other there.
  */
+#include <stdio.h>
+#include <zxcvbn.h>
+
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/password/password.h"
@@ -34,6 +40,21 @@ static bool has_pattern(cb_bytes text, const char *name)
     return up >= text.len - 2 || down >= text.len - 2 || (begins && repeats(text, of_name));
 }
 
+enum { WORDS_MAX = 16, LEAST_BITS = 30 };
+
+/* Whether it takes fewer than 2^30 guesses. */
+static bool easy(const char *text, const char *name)
+{
+    char pieces[CB_PASSWORD_NAME_MAX + 1] = "", *rest = NULL;
+    const char *words[WORDS_MAX + 1] = {"cardbroker", name};
+    size_t count = 2;
+    snprintf(pieces, sizeof pieces, "%s", name);
+    for (char *piece = strtok_r(pieces, "._@+-", &rest); piece && count < WORDS_MAX;
+         piece = strtok_r(NULL, "._@+-", &rest))
+        words[count++] = piece;
+    return ZxcvbnMatch(text, words, NULL) < LEAST_BITS;
+}
+
 static bool shown(const char *text, size_t *characters)
 {
     uint32_t c;
@@ -56,7 +77,7 @@ cb_error cb_password_fit(cb_bytes password, const char *name)
     memcpy(text, password.data, password.len);
     text[password.len] = 0;
     bool good = shown(text, &characters) && characters >= CB_PASSWORD_CHARACTERS_MIN &&
-                !has_pattern(password, name);
+                !has_pattern(password, name) && !easy(text, name);
     cb_wipe(text, sizeof text);
     return good ? CB_OK : CB_E_PASSWORD_FORMAT;
 }

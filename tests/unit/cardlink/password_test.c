@@ -75,6 +75,13 @@ static void what_is_guessed_first_may_not_be_chosen(void **state)
                                       "09876543210987654321",
                                       "abcdefghijklmnopqrstuvwxyz",
                                       "hana.kimurahana.kimura",
+                                      "hana1990kimura1990",
+                                      "kimura-cardbroker-1",
+                                      "password12345678",
+                                      "Password!2024Summer",
+                                      "qwertyuiopasdfgh1!",
+                                      "iloveyouiloveyou1",
+                                      "monkey dragon master",
                                       "a line\nand another",
                                       "\xE2\x80\xAEturned about the words",
                                       "not UTF-8 at all: \xFF\xFE"};
