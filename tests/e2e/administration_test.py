@@ -126,6 +126,7 @@ class Commands(unittest.TestCase):
                      typed=b"correct horse battery")
             self.assertEqual(self.both("password", "show", name)["state"], "active")
             self.ctl("password", "reset", name, "--password-fd", "0", as_json=as_json, typed=b"staples and much more")
+            self.ctl("password", "reset", name, "--once", "--valid", "1h", as_json=as_json)
             self.ctl("password", "unlock", name, as_json=as_json)
             self.ctl("password", "revoke", name, "--reason", "left", as_json=as_json)
             self.assertEqual(self.both("password", "show", name)["state"], "revoked")
