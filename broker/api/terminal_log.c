@@ -67,11 +67,16 @@ cb_error cb_api_log(cb_request *request, cb_reply *reply)
 
 json_t *cb_json_terminal_log(const cb_journal_row *row)
 {
-    return json_pack("{sI, sI, so, ss*, so*, sb}", "part", (json_int_t)row->part, "number",
-                     (json_int_t)row->head.number, "hash",
-                     cb_json_hex(cb_digest_bytes(&row->head.hash)), "finding",
-                     row->found ? row->finding : NULL, "found",
-                     row->found ? cb_json_time(row->found) : NULL, "resume", (int)row->resume);
+    json_t *json =
+        json_pack("{sI, sI, so, ss*, sb}", "part", (json_int_t)row->part, "number",
+                  (json_int_t)row->head.number, "hash", cb_json_hex(cb_digest_bytes(&row->head.hash)),
+                  "finding", row->found ? row->finding : NULL, "resume", (int)row->resume);
+    /* One that there is no memory for is not one that is not there. */
+    if (json && row->found && json_object_set_new(json, "found", cb_json_time(row->found)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
+    return json;
 }
 
 static cb_error add_batch(void *page, const cb_journal_batch *batch)

@@ -30,10 +30,11 @@
 #include "broker/ctl/card.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
+#include "broker/ctl/lines.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
-enum { THREADS_MAX = 64, THREADS_USUAL = 16, LINE_LEN = 8192, PATH_LEN = 1024, BAR = 30 };
+enum { THREADS_MAX = 64, THREADS_USUAL = 16, PATH_LEN = 1024, BAR = 30 };
 #define MARK_EVERY CB_SECOND
 #define SHOW_EVERY (100 * CB_MILLISECOND)
 
@@ -42,15 +43,13 @@ typedef struct worker worker;
 typedef struct many {
     cb_ctl *ctl;
     const cb_ctl_args *args;
-    const char *text; /* the whole file */
-    size_t size, at;
     char mark_path[PATH_LEN], report_path[PATH_LEN];
     char digest[2 * CB_SHA256_SIZE + 1];
     json_t *fields; /* of every card */
     uint8_t level;
     FILE *report;
     pthread_mutex_t lock; /* of what follows */
-    int64_t line;         /* taken last */
+    cb_card_lines file;
     int64_t lines;        /* in all */
     int64_t settled_before;
     int64_t issued, already, bad;
@@ -75,7 +74,7 @@ struct worker {
 /* Lock held. */
 static int64_t settled(const many *m)
 {
-    int64_t least = m->line + 1;
+    int64_t least = m->file.line + 1;
     for (unsigned i = 0; i < m->count; i++) {
         if (m->workers[i].line > 0 && m->workers[i].line < least)
             least = m->workers[i].line;
@@ -140,7 +139,7 @@ static cb_ctl_status open_report(many *m)
 static void show(many *m)
 {
     int64_t now = cb_clock_monotonic_us();
-    if (!isatty(fileno(m->ctl->err)) || (now - m->shown < SHOW_EVERY && m->line < m->lines))
+    if (!isatty(fileno(m->ctl->err)) || (now - m->shown < SHOW_EVERY && m->file.line < m->lines))
         return;
     m->shown = now;
     int64_t done = settled(m), since = done - m->settled_before;
@@ -154,29 +153,8 @@ static void show(many *m)
 
 /* ---- One line ---- */
 
-typedef struct card_line {
-    char text[LINE_LEN];
-    char *certificate, *serial, *application, *holder;
-} card_line;
-
-static cb_ctl_status split(cb_ctl *ctl, card_line *l)
-{
-    char **column[] = {&l->certificate, &l->serial, &l->application};
-    char *at = l->text;
-    for (int i = 0; i < 3; i++) {
-        *column[i] = at;
-        at = strchr(at, ',');
-        if (!at)
-            return cb_ctl_misuse(
-                ctl, "a line has four columns: certificate, serial, application, holder");
-        *at++ = 0;
-    }
-    l->holder = at;
-    return *at ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the holder is missing");
-}
-
 /* Of a holder who is entered with the card. */
-static void make_id(const card_line *l, cb_bytes certificate, cb_id *id)
+static void make_id(const cb_card_line *l, cb_bytes certificate, cb_id *id)
 {
     static const char purpose[] = "cardbroker holder of card 1";
     cb_digest digest = cb_sha256_parts(
@@ -187,7 +165,7 @@ static void make_id(const card_line *l, cb_bytes certificate, cb_id *id)
     id->bytes[8] = (uint8_t)(0x80 | (id->bytes[8] & 0x3F));
 }
 
-static cb_ctl_status find_holder(worker *w, const card_line *l, cb_bytes certificate, cb_id *id,
+static cb_ctl_status find_holder(worker *w, const cb_card_line *l, cb_bytes certificate, cb_id *id,
                                  uint64_t *sequence, bool *known)
 {
     char text[CB_ID_TEXT], path[96];
@@ -203,7 +181,7 @@ static cb_ctl_status find_holder(worker *w, const card_line *l, cb_bytes certifi
     return status ? status : cb_ctl_next_sequence(&w->ctl, text, sequence);
 }
 
-static json_t *card_body(const worker *w, const card_line *l, cb_bytes binding, bool known)
+static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes binding, bool known)
 {
     const char *slash = strchr(l->serial, '/');
     bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
@@ -237,7 +215,7 @@ static cb_ctl_status look_again(worker *w, const cb_id *card, const cb_id *holde
     return status;
 }
 
-static cb_ctl_status record(worker *w, const card_line *l, const cb_id *holder, cb_bytes binding,
+static cb_ctl_status record(worker *w, const cb_card_line *l, const cb_id *holder, cb_bytes binding,
                             bool known, bool *already)
 {
     char text[CB_ID_TEXT];
@@ -267,13 +245,14 @@ static cb_ctl_status record(worker *w, const card_line *l, const cb_id *holder, 
     return status;
 }
 
-static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
+static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
 {
     cb_id holder;
     uint64_t sequence = 0;
     bool known = false;
-    cb_buf certificate = CB_BUF(LINE_LEN / 2), binding = CB_BUF(CB_BINDING_MAX);
-    cb_ctl_status status = split(&w->ctl, l);
+    cb_buf certificate = CB_BUF(CB_CARD_LINE_MAX / 2), binding = CB_BUF(CB_BINDING_MAX);
+    const char *wrong = cb_card_line_split(l);
+    cb_ctl_status status = wrong ? cb_ctl_misuse(&w->ctl, "%s", wrong) : CB_CTL_DONE;
     if (!status && *l->serial && !strchr(l->serial, '/'))
         status = cb_ctl_misuse(&w->ctl, "the serial is MANUFACTURER/SERIAL");
     if (!status && (cb_unhex(cb_bytes_str(l->certificate), &certificate) || certificate.len == 0))
@@ -296,27 +275,11 @@ static cb_ctl_status one_card(worker *w, card_line *l, bool *already)
 /* ---- All of them ---- */
 
 /* The next line; false at the end. Lock held. */
-static bool take_line(many *m, worker *w, card_line *l, bool *whole)
+static bool take_line(many *m, worker *w, cb_card_line *l, bool *whole)
 {
-    w->line = 0;
-    while (!m->stop && m->at < m->size) {
-        const char *begin = m->text + m->at;
-        const char *end = memchr(begin, '\n', m->size - m->at);
-        size_t len = end ? (size_t)(end - begin) : m->size - m->at;
-        m->at += len + (end ? 1 : 0);
-        m->line++;
-        if (len > 0 && begin[len - 1] == '\r')
-            len--;
-        if (m->line <= m->settled_before || len == 0 || *begin == '#')
-            continue;
-        *whole = len < sizeof l->text && !memchr(begin, 0, len);
-        len = *whole ? len : 0;
-        memcpy(l->text, begin, len);
-        l->text[len] = 0;
-        w->line = m->line;
-        return true;
-    }
-    return false;
+    bool taken = !m->stop && cb_card_lines_next(&m->file, m->settled_before, l, whole);
+    w->line = taken ? m->file.line : 0;
+    return taken;
 }
 
 static void put_reason(many *m, const worker *w)
@@ -359,7 +322,7 @@ static void *run_worker(void *context)
 {
     worker *w = context;
     many *m = w->m;
-    card_line *l = malloc(sizeof *l);
+    cb_card_line *l = malloc(sizeof *l);
     bool whole = true;
     pthread_mutex_lock(&m->lock);
     m->stop = m->stop || !l;
@@ -428,16 +391,15 @@ static cb_ctl_status map_file(many *m, const char *path)
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool good = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
-    m->size = good ? (size_t)about.st_size : 0;
-    void *map = m->size > 0 ? mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
+    size_t size = good ? (size_t)about.st_size : 0;
+    void *map = size > 0 ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
     if (fd >= 0)
         close(fd);
     if (!good || map == MAP_FAILED)
         return cb_ctl_fail(m->ctl, CB_E_IO, path);
-    m->text = map;
-    for (size_t at = 0; at < m->size; at++)
-        m->lines += m->text[at] == '\n' || at + 1 == m->size;
-    cb_digest digest = cb_sha256(cb_bytes_make(map, m->size));
+    m->file = (cb_card_lines){.text = map, .size = size};
+    m->lines = cb_card_lines_count(map, size);
+    cb_digest digest = cb_sha256(cb_bytes_make(map, size));
     cb_hex(cb_digest_bytes(&digest), m->digest);
     return CB_CTL_DONE;
 }
@@ -490,8 +452,8 @@ cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
         status = say(&m, run_all(&m, (unsigned)threads));
     if (m.report)
         fclose(m.report);
-    if (m.text)
-        munmap((void *)(uintptr_t)m.text, m.size);
+    if (m.file.text)
+        munmap((void *)(uintptr_t)m.file.text, m.file.size);
     free(m.workers);
     json_decref(m.fields);
     pthread_mutex_destroy(&m.lock);

@@ -13,6 +13,7 @@
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
+#include "broker/ctl/lines.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -51,47 +52,37 @@ typedef struct stock_file {
     cb_ctl *ctl;
     const cb_ctl_args *args;
     const char *path, *act; /* act NULL: a batch */
-    char *next;             /* of the text that is left */
-    int64_t line; /* of that, behind a number for the file: the same line of another file is another
-                     card */
+    cb_serial_lines file; /* its line behind a number for the file: the same line of another file is
+                             another card */
     json_t *serials, *identities;
     int64_t first; /* place of the first serial of this step */
     int64_t done, mismatches;
 } stock_file;
 
-static cb_ctl_status add_serial(stock_file *f, char *text)
+static cb_ctl_status add_serial(stock_file *f, const char *serial, const char *identity)
 {
-    char *comma = strchr(text, ',');
-    if (comma)
-        *comma = 0;
-    const char *identity = comma ? comma + 1 : "";
-    if (json_array_append_new(f->serials, json_string(text)) != 0 ||
+    if (json_array_append_new(f->serials, json_string(serial)) != 0 ||
         json_array_append_new(f->identities, json_string(identity)) != 0)
-        return cb_ctl_fail_text(f->ctl, "a serial", text);
+        return cb_ctl_fail_text(f->ctl, "a serial", serial);
     return CB_CTL_DONE;
 }
 
 /* Each line is its own serial's place: one that is passed over ends the step. */
 static cb_ctl_status fill_step(stock_file *f)
 {
+    const char *serial, *identity;
     cb_ctl_status status = CB_CTL_DONE;
     json_array_clear(f->serials);
     json_array_clear(f->identities);
-    while (!status && f->next && *f->next && json_array_size(f->serials) < STEP) {
-        char *text = f->next, *end = strpbrk(text, "\r\n");
-        bool carriage = end && end[0] == '\r' && end[1] == '\n';
-        f->next = end ? end + (carriage ? 2 : 1) : NULL;
-        if (end)
-            *end = 0;
-        f->line++;
-        bool skip = !*text || *text == '#';
-        if (skip && json_array_size(f->serials) > 0)
+    while (!status && json_array_size(f->serials) < STEP &&
+           cb_serial_lines_next(&f->file, &serial, &identity)) {
+        if (!serial && json_array_size(f->serials) > 0)
             break;
-        if (skip)
+        if (!serial)
             continue;
         if (json_array_size(f->serials) == 0)
-            f->first = f->line;
-        status = add_serial(f, text);
+            f->first = f->file.line;
+        status = add_serial(f, serial, identity);
     }
     return status;
 }
@@ -126,7 +117,7 @@ static cb_ctl_status send_all(stock_file *f, bool complete)
 {
     bool more = false;
     cb_ctl_status status = CB_CTL_DONE;
-    while (!status && f->next && *f->next) {
+    while (!status && f->file.next && *f->file.next) {
         status = fill_step(f);
         if (!status && json_array_size(f->serials) > 0)
             status = send_step(f, false, &more);
@@ -154,9 +145,9 @@ static cb_ctl_status whole_file(cb_ctl *ctl, const cb_ctl_args *args, const char
         else if (strlen(whole) != text.len)
             status = cb_ctl_fail(ctl, CB_E_FORMAT, "the file is no text");
     }
-    f.next = whole;
+    f.file.next = whole;
     cb_digest digest = cb_sha256(cb_buf_bytes(&text));
-    f.line = (int64_t)((uint32_t)digest.bytes[0] << 23 | (uint32_t)digest.bytes[1] << 15 |
+    f.file.line = (int64_t)((uint32_t)digest.bytes[0] << 23 | (uint32_t)digest.bytes[1] << 15 |
                        (uint32_t)digest.bytes[2] << 7 | digest.bytes[3] >> 1)
              << LINE_BITS;
     if (!status)

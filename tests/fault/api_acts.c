@@ -16,25 +16,25 @@
 
 /* ---- What is made before ---- */
 
-static const char *fresh_name(api_acts *a)
+const char *act_fresh_name(api_acts *a)
 {
     static char name[32];
     snprintf(name, sizeof name, "number %u", ++a->number);
     return name;
 }
 
-static void make_holder(api_acts *a)
+void act_make_holder(api_acts *a)
 {
     cb_holder holder;
-    MUST(cb_holder_add(a->w.api.store, "test", fresh_name(a), &holder));
+    MUST(cb_holder_add(a->w.api.store, "test", act_fresh_name(a), &holder));
     a->holder = holder.id;
 }
 
-static void make_card(api_acts *a)
+void act_make_card(api_acts *a)
 {
     char hex[2 * CB_BINDING_MAX + 1];
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    make_holder(a);
+    act_make_holder(a);
     a->card = cb_id_new();
     api_binding(&a->card, &a->holder, hex);
     MUST(cb_unhex(cb_bytes_str(hex), &binding));
@@ -42,15 +42,15 @@ static void make_card(api_acts *a)
     cb_buf_free(&binding);
 }
 
-static void change_card(api_acts *a, cb_card_act act)
+void act_change_card(api_acts *a, cb_card_act act)
 {
     MUST(cb_card_change(a->w.api.store, "test", &a->card, act, NULL, NULL));
 }
 
-static void make_terminal(api_acts *a)
+void act_make_terminal(api_acts *a)
 {
     cb_terminal terminal;
-    cb_terminal_new fresh = {.name = fresh_name(a)};
+    cb_terminal_new fresh = {.name = act_fresh_name(a)};
     fresh.key = cb_sha256(cb_bytes_str(fresh.name));
     MUST(cb_terminal_add(a->w.api.store, "test", &fresh, &terminal));
     a->terminal = terminal.id;
@@ -113,18 +113,18 @@ static void make_session(api_acts *a)
     MUST(cb_decide_result(a->w.api.store, &result));
 }
 
-static void make_user(api_acts *a)
+void act_make_user(api_acts *a)
 {
-    make_card(a);
-    change_card(a, CB_CARD_ACTIVATE);
+    act_make_card(a);
+    act_change_card(a, CB_CARD_ACTIVATE);
     make_enrolment(a, "tax");
-    make_terminal(a);
+    act_make_terminal(a);
     make_session(a);
 }
 
 /* ---- Requests ---- */
 
-static void request(api_acts *a, const char *method, const char *kind, const cb_id *id,
+void act_request(api_acts *a, const char *method, const char *kind, const cb_id *id,
                     const char *act)
 {
     char text[CB_ID_TEXT] = "";
@@ -136,7 +136,7 @@ static void request(api_acts *a, const char *method, const char *kind, const cb_
     a->body[0] = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static void body(api_acts *a, const char *format, ...)
+void act_body(api_acts *a, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
@@ -147,18 +147,18 @@ __attribute__((format(printf, 2, 3))) static void body(api_acts *a, const char *
 
 static void add_holder(api_acts *a)
 {
-    request(a, "POST", "holders", NULL, NULL);
-    body(a, "{\"name\":\"Taro\"}");
+    act_request(a, "POST", "holders", NULL, NULL);
+    act_body(a, "{\"name\":\"Taro\"}");
 }
 
 static void add_card(api_acts *a)
 {
     char hex[2 * CB_BINDING_MAX + 1];
-    make_holder(a);
+    act_make_holder(a);
     a->card = cb_id_new();
     api_binding(&a->card, &a->holder, hex);
-    request(a, "POST", "cards", NULL, NULL);
-    body(a, "{\"binding\":\"%s\"}", hex);
+    act_request(a, "POST", "cards", NULL, NULL);
+    act_body(a, "{\"binding\":\"%s\"}", hex);
 }
 
 /* Its key is another, so that the feed gets an entry. */
@@ -167,7 +167,7 @@ static void renew_card(api_acts *a)
     static const uint8_t certificate[] = {0x30, 0x00};
     char hex[2 * CB_BINDING_MAX + 1];
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    make_holder(a);
+    act_make_holder(a);
     a->card = cb_id_new();
     api_foreign_binding(&a->card, &a->holder, 1, hex);
     MUST(cb_unhex(cb_bytes_str(hex), &binding));
@@ -175,100 +175,100 @@ static void renew_card(api_acts *a)
                      NULL));
     cb_buf_free(&binding);
     api_foreign_binding(&a->card, &a->holder, 2, hex);
-    request(a, "POST", "cards", &a->card, "renew");
-    body(a, "{\"binding\":\"%s\",\"certificates\":\"3000\"}", hex);
+    act_request(a, "POST", "cards", &a->card, "renew");
+    act_body(a, "{\"binding\":\"%s\",\"certificates\":\"3000\"}", hex);
 }
 
 static void read_binding(api_acts *a)
 {
-    make_card(a);
-    request(a, "GET", "cards", &a->card, "binding");
+    act_make_card(a);
+    act_request(a, "GET", "cards", &a->card, "binding");
 }
 
 static void activate_card(api_acts *a)
 {
-    make_card(a);
-    request(a, "POST", "cards", &a->card, "activate");
+    act_make_card(a);
+    act_request(a, "POST", "cards", &a->card, "activate");
 }
 
 static void suspend_card(api_acts *a)
 {
-    make_user(a);
-    request(a, "POST", "cards", &a->card, "suspend");
-    body(a, "{\"reason\":\"mislaid\"}");
+    act_make_user(a);
+    act_request(a, "POST", "cards", &a->card, "suspend");
+    act_body(a, "{\"reason\":\"mislaid\"}");
 }
 
 static void resume_card(api_acts *a)
 {
-    make_card(a);
-    change_card(a, CB_CARD_ACTIVATE);
-    change_card(a, CB_CARD_SUSPEND);
-    request(a, "POST", "cards", &a->card, "resume");
+    act_make_card(a);
+    act_change_card(a, CB_CARD_ACTIVATE);
+    act_change_card(a, CB_CARD_SUSPEND);
+    act_request(a, "POST", "cards", &a->card, "resume");
 }
 
 static void revoke_card(api_acts *a)
 {
-    make_user(a);
-    request(a, "POST", "cards", &a->card, "revoke");
-    body(a, "{\"reason\":\"lost\"}");
+    act_make_user(a);
+    act_request(a, "POST", "cards", &a->card, "revoke");
+    act_body(a, "{\"reason\":\"lost\"}");
 }
 
 static void return_card(api_acts *a)
 {
-    make_user(a);
-    request(a, "POST", "cards", &a->card, "return");
+    act_make_user(a);
+    act_request(a, "POST", "cards", &a->card, "return");
 }
 
 static void destroy_card(api_acts *a)
 {
-    make_card(a);
-    change_card(a, CB_CARD_REVOKE);
-    make_holder(a); /* is under a signed head when it returns, and so is the revocation before it */
-    request(a, "POST", "cards", &a->card, "destroy");
+    act_make_card(a);
+    act_change_card(a, CB_CARD_REVOKE);
+    act_make_holder(a); /* is under a signed head when it returns, and so is the revocation before it */
+    act_request(a, "POST", "cards", &a->card, "destroy");
 }
 
 static void recall_card(api_acts *a)
 {
-    make_card(a);
-    request(a, "POST", "cards", &a->card, "recall");
-    body(a, "{\"by\":\"2999-12-31\",\"reason\":\"moved\"}");
+    act_make_card(a);
+    act_request(a, "POST", "cards", &a->card, "recall");
+    act_body(a, "{\"by\":\"2999-12-31\",\"reason\":\"moved\"}");
 }
 
 static void unblock_card(api_acts *a)
 {
     char id[CB_ID_TEXT];
-    make_card(a);
-    change_card(a, CB_CARD_ACTIVATE);
-    make_terminal(a);
+    act_make_card(a);
+    act_change_card(a, CB_CARD_ACTIVATE);
+    act_make_terminal(a);
     cb_id_text(&a->terminal, id);
-    request(a, "POST", "cards", &a->card, "unblock");
-    body(a, "{\"terminal\":\"%s\",\"reason\":\"forgotten\"}", id);
+    act_request(a, "POST", "cards", &a->card, "unblock");
+    act_body(a, "{\"terminal\":\"%s\",\"reason\":\"forgotten\"}", id);
 }
 
 static void replace_card(api_acts *a)
 {
     char hex[2 * CB_BINDING_MAX + 1];
     cb_id fresh = cb_id_new();
-    make_user(a);
+    act_make_user(a);
     api_binding(&fresh, &a->holder, hex);
-    request(a, "POST", "cards", &a->card, "replace");
-    body(a, "{\"binding\":\"%s\",\"station\":\"desk-1\",\"reason\":\"damaged\"}", hex);
+    act_request(a, "POST", "cards", &a->card, "replace");
+    act_body(a, "{\"binding\":\"%s\",\"station\":\"desk-1\",\"reason\":\"damaged\"}", hex);
 }
 
 static void add_terminal(api_acts *a)
 {
     char certificate[API_PEM];
     api_certificate(&a->w, ++a->number, certificate);
-    request(a, "POST", "terminals", NULL, NULL);
-    body(a, "{\"name\":\"%s\",\"certificate\":\"%s\",\"services\":[\"tax\",\"bus\"],\"rate\":7}",
-         fresh_name(a), certificate);
+    act_request(a, "POST", "terminals", NULL, NULL);
+    act_body(a, "{\"name\":\"%s\",\"certificate\":\"%s\",\"services\":[\"tax\",\"bus\"],\"rate\":7}",
+         act_fresh_name(a), certificate);
 }
 
 static void revoke_terminal(api_acts *a)
 {
-    make_user(a);
-    request(a, "POST", "terminals", &a->terminal, "revoke");
-    body(a, "{\"reason\":\"stolen\"}");
+    act_make_user(a);
+    act_request(a, "POST", "terminals", &a->terminal, "revoke");
+    act_body(a, "{\"reason\":\"stolen\"}");
 }
 
 #define SERVICE                                                                                    \
@@ -278,26 +278,26 @@ static void revoke_terminal(api_acts *a)
 static void add_service(api_acts *a)
 {
     name_service(a);
-    request(a, "POST", "services", NULL, NULL);
-    body(a, "{\"name\":\"%s\"," SERVICE, a->service);
+    act_request(a, "POST", "services", NULL, NULL);
+    act_body(a, "{\"name\":\"%s\"," SERVICE, a->service);
 }
 
 static void update_service(api_acts *a)
 {
     make_service(a);
-    request(a, "PUT", "services", NULL, a->service);
-    body(a, "{" SERVICE);
+    act_request(a, "PUT", "services", NULL, a->service);
+    act_body(a, "{" SERVICE);
 }
 
 static void add_enrolment(api_acts *a)
 {
     char hex[2 * CB_SEALED_MAX + 1], holder[CB_ID_TEXT];
-    make_holder(a);
+    act_make_holder(a);
     a->key = cb_id_new();
     api_sealed(&a->key, &a->holder, "tax", 1, 1, hex);
     cb_id_text(&a->holder, holder);
-    request(a, "POST", "enrolments", NULL, NULL);
-    body(a,
+    act_request(a, "POST", "enrolments", NULL, NULL);
+    act_body(a,
          "{\"holder\":\"%s\",\"service\":\"tax\",\"sealed\":\"%s\",\"public_key\":\"%s\","
          "\"data\":{\"subject\":\"taro\"}}",
          holder, hex, a->w.public_key);
@@ -307,43 +307,43 @@ static void certify_enrolment(api_acts *a)
 {
     char certificate[API_PEM];
     api_certificate(&a->w, 0, certificate);
-    make_holder(a);
+    act_make_holder(a);
     make_enrolment(a, "gov");
-    request(a, "POST", "enrolments", &a->enrolment, "certificate");
-    body(a, "{\"certificate\":\"%s%s\"}", certificate, certificate);
+    act_request(a, "POST", "enrolments", &a->enrolment, "certificate");
+    act_body(a, "{\"certificate\":\"%s%s\"}", certificate, certificate);
 }
 
 static void renew_enrolment(api_acts *a)
 {
     cb_id key = cb_id_new();
     char hex[2 * CB_SEALED_MAX + 1];
-    make_holder(a);
+    act_make_holder(a);
     make_enrolment(a, "tax");
     api_sealed(&key, &a->holder, "tax", 2, 1, hex);
-    request(a, "POST", "enrolments", &a->enrolment, "renew");
-    body(a, "{\"sealed\":\"%s\",\"public_key\":\"%s\"}", hex, a->w.public_key);
+    act_request(a, "POST", "enrolments", &a->enrolment, "renew");
+    act_body(a, "{\"sealed\":\"%s\",\"public_key\":\"%s\"}", hex, a->w.public_key);
 }
 
 static void rewrap_enrolment(api_acts *a)
 {
     char hex[2 * CB_SEALED_MAX + 1];
-    make_holder(a);
+    act_make_holder(a);
     make_enrolment(a, "tax");
     api_sealed(&a->key, &a->holder, "tax", 1, 2, hex);
-    request(a, "POST", "enrolments", &a->enrolment, "rewrap");
-    body(a, "{\"sealed\":\"%s\"}", hex);
+    act_request(a, "POST", "enrolments", &a->enrolment, "rewrap");
+    act_body(a, "{\"sealed\":\"%s\"}", hex);
 }
 
 static void remove_enrolment(api_acts *a)
 {
-    make_user(a);
-    request(a, "DELETE", "enrolments", &a->enrolment, NULL);
+    act_make_user(a);
+    act_request(a, "DELETE", "enrolments", &a->enrolment, NULL);
 }
 
 /* ---- Reading ---- */
 
 #define LIST(what, where)                                                                          \
-    static void list_##what(api_acts *a) { request(a, "GET", where, NULL, NULL); }
+    static void list_##what(api_acts *a) { act_request(a, "GET", where, NULL, NULL); }
 
 LIST(holders, "holders?limit=2")
 LIST(cards, "cards?limit=2")
@@ -356,21 +356,21 @@ LIST(status, "status")
 
 static void read_metrics(api_acts *a)
 {
-    request(a, "GET", "", NULL, NULL);
+    act_request(a, "GET", "", NULL, NULL);
     strcpy(a->path, "/metrics");
 }
 
 static void read_sealed(api_acts *a)
 {
-    make_holder(a);
+    act_make_holder(a);
     make_enrolment(a, "tax");
-    request(a, "GET", "enrolments", &a->enrolment, "sealed");
+    act_request(a, "GET", "enrolments", &a->enrolment, "sealed");
 }
 
 static void read_service(api_acts *a)
 {
     make_service(a);
-    request(a, "GET", "services", NULL, a->service);
+    act_request(a, "GET", "services", NULL, a->service);
 }
 
 enum { ACT = 16, READING = 8 };

@@ -15,6 +15,7 @@ typedef struct api_acts {
     char body[API_BODY];
     cb_id holder, card, terminal, enrolment, key; /* made last */
     char service[8];
+    char batch[32]; /* its manufacturer */
 } api_acts;
 
 typedef struct api_act {
@@ -24,7 +25,20 @@ typedef struct api_act {
     unsigned runs;                /* about so many */
 } api_act;
 
-extern const api_act api_act_table[]; /* ends with a name that is NULL */
+/* Each ends with a name that is NULL. */
+extern const api_act api_act_table[];
+extern const api_act api_life_table[]; /* of cards that nobody holds yet, applications, terminals */
+
+/* What acts are made of: a name that was not used yet; things, made last; the request itself. */
+const char *act_fresh_name(api_acts *a);
+void act_make_holder(api_acts *a);
+void act_make_card(api_acts *a);
+void act_change_card(api_acts *a, cb_card_act act);
+void act_make_terminal(api_acts *a);
+void act_make_user(api_acts *a); /* an active card, and a session of it at a terminal */
+void act_request(api_acts *a, const char *method, const char *kind, const cb_id *id,
+                 const char *act);
+__attribute__((format(printf, 2, 3))) void act_body(api_acts *a, const char *format, ...);
 
 void api_acts_make(api_acts *a);
 void api_acts_ask(api_acts *a);

@@ -56,6 +56,8 @@ static cb_error open_parts(api_world *w)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
         error = cb_rate_open(&api->activations);
+    if (!error)
+        error = cb_rate_open(&api->logs);
     return error ? error : cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
 }
 
@@ -110,6 +112,7 @@ void api_world_close(api_world *w)
     cb_watch_close(&api->watch);
     cb_taps_close(&api->taps);
     cb_rate_close(&api->activations);
+    cb_rate_close(&api->logs);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);
     cb_connectors_close(&api->connectors);
