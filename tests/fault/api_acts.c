@@ -379,18 +379,18 @@ enum { ACT = 16, READING = 8 };
 static void record_code(api_acts *a)
 {
     char code[CB_ID_TEXT], holder[CB_ID_TEXT];
-    make_holder(a);
+    act_make_holder(a);
     a->key = cb_id_new();
     cb_id_text(&a->key, code);
     cb_id_text(&a->holder, holder);
-    request(a, "POST", "registrations", NULL, NULL);
-    body(a, "{\"code\":\"%s\",\"holder\":\"%s\",\"profiles\":[\"piv\"],\"level\":3,\"until\":%lld}",
+    act_request(a, "POST", "registrations", NULL, NULL);
+    act_body(a, "{\"code\":\"%s\",\"holder\":\"%s\",\"profiles\":[\"piv\"],\"level\":3,\"until\":%lld}",
          code, holder, (long long)(cb_clock_wall_us() / CB_SECOND + 3600));
 }
 
 static void make_code(api_acts *a)
 {
-    make_holder(a);
+    act_make_holder(a);
     cb_registration_row row = {.code = cb_id_new(),
                                .holder = a->holder,
                                .profiles = 1 << CB_PROFILE_PIV,
@@ -403,14 +403,14 @@ static void make_code(api_acts *a)
 static void withdraw_code(api_acts *a)
 {
     make_code(a);
-    request(a, "POST", "registrations", &a->key, "withdraw");
-    body(a, "{\"reason\":\"mistake\"}");
+    act_request(a, "POST", "registrations", &a->key, "withdraw");
+    act_body(a, "{\"reason\":\"mistake\"}");
 }
 
 static void list_codes(api_acts *a)
 {
     make_code(a);
-    request(a, "GET", "registrations", NULL, NULL);
+    act_request(a, "GET", "registrations", NULL, NULL);
 }
 
 const api_act api_act_table[] = {
