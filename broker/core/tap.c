@@ -262,16 +262,16 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
                : CB_OK;
 }
 
-/* Whether the service is given there, and would take the PIN that this card's profile leads to. */
+/* Whether the service, if one is asked for, is given there, and would take the PIN that this card's
+ * profile leads to. */
 static cb_error place_is_good(const cb_tap_context *context, const cb_service *service,
                               const cb_terminal *terminal, bool pad)
 {
     const cb_card_profile *profile = cb_profile_find(context->profile);
-    bool pin = cb_level_needs_pin(service->level);
     if (!context->service[0])
         return CB_OK;
     cb_error error = cb_service_takes(service, terminal);
-    if (!error && pin)
+    if (!error && cb_level_needs_pin(service->level))
         error = cb_service_takes_pin(service, terminal, cb_profile_level(profile, true), pad);
     return error;
 }

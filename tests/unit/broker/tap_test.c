@@ -514,6 +514,17 @@ static void a_tap_runs_in_order_and_gives_the_session_out_last(void **state)
     cb_tap_outcome_free(&outcome);
 }
 
+/* A registration, for one. */
+static void what_is_for_no_service_is_permitted_without_one(void **state)
+{
+    const cb_tap_context context = {
+        .terminal = {{7}}, .profile = CB_PROFILE_NATIVE, .purpose = CB_TAP_REGISTER};
+    (void)state;
+    assert_int_equal(cb_tap_permit(taps, &context, NULL, false), CB_OK);
+    terminal_state = CB_TERMINAL_REVOKED;
+    assert_int_equal(cb_tap_permit(taps, &context, NULL, false), CB_E_TERMINAL_REVOKED);
+}
+
 static void a_token_is_given_out_and_no_session_kept(void **state)
 {
     (void)state;
@@ -1093,6 +1104,7 @@ int main(void)
         T(passwords_are_taken_where_terminal_and_service_do),
         T(nobody_is_told_whether_there_is_a_name),
         T(a_tap_runs_in_order_and_gives_the_session_out_last),
+        T(what_is_for_no_service_is_permitted_without_one),
         T(a_token_is_given_out_and_no_session_kept),
         T(every_step_can_fail),
         T(a_token_of_a_withdrawn_tap_is_logged_out_and_not_given),
