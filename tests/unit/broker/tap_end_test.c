@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * How taps end: answers that were lost, taps that are broken off, cards that are ended or get a new PIN.
+ */
+#include "tests/unit/broker/tap_world.h"
+
+static void an_answer_that_was_lost_is_given_again_and_nothing_done_again(void **state)
+{
+    (void)state;
+    static const uint8_t kinds[] = {CB_SESSION_RELAYED, CB_SESSION_TOKEN};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        cb_id tap;
+        cb_tap_outcome first, again;
+        login_kind = kinds[i];
+        free(entered);
+        entered = NULL;
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask_for_tax(&tap), CB_OK);
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &first), CB_OK);
+        trace[0] = 0;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &again), CB_OK);
+        assert_string_equal(trace, "again");
+        assert_true(cb_bytes_same(cb_buf_bytes(&first.value), cb_buf_bytes(&again.value)));
+        assert_true(cb_id_same(&first.session, &again.session));
+        cb_tap_outcome_free(&again);
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("b"), &again),
+                         CB_E_TAP_UNKNOWN);
+        failing = "again";
+        failure = CB_E_TAP_WITHDRAWN;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &again),
+                         CB_E_TAP_WITHDRAWN);
+        assert_int_equal(again.value.len, 0);
+        failing = NULL;
+        cb_tap_outcome_free(&first);
+    }
+}
+
+static void a_refusal_that_was_lost_is_said_again(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_tap_outcome outcome;
+    failing = "finish";
+    failure = CB_E_PIN_WRONG;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &outcome),
+                         CB_E_PIN_WRONG);
+        assert_string_equal(trace, "begin allows challenge finish lookup refused end");
+    }
+}
+
+static void a_tap_that_is_broken_off_ends_with_its_reason(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id tap;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(cb_tap_break_off(taps, &other, &tap, CB_E_CARD_REMOVED), CB_E_TAP_UNKNOWN);
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_CARD_REMOVED), CB_OK);
+    assert_int_equal(recorded, CB_E_CARD_REMOVED);
+    assert_string_equal(recorded_step, "begun");
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    trace[0] = 0;
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_BROKER_DOWN), CB_OK);
+    assert_string_equal(trace, "refused end");
+    assert_int_equal(recorded, CB_E_BROKER_DOWN);
+    assert_string_equal(recorded_step, "challenged");
+    assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_BROKER_DOWN), CB_E_TAP_UNKNOWN);
+    assert_int_equal(cb_taps_count(taps), 0);
+}
+
+static void a_new_pin_without_the_code_is_for_a_card_that_is_named(void **state)
+{
+    (void)state;
+    static const cb_id named = {{7}};
+    cb_id tap;
+    const cb_bytes pin = CB_BYTES_OF("pin");
+    const cb_tap_question wrong[] = {
+        {.purpose = CB_TAP_PIN_RESET, .pin = pin},
+        {.purpose = CB_TAP_PIN_RESET, .pin = pin, .card = &named, .service = "tax"},
+        {.purpose = CB_TAP_PIN_RESET, .card = &named},
+        {.purpose = CB_TAP_PIN_UNBLOCK, .pin = pin, .card = &named},
+        {.purpose = CB_TAP_PIN_CHANGE, .pin = pin, .card = &named},
+        {.purpose = CB_TAP_CARD_END, .card = &named},
+        {.purpose = CB_TAP_AUTHENTICATE, .service = "tax", .card = &named}};
+    cb_tap_question question = {.purpose = CB_TAP_PIN_RESET, .pin = pin, .card = &named};
+    cb_tap_outcome outcome;
+    assert_int_equal(start(&tap), CB_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(ask(&tap, &wrong[i]), CB_E_ARGUMENT);
+    trace[0] = 0;
+    assert_int_equal(ask(&tap, &question), CB_OK);
+    assert_string_equal(trace, "lookup state extend challenge");
+    trace[0] = 0;
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_OK);
+    assert_string_equal(trace, "finish lookup state activate pin end");
+    cb_tap_outcome_free(&outcome);
+    /* Which cards there are is nobody's to ask. */
+    failing = "lookup";
+    failure = CB_E_CARD_UNKNOWN;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_PIN_RESET_REFUSED);
+    failing = "challenge";
+    failure = CB_E_PIN_RESET_REFUSED;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_PIN_RESET_REFUSED);
+}
+
+static void a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was(void **state)
+{
+    (void)state;
+    static const cb_id other = {{8}};
+    cb_id refused, tap;
+    cb_tap_outcome outcome;
+    cb_tap_question question = {.purpose = CB_TAP_CARD_END, .after = &refused};
+    failing = "state";
+    failure = CB_E_CARD_REVOKED;
+    assert_int_equal(start(&refused), CB_OK);
+    assert_int_equal(ask_for_tax(&refused), CB_OK);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &refused, (cb_bytes){0}, &outcome),
+                     CB_E_CARD_REVOKED);
+    assert_true(outcome.may_end);
+    /* Nothing else with it, and not without. */
+    assert_int_equal(start(&tap), CB_OK);
+    question.service = "tax";
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question = (cb_tap_question){.purpose = CB_TAP_CARD_END};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question =
+        (cb_tap_question){.purpose = CB_TAP_CARD_END, .after = &refused, .pin = CB_BYTES_OF("pin")};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question =
+        (cb_tap_question){.purpose = CB_TAP_AUTHENTICATE, .service = "tax", .after = &refused};
+    assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+    question = (cb_tap_question){.purpose = CB_TAP_CARD_END, .after = &refused};
+    trace[0] = 0;
+    assert_int_equal(ask(&tap, &question), CB_OK);
+    assert_string_equal(trace, "lookup state extend challenge");
+    trace[0] = 0;
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome), CB_OK);
+    assert_string_equal(trace, "finish lookup state activate card_end end");
+    assert_true(outcome.ended);
+    cb_tap_outcome_free(&outcome);
+    /* A tap that was not refused for that, or another terminal's, names no card. */
+    question.after = &tap;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_TAP_UNKNOWN);
+    question.after = &other;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_TAP_UNKNOWN);
+    /* Nor is one ended that is not revoked. */
+    failing = NULL;
+    question.after = &refused;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_E_STATE);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
+    const struct CMUnitTest tests[] = {
+        T(an_answer_that_was_lost_is_given_again_and_nothing_done_again),
+        T(a_refusal_that_was_lost_is_said_again),
+        T(a_tap_that_is_broken_off_ends_with_its_reason),
+        T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
+        T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

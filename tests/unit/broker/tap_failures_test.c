@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * What a tap that fails counts as, and who is cut off for it.
+ */
+#include "tests/unit/broker/tap_world.h"
+
+static cb_session_match cut_off;
+
+static void note_ended(void *context, const cb_session_match *match, const cb_affected *affected)
+{
+    (void)context, (void)affected;
+    cut_off = *match;
+}
+
+static void open_again_with_ended(void)
+{
+    cb_taps_parts parts = {.most = 100, .ended = note_ended};
+    cb_taps_close(&taps);
+    cut_off = (cb_session_match){.session = {{0}}};
+    assert_int_equal(cb_taps_open(&parts, &taps), CB_OK);
+}
+
+static void wrong_pins_that_the_card_signed_count_once_and_before_the_login(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    signed_pins = 2;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_non_null(strstr(trace, "activate wrong_pins intent"));
+    assert_int_equal(recorded_pins, 2);
+    cb_tap_outcome_free(&outcome);
+    trace[0] = 0; /* and not again with what the login comes to */
+    failing = "intent";
+    failure = CB_E_CARD_SUSPENDED;
+    free(entered);
+    entered = NULL;
+    assert_int_equal(run(&outcome), CB_E_CARD_SUSPENDED);
+    assert_non_null(strstr(trace, "wrong_pins intent refused"));
+    assert_int_equal(recorded_pins, 0);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void what_hsmd_did_not_believe_is_no_word_of_the_card(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        cb_error error;
+        uint32_t pins;
+    } cases[] = {{"activate", CB_E_PIN_WRONG, 3},       {"activate", CB_E_PIN_BLOCKED, 3},
+                 {"activate", CB_E_TAP_LEVEL, 3},       {"activate", CB_E_CARD_PROOF, 0},
+                 {"activate", CB_E_HSM_RECORD, 0},      {"activate", CB_E_CARD_REVOKED, 0},
+                 {"finish", CB_E_PIN_WRONG, 0},         {"finish", CB_E_CARD_PROOF, 0},
+                 {"lookup", CB_E_CARD_UNKNOWN, 0},      {"activate", CB_E_TERMINAL_REVOKED, 0}};
+    signed_pins = 3;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        recorded_pins = 99;
+        failing = cases[i].step;
+        failure = cases[i].error;
+        assert_int_equal(run(&outcome), cases[i].error);
+        assert_int_equal(recorded_pins, cases[i].pins);
+        cb_tap_outcome_free(&outcome);
+    }
+    /* A card that says its PIN was wrong, and that none was, has tried one. */
+    cb_tap_outcome outcome;
+    signed_pins = 0;
+    failing = "activate";
+    failure = CB_E_PIN_WRONG;
+    assert_int_equal(run(&outcome), CB_E_PIN_WRONG);
+    assert_int_equal(recorded_pins, 1);
+    cb_tap_outcome_free(&outcome);
+}
+
+static void whom_counting_has_ended_is_cut_off(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    open_again_with_ended();
+    failing = "activate";
+    failure = CB_E_PIN_WRONG;
+    led_to = (cb_failure_effect){.kind = CB_FAILURE_WRONG_PIN, .count = 1, .suspended = true};
+    assert_int_equal(run(&outcome), CB_E_PIN_WRONG);
+    assert_int_equal(cut_off.card.bytes[0], 1);
+    assert_true(cb_id_is_zero(&cut_off.terminal));
+    failure = CB_E_CARD_PROOF;
+    led_to = (cb_failure_effect){.kind = CB_FAILURE_PROOF, .count = 1, .stopped = true};
+    assert_int_equal(run(&outcome), CB_E_CARD_PROOF);
+    assert_true(cb_id_is_zero(&cut_off.card));
+    assert_int_equal(cut_off.terminal.bytes[0], 7);
+    assert_int_equal(cb_taps_failed(taps).failed[CB_FAILURE_PROOF], 1);
+    assert_int_equal(cb_taps_failed(taps).suspended, 1);
+    assert_int_equal(cb_taps_failed(taps).stopped, 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
+    const struct CMUnitTest tests[] = {
+        T(wrong_pins_that_the_card_signed_count_once_and_before_the_login),
+        T(what_hsmd_did_not_believe_is_no_word_of_the_card),
+        T(whom_counting_has_ended_is_cut_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
