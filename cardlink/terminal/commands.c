@@ -378,6 +378,8 @@ static cb_error run_read(cb_command_context *context)
         cb_command_fail(context, error, NULL);
     else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK)
         cb_command_say(context, &problem);
+    else if (context->options->signature)
+        error = cb_command_read_signer(context, readers, name);
     else
         error = read_card(context, readers, name);
     cb_readers_close(&readers);

@@ -6,6 +6,7 @@
 #define CB_CARDLINK_TERMINAL_COMMANDS_PARTS_H
 
 #include "cardlink/terminal/commands.h"
+#include "cardlink/terminal/reader.h"
 
 /* Says what went wrong: to people on standard error, to programs on standard output. Returns it. */
 cb_error cb_command_say(cb_command_context *context, const cb_problem *problem);
@@ -22,5 +23,9 @@ cb_error cb_command_suspend(cb_command_context *context);
 cb_error cb_command_erase(cb_command_context *context);
 cb_error cb_command_tamper(cb_command_context *context);
 cb_error cb_command_report(cb_command_context *context);
+
+/* The signature certificate of the JPKI card on a reader, to its holder: commands_signer.c. */
+cb_error cb_command_read_signer(cb_command_context *context, cb_readers *readers,
+                                const char *reader);
 
 #endif

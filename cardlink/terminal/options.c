@@ -48,6 +48,7 @@ static const char usage[] =
     "      --password-fd N  login: read the password from descriptor N; password change: the one of\n"
     "                       now and the new one, a line each\n"
     "      --card ID        pin reset: the card's identifier, as the administrator has it\n"
+    "      --signature      read: a JPKI card's signature certificate, for its holder, with its PIN\n"
     "  -j, --json           one JSON object a line, for programs\n"
     "      --help, --version\n"
     "\n"
@@ -98,6 +99,9 @@ static cb_error take(int option, const char *value, cb_options *out)
     case 'p':
         out->pin = true;
         return CB_OK;
+    case 'S':
+        out->signature = true;
+        return CB_OK;
     case 'j':
         out->json = true;
         return CB_OK;
@@ -147,6 +151,7 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"delivery", required_argument, NULL, 'd'},
                                           {"name", required_argument, NULL, 'n'},
                                           {"card", required_argument, NULL, 'C'},
+                                          {"signature", no_argument, NULL, 'S'},
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},

@@ -23,6 +23,7 @@ typedef struct cb_options {
     int password_fd; /* likewise */
     int code_fd;     /* likewise */
     bool pin, json, help, version;
+    bool signature; /* read: the certificate behind the signature PIN */
     const char *command[2]; /* "pin", "change" */
 } cb_options;
 

@@ -2,6 +2,7 @@
 """The virtual card as a JPKI card, before programs that were written for Japan's own: OpenSC's, through a real pcscd."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -91,6 +92,42 @@ class Jpki(unittest.TestCase):
                           "--read-certificate", "02", pin=PINS[SIGNATURE])
         self.assertEqual(read.returncode, 0, read.stderr)
         self.assertIn("Hanako Yamada", openssl("x509", "-noout", "-subject", input=read.stdout).stdout)
+
+    def read_signer(self, pin, ok=0):
+        """cardlink read --signature, with a configuration that names no broker that answers."""
+        conf = reader.folder / "cardlink.conf"
+        for name in ("terminal.pem", "terminal.key", "ca.pem"):
+            (reader.folder / name).touch(mode=0o600)
+        conf.write_text(f'broker = "https://localhost:1"\nca = "{reader.folder}/ca.pem"\ncertificate = "{reader.folder}/terminal.pem"\n'
+                        f'key = "{reader.folder}/terminal.key"\n')
+        done = with_secrets([reader.program("cardlink"), "--config", conf, "--json", "read", "--signature"], pin, option="--pin-fd",
+                            env=reader.env)
+        self.assertEqual(done.returncode, ok, done.stdout + done.stderr)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def test_its_holder_reads_the_signature_certificate_with_its_pin_and_nothing_signs(self):
+        state = make("signer")[0]
+        reader.insert(state)
+        try:
+            read = reader.run("pkcs15-tool", "--reader", "0", "--verify-pin", "--auth-id", "02", "--pin", "env:PIN",
+                              "--read-certificate", "02", pin=PINS[SIGNATURE])
+            der = subprocess.run(["openssl", "x509", "-outform", "DER"], input=read.stdout.encode(), capture_output=True).stdout
+            said = self.read_signer(PINS[SIGNATURE].lower())
+            self.assertEqual(said, {"profile": "jpki", "signature_certificate": der.hex()})
+            # The card has forgotten the PIN.
+            self.assertNotEqual(reader.run("pkcs15-tool", "--reader", "0", "--read-certificate", "02").returncode, 0)
+            self.assertEqual(self.read_signer("SHORT", ok=3)["code"], "pin.format")
+            self.assertEqual(self.read_signer("WITH-A-HYPHEN", ok=3)["code"], "pin.format")
+            for left in (4, 3, 2, 1):
+                said = self.read_signer("WRONG1", ok=3)
+                self.assertEqual((said["code"], said["tries_left"]), ("pin.wrong", left))
+            # The last one is not risked, right or wrong.
+            self.assertEqual(self.read_signer("WRONG1", ok=1)["tries_left"], 1)
+            self.assertEqual(self.read_signer(PINS[SIGNATURE], ok=1)["tries_left"], 1)
+            pins = reader.run("pkcs15-tool", "--reader", "0", "--list-pins").stdout
+            self.assertEqual(re.findall(r"Tries left\s*: (\d)", pins), ["3", "1"])
+        finally:
+            reader.insert(self.state)
 
     def sign(self, slot, key, pin, mechanism="SHA256-RSA-PKCS"):
         signature = reader.folder / "signature"

@@ -17,13 +17,13 @@ class Skip(Exception):
     """This system does not allow it; says why."""
 
 
-def with_secrets(argv, *lines, **more):
-    """Runs a program that reads secrets from a descriptor, which it is given with --secrets-fd: they are in no command line."""
+def with_secrets(argv, *lines, option="--secrets-fd", **more):
+    """Runs a program that reads secrets from a descriptor, which it is given with an option: they are in no command line."""
     reading, writing = os.pipe()
     os.write(writing, "".join(f"{line}\n" for line in lines).encode())
     os.close(writing)
     try:
-        return subprocess.run([*map(str, argv), "--secrets-fd", str(reading)], pass_fds=(reading,), capture_output=True, text=True,
+        return subprocess.run([*map(str, argv), option, str(reading)], pass_fds=(reading,), capture_output=True, text=True,
                               timeout=60 * PATIENCE, **more)
     finally:
         os.close(reading)
@@ -59,7 +59,7 @@ class StockReader:
         self.place.cleanup()
 
     def program(self, name):
-        return BUILD / {"cardlink-issuer": "cardlink/issuer", "cardlink-vcard": "cardlink/card"}[name] / name
+        return BUILD / {"cardlink-issuer": "cardlink/issuer", "cardlink-vcard": "cardlink/card", "cardlink": "cardlink/terminal"}[name] / name
 
     def insert(self, state):
         """Puts a card on the first reader, and waits until PC/SC sees it."""
