@@ -45,7 +45,8 @@ typedef struct cb_serial_lines {
     int64_t line;
 } cb_serial_lines;
 
-/* Whether there is another line; its serial, NULL where it says nothing, and its identity, or "". */
+/* Whether there is another line; its serial, NULL where it says nothing, and its identity, or "".
+ */
 bool cb_serial_lines_next(cb_serial_lines *lines, const char **serial, const char **identity);
 
 #endif

@@ -22,11 +22,8 @@ static void make_batch(api_acts *a)
     const char *serials[] = {"1001", "1002", "1003"};
     cb_stock_outcome out;
     snprintf(a->batch, sizeof a->batch, "M%u", ++a->number);
-    cb_stock_list list = {.manufacturer = a->batch,
-                          .name = "batch-1",
-                          .first = 1,
-                          .serials = serials,
-                          .count = 3};
+    cb_stock_list list = {
+        .manufacturer = a->batch, .name = "batch-1", .first = 1, .serials = serials, .count = 3};
     MUST(cb_stock_enter(a->w.api.store, "test", &list, &out));
 }
 
@@ -103,7 +100,7 @@ static cb_id make_application(api_acts *a, const char *operator)
 {
     cb_application application;
     act_make_holder(a);
-    MUST(cb_application_add(a->w.api.store, operator, &a->holder, CB_PROFILE_NATIVE, "first",
+    MUST(cb_application_add(a->w.api.store, operator, & a->holder, CB_PROFILE_NATIVE, "first",
                             &application));
     return application.id;
 }
