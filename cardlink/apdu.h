@@ -30,7 +30,8 @@ void cb_apdu_put(cb_buf *buf, const cb_apdu *apdu);
 /* Status words that both sides of a card protocol use (ISO/IEC 7816-4, 5.6). */
 enum {
     CB_SW_OK = 0x9000,
-    CB_SW_MORE = 0x6100, /* the second byte says how much more there is; 00: 256 or more */
+    CB_SW_MORE = 0x6100,    /* the second byte says how much more there is; 00: 256 or more */
+    CB_SW_EXPIRED = 0x6283, /* the card's last day lies before the date that it knows */
     CB_SW_TERMINATED = 0x6285,
     CB_SW_TRIES_LEFT = 0x63C0, /* the last digit is their number */
     CB_SW_MEMORY = 0x6581,

@@ -2,6 +2,7 @@
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
 #include "broker/api/taps.h"
+#include "base/clock.h"
 #include "base/json_text.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -104,9 +105,10 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
                                                     profile->id, &tap, &script, &expires_in));
     if (!error)
         error = cb_reply_json(reply, 201,
-                              json_pack("{so, so, si}", "tap", cb_json_id(&tap), "script",
+                              json_pack("{so, so, si, sI}", "tap", cb_json_id(&tap), "script",
                                         cb_api_script_json(cb_buf_bytes(&script)), "expires_in",
-                                        (int)expires_in));
+                                        (int)expires_in, "time",
+                                        (json_int_t)(cb_clock_wall_us() / CB_SECOND)));
     cb_buf_free(&script);
     return error;
 }

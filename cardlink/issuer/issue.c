@@ -118,6 +118,17 @@ static cb_error order_check(const cb_issue_order *order, const cb_issue_batch *b
     return cb_pin_ok(order->pin) && cb_unblock_code_ok(order->code) ? CB_OK : CB_E_PIN_FORMAT;
 }
 
+/* No card is good for longer than its batch, whose last day anybody can read from it. */
+static cb_error cap_days(const cb_issue_batch *batch, cb_issue_days *days)
+{
+    cb_cvc cvc;
+    if (cb_cvc_parse(cb_bytes_make(batch->certificate, batch->certificate_len), &cvc))
+        return CB_E_ARGUMENT;
+    if (cvc.last_day < days->last)
+        days->last = cvc.last_day;
+    return days->first <= days->last ? CB_OK : CB_E_ARGUMENT;
+}
+
 static void fill(cb_vcard_state *state, const cb_issue_batch *batch, const cb_issue_order *order)
 {
     state->version = CB_VCARD_TELLS;
@@ -138,15 +149,20 @@ cb_error cb_issue_card(const cb_issue_authority *authority, const cb_issue_batch
                        const cb_issue_order *order, cb_vcard_state *state, cb_buf *certificate)
 {
     uint8_t point[CB_P256_POINT];
+    cb_issue_days days = order->days;
     *state = (cb_vcard_state){0};
     cb_error error = order_check(order, batch);
+    if (!error)
+        error = cap_days(batch, &days);
     if (error)
         return error;
     fill(state, batch, order);
+    state->last_day = days.last;
+    state->today = days.first;
     error = cb_p256_generate(state->scalar, point);
     if (!error)
         error = cb_issue_certificate(authority, cb_id_bytes(&state->card), CB_CVC_CARD_PROOF,
-                                     CB_BYTES_OF(point), order->days, certificate);
+                                     CB_BYTES_OF(point), days, certificate);
     if (error)
         cb_wipe(state, sizeof *state);
     return error;

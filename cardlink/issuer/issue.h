@@ -59,7 +59,7 @@ typedef struct cb_issue_order {
     cb_bytes pin;       /* digits; the transport PIN of a card in transit */
     cb_bytes code;      /* 8 digits */
     bool in_transit;    /* unusable until the holder has changed the PIN */
-    cb_issue_days days; /* of the card's own certificate */
+    cb_issue_days days; /* of the card; it ends with its batch at the latest */
 } cb_issue_order;
 
 /* A card with a new identity and key. Appends its own certificate, for registration at the broker.

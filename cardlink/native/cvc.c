@@ -32,7 +32,7 @@ static cb_bytes parse_name(cb_cursor *cursor, uint32_t tag)
     return name;
 }
 
-static bool day_ok(uint32_t day)
+bool cb_cvc_day_ok(uint32_t day)
 {
     for (uint32_t digits = day; digits; digits >>= 4) {
         if ((digits & 0xF) > 9)
@@ -102,7 +102,8 @@ cb_error cb_cvc_parse(cb_bytes bytes, cb_cvc *out)
     cvc.signed_bytes = cb_bytes_make(body.data, body.len - cursor.rest.len);
     cvc.signature = cb_tlv_expect(&cursor, TAG_SIGNATURE);
     if (!cb_cursor_done(&cursor) || cvc.signature.len != CB_P256_SIGNATURE ||
-        !day_ok(cvc.first_day) || !day_ok(cvc.last_day) || cvc.first_day > cvc.last_day)
+        !cb_cvc_day_ok(cvc.first_day) || !cb_cvc_day_ok(cvc.last_day) ||
+        cvc.first_day > cvc.last_day)
         return CB_E_FORMAT;
     *out = cvc;
     return CB_OK;
@@ -136,7 +137,7 @@ cb_error cb_cvc_make(const cb_cvc *fields, const uint8_t issuer[CB_P256_SCALAR],
 {
     uint8_t signature[CB_P256_SIGNATURE];
     if (!name_ok(fields->serial) || !name_ok(fields->issuer) || !name_ok(fields->subject) ||
-        !day_ok(fields->first_day) || !day_ok(fields->last_day) ||
+        !cb_cvc_day_ok(fields->first_day) || !cb_cvc_day_ok(fields->last_day) ||
         fields->first_day > fields->last_day || !cb_p256_is_point(fields->point) ||
         fields->discretionary.len > CB_CVC_NAME_MAX)
         return CB_E_ARGUMENT;

@@ -54,6 +54,8 @@ cb_error cb_cvc_make(const cb_cvc *fields, const uint8_t issuer[CB_P256_SCALAR],
 
 /* The day, in UTC, of a wall time; and whether a certificate is valid on that day. */
 uint32_t cb_cvc_day(int64_t wall_us);
+/* Whether these are the digits of a day, as far as a card looks. */
+bool cb_cvc_day_ok(uint32_t day);
 /* The end of such a day, microseconds since 1970 (UTC); 0 for what is no day after 1970. */
 int64_t cb_cvc_day_end(uint32_t day);
 bool cb_cvc_valid_on(const cb_cvc *cvc, uint32_t day);

@@ -191,6 +191,8 @@ static cb_error plain_failure(item_kind kind, uint16_t status)
 {
     if (status == CB_SW_TERMINATED)
         return CB_E_CARD_BLOCKED;
+    if (status == CB_SW_EXPIRED)
+        return CB_E_CARD_EXPIRED;
     if (status == CB_SW_CONDITIONS && kind != ITEM_SELECT)
         return CB_E_CARD_STATUS;
     if (kind == ITEM_SELECT || status == CB_SW_NOT_FOUND || status == CB_SW_SECURITY)

@@ -40,9 +40,9 @@ typedef struct cb_native_first {
 
 /* Reads the answers to the script that was made with the same host and number. Fails unless every
  * command that counts was answered with 9000: CB_E_CARD_ANSWER, CB_E_CARD_REMOVED,
- * CB_E_CARD_BLOCKED, CB_E_CARD_FOREIGN, CB_E_CARD_STATUS; CB_E_CARD_GENERATION for a card that
- * knows none of the generations that are accepted, or one that host.retired has reached since. No
- * failure is authentic: this chooses words, nothing else. */
+ * CB_E_CARD_BLOCKED, CB_E_CARD_EXPIRED, CB_E_CARD_FOREIGN, CB_E_CARD_STATUS; CB_E_CARD_GENERATION
+ * for a card that knows none of the generations that are accepted, or one that host.retired has
+ * reached since. No failure is authentic: this chooses words, nothing else. */
 cb_error cb_native_first_read(const cb_profile_host *host, uint8_t retired,
                               const cb_script *answers, cb_native_first *out);
 

@@ -7,6 +7,7 @@
 #include "cardlink/native/pin.h"
 #include "cardlink/native/proof.h"
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "base/tlv.h"
 
@@ -150,14 +151,16 @@ static cb_error put_pin(native_tap *tap, const cb_profile_host *host, cb_bytes p
 
 static cb_error put_request(native_tap *tap, const cb_profile_host *host, cb_buf *script)
 {
-    uint8_t signature[CB_P256_SIGNATURE];
+    uint8_t signature[CB_P256_SIGNATURE], date[CB_PROOF_DATE];
     cb_digest digest = cb_proof_request_digest(&tap->request);
     cb_error error = host->sign(tap->used.keys, &digest, signature);
     if (error)
         return error;
-    cb_buf data = CB_BUF(CB_PROOF_REQUEST);
+    cb_buf data = CB_BUF(CB_PROOF_REQUEST + CB_PROOF_DATE);
+    cb_proof_date_put(tap->request.date, date);
     cb_buf_put(&data, CB_BYTES_OF(tap->request.nonce));
     cb_buf_put(&data, cb_digest_bytes(&tap->request.context));
+    cb_buf_put(&data, cb_bytes_make(date, tap->tells ? sizeof date : 0));
     cb_buf_put(&data, CB_BYTES_OF(signature));
     error = cb_buf_error(&data);
     if (!error)
@@ -263,6 +266,7 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     }
     if (!error) {
         tap->request.signer_certificate = cb_sha256(tap->used.signer);
+        tap->request.date = tap->tells ? cb_cvc_day(cb_clock_wall_us()) : 0;
         tap->request.context = cb_tap_context_digest(context);
         cb_random(tap->request.nonce, sizeof tap->request.nonce);
         error = put_second(tap, host, pin, script);
@@ -282,6 +286,8 @@ static cb_error second_failure(uint16_t status)
         return CB_E_CARD_NOT_ACTIVE;
     case CB_SW_TERMINATED:
         return CB_E_CARD_BLOCKED;
+    case CB_SW_EXPIRED:
+        return CB_E_CARD_EXPIRED;
     default:
         return CB_E_CARD_STATUS;
     }

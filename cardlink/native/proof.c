@@ -3,12 +3,24 @@
 
 #include "cardlink/native/pin.h"
 
+void cb_proof_date_put(uint32_t date, uint8_t out[CB_PROOF_DATE])
+{
+    for (int i = CB_PROOF_DATE - 1; i >= 0; i--, date >>= 8)
+        out[i] = (uint8_t)date;
+}
+
 cb_digest cb_proof_request_digest(const cb_proof_request *request)
 {
-    static const char domain[] = "cardbroker broker request 1"; /* its final zero is part of it */
-    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_digest_bytes(&request->transcript),
+    static const char undated[] = "cardbroker broker request 1"; /* its final zero is part of it */
+    static const char dated[] = "cardbroker broker request 2";
+    uint8_t date[CB_PROOF_DATE];
+    cb_proof_date_put(request->date, date);
+    const cb_bytes parts[] = {request->date ? CB_BYTES_OF(dated) : CB_BYTES_OF(undated),
+                              cb_digest_bytes(&request->transcript),
                               cb_digest_bytes(&request->signer_certificate),
-                              CB_BYTES_OF(request->nonce), cb_digest_bytes(&request->context)};
+                              CB_BYTES_OF(request->nonce),
+                              cb_digest_bytes(&request->context),
+                              cb_bytes_make(date, request->date ? sizeof date : 0)};
     return cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
 }
 

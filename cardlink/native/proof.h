@@ -9,8 +9,10 @@
  * certificate (32) ‖ nonce (32) ‖ context (32) card    "cardbroker card proof 1" 00 ‖ the same four
  * ‖ card id (16) ‖ PIN form ‖ PIN state ‖ tries left ‖ failures (2) ‖ counter (4) ‖ life cycle
  *
- * A card that tells its generation (first.h) signs "cardbroker card proof 2" 00 ‖ the same, and at
- * the end the KVN of the newest key it has of the authority above this broker.
+ * To a card that tells its generation (first.h) the broker's is "cardbroker broker request 2" 00 ‖
+ * the same ‖ today's date (4), from which the card learns how late it is. Such a card signs
+ * "cardbroker card proof 2" 00 ‖ the same, and at the end the KVN of the newest key it has of the
+ * authority above this broker.
  *
  * A third, the broker's, ends one card for good: "cardbroker termination 1" 00 ‖ the same four ‖
  * card id (16).
@@ -27,7 +29,8 @@
 enum {
     CB_PROOF_REQUEST =
         CB_NATIVE_NONCE + CB_SHA256_SIZE + CB_P256_SIGNATURE, /* data of EXTERNAL AUTHENTICATE */
-    CB_PROOF_TERMINATION = CB_ID_SIZE + CB_P256_SIGNATURE,    /* data of TERMINATE DF */
+    CB_PROOF_DATE = 4, /* before the signature, to a card that tells */
+    CB_PROOF_TERMINATION = CB_ID_SIZE + CB_P256_SIGNATURE, /* data of TERMINATE DF */
     CB_PROOF_PIN_RESET =
         CB_ID_SIZE + CB_P256_SIGNATURE, /* after the ciphertext in RESET RETRY COUNTER */
     CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1, /* and 1 of a card that tells */
@@ -40,6 +43,7 @@ typedef struct cb_proof_request {
     cb_digest signer_certificate; /* SHA-256 of it */
     uint8_t nonce[CB_NATIVE_NONCE];
     cb_digest context;
+    uint32_t date; /* digits, as in cvc.h; 0: to a card that takes none */
 } cb_proof_request;
 
 /* What the card says of itself. */
@@ -60,6 +64,9 @@ typedef enum cb_life_cycle {
     CB_LIFE_ACTIVE = 2,
     CB_LIFE_TERMINATED = 3 /* for good */
 } cb_life_cycle;
+
+/* A date as it travels: four bytes of digits. */
+void cb_proof_date_put(uint32_t date, uint8_t out[CB_PROOF_DATE]);
 
 cb_digest cb_proof_request_digest(const cb_proof_request *request);
 cb_digest cb_proof_termination_digest(const cb_proof_request *request, const cb_id *card);

@@ -25,6 +25,8 @@
 #include "cardlink/script.h"
 #include "cardlink/terminal/problem.h"
 
+#define CB_RELAY_TIME_MAX INT64_C(32503680000) /* seconds: the year 3000 */
+
 enum { CB_RELAY_BODY_MAX = 256 * 1024, CB_RELAY_EXPIRES_MAX = 600, CB_RELAY_TEXT_MAX = 4096 };
 
 typedef struct cb_relay_settings {
@@ -53,6 +55,7 @@ typedef struct cb_relay_tap {
     cb_id id;      /* zero: none */
     cb_buf script; /* encoded as in cardlink/script.h */
     int64_t expires;
+    int64_t ahead; /* how far the broker's clock is ahead of this one, microseconds; 0: not said */
 } cb_relay_tap;
 
 void cb_relay_tap_init(cb_relay_tap *tap);

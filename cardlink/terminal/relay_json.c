@@ -132,6 +132,15 @@ static cb_error read_script(const json_t *array, cb_buf *script)
     return error;
 }
 
+/* Of a time that is no second of this age, nothing is thought. */
+static int64_t read_ahead(const json_t *time)
+{
+    json_int_t seconds = json_integer_value(time);
+    if (!json_is_integer(time) || seconds < 1 || seconds > CB_RELAY_TIME_MAX)
+        return 0;
+    return seconds * CB_SECOND - cb_clock_wall_us();
+}
+
 cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_relay_tap *tap)
 {
     cb_id id = tap->id;
@@ -151,7 +160,10 @@ cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_rela
         return error;
     }
     cb_buf_free(&tap->script);
-    *tap = (cb_relay_tap){.id = id, .script = script, .expires = now + seconds * CB_SECOND};
+    *tap = (cb_relay_tap){.id = id,
+                          .script = script,
+                          .expires = now + seconds * CB_SECOND,
+                          .ahead = read_ahead(json_object_get(root, "time"))};
     return CB_OK;
 }
 

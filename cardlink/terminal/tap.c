@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cardlink/apdu.h"
+#include "cardlink/terminal/expiry.h"
 #include "cardlink/terminal/play.h"
 
 /* A first script is played at once or not at all: what it leaves must do for the card and the way
@@ -98,7 +99,7 @@ static bool lacks_application(cb_bytes encoded)
     if (cb_script_read(encoded, CB_ANSWER_MAX, &answers) || answers.count != 1)
         return false;
     uint16_t status = cb_answer_status(answers.item[0].apdu);
-    return status != CB_SW_OK && status != CB_SW_TERMINATED;
+    return status != CB_SW_OK && status != CB_SW_TERMINATED && status != CB_SW_EXPIRED;
 }
 
 static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
@@ -223,6 +224,16 @@ static bool begun_anew_helps(tap *own, cb_error error, bool held)
     return error == CB_E_BROKER_DOWN && own->challenging && end_at_broker(own, error);
 }
 
+/* A card that is over is told so at once. */
+static cb_error look_at_expiry(tap *own)
+{
+    if (own->profile->id != CB_PROFILE_NATIVE)
+        return CB_OK;
+    cb_error error = cb_card_expiry(cb_buf_bytes(&own->answers),
+                                    cb_expiry_time(cb_clock_wall_us(), own->begun.ahead));
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
+}
+
 /* Up to the second script. */
 static cb_error open_channel(tap *own, bool *prefetched)
 {
@@ -231,6 +242,8 @@ static cb_error open_channel(tap *own, bool *prefetched)
         *prefetched = held;
         own->challenging = false;
         cb_error error = play_first(own, held);
+        if (!error)
+            error = look_at_expiry(own);
         own->challenging = !error;
         if (!error)
             error = challenge(own);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of cards: what a day does to them, giving them back, and another card in their place."""
 
+import hashlib
 import json
 import os
 import sqlite3
@@ -42,6 +43,24 @@ class Days(unittest.TestCase):
         self.assertEqual(w.tap_with("Late2").get("outcome"), "accepted")
         self.assertEqual(state(card["id"]), "revoked")
         self.assertEqual(state(done["new"]["id"]), "active")
+
+    def test_a_card_ends_itself_once_it_has_learned_the_date(self):
+        w.add_holder("Itself")
+        state_file = w.cards / "Itself.card"
+        content = state_file.read_bytes()[:-32]     # ends with the last day, the date, SHA-256
+        aged = content[:-8] + bytes.fromhex("2024022920240215")
+        state_file.write_bytes(aged + hashlib.sha256(aged).digest())
+        refusals = lambda: len(w.leaves("--kind", "tap.refused"))   # noqa: E731
+        before = refusals()
+        self.assertEqual(w.tap_with("Itself").get("code"), "card.expired")
+        self.assertEqual(state_file.read_bytes()[-36:-32].hex(), "20240315")    # a month on
+        wait_until("the refusal to be recorded", lambda: refusals() == before + 1, 10 * PATIENCE)
+        # Now the card says so, and the terminal does not ask.
+        said = w.tap()
+        self.assertEqual(said.get("code"), "card.expired")
+        self.assertIn("replacement", str(said))
+        self.assertEqual(refusals(), before + 1)
+        self.assertEqual(w.tap_with("Itself").get("code"), "card.expired")
 
     def test_the_certificates_last_day_is_the_cards(self):
         holder = w.ctl("holder", "add", "--name", "Certified")["id"]

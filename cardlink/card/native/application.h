@@ -27,6 +27,7 @@ typedef struct cb_vcard_session {
     bool ends;                     /* after this command's answer */
     uint8_t kloc_id, kloc_version; /* of the agreement certificate */
     bool signer_same;              /* so is that of the signature key */
+    uint32_t today;                /* as it will be known once the proof is made */
     uint8_t broker[CB_P256_POINT]; /* broker's key agreement key */
     cb_digest broker_certificate;  /* SHA-256 */
     uint8_t certificate[CB_NATIVE_CERTIFICATE_MAX];
@@ -76,6 +77,13 @@ uint8_t cb_native_newest(const cb_vcard_state *state, uint8_t key_id);
 
 /* Appends what SELECT tells of generations. */
 void cb_native_tell(const cb_vcard_state *state, cb_buf *fci);
+
+/* Whether the card's last day lies before a date. */
+bool cb_native_is_over(const cb_vcard_state *state, uint32_t date);
+
+/* The date that a card takes from one that a broker has signed: never back, and at most a month on.
+ */
+uint32_t cb_native_next_date(uint32_t today, uint32_t signed_date);
 
 /* The newest key was used for a whole session: forgets the older ones of its authority. */
 void cb_native_settle(cb_native_application *card);

@@ -17,6 +17,8 @@ uint16_t cb_vcard_select(cb_native_application *card, const cb_apdu *apdu, cb_bu
     /* The last try of the unblocking code counts even if the power went before it was compared. */
     if (card->state.life_cycle == CB_LIFE_TERMINATED || card->state.code_tries == 0)
         return CB_SW_TERMINATED;
+    if (cb_native_is_over(&card->state, card->state.today))
+        return CB_SW_EXPIRED;
     card->session.step = CB_VCARD_SELECTED;
     if (apdu->p2 == 0x00) {
         cb_buf fci = CB_BUF(64);
@@ -167,6 +169,13 @@ cb_proof_facts cb_native_facts(const cb_native_application *card)
                                               : 0};
 }
 
+/* By the date that the broker has signed: this is the last thing that the card does. */
+static uint16_t expire(cb_native_application *card)
+{
+    card->state.today = card->session.today;
+    return cb_native_save(card) ? CB_SW_EXPIRED : CB_SW_MEMORY;
+}
+
 /* The broker's signature over this session: until then no PIN is compared and nothing was said
  * about this very card. */
 uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_buf *data)
@@ -176,14 +185,20 @@ uint16_t cb_vcard_request(cb_native_application *card, const cb_apdu *apdu, cb_b
     (void)data;
     cb_cursor_copy(&cursor, request->nonce, sizeof request->nonce);
     cb_cursor_copy(&cursor, request->context.bytes, CB_SHA256_SIZE);
+    bool dated = card->state.version >= CB_VCARD_TELLS;
+    request->date = dated ? cb_cursor_u32(&cursor) : 0;
     cb_bytes signature = cb_cursor_take(&cursor, CB_P256_SIGNATURE);
     if (apdu->p1 != 0 || apdu->p2 != 0)
         return CB_SW_PARAMETERS;
-    if (!cb_cursor_done(&cursor))
+    if (!cb_cursor_done(&cursor) || (dated && !cb_cvc_day_ok(request->date)))
         return CB_SW_DATA;
     cb_digest digest = cb_proof_request_digest(request);
     if (!cb_p256_verify(CB_BYTES_OF(card->session.signer), &digest, signature))
         return CB_SW_SECURITY;
+    if (dated)
+        card->session.today = cb_native_next_date(card->state.today, request->date);
+    if (cb_native_is_over(&card->state, card->session.today))
+        return expire(card);
     card->session.step = CB_VCARD_AUTHENTICATED;
     return CB_SW_OK;
 }
@@ -202,6 +217,8 @@ uint16_t cb_vcard_prove(cb_native_application *card, const cb_apdu *apdu, cb_buf
     cb_proof_facts facts = cb_native_facts(card);
     card->state.counter = facts.counter;
     card->state.failures = 0;
+    if (card->state.version >= CB_VCARD_TELLS)
+        card->state.today = card->session.today;
     cb_native_settle(card);
     if (!cb_native_save(card))
         return CB_SW_MEMORY;

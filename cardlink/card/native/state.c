@@ -66,6 +66,10 @@ void cb_vcard_state_put(cb_buf *buf, const cb_vcard_state *state)
     cb_buf_put_u32(buf, state->counter);
     for (size_t i = 0; i < CB_VCARD_SLOTS; i++)
         put_remembered(buf, &state->remembered[i]);
+    if (state->version == CB_VCARD_TELLS) {
+        cb_buf_put_u32(buf, state->last_day);
+        cb_buf_put_u32(buf, state->today);
+    }
     if (cb_buf_error(buf))
         return;
     cb_digest digest = cb_sha256(cb_bytes_make(&buf->data[start], buf->len - start));
@@ -100,6 +104,10 @@ static void get_counters(cb_cursor *cursor, cb_vcard_state *out)
     out->counter = cb_cursor_u32(cursor);
     for (size_t i = 0; i < CB_VCARD_SLOTS; i++)
         get_remembered(cursor, &out->remembered[i]);
+    if (out->version != CB_VCARD_TELLS)
+        return;
+    out->last_day = cb_cursor_u32(cursor);
+    out->today = cb_cursor_u32(cursor);
 }
 
 cb_error cb_vcard_state_parse(cb_bytes content, cb_vcard_state *out)

@@ -66,6 +66,10 @@ typedef struct cb_vcard_state {
     uint16_t failures; /* since the last proof */
     uint32_t counter;  /* proofs made */
     cb_vcard_remembered remembered[CB_VCARD_SLOTS];
+    /* Of a card that tells; digits, as in cvc.h. */
+    uint32_t last_day; /* 0: it has none */
+    uint32_t
+        today; /* the latest date that a broker has signed for it; at first, when it was made */
 } cb_vcard_state;
 
 /* Appends the file's content; reads it. CB_E_FORMAT for anything but what was written. */

@@ -379,13 +379,15 @@ static void only_the_right_length_is_taken(void **state)
         size_t right; /* accepted by its length, refused for its content */
         uint16_t other;
     } rows[] = {{CB_INS_PSO, 1, 0x20, CHANNEL, SIZE_MAX, CB_SW_DATA},
-                {CB_INS_REQUEST, 0, 0, IDENTIFIED, CB_PROOF_REQUEST, CB_SW_DATA},
+                {CB_INS_REQUEST, 0, 0, IDENTIFIED, CB_PROOF_REQUEST + CB_PROOF_DATE, CB_SW_DATA},
                 {CB_INS_VERIFY, 0, 0x80, AUTHENTICATED, SIZE_MAX, CB_SW_SM_DATA},
                 {CB_INS_CHANGE, 0, 0x80, AUTHENTICATED, SIZE_MAX, CB_SW_SM_DATA},
                 {CB_INS_UNBLOCK, 0, 0x80, AUTHENTICATED, SIZE_MAX, CB_SW_SM_DATA},
                 {CB_INS_PROVE, 0, 0, AUTHENTICATED, 0, CB_SW_DATA}};
-    static const uint8_t zeros[CB_SM_PLAIN_MAX];
+    uint8_t zeros[CB_SM_PLAIN_MAX] = {0};
     stage *s = *state;
+    cb_proof_date_put(0x20260101,
+                      &zeros[64]); /* of a request; to the others it is as good as zeros */
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (size_t len = 0; len <= sizeof zeros; len++) {
             hand h = s->hand[rows[i].where];

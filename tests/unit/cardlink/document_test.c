@@ -291,6 +291,7 @@ static void second_script(cb_sm *broker, const cb_proof_request *request, const 
                  (cb_bytes){0});
     cb_buf_put(&data, CB_BYTES_OF(request->nonce));
     cb_buf_put(&data, cb_digest_bytes(&request->context));
+    cb_buf_put_u32(&data, request->date);
     cb_buf_put(&data, cb_buf_bytes(&request_signature));
     check_secure("secure-request", "secure-request-answer", broker, &card,
                  (cb_apdu){0x80, 0x82, 0x00, 0x00, cb_buf_bytes(&data), false}, (cb_bytes){0});
@@ -333,6 +334,7 @@ static void the_documents_tap_is_true(void **state)
     request.signer_certificate = cb_sha256(cb_buf_bytes(&signer_cvc));
     memset(request.nonce, 0x5A, sizeof request.nonce);
     request.context = check_context();
+    request.date = 0x20260601;
     termination(&request, &signer);
     second_script(&broker, &request, &signer, &own, &sd_e);
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/tlv.h"
 
 #define MUST(condition)                                                                            \
@@ -77,10 +78,15 @@ uint16_t hand_signer(hand *h)
 
 uint16_t hand_request(hand *h)
 {
-    uint8_t data[CB_PROOF_REQUEST] = {0};
+    uint8_t data[CB_PROOF_REQUEST + CB_PROOF_DATE] = {0};
+    bool dated = cb_vcard_state_of(h->w->card)->version >= CB_VCARD_TELLS;
+    if (dated && h->request.date == 0)
+        h->request.date = cb_cvc_day(cb_clock_wall_us());
+    cb_proof_date_put(h->request.date, &data[64]);
+    size_t at = dated ? 68 : 64;
     cb_digest digest = cb_proof_request_digest(&h->request);
-    MUST(h->w->host.sign(h->w, &digest, &data[64]) == CB_OK);
-    return hand_secure(h, CB_INS_REQUEST, 0, 0, CB_BYTES_OF(data));
+    MUST(h->w->host.sign(h->w, &digest, &data[at]) == CB_OK);
+    return hand_secure(h, CB_INS_REQUEST, 0, 0, cb_bytes_make(data, at + CB_P256_SIGNATURE));
 }
 
 uint16_t hand_pin(hand *h, uint8_t ins, cb_pin_form form, const char *secret, const char *fresh)
