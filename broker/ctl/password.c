@@ -118,10 +118,11 @@ static cb_ctl_status tell_once(cb_ctl *ctl, const password *p, json_t *said, con
     cb_time_text(p->expires, until);
     json_object_set_new(said, "password", json_string(p->once));
     json_object_set_new(said, "expires", json_string(until));
-    return cb_ctl_done(ctl, said,
-                       "password of %s %s (%s): %s\nIt opens nothing, and has to be changed by %s "
-                       "(cardlink password change). It is not shown again.",
-                       p->name, what, p->text, p->once, until);
+    return cb_ctl_done(
+        ctl, said,
+        "password of %s %s (%s): %s (shown this once; it opens nothing, and has to be "
+        "changed by %s: cardlink password change)",
+        p->name, what, p->text, p->once, until);
 }
 
 /* hsmd would bind another password to a name that has one, and believe the recorded one no more. */

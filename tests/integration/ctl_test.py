@@ -199,6 +199,10 @@ class Passwords(Case):
         self.fake.on("GET", f"/v1/cards/{self.id}", 200, card(self.id))
         self.fake.on("GET", f"/v1/cards/{self.id}/binding", 200, {"holder": HOLDER, "binding": b"before".hex(), "certificates": ""})
 
+    def free(self):
+        """Nobody has that name yet."""
+        self.fake.on("GET", f"/v1/cards/{self.id}", 404, problem("resource.unknown", "No such card.", 404))
+
     def typed(self, *words, typed=TYPED, text=None):
         """Reads the password from standard input; with a status and a text, it has to fail so."""
         file = self.write("typed", typed)
@@ -212,6 +216,9 @@ class Passwords(Case):
         return calls.read_text().split() if calls.exists() else []
 
     def test_set(self):
+        self.typed("set", "Hana@Example.JP", "--holder", HOLDER, text=(1, "error [resource.exists]"))
+        self.assertEqual((self.fake.changes(), self.hsm_calls()), ([], []))
+        self.free()
         self.assertEqual(self.typed("set", "Hana@Example.JP", "--holder", HOLDER), f"password of hana@example.jp set ({self.id})\n")
         sent, = self.fake.asked("POST", "/v1/cards")
         self.assertTrue(bytes.fromhex(sent["binding"]).startswith(f"password {self.id} {HOLDER} sequence=5 04".encode()), sent)
@@ -232,6 +239,7 @@ class Passwords(Case):
             self.hsm_fails("bind_password", ERRORS[error])
             self.typed("reset", "hana@example.jp", text=(1, text))
         self.hsm_fails("password_salt", ERRORS["hsm.unavailable"])
+        self.free()
         self.typed("set", "hana@example.jp", "--holder", HOLDER, text=(69, HSM_DOWN_TEXT))
         self.assertEqual(self.fake.changes(), [])
 
@@ -240,7 +248,18 @@ class Passwords(Case):
         self.typed("reset", "hana@example.jp", text=(1, "error [store.unavailable]"))
         self.assertEqual([path.rsplit("/")[-1] for _, path in self.fake.changes()], ["suspend", "renew"])
 
+    def test_one_that_is_given_is_made_and_shown_once(self):
+        self.free()
+        said = self.ok("password", "set", "hana@example.jp", "--holder", HOLDER, "--once", "--valid", "2d")
+        self.assertRegex(said, r"^password of hana@example.jp set \([-0-9a-f]*\): ([0-9A-Z*~$=]{5}-?){4} \(shown this once; it opens nothing")
+        sent, = self.fake.asked("POST", "/v1/cards")
+        self.assertTrue(bytes.fromhex(sent["binding"]).startswith(f"password {self.id} {HOLDER} sequence=5 once 04".encode()), sent)
+        self.assertNotIn(said.split(": ")[1][:23], json.dumps(self.fake.seen))
+        for wrong in (("--valid", "1d"), ("--once", "--valid", "31d"), ("--once", "--valid", "0"), ("--once", "--password-fd", "0")):
+            self.fails(2, "", "password", "set", "hana@example.jp", "--holder", HOLDER, *wrong)
+
     def test_weak_passwords_and_wrong_names_are_refused_at_once(self):
+        self.free()
         for typed in ("short", "aaaaaaaaaaaaaaaaaaaa", "hana@example.jphana@example.jp", "\N{RIGHT-TO-LEFT OVERRIDE}turned around it is"):
             self.typed("set", "hana@example.jp", "--holder", HOLDER, typed=typed, text=(1, "error [password.format]"))
         for name in ("", "a b", "-", "ä", "a" * 65):
