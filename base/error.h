@@ -129,6 +129,8 @@ typedef enum cb_error_class {
     X(CB_E_LOG_SIGNATURE,        DENIED,      "terminal.log_signature",   "The log is not signed by this terminal's key.") \
     X(CB_E_TERMINAL_SOFTWARE,    DENIED,      "terminal.software",        "This terminal runs software that is not on the administrator's list, or has not said what it runs: update it, or run cardlink report.") \
     X(CB_E_TERMINAL_KIND,        DENIED,      "terminal.kind",            "This service is not given at a terminal of this kind: use another terminal, such as one at a desk.") \
+    X(CB_E_TERMINAL_MAINTENANCE, DENIED,      "terminal.maintenance",     "This terminal is under maintenance: use another one.") \
+    X(CB_E_MAINTAINER,           DENIED,      "maintenance.refused",      "The card's holder is no maintainer of this terminal, or the maintenance should have been ended before: ask an administrator.") \
     X(CB_E_TERMINAL_SERVICE,     DENIED,      "terminal.service",         "This terminal is not allowed to use that service: ask an administrator.") \
     X(CB_E_TERMINAL_PASSWORDS,   DENIED,      "terminal.passwords",       "This terminal may not take passwords: present a card, or ask an administrator.") \
     X(CB_E_TERMINAL_RATE,        UNAVAILABLE, "terminal.rate",            "This terminal has started too many taps: wait and try again.") \

@@ -74,6 +74,7 @@ static cfg_opt_t card_options[] = {
 
 static cfg_opt_t terminal_options[] = {
     CFG_STR("software", "off", CFGF_NONE),
+    CFG_INT("maintenance-minutes", 480, CFGF_NONE),
     CFG_END(),
 };
 
@@ -314,8 +315,10 @@ static void read_terminals(reading *r)
 {
     static const char *const policies[] = {"off", "report", "enforce", NULL};
     cfg_t *section = section_of(r, "terminals");
-    if (section)
-        r->out->software = (uint8_t)one_of(r, section, "software", policies);
+    if (!section)
+        return;
+    r->out->software = (uint8_t)one_of(r, section, "software", policies);
+    r->out->maintenance = number(r, section, "maintenance-minutes", 1, 10080) * 60 * CB_SECOND;
 }
 
 /* The defaults are those of core/failures.c. */

@@ -56,6 +56,7 @@ typedef struct cb_broker_config {
     cb_failure_limits failures;
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */
     uint8_t software; /* cb_software_policy */
+    int64_t maintenance; /* microseconds that maintenance of a terminal may last */
     unsigned activations, activations_each; /* a minute, of all and of one address */
     cb_log_level log_level;
     bool sandbox;

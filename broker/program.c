@@ -326,7 +326,8 @@ static cb_error open_parts(cb_program *p)
                                 &p->config.failures,
                                 cut_failed,
                                 p,
-                                &api->rules};
+                                &api->rules,
+                                p->config.maintenance};
     if (!error)
         error = cb_program_status_open(p);
     if (!error)

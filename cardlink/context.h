@@ -22,7 +22,9 @@ typedef enum cb_tap_purpose {
     CB_TAP_CARD_END = 4,     /* end a revoked card for good; no service */
     CB_TAP_PIN_RESET = 5,    /* new PIN by a manager's permission; no service */
     CB_TAP_REGISTER = 6,     /* bind the card by a one-time code (registration.h); no service */
-    CB_TAP_PASSWORD_CHANGE = 7 /* put another password in the place of one's own; no service */
+    CB_TAP_PASSWORD_CHANGE = 7, /* put another password in the place of one's own; no service */
+    CB_TAP_MAINTENANCE = 8,  /* begin maintenance of the terminal; no service. The text is the reason */
+    CB_TAP_MAINTENANCE_END = 9 /* and end it */
 } cb_tap_purpose;
 
 typedef enum cb_profile_id {
@@ -43,10 +45,16 @@ typedef struct cb_tap_context {
     cb_digest text;                         /* SHA-256 of the text shown to the holder; zero: none was shown */
 } cb_tap_context;
 
+static inline bool cb_tap_purpose_maintenance(uint8_t purpose)
+{
+    return purpose == CB_TAP_MAINTENANCE || purpose == CB_TAP_MAINTENANCE_END;
+}
+
 /* Whether a card that others issued, whose PIN is none of the broker's, is tapped for this. */
 static inline bool cb_tap_purpose_foreign(uint8_t purpose)
 {
-    return purpose == CB_TAP_AUTHENTICATE || purpose == CB_TAP_REGISTER;
+    return purpose == CB_TAP_AUTHENTICATE || purpose == CB_TAP_REGISTER ||
+           cb_tap_purpose_maintenance(purpose);
 }
 
 /* Whether a service name is well formed. */

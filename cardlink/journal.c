@@ -16,6 +16,8 @@ static const char *const names[] = {
     [CB_JOURNAL_RENEWAL_FAILED] = "key.not_renewed",
     [CB_JOURNAL_TAMPERED] = "tampered",
     [CB_JOURNAL_ERASED] = "erased",
+    [CB_JOURNAL_MAINTENANCE] = "maintenance.begun",
+    [CB_JOURNAL_MAINTAINED] = "maintenance.ended",
 };
 
 const char *cb_journal_event_name(uint8_t event)

@@ -35,7 +35,9 @@ typedef enum cb_journal_event {
     CB_JOURNAL_RENEWED = 8,
     CB_JOURNAL_RENEWAL_FAILED = 9, /* code */
     CB_JOURNAL_TAMPERED = 10,
-    CB_JOURNAL_ERASED = 11
+    CB_JOURNAL_ERASED = 11,
+    CB_JOURNAL_MAINTENANCE = 12, /* reason */
+    CB_JOURNAL_MAINTAINED = 13   /* reason */
 } cb_journal_event;
 
 typedef struct cb_journal_entry {

@@ -45,7 +45,9 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
                 context->profile == tap->profile->id;
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
     bool named = names_a_card(context) && context->profile == CB_PROFILE_NATIVE;
-    bool purpose = for_a_service || named || context->purpose == CB_TAP_PIN_CHANGE ||
+    bool maintains = cb_tap_purpose_maintenance(context->purpose) &&
+                     cb_level_needs_pin(context->level);
+    bool purpose = for_a_service || named || maintains || context->purpose == CB_TAP_PIN_CHANGE ||
                    context->purpose == CB_TAP_PIN_UNBLOCK ||
                    (context->purpose == CB_TAP_PASSWORD_CHANGE &&
                     context->profile == CB_PROFILE_PASSWORD);

@@ -133,6 +133,12 @@ cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply);
 
+cb_error cb_api_maintainer_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_maintainer_list(cb_request *request, cb_reply *reply);
+cb_error cb_api_maintainer_remove(cb_request *request, cb_reply *reply);
+/* Adds to the JSON of a terminal that is under maintenance who began that. */
+cb_error cb_api_put_maintenance(cb_api *api, const cb_terminal *terminal, json_t *json);
+
 cb_error cb_api_software_add(cb_request *request, cb_reply *reply);
 cb_error cb_api_software_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_software_remove(cb_request *request, cb_reply *reply);

@@ -91,6 +91,10 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/terminals/{id}/log",           ADMIN,    cb_api_terminal_log_resume,   0, STAFF},
     {"POST",   "/v1/terminals/{id}/dispose",       ADMIN,    cb_api_terminal_dispose,      0, RESERVED},
 
+    {"POST",   "/v1/maintainers",                  ADMIN,    cb_api_maintainer_add,        0, STAFF},
+    {"GET",    "/v1/maintainers",                  ADMIN,    cb_api_maintainer_list,       0, STAFF},
+    {"DELETE", "/v1/maintainers/{id}",             ADMIN,    cb_api_maintainer_remove,     0, RESERVED},
+
     {"POST",   "/v1/software",                     ADMIN,    cb_api_software_add,          0, STAFF},
     {"GET",    "/v1/software",                     ADMIN,    cb_api_software_list,         0, STAFF},
     {"DELETE", "/v1/software/{id}",                ADMIN,    cb_api_software_remove,       0, RESERVED},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
+#include "broker/core/state.h"
 #include "broker/api/taps.h"
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -95,8 +96,13 @@ cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_id tap;
     unsigned expires_in = 0;
-    const cb_field fields[] = {{"profile", CB_FIELD_TEXT, false, 16, &name}};
-    cb_error error = cb_request_fields(request, reply, fields, 1);
+    bool maintenance = false;
+    const cb_terminal *terminal = request->identity;
+    const cb_field fields[] = {{"profile", CB_FIELD_TEXT, false, 16, &name},
+                               {"maintenance", CB_FIELD_TRUTH, false, 0, &maintenance}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
+    if (!error && !maintenance) /* before a card is laid down for nothing */
+        error = cb_terminal_tap_refusal(terminal->state);
     const cb_card_profile *profile = error ? NULL : cb_profile_named(name);
     if (!error && !profile)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "profile must be native, piv, jpki, scp03 or password.");
@@ -128,11 +134,15 @@ static cb_error read_purpose(cb_reply *reply, const char *text, const cb_id *aft
         question->purpose = CB_TAP_PIN_RESET;
     else if (strcmp(text, "password_change") == 0)
         question->purpose = CB_TAP_PASSWORD_CHANGE;
+    else if (strcmp(text, "maintenance") == 0)
+        question->purpose = CB_TAP_MAINTENANCE;
+    else if (strcmp(text, "maintenance_end") == 0)
+        question->purpose = CB_TAP_MAINTENANCE_END;
     else
         return cb_reply_fail(
             reply, CB_E_ARGUMENT,
-            "purpose must be authenticate, pin_change, pin_unblock, pin_reset, password_change or "
-            "card_end.");
+            "purpose must be authenticate, pin_change, pin_unblock, pin_reset, password_change, "
+            "card_end, maintenance or maintenance_end.");
     if (!cb_id_is_zero(card))
         question->card = card;
     if ((question->purpose == CB_TAP_PIN_RESET) != (question->card != NULL))
@@ -225,6 +235,11 @@ static json_t *outcome_json(const cb_tap_outcome *outcome)
                                         : "accepted",
                   "holder", cb_json_id(&outcome->holder), "card", cb_json_id(&outcome->card),
                   "level", (int)outcome->level);
+    if (json && !outcome->service[0] && outcome->expires &&
+        json_object_set_new(json, "until", cb_json_time(outcome->expires)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
     if (!json || !outcome->service[0])
         return json;
     json_t *delivery = delivery_json(outcome);

@@ -147,6 +147,8 @@ cb_error cb_api_terminal_get(cb_request *request, cb_reply *reply)
     if (!error)
         error = cb_api_put_software(cb_api_of(request), json);
     if (!error)
+        error = cb_api_put_maintenance(cb_api_of(request), &terminal, json);
+    if (!error)
         return cb_api_reply_failing(request, reply, json, CB_OF_TERMINAL, id);
     json_decref(json);
     return error;

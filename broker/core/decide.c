@@ -89,7 +89,7 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
         return CB_E_TERMINAL_UNKNOWN;
     if (error)
         return error;
-    error = cb_terminal_refusal(terminal.state);
+    error = cb_terminal_tap_refusal(terminal.state);
     if (!error && terminal.expires && cb_clock_wall_us() >= terminal.expires)
         error = CB_E_TERMINAL_EXPIRED;
     if (!error && happened_since(terminal.changed, since))

@@ -185,7 +185,9 @@ typedef enum cb_terminal_act {
     CB_TERMINAL_ACTIVATE = 2, /* for the first time, with a code: not by cb_terminal_change */
     CB_TERMINAL_DEACTIVATE = 3,
     CB_TERMINAL_REACTIVATE = 4,
-    CB_TERMINAL_DISPOSE = 5
+    CB_TERMINAL_DISPOSE = 5,
+    CB_TERMINAL_MAINTAIN = 6,  /* by a maintainer's card: maintenance.h */
+    CB_TERMINAL_MAINTAINED = 7 /* likewise, or by an administrator */
 } cb_terminal_act;
 
 /* A one-time code with which a terminal is activated where it stands. Only a hash of it is kept. */
@@ -224,7 +226,8 @@ cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
                           void *context);
 
-/* Says where a terminal stands, and whether it has a PIN pad. If that is new, its taps under way are not accepted any more. CB_E_STATE for one that is over; CB_E_HSM_RECORD as below. */
+/* Says where a terminal stands, and whether it has a PIN pad. If that is new, its taps under way are
+ * not accepted any more. CB_E_STATE unless it is registered or active; CB_E_HSM_RECORD as below. */
 cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *id,
                               uint8_t kind, bool pad, const char *reason);
 

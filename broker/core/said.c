@@ -28,7 +28,8 @@ void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
     cb_leaf_id(leaf, "terminal", &terminal->id);
     /* One that is de-activated is as it was: a word of its own says that it is. */
     cb_leaf_text(leaf, "state",
-                 cb_terminal_state_name(terminal->state == CB_TERMINAL_DEACTIVATED
+                 cb_terminal_state_name(terminal->state == CB_TERMINAL_DEACTIVATED ||
+                                                terminal->state == CB_TERMINAL_MAINTENANCE
                                             ? CB_TERMINAL_ACTIVE
                                             : terminal->state));
     cb_leaf_hex(leaf, "key_sha256", cb_digest_bytes(&terminal->key));
@@ -105,6 +106,8 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
     cb_error error = judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
     if (!error && terminal->state != CB_TERMINAL_DEACTIVATED)
         error = judge(!cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
+    if (!error && terminal->state != CB_TERMINAL_MAINTENANCE)
+        error = judge(!cb_txn_vouched(txn, 'u', &terminal->id, NULL), "terminal", name);
     return error;
 }
 
@@ -132,6 +135,40 @@ cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
         return judge(!cb_txn_vouched(txn, 'e', &enrolment->id, NULL), "enrolment", name);
     cb_said_enrolment(&lines, enrolment);
     return judge_lines(txn, 'e', &enrolment->id, &lines, "enrolment", name);
+}
+
+void cb_said_maintainer(cb_buf *leaf, const cb_maintainer *maintainer)
+{
+    cb_leaf_id(leaf, "maintainer", &maintainer->id);
+    cb_leaf_id(leaf, "holder", &maintainer->holder);
+    if (cb_id_is_zero(&maintainer->terminal))
+        cb_leaf_text(leaf, "terminals", "all");
+    else
+        cb_leaf_id(leaf, "terminal", &maintainer->terminal);
+}
+
+cb_error cb_said_of_maintainer(cb_txn *txn, const cb_maintainer *maintainer)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&maintainer->id, name);
+    cb_said_maintainer(&lines, maintainer);
+    return judge_lines(txn, 'm', &maintainer->id, &lines, "maintainer", name);
+}
+
+void cb_said_maintenance(cb_buf *leaf, const cb_maintenance *maintenance)
+{
+    cb_leaf_number(leaf, "maintenance_until", (uint64_t)maintenance->until);
+}
+
+cb_error cb_said_of_maintenance(cb_txn *txn, const cb_id *terminal,
+                                const cb_maintenance *maintenance)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(terminal, name);
+    cb_said_maintenance(&lines, maintenance);
+    return judge_lines(txn, 'u', terminal, &lines, "terminal_maintenance", name);
 }
 
 /* The program, of a list or of a terminal. */

@@ -6,6 +6,7 @@
 #ifndef CB_BROKER_CORE_SAID_H
 #define CB_BROKER_CORE_SAID_H
 
+#include "broker/store/row_maintenance.h"
 #include "broker/store/row_software.h"
 #include "broker/store/row_stock.h"
 
@@ -17,6 +18,8 @@ void cb_said_code(cb_buf *leaf, const cb_terminal_code_row *code);
 void cb_said_software(cb_buf *leaf, const cb_software_entry *entry);
 /* What a terminal said that it runs. */
 void cb_said_program(cb_buf *leaf, const cb_id *terminal, const cb_software *what);
+void cb_said_maintainer(cb_buf *leaf, const cb_maintainer *maintainer);
+void cb_said_maintenance(cb_buf *leaf, const cb_maintenance *maintenance);
 void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
 
 /* CB_OK, or CB_E_HSM_RECORD when the log says otherwise. Logged, with the name of the row. */
@@ -25,6 +28,10 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_said_of_code(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code);
 cb_error cb_said_of_software(cb_txn *txn, const cb_software_entry *entry);
 cb_error cb_said_of_program(cb_txn *txn, const cb_id *terminal, const cb_software *what);
+cb_error cb_said_of_maintainer(cb_txn *txn, const cb_maintainer *maintainer);
+/* Whether it is under way, and until then. */
+cb_error cb_said_of_maintenance(cb_txn *txn, const cb_id *terminal,
+                                const cb_maintenance *maintenance);
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment);
 /* Whether it was approved as it is. */
 cb_error cb_said_of_application(cb_txn *txn, const cb_application *application);

@@ -49,9 +49,12 @@ static const cb_transition terminal_table[] = {
     {CB_TERMINAL_REGISTERED, CB_TERMINAL_ACTIVATE, CB_TERMINAL_ACTIVE},
     {CB_TERMINAL_ACTIVE, CB_TERMINAL_DEACTIVATE, CB_TERMINAL_DEACTIVATED},
     {CB_TERMINAL_DEACTIVATED, CB_TERMINAL_REACTIVATE, CB_TERMINAL_ACTIVE},
+    {CB_TERMINAL_ACTIVE, CB_TERMINAL_MAINTAIN, CB_TERMINAL_MAINTENANCE},
+    {CB_TERMINAL_MAINTENANCE, CB_TERMINAL_MAINTAINED, CB_TERMINAL_ACTIVE},
     {CB_TERMINAL_REGISTERED, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
     {CB_TERMINAL_ACTIVE, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
     {CB_TERMINAL_DEACTIVATED, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
+    {CB_TERMINAL_MAINTENANCE, CB_TERMINAL_REVOKE, CB_TERMINAL_REVOKED},
     {CB_TERMINAL_REVOKED, CB_TERMINAL_DISPOSE, CB_TERMINAL_DISPOSED},
 };
 
@@ -76,6 +79,7 @@ static const cb_card_act_row card_acts[] = {
 static const cb_terminal_act_row terminal_acts[] = {
     {CB_TERMINAL_DEACTIVATE, CB_WRITE_URGENT, "terminal.deactivated"},
     {CB_TERMINAL_REACTIVATE, CB_WRITE_ORDINARY, "terminal.reactivated"},
+    {CB_TERMINAL_MAINTAINED, CB_WRITE_ORDINARY, "terminal.maintained"},
     {CB_TERMINAL_REVOKE, CB_WRITE_URGENT, "terminal.revoked"},
     {CB_TERMINAL_DISPOSE, CB_WRITE_URGENT, "terminal.disposed"},
 };
@@ -136,6 +140,7 @@ cb_error cb_terminal_refusal(uint8_t state)
 {
     switch (state) {
     case CB_TERMINAL_ACTIVE:
+    case CB_TERMINAL_MAINTENANCE:
         return CB_OK;
     case CB_TERMINAL_REGISTERED:
         return CB_E_TERMINAL_REGISTERED;
@@ -146,4 +151,10 @@ cb_error cb_terminal_refusal(uint8_t state)
     default:
         return CB_E_TERMINAL_REVOKED;
     }
+}
+
+cb_error cb_terminal_tap_refusal(uint8_t state)
+{
+    return state == CB_TERMINAL_MAINTENANCE ? CB_E_TERMINAL_MAINTENANCE
+                                            : cb_terminal_refusal(state);
 }

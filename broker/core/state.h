@@ -41,8 +41,12 @@ typedef struct cb_terminal_act_row {
 /* NULL for an act that is none, and for activation by a code, which says more. */
 const cb_terminal_act_row *cb_terminal_act_find(uint8_t act);
 
-/* Why a terminal in this state is served nothing: CB_E_TERMINAL_…; CB_OK when it is active. */
+/* Why a terminal in this state is served nothing: CB_E_TERMINAL_…; CB_OK when it is active, or under
+ * maintenance: then it can say so, and bring its log. */
 cb_error cb_terminal_refusal(uint8_t state);
+
+/* Why it gets no tap for a holder: the same, and CB_E_TERMINAL_MAINTENANCE. */
+cb_error cb_terminal_tap_refusal(uint8_t state);
 
 typedef enum cb_application_act {
     CB_APPLICATION_APPROVE = 1,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/core/tap.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -245,6 +246,13 @@ static cb_error describe(cb_taps *taps, const cb_tap_question *question, cb_tap_
                    ? CB_E_ARGUMENT
                    : CB_OK;
     }
+    if (cb_tap_purpose_maintenance(question->purpose)) {
+        context->level = cb_profile_level(profile, true);
+        return question->service                     ? CB_E_ARGUMENT
+               : !cb_level_needs_pin(context->level) ? CB_E_TAP_LEVEL
+               : own_pin && pin_is_missing(question) ? CB_E_PIN_REQUIRED
+                                                     : CB_OK;
+    }
     if (question->purpose != CB_TAP_AUTHENTICATE)
         return CB_E_ARGUMENT;
     if (!question->service || !cb_service_name_ok(question->service))
@@ -285,7 +293,9 @@ cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context, const cb_se
         return CB_E_MEMORY;
     cb_error error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
     if (!error)
-        error = cb_terminal_refusal(terminal->state);
+        error = cb_tap_purpose_maintenance(context->purpose)
+                    ? cb_terminal_refusal(terminal->state)
+                    : cb_terminal_tap_refusal(terminal->state);
     if (!error)
         error = cb_software_admit(taps->parts.store, &context->terminal);
     if (!error && context->service[0] && !cb_terminal_allows(terminal, context->service))
@@ -423,6 +433,7 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
         return error;
     }
     entry->pad = question->pad;
+    snprintf(entry->reason, sizeof entry->reason, "%s", question->text ? question->text : "");
     cb_service_init(&service);
     error = describe(taps, question, &entry->context, &service);
     if (!error)

@@ -42,6 +42,7 @@ typedef struct cb_taps_parts {
     void (*ended)(void *context, const cb_session_match *match, const cb_affected *affected);
     void *ended_context;
     const cb_card_rules *rules; /* for cards that are registered in a tap; NULL: none */
+    int64_t maintenance; /* microseconds that maintenance of a terminal may last; 0: 8 hours */
 } cb_taps_parts;
 
 cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out);

@@ -8,7 +8,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/maintenance.h"
 #include "broker/core/tap_parts.h"
+
+#define DEFAULT_MAINTENANCE (8 * 3600 * CB_SECOND)
 
 enum { FEED_BATCH = 500, FEED_ROUNDS = 64, FEED_LOOKS = 8 };
 
@@ -359,6 +362,22 @@ static cb_error record_pin(proof_run *run)
     return cb_decide_pin(run->taps->parts.store, &request);
 }
 
+/* A refusal is recorded as one: nothing was done. */
+static cb_error record_maintenance(proof_run *run, const char *reason)
+{
+    int64_t time = run->taps->parts.maintenance;
+    cb_intent_request request = {.context = *run->context,
+                                 .card = run->outcome->card,
+                                 .holder = run->outcome->holder,
+                                 .reached = run->outcome->level};
+    cb_error error = cb_decide_maintenance(run->taps->parts.store, &request, reason,
+                                           time ? time : DEFAULT_MAINTENANCE,
+                                           &run->outcome->expires);
+    if (error)
+        cb_tap_refuse(run->taps, run->context, run->outcome, error);
+    return error;
+}
+
 static void log_end(const proof_run *run, cb_error error, int64_t began)
 {
     char tap[CB_ID_TEXT], card[CB_ID_TEXT], took[24];
@@ -398,6 +417,8 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         error = record_end(&run);
     else if (run.context->purpose == CB_TAP_PASSWORD_CHANGE)
         error = record_password(&run);
+    else if (cb_tap_purpose_maintenance(run.context->purpose))
+        error = record_maintenance(&run, entry->reason);
     else
         error = record_pin(&run);
     if (run.placed)

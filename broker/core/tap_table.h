@@ -17,6 +17,7 @@ typedef struct cb_tap_entry {
     cb_tap_context context; /* tap, terminal, profile from the start; the rest from the challenge */
     uint8_t stage;          /* cb_tap_stage */
     bool pad;               /* the terminal says that the PIN is typed on its pad */
+    char reason[34];        /* of maintenance: the text, as far as it fits; longer is none */
     int64_t expires;        /* monotonic */
     cb_id code;             /* of a tap that registers its card: the code's, */
     cb_buf certificates;    /* and the card's certificates, as its row will have them */

@@ -24,7 +24,7 @@ static cb_error run_describe(cb_txn *txn, void *context)
     const describe *d = context;
     cb_terminal terminal;
     cb_error error = cb_row_terminal_get(txn, d->id, &terminal);
-    if (!error && (terminal.state == CB_TERMINAL_REVOKED || terminal.state == CB_TERMINAL_DISPOSED))
+    if (!error && terminal.state != CB_TERMINAL_ACTIVE && terminal.state != CB_TERMINAL_REGISTERED)
         error = CB_E_STATE;
     /* Whoever wrote into the database meanwhile is not helped by an administrator. */
     if (!error)

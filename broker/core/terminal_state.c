@@ -48,13 +48,21 @@ static cb_error change_now(cb_txn *txn, const change *c)
     if (!error)
         error = cb_act_affected(txn, &match, c->act.affected);
     /* Whoever wrote into the database meanwhile is not helped by an administrator. */
-    if (!error && c->what == CB_TERMINAL_REACTIVATE && state == CB_TERMINAL_DEACTIVATED)
+    if (!error && c->what == CB_TERMINAL_REACTIVATE &&
+        (state == CB_TERMINAL_DEACTIVATED || state == CB_TERMINAL_MAINTENANCE))
         error = cb_said_of_terminal(txn, &terminal);
+    uint8_t what = c->what;
+    if (state == CB_TERMINAL_MAINTENANCE) { /* which is over then */
+        if (!error && what == CB_TERMINAL_REACTIVATE)
+            what = CB_TERMINAL_MAINTAINED;
+        else if (!error && what == CB_TERMINAL_DEACTIVATE)
+            error = step(txn, c, CB_TERMINAL_MAINTAINED, &state);
+    }
     if (!error && c->what == CB_TERMINAL_DISPOSE && state != CB_TERMINAL_REVOKED &&
         state != CB_TERMINAL_DISPOSED)
         error = step(txn, c, CB_TERMINAL_REVOKE, &state);
     if (!error)
-        error = step(txn, c, c->what, &state);
+        error = step(txn, c, what, &state);
     if (!error && c->what == CB_TERMINAL_REACTIVATE) /* an administrator has looked at it */
         error = cb_row_failure_forgive(txn, CB_OF_TERMINAL, c->id);
     return error;

@@ -14,6 +14,7 @@ extern const cb_ctl_command cb_ctl_report_commands[];
 extern const cb_ctl_command cb_ctl_terminal_commands[];
 cb_ctl_status cb_ctl_terminal_log(cb_ctl *ctl, const cb_ctl_args *args);
 cb_ctl_status cb_ctl_terminal_log_resume(cb_ctl *ctl, const cb_ctl_args *args);
+extern const cb_ctl_command cb_ctl_maintainer_commands[];
 extern const cb_ctl_command cb_ctl_software_commands[];
 extern const cb_ctl_command cb_ctl_service_commands[];
 extern const cb_ctl_command cb_ctl_enrolment_commands[];

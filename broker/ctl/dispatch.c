@@ -18,6 +18,7 @@
 const cb_ctl_command *const cb_ctl_commands[] = {
     cb_ctl_holder_commands,     cb_ctl_card_commands,
     cb_ctl_stock_commands,      cb_ctl_report_commands,
+    cb_ctl_maintainer_commands,
     cb_ctl_terminal_commands,   cb_ctl_software_commands,
     cb_ctl_service_commands,    cb_ctl_enrolment_commands,
     cb_ctl_audit_commands,      cb_ctl_key_commands,

@@ -26,6 +26,10 @@ static const struct {
     {"terminal.deactivated", 'd', false, NULL, NULL},
     {"terminal.reactivated", 'd', true, NULL, NULL},
     {"terminal.software", 'p', false, "terminal", NULL},
+    {"terminal.maintenance", 'u', false, "maintenance_until", NULL},
+    {"terminal.maintained", 'u', true, NULL, NULL},
+    {"maintainer.added", 'm', false, "maintainer", NULL},
+    {"maintainer.removed", 'm', true, NULL, NULL},
     {"software.added", 'w', false, "software", NULL},
     {"software.removed", 'w', true, NULL, NULL},
     {"enrolment.added", 'e', false, "holder", "state"},
@@ -49,6 +53,7 @@ static const struct {
 } subjects[] = {{'s', "service", "service"},     {'t', "terminal", "terminal"},
                 {'d', "terminal", "reactivated"}, {'o', "terminal", "code"},
                 {'p', "terminal", "program_of"},  {'w', "software", "software"},
+                {'u', "terminal", "maintained"},  {'m', "maintainer", "maintainer"},
                 {'e', "enrolment", "enrolment"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
                 {'a', "application", "application"},
@@ -164,7 +169,7 @@ bool cb_vouch_grants(const cb_vouch *vouch)
 {
     if (vouch->kind == 'n')
         return false; /* an intent gives nothing without a tap that is under way */
-    return (vouch->kind == 'i' || vouch->kind == 'd') == vouch->gone;
+    return (vouch->kind == 'i' || vouch->kind == 'd' || vouch->kind == 'u') == vouch->gone;
 }
 
 static uint64_t half(const cb_digest *digest, size_t which)

@@ -13,6 +13,9 @@
  *   'o' terminal   SHA-256 of the leaf about its one-time code from its line "code_sha256" on
  *   'p' terminal   SHA-256 of the leaf about what it said that it runs from its line "terminal" on
  *   'w' software   SHA-256 of the leaf from the line "software" on; none once it is off the list
+ *   'u' terminal   SHA-256 of the leaf by which maintenance began from its line
+ *                  "maintenance_until" on; none when that has ended
+ *   'm' maintainer SHA-256 of the leaf from the line "maintainer" on; none once he is none
  *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result

@@ -96,7 +96,7 @@ cb_error cb_row_terminal_named(cb_txn *txn, const char *name, cb_terminal *out)
 {
     cb_query q = cb_query_begin(txn->sql,
                                 "SELECT " COLUMNS " FROM terminal WHERE name = ? AND "
-                                "state IN ('registered', 'active', 'deactivated')");
+                                "state IN ('registered', 'active', 'deactivated', 'maintenance')");
     cb_query_text(&q, name);
     return get_one(txn, &q, out);
 }

@@ -7,7 +7,8 @@ const char *const cb_card_states[] = {NULL,        "issued",       "active",    
                                       "revoked",   "manufactured", "in-transit", "in-stock",
                                       "expired",   "returned",     "destroyed",  NULL};
 const char *const cb_terminal_states[] = {NULL,          "active",      "revoked", "registered",
-                                          "deactivated", "disposed",    NULL};
+                                          "deactivated", "disposed",    "maintenance",
+                                          NULL};
 const char *const cb_enrolment_states[] = {NULL, "pending", "active", "removed", NULL};
 
 static const char *name_of(const char *const *names, uint8_t state)

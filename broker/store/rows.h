@@ -81,7 +81,8 @@ typedef enum cb_terminal_state {
     CB_TERMINAL_REVOKED = 2,
     CB_TERMINAL_REGISTERED = 3, /* has no key yet */
     CB_TERMINAL_DEACTIVATED = 4,
-    CB_TERMINAL_DISPOSED = 5 /* revoked, and its keys are to be erased */
+    CB_TERMINAL_DISPOSED = 5,   /* revoked, and its keys are to be erased */
+    CB_TERMINAL_MAINTENANCE = 6 /* serves nobody, until a maintainer has ended it */
 } cb_terminal_state;
 
 /* Where a terminal stands, as an administrator says. The numbers stand in the record for good. */

@@ -35,6 +35,8 @@ cb_pin_form cb_pin_form_for(uint8_t purpose)
 {
     switch (purpose) {
     case CB_TAP_AUTHENTICATE:
+    case CB_TAP_MAINTENANCE:
+    case CB_TAP_MAINTENANCE_END:
         return CB_PIN_FORM_VERIFY;
     case CB_TAP_PIN_CHANGE:
         return CB_PIN_FORM_CHANGE;

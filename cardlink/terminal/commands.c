@@ -22,15 +22,21 @@ static cb_error open_readers(const cb_command_context *context, cb_readers **out
     return cb_readers_open(config->kind, config->place, config->card_timeout, out);
 }
 
-static cb_error open_relay(const cb_command_context *context, cb_relay **out)
+static cb_error open_relay_for(const cb_command_context *context, bool maintenance, cb_relay **out)
 {
     const cb_terminal_config *config = context->config;
     cb_relay_settings settings = {.broker = config->broker,
                                   .ca = config->ca,
                                   .certificate = config->certificate,
                                   .key = config->key,
-                                  .timeout = config->timeout};
+                                  .timeout = config->timeout,
+                                  .maintenance = maintenance};
     return cb_relay_open(&settings, out);
+}
+
+static cb_error open_relay(const cb_command_context *context, cb_relay **out)
+{
+    return open_relay_for(context, false, out);
 }
 
 static cb_error run_readers(cb_command_context *context)
@@ -164,7 +170,7 @@ static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_p
     if (!error) {
         error = open_readers(context, &readers);
         if (!error)
-            error = open_relay(context, &relay);
+            error = open_relay_for(context, cb_tap_purpose_maintenance(order->purpose), &relay);
         if (error)
             cb_command_fail(context, error, NULL);
         else
@@ -189,6 +195,29 @@ static cb_error run_tap(cb_command_context *context)
     if (strlen(order.text) > CB_RELAY_TEXT_MAX)
         return cb_command_fail(context, CB_E_ARGUMENT, "--text: too long");
     return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
+}
+
+/* ---- maintenance ---- */
+
+static cb_error maintain(cb_command_context *context, uint8_t purpose, cb_journal_event event)
+{
+    const char *reason = context->options->reason ? context->options->reason : "";
+    cb_tap_order order = {.purpose = purpose, .service = "", .text = reason};
+    bool pad = context->config->pin_pad == CB_PAD_REQUIRE;
+    cb_error error = order_tap(context, &order, pad ? CB_PIN_FORM_NONE : CB_PIN_FORM_VERIFY);
+    if (!error && context->config->log[0])
+        cb_command_note(context, event, reason);
+    return error;
+}
+
+static cb_error run_maintain_begin(cb_command_context *context)
+{
+    return maintain(context, CB_TAP_MAINTENANCE, CB_JOURNAL_MAINTENANCE);
+}
+
+static cb_error run_maintain_end(cb_command_context *context)
+{
+    return maintain(context, CB_TAP_MAINTENANCE_END, CB_JOURNAL_MAINTAINED);
 }
 
 /* ---- registration ---- */
@@ -399,6 +428,8 @@ const cb_command *cb_command_find(const char *const words[2])
         {{"pin", "unblock"}, run_pin_unblock, true},
         {{"pin", "reset"}, run_pin_reset, true},
         {{"register", NULL}, run_register, true},
+        {{"maintain", "begin"}, run_maintain_begin, true},
+        {{"maintain", "end"}, run_maintain_end, true},
         {{"read", NULL}, run_read, false},
         {{"enrol", NULL}, cb_command_enrol, false},
         {{"activate", NULL}, cb_command_activate, false},

@@ -5,6 +5,7 @@
 #ifndef CB_CARDLINK_TERMINAL_COMMANDS_PARTS_H
 #define CB_CARDLINK_TERMINAL_COMMANDS_PARTS_H
 
+#include "cardlink/journal.h"
 #include "cardlink/terminal/commands.h"
 #include "cardlink/terminal/reader.h"
 
@@ -14,6 +15,9 @@ cb_error cb_command_fail(cb_command_context *context, cb_error error, const char
 
 /* Says that something is done. CB_OK. */
 cb_error cb_command_done(cb_command_context *context, const char *event, const char *text);
+
+/* Enters it into the terminal's log; the agent brings it to the broker. What fails is said. */
+void cb_command_note(cb_command_context *context, cb_journal_event event, const char *text);
 
 /* Commands about the terminal itself: commands_self.c. */
 cb_error cb_command_enrol(cb_command_context *context);

@@ -109,12 +109,12 @@ cb_error cb_command_activate(cb_command_context *context)
 }
 
 /* Into the terminal's log; the agent brings it to the broker. */
-static void note(cb_command_context *context, cb_journal_event event)
+void cb_command_note(cb_command_context *context, cb_journal_event event, const char *text)
 {
     cb_spool *spool = NULL;
     cb_error error = cb_spool_open(context->config->log, &spool);
     if (!error)
-        error = cb_spool_add(spool, event, "");
+        error = cb_spool_add(spool, event, text);
     if (error)
         cb_command_fail(context, error, context->config->log);
     cb_spool_close(&spool);
@@ -125,7 +125,7 @@ cb_error cb_command_renew(cb_command_context *context)
     cb_problem problem;
     cb_error error = cb_certify_renew(context->config, &problem);
     if (!error)
-        note(context, CB_JOURNAL_RENEWED);
+        cb_command_note(context, CB_JOURNAL_RENEWED, "");
     return error ? cb_command_say(context, &problem)
                  : cb_command_done(context, "renewed", "the terminal has a new key");
 }

@@ -29,6 +29,9 @@ static const char usage[] =
     "  enrol         make this terminal's key and certificate\n"
     "  activate      make the key, and have the broker certify it for a one-time code\n"
     "  renew         take a new key and certificate now; the agent does that by itself in time\n"
+    "  maintain begin, maintain end\n"
+    "                begin or end maintenance with a maintainer's card and PIN: meanwhile the terminal\n"
+    "                serves nobody\n"
     "  report        say which program and configuration run here, and bring the log to the broker\n"
     "  erase         tell the broker that this terminal is over, and erase its keys\n"
     "  tamper        the same, for whatever notices that the housing was opened\n"
@@ -49,6 +52,7 @@ static const char usage[] =
     "                       now and the new one, a line each\n"
     "      --card ID        pin reset: the card's identifier, as the administrator has it\n"
     "      --signature      read: a JPKI card's signature certificate, for its holder, with its PIN\n"
+    "      --reason WORD    maintain: a short word for the record, such as update\n"
     "  -j, --json           one JSON object a line, for programs\n"
     "      --help, --version\n"
     "\n"
@@ -89,6 +93,9 @@ static cb_error take(int option, const char *value, cb_options *out)
         return CB_OK;
     case 'n':
         out->name = value;
+        return CB_OK;
+    case 'M':
+        out->reason = value;
         return CB_OK;
     case 'C':
         out->card = value;
@@ -152,6 +159,7 @@ cb_error cb_options_read(int argc, char **argv, cb_options *out)
                                           {"name", required_argument, NULL, 'n'},
                                           {"card", required_argument, NULL, 'C'},
                                           {"signature", no_argument, NULL, 'S'},
+                                          {"reason", required_argument, NULL, 'M'},
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {"version", no_argument, NULL, 'v'},

@@ -15,6 +15,7 @@ typedef struct cb_options {
     const char *service; /* NULL: not given, as all that follow */
     const char *text;
     const char *reader;
+    const char *reason; /* of maintenance */
     const char *name;
     const char *delivery;
     const char *card;

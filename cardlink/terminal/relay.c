@@ -29,6 +29,7 @@ struct cb_relay {
     cb_buf body;
     cb_bytes certificate, key; /* PEM, borrowed; empty: what is in the files */
     char reason[CURL_ERROR_SIZE];
+    bool maintenance;
 };
 
 cb_error cb_relay_init(void)
@@ -129,6 +130,7 @@ cb_error cb_relay_open(const cb_relay_settings *settings, cb_relay **out)
     relay->body = CB_BUF(CB_RELAY_BODY_MAX);
     relay->broker = strdup(settings->broker);
     relay->timeout = settings->timeout;
+    relay->maintenance = settings->maintenance;
     relay->certificate = settings->certificate_pem;
     relay->key = settings->key_pem;
     relay->curl = curl_easy_init();
@@ -158,6 +160,8 @@ void cb_relay_close(cb_relay **handle)
     free(relay->broker);
     free(relay);
 }
+
+bool cb_relay_maintains(const cb_relay *relay) { return relay->maintenance; }
 
 int64_t cb_relay_timeout(const cb_relay *relay) { return relay->timeout; }
 

@@ -35,6 +35,7 @@ typedef struct cb_relay_settings {
     int64_t timeout;                    /* microseconds for one answer */
     cb_bytes certificate_pem, key_pem;  /* in the place of the files, as long as the relay is open;
                                            empty: what the files hold when a connection is made */
+    bool maintenance; /* its taps are about maintenance, and begin while that is under way, too */
 } cb_relay_settings;
 
 typedef struct cb_relay cb_relay;

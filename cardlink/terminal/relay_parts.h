@@ -18,6 +18,8 @@ typedef struct cb_relay_request {
 cb_error cb_relay_exchange(cb_relay *relay, const cb_relay_request *what, json_t **answer,
                            cb_problem *problem);
 
+bool cb_relay_maintains(const cb_relay *relay);
+
 /* Whether it is UTF-8. */
 bool cb_relay_is_text(const char *text);
 

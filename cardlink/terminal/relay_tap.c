@@ -33,7 +33,8 @@ cb_error cb_relay_begin(cb_relay *relay, const cb_card_profile *profile, cb_rela
 {
     json_t *answer = NULL;
     int64_t asked = cb_clock_monotonic_us();
-    json_t *body = json_pack("{s:s}", "profile", profile->name);
+    json_t *body = json_pack("{s:s,s:o*}", "profile", profile->name, "maintenance",
+                             cb_relay_maintains(relay) ? json_true() : NULL);
     if (!body)
         return cb_problem_set(problem, CB_E_MEMORY, NULL);
     cb_relay_request what = {.path = "/v1/taps", .body = body, .safe = true, .success = 201};
@@ -68,6 +69,10 @@ static const char *purpose_name(uint8_t purpose)
         return "pin_reset";
     case CB_TAP_PASSWORD_CHANGE:
         return "password_change";
+    case CB_TAP_MAINTENANCE:
+        return "maintenance";
+    case CB_TAP_MAINTENANCE_END:
+        return "maintenance_end";
     default:
         return "authenticate";
     }

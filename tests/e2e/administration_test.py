@@ -193,6 +193,14 @@ class Commands(unittest.TestCase):
             self.ctl("terminal", "code", f"{name}-new", as_json=as_json)
             self.ctl("terminal", "dispose", f"{name}-new", as_json=as_json)
 
+    def test_4_maintainers(self):
+        for as_json, where in ((False, ()), (True, ("--terminal", "terminal"))):
+            self.ctl("maintainer", "add", "--holder", "Person one", *where, as_json=as_json)
+            rows = self.both("maintainer", "list")
+            self.assertEqual([row["terminal"] is None for row in rows], [not where])
+            self.ctl("maintainer", "remove", rows[0]["id"], as_json=as_json)
+            self.assertEqual(self.ctl("maintainer", "list", as_json=True), [])
+
     def test_4_software(self):
         for number, as_json in enumerate((False, True)):
             said = self.ctl("software", "add", "--version", f"0.{number}", "--program", f"{number + 1}" * 64, "--configuration", "a" * 64,
@@ -262,7 +270,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(done.returncode, 69, done.stderr)
 
 
-ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/software", "/v1/enrolments",
+ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1/software", "/v1/maintainers", "/v1/enrolments",
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock", f"/v1/cards/{UNKNOWN}/suspension-code",
                "/v1/registrations", f"/v1/registrations/{UNKNOWN}/withdraw", "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",

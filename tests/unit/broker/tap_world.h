@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
+#include "broker/core/maintenance.h"
 #include "broker/core/software.h"
 #include "broker/core/tap_parts.h"
 #include "tests/unit/base/test.h"

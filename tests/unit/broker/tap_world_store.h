@@ -49,6 +49,14 @@ cb_error cb_software_admit(cb_store *store, const cb_id *terminal)
     return terminal_software;
 }
 
+cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request,
+                               const char *reason, int64_t time, int64_t *until)
+{
+    (void)store, (void)request, (void)reason, (void)time;
+    *until = 77;
+    return step("maintenance");
+}
+
 cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal)
 {
     (void)service, (void)terminal;

@@ -259,7 +259,7 @@ static void a_wrong_context_is_refused(void **state)
         good(front_begin(f, &tap, &script));
         world_play(f->w->card, &script, &answers);
         cb_tap_context c = tap.context;
-        c.purpose = i == 0 ? 9 : i == 1 ? CB_TAP_PIN_CHANGE : CB_TAP_AUTHENTICATE;
+        c.purpose = i == 0 ? 99 : i == 1 ? CB_TAP_PIN_CHANGE : CB_TAP_AUTHENTICATE;
         c.level = i == 2 ? CB_LEVEL_PASSWORD + 1 : CB_LEVEL_POSSESSION;
         c.profile = i == 3 ? 7 : c.profile;
         if (i == 4)

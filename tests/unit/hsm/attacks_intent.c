@@ -189,10 +189,38 @@ static void an_intent_serves_no_second_tap(void **state)
     front_key_free(&key);
 }
 
+/* Whatever the front end puts into the log: what the card has signed is for the terminal. */
+static void a_proof_for_maintenance_takes_the_pin_and_opens_no_key(void **state)
+{
+    front *f = *state;
+    front_key key;
+    front_tap tap;
+    cb_intent_proof proof;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    good(front_key_make(f, &f->holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 1, &key));
+    for (uint8_t purpose = CB_TAP_MAINTENANCE; purpose <= CB_TAP_MAINTENANCE_END; purpose++) {
+        expect(CB_E_ARGUMENT, front_challenge(f, (front_wish){"", NULL, CB_LEVEL_POSSESSION, purpose},
+                                              &tap, &script));
+        expect(CB_E_ARGUMENT, front_challenge(f, (front_wish){"tax", WORLD_PIN, CB_LEVEL_PIN, purpose},
+                                              &tap, &script));
+        expect(CB_E_PIN_REQUIRED,
+               front_activate(f, (front_wish){"", NULL, CB_LEVEL_PIN, purpose}, &tap));
+        good(front_activate(f, (front_wish){"", WORLD_PIN, CB_LEVEL_PIN, purpose}, &tap));
+        cb_intent intent = front_intent(&tap, &key.info.key);
+        good(front_record(f, &intent, &proof));
+        expect(CB_E_HSM_ACTIVATION,
+               cb_hsm_tap_open_key(f->hsm, &tap.context.tap, cb_buf_bytes(&key.sealed), &proof));
+        cb_buf_reset(&script);
+    }
+    cb_buf_free(&script);
+    front_key_free(&key);
+}
+
 const struct CMUnitTest attack_intent_tests[] = {
     cmocka_unit_test(a_key_opens_for_its_recorded_intent_only),
     cmocka_unit_test(a_key_opens_with_the_proof_of_its_intent_only),
     cmocka_unit_test(no_other_mac_stands_for_that_of_a_head),
     cmocka_unit_test(an_intent_serves_no_second_tap),
+    cmocka_unit_test(a_proof_for_maintenance_takes_the_pin_and_opens_no_key),
 };
 const size_t attack_intent_count = sizeof attack_intent_tests / sizeof *attack_intent_tests;

@@ -59,9 +59,9 @@ static cb_error encrypt_pin(const front_wish *wish, const cb_tap_context *contex
         error = cb_pin_card_key(&read, card_key);
     if (!error)
         error = cb_pin_encrypt(cb_pin_form_for(context->purpose), cb_bytes_str(wish->pin),
-                               context->purpose == CB_TAP_AUTHENTICATE ? (cb_bytes){0}
-                                                                       : cb_bytes_str("9876"),
-                               card_key, out);
+                               cb_tap_purpose_foreign(context->purpose) ? (cb_bytes){0}
+                                                                      : cb_bytes_str("9876"),
+                             card_key, out);
     return error;
 }
 

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Maintenance of terminals: who begins and ends it, what happens meanwhile, and what it helps to
+ * write into the database.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "broker/core/maintenance.h"
+#include "tests/unit/broker/support.h"
+
+enum { BEGIN = CB_TAP_MAINTENANCE, END = CB_TAP_MAINTENANCE_END };
+
+static cb_intent_request proof(const world *w, uint8_t purpose)
+{
+    cb_intent_request request = intent_of(w);
+    request.context.purpose = purpose;
+    request.context.service[0] = 0;
+    request.reached = CB_LEVEL_PIN;
+    return request;
+}
+
+static cb_error maintain(world *w, uint8_t purpose)
+{
+    int64_t until;
+    cb_intent_request request = proof(w, purpose);
+    return cb_decide_maintenance(w->store, &request, "update", 60 * CB_SECOND, &until);
+}
+
+static cb_id add(world *w, const cb_id *terminal)
+{
+    cb_maintainer made;
+    assert_int_equal(cb_maintainer_add(w->store, "admin", &w->holder.id, terminal, &made), CB_OK);
+    return made.id;
+}
+
+static uint8_t state_of(world *w)
+{
+    cb_terminal now;
+    assert_int_equal(cb_terminal_get(w->store, &w->terminal.id, &now), CB_OK);
+    return now.state;
+}
+
+static cb_error t1(world *w, const cb_intent_request *request)
+{
+    cb_intent_grant grant;
+    cb_intent_grant_init(&grant);
+    cb_error error = cb_decide_intent(w->store, request, &grant);
+    cb_intent_grant_free(&grant);
+    return error;
+}
+
+static cb_error change(world *w, cb_terminal_act act)
+{
+    return cb_terminal_change(w->store, "admin", &w->terminal.id, act, NULL, NULL);
+}
+
+static void finish(world *w)
+{
+    world_close(w);
+    assert_int_equal(verify_file(w, NULL), CB_OK);
+    world_end(w);
+}
+
+static void a_maintainer_begins_and_ends_it(void **state)
+{
+    world w;
+    cb_maintenance last;
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_MAINTAINER);
+    add(&w, NULL);
+    assert_int_equal(maintain(&w, END), CB_E_STATE);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(state_of(&w), CB_TERMINAL_MAINTENANCE);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_STATE);
+    assert_int_equal(cb_maintenance_get(w.store, &w.terminal.id, &last), CB_OK);
+    assert_memory_equal(&last.card, &w.card, sizeof last.card);
+    assert_string_equal(last.reason, "update");
+    world_close(&w);
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_TERMINAL_MAINTENANCE);
+    assert_int_equal(maintain(&w, END), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    finish(&w);
+}
+
+static void a_tap_that_was_under_way_does_not_count(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    add(&w, &w.terminal.id);
+    for (int ended = 0; ended < 2; ended++) {
+        cb_intent_request tap = intent_of(&w);
+        assert_int_equal(t1(&w, &tap), CB_OK);
+        assert_int_equal(maintain(&w, BEGIN), CB_OK);
+        if (ended)
+            assert_int_equal(maintain(&w, END), CB_OK);
+        cb_result_request result = {.tap = tap.context.tap};
+        assert_int_equal(cb_decide_result(w.store, &result), CB_E_TAP_WITHDRAWN);
+        if (!ended)
+            assert_int_equal(maintain(&w, END), CB_OK);
+    }
+    finish(&w);
+}
+
+static void a_proof_for_one_is_none_for_the_other(void **state)
+{
+    world w;
+    int64_t until;
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    cb_intent_request login = intent_of(&w), maintenance = proof(&w, BEGIN);
+    login.reached = CB_LEVEL_PIN;
+    assert_int_equal(cb_decide_maintenance(w.store, &login, "", CB_SECOND, &until), CB_E_ARGUMENT);
+    assert_int_equal(t1(&w, &maintenance), CB_E_ARGUMENT);
+    strcpy(maintenance.context.service, "tax");
+    assert_int_equal(t1(&w, &maintenance), CB_E_ARGUMENT);
+    maintenance = proof(&w, BEGIN);
+    maintenance.reached = CB_LEVEL_POSSESSION;
+    assert_int_equal(cb_decide_maintenance(w.store, &maintenance, "", CB_SECOND, &until),
+                     CB_E_PIN_REQUIRED);
+    maintenance.reached = CB_LEVEL_TERMINAL_PIN; /* the most that some cards reach */
+    assert_int_equal(cb_decide_maintenance(w.store, &maintenance, "No word", CB_SECOND, &until),
+                     CB_E_ARGUMENT);
+    assert_int_equal(cb_decide_maintenance(w.store, &maintenance, "", CB_SECOND, &until), CB_OK);
+    finish(&w);
+}
+
+static void it_takes_a_card_and_a_terminal_that_are_good(void **state)
+{
+    world w;
+    cb_terminal other;
+    (void)state;
+    world_begin(&w);
+    cb_terminal_new fresh = {.name = "another", .key = {{9}}};
+    assert_int_equal(cb_terminal_add(w.store, "admin", &fresh, &other), CB_OK);
+    cb_id of_other = add(&w, &other.id);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_MAINTAINER);
+    assert_int_equal(cb_maintainer_remove(w.store, "admin", &of_other), CB_OK);
+    assert_int_equal(cb_maintainer_remove(w.store, "admin", &of_other), CB_E_NOT_FOUND);
+    add(&w, &w.terminal.id);
+    assert_int_equal(cb_maintainer_add(w.store, "admin", &w.holder.id, &w.terminal.id, NULL),
+                     CB_E_EXISTS);
+    cb_id nobody = cb_id_new();
+    assert_int_equal(cb_maintainer_add(w.store, "admin", &nobody, NULL, NULL), CB_E_NOT_FOUND);
+    assert_int_equal(cb_card_change(w.store, "admin", &w.card, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_CARD_SUSPENDED);
+    assert_int_equal(cb_card_change(w.store, "admin", &w.card, CB_CARD_RESUME, NULL, NULL), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_TERMINAL_INACTIVE);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_REVOKE), CB_OK);
+    assert_int_equal(maintain(&w, END), CB_E_TERMINAL_REVOKED);
+    finish(&w);
+}
+
+static void an_administrator_ends_it_too_and_may_do_more(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
+    assert_int_equal(maintain(&w, END), CB_E_TERMINAL_INACTIVE);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_DISPOSE), CB_OK);
+    finish(&w);
+}
+
+static void what_was_not_ended_in_time_is_an_administrators_to_end(void **state)
+{
+    world w;
+    int64_t until;
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    cb_intent_request request = proof(&w, BEGIN);
+    assert_int_equal(cb_decide_maintenance(w.store, &request, "", 1, &until), CB_OK);
+    assert_int_equal(maintain(&w, END), CB_E_MAINTAINER);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_TERMINAL_MAINTENANCE);
+    world_close(&w);
+    tamper(&w, "UPDATE terminal_maintenance SET until = 9000000000000000");
+    world_open(&w);
+    assert_int_equal(maintain(&w, END), CB_E_HSM_RECORD);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    finish(&w);
+}
+
+static void writing_the_database_makes_nobody_a_maintainer_and_ends_nothing(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    tamper(&w, "INSERT INTO maintainer SELECT randomblob(16), id, x'', 1 FROM holder");
+    world_open(&w);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_MAINTAINER);
+    world_close(&w);
+    tamper(&w, "DELETE FROM maintainer");
+    world_open(&w);
+    add(&w, NULL);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    world_close(&w);
+    tamper(&w, "UPDATE terminal SET state = 'active'");
+    world_open(&w);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_maintainer_begins_and_ends_it),
+        cmocka_unit_test(a_tap_that_was_under_way_does_not_count),
+        cmocka_unit_test(a_proof_for_one_is_none_for_the_other),
+        cmocka_unit_test(it_takes_a_card_and_a_terminal_that_are_good),
+        cmocka_unit_test(an_administrator_ends_it_too_and_may_do_more),
+        cmocka_unit_test(what_was_not_ended_in_time_is_an_administrators_to_end),
+        cmocka_unit_test(writing_the_database_makes_nobody_a_maintainer_and_ends_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
