@@ -409,8 +409,11 @@ static void withdraw_code(api_acts *a)
 
 static void list_codes(api_acts *a)
 {
+    char holder[CB_ID_TEXT];
     make_code(a);
+    cb_id_text(&a->holder, holder);
     act_request(a, "GET", "registrations", NULL, NULL);
+    snprintf(a->path, sizeof a->path, "/v1/registrations?holder=%s", holder);
 }
 
 const api_act api_act_table[] = {
