@@ -63,9 +63,9 @@ class Counters:
 
     def __init__(self, card):
         data = (w.cards / f"{card}.card").read_bytes()
-        self.pin_tries, self.code_tries = data[-250], data[-237]
-        self.failures = int.from_bytes(data[-236:-234], "big")
-        self.made = int.from_bytes(data[-234:-230], "big")
+        self.pin_tries, self.code_tries = data[-258], data[-245]
+        self.failures = int.from_bytes(data[-244:-242], "big")
+        self.made = int.from_bytes(data[-242:-238], "big")
 
 
 class Interrupted:
