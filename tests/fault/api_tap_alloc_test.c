@@ -17,13 +17,16 @@
 
 #include <cmocka.h>
 
+#include "base/config.h"
+#include "base/text.h"
+#include "broker/core/terminal_log.h"
 #include "tests/support/alloc_faults.h"
 
 /* What a flow returns when its client was given what it must not be; it is no listed error. */
 #define WRONG CB_ERROR_COUNT
 
 /* What wolfSSL loses when a handshake fails (http_test.c), and a turn that libmicrohttpd drops. */
-enum { THEIRS = 40, UNTOLD = 1, RUNS = 20, ALL = 0 };
+enum { THEIRS = 40, UNTOLD = 1, RUNS = 20, FEW = 8, ALL = 0 };
 
 typedef struct taps {
     api_world w;
@@ -167,6 +170,65 @@ static cb_error dial_and_ask(void *context)
     return error;
 }
 
+/* ---- A terminal's log ---- */
+
+/* The key of the terminal's certificate: SEC 1 (RFC 5915) has it in a fixed place. */
+static void read_scalar(const taps *t, uint8_t scalar[CB_P256_SCALAR])
+{
+    char command[512], path[160];
+    cb_buf der = CB_BUF(1024);
+    snprintf(path, sizeof path, "%s/terminal.der", t->w.hsmd.folder);
+    snprintf(command, sizeof command,
+             "openssl ec -in %s/broker.key -outform DER -out %s 2> /dev/null", t->w.hsmd.folder,
+             path);
+    assert_int_equal(system(command), 0); // NOLINT
+    assert_int_equal(cb_file_read(path, &der), CB_OK);
+    assert_true(der.len > 7 + CB_P256_SCALAR && der.data[5] == 0x04);
+    memcpy(scalar, der.data + 7, CB_P256_SCALAR);
+    cb_buf_free(&der);
+    unlink(path);
+}
+
+/* Two entries more than the broker has, and what signs them. */
+static void logged(void *context)
+{
+    taps *t = context;
+    uint8_t scalar[CB_P256_SCALAR], signature[CB_P256_SIGNATURE];
+    char hex[3][512];
+    cb_journal_entry entry = {.time = 7, .event = CB_JOURNAL_TAP_BEGUN};
+    cb_journal_row row;
+    cb_buf entries = CB_BUF(CB_JOURNAL_BATCH_MAX);
+    open_again(t);
+    alloc_faults_pause(true);
+    assert_int_equal(cb_terminal_log_get(t->w.api.store, &t->w.terminal, &row), CB_OK);
+    cb_journal_head last = row.head;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(cb_journal_put(&entry, &entries), CB_OK);
+    assert_int_equal(cb_journal_follow(cb_buf_bytes(&entries), &last), CB_OK);
+    cb_digest digest = cb_journal_digest(&last);
+    read_scalar(t, scalar);
+    assert_int_equal(cb_p256_sign(scalar, &digest, signature), CB_OK);
+    cb_hex(cb_digest_bytes(&row.head.hash), hex[0]);
+    cb_hex(cb_buf_bytes(&entries), hex[1]);
+    cb_hex(CB_BYTES_OF(signature), hex[2]);
+    snprintf(t->w.answers, sizeof t->w.answers,
+             "{\"after\":%llu,\"previous\":\"%s\",\"entries\":\"%s\",\"key\":\"%s\","
+             "\"signature\":\"%s\"}",
+             (unsigned long long)row.head.number, hex[0], hex[1],
+             t->w.public_key + strlen(t->w.public_key) - 2 * (size_t)CB_P256_POINT, hex[2]);
+    cb_buf_free(&entries);
+    alloc_faults_pause(false);
+    api_dial(&t->w);
+}
+
+static cb_error bring_log(void *context)
+{
+    taps *t = context;
+    api_ask_dialled(&t->w, "POST", "/v1/log", t->w.answers);
+    cb_error error = judge(t, 200);
+    return !error && !strstr(t->w.answer.body, "\"hash\":\"") ? wrong(t, "no head") : error;
+}
+
 /* ---- Afterwards ---- */
 
 static void added(taps *t, api_tally *out)
@@ -219,11 +281,32 @@ static void nothing_is_told(void *context, cb_error result, bool struck)
     api_world_close(&t->w);
 }
 
+/* There with its leaf or not at all; brought again, it is there once. */
+static void log_is_there_once(void *context, cb_error result, bool struck)
+{
+    taps *t = context;
+    api_tally is;
+    (void)struck;
+    added(t, &is);
+    long leaves = api_number(&is, "leaf terminal.log");
+    assert_true(leaves == 0 || leaves == 1);
+    if (result == CB_OK)
+        assert_int_equal(leaves, 1);
+    api_world_close(&t->w);
+    assert_int_equal(api_world_open(&t->w), CB_OK);
+    api_dial(&t->w);
+    assert_int_equal(bring_log(t), CB_OK);
+    added(t, &is);
+    assert_int_equal(api_number(&is, "leaf terminal.log"), 1);
+    api_world_close(&t->w);
+}
+
 static const fault_flow flow[] = {
     {"a tap begun", dialled, start, told_as_it_was},
     {"a challenge", started, challenge, told_as_it_was},
     {"a proof, for a token", challenged, prove, told_as_it_was},
     {"a proof, for a relayed session", challenged, prove, told_as_it_was},
+    {"a terminal's log", logged, bring_log, log_is_there_once},
     {"a proof of no tap", dialled, prove_nothing, nothing_is_told},
     {"what a terminal may ask for, from the handshake", open_again, dial_and_ask, told_as_it_was},
 };
@@ -238,7 +321,10 @@ static void a_tap_succeeds_or_has_not_been(void **state)
         t.proves = flow[i].run == prove;
         t.script = 0;
         fault_theirs(flow[i].run == dial_and_ask ? THEIRS : UNTOLD);
-        fault_each(&alloc_faults, &flow[i], &t, flow[i].run == prove_nothing ? ALL : RUNS);
+        fault_each(&alloc_faults, &flow[i], &t,
+                   flow[i].run == prove_nothing ? ALL
+                   : flow[i].run == bring_log   ? FEW
+                                                : RUNS);
     }
     api_verify(&t.w);
     api_world_end(&t.w);
