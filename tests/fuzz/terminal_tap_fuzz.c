@@ -39,6 +39,8 @@ CURLcode __wrap_curl_easy_getinfo(CURL *easy, CURLINFO info, ...);
 cb_error __wrap_cb_card_take(cb_readers *readers, const char *reader);
 void __wrap_cb_card_release(cb_readers *readers);
 cb_error __wrap_cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer);
+bool __wrap_cb_card_has_pad(cb_readers *readers);
+cb_error __wrap_cb_card_verify(cb_readers *readers, cb_bytes header, bool padded, cb_buf *answer);
 
 #define BROKER "https://broker.test:8443"
 #define PIN "271828"
@@ -345,11 +347,8 @@ static void check_no_pin(cb_bytes command)
          (form() == CB_PIN_FORM_VERIFY && memcmp(command.data, verify, sizeof verify) == 0));
 }
 
-cb_error __wrap_cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer)
+static cb_error answer_something(cb_buf *answer)
 {
-    (void)readers;
-    must(taken && cb_command_ok(command) && ++transmits <= TRANSMITS_MAX);
-    check_no_pin(command);
     unsigned how = cb_cursor_u8(&in) % 7;
     if (!cb_cursor_ok(&in) || how == 4)
         return CB_E_CARD_REMOVED;
@@ -364,6 +363,31 @@ cb_error __wrap_cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *
     if (how == 3)
         cb_buf_put_u16(answer, CB_SW_OK);
     return cb_buf_error(answer);
+}
+
+cb_error __wrap_cb_card_transmit(cb_readers *readers, cb_bytes command, cb_buf *answer)
+{
+    (void)readers;
+    must(taken && cb_command_ok(command) && ++transmits <= TRANSMITS_MAX);
+    check_no_pin(command);
+    return answer_something(answer);
+}
+
+/* By the end of the input, so that what came before pads means what it did. */
+bool __wrap_cb_card_has_pad(cb_readers *readers)
+{
+    (void)readers;
+    return input.len > 0 && input.data[input.len - 1] >= 0x80;
+}
+
+/* The pad puts the digits in: what it is given has none. */
+cb_error __wrap_cb_card_verify(cb_readers *readers, cb_bytes header, bool padded, cb_buf *answer)
+{
+    static const uint8_t verify[] = {0x00, 0x20, 0x00};
+    (void)padded;
+    must(__wrap_cb_card_has_pad(readers) && taken && ++transmits <= TRANSMITS_MAX);
+    must(header.len == 4 && memcmp(header.data, verify, sizeof verify) == 0);
+    return answer_something(answer);
 }
 
 /* ---- What is said ---- */
