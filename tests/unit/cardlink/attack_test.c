@@ -437,7 +437,7 @@ static void a_pin_for_one_purpose_is_none_for_another(void **state)
     assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_E_PIN_FORMAT);
     w->context.purpose = CB_TAP_PIN_UNBLOCK;
     assert_int_equal(world_tap(w, (typed){WORLD_PIN, "4321"}, &claim), CB_E_PIN_FORMAT);
-    w->context.purpose = 9;
+    w->context.purpose = UINT8_MAX;
     assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_ARGUMENT);
 }
 
