@@ -108,6 +108,7 @@ static cfg_opt_t options[] = {
     CFG_INT("queue", 256, CFGF_NONE),
     CFG_INT("http-threads", 2, CFGF_NONE),
     CFG_INT("tls-threads", 2, CFGF_NONE),
+    CFG_INT("checkpoint-leaves", 262144, CFGF_NONE),
     CFG_STR("log-level", "info", CFGF_NONE),
     CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
     CFG_END(),
@@ -369,6 +370,9 @@ static void read_rest(reading *r)
     out->queue = number(r, out->file, "queue", 1, 65536);
     out->http_threads = number(r, out->file, "http-threads", 1, 16);
     out->tls_threads = number(r, out->file, "tls-threads", 1, 16);
+    out->checkpoint = number(r, out->file, "checkpoint-leaves", 0, 1000000000);
+    if (out->checkpoint == 0)
+        out->checkpoint = CB_CHECKPOINT_NONE;
     out->sandbox = cfg_getbool(out->file, "sandbox");
     if (cb_log_level_parse(cfg_getstr(out->file, "log-level"), &out->log_level) != CB_OK)
         wrong(r, "log-level", "must be debug, info, warning or error");

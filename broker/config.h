@@ -52,6 +52,7 @@ typedef struct cb_broker_config {
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */
     unsigned logins_per_service;
+    uint64_t checkpoint; /* as in cb_store_options */
     cb_card_rules rules; /* for cards that are issued */
     cb_failure_limits failures;
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */

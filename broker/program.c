@@ -239,7 +239,8 @@ static cb_error open_store(cb_program *p)
     char path[PATH_SIZE];
     cb_error error = join(p, p->config.state, p->config.database, path);
     cb_store_options options = {.path = path, .signer = cb_head_signer_hsm(p->api.hsm),
-                                .software = p->config.software};
+                                .software = p->config.software,
+                                .checkpoint = p->config.checkpoint};
     if (!error)
         error = cb_store_open(&options, &p->api.store);
     if (error && p->why.len == 0)

@@ -37,10 +37,11 @@ cb_error cb_api_ready(cb_request *request, cb_reply *reply)
 static json_t *store_json(const cb_store_state *store)
 {
     return json_pack(
-        "{ss, ss, sI, sI, sI, sI, sI, si, sI, sI, sI, sI}", "state", cb_error_code(store->error),
+        "{ss, ss, sI, sI, sI, sI, sI, sI, si, sI, sI, sI, sI}", "state", cb_error_code(store->error),
         "signer", cb_error_code(store->signer), "leaves", (json_int_t)store->leaves,
         "leaves_unsigned", (json_int_t)store->leaves_unsigned, "leaves_found",
-        (json_int_t)store->leaves_found, "leaves_checked", (json_int_t)store->leaves_checked,
+        (json_int_t)store->leaves_found, "leaves_checkpoint",
+        (json_int_t)store->leaves_checkpoint, "leaves_checked", (json_int_t)store->leaves_checked,
         "feed_number", (json_int_t)store->feed_number, "queued", (int)store->queued, "groups",
         (json_int_t)store->groups, "changes", (json_int_t)store->changes, "open_intents",
         (json_int_t)store->open_intents, "open_sessions", (json_int_t)store->open_sessions);
@@ -120,6 +121,9 @@ static void put_store(const cb_store_state *store, cb_buf *out)
     counter(out, "cardbroker_evidence_leaves_total", "Leaves of the evidence log.", store->leaves);
     gauge(out, "cardbroker_evidence_unsigned", "Leaves that are not under a signed head yet.",
           store->leaves_unsigned);
+    gauge(out, "cardbroker_evidence_unread",
+          "Leaves that were there at the start and were not read again yet.",
+          store->leaves_found - store->leaves_checked);
     counter(out, "cardbroker_revocations_total", "Entries of the revocation feed.",
             store->feed_number);
 }

@@ -31,10 +31,15 @@ typedef struct cb_check {
 
     struct cb_boot *boots;
     size_t boot_count;
+
+    struct cb_lag *lag; /* check_checkpoint.c */
 } cb_check;
 
 /* Reports; detail is a sentence. */
 void cb_check_finding(cb_check *check, uint64_t position, const char *what, const char *detail);
+
+/* Each leaf, in the order in which they come. */
+void cb_check_checkpoint(cb_check *check, const cb_log_leaf *leaf, const cb_digest *hash);
 
 /* One leaf that is well formed. */
 void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
@@ -53,7 +58,9 @@ void cb_check_feed_end(cb_check *check);
 void cb_check_states_end(cb_check *check);
 void cb_check_failures_end(cb_check *check);
 void cb_check_terminal_logs_end(cb_check *check);
+void cb_check_checkpoints_end(cb_check *check);
 
+void cb_check_checkpoint_free(cb_check *check);
 void cb_check_receipts_free(cb_check *check);
 void cb_check_feed_free(cb_check *check);
 void cb_check_terminal_logs_free(cb_check *check);

@@ -54,9 +54,10 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     p->hash[p->hashes++] = hash;
     p->next_leaf = leaf->position + 1;
     check->summary->leaves++;
+    cb_check_checkpoint(check, leaf, &hash);
     if (cb_leaf_fields_read(leaf->data, &fields)) {
         cb_check_finding(check, leaf->position, "leaf.format", "The leaf is not well formed.");
-        return CB_OK;
+        return check->error;
     }
     cb_check_tap(check, leaf->position, &fields);
     cb_check_receipts(check, leaf->position, &fields);
@@ -175,6 +176,7 @@ static cb_error run(pass *p)
         return error;
     cb_check *check = &p->check;
     check->summary->leaves_unsigned = p->tree.size - check->summary->last.size;
+    cb_check_checkpoints_end(check);
     cb_check_receipts_end(check);
     cb_check_feed_end(check);
     cb_check_states_end(check);
@@ -201,6 +203,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
     cb_id_map_free(&p->check.open);
     cb_id_map_free(&p->check.states);
     cb_id_map_free(&p->check.failures);
+    cb_check_checkpoint_free(&p->check);
     cb_check_receipts_free(&p->check);
     cb_check_feed_free(&p->check);
     cb_check_terminal_logs_free(&p->check);

@@ -4,7 +4,8 @@
  *
  * Leaves and heads come from a source: a database file, or pages fetched over the administrators'
  * interface. One pass over the leaves. Memory does not grow with their number: some 100 bytes for
- * each card, terminal, enrolment and key, and for each revocation.
+ * each card, terminal, enrolment and key, for each revocation, and for each word about a row that a
+ * checkpoint holds; and what the last CB_CHECKPOINT_LAG leaves say, some 35 MB.
  *
  *   leaves    well formed, no gaps, each stored hash right
  *   heads     each signature by the log's key; each root that of the leaves below it, so each head
@@ -14,6 +15,8 @@
  *   receipts  each of the tap it stands in, none twice; the counters of each worker's boot have no
  *             more gaps than taps ended without an accept (a use whose answer was lost leaves one
  *             gap and one such result)
+ *   checkpoints  each says what the leaves before it lead to: tree, revocations, words about rows
+ *             (broker/evidence/checkpoint.h)
  *
  * And of a database only:
  *
@@ -59,7 +62,8 @@ typedef struct cb_finding {
                   "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap",
                   "receipt.twice", "table.state", "table.missing", "table.extra",
                   "failures.count", "failures.format", "terminal_log.batch",
-                  "terminal_log.record", "terminal_log.head" */
+                  "terminal_log.record", "terminal_log.head", "checkpoint.format",
+                  "checkpoint.record", "checkpoint.words" */
     char detail[160]; /* a sentence */
 } cb_finding;
 
@@ -73,6 +77,9 @@ typedef struct cb_evidence_summary {
     uint64_t receipts;
     uint64_t receipts_lost; /* gaps; a finding only when they are too many */
     uint64_t feed_number;
+    uint64_t checkpoints;
+    uint64_t checkpoints_other; /* of them, by another version of the broker: its words about rows
+                                   could not be compared, for it read them otherwise */
     cb_tree_head last; /* the last head that verified */
 } cb_evidence_summary;
 

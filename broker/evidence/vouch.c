@@ -61,6 +61,8 @@ static const struct {
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 
+static bool has_digest(char kind) { return kind != 'i' && kind != 'd'; }
+
 /* Where a line of that name begins; the end when there is none. */
 static size_t line_at(cb_bytes leaf, const char *name)
 {
@@ -165,6 +167,40 @@ bool cb_vouch_read(cb_bytes leaf, cb_vouch *out)
     return false;
 }
 
+bool cb_vouch_keeps(char kind)
+{
+    for (size_t i = 0; i < SUBJECTS; i++) {
+        char first = subjects[i].kind;
+        if (kind == first || (has_digest(first) && kind == (char)(first + SECOND_HALF)))
+            return true;
+    }
+    return false;
+}
+
+/* Chained, for there is not always memory. */
+static void mix(cb_digest *rules, char kind, bool gone, const char *line)
+{
+    const uint8_t marks[] = {(uint8_t)kind, gone, line != NULL};
+    const cb_bytes parts[] = {cb_digest_bytes(rules), CB_BYTES_OF(marks),
+                              cb_bytes_str(line ? line : "")};
+    *rules = cb_sha256_parts(parts, sizeof parts / sizeof *parts);
+}
+
+cb_digest cb_vouch_rules(void)
+{
+    cb_digest rules = {{CB_VOUCH_RULES}};
+    for (size_t i = 0; i < WORDS; i++) {
+        mix(&rules, words[i].kind, words[i].gone, words[i].leaf);
+        mix(&rules, words[i].kind, words[i].gone, words[i].from);
+        mix(&rules, words[i].kind, words[i].gone, words[i].to);
+    }
+    for (size_t i = 0; i < SUBJECTS; i++) {
+        mix(&rules, subjects[i].kind, false, subjects[i].line);
+        mix(&rules, subjects[i].kind, false, subjects[i].taken_back);
+    }
+    return rules;
+}
+
 bool cb_vouch_grants(const cb_vouch *vouch)
 {
     if (vouch->kind == 'n')
@@ -199,7 +235,7 @@ cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch)
     if (vouch->gone)
         return CB_OK;
     cb_error error = cb_id_map_set(map, vouch->kind, &vouch->id, half(&vouch->digest, 0));
-    if (!error && vouch->kind != 'i' && vouch->kind != 'd')
+    if (!error && has_digest(vouch->kind))
         error = cb_id_map_set(map, second, &vouch->id, half(&vouch->digest, 1));
     return error;
 }

@@ -13,8 +13,8 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "broker/evidence/checkpoint.h"
 #include "broker/evidence/tree.h"
-#include "broker/evidence/vouch.h"
 #include "broker/store/sql.h"
 #include "broker/store/txn.h"
 
@@ -144,14 +144,37 @@ struct cb_store {
     cb_tree_head remembered;
     cb_error check;   /* CB_E_BUSY while the record is read again; then CB_OK, or why it is not
                          believed: nobody is logged in then */
-    uint64_t checked; /* leaves so far */
+    uint64_t checked; /* leaves that were read again so far */
+    cb_checkpoint gone_on; /* from which the start went on; its tree of size 0: none */
     bool settled;     /* what was found unsigned was dealt with: heads may be signed */
     cb_id_map vouches;
     cb_vouch_list since; /* said since the start, while check is CB_E_BUSY */
+
+    /* checkpoint.c */
+    struct {
+        uint64_t every; /* leaves; 0: none is made or used */
+        uint64_t size;  /* of the tree of the newest one */
+        uint64_t tried; /* the same of one that could not be made */
+        bool sound;     /* the whole record was read again: what is known of it comes from leaves */
+        bool waits;     /* for its leaf, which is: */
+        uint64_t leaf;
+    } checkpoint;
 };
 
 /* recheck.c */
 void *cb_check_main(void *store);
+
+/* reread.c: whether the whole record is known to be sound. */
+bool cb_reread(cb_store *store);
+
+/* checkpoint.c: makes checkpoints until the store is closed. */
+void cb_checkpoint_main(cb_store *store);
+/* Whether there is something for it to do. Lock held. */
+bool cb_checkpoint_due(const cb_store *store);
+/* Once no thread runs any more: the newest takes its place, if its leaf is under a head. */
+void cb_checkpoint_end(cb_store *store);
+
+/* words.c */
 void cb_vouch_list_free(cb_vouch_list *list);
 cb_error cb_vouch_list_reserve(cb_vouch_list *list, size_t more);
 /* Lock held, both. Room is made before COMMIT, so that nothing can fail after it. */
@@ -161,6 +184,8 @@ void cb_store_take_words(cb_store *store, const cb_vouch_list *words);
 /* space.c: whether only what must be recorded may still be written. Asks the file system once a
  * second. Lock held. */
 bool cb_store_short_of_space(cb_store *store);
+/* Whether there is room for so many bytes besides what is kept free. */
+bool cb_store_has_room(const cb_store *store, uint64_t bytes);
 
 /* A condition whose timed waits use the monotonic clock. */
 cb_error cb_cond_init(pthread_cond_t *cond);

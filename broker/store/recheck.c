@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * After the start: the whole record is read again, in a thread of its own, while revocations are
- * taken already. Logins wait for its end.
+ * After the start: the record is read again, in a thread of its own, while revocations are taken
+ * already. Logins wait for its end.
  *
  * Every leaf is hashed from its bytes. The tree must have the root that the key service remembers
  * and the root from which this process went on, the chain of revocations the hash from which it
  * went on. On the way what the log says about rows is collected (broker/evidence/vouch.h).
+ *
+ * Where there is a checkpoint (broker/evidence/checkpoint.h), logins wait only for the leaves from
+ * its position on; the rest is read when they are let through (reread.c).
  *
  * Leaves after the head that the key service remembers were under no signature when they were
  * found: a crash leaves some there, and whoever writes the database can leave more. What they take
@@ -22,28 +25,26 @@
 #include "base/clock.h"
 #include "base/leaf.h"
 #include "base/log.h"
-#include "broker/evidence/leaf_feed.h"
-#include "broker/store/internal.h"
+#include "broker/store/checkpoint_file.h"
+#include "broker/store/reading.h"
 
-enum { PAGE = 500, BATCH = 200 };
+enum { BATCH = 200 };
 
 #define RETRY (500 * CB_MILLISECOND)
 
 typedef struct doubtful {
     uint64_t leaf;
-    cb_vouch vouch;
+    cb_vouch vouch; /* kind 0: it speaks of a checkpoint */
 } doubtful;
 
 typedef struct pass {
-    cb_store *store;
-    cb_merkle_frontier tree;
+    cb_reading reading; /* first: each leaf comes with a pointer to it */
     cb_tree_head remembered;
-    uint64_t confirmed; /* leaves below this were under a head that the key service remembers */
-    cb_feed_head feed;
-    cb_id_map vouches;
+    uint64_t confirmed;    /* leaves below this were under a head that the key service remembers */
+    cb_checkpoint last;    /* that leaves under it speak of; its tree of size 0: none */
+    bool doubted;          /* a leaf over them spoke of one, too */
     doubtful *doubt;
     size_t doubts;
-    uint64_t seen;
 } pass;
 
 /* ---- Reading ---- */
@@ -63,69 +64,151 @@ static cb_error note_doubt(pass *p, uint64_t position, const cb_vouch *vouch)
 
 static bool is_remembered(const pass *p)
 {
-    cb_tree_head own = cb_frontier_head(&p->tree);
+    cb_tree_head own = cb_frontier_head(&p->reading.tree);
     return memcmp(&own.root, &p->remembered.root, sizeof own.root) == 0;
 }
 
-static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
+/* The record's last word on checkpoints; one that cannot be read, or that was taken back, is none. */
+static cb_error note_checkpoint(pass *p, cb_bytes leaf)
 {
-    pass *p = context;
-    cb_vouch vouch;
-    cb_feed_entry entry;
-    if (leaf->position >= p->store->opened.size)
+    cb_checkpoint found;
+    cb_error error = cb_checkpoint_read(leaf, &found);
+    if (error == CB_OK)
+        p->last = found;
+    else if (error == CB_E_FORMAT || cb_checkpoint_taken_back(leaf, NULL))
+        p->last = (cb_checkpoint){0};
+    return error == CB_E_MEMORY ? error : CB_OK;
+}
+
+/* No signed head covered it. */
+static cb_error doubt(pass *p, const cb_log_leaf *leaf, const cb_vouch *word)
+{
+    cb_checkpoint found;
+    if (word)
+        return cb_vouch_grants(word) ? note_doubt(p, leaf->position, word) : CB_OK;
+    if (cb_checkpoint_read(leaf->data, &found) == CB_E_NOT_FOUND)
         return CB_OK;
-    if (leaf->position != p->tree.size)
+    p->doubted = true;
+    return note_doubt(p, leaf->position, &(cb_vouch){0});
+}
+
+static cb_error take_leaf(cb_reading *reading, const cb_log_leaf *leaf, const cb_vouch *word)
+{
+    pass *p = (pass *)reading;
+    if (reading->tree.size == p->remembered.size && !is_remembered(p))
         return CB_E_EVIDENCE;
-    cb_digest hash = cb_merkle_leaf(leaf->data);
-    cb_merkle_append(&p->tree, &hash);
-    if (p->tree.size == p->remembered.size && !is_remembered(p))
-        return CB_E_EVIDENCE;
-    if (cb_leaf_feed(leaf->data, &entry)) {
-        p->feed.hash = cb_feed_hash(&p->feed.hash, &entry);
-        p->feed.number++;
-    }
-    if (!cb_vouch_read(leaf->data, &vouch))
-        return CB_OK;
-    cb_error error = cb_vouch_apply(&p->vouches, &vouch);
-    if (!error && leaf->position >= p->confirmed && cb_vouch_grants(&vouch))
-        error = note_doubt(p, leaf->position, &vouch);
-    return error;
+    if (leaf->position >= p->confirmed)
+        return doubt(p, leaf, word);
+    return word ? CB_OK : note_checkpoint(p, leaf->data);
 }
 
-static cb_error read_page(cb_txn *txn, void *context)
+static cb_error read_on(pass *p)
 {
-    return cb_row_leaves(txn, ((pass *)context)->tree.size, PAGE, take_leaf, context);
-}
-
-static cb_error goes_on(pass *p)
-{
-    cb_store *store = p->store;
-    pthread_mutex_lock(&store->lock);
-    store->checked = p->tree.size;
-    cb_error error = store->signer_stops || store->writer_stops ? CB_E_STOPPING : CB_OK;
-    pthread_mutex_unlock(&store->lock);
-    return error;
-}
-
-static cb_error read_all(pass *p)
-{
-    cb_store *store = p->store;
-    cb_error error = CB_OK;
-    while (!error && p->tree.size < store->opened.size) {
-        uint64_t before = p->tree.size;
-        error = cb_store_read(store, read_page, p);
-        if (!error && p->tree.size == before)
-            error = CB_E_EVIDENCE;
-        if (!error)
-            error = goes_on(p);
-    }
+    cb_store *store = p->reading.store;
+    p->reading.from = p->reading.tree.size;
+    p->reading.until = store->opened.size;
+    p->reading.seen = &store->checked;
+    p->reading.each = take_leaf;
+    cb_error error = cb_reading_run(&p->reading);
     if (error)
         return error;
-    cb_tree_head own = cb_frontier_head(&p->tree);
-    bool same = memcmp(&own.root, &store->opened.root, sizeof own.root) == 0 &&
-                p->feed.number == store->opened_feed.number &&
-                memcmp(&p->feed.hash, &store->opened_feed.hash, sizeof p->feed.hash) == 0;
-    return same ? CB_OK : CB_E_EVIDENCE;
+    return cb_reading_is(&p->reading, &store->opened, &store->opened_feed) ? CB_OK : CB_E_EVIDENCE;
+}
+
+/* As if nothing had been read. */
+static void begin_anew(pass *p)
+{
+    cb_id_map_free(&p->reading.words);
+    free(p->doubt);
+    *p = (pass){.reading = {.store = p->reading.store},
+                .remembered = p->remembered,
+                .confirmed = p->confirmed};
+}
+
+/* ---- From a checkpoint ---- */
+
+static void note_gone_on(cb_store *store, const cb_checkpoint *from)
+{
+    pthread_mutex_lock(&store->lock);
+    store->gone_on = from ? *from : (cb_checkpoint){0};
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* What is kept as long as nothing contradicts it. CB_E_EVIDENCE: it is not used; CB_E_NOT_FOUND. */
+static cb_error load(pass *p, cb_checkpoint_which which, cb_checkpoint *kept, const char **why)
+{
+    cb_reading *reading = &p->reading;
+    cb_digest rules = cb_vouch_rules();
+    cb_error error =
+        cb_checkpoint_load(reading->store, which, kept, &reading->tree, &reading->words);
+    if (error == CB_E_NOT_FOUND || error == CB_E_STOPPING)
+        return error;
+    *why = error == CB_E_MEMORY ? "there is not enough memory" : "it is damaged or unreadable";
+    if (error)
+        return CB_E_EVIDENCE;
+    *why = "another version of the broker made it";
+    if (memcmp(&rules, &kept->rules, sizeof rules) != 0)
+        return CB_E_EVIDENCE;
+    reading->feed = kept->feed;
+    *why = "it is not of what the key service's last head covers";
+    return kept->tree.size < p->remembered.size &&
+                   p->remembered.size <= reading->store->opened.size
+               ? CB_OK
+               : CB_E_EVIDENCE;
+}
+
+/* All leaves after the kept tree are read. If these lead to the head that the key service remembers,
+ * the tree is the one that was signed, for nobody finds another with the same root; so are these
+ * leaves, and the last of them that speaks of a checkpoint says what the feed and the words have to
+ * be. Only the last: what a start that read everything found wrong is not used again. Errors as
+ * above, and of reading. */
+static cb_error go_on_from(pass *p, cb_checkpoint_which which, const char **why)
+{
+    cb_checkpoint kept;
+    cb_error error = load(p, which, &kept, why);
+    if (error)
+        return error;
+    note_gone_on(p->reading.store, &kept);
+    error = read_on(p);
+    *why = "with the leaves after it, it does not lead to the record that was signed";
+    if (error)
+        return error;
+    *why = "it is not the one of which the record's last word about checkpoints speaks";
+    return cb_checkpoint_same(&kept, &p->last) ? CB_OK : CB_E_EVIDENCE;
+}
+
+static void say_why_not(const pass *p, cb_error error, const char *why)
+{
+    bool none = error == CB_E_NOT_FOUND;
+    if (none && p->remembered.size < p->reading.store->checkpoint.every)
+        return;
+    cb_log(none ? CB_LOG_INFO : CB_LOG_WARNING, "store.checkpoint",
+           none ? "There is no checkpoint from which this start could go on"
+                : "A checkpoint is not used for this start",
+           "why", none ? NULL : why, NULL);
+}
+
+/* CB_E_NOT_FOUND: there is none that counts, and nothing is read yet. */
+static cb_error from_checkpoint(pass *p)
+{
+    cb_store *store = p->reading.store;
+    cb_error error = CB_E_NOT_FOUND;
+    note_gone_on(store, NULL);
+    if (store->checkpoint.every == 0 || p->remembered.size == 0)
+        return error;
+    for (int which = 0; which < CB_CHECKPOINT_FILES; which++) {
+        const char *why = NULL;
+        error = go_on_from(p, (cb_checkpoint_which)which, &why);
+        if (!error && which == CB_CHECKPOINT_NEXT)
+            cb_checkpoint_keep(store);
+        if (error != CB_E_NOT_FOUND && error != CB_E_EVIDENCE)
+            return error;
+        if (error == CB_E_EVIDENCE || which == CB_CHECKPOINT_KEPT)
+            say_why_not(p, error, why);
+        begin_anew(p);
+        note_gone_on(store, NULL);
+    }
+    return CB_E_NOT_FOUND;
 }
 
 /* ---- What was found unsigned ---- */
@@ -135,23 +218,36 @@ typedef struct batch {
     size_t count;
 } batch;
 
-static cb_error put_unconfirmed(cb_txn *txn, const doubtful *doubt)
+static cb_error about_row(cb_txn *txn, const doubtful *doubt, cb_buf *leaf)
 {
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX), found = CB_BUF(CB_LEAF_MAX), name = CB_BUF(CB_LEAF_MAX);
+    cb_buf found = CB_BUF(CB_LEAF_MAX), name = CB_BUF(CB_LEAF_MAX);
     const char *about, *taken_back;
     cb_vouch_lines(doubt->vouch.kind, &about, &taken_back);
     cb_error error = cb_row_leaf_get(txn, doubt->leaf, &found);
     if (!error)
         error = cb_leaf_find(cb_buf_bytes(&found), about, &name);
     const char *text = error ? NULL : cb_buf_cstr(&name);
-    cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
-    cb_leaf_number(&leaf, "leaf", doubt->leaf);
-    cb_leaf_text(&leaf, taken_back, text ? text : "");
-    if (!error)
-        error = text ? cb_txn_leaf(txn, &leaf, NULL) : CB_E_MEMORY;
-    cb_buf_free(&leaf);
+    cb_leaf_text(leaf, taken_back, text ? text : "");
+    if (!error && !text)
+        error = CB_E_MEMORY;
     cb_buf_free(&found);
     cb_buf_free(&name);
+    return error;
+}
+
+static cb_error put_unconfirmed(cb_txn *txn, const doubtful *doubt)
+{
+    cb_error error = CB_OK;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
+    cb_leaf_number(&leaf, "leaf", doubt->leaf);
+    if (doubt->vouch.kind)
+        error = about_row(txn, doubt, &leaf);
+    else
+        cb_leaf_text(&leaf, CB_CHECKPOINT_TAKEN_BACK, "unconfirmed");
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
     return error;
 }
 
@@ -170,15 +266,16 @@ static cb_error take_back(pass *p)
     for (size_t at = 0; !error && at < p->doubts; at += BATCH) {
         batch b = {p->doubt + at, p->doubts - at < BATCH ? p->doubts - at : BATCH};
         cb_change change = {.run = run_batch, .context = &b, .urgency = CB_WRITE_DUE};
-        error = cb_store_write(p->store, &change);
+        error = cb_store_write(p->reading.store, &change);
     }
     if (p->doubts > 0) {
         char number[24];
         snprintf(number, sizeof number, "%zu", p->doubts);
         cb_log(
             CB_LOG_WARNING, "store.unconfirmed",
-            "Acts of administrators that no signed head covered were found in the log: they count "
-            "for nothing until they are repeated (leaves registry.unconfirmed name them)",
+            "Acts of administrators, or checkpoints, that no signed head covered were found in the "
+            "log: they count for nothing until they are repeated (leaves registry.unconfirmed name "
+            "them)",
             "count", number, NULL);
     }
     return error;
@@ -189,7 +286,7 @@ static cb_error take_back(pass *p)
 /* Until the key service has said once what it remembers. */
 static cb_error wait_for_contact(pass *p)
 {
-    cb_store *store = p->store;
+    cb_store *store = p->reading.store;
     pthread_mutex_lock(&store->lock);
     while (!store->contact && !store->writer_stops)
         pthread_cond_wait(&store->checking, &store->lock);
@@ -203,18 +300,20 @@ static cb_error wait_for_contact(pass *p)
 /* What was said since the start comes after what was read. */
 static cb_error hand_over(pass *p)
 {
-    cb_store *store = p->store;
+    cb_store *store = p->reading.store;
     cb_error error = CB_OK;
     for (size_t i = 0; !error && i < store->since.count; i++)
-        error = cb_vouch_apply(&p->vouches, &store->since.item[i]);
+        error = cb_vouch_apply(&p->reading.words, &store->since.item[i]);
     /* For a group that made room while this was not the map. */
     if (!error)
-        error = cb_id_map_reserve(&p->vouches, 2 * store->since.room);
+        error = cb_id_map_reserve(&p->reading.words, 2 * store->since.room);
     if (error)
         return error;
-    store->vouches = p->vouches;
-    p->vouches = (cb_id_map){0};
+    store->vouches = p->reading.words;
+    p->reading.words = (cb_id_map){0};
     cb_vouch_list_free(&store->since);
+    /* Of one that was taken back the record's last word is that there is none: it needs another. */
+    store->checkpoint.size = p->doubted ? 0 : store->gone_on.tree.size;
     return CB_OK;
 }
 
@@ -234,7 +333,7 @@ static bool waits_for_another(cb_store *store, cb_error error)
 /* False when the record is to be read once more. */
 static bool done(pass *p, cb_error error)
 {
-    cb_store *store = p->store;
+    cb_store *store = p->reading.store;
     pthread_mutex_lock(&store->lock);
     if (!error)
         error = hand_over(p);
@@ -243,6 +342,7 @@ static bool done(pass *p, cb_error error)
         return false;
     }
     store->check = error;
+    store->checkpoint.sound = !error && store->gone_on.tree.size == 0;
     if (error != CB_E_STOPPING)
         store->settled = !error;
     pthread_cond_broadcast(&store->checking);
@@ -258,22 +358,26 @@ static bool done(pass *p, cb_error error)
 
 static bool one_pass(cb_store *store)
 {
-    pass p = {.store = store};
+    pass p = {.reading = {.store = store}};
     cb_error error = wait_for_contact(&p);
     if (!error)
-        error = read_all(&p);
+        error = from_checkpoint(&p);
+    if (error == CB_E_NOT_FOUND)
+        error = read_on(&p);
     if (!error)
         error = take_back(&p);
     bool ended = done(&p, error);
-    cb_id_map_free(&p.vouches);
-    free(p.doubt);
+    begin_anew(&p);
     return ended;
 }
 
-void *cb_check_main(void *store)
+void *cb_check_main(void *context)
 {
+    cb_store *store = context;
     while (!one_pass(store))
         ;
+    if (cb_reread(store))
+        cb_checkpoint_main(store);
     return NULL;
 }
 
@@ -291,56 +395,3 @@ cb_error cb_store_checked(cb_store *store, int64_t deadline)
     return error;
 }
 
-/* ---- Words ---- */
-
-void cb_vouch_list_free(cb_vouch_list *list)
-{
-    free(list->item);
-    *list = (cb_vouch_list){0};
-}
-
-cb_error cb_vouch_list_reserve(cb_vouch_list *list, size_t more)
-{
-    size_t room = list->room ? list->room : 16;
-    while (room < list->count + more)
-        room *= 2;
-    if (room == list->room)
-        return CB_OK;
-    cb_vouch *grown = realloc(list->item, room * sizeof *grown);
-    if (!grown)
-        return CB_E_MEMORY;
-    list->item = grown;
-    list->room = room;
-    return CB_OK;
-}
-
-/* The last word of this transaction, or else of what is committed. */
-bool cb_txn_vouched(cb_txn *txn, char kind, const cb_id *id, const cb_digest *digest)
-{
-    for (size_t i = txn->words.count; i-- > 0;) {
-        const cb_vouch *word = &txn->words.item[i];
-        if (word->kind == kind && cb_id_same(&word->id, id))
-            return !word->gone && (!digest || memcmp(word->digest.bytes, digest->bytes,
-                                                     sizeof digest->bytes) == 0);
-    }
-    pthread_mutex_lock(&txn->store->lock);
-    bool found = cb_vouch_found(&txn->store->vouches, kind, id, digest);
-    pthread_mutex_unlock(&txn->store->lock);
-    return found;
-}
-
-cb_error cb_store_room_for_words(cb_store *store, size_t count)
-{
-    return store->check == CB_E_BUSY ? cb_vouch_list_reserve(&store->since, count)
-                                     : cb_id_map_reserve(&store->vouches, 2 * count);
-}
-
-void cb_store_take_words(cb_store *store, const cb_vouch_list *words)
-{
-    for (size_t i = 0; i < words->count; i++) {
-        if (store->check == CB_E_BUSY)
-            store->since.item[store->since.count++] = words->item[i];
-        else
-            cb_vouch_apply(&store->vouches, &words->item[i]);
-    }
-}

@@ -206,6 +206,8 @@ static void signed_well(cb_store *store, job *j)
             cb_waiters_push(&store->unsigned_wait, waiter);
     }
     pthread_cond_signal(&store->work);
+    if (cb_checkpoint_due(store))
+        pthread_cond_broadcast(&store->checking);
 }
 
 static void lane_is(cb_store *store, cb_error error)

@@ -110,6 +110,15 @@ static cb_error start_threads(cb_store *store)
     return store->writer_runs && store->signer_runs && store->check_runs ? CB_OK : CB_E_MEMORY;
 }
 
+static uint64_t leaves_between(uint64_t asked)
+{
+    if (asked == 0)
+        return CB_CHECKPOINT_LEAVES;
+    if (asked == CB_CHECKPOINT_NONE)
+        return 0;
+    return asked < CB_CHECKPOINT_LEAST ? CB_CHECKPOINT_LEAST : asked;
+}
+
 static cb_error make(const cb_store_options *options, cb_store **out)
 {
     cb_store *store = calloc(1, sizeof *store);
@@ -119,6 +128,7 @@ static cb_error make(const cb_store_options *options, cb_store **out)
     store->lock_file = -1;
     if (store->options.lock_wait <= 0)
         store->options.lock_wait = LOCK_WAIT_DEFAULT;
+    store->checkpoint.every = leaves_between(options->checkpoint);
     store->path = strdup(options->path);
     store->options.path = store->path;
     pthread_mutex_init(&store->lock, NULL);
@@ -192,6 +202,7 @@ void cb_store_close(cb_store **out)
     if (!store)
         return;
     stop_threads(store);
+    cb_checkpoint_end(store);
     cb_readers_end(store);
     cb_sql_close(&store->writer);
     if (store->lock_file >= 0)
@@ -230,7 +241,8 @@ cb_error cb_store_status(cb_store *store, cb_store_state *out)
     out->error = store->refused || (checking && !store->contact) ? store->refused : store->check;
     if (store->fault && !store->refused)
         out->error = store->fault;
-    out->leaves_checked = checking ? store->checked : store->opened.size;
+    out->leaves_checked = store->checked;
+    out->leaves_checkpoint = store->gone_on.tree.size;
     out->leaves_found = store->opened.size;
     out->signer = store->lane;
     out->leaves = cb_log_tail_size(&store->tail);

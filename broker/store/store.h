@@ -39,6 +39,10 @@ cb_head_signer cb_head_signer_hsm(cb_hsm *hsm);
  * microseconds. */
 #define CB_STORE_SIGN_WAIT (INT64_C(5) * 1000000)
 
+/* How many leaves come between two checkpoints (broker/evidence/checkpoint.h). */
+enum { CB_CHECKPOINT_LEAVES = 1 << 18, CB_CHECKPOINT_LEAST = 16 };
+#define CB_CHECKPOINT_NONE UINT64_MAX
+
 typedef struct cb_store_options {
     const char *path; /* database file; made (0600) when it is missing, its folder must exist */
     cb_head_signer signer;
@@ -50,8 +54,12 @@ typedef struct cb_store_options {
     uint8_t software; /* what becomes of terminals whose software is not listed: cb_software_policy */
     int64_t trial; /* microseconds from a fault to the first trial write, later ones up to eight
                       times as far apart; 0: half a second */
+    uint64_t checkpoint; /* leaves from one checkpoint to the next, or one for every eight words about
+                            rows if that is more; 0: 2^18, CB_CHECKPOINT_NONE: none are made or used
+                          */
     /* For tests: called at each step by the thread that has come to it: "begin", "ran", "commit",
-     * "committed" (writer), "signed" (signer), "released" (caller). */
+     * "committed" (writer), "signed" (signer), "released" (caller), "checkpoint.sorted", ".written",
+     * ".said", ".kept" (the thread that makes checkpoints). */
     void (*probe)(void *context, const char *step);
     void *probe_context;
 } cb_store_options;
@@ -91,7 +99,9 @@ typedef struct cb_store_state {
     uint64_t leaves;          /* committed */
     uint64_t leaves_unsigned; /* of them, not under a signed head yet */
     uint64_t leaves_found;    /* at the start */
-    uint64_t leaves_checked;  /* of these, read again since; error is CB_E_BUSY until all are */
+    uint64_t leaves_checkpoint; /* of these, before the checkpoint from which the start went on */
+    uint64_t leaves_checked; /* of these, read again since; error is CB_E_BUSY until all but those
+                                before the checkpoint are */
     uint64_t feed_number;
     unsigned queued;  /* changes that wait now */
     uint64_t groups;  /* transactions committed since the start */

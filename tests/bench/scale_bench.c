@@ -107,25 +107,76 @@ static unsigned long long disk_bytes(void)
     return bytes;
 }
 
+static void remove_beside(const char *path, const char *end)
+{
+    char name[600];
+    snprintf(name, sizeof name, "%s%s", path, end);
+    unlink(name);
+}
+
+static void remove_file(const char *path)
+{
+    static const char *const ends[] = {"",     "-lock",       "-wal",
+                                       "-shm", "-checkpoint", "-checkpoint.next"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        remove_beside(path, ends[i]);
+}
+
+typedef struct start {
+    int64_t opened, waited, read; /* until it is open; from then until logins go, and all was read */
+} start;
+
+static uint64_t unread(place *p)
+{
+    cb_store_state state;
+    need(cb_store_status(p->store, &state), "status");
+    need(state.error, "reading");
+    return state.leaves_found - state.leaves_checked;
+}
+
 /* Opened anew, as after a restart: with nothing in its own caches. */
-static void reopen(place *p, int64_t *opened, int64_t *read_again)
+static void reopen(place *p, uint64_t checkpoint, start *out)
 {
     cb_store_close(&p->store);
+    p->options.checkpoint = checkpoint;
     int64_t began = cb_clock_monotonic_us();
     need(cb_store_open(&p->options, &p->store), "open");
-    *opened = cb_clock_monotonic_us() - began;
+    out->opened = cb_clock_monotonic_us() - began;
     need(cb_store_checked(p->store, cb_deadline_in(START_SECONDS * CB_SECOND)), "read again");
-    *read_again = cb_clock_monotonic_us() - began - *opened;
+    out->waited = cb_clock_monotonic_us() - began - out->opened;
+    while (unread(p) > 0)
+        usleep(1000);
+    out->read = cb_clock_monotonic_us() - began - out->opened;
+}
+
+/* Until the record speaks of one that is kept. */
+static void wait_for_checkpoint(place *p)
+{
+    char name[600], next[600];
+    snprintf(name, sizeof name, "%s-checkpoint", p->options.path);
+    snprintf(next, sizeof next, "%s-checkpoint.next", p->options.path);
+    while (access(name, F_OK) != 0 || access(next, F_OK) == 0)
+        usleep(1000);
+}
+
+/* First without a checkpoint, which then is made; and from it. */
+static void reopen_twice(place *p, start *whole, start *with)
+{
+    reopen(p, CB_CHECKPOINT_NONE, whole);
+    remove_beside(p->options.path, "-checkpoint");
+    reopen(p, 1000, with);
+    wait_for_checkpoint(p);
+    reopen(p, UINT32_MAX, with);
 }
 
 static void measure(place *p, unsigned taps, bool first)
 {
-    int64_t opened, read_again;
+    start whole, with;
     struct stat file = {0};
     int64_t *t1 = calloc(taps, sizeof *t1), *t2 = calloc(taps, sizeof *t2);
     cb_store_state state;
     need(t1 && t2 ? CB_OK : CB_E_MEMORY, "memory");
-    reopen(p, &opened, &read_again);
+    reopen_twice(p, &whole, &with);
     unsigned long long disk = disk_bytes();
     int64_t cpu = cpu_us();
     for (unsigned i = 0; i < taps; i++) {
@@ -141,25 +192,16 @@ static void measure(place *p, unsigned taps, bool first)
            "%lld, "
            "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f, "
            "\"open_ms\": %.1f, "
-           "\"read_again_ms\": %.0f, \"resident_mb\": %.1f}",
+           "\"read_again_ms\": %.0f, \"logins_ms\": %.0f, \"rest_ms\": %.0f, \"resident_mb\": %.1f}",
            first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
            (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
            (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
            (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)disk / 1e3 / taps,
-           (double)opened / 1e3, (double)read_again / 1e3, resident_mb());
+           (double)with.opened / 1e3, (double)whole.waited / 1e3, (double)with.waited / 1e3,
+           (double)with.read / 1e3, resident_mb());
     fflush(stdout);
     free(t1);
     free(t2);
-}
-
-static void remove_file(const char *path)
-{
-    static const char *const ends[] = {"", "-lock", "-wal", "-shm"};
-    char name[600];
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        snprintf(name, sizeof name, "%s%s", path, ends[i]);
-        unlink(name);
-    }
 }
 
 int main(int argc, char **argv)

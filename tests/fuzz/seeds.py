@@ -604,9 +604,37 @@ def journals():
     put("journal", "full", entry(2, "x" * 200) * 3)
 
 
+def checkpoints():
+    """The file beside a database, and the leaf that speaks of it."""
+    def head(size, words):
+        return (b"cbcheckpoint\0\1\0\0" + struct.pack(">QQ", size, 2) + b"f" * 32 + b"r" * 32 + struct.pack(">Q", words) +
+                b"".join(bytes((level,)) * 32 for level in range(bin(size).count("1"))))
+
+    def word(kind, number):
+        return kind.encode() + bytes((number,)) * 16 + (bytes(8) if kind in "di" else bytes(range(8)))
+    words = [word(kind, number) for kind in "ABENOPSTWabdeinopstw" for number in (1, 2, 200)]
+    put("checkpoint", "empty", b"\0" + head(0, 0))
+    put("checkpoint", "one", b"\0" + head(1, 1) + words[0])
+    put("checkpoint", "all", b"\0" + head(13020011, len(words)) + b"".join(words))
+    put("checkpoint", "twice", b"\0" + head(7, 2) + 2 * words[0])
+    put("checkpoint", "backwards", b"\0" + head(7, 2) + words[1] + words[0])
+    put("checkpoint", "kind", b"\0" + head(7, 2) + words[0] + word("z", 1))
+    put("checkpoint", "cut", b"\0" + head(7, 2) + words[0] + words[1][:-1])
+    put("checkpoint", "largest", b"\0" + head(2**64 - 1, 2**64 - 1) + words[0])
+    beginning = "cardbroker-evidence 1\nkind record.checkpoint\ntime 2023-11-14T22:13:20.000000Z\n"
+    lines = (f"size 300\nroot {'ab' * 32}\nrevocations 2\nrevocations_hash {'cd' * 32}\nwords 12\nwords_root {'ef' * 32}\n"
+             f"rules {'01' * 32}\n")
+    put("checkpoint", "leaf", "\1" + beginning + lines)
+    put("checkpoint", "leaf-zero", "\1" + beginning + lines.replace("words 12", "words 012"))
+    put("checkpoint", "leaf-large", "\1" + beginning + lines.replace("size 300", "size 18446744073709551616"))
+    put("checkpoint", "leaf-more", "\1" + beginning + lines + "more lines\n")
+    put("checkpoint", "leaf-twice", "\1" + beginning + lines + lines)
+    put("checkpoint", "leaf-taken-back", "\1" + beginning.replace("record.checkpoint", "registry.unconfirmed") + "leaf 7\ncheckpoint unconfirmed\n")
+
+
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads, checkpoints):
         make()
 
 

@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/leaf.h"
+#include "broker/store/txn.h"
 #include "tests/unit/broker/support.h"
 
 enum { TAPS_MAX = 64 };
@@ -36,10 +38,21 @@ static void probe(void *context, const char *step)
         kill(getpid(), SIGKILL);
 }
 
+/* One that is under way is made; taps do not wait for it. */
+static void wait_for_checkpoint(const world *w)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s-checkpoint", w->path);
+    for (int i = 0; i < 2000 && access(name, F_OK) != 0; i++)
+        usleep(1000);
+}
+
 static void live(world *w, plan *p)
 {
+    bool checkpoints = strncmp(p->step, "checkpoint", 10) == 0;
     w->options.probe = probe;
     w->options.probe_context = p;
+    w->options.checkpoint = checkpoints ? 16 : 0;
     if (cb_store_open(&w->options, &w->store) != CB_OK)
         _exit(3);
     for (int i = 0; i < 6; i++) {
@@ -47,6 +60,8 @@ static void live(world *w, plan *p)
         if (tap_once(w, &p->told->tap[p->told->accepted], &session) != CB_OK)
             _exit(4);
         p->told->accepted++;
+        if (checkpoints && i == 3)
+            wait_for_checkpoint(w);
     }
     if (cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, NULL, NULL) != CB_OK)
         _exit(5);
@@ -92,6 +107,7 @@ static void check_after(world *w, const told *t)
     w->options.probe = NULL;
     assert_int_equal(verify_file(w, NULL), CB_OK); /* as the crash left it */
     world_open(w);
+    assert_int_equal(cb_store_checked(w->store, cb_deadline_in(10 * CB_SECOND)), CB_OK);
     assert_int_equal(cb_store_status(w->store, &state), CB_OK);
     assert_int_equal(state.open_intents, 0);
     assert_int_equal(state.open_sessions, 0);
@@ -169,6 +185,14 @@ static void killed_when_a_head_is_signed(void **state)
     killed_at_each_time_of("signed");
 }
 
+static void killed_while_a_checkpoint_is_made(void **state)
+{
+    (void)state;
+    killed_at_each_time_of("checkpoint.written");
+    killed_at_each_time_of("checkpoint.said");
+    killed_at_each_time_of("checkpoint.kept");
+}
+
 static void killed_when_the_caller_goes_on(void **state)
 {
     (void)state;
@@ -206,6 +230,7 @@ int main(void)
         cmocka_unit_test(killed_after_commit),
         cmocka_unit_test(killed_when_a_head_is_signed),
         cmocka_unit_test(killed_when_the_caller_goes_on),
+        cmocka_unit_test(killed_while_a_checkpoint_is_made),
         cmocka_unit_test(killed_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Checkpoints, computed again. A leaf about one speaks of a position that lies before its own: so
+ * what the last leaves say is kept aside for a while, and taken in as far as the next checkpoint
+ * goes.
+ */
+#include <stdlib.h>
+
+#include "broker/evidence/check.h"
+#include "broker/evidence/checkpoint.h"
+#include "broker/evidence/leaf_feed.h"
+#include "broker/evidence/tree.h"
+
+/* What one leaf says. */
+typedef struct past {
+    cb_digest hash;
+    cb_digest feed_hash; /* after it */
+    cb_vouch word;
+    bool revokes, says;
+} past;
+
+struct cb_lag {
+    past *ring;
+    size_t room, first, count;
+    cb_feed_head newest; /* after the last leaf; below: after those that were taken in */
+    cb_feed_head feed;
+    cb_merkle_frontier tree;
+    cb_id_map words;
+    bool gaps; /* leaves are missing, which is a finding already: nothing can be compared */
+    struct suspect *suspects;
+    size_t suspect_count;
+};
+
+/* A checkpoint that is wrong is a finding unless a later leaf says that it never counted: then it was
+ * written into the database, where somebody found it before it was signed. */
+struct suspect {
+    uint64_t position;
+    const char *what, *detail;
+};
+
+static bool make_room(struct cb_lag *lag)
+{
+    if (lag->count < lag->room)
+        return true;
+    size_t room = lag->room ? 2 * lag->room : 256;
+    past *ring = malloc(room * sizeof *ring);
+    if (!ring)
+        return false;
+    for (size_t i = 0; i < lag->count; i++)
+        ring[i] = lag->ring[(lag->first + i) % lag->room];
+    free(lag->ring);
+    lag->ring = ring;
+    lag->room = room;
+    lag->first = 0;
+    return true;
+}
+
+static cb_error take_in(struct cb_lag *lag)
+{
+    const past *oldest = &lag->ring[lag->first];
+    cb_error error = oldest->says ? cb_vouch_apply(&lag->words, &oldest->word) : CB_OK;
+    cb_merkle_append(&lag->tree, &oldest->hash);
+    if (oldest->revokes)
+        lag->feed = (cb_feed_head){lag->feed.number + 1, oldest->feed_hash};
+    lag->first = (lag->first + 1) % lag->room;
+    lag->count--;
+    return error;
+}
+
+static cb_error put_aside(struct cb_lag *lag, const cb_log_leaf *leaf, const cb_digest *hash)
+{
+    cb_feed_entry entry;
+    past now = {.hash = *hash};
+    cb_error error = lag->count == CB_CHECKPOINT_LAG ? take_in(lag) : CB_OK;
+    if (error || !make_room(lag))
+        return CB_E_MEMORY;
+    now.says = cb_vouch_read(leaf->data, &now.word);
+    now.revokes = cb_leaf_feed(leaf->data, &entry);
+    if (now.revokes)
+        lag->newest = (cb_feed_head){lag->newest.number + 1,
+                                     cb_feed_hash(&lag->newest.hash, &entry)};
+    now.feed_hash = lag->newest.hash;
+    lag->ring[(lag->first + lag->count++) % lag->room] = now;
+    return CB_OK;
+}
+
+/* ---- What is wrong ---- */
+
+static void suspect(cb_check *check, uint64_t position, const char *what, const char *detail)
+{
+    struct cb_lag *lag = check->lag;
+    struct suspect *grown = realloc(lag->suspects, (lag->suspect_count + 1) * sizeof *grown);
+    if (!grown) {
+        check->error = CB_E_MEMORY;
+        return;
+    }
+    lag->suspects = grown;
+    lag->suspects[lag->suspect_count++] = (struct suspect){position, what, detail};
+}
+
+static void clear(struct cb_lag *lag, uint64_t position)
+{
+    for (size_t i = 0; i < lag->suspect_count; i++) {
+        if (lag->suspects[i].position == position)
+            lag->suspects[i].what = NULL;
+    }
+}
+
+void cb_check_checkpoints_end(cb_check *check)
+{
+    const struct cb_lag *lag = check->lag;
+    for (size_t i = 0; lag && i < lag->suspect_count; i++) {
+        if (lag->suspects[i].what)
+            cb_check_finding(check, lag->suspects[i].position, lag->suspects[i].what,
+                             lag->suspects[i].detail);
+    }
+}
+
+/* ---- Checkpoints ---- */
+
+static void compare_words(cb_check *check, uint64_t position, const cb_checkpoint *said)
+{
+    cb_checkpoint own = *said;
+    own.rules = cb_vouch_rules();
+    if (memcmp(&own.rules, &said->rules, sizeof own.rules) != 0) {
+        check->summary->checkpoints_other++;
+        return;
+    }
+    check->error = cb_words_of(&check->lag->words, &own);
+    if (!check->error && !cb_checkpoint_same(&own, said))
+        suspect(check, position, "checkpoint.words",
+                "The checkpoint does not say of rows what the leaves before it say: the broker "
+                "that wrote it was not sound.");
+}
+
+static void compare(cb_check *check, uint64_t position, const cb_checkpoint *said)
+{
+    cb_checkpoint own = *said;
+    own.tree = cb_frontier_head(&check->lag->tree);
+    own.feed = check->lag->feed;
+    if (cb_checkpoint_same(&own, said))
+        compare_words(check, position, said);
+    else
+        suspect(check, position, "checkpoint.record",
+                "The checkpoint is not about the leaves and revocations before it.");
+}
+
+static void check_one(cb_check *check, uint64_t position, const cb_checkpoint *said)
+{
+    struct cb_lag *lag = check->lag;
+    check->summary->checkpoints++;
+    if (said->tree.size < lag->tree.size || said->tree.size > lag->tree.size + lag->count) {
+        suspect(check, position, "checkpoint.format",
+                "The checkpoint is about a position that comes too long before it, before "
+                "another's, or after it.");
+        return;
+    }
+    while (!check->error && lag->tree.size < said->tree.size)
+        check->error = take_in(lag);
+    if (!check->error)
+        compare(check, position, said);
+}
+
+static void check_leaf(cb_check *check, const cb_log_leaf *leaf)
+{
+    cb_checkpoint said;
+    uint64_t taken_back;
+    cb_error error = cb_checkpoint_read(leaf->data, &said);
+    if (error == CB_OK && !check->lag->gaps)
+        check_one(check, leaf->position, &said);
+    else if (error == CB_E_FORMAT)
+        suspect(check, leaf->position, "checkpoint.format",
+                "The leaf about a checkpoint is not written as such leaves are.");
+    else if (error == CB_E_NOT_FOUND && cb_checkpoint_taken_back(leaf->data, &taken_back))
+        clear(check->lag, taken_back);
+    else if (error == CB_E_MEMORY)
+        check->error = error;
+}
+
+void cb_check_checkpoint(cb_check *check, const cb_log_leaf *leaf, const cb_digest *hash)
+{
+    if (!check->lag)
+        check->lag = calloc(1, sizeof *check->lag);
+    if (!check->lag)
+        check->error = CB_E_MEMORY;
+    if (check->error)
+        return;
+    struct cb_lag *lag = check->lag;
+    lag->gaps = lag->gaps || leaf->position != lag->tree.size + lag->count;
+    check_leaf(check, leaf);
+    if (!check->error)
+        check->error = put_aside(lag, leaf, hash);
+}
+
+void cb_check_checkpoint_free(cb_check *check)
+{
+    if (!check->lag)
+        return;
+    cb_id_map_free(&check->lag->words);
+    free(check->lag->ring);
+    free(check->lag->suspects);
+    free(check->lag);
+    check->lag = NULL;
+}
