@@ -37,10 +37,10 @@ cb_error cb_api_ready(cb_request *request, cb_reply *reply)
 static json_t *store_json(const cb_store_state *store)
 {
     return json_pack(
-        "{ss, ss, sI, sI, sI, sI, sI, sI, si, sI, sI, sI, sI}", "state", cb_error_code(store->error),
-        "signer", cb_error_code(store->signer), "leaves", (json_int_t)store->leaves,
-        "leaves_unsigned", (json_int_t)store->leaves_unsigned, "leaves_found",
-        (json_int_t)store->leaves_found, "leaves_checkpoint",
+        "{ss, ss, sI, sI, sI, sI, sI, sI, si, sI, sI, sI, sI}", "state",
+        cb_error_code(store->error), "signer", cb_error_code(store->signer), "leaves",
+        (json_int_t)store->leaves, "leaves_unsigned", (json_int_t)store->leaves_unsigned,
+        "leaves_found", (json_int_t)store->leaves_found, "leaves_checkpoint",
         (json_int_t)store->leaves_checkpoint, "leaves_checked", (json_int_t)store->leaves_checked,
         "feed_number", (json_int_t)store->feed_number, "queued", (int)store->queued, "groups",
         (json_int_t)store->groups, "changes", (json_int_t)store->changes, "open_intents",

@@ -31,8 +31,8 @@ struct cb_lag {
     size_t suspect_count;
 };
 
-/* A checkpoint that is wrong is a finding unless a later leaf says that it never counted: then it was
- * written into the database, where somebody found it before it was signed. */
+/* A checkpoint that is wrong is a finding unless a later leaf says that it never counted: then it
+ * was written into the database, where somebody found it before it was signed. */
 struct suspect {
     uint64_t position;
     const char *what, *detail;
@@ -77,8 +77,8 @@ static cb_error put_aside(struct cb_lag *lag, const cb_log_leaf *leaf, const cb_
     now.says = cb_vouch_read(leaf->data, &now.word);
     now.revokes = cb_leaf_feed(leaf->data, &entry);
     if (now.revokes)
-        lag->newest = (cb_feed_head){lag->newest.number + 1,
-                                     cb_feed_hash(&lag->newest.hash, &entry)};
+        lag->newest =
+            (cb_feed_head){lag->newest.number + 1, cb_feed_hash(&lag->newest.hash, &entry)};
     now.feed_hash = lag->newest.hash;
     lag->ring[(lag->first + lag->count++) % lag->room] = now;
     return CB_OK;

@@ -83,8 +83,7 @@ cb_error cb_checkpoint_read(cb_bytes leaf, cb_checkpoint *out)
         !number_of(leaf, "revocations", &out->feed.number) ||
         !digest_of(leaf, "revocations_hash", &out->feed.hash) ||
         !number_of(leaf, "words", &out->words) ||
-        !digest_of(leaf, "words_root", &out->words_root) ||
-        !digest_of(leaf, "rules", &out->rules))
+        !digest_of(leaf, "words_root", &out->words_root) || !digest_of(leaf, "rules", &out->rules))
         return CB_E_FORMAT;
     /* There is one way to write it, so that no two readers take it differently. */
     cb_buf lines = CB_BUF(CB_LEAF_MAX);

@@ -2,19 +2,19 @@
  *
  * Checkpoints: what the leaves up to a position come to, so that a start need not read them first.
  *
- * A leaf "record.checkpoint" says what the leaves before a position lead to: the root of their tree,
- * the end of the revocation feed, and the words about rows (vouch.h), as a count and one hash. What
- * it says them of is kept in a file beside the database:
+ * A leaf "record.checkpoint" says what the leaves before a position lead to: the root of their
+ * tree, the end of the revocation feed, and the words about rows (vouch.h), as a count and one
+ * hash. What it says them of is kept in a file beside the database:
  *
  *   "cbcheckpoint\0\1\0\0"   16 bytes
  *   size u64, feed number u64, feed hash 32, rules 32, count of words u64
  *   the frontier of the tree over the first size leaves, largest subtree first, 32 bytes each
- *   the words: kind u8, id 16, value 8 bytes of a digest (zero for kinds that have none); in order of
- *   kind and id, none twice
+ *   the words: kind u8, id 16, value 8 bytes of a digest (zero for kinds that have none); in order
+ * of kind and id, none twice
  *
- * The hash of the words is the root of a tree (RFC 9162, 2.1) whose leaves are blocks of 1,024 of them
- * as they stand in the file; the last may be shorter. "rules" is a hash over how words are read from
- * leaves: what a program with other rules wrote is not used.
+ * The hash of the words is the root of a tree (RFC 9162, 2.1) whose leaves are blocks of 1,024 of
+ * them as they stand in the file; the last may be shorter. "rules" is a hash over how words are
+ * read from leaves: what a program with other rules wrote is not used.
  *
  * Nothing in the file is believed for itself: broker/store/recheck.c says when it is.
  */
@@ -30,8 +30,8 @@ enum {
     CB_WORDS_BLOCK = 1024, /* words in a block */
     CB_CHECKPOINT_HEAD = 104,
     CB_CHECKPOINT_HEAD_MAX = CB_CHECKPOINT_HEAD + CB_MERKLE_DEPTH * CB_SHA256_SIZE,
-    /* A leaf says nothing of a position more than so many leaves before its own: who checks it in one
-     * pass keeps no more of them. */
+    /* A leaf says nothing of a position more than so many leaves before its own: who checks it in
+     * one pass keeps no more of them. */
     CB_CHECKPOINT_LAG = 1 << 18
 };
 
@@ -53,8 +53,8 @@ void cb_checkpoint_put(cb_buf *leaf, const cb_checkpoint *checkpoint);
 /* CB_E_NOT_FOUND: a leaf of another kind; CB_E_FORMAT: not written as above; CB_E_MEMORY. */
 cb_error cb_checkpoint_read(cb_bytes leaf, cb_checkpoint *out);
 
-/* Whether a leaf "registry.unconfirmed" takes one back that no signed head covered at a start, and at
- * which position its leaf is (NULL: no matter). */
+/* Whether a leaf "registry.unconfirmed" takes one back that no signed head covered at a start, and
+ * at which position its leaf is (NULL: no matter). */
 #define CB_CHECKPOINT_TAKEN_BACK "checkpoint"
 bool cb_checkpoint_taken_back(cb_bytes leaf, uint64_t *position);
 

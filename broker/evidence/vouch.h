@@ -56,9 +56,9 @@ void cb_vouch_lines(char kind, const char **line, const char **taken_back);
 /* Whether words of that kind are in a map: one of the above, or the second half of one's digest. */
 bool cb_vouch_keeps(char kind);
 
-/* A hash over how words are read from leaves. Whoever changes what cb_vouch_read and cb_vouch_apply do
- * with a leaf otherwise than in their tables counts CB_VOUCH_RULES up: words that were kept under
- * other rules are then read from the leaves again. */
+/* A hash over how words are read from leaves. Whoever changes what cb_vouch_read and cb_vouch_apply
+ * do with a leaf otherwise than in their tables counts CB_VOUCH_RULES up: words that were kept
+ * under other rules are then read from the leaves again. */
 enum { CB_VOUCH_RULES = 1 };
 cb_digest cb_vouch_rules(void);
 

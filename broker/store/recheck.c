@@ -40,9 +40,9 @@ typedef struct doubtful {
 typedef struct pass {
     cb_reading reading; /* first: each leaf comes with a pointer to it */
     cb_tree_head remembered;
-    uint64_t confirmed;    /* leaves below this were under a head that the key service remembers */
-    cb_checkpoint last;    /* that leaves under it speak of; its tree of size 0: none */
-    bool doubted;          /* a leaf over them spoke of one, too */
+    uint64_t confirmed; /* leaves below this were under a head that the key service remembers */
+    cb_checkpoint last; /* that leaves under it speak of; its tree of size 0: none */
+    bool doubted;       /* a leaf over them spoke of one, too */
     doubtful *doubt;
     size_t doubts;
 } pass;
@@ -68,7 +68,8 @@ static bool is_remembered(const pass *p)
     return memcmp(&own.root, &p->remembered.root, sizeof own.root) == 0;
 }
 
-/* The record's last word on checkpoints; one that cannot be read, or that was taken back, is none. */
+/* The record's last word on checkpoints; one that cannot be read, or that was taken back, is none.
+ */
 static cb_error note_checkpoint(pass *p, cb_bytes leaf)
 {
     cb_checkpoint found;
@@ -151,17 +152,16 @@ static cb_error load(pass *p, cb_checkpoint_which which, cb_checkpoint *kept, co
         return CB_E_EVIDENCE;
     reading->feed = kept->feed;
     *why = "it is not of what the key service's last head covers";
-    return kept->tree.size < p->remembered.size &&
-                   p->remembered.size <= reading->store->opened.size
+    return kept->tree.size < p->remembered.size && p->remembered.size <= reading->store->opened.size
                ? CB_OK
                : CB_E_EVIDENCE;
 }
 
-/* All leaves after the kept tree are read. If these lead to the head that the key service remembers,
- * the tree is the one that was signed, for nobody finds another with the same root; so are these
- * leaves, and the last of them that speaks of a checkpoint says what the feed and the words have to
- * be. Only the last: what a start that read everything found wrong is not used again. Errors as
- * above, and of reading. */
+/* All leaves after the kept tree are read. If these lead to the head that the key service
+ * remembers, the tree is the one that was signed, for nobody finds another with the same root; so
+ * are these leaves, and the last of them that speaks of a checkpoint says what the feed and the
+ * words have to be. Only the last: what a start that read everything found wrong is not used again.
+ * Errors as above, and of reading. */
 static cb_error go_on_from(pass *p, cb_checkpoint_which which, const char **why)
 {
     cb_checkpoint kept;
@@ -394,4 +394,3 @@ cb_error cb_store_checked(cb_store *store, int64_t deadline)
     pthread_mutex_unlock(&store->lock);
     return error;
 }
-

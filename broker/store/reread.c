@@ -2,9 +2,9 @@
  *
  * What lies before the checkpoint from which a start went on is read while logins are served.
  *
- * It must lead to what the checkpoint says. Where it does not, one of its leaves was changed, or the
- * checkpoint was false from the beginning, which only a broker that was taken over can have brought
- * about: nobody is logged in from then on, and the next start reads everything first.
+ * It must lead to what the checkpoint says. Where it does not, one of its leaves was changed, or
+ * the checkpoint was false from the beginning, which only a broker that was taken over can have
+ * brought about: nobody is logged in from then on, and the next start reads everything first.
  */
 #include <string.h>
 

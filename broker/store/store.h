@@ -54,12 +54,11 @@ typedef struct cb_store_options {
     uint8_t software; /* what becomes of terminals whose software is not listed: cb_software_policy */
     int64_t trial; /* microseconds from a fault to the first trial write, later ones up to eight
                       times as far apart; 0: half a second */
-    uint64_t checkpoint; /* leaves from one checkpoint to the next, or one for every eight words about
-                            rows if that is more; 0: 2^18, CB_CHECKPOINT_NONE: none are made or used
-                          */
+    uint64_t checkpoint; /* leaves from one checkpoint to the next, or one for every eight words
+                            about rows if that is more; 0: 2^18, CB_CHECKPOINT_NONE: none at all */
     /* For tests: called at each step by the thread that has come to it: "begin", "ran", "commit",
-     * "committed" (writer), "signed" (signer), "released" (caller), "checkpoint.sorted", ".written",
-     * ".said", ".kept" (the thread that makes checkpoints). */
+     * "committed" (writer), "signed" (signer), "released" (caller), "checkpoint.sorted",
+     * ".written", ".said", ".kept" (the thread that makes checkpoints). */
     void (*probe)(void *context, const char *step);
     void *probe_context;
 } cb_store_options;

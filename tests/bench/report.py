@@ -45,10 +45,10 @@ def workers(figures):
 
 def scale(figures):
     rows = [(f"{r['keys']:,}", f"{r['leaves']:,}", f"{r['file_mb']:,.0f}", r["t1_p50"], r["t1_p99"], r["t2_p50"], r["t2_p99"],
-             f"{r['cpu_us']:.0f}", f"{r['disk_kb']:.0f}", f"{r['open_ms']:.0f}", f"{r['read_again_ms'] / 1000:.1f}", f"{r['resident_mb']:.0f}")
+             f"{r['cpu_us']:.0f}", f"{r['disk_kb']:.0f}", f"{r['open_ms']:.0f}", f"{r['read_again_ms'] / 1000:.1f}", f"{r['logins_ms'] / 1000:.2f}", f"{r['rest_ms'] / 1000:.1f}", f"{r['resident_mb']:.0f}")
             for r in figures["scale"]]
     return table(("sealed keys", "leaves", "file, MB", "T1, µs: p50", "p99", "T2, µs: p50", "p99", "CPU of both, µs", "from the disk, kB", "open, ms",
-                  "record read again, s", "memory, MB"), rows)
+                  "record read again, s", "logins wait with a checkpoint, s", "the rest read by, s", "memory, MB"), rows)
 
 
 def measured(rows):

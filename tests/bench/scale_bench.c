@@ -123,7 +123,8 @@ static void remove_file(const char *path)
 }
 
 typedef struct start {
-    int64_t opened, waited, read; /* until it is open; from then until logins go, and all was read */
+    int64_t opened, waited,
+        read; /* until it is open; from then until logins go, and all was read */
 } start;
 
 static uint64_t unread(place *p)
@@ -188,17 +189,18 @@ static void measure(place *p, unsigned taps, bool first)
     disk = disk_bytes() - disk;
     need(cb_store_status(p->store, &state), "status");
     stat(p->options.path, &file);
-    printf("%s  {\"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, \"t1_p50\": %lld, \"t1_p99\": "
-           "%lld, "
-           "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f, "
-           "\"open_ms\": %.1f, "
-           "\"read_again_ms\": %.0f, \"logins_ms\": %.0f, \"rest_ms\": %.0f, \"resident_mb\": %.1f}",
-           first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
-           (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
-           (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
-           (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)disk / 1e3 / taps,
-           (double)with.opened / 1e3, (double)whole.waited / 1e3, (double)with.waited / 1e3,
-           (double)with.read / 1e3, resident_mb());
+    printf(
+        "%s  {\"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, \"t1_p50\": %lld, \"t1_p99\": "
+        "%lld, "
+        "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f, "
+        "\"open_ms\": %.1f, "
+        "\"read_again_ms\": %.0f, \"logins_ms\": %.0f, \"rest_ms\": %.0f, \"resident_mb\": %.1f}",
+        first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
+        (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
+        (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
+        (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)disk / 1e3 / taps,
+        (double)with.opened / 1e3, (double)whole.waited / 1e3, (double)with.waited / 1e3,
+        (double)with.read / 1e3, resident_mb());
     fflush(stdout);
     free(t1);
     free(t2);

@@ -37,6 +37,8 @@ static void put_database(store_flows *s, const char *from, unsigned which)
     remove_beside(s, "-shm");
     remove_beside(s, "-journal");
     remove_beside(s, ".copy");
+    remove_beside(s, "-checkpoint");
+    remove_beside(s, "-checkpoint.next");
     if (from)
         copy_file(from, s->w.path);
     if (from)
@@ -420,7 +422,10 @@ static void the_copy_is_whole_or_not_there(void *context, cb_error result, bool 
     store_closes_whole(s);
 }
 
-static void closed_calm(void *context) { put_database(context, ((store_flows *)context)->calm, 0); }
+void store_closed_calm(void *context)
+{
+    put_database(context, ((store_flows *)context)->calm, 0);
+}
 
 static cb_error verify(void *context) { return verify_file(&((store_flows *)context)->w, NULL); }
 
@@ -435,6 +440,8 @@ static void nothing_is_found(void *context, cb_error result, bool struck)
 const fault_flow store_flow[] = {
     {"a new database", no_database, open_and_close, a_new_one_opens},
     {"opening after a crash", crashed_database, open_and_close, the_crashed_one_opens},
+    {"a checkpoint", store_begin_with_checkpoints, store_make_and_go_on,
+     store_starts_with_or_without},
     {"a tap", store_begin_calm, decide, the_tap_is_told_as_it_was},
     {"a revocation", begin_with_session, revoke_card, it_is_revoked_or_as_before},
     {"a card and a terminal", store_begin_calm, issue, what_is_there_is_whole},
@@ -442,6 +449,6 @@ const fault_flow store_flow[] = {
      store_it_is_counted_with_its_refusal},
     {"an enrolment renewed", store_begin_calm, enrol, one_enrolment_is_left},
     {"a backup", store_begin_calm, back_up, the_copy_is_whole_or_not_there},
-    {"verification", closed_calm, verify, nothing_is_found},
+    {"verification", store_closed_calm, verify, nothing_is_found},
 };
 const unsigned store_flow_count = sizeof store_flow / sizeof *store_flow;

@@ -29,11 +29,17 @@ void store_flows_end(store_flows *s);
 extern const fault_flow store_flow[];
 extern const unsigned store_flow_count;
 
-/* For flows in files of their own: a fresh copy that is open; what holds after a fault. */
+/* For flows in files of their own: a fresh copy that is open, or closed; what holds after a fault. */
 void store_begin_calm(void *context);
+void store_closed_calm(void *context);
 void store_wait_for_the_disk(store_flows *s);
 void store_wait_for_the_lane(store_flows *s);
 void store_closes_whole(store_flows *s);
+
+/* store_flow_checkpoint.c */
+void store_begin_with_checkpoints(void *context);
+cb_error store_make_and_go_on(void *context);
+void store_starts_with_or_without(void *context, cb_error result, bool struck);
 
 /* store_flow_failures.c */
 void store_begin_wrong_pins(void *context);

@@ -26,8 +26,7 @@ static void same_again(cb_bytes words, const cb_id_map *map, const cb_merkle_fro
     cb_id_entry *all = calloc(map->count + 1, sizeof *all);
     must(all && cb_words_of(map, &own) == CB_OK);
     cb_digest root = cb_merkle_root(blocks);
-    must(own.words == words.len / CB_WORD_SIZE &&
-         memcmp(&own.words_root, &root, sizeof root) == 0);
+    must(own.words == words.len / CB_WORD_SIZE && memcmp(&own.words_root, &root, sizeof root) == 0);
     cb_words_copy(map, all);
     cb_words_sort(all, map->count);
     cb_words_put(&back, all, map->count, &again);

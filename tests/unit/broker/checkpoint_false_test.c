@@ -26,8 +26,8 @@ static const char evil_row[] = "UPDATE service SET config = '" EVIL "'";
     "UPDATE evidence_leaf SET data = (SELECT data FROM evidence_leaf WHERE position = 1), "        \
     "hash = (SELECT hash FROM evidence_leaf WHERE position = 1) WHERE position = "
 
-/* The words come from the checkpoint: what is changed before it lets nobody do anything, and is found
- * a little later. */
+/* The words come from the checkpoint: what is changed before it lets nobody do anything, and is
+ * found a little later. */
 static void an_old_leaf_that_was_changed_gives_nothing_and_closes_the_broker(void **state)
 {
     world w;
@@ -232,8 +232,8 @@ static void nor_is_one_whose_leaf_nobody_signed(void **state)
     world_end(&w);
 }
 
-/* It wrote what it liked while it was there. Afterwards its checkpoint gives the time until the rest
- * is read, once, and is found by everyone who looks. */
+/* It wrote what it liked while it was there. Afterwards its checkpoint gives the time until the
+ * rest is read, once, and is found by everyone who looks. */
 static void a_false_one_of_a_broker_that_was_taken_over_is_found(void **state)
 {
     static uint8_t bytes[CHECKPOINT_FILE_MAX];

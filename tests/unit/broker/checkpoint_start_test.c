@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A start goes on from a checkpoint if it is the one of which the record speaks, and otherwise reads
- * everything: it never fails for want of one.
+ * A start goes on from a checkpoint if it is the one of which the record speaks, and otherwise
+ * reads everything: it never fails for want of one.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -365,8 +365,7 @@ int main(void)
         cmocka_unit_test(a_checkpoint_that_is_cut_or_longer_is_not_used),
         cmocka_unit_test(what_is_no_file_is_not_read),
         cmocka_unit_test(a_checkpoint_of_another_database_is_not_used),
-        cmocka_unit_test(
-            an_older_checkpoint_is_not_used_and_a_newer_one_than_the_database_neither),
+        cmocka_unit_test(an_older_checkpoint_is_not_used_and_a_newer_one_than_the_database_neither),
         cmocka_unit_test(one_that_waited_for_its_place_is_found),
         cmocka_unit_test(after_a_key_service_was_set_up_anew_everything_is_read),
         cmocka_unit_test(none_is_made_or_used_where_none_is_wanted),

@@ -113,12 +113,12 @@ static void words_that_are_not_as_they_are_written_are_refused(void **state)
         size_t len;
         cb_error expected;
     } cases[] = {
-        {'a', 'b', 0, sizeof two, CB_OK},         {'a', 'a', 1, sizeof two, CB_OK},
-        {'T', 't', 0, sizeof two, CB_OK},         {'a', 'a', 0, sizeof two, CB_E_FORMAT},
-        {'b', 'a', 9, sizeof two, CB_E_FORMAT},   {'t', 'T', 9, sizeof two, CB_E_FORMAT},
-        {'a', 'z', 0, sizeof two, CB_E_FORMAT},   {'a', 0, 0, sizeof two, CB_E_FORMAT},
-        {0, 'a', 0, sizeof two, CB_E_FORMAT},     {'I', 'a', 0, sizeof two, CB_E_FORMAT},
-        {'D', 'a', 0, sizeof two, CB_E_FORMAT},   {'a', (char)0xE1, 0, sizeof two, CB_E_FORMAT},
+        {'a', 'b', 0, sizeof two, CB_OK},           {'a', 'a', 1, sizeof two, CB_OK},
+        {'T', 't', 0, sizeof two, CB_OK},           {'a', 'a', 0, sizeof two, CB_E_FORMAT},
+        {'b', 'a', 9, sizeof two, CB_E_FORMAT},     {'t', 'T', 9, sizeof two, CB_E_FORMAT},
+        {'a', 'z', 0, sizeof two, CB_E_FORMAT},     {'a', 0, 0, sizeof two, CB_E_FORMAT},
+        {0, 'a', 0, sizeof two, CB_E_FORMAT},       {'I', 'a', 0, sizeof two, CB_E_FORMAT},
+        {'D', 'a', 0, sizeof two, CB_E_FORMAT},     {'a', (char)0xE1, 0, sizeof two, CB_E_FORMAT},
         {'a', 'b', 0, sizeof two - 1, CB_E_FORMAT}, {'a', 'b', 0, CB_WORD_SIZE + 1, CB_E_FORMAT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -148,9 +148,9 @@ static void a_head_is_read_back_and_nothing_else_is(void **state)
         assert_int_equal(size, head.len);
         assert_int_equal(cb_checkpoint_head_get(cb_buf_bytes(&head), &read, &back), CB_OK);
         assert_true(cb_checkpoint_same(&read, &c));
-        assert_int_equal(cb_checkpoint_head_get(cb_bytes_make(head.data, head.len - 1), &read,
-                                                &back),
-                         CB_E_FORMAT);
+        assert_int_equal(
+            cb_checkpoint_head_get(cb_bytes_make(head.data, head.len - 1), &read, &back),
+            CB_E_FORMAT);
         cb_buf more = CB_BUF(CB_CHECKPOINT_HEAD_MAX + 1);
         cb_buf_put(&more, cb_buf_bytes(&head));
         cb_buf_put_u8(&more, 0);
@@ -201,8 +201,8 @@ static void a_leaf_is_read_back_and_nothing_else_is(void **state)
 
 static void numbers_are_written_in_one_way(void **state)
 {
-    static const char *const sizes[] = {"",   "-1", "+1", "01", "1 ", "18446744073709551616",
-                                        "1x", "99999999999999999999999"};
+    static const char *const sizes[] = {
+        "", "-1", "+1", "01", "1 ", "18446744073709551616", "1x", "99999999999999999999999"};
     cb_merkle_frontier tree;
     cb_checkpoint c = sample(1, &tree), read;
     (void)state;
