@@ -100,7 +100,8 @@ int main(int argc, char **argv)
     cb_log_init("store_bench", CB_LOG_ERROR);
     signer_begin(&s);
     snprintf(path, sizeof path, "%s/store_bench.%d.db", folder, (int)getpid());
-    cb_store_options options = {.path = path, .signer = signer_of(&s)};
+    cb_store_options options = {
+        .path = path, .signer = signer_of(&s), .checkpoint = CB_CHECKPOINT_NONE};
     need(cb_store_open(&options, &store), "open");
     add_citizen(store, &who.holder, &who.card);
     who.terminal = add_terminal(store, "counter");
