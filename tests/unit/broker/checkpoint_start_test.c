@@ -100,7 +100,8 @@ static void a_checkpoint_of_which_a_byte_was_changed_is_not_used(void **state)
     world_with_checkpoint(&w);
     w.options.checkpoint = USE_ONLY;
     size_t len = read_checkpoint(&w, false, bytes);
-    for (size_t at = 0; at < len; at++) {
+    /* Each of the head and of the first words; of the others, which are alike, every seventh. */
+    for (size_t at = 0; at < len; at += at < 250 ? 1 : 7) {
         bytes[at] ^= 1;
         write_checkpoint(&w, false, bytes, len);
         reads_everything(&w);
