@@ -68,11 +68,13 @@ cb_error cb_api_log(cb_request *request, cb_reply *reply)
 json_t *cb_json_terminal_log(const cb_journal_row *row)
 {
     json_t *json =
-        json_pack("{sI, sI, so, ss*, sb}", "part", (json_int_t)row->part, "number",
+        json_pack("{sI, sI, so, sb}", "part", (json_int_t)row->part, "number",
                   (json_int_t)row->head.number, "hash", cb_json_hex(cb_digest_bytes(&row->head.hash)),
-                  "finding", row->found ? row->finding : NULL, "resume", (int)row->resume);
-    /* One that there is no memory for is not one that is not there. */
-    if (json && row->found && json_object_set_new(json, "found", cb_json_time(row->found)) != 0) {
+                  "resume", (int)row->resume);
+    /* Not as optional values of json_pack: what it has no memory for it leaves out. */
+    if (json && row->found &&
+        (json_object_set_new(json, "finding", json_string(row->finding)) != 0 ||
+         json_object_set_new(json, "found", cb_json_time(row->found)) != 0)) {
         json_decref(json);
         json = NULL;
     }
