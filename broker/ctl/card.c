@@ -108,13 +108,13 @@ cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certi
                             card);
 }
 
-static json_t *station_of(const cb_ctl_args *args)
+static void put_station(json_t **object, const cb_ctl_args *args)
 {
     char name[65] = ""; /* as long as cardbrokerd takes one */
     const char *given = cb_ctl_arg(args, "station");
     if (!given && gethostname(name, sizeof name - 1) != 0)
         name[0] = 0;
-    return given ? json_string(given) : name[0] ? json_string(name) : NULL;
+    cb_ctl_put_text(object, "station", given ? given : name[0] ? name : NULL);
 }
 
 cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields)
@@ -123,10 +123,13 @@ cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t *
     const char *slash = serial ? strchr(serial, '/') : NULL;
     if (serial && !slash)
         return cb_ctl_misuse(ctl, "--serial is MANUFACTURER/SERIAL");
-    *fields = json_pack("{s:o*,s:s*,s:s*,s:s*,s:o*}", "station", station_of(args), "expires", expires,
-                        "application", cb_ctl_arg(args, "application"), "serial",
-                        slash ? slash + 1 : NULL, "manufacturer",
-                        slash ? json_stringn(serial, (size_t)(slash - serial)) : NULL);
+    *fields = json_object();
+    put_station(fields, args);
+    cb_ctl_put_text(fields, "expires", expires);
+    cb_ctl_put_text(fields, "application", cb_ctl_arg(args, "application"));
+    cb_ctl_put_text(fields, "serial", slash ? slash + 1 : NULL);
+    cb_ctl_put_textn(fields, "manufacturer", slash ? serial : NULL,
+                     slash ? (size_t)(slash - serial) : 0);
     return *fields ? CB_CTL_DONE : cb_ctl_fail_text(ctl, "--expires", expires);
 }
 
@@ -292,7 +295,9 @@ static cb_ctl_status recall(cb_ctl *ctl, const cb_ctl_args *args)
         return status;
     cb_id_text(&id, text);
     snprintf(path, sizeof path, "/v1/cards/%s/recall", text);
-    json_t *body = json_pack("{s:s*,s:s*}", "by", by, "reason", reason);
+    json_t *body = json_object();
+    cb_ctl_put_text(&body, "by", by);
+    cb_ctl_put_text(&body, "reason", reason);
     status = body ? cb_ctl_call(ctl, "POST", path, body, &card)
                   : cb_ctl_fail_text(ctl, "--by or --reason", by);
     if (!status)

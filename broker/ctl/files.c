@@ -149,3 +149,16 @@ cb_error cb_ctl_unhex_field(const json_t *object, const char *name, cb_buf *out)
     const char *text = json_string_value(json_object_get(object, name));
     return text ? cb_unhex(cb_bytes_str(text), out) : CB_E_FORMAT;
 }
+
+void cb_ctl_put_textn(json_t **object, const char *name, const char *text, size_t len)
+{
+    if (*object && text && json_object_set_new(*object, name, json_stringn(text, len)) != 0) {
+        json_decref(*object);
+        *object = NULL;
+    }
+}
+
+void cb_ctl_put_text(json_t **object, const char *name, const char *text)
+{
+    cb_ctl_put_textn(object, name, text, text ? strlen(text) : 0);
+}

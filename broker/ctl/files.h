@@ -26,6 +26,12 @@ cb_ctl_status cb_ctl_write_pem(cb_ctl *ctl, const char *path, const char *label,
 /* Bytes as a JSON string of hexadecimal; NULL for want of memory. */
 json_t *cb_ctl_hex(cb_bytes bytes);
 
+/* Puts a text, if there is one, into an object, if there is one. Without memory for it, or if it is
+ * not UTF-8, the object is ended and NULL from then on: what was said on the command line is never
+ * left out of a request, as json_pack leaves out optional values. */
+void cb_ctl_put_text(json_t **object, const char *name, const char *text);
+void cb_ctl_put_textn(json_t **object, const char *name, const char *text, size_t len);
+
 /* Hexadecimal in a field of an answer, appended. CB_E_FORMAT when it is not there or not that. */
 cb_error cb_ctl_unhex_field(const json_t *object, const char *name, cb_buf *out);
 

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "broker/ctl/card.h"
+#include "broker/ctl/files.h"
 #include "broker/ctl/holder.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
@@ -204,7 +205,8 @@ cb_ctl_status cb_ctl_holder_withdraw(cb_ctl *ctl, const cb_ctl_args *args)
     if (error && error != CB_E_NOT_FOUND)
         return cb_ctl_fail_hsm(ctl, error, "the code was not withdrawn");
     snprintf(path, sizeof path, "/v1/registrations/%s/withdraw", text);
-    body = json_pack("{s:s*}", "reason", cb_ctl_arg(args, "reason"));
+    body = json_object();
+    cb_ctl_put_text(&body, "reason", cb_ctl_arg(args, "reason"));
     status = body ? cb_ctl_call(ctl, "POST", path, body, &made)
                   : cb_ctl_fail_text(ctl, "--reason", cb_ctl_arg(args, "reason"));
     if (!status)

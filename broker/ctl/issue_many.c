@@ -185,11 +185,12 @@ static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes bindin
 {
     const char *slash = strchr(l->serial, '/');
     bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
-    json_t *body = json_pack("{s:o,s:b,s:s*,s:s*,s:s*,s:o*}", "binding", cb_ctl_hex(binding),
-                             "activate", activate, "holder_name", known ? NULL : l->holder,
-                             "application", *l->application ? l->application : NULL, "serial",
-                             slash ? slash + 1 : NULL, "manufacturer",
-                             slash ? json_stringn(l->serial, (size_t)(slash - l->serial)) : NULL);
+    json_t *body = json_pack("{s:o,s:b}", "binding", cb_ctl_hex(binding), "activate", activate);
+    cb_ctl_put_text(&body, "holder_name", known ? NULL : l->holder);
+    cb_ctl_put_text(&body, "application", *l->application ? l->application : NULL);
+    cb_ctl_put_text(&body, "serial", slash ? slash + 1 : NULL);
+    cb_ctl_put_textn(&body, "manufacturer", slash ? l->serial : NULL,
+                     slash ? (size_t)(slash - l->serial) : 0);
     if (body && json_object_update(body, w->m->fields) != 0) {
         json_decref(body);
         body = NULL;

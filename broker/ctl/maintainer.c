@@ -3,6 +3,7 @@
  * Maintainers: holders whose cards begin and end the maintenance of terminals.
  */
 #include "broker/ctl/commands.h"
+#include "broker/ctl/files.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -27,7 +28,8 @@ static cb_ctl_status add(cb_ctl *ctl, const cb_ctl_args *args)
     if (status)
         return status;
     cb_id_text(&id, terminal);
-    body = json_pack("{s:s,s:s*}", "holder", holder, "terminal", where ? terminal : NULL);
+    body = json_pack("{s:s}", "holder", holder);
+    cb_ctl_put_text(&body, "terminal", where ? terminal : NULL);
     status = body ? cb_ctl_call(ctl, "POST", "/v1/maintainers", body, &made)
                   : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     if (!status)

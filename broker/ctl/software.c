@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "broker/ctl/commands.h"
+#include "broker/ctl/files.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -23,11 +24,12 @@ static const cb_ctl_column report_columns[] = {{"TERMINAL", "id"},
 static cb_ctl_status add(cb_ctl *ctl, const cb_ctl_args *args)
 {
     json_t *made = NULL;
-    json_t *body =
-        json_pack("{s:s,s:s,s:s*,s:s*,s:s*,s:s*}", "version", cb_ctl_arg(args, "version"),
-                  "program", cb_ctl_arg(args, "program"), "config",
-                  cb_ctl_arg(args, "configuration"), "note", cb_ctl_arg(args, "note"), "from",
-                  cb_ctl_arg(args, "from"), "until", cb_ctl_arg(args, "until"));
+    json_t *body = json_pack("{s:s,s:s}", "version", cb_ctl_arg(args, "version"), "program",
+                             cb_ctl_arg(args, "program"));
+    cb_ctl_put_text(&body, "config", cb_ctl_arg(args, "configuration"));
+    cb_ctl_put_text(&body, "note", cb_ctl_arg(args, "note"));
+    cb_ctl_put_text(&body, "from", cb_ctl_arg(args, "from"));
+    cb_ctl_put_text(&body, "until", cb_ctl_arg(args, "until"));
     if (!body)
         return cb_ctl_fail_text(ctl, "the note", cb_ctl_arg(args, "note"));
     cb_ctl_status status = cb_ctl_call(ctl, "POST", "/v1/software", body, &made);

@@ -263,7 +263,8 @@ static cb_ctl_status of_application(cb_ctl *ctl, const cb_ctl_args *args, const 
     snprintf(path, sizeof path, "/v1/applications/%s%s", text, act);
     if (!*act)
         return cb_ctl_call(ctl, "GET", path, NULL, application);
-    body = json_pack("{s:s*}", "reason", reason);
+    body = json_object();
+    cb_ctl_put_text(&body, "reason", reason);
     status = body ? cb_ctl_call(ctl, "POST", path, body, application)
                   : cb_ctl_fail_text(ctl, "--reason", reason);
     json_decref(body);

@@ -76,9 +76,10 @@ static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *f
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    *out = json_pack("{s:s,s:s*,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "kind",
-                     cb_ctl_arg(args, "kind"), "pin_pad", (int)pad, field, value, "services", allowed, "rate", limit, "passwords",
+    *out = json_pack("{s:s,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "pin_pad",
+                     (int)pad, field, value, "services", allowed, "rate", limit, "passwords",
                      passwords ? json_true() : NULL);
+    cb_ctl_put_text(out, "kind", cb_ctl_arg(args, "kind"));
     if (!*out)
         status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
     else if (!allowed)
@@ -237,8 +238,9 @@ static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
         kind = json_string_value(json_object_get(now, "kind"));
     bool has = pad ? strcmp(pad, "yes") == 0 : json_is_true(json_object_get(now, "pin_pad"));
     snprintf(path, sizeof path, "/v1/terminals/%s/describe", text);
-    body = json_pack("{s:s*,s:b,s:s*}", "kind", kind && strcmp(kind, "unstated") ? kind : NULL,
-                     "pin_pad", (int)has, "reason", cb_ctl_arg(args, "reason"));
+    body = json_pack("{s:b}", "pin_pad", (int)has);
+    cb_ctl_put_text(&body, "kind", kind && strcmp(kind, "unstated") ? kind : NULL);
+    cb_ctl_put_text(&body, "reason", cb_ctl_arg(args, "reason"));
     if (!status && !body)
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
     if (!status)

@@ -96,6 +96,7 @@ static cb_error bind_password(bindings *b, const cb_id *holder)
     cb_buf_put(&question.body, cb_bytes_make(b->w.point, sizeof b->w.point));
     cb_put_id(&question.body, holder);
     cb_buf_put_u64(&question.body, 1);
+    cb_buf_put_u64(&question.body, 0); /* for good */
     cb_buf_put_var(&question.body, (cb_bytes){0});
     cb_error error = ask(b, &question, &answer);
     if (!error)

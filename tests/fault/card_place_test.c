@@ -118,8 +118,9 @@ static cb_error use(void *context)
         got = tell(fd, select, 2 + len) ? hear(fd, heard, 2) : 0;
         size_t size = got == 2 ? (size_t)heard[0] << 8 | heard[1] : 0;
         got = size ? hear(fd, heard, size) : 0;
-        bool good = got == size && size == sizeof cb_native_aid + 6 && heard[0] == 0x6F &&
-                    heard[size - 2] == 0x90;
+        /* 6F { 84 AID  A5 { C0 KID KVN } } 9000 */
+        bool good = got == size && size == 2 + 2 + sizeof cb_native_aid + 2 + 4 + 2 &&
+                    heard[0] == 0x6F && heard[size - 2] == 0x90;
         bool fault = got == 2 && heard[0] != 0x90;
         error = good ? CB_OK : got == size && size && !fault ? WRONG : CB_E_CLOSED;
     }

@@ -32,7 +32,7 @@
  * error. */
 #define WRONG CB_ERROR_COUNT
 
-enum { WORDS = 12, ASKED = 4 };
+enum { WORDS = 16, ASKED = 4 };
 
 static const char certificate[] = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
@@ -59,6 +59,7 @@ static pid_t server;
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
 
 #define ID "0123456789abcdef0123456789abcdef"
+#define PROGRAM ID ID
 #define UUID "01234567-89ab-7def-8123-456789abcdef"
 
 /* ---- A broker that takes everything ---- */
@@ -223,10 +224,10 @@ static command commands[] = {
     {"holder list", {"holder", "list"}, {"GET /v1/holders"} /* libcurl may lose the query */, NULL},
     {"a terminal with a limit",
      {"terminal", "enrol", "--name", "Hall", "--rate", "7", "--service", "mail", "--certificate",
-      pem_path},
-     {"POST /v1/terminals \n{\"name\":\"Hall\",\"certificate\":\"-----BEGIN "
+      pem_path, "--kind", "personal"},
+     {"POST /v1/terminals \n{\"name\":\"Hall\",\"pin_pad\":false,\"certificate\":\"-----BEGIN "
       "CERTIFICATE-----\\nMAA=\\n-----END CERTIFICATE-----\\n\",\"services\":[\"mail\"],"
-      "\"rate\":7}"},
+      "\"rate\":7,\"kind\":\"personal\"}"},
      NULL},
     {"a card revoked",
      {"card", "revoke", UUID, "--reason", "lost"},
@@ -236,6 +237,16 @@ static command commands[] = {
      {"card", "suspend", UUID},
      {"POST /v1/cards/" UUID "/suspend \n{}"},
      "card " UUID " suspended\n"},
+    {"a card to be given back",
+     {"card", "recall", UUID, "--by", "2999-12-31", "--reason", "worn"},
+     {"POST /v1/cards/" UUID "/recall \n{\"by\":\"2999-12-31\",\"reason\":\"worn\"}"},
+     "card " UUID " is to be given back by 2999-12-31\n"},
+    {"software of one configuration",
+     {"software", "add", "--version", "1", "--program", PROGRAM, "--configuration", PROGRAM,
+      "--until", "2999-12-31"},
+     {"POST /v1/software \n{\"version\":\"1\",\"program\":\"" PROGRAM "\",\"config\":\"" PROGRAM
+      "\",\"until\":\"2999-12-31\"}"},
+     "software " ID " listed\n"},
     {"keys sealed anew",
      {"key", "rewrap-all"},
      {"GET /v1/enrolments", "GET /v1/enrolments/" ID "/sealed ", rewrapped},
