@@ -373,7 +373,7 @@ static void read_service(api_acts *a)
     act_request(a, "GET", "services", NULL, a->service);
 }
 
-enum { ACT = 16, READING = 8 };
+enum { ACT = 8, READING = 5 };
 
 /* Codes with which holders register cards of their own. */
 static void record_code(api_acts *a)

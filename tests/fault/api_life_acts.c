@@ -257,7 +257,7 @@ static void report_issued(api_acts *a) { report(a, "reports/issued?from=2020-01-
 static void report_issues(api_acts *a) { report(a, "reports/issues?limit=1"); }
 static void report_outstanding(api_acts *a) { report(a, "reports/outstanding?limit=1"); }
 
-enum { ACT = 10, READING = 5 };
+enum { ACT = 7, READING = 4 };
 
 const api_act api_life_table[] = {
     {"a list of cards entered", enter_batch, 200, ACT},

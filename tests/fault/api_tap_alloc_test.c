@@ -26,7 +26,7 @@
 #define WRONG CB_ERROR_COUNT
 
 /* What wolfSSL loses when a handshake fails (http_test.c), and a turn that libmicrohttpd drops. */
-enum { THEIRS = 40, UNTOLD = 1, RUNS = 20, FEW = 8, ALL = 0 };
+enum { THEIRS = 40, UNTOLD = 1, RUNS = 10, FEW = 8, ALL = 0 };
 
 typedef struct taps {
     api_world w;

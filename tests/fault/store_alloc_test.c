@@ -15,7 +15,7 @@ static void each_flow_survives_each_failure(void **state)
     (void)state;
     store_flows_make(&s);
     for (unsigned i = 0; i < store_flow_count; i++)
-        fault_each(&alloc_faults, &store_flow[i], &s, 20);
+        fault_each(&alloc_faults, &store_flow[i], &s, 10);
     store_flows_end(&s);
 }
 

@@ -29,19 +29,19 @@ static void each_flow(const fault_kind *kind, unsigned runs)
 static void a_disk_that_fails_loses_nothing_that_was_acknowledged(void **state)
 {
     (void)state;
-    each_flow(&vfs_io_faults, 20);
+    each_flow(&vfs_io_faults, 10);
 }
 
 static void a_full_disk_loses_nothing_that_was_acknowledged(void **state)
 {
     (void)state;
-    each_flow(&vfs_full_faults, 20);
+    each_flow(&vfs_full_faults, 10);
 }
 
 static void a_lock_that_is_held_loses_nothing_that_was_acknowledged(void **state)
 {
     (void)state;
-    each_flow(&vfs_busy_faults, 20);
+    each_flow(&vfs_busy_faults, 10);
 }
 
 int main(int argc, char **argv)
