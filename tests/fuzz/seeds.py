@@ -594,6 +594,25 @@ def pads():
     put("pad", "cancelled", bytes.fromhex("6401"))
 
 
+def jpki_signers():
+    """JPKI cards whose signature certificate is read: SELECT twice, how many tries are left, the PIN, the file, and SELECT."""
+    def said(status, data=b""):
+        return b"\0" + struct.pack(">H", len(data) + 2) + data + bytes.fromhex(status)
+    der = openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "/dev/null", "-days", "2", "-subj", "/C=JP/CN=Hanako", "-outform", "DER")
+    begun, looked, done = 2 * said("9000"), said("63c5"), said("9000")
+    reads = b"".join(said("9000", der[at:at + 231]) for at in range(0, len(der), 231))
+    parts = said("6140", der[:231]) + said("9000", der[231:295]) + b"".join(said("9000", der[at:at + 231]) for at in range(295, len(der), 231))
+    put("jpki_signer", "good", begun + looked + said("9000") + done + reads + done)
+    put("jpki_signer", "filled-up", begun + looked + said("9000") + done + b"".join(said("9000", (der + bytes(99))[at:at + 231]) for at in range(0, len(der), 231)) + done)
+    put("jpki_signer", "parts", begun + looked + said("9000") + done + parts + done)
+    put("jpki_signer", "wrong", begun + looked + said("63c4") + done)
+    put("jpki_signer", "blocked", begun + said("6983") + done)
+    put("jpki_signer", "last-try", begun + said("63c1") + done)
+    put("jpki_signer", "foreign", said("6a82"))
+    put("jpki_signer", "again", begun + said("6c05") + looked + said("6c05") + said("9000") + done + said("6c10") + reads + done)
+    put("jpki_signer", "gone", begun + looked + b"\4\0\0" + done)
+
+
 def journals():
     """Entries of terminals' logs."""
     def entry(event, text=""):
@@ -634,7 +653,7 @@ def checkpoints():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads, checkpoints):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads, jpki_signers, checkpoints):
         make()
 
 
