@@ -29,6 +29,18 @@ struct cb_taps {
     cb_taps_failures failures; /* likewise */
 };
 
+/* What a proof says beside who taps. */
+typedef struct cb_tap_identity {
+    cb_digest before;   /* of the binding of a password that is changed */
+    cb_buf binding;     /* and the one that takes its place: CB_BUF(CB_BINDING_MAX), the caller's */
+    uint8_t generation; /* that the card signed, if its row has another; otherwise 0 */
+} cb_tap_identity;
+
+/* Who is tapping, as hsmd believes the card's answers. outcome: card, holder, level and what is
+ * said of its PIN, as far as they are known, also where it is refused. */
+cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
+                         cb_tap_outcome *outcome, cb_tap_identity *identity);
+
 /* Hands the tap's worker the revocations that it has not heard of. */
 cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);
 

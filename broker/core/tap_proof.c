@@ -13,8 +13,6 @@
 
 #define DEFAULT_MAINTENANCE (8 * 3600 * CB_SECOND)
 
-enum { FEED_BATCH = 500, FEED_ROUNDS = 64, FEED_LOOKS = 8 };
-
 /* One run through the steps. */
 typedef struct proof_run {
     cb_taps *taps;
@@ -25,10 +23,8 @@ typedef struct proof_run {
     cb_buf receipt[CB_RESULT_RECEIPTS];
     unsigned receipts;
     cb_login_result login;
-    cb_digest before;    /* of the binding of a password that is changed */
-    cb_buf binding;      /* and the one that takes its place */
+    cb_tap_identity identity;
     cb_session *session; /* while it is ours */
-    uint8_t generation;  /* that the card signed, if its row has another; otherwise 0 */
     bool placed;         /* has a place among the logins at the service */
 } proof_run;
 
@@ -38,156 +34,12 @@ void cb_tap_outcome_free(cb_tap_outcome *outcome)
         cb_buf_free(&outcome->value);
 }
 
-cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap)
-{
-    cb_feed_head known;
-    cb_feed_entry *entries = calloc(FEED_BATCH, sizeof *entries);
-    if (!entries)
-        return CB_E_MEMORY;
-    cb_error error = CB_OK;
-    for (unsigned round = 0; !error && round < FEED_ROUNDS; round++) {
-        size_t count = 0;
-        error = cb_hsm_feed_state(taps->parts.hsm, tap, &known);
-        if (!error)
-            error = cb_feed_since(taps->parts.store, known.number, entries, FEED_BATCH, &count);
-        if (error || count == 0)
-            break;
-        error = cb_hsm_feed_extend(taps->parts.hsm, tap, entries, count);
-    }
-    free(entries);
-    return error;
-}
-
-/* A revocation of somebody else may come between reading the head and hsmd's look at it; then hsmd
- * knows more than the head that was read. Looking again tells this from a database that was really
- * rolled back. */
-static bool look_again(cb_error error)
-{
-    return error == CB_E_HSM_FEED_BEHIND || error == CB_E_HSM_ROLLED_BACK;
-}
-
-cb_error cb_tap_with_head(cb_taps *taps, const cb_id *tap,
-                          cb_error (*run)(void *context, const cb_feed_head *head), void *context)
-{
-    cb_error error = CB_E_HSM_FEED_BEHIND;
-    for (unsigned round = 0; look_again(error) && round < FEED_LOOKS; round++) {
-        cb_feed_head head;
-        error = round > 0 && error == CB_E_HSM_FEED_BEHIND ? cb_tap_pass_feed_on(taps, tap) : CB_OK;
-        if (!error)
-            error = cb_feed_head_now(taps->parts.store, &head);
-        if (!error)
-            error = run(context, &head);
-    }
-    return error;
-}
-
-typedef struct activating {
-    proof_run *run;
-    const cb_card *card;
-    cb_activation *activation;
-} activating;
-
-/* hsmd is asked who it is, or, where a password is changed, for the binding of the new one. */
-static cb_error activate_at(void *context, const cb_feed_head *head)
-{
-    const activating *a = context;
-    cb_hsm *hsm = a->run->taps->parts.hsm;
-    const cb_id *tap = &a->run->context->tap;
-    cb_bytes binding = cb_buf_bytes(&a->card->binding);
-    if (a->run->context->purpose != CB_TAP_PASSWORD_CHANGE)
-        return cb_hsm_tap_activate(hsm, tap, binding, head, a->activation);
-    a->run->before = cb_sha256(binding);
-    a->activation->holder = a->card->holder;
-    a->activation->level = CB_LEVEL_PASSWORD;
-    return cb_hsm_tap_password(hsm, tap, binding, head, &a->run->binding);
-}
-
-static cb_error activate(proof_run *run, const cb_card *card, cb_activation *activation)
-{
-    activating a = {run, card, activation};
-    return cb_tap_with_head(run->taps, &run->context->tap, activate_at, &a);
-}
-
-/* Of a name and a password: whether there is such a name, and what has become of it, is told to
- * nobody who has not its password, by no word and not by the time that it takes. */
-static cb_error activate_password(proof_run *run, const cb_card *card, cb_error found,
-                                  cb_activation *activation)
-{
-    if (found && found != CB_E_CARD_UNKNOWN)
-        return found;
-    cb_error error = activate(run, card, activation);
-    if (found)
-        return !error || error == CB_E_PASSWORD_WRONG ? found : error;
-    return error ? error : cb_card_refusal(card);
-}
-
 /* What the terminal is told of an error. The record says which it was. */
 static cb_error told(const proof_run *run, cb_error error)
 {
     bool of_password = error == CB_E_CARD_UNKNOWN || error == CB_E_PASSWORD_DELAYED;
     return run->context->profile == CB_PROFILE_PASSWORD && of_password ? CB_E_PASSWORD_WRONG
                                                                        : error;
-}
-
-/* What the registry has against the card. One that is to be ended has to be revoked. */
-static cb_error refusal(const proof_run *run, const cb_card *card)
-{
-    cb_error error = cb_card_refusal(card);
-    if (run->context->purpose != CB_TAP_CARD_END)
-        return error;
-    return error == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
-}
-
-/* Errors that hsmd says of a card whose proof it believed. */
-static bool is_believed(cb_error error)
-{
-    return !error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED ||
-           error == CB_E_PIN_REQUIRED || error == CB_E_TAP_LEVEL;
-}
-
-/* Wrong PINs that the card has signed, of which its answer to this tap may be one. Cards of others
- * sign nothing about them. */
-static uint32_t wrong_pins(const proof_run *run, const cb_card_claim *claim, cb_error error)
-{
-    if (run->context->profile != CB_PROFILE_NATIVE || !is_believed(error))
-        return 0;
-    return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
-}
-
-/* Who is tapping: the card's claim, believed by hsmd. */
-static cb_error identify(proof_run *run, cb_bytes answers)
-{
-    cb_card card;
-    cb_card_claim claim;
-    cb_activation activation = {0};
-    cb_tap_outcome *outcome = run->outcome;
-    cb_card_init(&card);
-    cb_error error = cb_hsm_tap_finish(run->taps->parts.hsm, &run->context->tap, answers, &claim);
-    bool refused = error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED;
-    if (refused)
-        activation.pin_tries_left = claim.pin_tries_left;
-    if (!error || refused) {
-        cb_error found = cb_decide_lookup_card(run->taps->parts.store, &claim.card, &card);
-        outcome->card = card.id;
-        outcome->holder = card.holder;
-        if (!error && run->context->profile == CB_PROFILE_PASSWORD)
-            error = activate_password(run, &card, found, &activation);
-        else if (!error)
-            error = found ? found : refusal(run, &card);
-    }
-    if (!error && run->context->profile != CB_PROFILE_PASSWORD) {
-        error = activate(run, &card, &activation);
-        outcome->wrong_pins = wrong_pins(run, &claim, error);
-    }
-    outcome->may_end = error == CB_E_CARD_REVOKED && run->context->profile == CB_PROFILE_NATIVE;
-    outcome->pin_tries_left = activation.pin_tries_left;
-    outcome->level = activation.level;
-    if (!error && activation.generation != card.generation)
-        run->generation = activation.generation;
-    if (!error)
-        outcome->holder = activation.holder;
-    cb_card_free(&card);
-    return error;
 }
 
 /* Called back by the connector, in the thread of the tap. */
@@ -297,7 +149,7 @@ static cb_error authenticate(proof_run *run)
     cb_intent_request intent = {.context = *run->context,
                                 .card = outcome->card,
                                 .holder = outcome->holder,
-                                .generation = run->generation,
+                                .generation = run->identity.generation,
                                 .reached = outcome->level,
                                 .pad = run->pad};
     cb_error error = cb_places_take(run->taps->places, run->context->service);
@@ -344,8 +196,8 @@ static cb_error record_password(proof_run *run)
     const cb_session_match match = {.card = run->outcome->card};
     cb_intent_request request = {
         .context = *run->context, .card = run->outcome->card, .holder = run->outcome->holder};
-    cb_error error = cb_decide_password(run->taps->parts.store, &request, &run->before,
-                                        cb_buf_bytes(&run->binding));
+    cb_error error = cb_decide_password(run->taps->parts.store, &request, &run->identity.before,
+                                        cb_buf_bytes(&run->identity.binding));
     if (!error || error == CB_E_UNSIGNED)
         cb_sessions_cut(run->taps->parts.sessions, &match, "password.changed");
     return error;
@@ -358,7 +210,7 @@ static cb_error record_pin(proof_run *run)
                                  .card = run->outcome->card,
                                  .holder = run->outcome->holder,
                                  .reached = run->outcome->level,
-                                 .generation = run->generation};
+                                 .generation = run->identity.generation};
     return cb_decide_pin(run->taps->parts.store, &request);
 }
 
@@ -400,11 +252,12 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         run.receipt[i] = CB_BUF(CB_RECEIPT_MAX);
     run.login.value = CB_BUF(CB_LOGIN_VALUE_MAX);
-    run.binding = CB_BUF(CB_BINDING_MAX);
+    run.identity.binding = CB_BUF(CB_BINDING_MAX);
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
     bool registers = run.context->purpose == CB_TAP_REGISTER;
-    error = registers ? cb_tap_register_end(taps, entry, answers, outcome) : identify(&run, answers);
+    error = registers ? cb_tap_register_end(taps, entry, answers, outcome)
+                      : cb_tap_identify(taps, run.context, answers, outcome, &run.identity);
     if (!error && !registers)
         cb_tap_count_pins(taps, run.context, outcome);
     if (error)
@@ -431,7 +284,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         cb_session_end(&run.session);
     cb_login_result_free(&run.login);
     cb_intent_grant_free(&run.grant);
-    cb_buf_free(&run.binding);
+    cb_buf_free(&run.identity.binding);
     for (unsigned i = 0; i < CB_RESULT_RECEIPTS; i++)
         cb_buf_free(&run.receipt[i]);
     return error;

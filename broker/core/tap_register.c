@@ -79,12 +79,14 @@ cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
         cb_tap_drop(taps, entry);
         return error;
     }
+    const cb_tap_context begun = entry->context;
     entry->context.purpose = CB_TAP_REGISTER;
     const cb_card_profile *profile = cb_profile_find(entry->context.profile);
     cb_tap_registration here = *registration;
     here.reading.profile = entry->context.profile;
     error = profile->recognise ? permit(taps, &entry->context) : CB_E_CARD_FOREIGN;
     if (error && cb_tap_may_ask_again(error)) {
+        entry->context = begun;
         cb_tap_table_put(taps->table, entry);
         return error;
     }

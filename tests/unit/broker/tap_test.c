@@ -173,6 +173,22 @@ static void a_mistake_can_be_put_right_while_the_card_stays(void **state)
                      CB_OK);
 }
 
+/* The next question may be another one: nothing of this may stand in its place. */
+static void a_mistake_leaves_nothing_in_the_tap(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_tap_entry *entry;
+    service_level = CB_LEVEL_PIN;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_E_PIN_REQUIRED);
+    assert_int_equal(cb_tap_table_take(taps->table, &tap, &terminal, CB_TAP_BEGUN, &entry), CB_OK);
+    assert_string_equal(entry->context.service, "");
+    assert_int_equal(entry->context.purpose, 0);
+    assert_int_equal(entry->context.level, CB_LEVEL_NONE);
+    cb_tap_table_put(taps->table, entry);
+}
+
 static void a_pin_change_uses_no_key_and_is_recorded(void **state)
 {
     (void)state;
@@ -212,6 +228,7 @@ int main(void)
         T(a_connector_cannot_use_the_key_without_end),
         T(steps_come_once_and_in_order_and_from_the_same_terminal),
         T(a_mistake_can_be_put_right_while_the_card_stays),
+        T(a_mistake_leaves_nothing_in_the_tap),
         T(a_pin_change_uses_no_key_and_is_recorded),
         T(a_profile_that_is_not_known_begins_nothing),
     };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * Who is tapping: what hsmd believes of the card's proof, and what the registry has against the
+ * card.
+ */
+#include "broker/core/tap_parts.h"
+
+typedef struct activating {
+    cb_taps *taps;
+    const cb_tap_context *context;
+    const cb_card *card;
+    cb_activation *activation;
+    cb_tap_identity *identity;
+} activating;
+
+/* hsmd is asked who it is, or, where a password is changed, for the binding of the new one. */
+static cb_error activate_at(void *context, const cb_feed_head *head)
+{
+    const activating *a = context;
+    cb_hsm *hsm = a->taps->parts.hsm;
+    const cb_id *tap = &a->context->tap;
+    cb_bytes binding = cb_buf_bytes(&a->card->binding);
+    if (a->context->purpose != CB_TAP_PASSWORD_CHANGE)
+        return cb_hsm_tap_activate(hsm, tap, binding, head, a->activation);
+    a->identity->before = cb_sha256(binding);
+    a->activation->holder = a->card->holder;
+    a->activation->level = CB_LEVEL_PASSWORD;
+    return cb_hsm_tap_password(hsm, tap, binding, head, &a->identity->binding);
+}
+
+static cb_error activate(activating *a)
+{
+    return cb_tap_with_head(a->taps, &a->context->tap, activate_at, a);
+}
+
+/* Of a name and a password: whether there is such a name, and what has become of it, is told to
+ * nobody who has not its password, by no word and not by the time that it takes. */
+static cb_error activate_password(activating *a, cb_error found)
+{
+    if (found && found != CB_E_CARD_UNKNOWN)
+        return found;
+    cb_error error = activate(a);
+    if (found)
+        return !error || error == CB_E_PASSWORD_WRONG ? found : error;
+    return error ? error : cb_card_refusal(a->card);
+}
+
+/* What the registry has against the card. One that is to be ended has to be revoked. */
+static cb_error refusal(const cb_tap_context *context, const cb_card *card)
+{
+    cb_error error = cb_card_refusal(card);
+    if (context->purpose != CB_TAP_CARD_END)
+        return error;
+    return error == CB_E_CARD_REVOKED ? CB_OK : CB_E_STATE;
+}
+
+/* Errors that hsmd says of a card whose proof it believed. */
+static bool is_believed(cb_error error)
+{
+    return !error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED ||
+           error == CB_E_PIN_REQUIRED || error == CB_E_TAP_LEVEL;
+}
+
+/* Wrong PINs that the card has signed, of which its answer to this tap may be one. Cards of others
+ * sign nothing about them. */
+static uint32_t wrong_pins(const cb_tap_context *context, const cb_card_claim *claim,
+                           cb_error error)
+{
+    if (context->profile != CB_PROFILE_NATIVE || !is_believed(error))
+        return 0;
+    return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
+}
+
+cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
+                         cb_tap_outcome *outcome, cb_tap_identity *identity)
+{
+    cb_card card;
+    cb_card_claim claim;
+    cb_activation activation = {0};
+    activating a = {taps, context, &card, &activation, identity};
+    const bool password = context->profile == CB_PROFILE_PASSWORD;
+    cb_card_init(&card);
+    cb_error error = cb_hsm_tap_finish(taps->parts.hsm, &context->tap, answers, &claim);
+    bool refused = error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED;
+    if (refused)
+        activation.pin_tries_left = claim.pin_tries_left;
+    if (!error || refused) {
+        cb_error found = cb_decide_lookup_card(taps->parts.store, &claim.card, &card);
+        outcome->card = card.id;
+        outcome->holder = card.holder;
+        if (!error && password)
+            error = activate_password(&a, found);
+        else if (!error)
+            error = found ? found : refusal(context, &card);
+    }
+    if (!error && !password) {
+        error = activate(&a);
+        outcome->wrong_pins = wrong_pins(context, &claim, error);
+    }
+    outcome->may_end = error == CB_E_CARD_REVOKED && context->profile == CB_PROFILE_NATIVE;
+    outcome->pin_tries_left = activation.pin_tries_left;
+    outcome->level = activation.level;
+    if (!error && activation.generation != card.generation)
+        identity->generation = activation.generation;
+    if (!error)
+        outcome->holder = activation.holder;
+    cb_card_free(&card);
+    return error;
+}
