@@ -1,49 +1,19 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/commands_parts.h"
 
-#include <unistd.h>
-
-#include "base/clock.h"
 #include "base/code.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/password/password.h"
 #include "cardlink/terminal/agent.h"
 #include "cardlink/terminal/login.h"
-#include "cardlink/terminal/registering.h"
 #include "cardlink/terminal/survey.h"
-
-#define SLICE (CB_SECOND / 2)
-
-
-static cb_error open_readers(const cb_command_context *context, cb_readers **out)
-{
-    const cb_terminal_config *config = context->config;
-    return cb_readers_open(config->kind, config->place, config->card_timeout, out);
-}
-
-static cb_error open_relay_for(const cb_command_context *context, bool maintenance, cb_relay **out)
-{
-    const cb_terminal_config *config = context->config;
-    cb_relay_settings settings = {.broker = config->broker,
-                                  .ca = config->ca,
-                                  .certificate = config->certificate,
-                                  .key = config->key,
-                                  .timeout = config->timeout,
-                                  .maintenance = maintenance};
-    return cb_relay_open(&settings, out);
-}
-
-static cb_error open_relay(const cb_command_context *context, cb_relay **out)
-{
-    return open_relay_for(context, false, out);
-}
 
 static cb_error run_readers(cb_command_context *context)
 {
     cb_readers *readers = NULL;
     cb_reader_list list;
-    cb_error error = open_readers(context, &readers);
+    cb_error error = cb_command_open_readers(context, &readers);
     if (!error)
         error = cb_readers_list(readers, &list);
     if (error)
@@ -59,7 +29,7 @@ static cb_error run_services(cb_command_context *context)
     cb_relay *relay = NULL;
     cb_problem problem;
     json_t *services = NULL;
-    cb_error error = open_relay(context, &relay);
+    cb_error error = cb_command_open_relay(context, &relay);
     if (error)
         return cb_command_fail(context, error, NULL);
     error = cb_relay_services(relay, &services, &problem);
@@ -75,113 +45,6 @@ static cb_error run_services(cb_command_context *context)
 /* ---- one tap ---- */
 
 /* The first reader of the list with a card, if it is wanted; NULL: none. */
-static const cb_reader_info *find_card(const cb_reader_list *list, const char *wanted)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        const cb_reader_info *info = &list->reader[i];
-        if (info->present && (!wanted || strcmp(wanted, info->name) == 0))
-            return info;
-    }
-    return NULL;
-}
-
-/* While nobody has come, the script that is held must not grow old. A broker that cannot be reached
- * is reported at once: there is no point in waiting for a card then. */
-static cb_error keep_fresh(cb_command_context *context, cb_relay *relay, cb_relay_tap *first,
-                           cb_problem *problem)
-{
-    if (!relay || !context->config->prefetch || cb_tap_fresh(first))
-        return CB_OK;
-    return cb_relay_begin(relay, context->config->profiles.profile[0], first, problem);
-}
-
-/* Waits for a card and writes its reader's name. relay NULL: for nothing that the broker is asked about. */
-static cb_error wait_for_card(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                              cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
-                              cb_problem *problem)
-{
-    const char *wanted = context->options->reader;
-    int64_t deadline = cb_deadline_in(context->options->timeout);
-    cb_reader_list list = {.count = 0};
-    bool asked = false;
-    for (;;) {
-        cb_error error = keep_fresh(context, relay, first, problem);
-        if (error)
-            return error;
-        int64_t slice = cb_deadline_in(asked ? SLICE : 0);
-        error = cb_readers_wait(readers, &list, true, slice < deadline ? slice : deadline);
-        const cb_reader_info *found = error == CB_OK ? find_card(&list, wanted) : NULL;
-        if (found) {
-            memcpy(name, found->name, sizeof found->name);
-            return CB_OK;
-        }
-        if (atomic_load(context->stop) || cb_deadline_left_ms(deadline) == 0)
-            return cb_problem_set(problem, list.count ? CB_E_CARD_ABSENT : CB_E_READER_NONE, NULL);
-        if (error && error != CB_E_TIMEOUT && error != CB_E_READER_NONE)
-            return cb_problem_set(problem, error, NULL);
-        if (error == CB_E_READER_NONE)
-            usleep((useconds_t)SLICE);
-        if (!asked && !context->output->json)
-            fputs(list.count ? "Present the card.\n"
-                             : "Waiting for a reader: connect one, and see that pcscd runs.\n",
-                  stderr);
-        asked = true;
-    }
-}
-
-static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                         const cb_tap_order *order)
-{
-    char name[CB_READER_NAME_MAX + 1];
-    cb_problem problem;
-    cb_relay_tap first;
-    cb_tap_report report = {.result = NULL};
-    cb_relay_tap_init(&first);
-    cb_error error = wait_for_card(context, readers, relay, &first, name, &problem);
-    if (error) {
-        cb_command_say(context, &problem);
-    } else {
-        error = cb_tap_run(relay, readers, name, &first, order, &report);
-        cb_error stored = cb_output_tap(context->output, name, &report);
-        error = error ? error : stored;
-    }
-    cb_tap_report_free(&report);
-    cb_relay_tap_free(&first);
-    return error;
-}
-
-/* Asks for digits first, so that nobody has to hold a card and type. */
-static cb_error order_tap(cb_command_context *context, cb_tap_order *order, cb_pin_form form)
-{
-    cb_pins pins = {.form = CB_PIN_FORM_NONE};
-    cb_readers *readers = NULL;
-    cb_relay *relay = NULL;
-    cb_error error = CB_OK;
-    order->profiles = &context->config->profiles;
-    order->pin_pad = context->config->pin_pad;
-    if (form != CB_PIN_FORM_NONE && order->pin_pad == CB_PAD_REQUIRE)
-        return cb_command_fail(context, CB_E_PIN_PAD, "pin_pad: no PIN is typed on this computer");
-    if (form != CB_PIN_FORM_NONE) {
-        order->pins = &pins;
-        error = cb_pins_ask(&pins, form, context->options->pin_fd);
-        if (error)
-            cb_command_fail(context, error, error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
-    }
-    if (!error) {
-        error = open_readers(context, &readers);
-        if (!error)
-            error = open_relay_for(context, cb_tap_purpose_maintenance(order->purpose), &relay);
-        if (error)
-            cb_command_fail(context, error, NULL);
-        else
-            error = tap_once(context, readers, relay, order);
-    }
-    cb_pins_wipe(&pins);
-    cb_relay_close(&relay);
-    cb_readers_close(&readers);
-    return error;
-}
-
 static cb_error run_tap(cb_command_context *context)
 {
     const cb_options *options = context->options;
@@ -194,7 +57,7 @@ static cb_error run_tap(cb_command_context *context)
         return cb_command_fail(context, CB_E_ARGUMENT, "--service: name one; cardlink services lists them");
     if (strlen(order.text) > CB_RELAY_TEXT_MAX)
         return cb_command_fail(context, CB_E_ARGUMENT, "--text: too long");
-    return order_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
+    return cb_command_tap(context, &order, options->pin ? CB_PIN_FORM_VERIFY : CB_PIN_FORM_NONE);
 }
 
 /* ---- maintenance ---- */
@@ -204,7 +67,7 @@ static cb_error maintain(cb_command_context *context, uint8_t purpose, cb_journa
     const char *reason = context->options->reason ? context->options->reason : "";
     cb_tap_order order = {.purpose = purpose, .service = "", .text = reason};
     bool pad = context->config->pin_pad == CB_PAD_REQUIRE;
-    cb_error error = order_tap(context, &order, pad ? CB_PIN_FORM_NONE : CB_PIN_FORM_VERIFY);
+    cb_error error = cb_command_tap(context, &order, pad ? CB_PIN_FORM_NONE : CB_PIN_FORM_VERIFY);
     if (!error && context->config->log[0])
         cb_command_note(context, event, reason);
     return error;
@@ -221,31 +84,6 @@ static cb_error run_maintain_end(cb_command_context *context)
 }
 
 /* ---- registration ---- */
-
-static cb_error register_once(cb_command_context *context, const cb_registering_order *order)
-{
-    char name[CB_READER_NAME_MAX + 1];
-    cb_problem problem;
-    cb_readers *readers = NULL;
-    cb_relay *relay = NULL;
-    cb_tap_report report = {.result = NULL};
-    cb_error error = open_readers(context, &readers);
-    if (!error)
-        error = open_relay(context, &relay);
-    if (error) {
-        cb_command_fail(context, error, NULL);
-    } else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK) {
-        cb_command_say(context, &problem);
-    } else {
-        error = cb_registering_run(relay, readers, name, order, &report);
-        cb_error stored = cb_output_tap(context->output, name, &report);
-        error = error ? error : stored;
-    }
-    cb_tap_report_free(&report);
-    cb_relay_close(&relay);
-    cb_readers_close(&readers);
-    return error;
-}
 
 /* Code and PIN are asked for first, and the code is not kept as it was typed. */
 static cb_error run_register(cb_command_context *context)
@@ -271,7 +109,7 @@ static cb_error run_register(cb_command_context *context)
                             error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
     }
     if (!error)
-        error = register_once(context, &order);
+        error = cb_command_register(context, &order);
     cb_pins_wipe(&pins);
     cb_wipe(&order, sizeof order);
     return error;
@@ -282,7 +120,7 @@ static cb_error log_in(cb_command_context *context, const cb_login_order *order)
 {
     cb_relay *relay = NULL;
     cb_tap_report report = {.result = NULL};
-    cb_error error = open_relay(context, &relay);
+    cb_error error = cb_command_open_relay(context, &relay);
     if (error)
         return cb_command_fail(context, error, NULL);
     error = cb_login_run(relay, order, &report);
@@ -340,13 +178,13 @@ static cb_error run_password_change(cb_command_context *context)
 static cb_error run_pin_change(cb_command_context *context)
 {
     cb_tap_order order = {.purpose = CB_TAP_PIN_CHANGE, .service = "", .text = ""};
-    return order_tap(context, &order, CB_PIN_FORM_CHANGE);
+    return cb_command_tap(context, &order, CB_PIN_FORM_CHANGE);
 }
 
 static cb_error run_pin_unblock(cb_command_context *context)
 {
     cb_tap_order order = {.purpose = CB_TAP_PIN_UNBLOCK, .service = "", .text = ""};
-    return order_tap(context, &order, CB_PIN_FORM_UNBLOCK);
+    return cb_command_tap(context, &order, CB_PIN_FORM_UNBLOCK);
 }
 
 static cb_error run_pin_reset(cb_command_context *context)
@@ -357,7 +195,7 @@ static cb_error run_pin_reset(cb_command_context *context)
     if (!text || cb_id_parse(text, &card))
         return cb_command_fail(context, CB_E_ARGUMENT,
                     "--card: give the card's identifier, as the administrator has it");
-    return order_tap(context, &order, CB_PIN_FORM_RESET);
+    return cb_command_tap(context, &order, CB_PIN_FORM_RESET);
 }
 
 /* ---- the rest ---- */
@@ -402,10 +240,10 @@ static cb_error run_read(cb_command_context *context)
     char name[CB_READER_NAME_MAX + 1];
     cb_problem problem;
     cb_readers *readers = NULL;
-    cb_error error = open_readers(context, &readers);
+    cb_error error = cb_command_open_readers(context, &readers);
     if (error)
         cb_command_fail(context, error, NULL);
-    else if ((error = wait_for_card(context, readers, NULL, NULL, name, &problem)) != CB_OK)
+    else if ((error = cb_command_wait(context, readers, NULL, NULL, name, &problem)) != CB_OK)
         cb_command_say(context, &problem);
     else if (context->options->signature)
         error = cb_command_read_signer(context, readers, name);

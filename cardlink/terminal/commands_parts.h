@@ -7,7 +7,10 @@
 
 #include "cardlink/journal.h"
 #include "cardlink/terminal/commands.h"
+#include "cardlink/terminal/pin_entry.h"
 #include "cardlink/terminal/reader.h"
+#include "cardlink/terminal/registering.h"
+#include "cardlink/terminal/tap.h"
 
 /* Says what went wrong: to people on standard error, to programs on standard output. Returns it. */
 cb_error cb_command_say(cb_command_context *context, const cb_problem *problem);
@@ -18,6 +21,23 @@ cb_error cb_command_done(cb_command_context *context, const char *event, const c
 
 /* Enters it into the terminal's log; the agent brings it to the broker. What fails is said. */
 void cb_command_note(cb_command_context *context, cb_journal_event event, const char *text);
+
+/* As the configuration says. */
+cb_error cb_command_open_readers(const cb_command_context *context, cb_readers **out);
+cb_error cb_command_open_relay(const cb_command_context *context, cb_relay **out);
+
+/* Waits for a card and writes its reader's name. relay NULL: for nothing that the broker is asked
+ * about; otherwise first is kept fresh meanwhile. */
+cb_error cb_command_wait(cb_command_context *context, cb_readers *readers, cb_relay *relay,
+                         cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
+                         cb_problem *problem);
+
+/* Asks for what the form wants to be typed, waits for a card and taps it. What went wrong is said:
+ * commands_card.c. */
+cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin_form form);
+
+/* Waits for a card and registers it, likewise. */
+cb_error cb_command_register(cb_command_context *context, const cb_registering_order *order);
 
 /* Commands about the terminal itself: commands_self.c. */
 cb_error cb_command_enrol(cb_command_context *context);
