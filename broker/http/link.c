@@ -2,6 +2,7 @@
 #include "broker/http/link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -31,6 +32,13 @@ static void wait_for_more_than(cb_link *link, int bytes)
     setsockopt(link->socket, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
 }
 
+/* The end of what the client says makes the socket readable, however little there is. */
+static bool client_ended(const cb_link *link)
+{
+    struct pollfd end = {.fd = link->socket, .events = POLLRDHUP};
+    return poll(&end, 1, 0) != 0;
+}
+
 static void step_hello(cb_link *link, uint8_t *scratch)
 {
     char name[CB_SERVER_NAME];
@@ -43,7 +51,10 @@ static void step_hello(cb_link *link, uint8_t *scratch)
     }
     cb_hello hello = cb_hello_name(cb_bytes_make(scratch, (size_t)got), name);
     if (hello == CB_HELLO_INCOMPLETE && got < CB_LINK_PIECE) {
-        wait_for_more_than(link, (int)got);
+        if (client_ended(link))
+            link->state = CB_LINK_DEAD;
+        else
+            wait_for_more_than(link, (int)got);
         return;
     }
     wait_for_more_than(link, 0);

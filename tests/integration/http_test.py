@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 
 from http_support import Case, context, fingerprint, head, key_digest, main, path, PATIENCE, read_all, THIEF
 
@@ -100,6 +101,17 @@ class Tls(Case):
                     except OSError:
                         pass # it has closed already
                     self.assertNotIn(b"HTTP/1.1 200", read_all(stream))
+
+    def test_whoever_ends_within_his_hello_is_let_go_at_once(self):
+        for part in (b"\x16", b"\x16\x03\x01\x02\x00" + b"A" * 10):
+            for pause in (0, 0.3):
+                with self.subTest(part=part, pause=pause), self.server.plain() as stream:
+                    stream.sendall(part)
+                    time.sleep(pause)
+                    stream.shutdown(socket.SHUT_WR)
+                    began = time.monotonic()
+                    self.assertEqual(read_all(stream), b"")
+                    self.assertLess(time.monotonic() - began, 1.5) # not when the time for a handshake is over
 
     def test_a_hello_that_comes_byte_by_byte_is_understood(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
