@@ -97,11 +97,14 @@ typedef struct cb_refusal {
 } cb_refusal;
 
 /* Counts what failed, in the same transaction (failures.h). effect: what that has led to; NULL:
- * nobody asks. What it has ended the caller cuts off. */
+ * nobody asks. What it has ended the caller cuts off. CB_E_STORE_FULL also where only the last of
+ * the disk is left, unless a card has signed wrong PINs: for them it is used. */
 cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failure_effect *effect);
 
 /* A card that proved itself has signed that wrong PINs were tried since its last proof, which
- * nobody brought: kind "tap.wrong_pins", before T1, which looks whether it is suspended by then. */
+ * nobody brought: kind "tap.wrong_pins", before T1, which looks whether it is suspended by then.
+ * The card has forgotten them with that proof: where they are not recorded, the tap must not go
+ * on. */
 cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal,
                               cb_failure_effect *effect);
 

@@ -10,9 +10,9 @@
 #include "broker/evidence/tap_leaf.h"
 
 static cb_error write_leaf(cb_store *store, cb_txn_function run, const void *context,
-                           cb_until until)
+                           cb_urgency urgency, cb_until until)
 {
-    cb_change change = {.run = run, .urgency = CB_WRITE_DUE, .until = until};
+    cb_change change = {.run = run, .urgency = urgency, .until = until};
     memcpy(&change.context, &context, sizeof context); /* run does not write to it */
     return cb_store_write(store, &change);
 }
@@ -95,7 +95,8 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failur
 {
     cb_failure_effect own = {.noted = false};
     refused r = {refusal, effect ? effect : &own};
-    cb_error error = write_leaf(store, run_refused, &r, CB_UNTIL_COMMITTED);
+    cb_urgency urgency = refusal->wrong_pins > 0 ? CB_WRITE_DUE : CB_WRITE_REFUSAL;
+    cb_error error = write_leaf(store, run_refused, &r, urgency, CB_UNTIL_COMMITTED);
     cb_failure_effect_free(&own);
     return error;
 }
@@ -124,7 +125,7 @@ cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal, cb_fai
     refused r = {refusal, effect};
     if (refusal->wrong_pins == 0)
         return CB_E_ARGUMENT;
-    return write_leaf(store, run_wrong_pins, &r, CB_UNTIL_COMMITTED);
+    return write_leaf(store, run_wrong_pins, &r, CB_WRITE_DUE, CB_UNTIL_COMMITTED);
 }
 
 /* ---- PINs ---- */
@@ -178,7 +179,7 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
         return CB_E_ARGUMENT;
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
-        error = write_leaf(store, run_pin, &pin, CB_UNTIL_STORED);
+        error = write_leaf(store, run_pin, &pin, CB_WRITE_DUE, CB_UNTIL_STORED);
     return error ? error : pin.decision;
 }
 
@@ -203,5 +204,5 @@ cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request)
 {
     if (request->context.purpose != CB_TAP_CARD_END)
         return CB_E_ARGUMENT;
-    return write_leaf(store, run_card_end, request, CB_UNTIL_STORED);
+    return write_leaf(store, run_card_end, request, CB_WRITE_DUE, CB_UNTIL_STORED);
 }

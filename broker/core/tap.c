@@ -199,17 +199,27 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
     return CB_OK;
 }
 
-/* Whoever begins taps without end and breaks them off does not fill the record. */
-static bool counts(cb_taps *taps, const cb_tap_entry *tap)
+/* Whoever begins taps without end, and breaks them off or asks for what cannot be, does not fill the
+ * record. */
+static bool counts(cb_taps *taps, const cb_id *id)
 {
+    uint32_t rate = 0;
     cb_terminal *terminal = calloc(1, sizeof *terminal);
     cb_error error = terminal ? CB_OK : CB_E_MEMORY;
-    if (!error && tap->stage == CB_TAP_BEGUN)
-        error = cb_terminal_get(taps->parts.store, &tap->context.terminal, terminal);
-    if (!error && tap->stage == CB_TAP_BEGUN)
-        error = cb_rate_take(taps->rate, &tap->context.terminal, terminal->rate);
+    if (!error)
+        error = cb_terminal_get(taps->parts.store, id, terminal);
+    if (!error)
+        error = cb_tap_rate(taps, terminal, &rate);
+    if (!error)
+        error = cb_rate_take(taps->rate, id, rate);
     free(terminal);
     return !error;
+}
+
+void cb_tap_refuse_early(cb_taps *taps, const cb_tap_context *context, cb_error error)
+{
+    if (counts(taps, &context->terminal))
+        cb_tap_refuse(taps, context, NULL, error);
 }
 
 cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error reason)
@@ -219,7 +229,7 @@ cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap
     if (!entry)
         return error;
     const char *step = entry->stage == CB_TAP_CHALLENGED ? "challenged" : "begun";
-    if (counts(taps, entry))
+    if (entry->stage == CB_TAP_CHALLENGED || counts(taps, terminal))
         refuse(taps, &entry->context, NULL, reason, step);
     cb_tap_drop(taps, entry);
     return CB_OK;

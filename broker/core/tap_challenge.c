@@ -280,7 +280,7 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
         return error;
     }
     if (error)
-        cb_tap_refuse(taps, &entry->context, NULL, error);
+        cb_tap_refuse_early(taps, &entry->context, error);
     else
         error = ask(taps, &entry->context, question, script);
     if (error) {

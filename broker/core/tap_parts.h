@@ -76,6 +76,10 @@ void cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outc
 /* The rate that is left to a terminal: its own, or less while too much fails there. */
 cb_error cb_tap_rate(cb_taps *taps, const cb_terminal *terminal, uint32_t *rate);
 
+/* As cb_tap_refuse, where the terminal's rate was not asked yet: takes from it, and records nothing
+ * when it is used up. */
+void cb_tap_refuse_early(cb_taps *taps, const cb_tap_context *context, cb_error error);
+
 /* Records that a tap ended before T1, and logs it. Returns error. */
 cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
                        cb_error error);

@@ -43,12 +43,21 @@ static cb_error look_at_card(const cb_taps *taps, const cb_foreign_reading *read
     return error ? error : cb_registration_open(taps->parts.store, code, card);
 }
 
+/* A terminal tries few codes a minute, whatever they are. */
+static cb_error take_try(cb_taps *taps, const cb_id *terminal)
+{
+    cb_error error = cb_rate_take(taps->codes, terminal, CB_TAP_CODES_A_MINUTE);
+    return error == CB_E_TERMINAL_RATE ? CB_E_REGISTRATION_RATE : error;
+}
+
 static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registration *registration,
                     cb_buf *script)
 {
     cb_id card;
     entry->code = cb_registration_id(registration->word.point);
-    cb_error error = look_at_card(taps, &registration->reading, &entry->code, &card);
+    cb_error error = take_try(taps, &entry->context.terminal);
+    if (!error)
+        error = look_at_card(taps, &registration->reading, &entry->code, &card);
     if (!error)
         error = ask_issuers(taps, &registration->reading, &entry->certificates);
     if (!error)
@@ -56,17 +65,6 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registratio
                                     &registration->word, script);
     /* The card is not on record as what it says: nobody has proven that, nor is it registered. */
     return error ? cb_tap_refuse(taps, &entry->context, NULL, error) : CB_OK;
-}
-
-/* A terminal tries few codes a minute, whatever they are. */
-static cb_error permit(cb_taps *taps, const cb_tap_context *context)
-{
-    cb_error error = cb_tap_permit(taps, context, NULL, false);
-    if (!error)
-        error = cb_rate_take(taps->codes, &context->terminal, CB_TAP_CODES_A_MINUTE);
-    else
-        return error;
-    return error == CB_E_TERMINAL_RATE ? CB_E_REGISTRATION_RATE : error;
 }
 
 cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
@@ -84,14 +82,15 @@ cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
     const cb_card_profile *profile = cb_profile_find(entry->context.profile);
     cb_tap_registration here = *registration;
     here.reading.profile = entry->context.profile;
-    error = profile->recognise ? permit(taps, &entry->context) : CB_E_CARD_FOREIGN;
+    error = profile->recognise ? cb_tap_permit(taps, &entry->context, NULL, false)
+                               : CB_E_CARD_FOREIGN;
     if (error && cb_tap_may_ask_again(error)) {
         entry->context = begun;
         cb_tap_table_put(taps->table, entry);
         return error;
     }
     if (error)
-        cb_tap_refuse(taps, &entry->context, NULL, error);
+        cb_tap_refuse_early(taps, &entry->context, error);
     else
         error = ask(taps, entry, &here, script);
     if (error) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The last of the disk is kept for revocations and for results of taps that are under way: when it
- * fills up, new taps are refused first.
+ * fills up, new taps are refused first, and that somebody was refused is only logged.
  */
 #include <sys/statvfs.h>
 

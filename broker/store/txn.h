@@ -29,6 +29,8 @@ static inline bool cb_store_failed(cb_error error)
 typedef enum cb_urgency {
     CB_WRITE_ORDINARY, /* CB_E_BUSY when too many wait; CB_E_HSM_DOWN while the log lane does not
                           answer */
+    CB_WRITE_REFUSAL, /* says that somebody was refused: as CB_WRITE_DUE, but not in the last of the
+                         disk, which those who are refused must not use up: CB_E_STORE_FULL */
     CB_WRITE_DUE, /* ends or records what has happened: in turn, never refused for these two reasons
                    */
     CB_WRITE_URGENT /* a revocation: before all others, likewise never refused */

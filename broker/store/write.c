@@ -16,6 +16,8 @@ static cb_error admission(cb_store *store, const cb_change *change)
         return CB_E_STOPPING;
     if (store->refused)
         return store->refused;
+    if (change->urgency == CB_WRITE_REFUSAL)
+        return cb_store_short_of_space(store) ? CB_E_STORE_FULL : CB_OK;
     if (change->urgency != CB_WRITE_ORDINARY)
         return CB_OK;
     if (store->fault)

@@ -533,11 +533,18 @@ static void the_last_of_the_disk_is_kept_for_revocations(void **state)
 {
     world w;
     cb_holder holder;
+    cb_refusal refusal = {.tap = cb_id_random(), .error = CB_E_CARD_UNKNOWN};
     (void)state;
     world_begin(&w);
     world_close(&w);
     w.options.reserve = INT64_MAX;
     world_open(&w);
+    refusal.terminal = w.terminal.id;
+    assert_int_equal(cb_decide_refused(w.store, &refusal, NULL), CB_E_STORE_FULL);
+    refusal.card = w.card;
+    refusal.error = CB_E_PIN_WRONG;
+    refusal.wrong_pins = 1; /* what no later tap would tell */
+    assert_int_equal(cb_decide_refused(w.store, &refusal, NULL), CB_OK);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_STORE_FULL);
     assert_int_equal(cb_holder_add(w.store, "test", "Taro", &holder), CB_E_STORE_FULL);
     assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, NULL, NULL), CB_OK);

@@ -91,6 +91,35 @@ static void taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_recor
     }
 }
 
+static unsigned refusals_recorded(void)
+{
+    unsigned count = 0;
+    for (const char *at = trace; (at = strstr(at, "refused")) != NULL; at++)
+        count++;
+    return count;
+}
+
+static void nor_do_questions_that_no_card_could_answer(void **state)
+{
+    static const cb_tap_question impossible[] = {
+        {.purpose = CB_TAP_AUTHENTICATE, .service = "tax"}, /* above a password's level */
+        {.purpose = CB_TAP_PIN_CHANGE},                     /* which is no card's */
+        {.purpose = CB_TAP_PASSWORD_CHANGE}};               /* where none are taken */
+    (void)state;
+    kind_of_card = CB_PROFILE_PASSWORD;
+    terminal_rate = 2;
+    trace[0] = 0;
+    for (int i = 0; i < 6; i++) {
+        cb_id tap;
+        assert_int_equal(start(&tap), CB_OK);
+        cb_error error = ask(&tap, &impossible[i % 3]);
+        assert_false(cb_tap_may_ask_again(error));
+        assert_int_not_equal(error, CB_OK);
+        assert_int_equal(ask(&tap, &impossible[0]), CB_E_TAP_UNKNOWN);
+    }
+    assert_int_equal(refusals_recorded(), 2);
+}
+
 static void a_terminal_at_which_much_fails_taps_less_often(void **state)
 {
     (void)state;
@@ -119,6 +148,7 @@ int main(void)
         T(a_terminal_has_only_so_many_taps_under_way),
         T(a_terminal_that_begins_many_taps_loses_the_oldest_of_them),
         T(taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record),
+        T(nor_do_questions_that_no_card_could_answer),
         T(a_terminal_at_which_much_fails_taps_less_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ static char trace[256];
 static const char *failing;
 static cb_error failure, refused;
 static bool recognised;
-static unsigned dropped;
+static unsigned dropped, early;
 static cb_rate *codes;
 
 static cb_error step(const char *name)
@@ -139,6 +139,13 @@ cb_error cb_tap_refuse(cb_taps *of, const cb_tap_context *context, const cb_tap_
     return error;
 }
 
+void cb_tap_refuse_early(cb_taps *of, const cb_tap_context *context, cb_error error)
+{
+    (void)of, (void)context;
+    refused = error;
+    early++;
+}
+
 void cb_card_init(cb_card *card) { *card = (cb_card){.level = 0}; }
 void cb_card_free(cb_card *card) { (void)card; }
 
@@ -162,7 +169,7 @@ static int open_taps(void **state)
     failing = NULL;
     refused = CB_OK;
     recognised = true;
-    dropped = 0;
+    dropped = early = 0;
     if (cb_rate_open(&codes))
         return -1;
     taps = (cb_taps){.codes = codes, .parts = {.certificate_status = ask_issuer}};
@@ -286,6 +293,21 @@ static void a_card_of_the_brokers_own_is_not_registered_so(void **state)
     recognised = false;
     assert_int_equal(ask(0), CB_E_CARD_FOREIGN);
     assert_string_equal(trace, "");
+    assert_int_equal(early, 1);
+}
+
+/* Otherwise a terminal fills the record faster than it may tap. */
+static void what_is_refused_before_its_rate_was_asked_takes_from_it(void **state)
+{
+    (void)state;
+    failing = "permit";
+    failure = CB_E_TERMINAL_SOFTWARE;
+    assert_int_equal(ask(1), CB_E_TERMINAL_SOFTWARE);
+    assert_int_equal(early, 1);
+    failing = "hsmd"; /* and afterwards not again */
+    assert_int_equal(ask(1), CB_E_TERMINAL_SOFTWARE);
+    assert_int_equal(refused, CB_E_TERMINAL_SOFTWARE);
+    assert_int_equal(early, 1);
 }
 
 static void a_terminal_tries_few_a_minute_and_is_told_to_wait(void **state)
@@ -298,6 +320,7 @@ static void a_terminal_tries_few_a_minute_and_is_told_to_wait(void **state)
     trace[0] = 0;
     assert_int_equal(ask(1), CB_E_REGISTRATION_RATE);
     assert_string_equal(trace, "permit");
+    assert_int_equal(early, 0);
     failing = "permit"; /* the terminal's own limit leaves the tap as it was */
     failure = CB_E_TERMINAL_RATE;
     assert_int_equal(ask(1), CB_E_TERMINAL_RATE);
@@ -315,6 +338,7 @@ int main(void)
         T(no_issuer_that_is_known_means_no),
         T(each_step_of_the_end_can_fail),
         T(a_card_of_the_brokers_own_is_not_registered_so),
+        T(what_is_refused_before_its_rate_was_asked_takes_from_it),
         T(a_terminal_tries_few_a_minute_and_is_told_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
