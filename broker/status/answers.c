@@ -3,7 +3,8 @@
  * What responders answered: asked for, remembered, asked again before it gets stale.
  *
  * A certificate's place is one of eight that its issuer and serial number choose. Of these the one
- * that nobody has used for the longest time is given away.
+ * that nobody has used for the longest time is given away, and one of which nothing good was said
+ * only when there is no other.
  */
 #include <errno.h>
 #include <limits.h>
@@ -33,6 +34,13 @@ static bool is_for(const cb_remembered *r, const cb_issuer *issuer, cb_bytes ser
     return r->issuer == issuer && cb_bytes_same(cb_bytes_make(r->serial, r->serial_len), serial);
 }
 
+static bool is_bad(const cb_remembered *r) { return r->known && r->said != CB_OCSP_GOOD; }
+
+static bool goes_before(const cb_remembered *r, const cb_remembered *other)
+{
+    return is_bad(r) != is_bad(other) ? is_bad(other) : r->turn < other->turn;
+}
+
 /* The certificate's place, or one made free for it; NULL when all eight are being asked for. */
 static cb_remembered *place_of(cb_issuer *issuer, cb_bytes serial)
 {
@@ -42,7 +50,7 @@ static cb_remembered *place_of(cb_issuer *issuer, cb_bytes serial)
         cb_remembered *r = &ways[i];
         if (is_for(r, issuer, serial))
             return r;
-        if (!r->waiting && !r->asking && !r->wanted && (!oldest || r->turn < oldest->turn))
+        if (!r->waiting && !r->asking && !r->wanted && (!oldest || goes_before(r, oldest)))
             oldest = r;
     }
     if (!oldest || serial.len > sizeof oldest->serial)
@@ -234,7 +242,9 @@ cb_error cb_answers_check(cb_issuer *issuer, cb_bytes serial, cb_status_reason *
     r->turn = ++status->turns;
     if (!is_fresh(status, r) && may_wait(issuer, r))
         wait_for(status, issuer, r);
-    if (!is_fresh(status, r))
+    /* Silence takes back nothing: what was revoked, or never issued, is so until a newer answer
+     * says otherwise. */
+    if (!is_fresh(status, r) && !is_bad(r))
         return CB_E_CERTIFICATE_STATUS;
     reason->reason = r->reason;
     return r->said == CB_OCSP_GOOD      ? CB_OK

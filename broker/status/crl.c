@@ -282,6 +282,12 @@ bool cb_crl_covers(const cb_crl *crl, bool is_ca, cb_bytes crl_points)
     return false;
 }
 
+bool cb_crl_same_scope(const cb_crl *crl, const cb_crl *other)
+{
+    return crl->users_only == other->users_only && crl->cas_only == other->cas_only &&
+           cb_bytes_same(crl->point, other->point);
+}
+
 bool cb_crl_is_older(const cb_crl *crl, const cb_crl *other)
 {
     if (crl->number.len > 0 && other->number.len > 0 && compare(crl->number, other->number) != 0)

@@ -41,7 +41,12 @@ bool cb_crl_covers(const cb_crl *crl, bool is_ca, cb_bytes crl_points);
 /* Whether a serial number is on it, and why: a CRLReason, or CB_CRL_NO_REASON. */
 bool cb_crl_has(const cb_crl *crl, cb_bytes serial, uint8_t *reason);
 
-/* Whether a list says nothing that the other, by the same issuer, does not know better. */
+/* Whether two lists of one issuer are about the same certificates: point and kinds are the same,
+ * byte for byte. Only such lists are numbered in one row (RFC 5280, 5.2.3). */
+bool cb_crl_same_scope(const cb_crl *crl, const cb_crl *other);
+
+/* Whether a list says nothing that the other, by the same issuer and about the same certificates,
+ * does not know better. */
 bool cb_crl_is_older(const cb_crl *crl, const cb_crl *other);
 
 #endif

@@ -28,15 +28,17 @@ static void log_list(cb_log_level level, const char *event, const char *message,
 
 /* ---- taking one up ---- */
 
-/* A list that is older than the one that is there would forget revocations: it is not taken,
- * however good its signature. */
+/* A list that is older than the one that is there, or about other certificates, would forget
+ * revocations: it is not taken, however good its signature. An issuer has lists of several scopes,
+ * each with a row of numbers of its own. */
 static cb_error install(cb_issuer *issuer, cb_source *source, cb_crl *crl)
 {
     cb_status *status = issuer->status;
     cb_crl *old = crl;
     cb_error error = CB_E_STATE;
     pthread_mutex_lock(&status->lock);
-    if (!source->crl || !cb_crl_is_older(crl, source->crl)) {
+    bool other = source->crl && !cb_crl_same_scope(crl, source->crl);
+    if (!source->crl || (!other && !cb_crl_is_older(crl, source->crl))) {
         old = source->crl;
         source->crl = crl;
         error = CB_OK;
@@ -48,6 +50,10 @@ static cb_error install(cb_issuer *issuer, cb_source *source, cb_crl *crl)
     }
     pthread_mutex_unlock(&status->lock);
     cb_crl_free(&old);
+    if (other)
+        log_list(CB_LOG_WARNING, "status.list_scope",
+                 "What came is a list about other certificates than the one that is known", issuer,
+                 source, error);
     return error;
 }
 

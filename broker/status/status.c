@@ -59,7 +59,7 @@ static cb_issuer *find_issuer(cb_status *status, const cb_status_question *quest
 }
 
 /* A list that has it revoked is believed at once. Then the responder, which knows best, has the
- * word; where it has none, a fresh list will do. */
+ * word; where it has said nothing, or only what is stale and was good, a fresh list will do. */
 static cb_error check_issuer(cb_issuer *issuer, const cb_status_question *question,
                              cb_status_reason *reason)
 {

@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cb_crl_read(&der, &issuer, &crl) == CB_OK) {
         find_all(crl);
         cb_crl_covers(crl, false, issuer.crl_points);
-        if (cb_crl_is_older(crl, crl))
+        if (cb_crl_is_older(crl, crl) || !cb_crl_same_scope(crl, crl))
             abort();
     }
     cb_crl_free(&crl);

@@ -275,6 +275,13 @@ def revocation_lists(root, issuing, good):
     revocation_list("crl-other-shard", issuing, extensions=scope(full_name=uri("http://127.0.0.1/shard-2.crl")))
     revocation_list("crl-users", issuing, extensions=scope(only_contains_user_certs=True))
     revocation_list("crl-cas", issuing, extensions=scope(only_contains_ca_certs=True))
+    revocation_list("crl-users-revoked", issuing, hold, extensions=scope(only_contains_user_certs=True))
+    revocation_list("crl-users-newer", issuing, last=datetime.datetime(2026, 6, 2), number=8,
+                    extensions=scope(only_contains_user_certs=True))
+    revocation_list("crl-cas-newer", issuing, last=datetime.datetime(2026, 6, 2), number=50000,
+                    extensions=scope(only_contains_ca_certs=True))
+    revocation_list("crl-other-shard-newer", issuing, last=datetime.datetime(2026, 6, 2), number=50000,
+                    extensions=scope(full_name=uri("http://127.0.0.1/shard-2.crl")))
     revocation_list("crl-indirect", issuing, extensions=scope(indirect_crl=True))
     revocation_list("crl-reasons", issuing, extensions=scope(full_name=uri(SHARD_URL), only_some_reasons=frozenset([Flag.key_compromise])))
 
@@ -311,6 +318,8 @@ def ocsp_answers(root, issuing, good, impostor):
     ocsp_answer("ocsp-nonce", issuing, good, nonce=b"0123456789abcdef")
     ocsp_answer("ocsp-revoked", issuing, good, Status.REVOKED)
     ocsp_answer("ocsp-unknown", issuing, good, Status.UNKNOWN)
+    later = {"this": datetime.datetime(2026, 6, 1, 13), "following": datetime.datetime(2026, 6, 2)}
+    ocsp_answer("ocsp-later", issuing, good, **later)
     ocsp_answer("ocsp-no-next", issuing, good, following=None)
     ocsp_answer("ocsp-impostor", issuing, good, responder=impostor)
     ocsp_answer("ocsp-sha1", issuing, good, signed=hashes.SHA1())

@@ -127,6 +127,27 @@ static void a_list_in_parts_covers_its_part(void **state)
         cb_crl_free(&all[i]);
 }
 
+static void lists_of_other_scopes_are_told_apart(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"crl", "crl-shard", "crl-other-shard", "crl-users",
+                                        "crl-cas"};
+    enum { SCOPES = sizeof names / sizeof *names };
+    cb_crl *all[SCOPES], *next[] = {list("crl-newer"), list("crl-users-newer")};
+    for (size_t i = 0; i < SCOPES; i++)
+        all[i] = list(names[i]);
+    for (size_t i = 0; i < SCOPES; i++) {
+        for (size_t k = 0; k < SCOPES; k++)
+            assert_true(cb_crl_same_scope(all[i], all[k]) == (i == k));
+        assert_true(cb_crl_same_scope(next[0], all[i]) == (i == 0));
+        assert_true(cb_crl_same_scope(next[1], all[i]) == (i == 3));
+    }
+    for (size_t i = 0; i < SCOPES; i++)
+        cb_crl_free(&all[i]);
+    cb_crl_free(&next[0]);
+    cb_crl_free(&next[1]);
+}
+
 static void an_older_list_is_known_as_such(void **state)
 {
     (void)state;
@@ -387,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(good_cards_are_not),
         cmocka_unit_test(lists_that_do_not_count_are_refused),
         cmocka_unit_test(a_list_in_parts_covers_its_part),
+        cmocka_unit_test(lists_of_other_scopes_are_told_apart),
         cmocka_unit_test(an_older_list_is_known_as_such),
         cmocka_unit_test(a_change_of_a_list_is_noticed),
         cmocka_unit_test(answers_are_read),

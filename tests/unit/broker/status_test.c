@@ -119,6 +119,14 @@ static cb_error ask_until(cb_status *status, cb_error wanted)
     return error;
 }
 
+static cb_error ask_about(cb_status *status, uint8_t number)
+{
+    cb_status_reason reason;
+    cb_status_question question = cb_status_question_of(&card, &issuing);
+    question.serial = cb_bytes_make(&number, 1);
+    return cb_status_check(status, &question, &reason);
+}
+
 /* ---- lists ---- */
 
 static void a_fresh_list_says_what_is_good(void **state)
@@ -360,6 +368,49 @@ static void an_older_list_replaces_none(void **state)
     cb_status_close(&status);
 }
 
+/* Served, taken or not, by a broker that has what is kept. */
+static cb_status *begin_with(const char *list, cb_error of_fetch)
+{
+    cb_status_list seen;
+    set(&list_served, list);
+    cb_status *status = begin();
+    for (int i = 0; i < 2000; i++) {
+        assert_true(cb_status_list_at(status, 0, &seen));
+        cb_status_counts counts;
+        cb_status_count(status, &counts);
+        if (counts.lists_fetched + counts.list_failures > 0)
+            break;
+        usleep(5000);
+    }
+    assert_true(cb_status_list_at(status, 0, &seen));
+    expect(of_fetch, seen.error);
+    return status;
+}
+
+/* An issuer numbers the lists of each scope for itself, so a larger number is no newer list. */
+static void a_list_about_other_certificates_replaces_none(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"crl-cas-newer", "crl-other-shard-newer", "crl-newer"};
+    prepare("crl-users-revoked", "ocsp");
+    clock_now = pki_time(2026, 6, 2) + 3600;
+    config.folder = folder;
+    cb_status *status = begin_with("crl-users-revoked", CB_OK);
+    expect(CB_E_CERTIFICATE_REVOKED, ask(status));
+    cb_status_close(&status);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        print_message("%s\n", others[i]);
+        status = begin_with(others[i], CB_E_STATE);
+        expect(CB_E_CERTIFICATE_REVOKED, ask(status));
+        cb_status_close(&status);
+    }
+    /* Nor does it keep the next of the same scope away. */
+    set(&answer_served, NULL);
+    status = begin_with("crl-users-newer", CB_OK);
+    expect(CB_OK, ask(status));
+    cb_status_close(&status);
+}
+
 static unsigned asked_for_lists(void)
 {
     pthread_mutex_lock(&lock);
@@ -457,6 +508,58 @@ static void an_answer_gets_stale(void **state)
     cb_status_close(&status);
 }
 
+static void later(int64_t seconds)
+{
+    pthread_mutex_lock(&lock);
+    clock_now += seconds;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Whoever cuts the responder off does not bring back what it had said. */
+static void what_a_responder_said_is_revoked_stays_so_when_it_is_silent(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer;
+        cb_error error;
+    } all[] = {{"ocsp-revoked", CB_E_CERTIFICATE_REVOKED},
+               {"ocsp-unknown", CB_E_CERTIFICATE_STATUS}};
+    for (size_t i = 0; i < 2; i++) {
+        print_message("%s\n", all[i].answer);
+        prepare("crl", all[i].answer);
+        cb_status *status = begin_with("crl", CB_OK);
+        expect(all[i].error, ask(status));
+        set(&answer_served, NULL);
+        later(12 * 3600); /* the answer is stale, the list is not */
+        expect(all[i].error, ask(status));
+        expect(CB_OK, ask_about(status, 200));
+        later(3);
+        expect(all[i].error, ask(status));
+        /* Until it says otherwise: a suspension was lifted. */
+        set(&answer_served, "ocsp");
+        later(3);
+        expect(all[i].error, ask(status)); /* that is no newer */
+        set(&answer_served, "ocsp-later");
+        later(600);
+        expect(CB_OK, ask(status));
+        cb_status_close(&status);
+    }
+}
+
+static void what_is_revoked_is_remembered_longest(void **state)
+{
+    (void)state;
+    prepare("crl", "ocsp-revoked");
+    config.answers = 8;
+    cb_status *status = begin_with("crl", CB_OK);
+    expect(CB_E_CERTIFICATE_REVOKED, ask(status));
+    set(&answer_served, NULL);
+    for (uint8_t i = 1; i < 100; i++)
+        ask_about(status, i);
+    expect(CB_E_CERTIFICATE_REVOKED, ask(status));
+    cb_status_close(&status);
+}
+
 static void a_hanging_responder_costs_no_more_than_the_wait(void **state)
 {
     (void)state;
@@ -471,14 +574,6 @@ static void a_hanging_responder_costs_no_more_than_the_wait(void **state)
     expect(CB_OK, ask_until(status, CB_OK));
     assert_int_equal(answers_asked, 1);
     cb_status_close(&status);
-}
-
-static cb_error ask_about(cb_status *status, uint8_t number)
-{
-    cb_status_reason reason;
-    cb_status_question question = cb_status_question_of(&card, &issuing);
-    question.serial = cb_bytes_make(&number, 1);
-    return cb_status_check(status, &question, &reason);
 }
 
 /* One tap waits, those after it do not: for two seconds. */
@@ -644,10 +739,13 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(a_kept_list_needs_no_network, remove_kept),
         cmocka_unit_test_teardown(a_kept_list_that_was_changed_counts_nothing, remove_kept),
         cmocka_unit_test_teardown(an_older_list_replaces_none, remove_kept),
+        cmocka_unit_test_teardown(a_list_about_other_certificates_replaces_none, remove_kept),
         cmocka_unit_test(a_clock_that_is_set_back_holds_nothing_up),
         cmocka_unit_test(a_responder_is_waited_for_once),
         cmocka_unit_test(what_a_responder_says_counts),
         cmocka_unit_test(an_answer_gets_stale),
+        cmocka_unit_test(what_a_responder_said_is_revoked_stays_so_when_it_is_silent),
+        cmocka_unit_test(what_is_revoked_is_remembered_longest),
         cmocka_unit_test(a_hanging_responder_costs_no_more_than_the_wait),
         cmocka_unit_test(a_hanging_responder_is_waited_for_by_few),
         cmocka_unit_test(a_responder_that_failed_is_left_alone_for_a_moment),
