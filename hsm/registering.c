@@ -160,25 +160,23 @@ static cb_error proven(const cb_tap *tap, const cb_binding_info *info)
                : CB_E_TAP_LEVEL;
 }
 
-/* The code first: it is used for this card or not at all, and the card is bound to its holder. */
+/* The code first: it is used for this card or not at all, and the card is bound to its holder. A
+ * card that has become somebody else's costs no code; what is used is never made open again, for
+ * that could be another registration's use of it, which is done. */
 static cb_error take(cb_taps *taps, const cb_id *code, const cb_binding_info *info)
 {
     cb_digest binding = cb_binding_digest(info);
-    cb_memo *memo = taps->setup.guesses;
-    cb_error error = cb_registration_take(memo, code, cb_clock_wall_us(), &binding);
-    if (error)
-        return error;
-    error = cb_bound_take(taps->setup.bound, info);
-    if (error == CB_E_CARD_BOUND) /* meanwhile, to somebody else */
-        cb_registration_give_back(memo, code, &binding);
-    return error;
+    cb_error error = cb_bound_free(taps->setup.bound, info);
+    if (!error)
+        error = cb_registration_take(taps->setup.guesses, code, cb_clock_wall_us(), &binding);
+    return error ? error : cb_bound_take(taps->setup.bound, info);
 }
 
 cb_error cb_registering_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence,
                              const cb_feed_head *feed, cb_binding_info *out)
 {
     cb_registering *r = tap->registering;
-    if (!r)
+    if (!r || tap->context.purpose != CB_TAP_REGISTER)
         return CB_E_TAP_ORDER;
     if (sequence < 1 || sequence > INT32_MAX)
         return CB_E_ARGUMENT;

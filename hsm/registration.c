@@ -4,51 +4,54 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 
-enum { MARK = 8 }; /* of the binding that a code was used for */
-
-typedef struct entry {
-    cb_registration_grant grant;
-    uint8_t mark[MARK];
-} entry;
-
-static cb_id place_of(const cb_id *code)
+static cb_id place_in(cb_bytes domain, const cb_id *code)
 {
-    static const char domain[] =
-        "cardbroker registration grant 1"; /* its final zero is part of it */
-    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_id_bytes(code)};
+    const cb_bytes parts[] = {domain, cb_id_bytes(code)};
     cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
     cb_id place;
     memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
     return place;
 }
 
-static entry read_value(const cb_digest *value)
+static cb_id place_of(const cb_id *code)
 {
-    entry e = {.mark = {0}};
-    cb_cursor in = cb_cursor_over(cb_digest_bytes(value));
-    cb_cursor_copy(&in, e.grant.holder.bytes, CB_ID_SIZE);
-    e.grant.until = cb_cursor_u32(&in) * CB_SECOND;
-    e.grant.profiles = cb_cursor_u8(&in);
-    e.grant.level = cb_cursor_u8(&in);
-    e.grant.state = cb_cursor_u8(&in);
-    e.grant.wrong = cb_cursor_u8(&in);
-    cb_cursor_copy(&in, e.mark, MARK);
-    return e;
+    static const char domain[] =
+        "cardbroker registration grant 1"; /* its final zero is part of it */
+    return place_in(CB_BYTES_OF(domain), code);
 }
 
-static void write_value(const entry *e, cb_digest *value)
+static cb_id place_of_use(const cb_id *code)
 {
-    uint32_t until = (uint32_t)(e->grant.until / CB_SECOND);
+    static const char domain[] = "cardbroker registration use 1"; /* the same */
+    return place_in(CB_BYTES_OF(domain), code);
+}
+
+static cb_registration_grant read_value(const cb_digest *value)
+{
+    cb_registration_grant grant = {.holder = {{0}}};
+    cb_cursor in = cb_cursor_over(cb_digest_bytes(value));
+    cb_cursor_copy(&in, grant.holder.bytes, CB_ID_SIZE);
+    grant.until = cb_cursor_u32(&in) * CB_SECOND;
+    grant.profiles = cb_cursor_u8(&in);
+    grant.level = cb_cursor_u8(&in);
+    grant.state = cb_cursor_u8(&in);
+    grant.wrong = cb_cursor_u8(&in);
+    return grant;
+}
+
+static void write_value(const cb_registration_grant *grant, cb_digest *value)
+{
+    uint32_t until = (uint32_t)(grant->until / CB_SECOND);
+    *value = (cb_digest){{0}};
     uint8_t *at = value->bytes;
-    memcpy(at, e->grant.holder.bytes, CB_ID_SIZE);
+    memcpy(at, grant->holder.bytes, CB_ID_SIZE);
     at += CB_ID_SIZE;
     for (unsigned i = 0; i < 4; i++)
         *at++ = (uint8_t)(until >> (24 - 8 * i));
-    *at++ = e->grant.profiles;
-    *at++ = e->grant.level;
-    *at++ = e->grant.state;
-    *at++ = e->grant.wrong;
-    memcpy(at, e->mark, MARK);
+    *at++ = grant->profiles;
+    *at++ = grant->level;
+    *at++ = grant->state;
+    *at++ = grant->wrong;
 }
 
 /* A card's profiles, and a level that a card can have. */
@@ -64,6 +67,7 @@ static bool grant_ok(const cb_registration_grant *grant)
 typedef struct change {
     const cb_registration_grant *grant; /* to begin with */
     const cb_digest *binding;
+    const cb_digest *use;
     int64_t now;
     cb_error error;
 } change;
@@ -71,14 +75,14 @@ typedef struct change {
 static void begin(void *context, cb_digest *value)
 {
     change *c = context;
-    entry e = read_value(value);
-    c->error = e.grant.state == CB_REGISTRATION_NONE ? CB_OK : CB_E_EXISTS;
+    cb_registration_grant grant = read_value(value);
+    c->error = grant.state == CB_REGISTRATION_NONE ? CB_OK : CB_E_EXISTS;
     if (c->error)
         return;
-    e = (entry){.grant = *c->grant};
-    e.grant.state = CB_REGISTRATION_OPEN;
-    e.grant.wrong = 0;
-    write_value(&e, value);
+    grant = *c->grant;
+    grant.state = CB_REGISTRATION_OPEN;
+    grant.wrong = 0;
+    write_value(&grant, value);
 }
 
 /* All changes but the first are of codes that are known: who asks for others adds nothing to the
@@ -111,20 +115,37 @@ cb_error cb_registration_get(const cb_memo *memo, const cb_id *code, cb_registra
     cb_error error = cb_memo_get(memo, &place, &value);
     if (error)
         return error;
-    *out = read_value(&value).grant;
+    *out = read_value(&value);
     return out->state == CB_REGISTRATION_NONE ? CB_E_NOT_FOUND : CB_OK;
 }
 
-/* Which binding it was used for, if it was. One whose end is farther off than any is given was made
- * before the clock was put back: it counts for nothing. */
-static cb_error judge(const entry *e, int64_t now, const cb_digest *binding)
+static bool is_set(const cb_digest *digest)
 {
-    const cb_registration_grant *grant = &e->grant;
+    static const cb_digest none;
+    return memcmp(digest, &none, sizeof none) != 0;
+}
+
+/* The binding that the code is for, from its first use on; zero before that. */
+static cb_error read_use(const cb_memo *memo, const cb_id *code, cb_digest *use)
+{
+    cb_id place = place_of_use(code);
+    cb_error error = cb_memo_get(memo, &place, use);
+    if (error == CB_E_NOT_FOUND)
+        *use = (cb_digest){{0}};
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
+/* One whose end is farther off than any is given was made before the clock was put back: it counts
+ * for nothing. */
+static cb_error judge(const cb_registration_grant *grant, int64_t now, const cb_digest *use,
+                      const cb_digest *binding)
+{
+    bool used = grant->state == CB_REGISTRATION_USED || is_set(use);
     if (grant->state == CB_REGISTRATION_NONE)
         return CB_E_REGISTRATION_CODE;
     if (grant->state == CB_REGISTRATION_WITHDRAWN)
         return CB_E_REGISTRATION_WITHDRAWN;
-    if (grant->state == CB_REGISTRATION_USED && memcmp(e->mark, binding->bytes, MARK) != 0)
+    if (used && memcmp(use, binding, sizeof *use) != 0)
         return CB_E_REGISTRATION_USED;
     if (now >= grant->until || grant->until - now > (int64_t)CB_REGISTRATION_MOST_S * CB_SECOND)
         return CB_E_REGISTRATION_LAPSED;
@@ -135,59 +156,58 @@ cb_error cb_registration_look(const cb_memo *memo, const cb_id *code, int64_t no
                               const cb_digest *binding, cb_registration_grant *out)
 {
     cb_id place = place_of(code);
-    cb_digest value;
+    cb_digest value, use;
     cb_error error = cb_memo_get(memo, &place, &value);
     if (error)
         return error == CB_E_NOT_FOUND ? CB_E_REGISTRATION_CODE : error;
-    entry e = read_value(&value);
-    *out = e.grant;
-    return judge(&e, now, binding);
+    *out = read_value(&value);
+    error = read_use(memo, code, &use);
+    return error ? error : judge(out, now, &use, binding);
 }
 
-static void take(void *context, cb_digest *value)
+/* Of several that come at a time the first has the code. */
+static void claim(void *context, cb_digest *use)
 {
     change *c = context;
-    entry e = read_value(value);
-    c->error = judge(&e, c->now, c->binding);
+    if (!is_set(use))
+        *use = *c->binding;
+    c->error = memcmp(use, c->binding, sizeof *use) == 0 ? CB_OK : CB_E_REGISTRATION_USED;
+}
+
+/* It may have been withdrawn meanwhile. */
+static void mark_used(void *context, cb_digest *value)
+{
+    change *c = context;
+    cb_registration_grant grant = read_value(value);
+    c->error = judge(&grant, c->now, c->use, c->binding);
     if (c->error)
         return;
-    e.grant.state = CB_REGISTRATION_USED;
-    memcpy(e.mark, c->binding->bytes, MARK);
-    write_value(&e, value);
+    grant.state = CB_REGISTRATION_USED;
+    write_value(&grant, value);
 }
 
 cb_error cb_registration_take(cb_memo *memo, const cb_id *code, int64_t now,
                               const cb_digest *binding)
 {
-    change c = {.binding = binding, .now = now};
-    cb_error error = change_known(memo, code, take, &c);
-    return error == CB_E_NOT_FOUND ? CB_E_REGISTRATION_CODE : error;
-}
-
-static void give_back(void *context, cb_digest *value)
-{
-    change *c = context;
-    entry e = read_value(value);
-    if (e.grant.state != CB_REGISTRATION_USED || memcmp(e.mark, c->binding->bytes, MARK) != 0)
-        return;
-    e.grant.state = CB_REGISTRATION_OPEN;
-    memset(e.mark, 0, MARK);
-    write_value(&e, value);
-}
-
-cb_error cb_registration_give_back(cb_memo *memo, const cb_id *code, const cb_digest *binding)
-{
-    change c = {.binding = binding};
-    return change_known(memo, code, give_back, &c);
+    cb_registration_grant grant;
+    cb_id use = place_of_use(code);
+    change c = {.binding = binding, .use = binding, .now = now};
+    cb_error error =
+        is_set(binding) ? cb_registration_look(memo, code, now, binding, &grant) : CB_E_ARGUMENT;
+    if (!error)
+        error = cb_memo_change(memo, &use, claim, &c);
+    if (!error)
+        error = c.error;
+    return error ? error : change_known(memo, code, mark_used, &c);
 }
 
 static void count(void *context, cb_digest *value)
 {
-    entry e = read_value(value);
+    cb_registration_grant grant = read_value(value);
     (void)context;
-    if (e.grant.wrong < CB_REGISTRATION_TRIES)
-        e.grant.wrong++;
-    write_value(&e, value);
+    if (grant.wrong < CB_REGISTRATION_TRIES)
+        grant.wrong++;
+    write_value(&grant, value);
 }
 
 cb_error cb_registration_wrong(cb_memo *memo, const cb_id *code)
@@ -199,12 +219,12 @@ cb_error cb_registration_wrong(cb_memo *memo, const cb_id *code)
 static void withdraw(void *context, cb_digest *value)
 {
     change *c = context;
-    entry e = read_value(value);
-    c->error = e.grant.state == CB_REGISTRATION_USED ? CB_E_STATE : CB_OK;
+    cb_registration_grant grant = read_value(value);
+    c->error = grant.state == CB_REGISTRATION_USED ? CB_E_STATE : CB_OK;
     if (c->error)
         return;
-    e.grant.state = CB_REGISTRATION_WITHDRAWN;
-    write_value(&e, value);
+    grant.state = CB_REGISTRATION_WITHDRAWN;
+    write_value(&grant, value);
 }
 
 cb_error cb_registration_withdraw(cb_memo *memo, const cb_id *code)

@@ -10,8 +10,11 @@
  *
  *   entry: the first 16 bytes of SHA-256("cardbroker registration grant 1" 00 ‖ code), so that it
  * is nobody else's in that file: holder (16) ‖ u32 its end, seconds since 1970 ‖ u8 profiles, a bit
- * for each (1 << cb_profile_id) ‖ u8 highest level ‖ u8 state ‖ u8 wrong tries ‖ once it is used
- * the first 8 bytes of the binding's digest (cb_binding_digest)
+ * for each (1 << cb_profile_id) ‖ u8 highest level ‖ u8 state ‖ u8 wrong tries ‖ zero (8)
+ *   another, under the first 16 bytes of SHA-256("cardbroker registration use 1" 00 ‖ code): the
+ * binding's digest (cb_binding_digest), whole, for who has the code can choose much of what is in
+ * it. It is written before the state, and never again: a crash between the two leaves a code that
+ * is open for this one binding alone
  */
 #ifndef CB_HSM_REGISTRATION_H
 #define CB_HSM_REGISTRATION_H
@@ -33,12 +36,9 @@ cb_error cb_registration_get(const cb_memo *memo, const cb_id *code, cb_registra
 cb_error cb_registration_look(const cb_memo *memo, const cb_id *code, int64_t now,
                               const cb_digest *binding, cb_registration_grant *out);
 
-/* The same, and uses it for that binding. */
+/* The same, and uses it for that binding, for good. */
 cb_error cb_registration_take(cb_memo *memo, const cb_id *code, int64_t now,
                               const cb_digest *binding);
-
-/* Undoes a take that nothing came of. */
-cb_error cb_registration_give_back(cb_memo *memo, const cb_id *code, const cb_digest *binding);
 
 /* Counts a word that names the code and was not made with it. */
 cb_error cb_registration_wrong(cb_memo *memo, const cb_id *code);

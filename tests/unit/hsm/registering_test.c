@@ -311,6 +311,28 @@ static void a_card_that_was_bound_meanwhile_costs_no_code(void **state)
     piv_card_free(&c);
 }
 
+/* Begun again within the code's time, and meanwhile a manager renewed the card. */
+static void a_code_that_was_used_is_not_opened_by_a_second_attempt(void **state)
+{
+    piv_card c;
+    attempt a;
+    cb_binding_info info;
+    cb_digest renewed = {{1}};
+    (void)state;
+    make(&c);
+    allow(&holder, CB_LEVEL_TERMINAL_PIN);
+    good(attempt_with(&c, PIV_PIN, &info));
+    begin(&a, &c);
+    say(&a);
+    good(ask(&a));
+    good(finish(&a, &c, PIV_PIN));
+    good(cb_memo_put(use.taps->setup.bound, &info.card, &renewed));
+    expect(CB_E_CARD_BOUND, bind(&a));
+    assert_int_equal(state_of(&code).state, CB_REGISTRATION_USED);
+    end(&a);
+    piv_card_free(&c);
+}
+
 static void a_wrong_code_names_nobodys(void **state)
 {
     piv_card c;
@@ -693,6 +715,7 @@ int main(void)
         cmocka_unit_test(what_the_certificates_do_not_vouch_for_is_not_bound),
         cmocka_unit_test(codes_are_managers_and_taps_are_the_front_ends),
         cmocka_unit_test(a_registration_opens_no_key_and_a_login_binds_no_card),
+        cmocka_unit_test(what_was_asked_in_vain_is_not_bound),
         cmocka_unit_test(a_head_that_is_behind_leaves_the_tap_as_it_was),
         cmocka_unit_test(without_its_memory_nothing_is_bound),
     };

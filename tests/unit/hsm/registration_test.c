@@ -153,22 +153,44 @@ static void wrong_tries_end_it_and_those_at_others_do_not(void **state)
     for (unsigned i = 1; i < CB_REGISTRATION_TRIES; i++)
         good(cb_registration_wrong(memo, &code));
     good(take(memo, &one));
-    good(cb_registration_give_back(memo, &code, &one));
     for (unsigned i = 0; i < 300; i++) /* and does not begin anew */
         good(cb_registration_wrong(memo, &code));
     expect(CB_E_REGISTRATION_TRIED, take(memo, &one));
 }
 
-static void what_came_of_nothing_is_given_back_by_who_took_it(void **state)
+/* Who has the code chooses much of what the digest is made of, and can look for two that begin
+ * alike. */
+static void a_binding_is_known_by_the_whole_of_its_digest(void **state)
 {
     cb_memo *memo = *state;
+    cb_registration_grant read;
     allow(memo);
     good(take(memo, &one));
-    good(cb_registration_give_back(memo, &code, &other));
+    for (unsigned i = 0; i < CB_SHA256_SIZE; i++) {
+        cb_digest alike = one;
+        alike.bytes[i] ^= 0x80;
+        expect(CB_E_REGISTRATION_USED, cb_registration_look(memo, &code, now, &alike, &read));
+        expect(CB_E_REGISTRATION_USED, take(memo, &alike));
+    }
+    good(take(memo, &one));
+}
+
+/* The binding is written before the state. */
+static void a_crash_in_between_leaves_it_to_the_binding_that_was_first(void **state)
+{
+    static const char domain[] = "cardbroker registration use 1";
+    cb_memo *memo = *state;
+    cb_digest place = cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(&code)}, 2);
+    cb_id use;
+    memcpy(use.bytes, place.bytes, CB_ID_SIZE);
+    allow(memo);
+    good(cb_memo_put(memo, &use, &one));
+    assert_int_equal(state_of(memo), CB_REGISTRATION_OPEN);
     expect(CB_E_REGISTRATION_USED, take(memo, &other));
-    good(cb_registration_give_back(memo, &code, &one));
-    good(take(memo, &other));
-    expect(CB_E_REGISTRATION_USED, take(memo, &one));
+    assert_int_equal(state_of(memo), CB_REGISTRATION_OPEN);
+    good(take(memo, &one));
+    assert_int_equal(state_of(memo), CB_REGISTRATION_USED);
+    expect(CB_E_REGISTRATION_USED, take(memo, &other));
 }
 
 static void asking_for_nothing_fills_no_disk(void **state)
@@ -269,7 +291,8 @@ int main(void)
         T(it_is_over_at_its_end),
         T(a_withdrawn_one_is_dead_and_a_used_one_is_not_withdrawn),
         T(wrong_tries_end_it_and_those_at_others_do_not),
-        T(what_came_of_nothing_is_given_back_by_who_took_it),
+        T(a_binding_is_known_by_the_whole_of_its_digest),
+        T(a_crash_in_between_leaves_it_to_the_binding_that_was_first),
         T(asking_for_nothing_fills_no_disk),
         T(of_many_cards_that_come_at_once_one_gets_the_code),
         T(of_many_holders_of_one_card_it_is_bound_to_one),
