@@ -119,18 +119,11 @@ static cb_error ask(cb_tap *tap, const cb_tap_context *context, const cb_foreign
     return error ? error : cb_buf_error(script);
 }
 
-cb_error cb_registering_ask(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
-                            const cb_foreign_reading *reading, const cb_registration_word *word,
-                            cb_buf *script)
+static cb_error ask_registering(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
+                                const cb_foreign_reading *reading, const cb_registration_word *word,
+                                cb_buf *script)
 {
     cb_registration_grant grant;
-    if (!context_ok(tap, context, reading) || reading->keys > CB_CARD_KEYS_MAX)
-        return CB_E_ARGUMENT;
-    if (!taps->setup.guesses || !taps->setup.bound)
-        return CB_E_IO;
-    tap->registering = calloc(1, sizeof *tap->registering);
-    if (!tap->registering)
-        return CB_E_MEMORY;
     cb_id code = tap->registering->code = cb_registration_id(word->point);
     cb_digest statement = cb_registration_statement(&code, &tap->id, reading);
     cb_error error = look_up(taps, tap, &code, &grant);
@@ -142,8 +135,26 @@ cb_error cb_registering_ask(cb_taps *taps, cb_tap *tap, const cb_tap_context *co
         error = judge(taps, tap, reading, &grant, tap->registering);
     if (!error)
         error = ask(tap, context, reading, &statement, script);
-    if (error)
-        cb_buf_reset(script);
+    return error;
+}
+
+cb_error cb_registering_ask(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
+                            const cb_foreign_reading *reading, const cb_registration_word *word,
+                            cb_buf *script)
+{
+    if (!context_ok(tap, context, reading) || reading->keys > CB_CARD_KEYS_MAX)
+        return CB_E_ARGUMENT;
+    if (!taps->setup.guesses || !taps->setup.bound)
+        return CB_E_IO;
+    tap->registering = calloc(1, sizeof *tap->registering);
+    if (!tap->registering)
+        return CB_E_MEMORY;
+    cb_error error = ask_registering(taps, tap, context, reading, word, script);
+    if (!error)
+        return CB_OK;
+    cb_buf_reset(script);
+    free(tap->registering); /* some errors leave the tap for another question */
+    tap->registering = NULL;
     return error;
 }
 

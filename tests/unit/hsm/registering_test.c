@@ -5,6 +5,10 @@
  */
 #include "hsm/registering.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "foreign_cards.h"
 #include "hsm/registration.h"
@@ -524,7 +528,7 @@ static void a_code_that_ends_meanwhile_binds_nothing(void **state)
     piv_card_free(&c);
 }
 
-static void revoke(const cb_id *subject, uint8_t kind)
+static void enter_in_feed(const cb_id *subject, uint8_t kind)
 {
     cb_buf body = CB_BUF(128);
     good(cb_feed_refresh(use.feed));
@@ -547,11 +551,11 @@ static void a_revoked_card_or_terminal_registers_nothing(void **state)
     say(&a);
     good(ask(&a));
     good(finish(&a, &c, PIV_PIN));
-    revoke(&a.context.terminal, CB_FEED_TERMINAL_REVOKED);
+    enter_in_feed(&a.context.terminal, CB_FEED_TERMINAL_REVOKED);
     expect(CB_E_TERMINAL_REVOKED, bind(&a));
     end(&a);
     good(attempt_with(&c, PIV_PIN, &info));
-    revoke(&info.card, CB_FEED_CARD_REVOKED);
+    enter_in_feed(&info.card, CB_FEED_CARD_REVOKED);
     expect(CB_E_CARD_REVOKED, attempt_with(&c, PIV_PIN, NULL));
     piv_card_free(&c);
 }
@@ -653,6 +657,59 @@ static void a_registration_opens_no_key_and_a_login_binds_no_card(void **state)
     piv_card_free(&c);
 }
 
+/* Takes the last entry off hsmd's file, or puts it back. */
+static void shorten_feed(uint8_t entry[CB_FEED_RECORD], bool back)
+{
+    struct stat about;
+    int fd = open(f.config.feed_path, O_RDWR);
+    assert_true(fd >= 0 && fstat(fd, &about) == 0);
+    off_t at = about.st_size - (back ? 0 : CB_FEED_RECORD);
+    if (back)
+        assert_int_equal(pwrite(fd, entry, CB_FEED_RECORD, at), CB_FEED_RECORD);
+    else
+        assert_true(pread(fd, entry, CB_FEED_RECORD, at) == CB_FEED_RECORD &&
+                    ftruncate(fd, at) == 0);
+    close(fd);
+}
+
+/* The tap stays for another question, but not for the end of the first one. */
+static void what_was_asked_in_vain_is_not_bound(void **state)
+{
+    piv_card c;
+    attempt a;
+    cb_binding_info info;
+    cb_id nobody = cb_id_new();
+    uint8_t entry[CB_FEED_RECORD];
+    cb_buf made = CB_BUF(CB_BINDING_MAX);
+    (void)state;
+    make(&c);
+    allow(&holder, CB_LEVEL_TERMINAL_PIN);
+    good(attempt_with(&c, PIV_PIN, &info));
+    good(fake_vault.binding_make(NULL, &info, &made));
+    enter_in_feed(&nobody, CB_FEED_CARD_REVOKED);
+    begin(&a, &c);
+    say(&a);
+    shorten_feed(entry, false);
+    expect(CB_E_HSM_ROLLED_BACK, ask(&a));
+    expect(CB_E_HSM_ROLLED_BACK, ask(&a));
+    shorten_feed(entry, true);
+    a.context.purpose = CB_TAP_AUTHENTICATE;
+    strcpy(a.context.service, "tax");
+    a.context.level = CB_LEVEL_POSSESSION;
+    cb_buf_reset(&a.body);
+    cb_buf_reset(&a.script);
+    cb_put_context(&a.body, &a.context);
+    cb_buf_put_var(&a.body, cb_buf_bytes(&a.first));
+    cb_buf_put_var(&a.body, (cb_bytes){0});
+    cb_buf_put_var(&a.body, cb_buf_bytes(&made));
+    good(walk_ask(&use, CB_HSM_TAP_CHALLENGE, &a.body, &a.script));
+    good(finish(&a, &c, ""));
+    expect(CB_E_TAP_ORDER, bind(&a));
+    end(&a);
+    cb_buf_free(&made);
+    piv_card_free(&c);
+}
+
 static void a_head_that_is_behind_leaves_the_tap_as_it_was(void **state)
 {
     piv_card c;
@@ -703,6 +760,7 @@ int main(void)
         cmocka_unit_test(a_code_is_for_one_card_which_may_come_again),
         cmocka_unit_test(of_two_terminals_at_a_time_one_has_it),
         cmocka_unit_test(a_card_that_was_bound_meanwhile_costs_no_code),
+        cmocka_unit_test(a_code_that_was_used_is_not_opened_by_a_second_attempt),
         cmocka_unit_test(a_wrong_code_names_nobodys),
         cmocka_unit_test(wrong_codes_without_end_are_not_looked_at),
         cmocka_unit_test(a_front_end_can_put_no_card_of_its_own_in_its_place),
