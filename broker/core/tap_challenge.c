@@ -185,28 +185,50 @@ static cb_error find_revoked(cb_taps *taps, const cb_tap_context *context, const
     return error ? error : cb_tap_pass_feed_on(taps, &context->tap);
 }
 
-/* The binding of the card that is to take a new PIN: hsmd looks for itself whether that was
- * allowed. A card that is not there is nobody's to ask about. */
-static cb_error find_named(cb_taps *taps, const cb_tap_context *context, const cb_id *id,
-                           cb_card *card)
-{
-    cb_error error = cb_decide_lookup_card(taps->parts.store, id, card);
-    if (error == CB_E_CARD_UNKNOWN)
-        return CB_E_PIN_RESET_REFUSED;
-    if (!error)
-        error = cb_card_refusal(card);
-    return error ? error : cb_tap_pass_feed_on(taps, &context->tap);
-}
-
 /* The card, as far as it has to be known before it is asked. */
 static cb_error find_card(cb_taps *taps, const cb_tap_context *context,
                           const cb_tap_question *question, cb_card *card)
 {
     if (question->after)
         return find_revoked(taps, context, question->after, card);
-    if (question->card)
-        return find_named(taps, context, question->card, card);
     return recognise(taps, context, question->answers, card);
+}
+
+static bool is_of_state(cb_error error)
+{
+    return error == CB_E_CARD_UNKNOWN || error == CB_E_CARD_NOT_ACTIVE ||
+           error == CB_E_CARD_SUSPENDED || error == CB_E_CARD_EXPIRED || error == CB_E_CARD_REVOKED;
+}
+
+/* Asks a card that is to take a new PIN without its code, if hsmd finds that allowed. Which cards
+ * there are, and what has become of them, is nobody's to ask by naming them: the card that lies
+ * there is looked at all the same, as if its PIN were to be changed, the command thrown away, and
+ * the terminal told what one is told to which nothing was allowed. The record says what it was, but
+ * not of which card: nobody has shown it. */
+static cb_error ask_named(cb_taps *taps, const cb_tap_context *context,
+                          const cb_tap_question *question, cb_buf *script)
+{
+    cb_card card;
+    cb_buf away = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_tap_context asked = *context;
+    cb_card_init(&card);
+    cb_error error = cb_tap_pass_feed_on(taps, &context->tap);
+    cb_error found = error ? error : cb_decide_lookup_card(taps->parts.store, question->card, &card);
+    if (!found)
+        found = cb_card_refusal(&card);
+    if (found)
+        asked.purpose = CB_TAP_PIN_CHANGE;
+    if (!error)
+        error = cb_hsm_tap_challenge(taps->parts.hsm, &asked, question->answers, question->pin,
+                                     found ? (cb_bytes){0} : cb_buf_bytes(&card.binding),
+                                     found ? &away : script);
+    if (!error)
+        error = found;
+    if (error)
+        cb_tap_refuse(taps, context, NULL, error);
+    cb_buf_free(&away);
+    cb_card_free(&card);
+    return is_of_state(error) ? CB_E_PIN_RESET_REFUSED : error;
 }
 
 /* Asks for the proof, once everything is allowed. */
@@ -214,6 +236,8 @@ static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_q
                     cb_buf *script)
 {
     cb_card card;
+    if (question->card)
+        return ask_named(taps, context, question, script);
     cb_card_init(&card);
     cb_error error = find_card(taps, context, question, &card);
     if (!error)

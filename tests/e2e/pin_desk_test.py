@@ -110,6 +110,10 @@ class Desk(unittest.TestCase):
         self.unblock(card="000fffc5-3f88-4b21-a0d3-3619c77af0b6", ok=(1,))
         self.unblock(terminal="000fffc5-3f88-4b21-a0d3-3619c77af0b6", ok=(1,))
         self.assertEqual(self.of_kind("card.pin_reset_allowed"), [])
+        for named in (w.card_ids["Away"], "000fffc5-3f88-4b21-a0d3-3619c77af0b6"):
+            self.assertEqual(self.reset(card=named).get("code"), "pin.reset_refused", "what became of a card is nobody's to ask")
+        refused = [leaf for leaf in self.of_kind("tap.refused") if leaf.get("purpose") == "reset"]
+        self.assertEqual([(leaf["outcome"], leaf.get("card")) for leaf in refused], [("card.suspended", None), ("card.unknown", None)])
 
     def test_6_the_question_names_a_card_for_this_purpose_alone(self):
         with Terminal(w, "desk") as terminal, Card(w.reader) as reader:

@@ -27,6 +27,7 @@ static char trace[512];
 static const char *failing;   /* the step that fails */
 static cb_error failure;      /* with this */
 static cb_error recorded;     /* the outcome of the last result or refusal */
+static cb_id recorded_card;
 static const char *recorded_step; /* of the last refusal */
 static uint32_t recorded_pins;    /* wrong ones, that were counted last */
 static uint32_t signed_pins;      /* wrong ones, as the card says */
@@ -66,8 +67,11 @@ cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, c
 cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
                               cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
-    (void)hsm, (void)context, (void)answers, (void)pin, (void)binding, (void)script;
-    return step("challenge");
+    (void)hsm, (void)context, (void)answers, (void)pin, (void)binding;
+    cb_error error = step("challenge");
+    if (!error)
+        cb_script_put(script, 0, cb_bytes_str("command"));
+    return error;
 }
 
 cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim)
@@ -278,6 +282,7 @@ static inline cb_error ask(const cb_id *tap, const cb_tap_question *question)
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     unsigned expires;
     cb_error error = cb_tap_challenge(taps, &terminal, tap, question, &script, &expires);
+    assert_int_equal(script.len > 0, !error);
     cb_buf_free(&script);
     return error;
 }
