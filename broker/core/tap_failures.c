@@ -76,10 +76,10 @@ void cb_tap_failed(cb_taps *taps, const cb_refusal *refusal, cb_failure_effect *
              refusal);
 }
 
-void cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outcome *outcome)
+cb_error cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outcome *outcome)
 {
     if (outcome->wrong_pins == 0)
-        return;
+        return CB_OK;
     cb_failure_limits limits = cb_taps_limits(taps);
     cb_failure_effect effect = {.noted = false};
     cb_refusal refusal = {.tap = context->tap,
@@ -90,12 +90,14 @@ void cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outc
                           .wrong_pins = outcome->wrong_pins,
                           .limits = &limits};
     cb_error error = cb_decide_wrong_pins(taps->parts.store, &refusal, &effect);
-    if (error)
+    if (error) {
         cb_log_failure("tap.unrecorded", error, "wrong PINs could not be counted");
-    else
+    } else {
         cb_tap_failed(taps, &refusal, &effect);
+        outcome->wrong_pins = 0; /* whatever the tap comes to, not again */
+    }
     cb_failure_effect_free(&effect);
-    outcome->wrong_pins = 0; /* whatever the tap comes to, not again */
+    return error;
 }
 
 cb_error cb_tap_rate(cb_taps *taps, const cb_terminal *terminal, uint32_t *rate)

@@ -70,8 +70,9 @@ void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap);
 /* What was counted has ended a card or terminal, or should be seen: has it cut off, and logs it. */
 void cb_tap_failed(cb_taps *taps, const cb_refusal *refusal, cb_failure_effect *effect);
 
-/* Counts the wrong PINs that a card has signed which proved itself otherwise. */
-void cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outcome *outcome);
+/* Counts the wrong PINs that a card has signed which proved itself otherwise. The card knows nothing
+ * of them any more: with an error the tap must be refused, and the refusal counts them. */
+cb_error cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_outcome *outcome);
 
 /* The rate that is left to a terminal: its own, or less while too much fails there. */
 cb_error cb_tap_rate(cb_taps *taps, const cb_terminal *terminal, uint32_t *rate);

@@ -259,7 +259,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     error = registers ? cb_tap_register_end(taps, entry, answers, outcome)
                       : cb_tap_identify(taps, run.context, answers, outcome, &run.identity);
     if (!error && !registers)
-        cb_tap_count_pins(taps, run.context, outcome);
+        error = cb_tap_count_pins(taps, run.context, outcome);
     if (error)
         cb_tap_refuse(taps, run.context, outcome, error);
     else if (registers)

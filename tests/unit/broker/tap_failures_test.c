@@ -40,6 +40,21 @@ static void wrong_pins_that_the_card_signed_count_once_and_before_the_login(void
     cb_tap_outcome_free(&outcome);
 }
 
+/* The card has forgotten them with this very proof. */
+static void wrong_pins_that_cannot_be_counted_end_the_tap(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    signed_pins = 2;
+    failing = "wrong_pins";
+    failure = CB_E_STORE;
+    assert_int_equal(run(&outcome), CB_E_STORE);
+    assert_non_null(strstr(trace, "activate wrong_pins refused end"));
+    assert_int_equal(recorded, CB_E_STORE);
+    assert_int_equal(recorded_pins, 2); /* if the refusal can be written, they are counted with it */
+    cb_tap_outcome_free(&outcome);
+}
+
 static void what_hsmd_did_not_believe_is_no_word_of_the_card(void **state)
 {
     (void)state;
@@ -98,6 +113,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
     const struct CMUnitTest tests[] = {
         T(wrong_pins_that_the_card_signed_count_once_and_before_the_login),
+        T(wrong_pins_that_cannot_be_counted_end_the_tap),
         T(what_hsmd_did_not_believe_is_no_word_of_the_card),
         T(whom_counting_has_ended_is_cut_off),
     };
