@@ -190,7 +190,8 @@ cb_ctl_status cb_ctl_holder_codes(cb_ctl *ctl, const cb_ctl_args *args)
 }
 
 /* hsmd first: what is on record as withdrawn opens nothing. One that it does not know was recorded,
- * and never allowed. */
+ * and never allowed. One that it has as used is the record's to judge: if that has no card for it,
+ * none comes any more. */
 cb_ctl_status cb_ctl_holder_withdraw(cb_ctl *ctl, const cb_ctl_args *args)
 {
     cb_id code;
@@ -202,7 +203,7 @@ cb_ctl_status cb_ctl_holder_withdraw(cb_ctl *ctl, const cb_ctl_args *args)
     cb_id_text(&code, text);
     cb_hsm *hsm = cb_ctl_hsm(ctl);
     cb_error error = hsm ? cb_hsm_registration_withdraw(hsm, &code) : CB_E_MEMORY;
-    if (error && error != CB_E_NOT_FOUND)
+    if (error && error != CB_E_NOT_FOUND && error != CB_E_STATE)
         return cb_ctl_fail_hsm(ctl, error, "the code was not withdrawn");
     snprintf(path, sizeof path, "/v1/registrations/%s/withdraw", text);
     body = json_object();
@@ -210,7 +211,10 @@ cb_ctl_status cb_ctl_holder_withdraw(cb_ctl *ctl, const cb_ctl_args *args)
     status = body ? cb_ctl_call(ctl, "POST", path, body, &made)
                   : cb_ctl_fail_text(ctl, "--reason", cb_ctl_arg(args, "reason"));
     if (!status)
-        status = cb_ctl_done(ctl, made, "code %s withdrawn", text);
+        status = cb_ctl_done(ctl, made, "code %s withdrawn%s", text,
+                             error == CB_E_STATE ? "; the card that was bound by it is not taken, "
+                                                   "and can become nobody else's"
+                                                 : "");
     json_decref(made);
     json_decref(body);
     return status;

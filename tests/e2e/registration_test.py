@@ -5,6 +5,7 @@ with codes."""
 import json
 import os
 import secrets
+import sqlite3
 import sys
 import unittest
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from cuts import AFTER, CutLink  # noqa: E402
 from foreign_world import JPKI_PIN, PIN, ForeignWorld  # noqa: E402
-from world import Failure, Terminal, main, run  # noqa: E402
+from world import PATIENCE, Failure, Terminal, main, run, wait_until  # noqa: E402
 
 WRONG_PIN = "314159"
 w = link = None
@@ -190,6 +191,26 @@ class Registration(unittest.TestCase):
         self.assertEqual(w.tap().get("card"), said["card"])
         self.assertEqual(len(self.of_kind("registration.used")), 2)
         self.assertTrue(all(path.startswith("/v1/taps") for path in link.paths))
+
+    def test_a_code_that_was_used_and_not_recorded_is_withdrawn(self):
+        holder("Stolen", services=("nginx",))
+        w.make_piv("Stolen")
+        made = code_for("Stolen")
+        other = sqlite3.connect(w.state / "cardbroker.db", isolation_level=None, timeout=10)
+        other.execute("BEGIN IMMEDIATE")    # nothing can be recorded
+        try:
+            said = register(made["secret"], "Stolen")
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+        self.assertNotEqual(said.get("outcome"), "registered", said)
+        wait_until("the database to be used again", lambda: w.admin("GET", "/v1/ready").json.get("ready") is True, 20 * PATIENCE)
+        listed, = w.ctl("holder", "codes", "Stolen")
+        self.assertEqual((listed["state"], listed["hsmd"]), ("open", "used"), listed)
+        self.assertEqual(w.ctl("holder", "withdraw", made["code"])["state"], "withdrawn")
+        self.assertEqual(register(made["secret"]).get("code"), "registration.withdrawn")
+        self.assertEqual(self.of_kind("card.added"), [])
+        self.assertEqual(w.tap().get("code"), "card.unknown")
 
     def test_what_is_refused_and_why(self):
         holder("Why", services=("nginx",))
