@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "broker/core/decide.h"
 
-enum { LOOK_SECONDS = 2, ENTRIES = 256 };
+#define LOOK_EVERY (2 * CB_SECOND)
+
+enum { ENTRIES = 256 };
 
 struct cb_watch {
     cb_store *store;
@@ -21,6 +24,7 @@ struct cb_watch {
     void (*duty)(void *context);
     void *duty_context;
     cb_watch_view view;
+    int64_t next; /* when all is looked at again: the thread's own */
 };
 
 /* Hands hsmd what it has not heard of yet. */
@@ -77,28 +81,33 @@ static void look(cb_watch *watch, bool everything)
     pthread_mutex_unlock(&watch->lock);
 }
 
-/* False when it is time to end; *everything when it is time to look at all. */
+/* False when it is time to end; *everything when it is time to look at all, however much there is
+ * to be passed on meanwhile. */
 static bool wait_for_work(cb_watch *watch, bool *everything)
 {
-    struct timespec until;
     int waited = 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_SECONDS;
+    const struct timespec until = {.tv_sec = watch->next / CB_SECOND,
+                                   .tv_nsec = watch->next % CB_SECOND * 1000};
     pthread_mutex_lock(&watch->lock);
     while (!watch->stopping && !watch->feed && waited == 0)
         waited = pthread_cond_timedwait(&watch->wake, &watch->lock, &until);
-    *everything = !watch->feed;
     watch->feed = false;
     bool go_on = !watch->stopping;
     pthread_mutex_unlock(&watch->lock);
+    *everything = cb_clock_monotonic_us() >= watch->next;
     return go_on;
 }
 
 static void *run(void *context)
 {
+    cb_watch *watch = context;
     bool everything = true;
-    while (wait_for_work(context, &everything))
-        look(context, everything);
+    watch->next = cb_clock_monotonic_us() + LOOK_EVERY;
+    while (wait_for_work(watch, &everything)) {
+        look(watch, everything);
+        if (everything)
+            watch->next = cb_clock_monotonic_us() + LOOK_EVERY;
+    }
     return NULL;
 }
 

@@ -20,7 +20,8 @@ typedef struct cb_watch_view {
     cb_error feed; /* of the last attempt to pass revocations on */
 } cb_watch_view;
 
-/* Looks once before it returns, then every two seconds. */
+/* Looks once before it returns, then every two seconds, also while there are revocations to pass on
+ * all the time. */
 cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, cb_watch **out);
 /* What else is to be done each time it looks at all: soon over. NULL: nothing. */
 void cb_watch_duty(cb_watch *watch, void (*duty)(void *context), void *context);
