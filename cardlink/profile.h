@@ -120,7 +120,7 @@ typedef struct cb_card_profile {
                           const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
                           cb_buf *script);
 
-    /* Also CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the card and its tries in the claim, when a card that does not
+    /* CB_E_CARD_PROOF: what was to be made with the keys of the card's channel was not. Also CB_E_PIN_WRONG and CB_E_PIN_BLOCKED, with the card and its tries in the claim, when a card that does not
      * report on its PIN refused it. */
     cb_error (*finish)(void *state, const cb_profile_host *host, const cb_script *answers,
                        cb_card_claim *claim);

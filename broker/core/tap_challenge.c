@@ -232,10 +232,11 @@ static cb_error ask_named(cb_taps *taps, const cb_tap_context *context,
 }
 
 /* Asks for the proof, once everything is allowed. */
-static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_question *question,
+static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_question *question,
                     cb_buf *script)
 {
     cb_card card;
+    const cb_tap_context *context = &entry->context;
     if (question->card)
         return ask_named(taps, context, question, script);
     cb_card_init(&card);
@@ -243,6 +244,8 @@ static cb_error ask(cb_taps *taps, const cb_tap_context *context, const cb_tap_q
     if (!error)
         error = cb_hsm_tap_challenge(taps->parts.hsm, context, question->answers, question->pin,
                                      cb_buf_bytes(&card.binding), script);
+    entry->card = card.id;
+    entry->holder = card.holder;
     if (error && !cb_id_is_zero(&card.id)) {
         cb_tap_outcome known = {.card = card.id, .holder = card.holder};
         cb_tap_refuse(taps, context, &known, error);
@@ -306,7 +309,7 @@ cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap
     if (error)
         cb_tap_refuse_early(taps, &entry->context, error);
     else
-        error = ask(taps, &entry->context, question, script);
+        error = ask(taps, entry, question, script);
     if (error) {
         cb_tap_drop(taps, entry);
         return error;

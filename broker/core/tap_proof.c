@@ -242,6 +242,19 @@ static void log_end(const proof_run *run, cb_error error, int64_t began)
            took, NULL);
 }
 
+/* A card that was known before it was asked is named also where its answers came to no claim: whoever
+ * speaks for it without its keys is counted so. */
+static void refuse_claim(cb_taps *taps, const cb_tap_entry *entry, const cb_tap_outcome *outcome,
+                         cb_error error)
+{
+    cb_tap_outcome known = *outcome;
+    if (cb_id_is_zero(&known.card)) {
+        known.card = entry->card;
+        known.holder = entry->holder;
+    }
+    cb_tap_refuse(taps, &entry->context, &known, error);
+}
+
 /* A tap that was in the table, to its end. */
 static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_tap_word *word)
 {
@@ -261,7 +274,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     if (!error && !registers)
         error = cb_tap_count_pins(taps, run.context, outcome);
     if (error)
-        cb_tap_refuse(taps, run.context, outcome, error);
+        refuse_claim(taps, entry, outcome, error);
     else if (registers)
         outcome->registered = true;
     else if (run.context->purpose == CB_TAP_AUTHENTICATE)

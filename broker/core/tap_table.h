@@ -19,6 +19,7 @@ typedef struct cb_tap_entry {
     bool pad;               /* the terminal says that the PIN is typed on its pad */
     char reason[34];        /* of maintenance: the text, as far as it fits; longer is none */
     int64_t expires;        /* monotonic */
+    cb_id card, holder;     /* that the challenge was made for, where that is known; else zero */
     cb_id code;             /* of a tap that registers its card: the code's, */
     cb_buf certificates;    /* and the card's certificates, as its row will have them */
 } cb_tap_entry;

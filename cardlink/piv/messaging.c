@@ -172,7 +172,7 @@ static cb_error check_mac(cb_piv_session *session, const secured *answer)
     const cb_bytes parts[] = {CB_BYTES_OF(session->answer_chain), answer->signed_bytes};
     cb_error error = cb_aes_cmac(KEY(session, rmac), parts, 2, mac);
     if (!error && !cb_equal(cb_bytes_make(mac, CB_PIV_MAC), answer->mac))
-        error = CB_E_CARD_ANSWER;
+        error = CB_E_CARD_PROOF;
     if (!error)
         memcpy(session->answer_chain, mac, sizeof mac);
     cb_wipe(mac, sizeof mac);

@@ -44,8 +44,8 @@ cb_error cb_piv_wrap(cb_piv_session *session, const cb_apdu *plain, cb_buf *scri
 
 /* Opens the answer to the first command that was not answered yet, as a terminal brings it, and
  * appends its data; *status is the one inside. CB_E_CARD_STATUS (the card did not take the command
- * as part of this session), CB_E_CARD_ANSWER, CB_E_CRYPTO, CB_E_ARGUMENT (nothing is to be
- * answered). */
+ * as part of this session), CB_E_CARD_PROOF (its MAC is another's), CB_E_CARD_ANSWER, CB_E_CRYPTO,
+ * CB_E_ARGUMENT (nothing is to be answered). */
 cb_error cb_piv_open(cb_piv_session *session, cb_bytes answer, cb_buf *data, uint16_t *status);
 
 #endif

@@ -19,6 +19,8 @@ cb_error cb_scp03_presence_open(const cb_sm *sm, const cb_sm_mark *mark, cb_byte
     cb_buf data = CB_BUF(CB_APDU_DATA_MAX + 1);
     *counter = 0;
     cb_error error = cb_sm_open_answer(sm, mark, answer, &data);
+    if (error == CB_E_CARD_ANSWER)
+        error = CB_E_CARD_PROOF; /* without the session's keys */
     if (!error) {
         cb_cursor cursor = cb_cursor_over(cb_buf_bytes(&data));
         uint8_t version = cb_cursor_u8(&cursor);

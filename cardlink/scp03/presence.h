@@ -25,8 +25,8 @@ enum { CB_SCP03_PRESENCE_ANSWER = 1 + 4 + CB_SHA256_SIZE };
 /* The host's end: appends the wrapped command; mark gets what the answer is opened with. */
 cb_error cb_scp03_presence_put(cb_sm *sm, const cb_digest *context, cb_buf *out, cb_sm_mark *mark);
 
-/* Opens the answer (with status word). CB_E_CARD_ANSWER unless it is the card's, to that command,
- * and over that context. */
+/* Opens the answer (with status word). CB_E_CARD_PROOF unless it was made with the channel's keys,
+ * to that command; CB_E_CARD_ANSWER unless it is over that context. */
 cb_error cb_scp03_presence_open(const cb_sm *sm, const cb_sm_mark *mark, cb_bytes answer,
                                 const cb_digest *context, uint32_t *counter);
 

@@ -131,7 +131,7 @@ cb_error cb_scp03_open(const cb_scp03_keys *keys, const uint8_t host_challenge[C
 {
     cb_error error = cb_scp03_session_derive(keys, host_challenge, update->challenge, out);
     if (!error && !cb_equal(CB_BYTES_OF(out->card_cryptogram), CB_BYTES_OF(update->cryptogram)))
-        error = CB_E_CARD_ANSWER;
+        error = CB_E_CARD_PROOF;
     if (error)
         cb_wipe(out, sizeof *out);
     return error;

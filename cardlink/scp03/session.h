@@ -60,7 +60,7 @@ void cb_scp03_update_command(uint8_t key_version, const uint8_t host_challenge[C
 cb_error cb_scp03_update_read(cb_bytes data, cb_scp03_update *out);
 
 /* Derives the session and checks the card's cryptogram: whoever answered holds these keys, or has
- * an accomplice who does. CB_E_CARD_ANSWER when it is wrong; *out is zero then. */
+ * an accomplice who does. CB_E_CARD_PROOF when it is wrong; *out is zero then. */
 cb_error cb_scp03_open(const cb_scp03_keys *keys, const uint8_t host_challenge[CB_SCP03_CHALLENGE],
                        const cb_scp03_update *update, cb_scp03_session *out);
 

@@ -225,7 +225,9 @@ class Scp03(unittest.TestCase):
         self.assertEqual(w.tap().get("outcome"), "accepted")
         w.issuer("scp03", "make", "--master", w.etc / "other.master", "--key-version", "30", "--kdd", kdd, "--state",
                  w.cards / "Forged.card")
-        self.assertEqual(w.tap_with("Forged").get("code"), "card.answer")
+        self.assertEqual(w.tap_with("Forged").get("code"), "card.proof")
+        leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
+        self.assertEqual((leaf["failure"], leaf["card"]), ("proof", w.card_ids["Mio"]), "it counts as what it is")
 
     def test_it_is_revoked_like_any_other(self):
         w.make_scp03("Ren")

@@ -87,6 +87,26 @@ static void what_hsmd_did_not_believe_is_no_word_of_the_card(void **state)
     cb_tap_outcome_free(&outcome);
 }
 
+/* hsmd takes no claim out of a channel in which somebody else answered. */
+static void who_speaks_for_a_card_without_its_keys_is_counted_at_that_card(void **state)
+{
+    (void)state;
+    static const char *const steps[] = {"challenge", "finish"};
+    static const uint8_t nobody[2] = {0};
+    cb_tap_outcome outcome;
+    kind_of_card = CB_PROFILE_SCP03;
+    failure = CB_E_CARD_PROOF;
+    for (size_t i = 0; i < 2; i++) {
+        failing = steps[i];
+        recorded_card = (cb_id){{0}};
+        assert_int_equal(run(&outcome), CB_E_CARD_PROOF);
+        assert_int_equal(recorded, CB_E_CARD_PROOF);
+        assert_int_equal(recorded_card.bytes[0], 3);
+        assert_memory_equal(&outcome.card, nobody, sizeof nobody); /* nothing was proven */
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
 static void whom_counting_has_ended_is_cut_off(void **state)
 {
     (void)state;
@@ -115,6 +135,7 @@ int main(void)
         T(wrong_pins_that_the_card_signed_count_once_and_before_the_login),
         T(wrong_pins_that_cannot_be_counted_end_the_tap),
         T(what_hsmd_did_not_believe_is_no_word_of_the_card),
+        T(who_speaks_for_a_card_without_its_keys_is_counted_at_that_card),
         T(whom_counting_has_ended_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

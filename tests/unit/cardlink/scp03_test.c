@@ -192,14 +192,14 @@ static void a_card_without_the_keys_is_not_believed(void **state)
     for (size_t i = 0; i < 8; i++) {
         cb_scp03_update changed = update;
         changed.cryptogram[i] ^= 0x10;
-        assert_int_equal(cb_scp03_open(&keys, challenge, &changed, &session), CB_E_CARD_ANSWER);
+        assert_int_equal(cb_scp03_open(&keys, challenge, &changed, &session), CB_E_CARD_PROOF);
         assert_memory_equal(&session, &none, sizeof none);
         changed = update;
         changed.challenge[i] ^= 0x01;
-        assert_int_equal(cb_scp03_open(&keys, challenge, &changed, &session), CB_E_CARD_ANSWER);
+        assert_int_equal(cb_scp03_open(&keys, challenge, &changed, &session), CB_E_CARD_PROOF);
     }
     keys.mac[15] ^= 1;
-    assert_int_equal(cb_scp03_open(&keys, challenge, &update, &session), CB_E_CARD_ANSWER);
+    assert_int_equal(cb_scp03_open(&keys, challenge, &update, &session), CB_E_CARD_PROOF);
     keys.len = 0;
     assert_int_equal(cb_scp03_open(&keys, challenge, &update, &session), CB_E_ARGUMENT);
 }
@@ -439,11 +439,11 @@ static void presence_is_for_one_context_and_one_command(void **state)
     wrong = mark;
     wrong.chain[0] ^= 1;
     assert_int_equal(cb_scp03_presence_open(&host.sm, &wrong, sent, &context, &counter),
-                     CB_E_CARD_ANSWER);
+                     CB_E_CARD_PROOF);
     for (size_t i = 0; i < answer.len; i++) {
         answer.data[i] ^= 0x80;
         assert_int_equal(cb_scp03_presence_open(&host.sm, &mark, sent, &context, &counter),
-                         CB_E_CARD_ANSWER);
+                         CB_E_CARD_PROOF);
         answer.data[i] ^= 0x80;
     }
     cb_buf_reset(&answer); /* authentic, but no proof */

@@ -307,7 +307,7 @@ static void nothing_is_good_for_another_tap(void **state)
     cb_buf_put(&second.answers, (cb_bytes){0});
     cb_buf_reset(&second.answers);
     cb_buf_put(&second.answers, cb_buf_bytes(&first.answers));
-    expect(CB_E_CARD_ANSWER, conclude(&second));
+    expect(CB_E_CARD_PROOF, conclude(&second));
     end(&first);
     end(&second);
     /* Nor is the answer to an offer. */
