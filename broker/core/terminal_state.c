@@ -63,7 +63,8 @@ static cb_error change_now(cb_txn *txn, const change *c)
         error = step(txn, c, CB_TERMINAL_REVOKE, &state);
     if (!error)
         error = step(txn, c, what, &state);
-    if (!error && c->what == CB_TERMINAL_REACTIVATE) /* an administrator has looked at it */
+    /* An administrator has looked at it, and the leaf says so: the end of maintenance does not. */
+    if (!error && what == CB_TERMINAL_REACTIVATE)
         error = cb_row_failure_forgive(txn, CB_OF_TERMINAL, c->id);
     return error;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "broker/core/failures.h"
 #include "broker/core/maintenance.h"
 #include "tests/unit/broker/support.h"
 
@@ -177,6 +178,45 @@ static void an_administrator_ends_it_too_and_may_do_more(void **state)
     finish(&w);
 }
 
+static uint32_t proofs_in_row(world *w)
+{
+    cb_failure_row row;
+    assert_int_equal(cb_failures_get(w->store, CB_OF_TERMINAL, &w->terminal.id, &row), CB_OK);
+    return row.proofs_row;
+}
+
+/* The record says what was forgiven, and is counted again. */
+static void its_end_forgives_nothing_and_activation_does(void **state)
+{
+    world w;
+    static const cb_failure_limits limits = {.slow = 6, .stop = 10, .window = CB_SECOND};
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    cb_refusal refusal = {.tap = cb_id_random(),
+                          .terminal = w.terminal.id,
+                          .card = w.card,
+                          .holder = w.holder.id,
+                          .profile = CB_PROFILE_NATIVE,
+                          .error = CB_E_CARD_PROOF,
+                          .limits = &limits};
+    cb_failure_effect effect = {.noted = false};
+    assert_int_equal(cb_decide_refused(w.store, &refusal, &effect), CB_OK);
+    cb_failure_effect_free(&effect);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_open(&w);
+    assert_int_equal(proofs_in_row(&w), 1);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
+    assert_int_equal(proofs_in_row(&w), 1);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(proofs_in_row(&w), 0);
+    finish(&w);
+}
+
 static void what_was_not_ended_in_time_is_an_administrators_to_end(void **state)
 {
     world w;
@@ -226,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_proof_for_one_is_none_for_the_other),
         cmocka_unit_test(it_takes_a_card_and_a_terminal_that_are_good),
         cmocka_unit_test(an_administrator_ends_it_too_and_may_do_more),
+        cmocka_unit_test(its_end_forgives_nothing_and_activation_does),
         cmocka_unit_test(what_was_not_ended_in_time_is_an_administrators_to_end),
         cmocka_unit_test(writing_the_database_makes_nobody_a_maintainer_and_ends_nothing),
     };
