@@ -80,10 +80,20 @@ static cb_error may_reset(const cb_taps *taps, const cb_tap *tap, const cb_id *c
     return error ? error : cb_feed_terminal(taps->setup.feed, &tap->terminal);
 }
 
+/* Keys that were renewed open no session, as they prove nothing. */
+static cb_error keys_still_good(const cb_taps *taps, const cb_id *subject)
+{
+    cb_error error = cb_feed_refresh(taps->setup.feed);
+    if (!error && cb_feed_key(taps->setup.feed, subject))
+        error = CB_E_HSM_RECORD; /* another one took its place */
+    return error;
+}
+
 /* The card that is to be asked, for profiles that have to know it, and for the purposes that name
- * one. One that may not reach what is asked for is asked nothing, least of all its PIN. */
+ * one. One that may not reach what is asked for is asked nothing, least of all its PIN. subject: of
+ * the binding that it is asked with. */
 static cb_error know(const cb_taps *taps, const cb_tap *tap, const cb_tap_context *context,
-                     cb_bytes blob, cb_known_card *known)
+                     cb_bytes blob, cb_known_card *known, cb_id *subject)
 {
     cb_binding_info binding;
     if ((tap->profile->recognise != NULL || names_a_card(context)) != (blob.len > 0))
@@ -94,10 +104,14 @@ static cb_error know(const cb_taps *taps, const cb_tap *tap, const cb_tap_contex
     if (error)
         return error;
     *known = (cb_known_card){.card = binding.card, .keys = binding.keys};
+    *subject = cb_binding_subject(&binding);
     if (binding.profile != tap->profile->id)
         return CB_E_HSM_RECORD;
     if (context->purpose == CB_TAP_CARD_END)
         return may_end(taps, &binding.card);
+    error = keys_still_good(taps, subject);
+    if (error)
+        return error;
     if (context->purpose == CB_TAP_PIN_RESET)
         return is_over(&binding) ? CB_E_CARD_EXPIRED : may_reset(taps, tap, &binding.card);
     return cb_level_reaches(binding.level, context->level) ? CB_OK : CB_E_TAP_LEVEL;
@@ -119,15 +133,17 @@ cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *conte
 {
     cb_script read;
     cb_known_card known = {.card = {{0}}};
+    cb_id subject = {{0}};
     if (!context_ok(tap, context))
         return CB_E_ARGUMENT;
     cb_error error = cb_script_read(answers, CB_ANSWER_MAX, &read);
     if (!error)
-        error = know(taps, tap, context, binding, &known);
+        error = know(taps, tap, context, binding, &known, &subject);
     if (error)
         return error;
     look_at_retired(taps, tap->host);
     tap->context = *context;
+    tap->asked = subject;
     error = tap->profile->challenge(tap->profile_state, &tap->host->profile, &read, context,
                                     binding.len > 0 ? &known : NULL, pin, script);
     if (!error)
@@ -163,6 +179,14 @@ static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
     return error;
 }
 
+/* Whether it is the binding that the card was asked with: the keys that opened its session are
+ * those that its proof is held against. */
+static bool was_asked(const cb_tap *tap, const cb_binding_info *binding)
+{
+    cb_id subject = cb_binding_subject(binding);
+    return cb_id_is_zero(&tap->asked) || cb_id_same(&tap->asked, &subject);
+}
+
 static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_binding_info *binding)
 {
     if (tap->profile->id == CB_PROFILE_PASSWORD)
@@ -170,7 +194,8 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
     cb_error error = taps->setup.vault->binding_check(taps->setup.vault->context, blob, binding);
     if (error)
         return error;
-    if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id)
+    if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id ||
+        !was_asked(tap, binding))
         return CB_E_HSM_RECORD;
     if (is_over(binding) && tap->context.purpose != CB_TAP_CARD_END)
         return CB_E_CARD_EXPIRED;

@@ -28,15 +28,18 @@ cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id
                       cb_id *id, cb_buf *script);
 
 /* CB_E_ARGUMENT when the context is not well formed or is another tap's. */
-/* binding: of the card as the front end recognised it; empty for a profile whose cards say themselves who they are.
- * CB_E_ARGUMENT also when there is one too many or too few; CB_E_HSM_RECORD. */
+/* binding: of the card as the front end recognised it; empty for a profile whose cards say
+ * themselves who they are. CB_E_ARGUMENT also when there is one too many or too few;
+ * CB_E_HSM_RECORD, also when the feed says that its keys were renewed. */
 cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
                          cb_bytes pin, cb_bytes binding, cb_buf *script);
 
 /* With CB_E_PIN_WRONG and CB_E_PIN_BLOCKED the claim says which card and how many tries. */
 cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim);
 
-/* As cb_hsm_tap_activate. CB_E_HSM_FEED_BEHIND and CB_E_HSM_ROLLED_BACK leave the tap as it was. */
+/* As cb_hsm_tap_activate. Where the card was asked with a binding, this is one of the same keys,
+ * holder and level (cb_binding_subject): CB_E_HSM_RECORD. CB_E_HSM_FEED_BEHIND and
+ * CB_E_HSM_ROLLED_BACK leave the tap as it was. */
 cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes binding, const cb_feed_head *feed,
                          cb_activation *out);
 

@@ -40,7 +40,8 @@ cb_error cb_hsm_tap_begin(cb_hsm *hsm, uint8_t profile, const cb_id *terminal, c
                           cb_buf *script);
 
 /* context's tap, terminal and profile must be those of begin. binding: of the card that the profile recognises in the answers
- * (cb_card_profile.recognise); empty for a profile that does not. Errors as in profile.h; CB_E_HSM_RECORD. */
+ * (cb_card_profile.recognise); empty for a profile that does not. Errors as in profile.h; CB_E_HSM_RECORD, also when
+ * the feed says that its keys were renewed. */
 cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_bytes answers,
                               cb_bytes pin, cb_bytes binding, cb_buf *script);
 
@@ -57,7 +58,8 @@ typedef struct cb_activation {
     uint8_t generation; /* of a native card, as it signed it: KVN of the newest key of the authority above this broker; 0: others */
 } cb_activation;
 
-/* Believes the claim if the binding is genuine, names that card, and the signature verifies with its key. feed is the
+/* Believes the claim if the binding is genuine, names that card, is of the keys, holder and level that the card was asked
+ * with (if it was asked with one), and the signature verifies with its key. feed is the
  * head of the revocation feed as the database has it: CB_E_HSM_FEED_BEHIND (pass the missing entries
  * on with cb_hsm_feed_extend, then call again), CB_E_HSM_ROLLED_BACK when it does not extend what hsmd remembers (another
  * thread may have told hsmd of a revocation in between: read the head again, and call again if it differs); these two

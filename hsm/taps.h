@@ -40,6 +40,7 @@ typedef struct cb_tap {
     void *profile_state;
     cb_host *host;
     cb_tap_context context; /* from the challenge on */
+    cb_id asked;            /* cb_binding_subject of what the card was asked with, likewise; zero: none */
     cb_card_claim claim;    /* from finish on */
     cb_activation activation;
     cb_id binding;      /* cb_binding_subject, from activate on */

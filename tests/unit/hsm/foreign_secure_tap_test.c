@@ -198,6 +198,80 @@ static void a_card_that_is_bound_without_signs_outside(void **state)
     assert_true(secure_far.inside == 0 && secure_far.outside == 1);
 }
 
+/* ---- A renewal that replaced the key for secure messaging, and left the others ---- */
+
+/* The binding of the card as secure_bind made it, and the one that took its place. */
+static cb_id replace_key(const cb_binding_info *before, cb_buf *old, cb_buf *now)
+{
+    cb_binding_info after = *before;
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    size_t at = 0;
+    while (at < after.keys.count && after.keys.key[at].use != 0x04)
+        at++;
+    assert_in_range(at, 0, after.keys.count - 1);
+    good(cb_p256_generate(scalar, point));
+    memcpy(after.keys.key[at].data, point, sizeof point);
+    after.sequence++;
+    cb_buf_put(old, cb_buf_bytes(&secure_binding));
+    good(fake_vault.binding_make(NULL, &after, now));
+    return cb_binding_subject(before);
+}
+
+static void show_binding(const cb_buf *binding)
+{
+    cb_buf_reset(&secure_binding);
+    cb_buf_put(&secure_binding, cb_buf_bytes(binding));
+}
+
+/* Whoever has the key that was replaced, and a copy of one that was not. */
+static void a_session_of_the_old_key_proves_nothing_for_the_new_binding(void **state)
+{
+    (void)state;
+    cb_binding_info info;
+    cb_buf old = CB_BUF(CB_BINDING_MAX), now = CB_BUF(CB_BINDING_MAX);
+    tap t;
+    secure_bind(&info);
+    replace_key(&info, &old, &now);
+    begin(&t, CB_LEVEL_POSSESSION);
+    good(ask(&t));
+    play(&t, "");
+    assert_int_equal(secure_far.inside, 1);
+    show_binding(&now);
+    expect(CB_E_HSM_RECORD, conclude(&t));
+    end(&t);
+    /* One of the same keys is as good. */
+    info.sequence += 2;
+    show_binding(&old);
+    begin(&t, CB_LEVEL_POSSESSION);
+    good(ask(&t));
+    play(&t, "");
+    cb_buf_reset(&secure_binding);
+    good(fake_vault.binding_make(NULL, &info, &secure_binding));
+    good(conclude(&t));
+    end(&t);
+    cb_buf_free(&old);
+    cb_buf_free(&now);
+}
+
+static void keys_that_were_renewed_open_no_session(void **state)
+{
+    (void)state;
+    cb_binding_info info;
+    cb_buf old = CB_BUF(CB_BINDING_MAX), now = CB_BUF(CB_BINDING_MAX);
+    tap t;
+    secure_bind(&info);
+    cb_id subject = replace_key(&info, &old, &now);
+    cb_feed_entry entry = {cb_feed_now(secure_lane.feed).number + 1, CB_FEED_KEY_RETIRED, subject,
+                           1};
+    good(cb_feed_extend(secure_lane.feed, &entry, 1));
+    begin(&t, CB_LEVEL_POSSESSION);
+    expect(CB_E_HSM_RECORD, ask(&t));
+    assert_int_equal(t.script.len, 0);
+    end(&t);
+    cb_buf_free(&old);
+    cb_buf_free(&now);
+}
+
 /* ---- The virtual card ---- */
 
 /* In place of the one that this test makes up: with what it has of its own for secure messaging. */
@@ -330,6 +404,8 @@ int main(void)
         TEST(a_card_that_is_bound_with_it_never_does_without),
         TEST(another_card_opens_no_session),
         TEST(a_card_that_is_bound_without_signs_outside),
+        TEST(a_session_of_the_old_key_proves_nothing_for_the_new_binding),
+        TEST(keys_that_were_renewed_open_no_session),
         TEST(the_virtual_card_does_the_same),
         TEST(no_changed_answer_is_believed),
         TEST(no_changed_command_is_carried_out),
