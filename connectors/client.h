@@ -83,8 +83,12 @@ cb_error cb_connector_login(cb_connectors *connectors, const cb_login_request *r
                             const cb_login_keys *keys, int64_t deadline, cb_login_result *result,
                             cb_session **session);
 
-/* Cuts a session at once, from any thread: its process is ended, every cb_relay_* call under way or yet to come returns
- * CB_E_SESSION_ENDED. The pointer stays valid until cb_session_end. With logout, the connector is first given a second to log out at the
+/* From any thread, and without waiting for anybody: from now on nothing of this session answers, every cb_relay_* call
+ * under way or yet to come returns CB_E_SESSION_ENDED. cb_session_cut still is to end its process, and may log out first
+ * where no exchange was under way. */
+void cb_session_silence(cb_session *session);
+
+/* Cuts a session at once, from any thread: silences it and ends its process. The pointer stays valid until cb_session_end. With logout, the connector is first given a second to log out at the
  * service; the caller waits for it. */
 void cb_session_cut(cb_session *session, bool logout);
 

@@ -18,8 +18,9 @@ struct cb_session {
     pthread_mutex_t mutex;
     pthread_cond_t turn;
     unsigned holders;
-    bool ended;
-    bool busy; /* an exchange is under way */
+    bool ended;  /* nothing of it answers any more */
+    bool parted; /* its socket is shut down, or somebody is at it */
+    bool busy;   /* an exchange is under way */
     bool relayed;
     int socket;
 };
@@ -140,16 +141,27 @@ static void log_out(cb_session *session)
     cb_msg_free(&msg);
 }
 
-void cb_session_cut(cb_session *session, bool logout)
+void cb_session_silence(cb_session *session)
 {
     pthread_mutex_lock(&session->mutex);
-    bool first = !session->ended;
-    bool idle = !session->busy;
     session->ended = true;
+    /* In the middle of an exchange there is no orderly way to log out over the same connection. */
+    if (session->busy) {
+        session->parted = true;
+        shutdown(session->socket, SHUT_RDWR);
+    }
     pthread_cond_broadcast(&session->turn);
     pthread_mutex_unlock(&session->mutex);
-    /* In the middle of an exchange there is no orderly way to log out over the same connection. */
-    if (first && logout && idle)
+}
+
+void cb_session_cut(cb_session *session, bool logout)
+{
+    cb_session_silence(session);
+    pthread_mutex_lock(&session->mutex);
+    bool first = !session->parted;
+    session->parted = true;
+    pthread_mutex_unlock(&session->mutex);
+    if (first && logout)
         log_out(session);
     shutdown(session->socket, SHUT_RDWR);
 }
@@ -185,12 +197,13 @@ static bool has_ended(cb_session *session)
     return ended;
 }
 
-/* What a relay's caller is told; remembered, for after a failure the two sides are out of step. */
+/* What a relay's caller is told; remembered, for after a failure the two sides are out of step. An answer that was on
+ * its way when the session was silenced is none. */
 static cb_error note(cb_relay *relay, cb_error error)
 {
     if (relay->error)
         return relay->error;
-    if (error == CB_E_CLOSED || error == CB_E_IO || (error && has_ended(relay->session)))
+    if (error == CB_E_CLOSED || error == CB_E_IO || has_ended(relay->session))
         error = CB_E_SESSION_ENDED;
     else if (error == CB_E_PROTOCOL)
         error = CB_E_CONNECTOR_ANSWER;

@@ -68,7 +68,7 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
 
 /* Which sessions to cut: all that match every field that is not zero. At least one must be given; match NULL: all
  * sessions, for a broker that stops. Returns how many were cut; when it
- * returns, none of them answers any more. Logging out at services takes two seconds at most, however many they are: those whose turn
+ * returns, none of them answers any more, nor does one that matches and that another thread is ending. Logging out at services takes two seconds at most, however many they are: those whose turn
  * does not come are cut without it. */
 typedef struct cb_session_match {
     cb_id session, card, holder, terminal, enrolment;

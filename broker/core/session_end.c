@@ -84,9 +84,11 @@ static bool endings_begin(const cb_sessions *sessions, endings *list)
     return list->entry && list->over;
 }
 
-/* Marks an entry as ended and lists it. The lock is held. */
+/* Marks an entry as ended and lists it. The lock is held. Whoever finds a session no longer among the live may say that
+ * it was cut: so it is silent from here on, and not when its turn comes to be logged out. */
 static void mark_ended(cb_sessions *sessions, entry *e, const char *why, endings *list)
 {
+    cb_session_silence(e->session);
     cb_session_table_end(&sessions->table, e);
     e->ended_at = cb_clock_monotonic_us();
     e->references++;
@@ -94,7 +96,7 @@ static void mark_ended(cb_sessions *sessions, entry *e, const char *why, endings
     list->over[list->count++] = (cb_session_over){e->facts.session, why};
 }
 
-/* Ends what is listed, politely while there is time, and frees the list; returns how many. Without the lock, because a
+/* Ends the processes of what is listed, politely while there is time, and frees the list; returns how many. Without the lock, because a
  * cut waits for a process and the callback writes to the database. */
 static unsigned finish_all(cb_sessions *sessions, endings *list)
 {

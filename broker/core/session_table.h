@@ -24,7 +24,7 @@ typedef struct cb_session_entry {
     cb_digest code;
     cb_digest cookie;
     bool entered;
-    bool ended;
+    bool ended; /* silent, and to be cut by whoever ended it */
     bool superseded; /* to be ended by the sweeper: its card has newer ones */
     bool listed; /* the table owns one of the references */
     unsigned references;

@@ -16,6 +16,7 @@
 /* ---- A connector's session, as far as this needs one ---- */
 
 struct cb_session {
+    atomic_bool silent;
     atomic_bool cut;
     atomic_bool logged_out;
     atomic_bool dead; /* its process ended by itself */
@@ -23,11 +24,21 @@ struct cb_session {
 
 static atomic_int freed;
 static atomic_int logout_takes; /* microseconds */
+static atomic_int at_logout;
+
+void cb_session_silence(cb_session *session)
+{
+    session->silent = true;
+}
 
 void cb_session_cut(cb_session *session, bool logout)
 {
-    if (logout)
+    cb_session_silence(session);
+    if (logout) {
+        at_logout++;
         usleep((useconds_t)logout_takes);
+        at_logout--;
+    }
     session->cut = true;
     session->logged_out = logout;
 }
@@ -324,6 +335,33 @@ static void services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open(voi
     logout_takes = 0;
 }
 
+/* Both are overdue, and the sweeper is still at the first when the second's card is revoked. */
+static void a_revocation_waits_for_nobody_and_leaves_nothing_that_answers(void **state)
+{
+    (void)state;
+    cb_id dawdling = cb_id_new(), lost = cb_id_new();
+    cb_session_facts first = facts_of(&dawdling), second = facts_of(&lost);
+    cb_session *answering = new_session();
+    char cookie[CB_SESSION_SECRET];
+    first.life = second.life = CB_SECOND / 10;
+    logout_takes = 900000;
+    add(&first, new_session());
+    address a = add(&second, answering);
+    cb_session_use *use = NULL; /* keeps it from being freed */
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
+    assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use), CB_OK);
+    for (int i = 0; i < 4000 && at_logout == 0; i++)
+        usleep(1000);
+    unsigned under_way = (unsigned)at_logout;
+    cb_sessions_cut(sessions, &(cb_session_match){.card = lost}, "revoked");
+    bool silent = answering->silent;
+    cb_session_put(&use);
+    logout_takes = 0;
+    assert_int_equal(under_way, 1);
+    assert_true(silent);
+    assert_true(wait_for_ends(2));
+}
+
 static void a_card_that_taps_on_and_on_ends_its_own_oldest_session_only(void **state)
 {
     (void)state;
@@ -436,6 +474,7 @@ int main(void)
         T(places_are_limited_and_a_refused_session_stays_the_callers),
         T(a_session_cannot_take_all_places_of_the_relay),
         T(services_that_dawdle_at_a_logout_do_not_keep_other_sessions_open),
+        T(a_revocation_waits_for_nobody_and_leaves_nothing_that_answers),
         T(a_card_that_taps_on_and_on_ends_its_own_oldest_session_only),
         T(so_many_that_ended_are_remembered),
         T(stopping_ends_everything),
