@@ -218,6 +218,10 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
                          cb_terminal *out);
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out);
 
+/* The same of a terminal that is in use, if its row is what the log says: CB_E_HSM_RECORD. Waits
+ * for the record to be read again after a start: errors as of cb_store_checked. */
+cb_error cb_terminal_get_vouched(cb_store *store, const cb_id *id, cb_terminal *out);
+
 /* By key, for each request of a terminal: CB_E_TERMINAL_UNKNOWN, or why it is served nothing
  * (CB_E_TERMINAL_REVOKED, _INACTIVE, _DISPOSED, _EXPIRED; then out is filled in). The first use of a
  * key that was to take the place of another lets it do so, for good. */

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/core/said.h"
 
+#include <string.h>
+
 #include "base/leaf.h"
 #include "base/log.h"
+
+#define KINDS                                                                                      \
+    (1U << CB_TERMINAL_ATTENDED | 1U << CB_TERMINAL_UNATTENDED | 1U << CB_TERMINAL_PERSONAL)
 
 void cb_said_service(cb_buf *leaf, const cb_service *service)
 {
@@ -19,8 +24,16 @@ void cb_said_service(cb_buf *leaf, const cb_service *service)
     for (uint8_t kind = 1; kind <= CB_TERMINAL_PERSONAL; kind++)
         if (service->kinds & (1U << kind))
             cb_leaf_text(leaf, "at", cb_terminal_kind_name(kind));
+    if (service->kinds & ~KINDS) /* which nobody can say, but who writes the database */
+        cb_leaf_number(leaf, "at", service->kinds);
     if (service->pad)
         cb_leaf_text(leaf, "pin_pad", "needed");
+}
+
+static bool is_zero(const cb_digest *digest)
+{
+    static const cb_digest none;
+    return memcmp(digest, &none, sizeof none) == 0;
 }
 
 void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
@@ -35,7 +48,7 @@ void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal)
     cb_leaf_hex(leaf, "key_sha256", cb_digest_bytes(&terminal->key));
     if (terminal->expires)
         cb_leaf_number(leaf, "expires", (uint64_t)terminal->expires);
-    if (terminal->next_expires) {
+    if (terminal->next_expires || !is_zero(&terminal->next_key)) {
         cb_leaf_hex(leaf, "next_key_sha256", cb_digest_bytes(&terminal->next_key));
         cb_leaf_number(leaf, "next_expires", (uint64_t)terminal->next_expires);
     }
@@ -169,6 +182,20 @@ cb_error cb_said_of_maintenance(cb_txn *txn, const cb_id *terminal,
     cb_id_text(terminal, name);
     cb_said_maintenance(&lines, maintenance);
     return judge_lines(txn, 'u', terminal, &lines, "terminal_maintenance", name);
+}
+
+void cb_said_resume(cb_buf *leaf, const cb_id *terminal)
+{
+    cb_leaf_id(leaf, "terminal", terminal);
+}
+
+cb_error cb_said_of_resume(cb_txn *txn, const cb_id *terminal)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(terminal, name);
+    cb_said_resume(&lines, terminal);
+    return judge_lines(txn, 'r', terminal, &lines, "terminal_log", name);
 }
 
 /* The program, of a list or of a terminal. */

@@ -20,6 +20,8 @@ void cb_said_software(cb_buf *leaf, const cb_software_entry *entry);
 void cb_said_program(cb_buf *leaf, const cb_id *terminal, const cb_software *what);
 void cb_said_maintainer(cb_buf *leaf, const cb_maintainer *maintainer);
 void cb_said_maintenance(cb_buf *leaf, const cb_maintenance *maintenance);
+/* That a terminal's log may go on with what does not fit. */
+void cb_said_resume(cb_buf *leaf, const cb_id *terminal);
 void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
 
 /* CB_OK, or CB_E_HSM_RECORD when the log says otherwise. Logged, with the name of the row. */
@@ -32,6 +34,7 @@ cb_error cb_said_of_maintainer(cb_txn *txn, const cb_maintainer *maintainer);
 /* Whether it is under way, and until then. */
 cb_error cb_said_of_maintenance(cb_txn *txn, const cb_id *terminal,
                                 const cb_maintenance *maintenance);
+cb_error cb_said_of_resume(cb_txn *txn, const cb_id *terminal);
 cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment);
 /* Whether it was approved as it is. */
 cb_error cb_said_of_application(cb_txn *txn, const cb_application *application);

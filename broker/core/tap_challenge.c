@@ -126,7 +126,8 @@ cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context, const cb_se
     cb_terminal *terminal = calloc(1, sizeof *terminal);
     if (!terminal)
         return CB_E_MEMORY;
-    cb_error error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
+    /* Before the card is asked: what is refused at T1 only, hsmd may have done its part for. */
+    cb_error error = cb_terminal_get_vouched(taps->parts.store, &context->terminal, terminal);
     if (!error)
         error = cb_tap_purpose_maintenance(context->purpose)
                     ? cb_terminal_refusal(terminal->state)

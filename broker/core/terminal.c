@@ -98,20 +98,32 @@ bool cb_terminal_allows(const cb_terminal *terminal, const char *service)
 typedef struct get_terminal {
     const cb_id *id;
     const cb_digest *key;
+    bool vouched;
     cb_terminal *out;
 } get_terminal;
 
 static cb_error run_get(cb_txn *txn, void *context)
 {
     const get_terminal *get = context;
-    return get->id ? cb_row_terminal_get(txn, get->id, get->out)
-                   : cb_row_terminal_find(txn, get->key, get->out);
+    cb_error error = get->id ? cb_row_terminal_get(txn, get->id, get->out)
+                             : cb_row_terminal_find(txn, get->key, get->out);
+    /* Of one that is over, the log has no word any more. */
+    if (!error && get->vouched && cb_terminal_refusal(get->out->state) == CB_OK)
+        error = cb_said_of_terminal(txn, get->out);
+    return error;
 }
 
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
 {
     get_terminal get = {.id = id, .out = out};
     return cb_store_read(store, run_get, &get);
+}
+
+cb_error cb_terminal_get_vouched(cb_store *store, const cb_id *id, cb_terminal *out)
+{
+    get_terminal get = {.id = id, .vouched = true, .out = out};
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+    return error ? error : cb_store_read(store, run_get, &get);
 }
 
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out)

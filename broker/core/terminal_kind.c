@@ -63,7 +63,8 @@ cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *i
 cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal)
 {
     bool any = service->kinds == 0;
-    return any || service->kinds & (1U << terminal->kind) ? CB_OK : CB_E_TERMINAL_KIND;
+    bool named = terminal->kind != CB_TERMINAL_UNSTATED && service->kinds & (1U << terminal->kind);
+    return any || named ? CB_OK : CB_E_TERMINAL_KIND;
 }
 
 cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/said.h"
 #include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "cardlink/x509/request.h"
@@ -127,6 +128,7 @@ static cb_error write_batch(cb_txn *txn, const take *t, cb_journal_row *row,
     cb_leaf_hex(&leaf, "key_sha256", cb_digest_bytes(&t->key));
     batch->part = row->part;
     row->head = batch->last;
+    row->resume = false; /* used, or not needed: it is none for what comes later */
     cb_error error = cb_row_journal_batch_put(txn, t->id, batch);
     if (!error)
         error = cb_row_journal_set(txn, t->id, row);
@@ -153,6 +155,8 @@ static cb_error run_take(cb_txn *txn, void *context)
     cb_error error = cb_row_terminal_get(txn, t->id, &terminal);
     if (!error)
         error = cb_terminal_refusal(terminal.state);
+    if (!error) /* its key above all: the record says what the terminal has said */
+        error = cb_said_of_terminal(txn, &terminal);
     if (!error)
         error = cb_row_journal_get(txn, t->id, &row);
     if (error)
@@ -162,10 +166,10 @@ static cb_error run_take(cb_txn *txn, void *context)
     error = same_key(&t->key, &terminal.key) ? t->signature : CB_E_LOG_SIGNATURE;
     if (!error)
         error = fit(txn, t->id, &row, &batch);
-    if (row.resume && (error == CB_E_LOG_GAP || error == CB_E_LOG_FORK)) {
+    if (row.resume && (error == CB_E_LOG_GAP || error == CB_E_LOG_FORK) &&
+        cb_said_of_resume(txn, t->id) == CB_OK) {
         batch = t->batch;
         row.part++;
-        row.resume = false;
         error = CB_OK;
     }
     if (error == CB_E_LOG_GAP || error == CB_E_LOG_FORK || error == CB_E_LOG_SIGNATURE) {
@@ -219,8 +223,11 @@ static cb_error run_resume(cb_txn *txn, void *context)
     cb_journal_row row;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_act_leaf(&leaf, "terminal.log_resumed", &r->act);
-    cb_leaf_id(&leaf, "terminal", r->id);
+    cb_said_resume(&leaf, r->id);
     cb_error error = cb_row_terminal_get(txn, r->id, &terminal);
+    /* Whoever wrote into the database meanwhile is not helped by an administrator. */
+    if (!error && cb_terminal_refusal(terminal.state) == CB_OK)
+        error = cb_said_of_terminal(txn, &terminal);
     if (!error)
         error = cb_row_journal_get(txn, r->id, &row);
     row.resume = true;

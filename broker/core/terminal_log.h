@@ -16,12 +16,15 @@
 /* Takes a batch from who shows a key (its digest); its part, last and received are not read. *now
  * is the head afterwards. CB_E_FORMAT: no entries, or too many; CB_E_LOG_GAP, CB_E_LOG_FORK,
  * CB_E_LOG_SIGNATURE: a finding; CB_E_TERMINAL_UNKNOWN: the key that it shows was renewed
- * meanwhile; and why the terminal is served nothing. */
+ * meanwhile; CB_E_HSM_RECORD: the terminal's row is not what the record says; and why the terminal
+ * is served nothing. */
 cb_error cb_terminal_log_take(cb_store *store, const cb_id *terminal, const cb_digest *shown,
                               const cb_journal_batch *batch, cb_journal_head *now);
 
 /* An administrator says that a terminal's log may go on, once, with what does not fit: another part
- * begins. Where a database was restored, or a terminal's disk. CB_E_NOT_FOUND, CB_E_ARGUMENT. */
+ * begins. Where a database was restored, or a terminal's disk. It is for what comes next: a batch
+ * that fits ends it as well. CB_E_NOT_FOUND, CB_E_ARGUMENT, CB_E_HSM_RECORD: the terminal's row is
+ * not what the record says. */
 cb_error cb_terminal_log_resume(cb_store *store, const char *actor, const cb_id *terminal,
                                 const char *reason);
 

@@ -108,9 +108,10 @@ static cb_error run_promote(cb_txn *txn, void *context)
         error = cb_terminal_refusal(terminal->state);
     if (error || is_key(&terminal->key, p->key))
         return error;
-    /* What nobody but the product wrote. */
-    if (!error)
-        error = cb_said_of_terminal(txn, terminal);
+    /* What nobody but the product wrote; and no key of its makes lasts for ever. */
+    error = cb_said_of_terminal(txn, terminal);
+    if (!error && terminal->next_expires == 0)
+        error = CB_E_HSM_RECORD;
     if (error)
         return error;
     terminal->key = terminal->next_key;

@@ -22,6 +22,7 @@ typedef struct cb_check {
     struct cb_logged *logged; /* terminals' logs */
     size_t logged_count;
     cb_id_map logs; /* 'l': its place there */
+    cb_id_map keys; /* 'k': a terminal and a key, see check_terminal.c */
     cb_id_map states;    /* kinds of cb_table_row; value: see check_states.c */
     uint64_t unfinished; /* results that are not accepts */
 
@@ -49,8 +50,13 @@ void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *le
 void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 
 /* data: the leaf itself, for fields that are of this kind alone. */
+void cb_check_terminal(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
+                       cb_bytes data);
 void cb_check_terminal_log(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
                            cb_bytes data);
+
+/* Whether that key was in use by the terminal at some time. */
+bool cb_check_terminal_had(const cb_check *check, const cb_id *terminal, const cb_digest *key);
 
 /* After the last leaf. */
 void cb_check_receipts_end(cb_check *check);

@@ -24,6 +24,8 @@ struct cb_logged {
     cb_id terminal;
     chain said, kept; /* by the leaves, in the table */
     bool has_row;
+    bool resumed; /* an administrator has said that what comes next need not fit */
+    bool lapsed;  /* no signed head covered that when it was found: the row may still have it */
 };
 
 /* What a leaf and a row both say of a batch. */
@@ -90,12 +92,36 @@ static bool find_digest(cb_bytes leaf, const char *name, cb_digest *out)
            cb_unhex_exact(text, out->bytes, CB_SHA256_SIZE) == CB_OK;
 }
 
-void cb_check_terminal_log(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
-                           cb_bytes data)
+/* That a terminal's log may go on with what does not fit, or that saying so counted for nothing. */
+static void take_permission(cb_check *check, const cb_leaf_fields *leaf, cb_bytes data)
+{
+    char text[CB_ID_TEXT];
+    cb_id terminal = leaf->terminal;
+    bool given = strcmp(leaf->kind, "terminal.log_resumed") == 0;
+    bool taken_back = strcmp(leaf->kind, "registry.unconfirmed") == 0 &&
+                      cb_leaf_find_text(data, "log_of", text, sizeof text) == CB_OK &&
+                      cb_id_parse(text, &terminal) == CB_OK;
+    struct cb_logged *l = given || taken_back ? logged(check, &terminal) : NULL;
+    if (!l)
+        return;
+    l->resumed = given;
+    l->lapsed = taken_back;
+}
+
+/* Another part begins once for each time that an administrator has said so. */
+static void check_part(cb_check *check, uint64_t position, struct cb_logged *l, uint64_t part)
+{
+    uint64_t before = l->said.batches > 0 ? l->said.part : 1;
+    if (part != before && (part != before + 1 || !l->resumed))
+        cb_check_finding(
+            check, position, "terminal_log.record",
+            "Another part of a terminal's log begins, which no administrator allowed.");
+    l->resumed = l->lapsed = false;
+}
+
+static void take_said(cb_check *check, uint64_t position, const cb_leaf_fields *leaf, cb_bytes data)
 {
     batch_facts facts = {.received = leaf->time};
-    if (strcmp(leaf->kind, "terminal.log") != 0 || check->error)
-        return;
     bool whole =
         !cb_id_is_zero(&leaf->terminal) && find_number(data, "part", &facts.part) &&
         find_number(data, "after", &facts.after) && find_number(data, "last", &facts.last) &&
@@ -106,8 +132,24 @@ void cb_check_terminal_log(cb_check *check, uint64_t position, const cb_leaf_fie
         return;
     }
     struct cb_logged *l = logged(check, &leaf->terminal);
-    if (l)
-        add(&l->said, &facts);
+    if (!l)
+        return;
+    if (!cb_check_terminal_had(check, &leaf->terminal, &facts.key))
+        cb_check_finding(check, position, "terminal_log.record",
+                         "The key that signed is none that the record has given this terminal.");
+    check_part(check, position, l, facts.part);
+    add(&l->said, &facts);
+}
+
+void cb_check_terminal_log(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
+                           cb_bytes data)
+{
+    if (check->error)
+        return;
+    if (strcmp(leaf->kind, "terminal.log") == 0)
+        take_said(check, position, leaf, data);
+    else
+        take_permission(check, leaf, data);
 }
 
 /* ---- Rows ---- */
@@ -177,6 +219,10 @@ static cb_error take_head(void *context, const cb_id *terminal, const cb_journal
     if (row->part != part || !cb_journal_same(&row->head, &l->said.last))
         report(check, "terminal_log.head", terminal,
                "the table has it up to another entry than the record.");
+    if (row->resume != l->resumed && !(row->resume && l->lapsed))
+        report(check, "terminal_log.head", terminal,
+               "the table has it otherwise than the record whether the log may go on with what "
+               "does not fit.");
     return CB_OK;
 }
 

@@ -64,6 +64,7 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     cb_check_feed(check, leaf->position, &fields);
     cb_check_state(check, leaf->position, &fields);
     cb_check_failures(check, leaf->position, &fields);
+    cb_check_terminal(check, leaf->position, &fields, leaf->data);
     cb_check_terminal_log(check, leaf->position, &fields, leaf->data);
     return check->error;
 }
@@ -203,6 +204,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
     cb_id_map_free(&p->check.open);
     cb_id_map_free(&p->check.states);
     cb_id_map_free(&p->check.failures);
+    cb_id_map_free(&p->check.keys);
     cb_check_checkpoint_free(&p->check);
     cb_check_receipts_free(&p->check);
     cb_check_feed_free(&p->check);

@@ -15,6 +15,8 @@
  *   'w' software   SHA-256 of the leaf from the line "software" on; none once it is off the list
  *   'u' terminal   SHA-256 of the leaf by which maintenance began from its line
  *                  "maintenance_until" on; none when that has ended
+ *   'r' terminal   SHA-256 of the leaf by which its log may go on with what does not fit, from its
+ *                  line "terminal" on; none when a batch was taken since
  *   'm' maintainer SHA-256 of the leaf from the line "maintainer" on; none once he is none
  *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data

@@ -25,11 +25,13 @@ cb_error cb_row_journal_get(cb_txn *txn, const cb_id *terminal, cb_journal_row *
 cb_error cb_row_journal_all(cb_txn *txn, cb_journal_row_visitor each, void *context)
 {
     cb_error error = CB_OK;
-    cb_query q = cb_query_begin(txn->sql, "SELECT terminal, part, number, hash FROM terminal_log");
+    cb_query q = cb_query_begin(txn->sql, "SELECT terminal, part, number, hash, resume FROM "
+                                        "terminal_log");
     while (!error && cb_query_next(&q)) {
         cb_id terminal;
         cb_journal_row row = {.part = (uint64_t)cb_column_number(&q, 1),
-                              .head.number = (uint64_t)cb_column_number(&q, 2)};
+                              .head.number = (uint64_t)cb_column_number(&q, 2),
+                              .resume = cb_column_number(&q, 4) != 0};
         cb_column_as_found(&q, 0, &terminal, sizeof terminal);
         cb_column_as_found(&q, 3, &row.head.hash, sizeof row.head.hash);
         error = q.error ? q.error : each(context, &terminal, &row);

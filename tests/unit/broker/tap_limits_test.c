@@ -35,6 +35,21 @@ static void a_terminal_with_software_that_is_not_listed_gets_no_tap(void **state
     assert_int_equal(ask_for_tax(&tap), CB_E_TAP_UNKNOWN);
 }
 
+/* hsmd does not hear of it: it might do its part, and T1 comes too late for that. */
+static void a_terminal_of_which_the_log_says_otherwise_asks_no_card(void **state)
+{
+    (void)state;
+    cb_id tap;
+    assert_int_equal(start(&tap), CB_OK);
+    terminal_record = CB_E_HSM_RECORD;
+    trace[0] = 0;
+    assert_int_equal(ask_for_tax(&tap), CB_E_HSM_RECORD);
+    assert_null(strstr(trace, "challenge"));
+    assert_int_equal(recorded, CB_E_HSM_RECORD);
+    terminal_record = CB_OK;
+    assert_int_equal(ask_for_tax(&tap), CB_E_TAP_UNKNOWN);
+}
+
 static void a_terminal_has_only_so_many_taps_under_way(void **state)
 {
     (void)state;
@@ -145,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_terminal_is_limited),
         T(a_terminal_with_software_that_is_not_listed_gets_no_tap),
+        T(a_terminal_of_which_the_log_says_otherwise_asks_no_card),
         T(a_terminal_has_only_so_many_taps_under_way),
         T(a_terminal_that_begins_many_taps_loses_the_oldest_of_them),
         T(taps_that_are_begun_and_broken_off_without_end_do_not_fill_the_record),

@@ -41,7 +41,7 @@ static uint8_t service_level;
 static uint32_t terminal_rate;
 static uint8_t terminal_state;
 static bool terminal_passwords;
-static cb_error terminal_software, terminal_kind;
+static cb_error terminal_software, terminal_kind, terminal_record;
 static bool pad_needed;
 static uint8_t kind_of_card = CB_PROFILE_NATIVE;
 static size_t receipts_recorded;
@@ -264,7 +264,7 @@ static inline int open_taps(void **state)
     terminal_rate = 0;
     terminal_state = CB_TERMINAL_ACTIVE;
     terminal_passwords = false;
-    terminal_software = terminal_kind = CB_OK;
+    terminal_software = terminal_kind = terminal_record = CB_OK;
     pad_needed = false;
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;

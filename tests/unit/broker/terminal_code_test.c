@@ -221,6 +221,35 @@ static void a_next_key_that_was_written_by_hand_is_not_taken(void **state)
     world_end(&s.w);
 }
 
+/* Of a terminal that is in the middle of nothing, with a certificate of its own or of the CA's. */
+static void nor_is_one_beside_which_nothing_is_said(void **state)
+{
+    static const char *const edits[] = {
+        "UPDATE terminal SET next_key = "
+        "x'0900000000000000000000000000000000000000000000000000000000000000' WHERE name = 'gate'",
+        "UPDATE terminal SET next_key = "
+        "x'0900000000000000000000000000000000000000000000000000000000000000' "
+        "WHERE name = 'counter 1'",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        stage s;
+        cb_terminal found;
+        begin(&s, 60);
+        assert_int_equal(activate(&s, &key, later()), CB_OK);
+        world_close(&s.w);
+        tamper(&s.w, edits[i]);
+        world_open(&s.w);
+        assert_int_equal(cb_terminal_find(s.w.store, &third, &found), CB_E_HSM_RECORD);
+        const cb_digest *old = i == 0 ? &key : &s.w.terminal.key;
+        assert_int_equal(cb_terminal_find(s.w.store, old, &found), CB_OK);
+        assert_memory_equal(&found.key, old, sizeof *old);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), CB_OK); /* the record is as it was */
+        world_end(&s.w);
+    }
+}
+
 static void a_terminal_with_a_certificate_of_its_own_is_not_renewed(void **state)
 {
     stage s;
@@ -246,6 +275,7 @@ int main(void)
         cmocka_unit_test(an_expired_certificate_is_refused),
         cmocka_unit_test(a_new_key_takes_the_place_of_the_old_when_it_is_used),
         cmocka_unit_test(a_next_key_that_was_written_by_hand_is_not_taken),
+        cmocka_unit_test(nor_is_one_beside_which_nothing_is_said),
         cmocka_unit_test(a_terminal_with_a_certificate_of_its_own_is_not_renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,6 +184,29 @@ static void the_record_has_kind_and_pad_and_says_no_more_than_is_known(void **st
     world_end(&w);
 }
 
+/* Those of which nobody has said where they stand: all of before, and most that are new. */
+static void a_service_of_some_kinds_cannot_be_opened_to_the_unstated(void **state)
+{
+    static const char *const edits[] = {"UPDATE service SET kinds = kinds | 1",
+                                        "PRAGMA ignore_check_constraints = ON; "
+                                        "UPDATE service SET kinds = kinds | 17"};
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        world w;
+        world_begin(&w);
+        limit(&w, DESK, false);
+        world_close(&w);
+        tamper(&w, edits[i]);
+        world_open(&w);
+        cb_intent_request tap = intent_of(&w);
+        assert_int_equal(t1(&w, &tap), CB_E_HSM_RECORD);
+        world_end(&w);
+    }
+    const cb_service service = {.kinds = DESK | 1};
+    const cb_terminal terminal = {.kind = CB_TERMINAL_UNSTATED};
+    assert_int_equal(cb_service_takes(&service, &terminal), CB_E_TERMINAL_KIND);
+}
+
 static void only_an_administrator_describes_a_terminal(void **state)
 {
     world w;
@@ -230,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_pin_that_a_terminal_saw_is_not_taken_where_a_pad_is_asked_for),
         cmocka_unit_test(what_changes_between_t1_and_t2_withdraws_the_tap),
         cmocka_unit_test(the_record_has_kind_and_pad_and_says_no_more_than_is_known),
+        cmocka_unit_test(a_service_of_some_kinds_cannot_be_opened_to_the_unstated),
         cmocka_unit_test(only_an_administrator_describes_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,17 @@ static void a_gap_is_a_finding_and_said_once(void **state)
     end(&s);
 }
 
+/* From the beginning. */
+static void tell_otherwise(stage *s, int many)
+{
+    s->head = (cb_journal_head){0};
+    make(s, many);
+    s->entries.data[0] ^= 1;
+    s->head = s->batch.before;
+    assert_int_equal(cb_journal_follow(s->batch.entries, &s->head), CB_OK);
+    sign(s);
+}
+
 static void a_fork_is_a_finding(void **state)
 {
     stage s;
@@ -156,12 +167,7 @@ static void a_fork_is_a_finding(void **state)
     taken(&s);
     cb_journal_head good = s.head;
     for (int many = 2; many <= 5; many += 3) { /* the beginning, told in another way */
-        s.head = (cb_journal_head){0};
-        make(&s, many);
-        s.entries.data[0] ^= 1;
-        s.head = s.batch.before;
-        assert_int_equal(cb_journal_follow(s.batch.entries, &s.head), CB_OK);
-        sign(&s);
+        tell_otherwise(&s, many);
         refused(&s, CB_E_LOG_FORK);
     }
     s.head = good;
@@ -245,8 +251,6 @@ static void an_administrator_lets_it_go_on_once(void **state)
     make(&s, 3);
     taken(&s);
     assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, "restored"), CB_OK);
-    make(&s, 1);
-    taken(&s); /* it fits: nothing is used up */
     make(&s, 4);
     make(&s, 1);
     taken(&s);
@@ -258,6 +262,85 @@ static void an_administrator_lets_it_go_on_once(void **state)
     refused(&s, CB_E_LOG_FORK);
     cb_id nobody = cb_id_new();
     assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &nobody, NULL), CB_E_NOT_FOUND);
+    end(&s);
+}
+
+static void what_was_let_go_on_is_over_when_it_fits(void **state)
+{
+    stage s;
+    cb_journal_row row;
+    (void)state;
+    begin(&s);
+    make(&s, 3);
+    taken(&s);
+    assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, NULL), CB_OK);
+    assert_int_equal(cb_terminal_log_get(s.w.store, &s.terminal.id, &row), CB_OK);
+    assert_true(row.resume);
+    make(&s, 1);
+    taken(&s);
+    assert_int_equal(cb_terminal_log_get(s.w.store, &s.terminal.id, &row), CB_OK);
+    assert_false(row.resume);
+    tell_otherwise(&s, 2); /* months later */
+    refused(&s, CB_E_LOG_FORK);
+    end(&s);
+}
+
+/* Nobody but an administrator lets it go on, and what he said counts under a signed head. */
+static void writing_the_database_lets_no_log_go_on(void **state)
+{
+    (void)state;
+    for (int crash = 0; crash < 2; crash++) {
+        stage s;
+        begin(&s);
+        make(&s, 3);
+        taken(&s);
+        if (crash) {
+            set_signer(&s.w.signer->fail, CB_E_HSM_DOWN);
+            assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, NULL),
+                             CB_E_UNSIGNED);
+        }
+        world_close(&s.w);
+        set_signer(&s.w.signer->fail, CB_OK);
+        if (!crash)
+            tamper(&s.w, "UPDATE terminal_log SET resume = 1");
+        world_open(&s.w);
+        tell_otherwise(&s, 2);
+        refused(&s, CB_E_LOG_FORK);
+        cb_buf_free(&s.entries);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), crash ? CB_OK : CB_E_EVIDENCE);
+        assert_int_equal(findings_of("terminal_log.head"), crash ? 0 : 1);
+        world_end(&s.w);
+    }
+}
+
+/* Who writes the database and has no terminal's key says nothing in its name. */
+static void a_key_that_was_written_by_hand_signs_nothing(void **state)
+{
+    stage s;
+    cb_journal_head now;
+    cb_buf sql = CB_BUF(1024);
+    (void)state;
+    begin(&s);
+    make(&s, 1);
+    taken(&s);
+    world_close(&s.w);
+    assert_int_equal(cb_p256_generate(s.scalar, s.point), CB_OK);
+    s.shown = key_of(s.point);
+    cb_buf_put_str(&sql, "UPDATE terminal SET key = x'");
+    for (size_t i = 0; i < sizeof s.shown.bytes; i++)
+        cb_buf_printf(&sql, "%02x", s.shown.bytes[i]);
+    cb_buf_put_str(&sql, "' WHERE name = 'logging'");
+    tamper(&s.w, cb_buf_cstr(&sql));
+    world_open(&s.w);
+    make(&s, 2);
+    uint64_t before = leaves(&s);
+    assert_int_equal(bring(&s, &now), CB_E_HSM_RECORD);
+    assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, NULL),
+                     CB_E_HSM_RECORD);
+    assert_int_equal(leaves(&s), before);
+    assert_int_equal(batches(&s), 1);
+    cb_buf_free(&sql);
     end(&s);
 }
 
@@ -293,6 +376,9 @@ int main(void)
         cmocka_unit_test(what_is_no_entry_is_refused_without_a_finding),
         cmocka_unit_test(a_terminal_that_is_over_brings_nothing),
         cmocka_unit_test(an_administrator_lets_it_go_on_once),
+        cmocka_unit_test(what_was_let_go_on_is_over_when_it_fits),
+        cmocka_unit_test(writing_the_database_lets_no_log_go_on),
+        cmocka_unit_test(a_key_that_was_written_by_hand_signs_nothing),
         cmocka_unit_test(what_is_stored_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

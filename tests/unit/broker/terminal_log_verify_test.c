@@ -3,6 +3,7 @@
  * Somebody who writes the database changes what terminals have logged of themselves: audit verify
  * finds it.
  */
+#include "base/leaf.h"
 #include "tests/unit/broker/terminal_log_stage.h"
 
 /* Three batches of one part, one of another, and one of another terminal's. */
@@ -83,6 +84,7 @@ static void each_edit_of_what_is_kept_is_found(void **state)
         {"UPDATE terminal_log SET hash = zeroblob(32)", "terminal_log.head"},
         {"UPDATE terminal_log SET part = 1", "terminal_log.head"},
         {"DELETE FROM terminal_log", "terminal_log.head"},
+        {"UPDATE terminal_log SET resume = 1", "terminal_log.head"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
@@ -138,11 +140,119 @@ static void a_batch_that_was_made_up_whole_is_found(void **state)
     end_tampered(&s);
 }
 
+/* ---- What nobody but a broker that believed the wrong rows has written ---- */
+
+static cb_error write_keys(cb_txn *txn, void *context)
+{
+    const stage *s = context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "terminal.renewed", 1);
+    cb_leaf_text(&leaf, "actor", "terminal");
+    cb_leaf_id(&leaf, "terminal", &s->terminal.id);
+    cb_leaf_hex(&leaf, "key_sha256", cb_digest_bytes(&s->shown));
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error write_batch(cb_txn *txn, void *context)
+{
+    const stage *s = context;
+    cb_journal_batch batch = s->batch;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    batch.last = s->head;
+    batch.received = 1;
+    cb_digest digest = cb_sha256(batch.entries), key = key_of(s->point);
+    const cb_journal_row row = {.part = batch.part, .head = s->head};
+    cb_leaf_begin(&leaf, "terminal.log", batch.received);
+    cb_leaf_text(&leaf, "actor", "terminal");
+    cb_leaf_id(&leaf, "terminal", &s->terminal.id);
+    cb_leaf_number(&leaf, "part", batch.part);
+    cb_leaf_number(&leaf, "after", batch.before.number);
+    cb_leaf_number(&leaf, "last", batch.last.number);
+    cb_leaf_hex(&leaf, "entries_sha256", cb_digest_bytes(&digest));
+    cb_leaf_hex(&leaf, "hash", cb_digest_bytes(&batch.last.hash));
+    cb_leaf_hex(&leaf, "key_sha256", cb_digest_bytes(&key));
+    cb_error error = cb_row_journal_batch_put(txn, &s->terminal.id, &batch);
+    if (!error)
+        error = cb_row_journal_set(txn, &s->terminal.id, &row);
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static void write_with(stage *s, cb_txn_function run)
+{
+    const cb_change change = {
+        .run = run, .context = s, .urgency = CB_WRITE_ORDINARY, .until = CB_UNTIL_STORED};
+    assert_int_equal(cb_store_write(s->w.store, &change), CB_OK);
+}
+
+static void a_log_by_a_key_that_the_record_never_gave_is_found(void **state)
+{
+    (void)state;
+    for (int foreign = 0; foreign < 2; foreign++) {
+        stage s;
+        begin(&s);
+        if (foreign)
+            assert_int_equal(cb_p256_generate(s.scalar, s.point), CB_OK);
+        make(&s, 2);
+        s.batch.part = 1;
+        write_with(&s, write_batch);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), foreign ? CB_E_EVIDENCE : CB_OK);
+        assert_int_equal(findings_of("terminal_log.record"), foreign);
+        end_tampered(&s);
+    }
+}
+
+static void a_part_that_nobody_allowed_is_found(void **state)
+{
+    (void)state;
+    for (int allowed = 0; allowed < 2; allowed++) {
+        stage s;
+        begin(&s);
+        make(&s, 2);
+        taken(&s);
+        if (allowed)
+            assert_int_equal(cb_terminal_log_resume(s.w.store, "admin", &s.terminal.id, NULL),
+                             CB_OK);
+        s.head = (cb_journal_head){0};
+        make(&s, 3);
+        s.batch.part = 2;
+        write_with(&s, write_batch);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), allowed ? CB_OK : CB_E_EVIDENCE);
+        assert_int_equal(findings_of("terminal_log.record"), !allowed);
+        end_tampered(&s);
+    }
+}
+
+static void a_key_that_was_never_certified_is_found(void **state)
+{
+    (void)state;
+    for (int certified = 0; certified < 2; certified++) {
+        stage s;
+        begin(&s);
+        if (!certified)
+            s.shown.bytes[0] ^= 1;
+        write_with(&s, write_keys);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), certified ? CB_OK : CB_E_EVIDENCE);
+        assert_int_equal(findings_of("terminal.key"), !certified);
+        end_tampered(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_edit_of_what_is_kept_is_found),
         cmocka_unit_test(a_batch_that_was_made_up_whole_is_found),
+        cmocka_unit_test(a_log_by_a_key_that_the_record_never_gave_is_found),
+        cmocka_unit_test(a_part_that_nobody_allowed_is_found),
+        cmocka_unit_test(a_key_that_was_never_certified_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
