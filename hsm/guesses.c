@@ -10,6 +10,27 @@ typedef struct guesses {
     int64_t last;
 } guesses;
 
+static cb_id place_in(cb_bytes domain, const cb_id *password)
+{
+    const cb_bytes parts[] = {domain, cb_id_bytes(password)};
+    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
+    cb_id place;
+    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
+    return place;
+}
+
+static cb_id place_of(const cb_id *password)
+{
+    static const char domain[] = "cardbroker password guesses 1"; /* its final zero is part of it */
+    return place_in(CB_BYTES_OF(domain), password);
+}
+
+static cb_id place_of_change(const cb_id *password)
+{
+    static const char domain[] = "cardbroker password change 1"; /* the same */
+    return place_in(CB_BYTES_OF(domain), password);
+}
+
 static guesses read_value(const cb_digest *value)
 {
     guesses g = {0};
@@ -57,20 +78,10 @@ typedef struct changed {
     cb_id from, to; /* zero: nothing was changed */
 } changed;
 
-static cb_id place_of(const cb_id *password)
-{
-    static const char domain[] = "cardbroker password change 1"; /* its final zero is part of it */
-    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_id_bytes(password)};
-    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
-    cb_id place;
-    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
-    return place;
-}
-
 static cb_error read_change(const cb_memo *memo, const cb_id *password, changed *out)
 {
     cb_digest value = {{0}};
-    cb_id place = place_of(password);
+    cb_id place = place_of_change(password);
     cb_error error = cb_memo_get(memo, &place, &value);
     memcpy(out->from.bytes, value.bytes, CB_ID_SIZE);
     memcpy(out->to.bytes, value.bytes + CB_ID_SIZE, CB_ID_SIZE);
@@ -80,8 +91,8 @@ static cb_error read_change(const cb_memo *memo, const cb_id *password, changed 
 cb_error cb_guesses_change(cb_memo *memo, const cb_id *password, const cb_id *from, const cb_id *to)
 {
     cb_digest value;
-    cb_id place = place_of(password);
-    cb_error error = cb_memo_get(memo, password, &value);
+    cb_id count = place_of(password), place = place_of_change(password);
+    cb_error error = cb_memo_get(memo, &count, &value);
     if (error)
         return error == CB_E_NOT_FOUND ? CB_E_HSM_RECORD : error;
     guesses g = read_value(&value);
@@ -130,9 +141,10 @@ cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subj
                          bool *allowed)
 {
     attempt a = {.subject = subject, .now = now};
+    cb_id place = place_of(password);
     cb_error error = read_change(memo, password, &a.change);
     if (!error)
-        error = cb_memo_change(memo, password, count, &a);
+        error = cb_memo_change(memo, &place, count, &a);
     *allowed = !error && a.allowed;
     return !error && a.old ? CB_E_HSM_RECORD : error;
 }
@@ -148,8 +160,9 @@ static void end_count(void *context, cb_digest *value)
 cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject)
 {
     attempt a = {.subject = subject};
+    cb_id place = place_of(password);
     cb_error error = read_change(memo, password, &a.change);
-    return error ? error : cb_memo_change(memo, password, end_count, &a);
+    return error ? error : cb_memo_change(memo, &place, end_count, &a);
 }
 
 static void begin_anew(void *context, cb_digest *value)
@@ -162,8 +175,8 @@ static void begin_anew(void *context, cb_digest *value)
 
 cb_error cb_guesses_begin(cb_memo *memo, const cb_id *password, const cb_id *subject)
 {
-    cb_id copy = *subject;
-    return cb_memo_change(memo, password, begin_anew, &copy);
+    cb_id copy = *subject, place = place_of(password);
+    return cb_memo_change(memo, &place, begin_anew, &copy);
 }
 
 static void forgive(void *context, cb_digest *value)
@@ -175,5 +188,10 @@ static void forgive(void *context, cb_digest *value)
 
 cb_error cb_guesses_forgive(cb_memo *memo, const cb_id *password)
 {
-    return cb_memo_change(memo, password, forgive, NULL);
+    cb_digest value;
+    cb_id place = place_of(password);
+    cb_error error = cb_memo_get(memo, &place, &value);
+    if (!error)
+        error = cb_memo_change(memo, &place, forgive, NULL);
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
 }

@@ -16,8 +16,11 @@
  * when it is used for the first time. Until then either may be shown, and both have one count; what
  * of the change was lost on its way therefore locks nobody out.
  *
- *   entry (memo.h): of a name, SHA-256-sized: subject of the binding (16) ‖ u32 wrong in a row ‖
- *   i64 time of the last, wall clock, microseconds ‖ zero (4)
+ *   entries (memo.h), neither under the name itself, which a manager chooses, and which could be
+ *   somebody else's place in that file:
+ *   of a name, under the first 16 bytes of SHA-256("cardbroker password guesses 1" 00 ‖ name):
+ *   subject of the binding (16) ‖ u32 wrong in a row ‖ i64 time of the last, wall clock,
+ *   microseconds ‖ zero (4)
  *   of a change, under the first 16 bytes of SHA-256("cardbroker password change 1" 00 ‖ name):
  *   subject of the binding of before (16) ‖ of the one that is to take its place (16)
  */
@@ -56,7 +59,7 @@ cb_error cb_guesses_take(cb_memo *memo, const cb_id *password, const cb_id *subj
  * from now on. Nothing if the count is another binding's. Errors as above. */
 cb_error cb_guesses_right(cb_memo *memo, const cb_id *password, const cb_id *subject);
 
-/* A manager lets it be tried again at once. */
+/* A manager lets it be tried again at once. Nothing if nothing is counted of it. */
 cb_error cb_guesses_forgive(cb_memo *memo, const cb_id *password);
 
 #endif

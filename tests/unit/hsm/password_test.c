@@ -269,6 +269,51 @@ static void guesses_are_counted_across_workers_and_restarts(void **state)
     cb_buf_free(&binding);
 }
 
+/* What else stands in that file, at places that anybody can work out. */
+static void a_name_is_nobody_elses_place_in_the_memory(void **state)
+{
+    bool kept;
+    cb_digest before, after;
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    static const char *const domain[] = {
+        "cardbroker retired generation 1", "cardbroker password guesses 1",
+        "cardbroker password change 1",    "cardbroker pin reset permission 1",
+        "cardbroker registration grant 1", "cardbroker registration use 1"};
+    const cb_id name = cb_password_id("placed");
+    (void)state;
+    good(cb_p256_generate(scalar, point));
+    for (size_t i = 0; i < sizeof domain / sizeof *domain; i++) {
+        const cb_bytes parts[] = {cb_bytes_make(domain[i], strlen(domain[i]) + 1),
+                                  cb_id_bytes(&name)};
+        cb_digest digest = cb_sha256_parts(parts, i == 0 ? 1 : 2);
+        cb_id place;
+        memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
+        memset(&before, 3, sizeof before);
+        good(cb_memo_put(manage_lane.guesses, &place, &before));
+        good(walk_ask_len(&manage_lane, CB_HSM_PASSWORD_FORGIVE, cb_id_bytes(&place), NULL, &kept));
+        good(bind_point(&place, point, &hana, 1, NULL, &binding));
+        good(walk_ask_len(&manage_lane, CB_HSM_PASSWORD_FORGIVE, cb_id_bytes(&place), NULL, &kept));
+        good(cb_memo_get(manage_lane.guesses, &place, &after));
+        assert_memory_equal(&before, &after, sizeof before);
+    }
+    cb_buf_free(&binding);
+}
+
+static void forgiving_what_nobody_counted_fills_no_disk(void **state)
+{
+    bool kept;
+    cb_digest value;
+    cb_id nobody = cb_password_id("nobody at all");
+    (void)state;
+    good(walk_ask_len(&manage_lane, CB_HSM_PASSWORD_FORGIVE, cb_id_bytes(&nobody), NULL, &kept));
+    expect(CB_E_NOT_FOUND, cb_memo_get(manage_lane.guesses, &nobody, &value));
+    static const char domain[] = "cardbroker password guesses 1";
+    cb_digest digest = cb_sha256_parts((cb_bytes[]){CB_BYTES_OF(domain), cb_id_bytes(&nobody)}, 2);
+    memcpy(nobody.bytes, digest.bytes, CB_ID_SIZE);
+    expect(CB_E_NOT_FOUND, cb_memo_get(manage_lane.guesses, &nobody, &value));
+}
+
 static void a_new_password_is_not_made_to_wait(void **state)
 {
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
@@ -391,6 +436,8 @@ int main(void)
         cmocka_unit_test(what_is_no_point_or_no_binding_is_refused),
         cmocka_unit_test(a_suspended_password_says_so_to_its_holder_alone),
         cmocka_unit_test(guesses_are_counted_across_workers_and_restarts),
+        cmocka_unit_test(a_name_is_nobody_elses_place_in_the_memory),
+        cmocka_unit_test(forgiving_what_nobody_counted_fills_no_disk),
         cmocka_unit_test(a_new_password_is_not_made_to_wait),
         cmocka_unit_test(without_its_file_no_password_is_believed),
         cmocka_unit_test(a_worker_looks_at_no_more_than_it_can),
