@@ -94,6 +94,8 @@ typedef struct cb_known_card {
 
 struct cb_x509; /* x509/certificate.h */
 
+enum { CB_PROFILE_MARKS_MAX = 2 };
+
 typedef struct cb_card_profile {
     uint8_t id; /* cb_profile_id */
     const char *name;
@@ -142,6 +144,13 @@ typedef struct cb_card_profile {
 
     /* Whether a certificate that fits says itself that it is of this card, so that nobody has to look at the card. NULL: each that fits does. */
     bool (*names)(const cb_script *answers, const struct cb_x509 *certificate);
+
+    /* What a certificate that fits says of its card and of no other, at most CB_PROFILE_MARKS_MAX
+     * pieces of the answers to the first script; certificate: NULL for that of the key that is
+     * attested. Besides these, and the keys, everything that recognise goes by may be changed
+     * between card and hsmd. NULL: it goes by nothing else. */
+    size_t (*marks)(const cb_script *answers, const struct cb_x509 *certificate,
+                    cb_bytes out[CB_PROFILE_MARKS_MAX]);
 
     /* A key whose certificate is none of X.509, but stands in the answers to the first script: its
      * use (0: there is none), and the key, once the certificate was found to be of that card and

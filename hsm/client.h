@@ -174,7 +174,7 @@ cb_error cb_hsm_bind(cb_hsm *hsm, cb_bytes card_certificate, const cb_id *holder
                      uint64_t sequence, cb_buf *binding);
 
 /* The same for a card that somebody else issued: its certificates are checked against the anchors that hsmd has for its profile. The card's
- * identifier here comes from what distinguishes it, and is in the binding. Also CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER. */
+ * identifier here comes from what distinguishes it, and is in the binding. CB_E_CARD_BOUND also when a key of it, or a name in its certificates, was bound under another identifier. Also CB_E_CERTIFICATE_…, CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER. */
 cb_error cb_hsm_bind_foreign(cb_hsm *hsm, const cb_foreign_reading *card, const cb_id *holder,
                              uint8_t level, uint64_t sequence, cb_buf *binding);
 

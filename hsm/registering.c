@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hsm/bound.h"
+#include "hsm/marks.h"
 #include "hsm/record_codec.h"
 #include "hsm/registration.h"
 
@@ -16,6 +17,7 @@
 typedef struct cb_registering {
     cb_id code;
     cb_binding_info info; /* as it would be bound */
+    cb_marks marks;
 } cb_registering;
 
 static bool context_ok(const cb_tap *tap, const cb_tap_context *context,
@@ -87,6 +89,8 @@ static cb_error judge(cb_taps *taps, const cb_tap *tap, const cb_foreign_reading
     cb_error error = cb_foreign_card_check(trust, reading, (int64_t)time(NULL), &r->info);
     if (!error)
         error = all_named(tap->profile, reading);
+    if (!error)
+        error = cb_marks_of(reading, &r->info, &r->marks);
     if (!error && !cb_binding_info_ok(&r->info))
         error = CB_E_ARGUMENT;
     cb_digest binding = cb_binding_digest(&r->info);
@@ -99,7 +103,9 @@ static cb_error judge(cb_taps *taps, const cb_tap *tap, const cb_foreign_reading
         error = cb_feed_card(taps->setup.feed, &r->info.card);
     if (!error)
         error = cb_feed_terminal(taps->setup.feed, &tap->terminal);
-    return error ? error : cb_bound_free(taps->setup.bound, &r->info);
+    if (!error)
+        error = cb_bound_free(taps->setup.bound, &r->info);
+    return error ? error : cb_marks_free(taps->setup.bound, &r->info.card, &r->marks);
 }
 
 /* The card proves as much as it is to be good for, or as much as its kind can. */
@@ -172,15 +178,20 @@ static cb_error proven(const cb_tap *tap, const cb_binding_info *info)
 }
 
 /* The code first: it is used for this card or not at all, and the card is bound to its holder. A
- * card that has become somebody else's costs no code; what is used is never made open again, for
- * that could be another registration's use of it, which is done. */
-static cb_error take(cb_taps *taps, const cb_id *code, const cb_binding_info *info)
+ * card that has become somebody else's, or has another name, costs no code; what is used is never
+ * made open again, for that could be another registration's use of it, which is done. */
+static cb_error take(cb_taps *taps, const cb_registering *r)
 {
-    cb_digest binding = cb_binding_digest(info);
-    cb_error error = cb_bound_free(taps->setup.bound, info);
+    cb_digest binding = cb_binding_digest(&r->info);
+    cb_memo *codes = taps->setup.guesses, *bound = taps->setup.bound;
+    cb_error error = cb_bound_free(bound, &r->info);
     if (!error)
-        error = cb_registration_take(taps->setup.guesses, code, cb_clock_wall_us(), &binding);
-    return error ? error : cb_bound_take(taps->setup.bound, info);
+        error = cb_marks_free(bound, &r->info.card, &r->marks);
+    if (!error)
+        error = cb_registration_take(codes, &r->code, cb_clock_wall_us(), &binding);
+    if (!error)
+        error = cb_marks_take(bound, &r->info.card, &r->marks);
+    return error ? error : cb_bound_take(bound, &r->info);
 }
 
 cb_error cb_registering_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence,
@@ -203,7 +214,7 @@ cb_error cb_registering_bind(cb_taps *taps, cb_tap *tap, uint64_t sequence,
     if (!error)
         error = proven(tap, &r->info);
     if (!error)
-        error = take(taps, &r->code, &r->info);
+        error = take(taps, r);
     r->info.sequence = sequence;
     *out = r->info;
     return error;

@@ -8,13 +8,18 @@
 #include "cardlink/native/certificate.h"
 #include "hsm/bound.h"
 #include "hsm/foreign.h"
+#include "hsm/marks.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
 #include "hsm/request.h"
 
-static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info)
+static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info, const cb_marks *marks)
 {
     cb_error error = cb_bound_still_good(lane->feed, info);
+    if (!error)
+        error = cb_bound_free(lane->bound, info);
+    if (!error)
+        error = cb_marks_take(lane->bound, &info->card, marks);
     return error ? error : cb_bound_take(lane->bound, info);
 }
 
@@ -35,9 +40,10 @@ cb_error cb_bind_make(const cb_lane *lane, const cb_binding_info *info, cb_error
     return CB_OK;
 }
 
-static cb_error bind(const cb_lane *lane, const cb_binding_info *info, cb_buf *out)
+static cb_error bind(const cb_lane *lane, const cb_binding_info *info, const cb_marks *marks,
+                     cb_buf *out)
 {
-    cb_error error = cb_binding_info_ok(info) ? bind_once(lane, info) : CB_E_ARGUMENT;
+    cb_error error = cb_binding_info_ok(info) ? bind_once(lane, info, marks) : CB_E_ARGUMENT;
     return cb_bind_make(lane, info, error, "card.bound", "A card was bound to a holder.", out);
 }
 
@@ -61,13 +67,14 @@ cb_error cb_handle_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     if (cb_cvc_parse(certificate, &read) == CB_OK)
         info.expires = cb_cvc_day_end(read.last_day);
     info.keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(point)}};
-    return bind(lane, &info, out);
+    return bind(lane, &info, &(cb_marks){0}, out);
 }
 
 cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_foreign_reading card;
     cb_binding_info info = {0};
+    cb_marks marks;
     (void)tap;
     cb_get_reading(in, &card);
     info.holder = cb_get_id(in);
@@ -77,14 +84,16 @@ cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
         return CB_E_PROTOCOL;
     cb_error error = cb_foreign_card_check(cb_host_foreign(lane->host, card.profile), &card,
                                            (int64_t)time(NULL), &info);
-    return error ? error : bind(lane, &info, out);
+    if (!error)
+        error = cb_marks_of(&card, &info, &marks);
+    return error ? error : bind(lane, &info, &marks, out);
 }
 
 /* The memory has what the binding says that is renewed, or, after an attempt that was not recorded,
  * already what the new one will say. Only one of the two can be recorded as the card's; the feed
  * then retires the other. */
 static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
-                           const cb_binding_info *info)
+                           const cb_binding_info *info, const cb_marks *marks)
 {
     cb_digest there, old = cb_binding_digest(before), now = cb_binding_digest(info);
     cb_error error = cb_bound_still_good(lane->feed, before);
@@ -94,11 +103,11 @@ static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
         error = cb_memo_get(lane->bound, &info->card, &there);
     if (error && error != CB_E_NOT_FOUND)
         return error;
-    if (!error && memcmp(&there, &now, sizeof now) == 0)
-        return CB_OK;
-    if (!error && memcmp(&there, &old, sizeof old) != 0)
+    bool done = !error && memcmp(&there, &now, sizeof now) == 0;
+    if (!error && !done && memcmp(&there, &old, sizeof old) != 0)
         return CB_E_CARD_BOUND;
-    return cb_memo_put(lane->bound, &info->card, &now);
+    error = cb_marks_take(lane->bound, &info->card, marks);
+    return error || done ? error : cb_memo_put(lane->bound, &info->card, &now);
 }
 
 /* Whose the card is and how far it may reach comes from the binding that it has. */
@@ -106,6 +115,7 @@ static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_by
                       cb_bytes certificates, cb_binding_info *info)
 {
     cb_binding_info before;
+    cb_marks marks;
     const cb_foreign_trust *trust = cb_host_foreign(lane->host, card->profile);
     cb_error error = lane->vault->binding_check(lane->vault->context, binding, &before);
     if (!error)
@@ -116,11 +126,13 @@ static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_by
         error = CB_E_ARGUMENT;
     if (!error)
         error = cb_foreign_card_renews(trust, &before, certificates, card, info);
+    if (!error)
+        error = cb_marks_of(card, info, &marks);
     info->holder = before.holder;
     info->level = before.level;
     if (!error && !cb_binding_info_ok(info))
         error = CB_E_ARGUMENT;
-    return error ? error : renew_once(lane, &before, info);
+    return error ? error : renew_once(lane, &before, info, &marks);
 }
 
 cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)

@@ -238,6 +238,7 @@ const cb_card_profile cb_profile_piv = {
     .certificate = cb_piv_certificate,
     .fits = cb_piv_fits,
     .names = cb_piv_named,
+    .marks = cb_piv_marks,
     .attested = CB_PIV_KEY_MESSAGING,
     .attest = cb_piv_attest,
 };

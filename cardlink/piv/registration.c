@@ -57,10 +57,14 @@ cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use
     return cb_buf_error(der);
 }
 
+/* Which of the card's names a certificate has. */
+typedef struct said {
+    bool uuid, fasc_n;
+} said;
+
 /* One of the names of a certificate: it is of no other card's FASC-N or UUID (FIPS 201-3, 4.2.1;
- * NIST SP 800-73-4, part 1, 3.4.1). *said becomes true for this card's UUID. A FASC-N alone does
- * not tell: outside the federal government all cards have the same. */
-static bool name_fits(const cb_der *name, const cb_piv_names *of, bool *said)
+ * NIST SP 800-73-4, part 1, 3.4.1). */
+static bool name_fits(const cb_der *name, const cb_piv_names *of, said *out)
 {
     static const uint8_t oid[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x06, 0x06};
     static const char urn[] = "urn:uuid:";
@@ -71,7 +75,8 @@ static bool name_fits(const cb_der *name, const cb_piv_names *of, bool *said)
     if (name->tag == CB_DER_CONSTRUCTED + 0 &&
         cb_bytes_same(cb_der_expect(&cursor, CB_DER_OID), CB_BYTES_OF(oid))) {
         cb_cursor value = cb_cursor_over(cb_der_expect(&cursor, CB_DER_CONSTRUCTED + 0));
-        return cb_bytes_same(cb_der_expect(&value, CB_DER_OCTET_STRING), of->fasc_n);
+        out->fasc_n = cb_bytes_same(cb_der_expect(&value, CB_DER_OCTET_STRING), of->fasc_n);
+        return out->fasc_n;
     }
     if (name->tag != CB_DER_CONTEXT + 6 || name->value.len < URN ||
         strncasecmp((const char *)name->value.data, urn, URN) != 0)
@@ -80,34 +85,61 @@ static bool name_fits(const cb_der *name, const cb_piv_names *of, bool *said)
     if (name->value.len != URN + CB_ID_TEXT - 1)
         return false;
     memcpy(text, name->value.data + URN, CB_ID_TEXT - 1);
-    *said = cb_id_parse(text, &named) == CB_OK && cb_id_same(&named, &card);
-    return *said;
+    out->uuid = cb_id_parse(text, &named) == CB_OK && cb_id_same(&named, &card);
+    return out->uuid;
 }
 
-static bool all_fit(const cb_script *answers, const cb_x509 *certificate, bool *said)
+static bool all_fit(const cb_script *answers, const cb_x509 *certificate, said *out)
 {
     cb_der name;
     cb_piv_names card;
-    *said = false;
+    *out = (said){0};
     bool good = cb_piv_names_read(answers, &card) == CB_OK;
     if (!good || certificate->alternative_name.len == 0)
         return good;
     cb_cursor names = cb_der_open(certificate->alternative_name, CB_DER_SEQUENCE);
     while (good && cb_der_next(&names, &name))
-        good = name_fits(&name, &card, said);
+        good = name_fits(&name, &card, out);
     return good && cb_cursor_ok(&names);
 }
 
 bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate)
 {
-    bool said;
-    return all_fit(answers, certificate, &said);
+    said names;
+    return all_fit(answers, certificate, &names);
 }
 
+/* A FASC-N alone does not tell, for many cards may have the same. */
 bool cb_piv_named(const cb_script *answers, const cb_x509 *certificate)
 {
-    bool said;
-    return all_fit(answers, certificate, &said) && said;
+    said names;
+    return all_fit(answers, certificate, &names) && names.uuid;
+}
+
+/* It begins with five bits for each of: a start, and the four digits of the agency (TIG SCEPACS,
+ * 6). */
+static bool is_shared(cb_bytes fasc_n)
+{
+    static const uint8_t start_9999[] = {0xD4, 0xE7, 0x39};
+    cb_cursor in = cb_cursor_over(fasc_n);
+    return cb_bytes_same(cb_cursor_take(&in, sizeof start_9999), CB_BYTES_OF(start_9999)) &&
+           cb_cursor_u8(&in) & 0x80;
+}
+
+size_t cb_piv_marks(const cb_script *answers, const cb_x509 *certificate,
+                    cb_bytes out[CB_PROFILE_MARKS_MAX])
+{
+    size_t count = 0;
+    cb_piv_names card;
+    said names = {.uuid = !certificate}; /* a card verifiable one has the GUID and nothing else */
+    if (cb_piv_names_read(answers, &card) != CB_OK ||
+        (certificate && !all_fit(answers, certificate, &names)))
+        return 0;
+    if (names.uuid)
+        out[count++] = card.guid;
+    if (names.fasc_n && !is_shared(card.fasc_n))
+        out[count++] = card.fasc_n;
+    return count;
 }
 
 cb_error cb_piv_attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,

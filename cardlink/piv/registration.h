@@ -23,6 +23,11 @@ cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use
 bool cb_piv_fits(const cb_script *answers, const cb_x509 *certificate);
 bool cb_piv_named(const cb_script *answers, const cb_x509 *certificate);
 
+/* UUID and FASC-N, where the certificate has them. Not the FASC-N of an agency 9999: outside the
+ * federal government many cards have the same. */
+size_t cb_piv_marks(const cb_script *answers, const cb_x509 *certificate,
+                    cb_bytes out[CB_PROFILE_MARKS_MAX]);
+
 /* The key for secure messaging. */
 cb_error cb_piv_attest(const cb_script *answers, const cb_x509 *signer, cb_bytes between,
                        cb_card_key *key);

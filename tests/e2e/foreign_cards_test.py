@@ -408,6 +408,23 @@ class Refused(unittest.TestCase):
         other = w.ctl("holder", "add", "--name", "Other")["id"]
         self.assertRaisesRegex(Failure, "card.bound", w.ctl, "card", "register", "--holder", other, "--card", w.read_card("Kenji"))
 
+    def test_a_revoked_card_does_not_come_back_under_another_name(self):
+        """The issuer's certificates name the UUID alone; the FASC-N beside it is changed between card and file."""
+        holder = w.ctl("holder", "add", "--name", "Twice")["id"]
+        w.make_piv("Twice")
+        path = w.read_card("Twice")
+        card = w.ctl("card", "register", "--holder", holder, "--card", path)["id"]
+        w.ctl("card", "revoke", card, "--reason", "lost")
+        said = json.loads(path.read_text())
+        chuid = bytearray.fromhex(said["answers"][1])
+        chuid[chuid.index(b"\x30\x19") + 12] ^= 1
+        said["answers"][1] = chuid.hex().upper()
+        path.write_text(json.dumps(said))
+        for whom in (holder, w.ctl("holder", "add", "--name", "Thief")["id"]):
+            for kept in (said["certificates"], said["certificates"][:1], said["certificates"][1:]):
+                path.write_text(json.dumps({**said, "certificates": kept}))
+                self.assertRaisesRegex(Failure, "card.bound", w.ctl, "card", "register", "--holder", whom, "--card", path)
+
     def test_a_pin_is_not_changed_through_the_broker(self):
         w.insert_card("Kenji")
         refused = w.cardlink("pin", "change", pin=[PIN, "111111"], ok=(1, 3))[-1]

@@ -78,6 +78,20 @@ static void take_answers(cb_cursor *in, cb_script *out)
     }
 }
 
+/* Only what fits says anything that is the card's alone. */
+static void check_marks(const cb_card_profile *profile, const cb_script *answers,
+                        const cb_x509 *certificate)
+{
+    cb_bytes mark[CB_PROFILE_MARKS_MAX];
+    size_t count = profile->marks(answers, certificate, mark);
+    if (count > CB_PROFILE_MARKS_MAX || (count > 0 && !profile->fits(answers, certificate)))
+        abort();
+    for (size_t i = 0; i < count; i++) {
+        if (mark[i].len == 0)
+            abort();
+    }
+}
+
 /* Well formed, and the PIN is wanted in VERIFY alone. */
 static void check_script(const cb_buf *encoded)
 {
@@ -138,6 +152,8 @@ static void tap(const cb_card_profile *profile, uint8_t wish, cb_cursor *in)
     const cb_x509 certificate = {.whole = in->rest, .alternative_name = in->rest};
     if (!error && profile->fits)
         profile->fits(&answers, &certificate);
+    if (!error && profile->marks)
+        check_marks(profile, &answers, &certificate);
     make_card(wish, &known);
     if (profile->challenge(state, &host, &answers, &context, &known, (cb_bytes){0}, &script) ==
         CB_OK) {

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "cardlink/foreign.h"
 #include "cardlink/piv/commands.h"
+#include "cardlink/piv/first.h"
 #include "cardlink/terminal/survey.h"
 #include "fake.h"
 #include "foreign_cards.h"
@@ -539,6 +540,50 @@ static void the_names_in_a_piv_certificate_are_compared(void **state)
     cb_buf_free(&chuid);
 }
 
+#define FEDERAL "d4e7315a739ced39ce739d836858210842108421c84210c3eb"
+
+/* A FASC-N of the agency 9999 is many cards', and one of an agency 9998 is not. */
+static void what_is_one_cards_alone_is_what_its_certificates_say(void **state)
+{
+    static const struct {
+        const char *fasc_n, *names;
+        size_t first, second; /* lengths of what there is */
+    } cases[] = {
+        {FASC_N, "3029" FASC_N_NAME(FASC_N), 0, 0},
+        {FASC_N, "302f" UUID_NAME, CB_PIV_GUID, 0},
+        {FASC_N, "3058" FASC_N_NAME(FASC_N) UUID_NAME, CB_PIV_GUID, 0},
+        {FEDERAL, "3029" FASC_N_NAME(FEDERAL), CB_PIV_FASC_N, 0},
+        {FEDERAL, "302f" UUID_NAME, CB_PIV_GUID, 0},
+        {FEDERAL, "3058" FASC_N_NAME(FEDERAL) UUID_NAME, CB_PIV_GUID, CB_PIV_FASC_N},
+        {FEDERAL, "3058" FASC_N_NAME(FASC_N) UUID_NAME, 0, 0}, /* another's */
+        {FEDERAL, "", 0, 0},
+        {FEDERAL, NULL, CB_PIV_GUID, 0}, /* the one that is attested */
+    };
+    static const uint8_t ok[] = {0x90, 0x00};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_script answers;
+        cb_bytes found[CB_PROFILE_MARKS_MAX] = {{0}};
+        cb_buf encoded = CB_BUF(CB_SCRIPT_BYTES_MAX), chuid = CB_BUF(128), names = CB_BUF(128);
+        good(cb_unhex(cb_bytes_str("532d" "3019"), &chuid));
+        good(cb_unhex(cb_bytes_str(cases[i].fasc_n), &chuid));
+        good(cb_unhex(cb_bytes_str("3410" GUID "9000"), &chuid));
+        cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+        cb_script_put(&encoded, 0, cb_buf_bytes(&chuid));
+        good(cb_script_read(cb_buf_bytes(&encoded), CB_ANSWER_MAX, &answers));
+        good(cb_unhex(cb_bytes_str(cases[i].names ? cases[i].names : ""), &names));
+        const cb_x509 certificate = {.alternative_name = cb_buf_bytes(&names)};
+        size_t count = cb_profile_piv.marks(&answers, cases[i].names ? &certificate : NULL, found);
+        print_message("%s\n", cases[i].names ? cases[i].names : "attested");
+        assert_int_equal(count, (cases[i].first > 0) + (cases[i].second > 0));
+        assert_int_equal(found[0].len, cases[i].first);
+        assert_int_equal(found[1].len, cases[i].second);
+        cb_buf_free(&encoded);
+        cb_buf_free(&chuid);
+        cb_buf_free(&names);
+    }
+}
+
 /* The rest of the certificate stands behind what is read in a tap. */
 static void a_jpki_certificate_begins_as_the_card_does(void **state)
 {
@@ -610,6 +655,7 @@ int main(void)
         cmocka_unit_test(a_card_is_bound_with_its_own_certificates_only),
         cmocka_unit_test(one_key_is_not_bound_as_two),
         cmocka_unit_test(the_names_in_a_piv_certificate_are_compared),
+        cmocka_unit_test(what_is_one_cards_alone_is_what_its_certificates_say),
         cmocka_unit_test(a_jpki_certificate_begins_as_the_card_does),
         cmocka_unit_test(what_a_terminal_reads_is_what_is_needed),
     };

@@ -560,6 +560,69 @@ static void a_revoked_card_or_terminal_registers_nothing(void **state)
     piv_card_free(&c);
 }
 
+/* Something between card and reader that changes the FASC-N, of which the certificates say nothing
+ * here, where the card says it to everybody. */
+static cb_error rename_card(void *card, cb_bytes command, cb_buf *answer)
+{
+    static const uint8_t fasc_n[] = {0x30, 0x19, 0xD4, 0xE7, 0x39};
+    size_t before = answer->len;
+    cb_vcard_process(card, command, answer);
+    for (size_t i = before; i + sizeof fasc_n < answer->len && i < before + 8; i++) {
+        if (memcmp(answer->data + i, fasc_n, sizeof fasc_n) == 0)
+            answer->data[i + sizeof fasc_n + 10] ^= 1;
+    }
+    return cb_buf_error(answer);
+}
+
+static void a_card_does_not_come_back_under_another_name(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    (void)state;
+    for (int revoked = 0; revoked < 2; revoked++) {
+        make(&c);
+        const piv_card own = c;
+        allow(&holder, CB_LEVEL_TERMINAL_PIN);
+        c.certificate[1] = (cb_bytes){0}; /* by 9A alone */
+        good(attempt_with(&c, PIV_PIN, &info));
+        if (revoked)
+            enter_in_feed(&info.card, CB_FEED_CARD_REVOKED);
+        c.io.transmit = rename_card;
+        allow(&holder, CB_LEVEL_TERMINAL_PIN);
+        expect(CB_E_CARD_BOUND, attempt_with(&c, PIV_PIN, NULL));
+        allow(&somebody, CB_LEVEL_POSSESSION);
+        c.certificate[0] = (cb_bytes){0};
+        c.certificate[1] = own.certificate[1]; /* by a key that was never bound */
+        expect(CB_E_CARD_BOUND, attempt_with(&c, "", NULL));
+        assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
+        c = own;
+        piv_card_free(&c);
+    }
+}
+
+/* Its two names come at a time, each with a code. */
+static void of_two_names_at_a_time_a_card_has_one(void **state)
+{
+    piv_card c, renamed;
+    attempt a;
+    (void)state;
+    make(&c);
+    allow(&holder, CB_LEVEL_TERMINAL_PIN);
+    cb_id first = code;
+    begin(&a, &c);
+    say(&a);
+    good(ask(&a));
+    good(finish(&a, &c, PIV_PIN));
+    renamed = c;
+    renamed.io.transmit = rename_card;
+    allow(&somebody, CB_LEVEL_TERMINAL_PIN);
+    good(attempt_with(&renamed, PIV_PIN, NULL));
+    expect(CB_E_CARD_BOUND, bind(&a));
+    assert_int_equal(state_of(&first).state, CB_REGISTRATION_OPEN);
+    end(&a);
+    piv_card_free(&c);
+}
+
 static void what_the_certificates_do_not_vouch_for_is_not_bound(void **state)
 {
     piv_card c;
@@ -770,6 +833,8 @@ int main(void)
         cmocka_unit_test(lapsed_withdrawn_and_foreign_codes_are_told_apart),
         cmocka_unit_test(a_code_that_ends_meanwhile_binds_nothing),
         cmocka_unit_test(a_revoked_card_or_terminal_registers_nothing),
+        cmocka_unit_test(a_card_does_not_come_back_under_another_name),
+        cmocka_unit_test(of_two_names_at_a_time_a_card_has_one),
         cmocka_unit_test(what_the_certificates_do_not_vouch_for_is_not_bound),
         cmocka_unit_test(codes_are_managers_and_taps_are_the_front_ends),
         cmocka_unit_test(a_registration_opens_no_key_and_a_login_binds_no_card),

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "hsm/bound.h"
 #include "hsm/durable.h"
+#include "hsm/marks.h"
 #include "test.h"
 
 static char folder[64], path[128];
@@ -221,6 +222,7 @@ typedef struct racer {
     pthread_t thread;
     cb_digest binding;
     cb_binding_info info;
+    cb_marks marks;
     bool taken;
 } racer;
 
@@ -240,6 +242,16 @@ static void *race_for_card(void *context)
     cb_memo *memo;
     good(cb_memo_open(path, &memo));
     r->taken = cb_bound_take(memo, &r->info) == CB_OK;
+    cb_memo_close(&memo);
+    return NULL;
+}
+
+static void *race_for_name(void *context)
+{
+    racer *r = context;
+    cb_memo *memo;
+    good(cb_memo_open(path, &memo));
+    r->taken = cb_marks_take(memo, &r->info.card, &r->marks) == CB_OK;
     cb_memo_close(&memo);
     return NULL;
 }
@@ -281,6 +293,21 @@ static void of_many_holders_of_one_card_it_is_bound_to_one(void **state)
     }
 }
 
+static void of_many_names_of_one_card_it_has_one(void **state)
+{
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        racer racers[MANY] = {0};
+        const cb_marks marks = {2, {{{1, (uint8_t)(round + 1)}}, {{2, (uint8_t)(round + 1)}}}};
+        for (int i = 0; i < MANY; i++) {
+            racers[i].info.card = (cb_id){{3, (uint8_t)(i + 1)}};
+            racers[i].marks = marks;
+        }
+        assert_int_equal(run(racers, race_for_name), 1);
+        assert_int_equal(run(racers, race_for_name), 1); /* the same one */
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, gone)
@@ -296,6 +323,7 @@ int main(void)
         T(asking_for_nothing_fills_no_disk),
         T(of_many_cards_that_come_at_once_one_gets_the_code),
         T(of_many_holders_of_one_card_it_is_bound_to_one),
+        T(of_many_names_of_one_card_it_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
  * New certificates for a foreign card that is bound: which hsmd takes, what it remembers, and what
  * becomes of the keys of before.
  */
+#include <time.h>
+
 #include "cardlink/piv/commands.h"
 #include "foreign_cards.h"
 #include "hsm/activation.h"
@@ -373,6 +375,101 @@ static void what_the_feed_ended_is_not_renewed(void **state)
     finish(&now);
 }
 
+/* ---- Other names of a card ---- */
+
+/* What the card says to everybody, with another FASC-N; certificates of the issuer's say the UUID
+ * alone. Once more: as it was. */
+static void rename_card(void)
+{
+    static const uint8_t fasc_n[] = {0x30, 0x19};
+    uint8_t *at = memmem(answers.data, answers.len, fasc_n, sizeof fasc_n);
+    assert_non_null(at);
+    at[20] ^= 1;
+}
+
+static void a_card_that_was_renewed_has_no_other_name(void **state)
+{
+    state_of_card old, now, again;
+    cb_vcard_key key;
+    (void)state;
+    bound(&old, &now);
+    init(&again);
+    good(cb_vcard_key_generate(CB_VCARD_EC_P256, &key));
+    certify(&now, 0, &key, NULL, 1);
+    show(&now, 1, card.certificate[1]);
+    good(renew(&old, &now, 2));
+    rename_card();
+    for (unsigned i = 0; i < KEYS; i++)
+        show(&again, i, card.certificate[i]);
+    expect(CB_E_CARD_BOUND, bind(&again));
+    show(&again, 0, cb_buf_bytes(&now.certificate[0]));
+    expect(CB_E_CARD_BOUND, bind(&again));
+    rename_card();
+    good(renew(&old, &now, 3));
+    certify(&again, 0, &key, NULL, 2);
+    show(&again, 1, card.certificate[1]);
+    good(renew(&now, &again, 4));
+    finish(&again);
+    finish(&old);
+    finish(&now);
+}
+
+/* That of a card which was bound, of whichever holder, is no other card's. */
+static void no_card_renews_to_a_key_of_another(void **state)
+{
+    state_of_card first, old, now;
+    (void)state;
+    bound(&first, &now);
+    cb_vcard_key key = card.state.key[cb_vpiv_slot(CB_VPIV_AUTHENTICATION)];
+    finish(&now);
+    end(NULL);
+    make_card();
+    bound(&old, &now);
+    certify(&now, 0, &key, NULL, 1);
+    show(&now, 1, card.certificate[1]);
+    expect(CB_E_CARD_BOUND, renew(&old, &now, 2));
+    certify(&now, 0, NULL, NULL, 1);
+    good(renew(&old, &now, 2)); /* nothing of it was remembered */
+    finish(&first);
+    finish(&old);
+    finish(&now);
+}
+
+/* Of a certificate that names no card. A manager says what it is of. */
+static void certify_nameless(state_of_card *s, const cb_vcard_key *key)
+{
+    cb_buf extensions = CB_BUF(512), subject = CB_BUF(128);
+    int64_t now = time(NULL);
+    cb_issue_key_usage(&extensions, 0x80);
+    good(cb_issue_name(cb_bytes_str("Taro"), &subject));
+    const cb_issue_x509 what = {.subject = cb_buf_bytes(&subject),
+                                .key = key,
+                                .extensions = cb_buf_bytes(&extensions),
+                                .not_before = now - 3600,
+                                .not_after = now + 3600};
+    cb_buf_reset(&s->certificate[0]);
+    good(cb_issue_x509_make(&what, &issuer.signer, &s->certificate[0]));
+    cb_buf_free(&extensions);
+    cb_buf_free(&subject);
+}
+
+static void a_key_whose_certificate_names_no_card_is_one_cards(void **state)
+{
+    state_of_card s;
+    cb_vcard_key other;
+    (void)state;
+    init(&s);
+    certify_nameless(&s, &card.state.key[cb_vpiv_slot(CB_VPIV_AUTHENTICATION)]);
+    good(bind(&s));
+    good(bind(&s));
+    rename_card();
+    expect(CB_E_CARD_BOUND, bind(&s));
+    good(cb_vcard_key_generate(CB_VCARD_EC_P256, &other));
+    certify_nameless(&s, &other);
+    good(bind(&s));
+    finish(&s);
+}
+
 /* ---- Taps ---- */
 
 /* asked_with: at the challenge; with: when its proof is brought. */
@@ -457,6 +554,9 @@ int main(void)
         TEST(a_stranger_renews_nothing),
         TEST(an_attempt_may_be_repeated_and_no_other_made),
         TEST(what_the_feed_ended_is_not_renewed),
+        TEST(a_card_that_was_renewed_has_no_other_name),
+        TEST(no_card_renews_to_a_key_of_another),
+        TEST(a_key_whose_certificate_names_no_card_is_one_cards),
         TEST(keys_that_were_renewed_prove_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
