@@ -270,8 +270,9 @@ cb_error cb_terminal_activate(cb_store *store, const cb_terminal_activation *act
 cb_error cb_terminal_certify(cb_store *store, const cb_id *id, const cb_digest *key,
                              cb_bytes certificate, int64_t expires);
 
-/* Appends the certificate of a key of the terminal, the one in use or the next. CB_E_NOT_FOUND when
- * it is neither's, or the terminal CA made none. */
+/* Appends the certificate of a key of the terminal, the one in use or the next, once a signed head
+ * covers that it is: CB_E_HSM_DOWN, CB_E_UNSIGNED. CB_E_NOT_FOUND when it is neither's, or the
+ * terminal CA made none. */
 cb_error cb_terminal_certificate(cb_store *store, const cb_id *id, const cb_digest *key,
                                  cb_buf *out, int64_t *expires);
 

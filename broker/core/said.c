@@ -110,13 +110,20 @@ cb_error cb_said_of_service(cb_txn *txn, const cb_service *service)
     return judge_lines(txn, 's', &id, &lines, "service", service->name);
 }
 
-cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
+cb_error cb_said_of_terminal_but_state(cb_txn *txn, const cb_terminal *terminal)
 {
     char name[CB_ID_TEXT];
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id_text(&terminal->id, name);
     cb_said_terminal(&lines, terminal);
-    cb_error error = judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
+    return judge_lines(txn, 't', &terminal->id, &lines, "terminal", name);
+}
+
+cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
+{
+    char name[CB_ID_TEXT];
+    cb_id_text(&terminal->id, name);
+    cb_error error = cb_said_of_terminal_but_state(txn, terminal);
     if (!error && terminal->state != CB_TERMINAL_DEACTIVATED)
         error = judge(!cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
     if (!error && terminal->state != CB_TERMINAL_MAINTENANCE)

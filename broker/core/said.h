@@ -27,6 +27,8 @@ void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
 /* CB_OK, or CB_E_HSM_RECORD when the log says otherwise. Logged, with the name of the row. */
 cb_error cb_said_of_service(cb_txn *txn, const cb_service *service);
 cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal);
+/* The same, whether it is de-activated or under maintenance left aside. */
+cb_error cb_said_of_terminal_but_state(cb_txn *txn, const cb_terminal *terminal);
 cb_error cb_said_of_code(cb_txn *txn, const cb_id *terminal, const cb_terminal_code_row *code);
 cb_error cb_said_of_software(cb_txn *txn, const cb_software_entry *entry);
 cb_error cb_said_of_program(cb_txn *txn, const cb_id *terminal, const cb_software *what);

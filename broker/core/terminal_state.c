@@ -39,6 +39,34 @@ static cb_error step(cb_txn *txn, const change *c, uint8_t what, uint8_t *state)
     return error ? error : write_state(txn, c, what, *state);
 }
 
+/* What an administrator ends who lets a terminal go on: what its row says, and what only the log
+ * says, for an end that was found without a signature after a crash counts for nothing (said.h),
+ * though the row has it. */
+static cb_error reactivate(cb_txn *txn, const change *c, const cb_terminal *terminal)
+{
+    uint8_t state = terminal->state;
+    bool known = state == CB_TERMINAL_ACTIVE || state == CB_TERMINAL_MAINTENANCE ||
+                 state == CB_TERMINAL_DEACTIVATED;
+    bool maintained = known && (state == CB_TERMINAL_MAINTENANCE ||
+                                cb_txn_vouched(txn, 'u', c->id, NULL));
+    bool idle = known && (state == CB_TERMINAL_DEACTIVATED ||
+                          cb_txn_vouched(txn, 'd', c->id, NULL));
+    if (!maintained && !idle)
+        return CB_E_STATE;
+    /* Whoever wrote into the database meanwhile is not helped by an administrator. */
+    cb_error error = cb_said_of_terminal_but_state(txn, terminal);
+    state = CB_TERMINAL_MAINTENANCE;
+    if (!error && maintained)
+        error = step(txn, c, CB_TERMINAL_MAINTAINED, &state);
+    state = CB_TERMINAL_DEACTIVATED;
+    if (!error && idle)
+        error = step(txn, c, CB_TERMINAL_REACTIVATE, &state);
+    /* He has looked at it, and the leaf says so: the end of maintenance does not. */
+    if (!error && idle)
+        error = cb_row_failure_forgive(txn, CB_OF_TERMINAL, c->id);
+    return error;
+}
+
 static cb_error change_now(cb_txn *txn, const change *c)
 {
     cb_terminal terminal;
@@ -47,26 +75,14 @@ static cb_error change_now(cb_txn *txn, const change *c)
     uint8_t state = error ? 0 : terminal.state;
     if (!error)
         error = cb_act_affected(txn, &match, c->act.affected);
-    /* Whoever wrote into the database meanwhile is not helped by an administrator. */
-    if (!error && c->what == CB_TERMINAL_REACTIVATE &&
-        (state == CB_TERMINAL_DEACTIVATED || state == CB_TERMINAL_MAINTENANCE))
-        error = cb_said_of_terminal(txn, &terminal);
-    uint8_t what = c->what;
-    if (state == CB_TERMINAL_MAINTENANCE) { /* which is over then */
-        if (!error && what == CB_TERMINAL_REACTIVATE)
-            what = CB_TERMINAL_MAINTAINED;
-        else if (!error && what == CB_TERMINAL_DEACTIVATE)
-            error = step(txn, c, CB_TERMINAL_MAINTAINED, &state);
-    }
+    if (!error && c->what == CB_TERMINAL_REACTIVATE)
+        return reactivate(txn, c, &terminal);
+    if (!error && c->what == CB_TERMINAL_DEACTIVATE && state == CB_TERMINAL_MAINTENANCE)
+        error = step(txn, c, CB_TERMINAL_MAINTAINED, &state); /* which is over then */
     if (!error && c->what == CB_TERMINAL_DISPOSE && state != CB_TERMINAL_REVOKED &&
         state != CB_TERMINAL_DISPOSED)
         error = step(txn, c, CB_TERMINAL_REVOKE, &state);
-    if (!error)
-        error = step(txn, c, what, &state);
-    /* An administrator has looked at it, and the leaf says so: the end of maintenance does not. */
-    if (!error && what == CB_TERMINAL_REACTIVATE)
-        error = cb_row_failure_forgive(txn, CB_OF_TERMINAL, c->id);
-    return error;
+    return error ? error : step(txn, c, c->what, &state);
 }
 
 static cb_error run_change(cb_txn *txn, void *context) { return change_now(txn, context); }

@@ -237,6 +237,16 @@ static void head_failed(cb_store *store, const group *g, cb_error error)
     cb_waiters_done(&store->unstored, g->head.head.size, error);
 }
 
+/* One that had nothing to write, for what it was to do is done: it waits for the signature over
+ * that, and over all else that it has seen. Lock held. */
+static bool waits(const cb_store *store, cb_waiter *waiter)
+{
+    if (waiter->until != CB_UNTIL_SIGNED || store->tail.count == 0)
+        return false;
+    waiter->leaf = store->tail.base.size + store->tail.count - 1;
+    return true;
+}
+
 static void member_done(cb_store *store, cb_waiter *waiter, int64_t now, cb_error lost)
 {
     if (waiter->result) {
@@ -248,7 +258,7 @@ static void member_done(cb_store *store, cb_waiter *waiter, int64_t now, cb_erro
     store->changes++;
     if (lost) {
         cb_waiter_done(waiter, lost);
-    } else if (waiter->until == CB_UNTIL_COMMITTED || !waiter->has_leaf) {
+    } else if (waiter->until == CB_UNTIL_COMMITTED || !(waiter->has_leaf || waits(store, waiter))) {
         cb_waiter_done(waiter, CB_OK);
     } else if (store->lane) {
         cb_waiter_done(waiter, CB_E_HSM_DOWN);

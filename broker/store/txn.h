@@ -38,7 +38,8 @@ typedef enum cb_urgency {
 
 typedef enum cb_until {
     CB_UNTIL_COMMITTED, /* durable */
-    CB_UNTIL_SIGNED,    /* and under a signed head */
+    CB_UNTIL_SIGNED, /* and under a signed head; what had no leaf of its own to write, with all that
+                        was written before it */
     CB_UNTIL_STORED     /* and that head is durable too */
 } cb_until;
 

@@ -258,6 +258,42 @@ static void writing_the_database_makes_nobody_a_maintainer_and_ends_nothing(void
     world_end(&w);
 }
 
+/* An act that no signed head covered when the broker stopped counts for nothing afterwards: an
+ * administrator says it again, and the terminal goes on. */
+static void an_end_that_nobody_signed_is_ended_again(void **state)
+{
+    enum { ENDED, DEACTIVATED, REACTIVATED, BOTH, CASES };
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        world w;
+        world_begin(&w);
+        add(&w, NULL);
+        if (i == REACTIVATED)
+            assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
+        else
+            assert_int_equal(maintain(&w, BEGIN), CB_OK);
+        set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+        if (i == ENDED || i == BOTH)
+            assert_int_equal(maintain(&w, END), CB_E_HSM_DOWN);
+        if (i == DEACTIVATED || i == BOTH) /* acknowledged all the same */
+            assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
+        if (i == REACTIVATED)
+            assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_E_UNSIGNED);
+        world_close(&w);
+        set_signer(&w.signer->fail, CB_OK);
+        world_open(&w);
+        bool off = i == DEACTIVATED || i == BOTH;
+        assert_int_equal(tap_once(&w, NULL, NULL),
+                         off ? CB_E_TERMINAL_INACTIVE : CB_E_HSM_RECORD);
+        assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+        assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_E_STATE);
+        assert_int_equal(maintain(&w, BEGIN), CB_OK);
+        assert_int_equal(maintain(&w, END), CB_OK);
+        finish(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +305,7 @@ int main(void)
         cmocka_unit_test(its_end_forgives_nothing_and_activation_does),
         cmocka_unit_test(what_was_not_ended_in_time_is_an_administrators_to_end),
         cmocka_unit_test(writing_the_database_makes_nobody_a_maintainer_and_ends_nothing),
+        cmocka_unit_test(an_end_that_nobody_signed_is_ended_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

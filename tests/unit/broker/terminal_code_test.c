@@ -3,6 +3,9 @@
  * Activation by a one-time code and renewal of keys, at the broker: who gets in, and what is
  * noticed.
  */
+#include <string.h>
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "broker/core/state.h"
 #include "tests/unit/broker/support.h"
@@ -202,6 +205,60 @@ static void a_new_key_takes_the_place_of_the_old_when_it_is_used(void **state)
     world_end(&s.w);
 }
 
+/* A start would take it back: whoever asks again is told no more than who asked first. */
+static void a_certificate_is_given_out_under_a_signed_head_only(void **state)
+{
+    stage s;
+    int64_t expires;
+    cb_buf certificate = CB_BUF(CB_TERMINAL_CERTIFICATE_SIZE);
+    (void)state;
+    begin(&s, 60);
+    const cb_id *id = &s.terminal.id;
+    set_signer(&s.w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(activate(&s, &key, later()), CB_E_UNSIGNED);
+    assert_int_equal(cb_terminal_certificate(s.w.store, id, &key, &certificate, &expires),
+                     CB_E_HSM_DOWN);
+    set_signer(&s.w.signer->fail, CB_OK);
+    for (int i = 0; i < 500 && !cb_store_signs(s.w.store); i++)
+        usleep(10000);
+    cb_buf_reset(&certificate);
+    assert_int_equal(cb_terminal_certificate(s.w.store, id, &key, &certificate, &expires), CB_OK);
+    assert_true(cb_bytes_same(cb_buf_bytes(&certificate), cb_bytes_str("certificate")));
+    cb_buf_free(&certificate);
+    world_end(&s.w);
+}
+
+static void dawdle(void *context, const char *step)
+{
+    if (strcmp(step, "signed") == 0 && __atomic_load_n((int *)context, __ATOMIC_SEQ_CST))
+        usleep(300 * 1000);
+}
+
+/* The same request twice: the second finds it done, and not yet signed. */
+static void what_is_done_already_is_said_under_a_signed_head_only(void **state)
+{
+    stage s;
+    int slow = 0;
+    cb_store_state now;
+    (void)state;
+    begin(&s, 60);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    world_close(&s.w);
+    s.w.options.probe = dawdle;
+    s.w.options.probe_context = &slow;
+    world_open(&s.w);
+    __atomic_store_n(&slow, 1, __ATOMIC_SEQ_CST);
+    assert_int_equal(cb_card_change(s.w.store, "test", &s.w.card, CB_CARD_SUSPEND, NULL, NULL),
+                     CB_OK); /* acknowledged at once */
+    assert_int_equal(cb_store_status(s.w.store, &now), CB_OK);
+    assert_int_not_equal(now.leaves_unsigned, 0);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    assert_int_equal(cb_store_status(s.w.store, &now), CB_OK);
+    assert_int_equal(now.leaves_unsigned, 0);
+    __atomic_store_n(&slow, 0, __ATOMIC_SEQ_CST);
+    world_end(&s.w);
+}
+
 static void a_next_key_that_was_written_by_hand_is_not_taken(void **state)
 {
     stage s;
@@ -274,6 +331,8 @@ int main(void)
         cmocka_unit_test(rows_that_were_written_by_hand_activate_nothing),
         cmocka_unit_test(an_expired_certificate_is_refused),
         cmocka_unit_test(a_new_key_takes_the_place_of_the_old_when_it_is_used),
+        cmocka_unit_test(a_certificate_is_given_out_under_a_signed_head_only),
+        cmocka_unit_test(what_is_done_already_is_said_under_a_signed_head_only),
         cmocka_unit_test(a_next_key_that_was_written_by_hand_is_not_taken),
         cmocka_unit_test(nor_is_one_beside_which_nothing_is_said),
         cmocka_unit_test(a_terminal_with_a_certificate_of_its_own_is_not_renewed),
