@@ -228,8 +228,9 @@ cb_error cb_hsm_registration_state(cb_hsm *hsm, const cb_id *code, cb_registrati
 
 /* Retires generations of the authority above brokers up to a version (1 to 127), for good
  * (hsm/generations.h). CB_E_STATE for the newest that hsmd has certificates under, or beyond;
- * CB_E_IO. */
+ * CB_E_IO. May: only asks whether it would. */
 cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version);
+cb_error cb_hsm_may_retire_generation(cb_hsm *hsm, uint8_t version);
 
 /* Makes a key inside the HSM, sealed for info's holder, service, algorithm, level, uses and sequence (key, generation are
  * filled in). public_key gets DER SubjectPublicKeyInfo (empty for secrets); csr, if not NULL, a DER PKCS#10 request for

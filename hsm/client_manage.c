@@ -139,7 +139,14 @@ cb_error cb_hsm_pin_reset(cb_hsm *hsm, const cb_id *card, const cb_id *terminal,
 
 cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version)
 {
-    return exchange(hsm, CB_HSM_RETIRE_GENERATION, cb_bytes_make(&version, 1), NULL);
+    const uint8_t body[] = {version, false};
+    return exchange(hsm, CB_HSM_RETIRE_GENERATION, CB_BYTES_OF(body), NULL);
+}
+
+cb_error cb_hsm_may_retire_generation(cb_hsm *hsm, uint8_t version)
+{
+    const uint8_t body[] = {version, true};
+    return exchange(hsm, CB_HSM_RETIRE_GENERATION, CB_BYTES_OF(body), NULL);
 }
 
 /* The answer of GENERATE and IMPORT; csr is NULL for the latter, and may be NULL for the former. */

@@ -50,7 +50,7 @@
  *   REGISTRATION_WITHDRAW  code                                        –
  *   REGISTRATION_STATE     code                                        registration
  *   TAP_PASSWORD    tap, var binding, feed head                        binding (the rest)
- *   RETIRE_GENERATION      u8 version                                  –
+ *   RETIRE_GENERATION      u8 version, u8 only ask                     –
  */
 /* clang-format on */
 

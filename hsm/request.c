@@ -84,7 +84,7 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_REGISTRATION_ALLOW] = {"registration_allow", CB_LANE_MANAGE, 0, 0, ALLOW, ALLOW, cb_handle_registration_allow},
     [CB_HSM_REGISTRATION_WITHDRAW] = {"registration_withdraw", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_registration_withdraw},
     [CB_HSM_REGISTRATION_STATE] = {"registration_state", CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_registration_state},
-    [CB_HSM_RETIRE_GENERATION] = {"retire_generation", CB_LANE_MANAGE, 0, 0, 1, 1, cb_handle_retire_generation},
+    [CB_HSM_RETIRE_GENERATION] = {"retire_generation", CB_LANE_MANAGE, 0, 0, 2, 2, cb_handle_retire_generation},
     [CB_HSM_RESUME]        = {"resume",        CB_LANE_MANAGE, 0, 0, CB_ID_SIZE, CB_ID_SIZE, cb_handle_resume},
 };
 /* clang-format on */

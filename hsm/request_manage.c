@@ -194,14 +194,17 @@ cb_error cb_handle_retire_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, 
     (void)tap;
     (void)out;
     uint8_t version = cb_cursor_u8(in);
+    uint8_t only_ask = cb_cursor_u8(in);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    if (version == 0 || version > CB_NATIVE_VERSION_MAX)
+    if (version == 0 || version > CB_NATIVE_VERSION_MAX || only_ask > 1)
         return CB_E_ARGUMENT;
     if (!lane->host || version >= lane->host->profile.key_version)
         return CB_E_STATE;
-    cb_error error = lane->guesses ? cb_generations_retire(lane->guesses, version) : CB_E_IO;
-    if (error)
+    if (!lane->guesses)
+        return CB_E_IO;
+    cb_error error = only_ask ? CB_OK : cb_generations_retire(lane->guesses, version);
+    if (error || only_ask)
         return error;
     snprintf(text, sizeof text, "%u", version);
     cb_log(CB_LOG_INFO, "generation.retired",

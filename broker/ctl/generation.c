@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * generation retire: recorded first, with what it costs, then told to hsmd, which does not take the
- * front end's word for it.
+ * front end's word for it. Before both hsmd is asked whether it would: what it refuses is not to
+ * stand in the record as done.
  */
 #include "broker/ctl/commands.h"
 #include "broker/ctl/http.h"
@@ -30,11 +31,14 @@ static cb_ctl_status retire(cb_ctl *ctl, const cb_ctl_args *args)
         return cb_ctl_misuse(ctl, "a generation is a key version, 1 to 127");
     if (count && cb_ctl_number(count, LOSE_MAX, &lose))
         return cb_ctl_misuse(ctl, "--lose is a number of cards");
+    cb_hsm *hsm = cb_ctl_hsm(ctl);
+    cb_error error = hsm ? cb_hsm_may_retire_generation(hsm, (uint8_t)version) : CB_E_MEMORY;
+    if (error)
+        return cb_ctl_fail_hsm(ctl, error, "nothing was recorded or retired");
     cb_ctl_status status = record(ctl, version, lose, cb_ctl_arg(args, "reason"), &said);
     if (status)
         return status;
-    cb_hsm *hsm = cb_ctl_hsm(ctl);
-    cb_error error = hsm ? cb_hsm_retire_generation(hsm, (uint8_t)version) : CB_E_MEMORY;
+    error = cb_hsm_retire_generation(hsm, (uint8_t)version);
     if (error)
         status = cb_ctl_fail_hsm(
             ctl, error,

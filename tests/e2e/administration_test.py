@@ -161,7 +161,7 @@ class Commands(unittest.TestCase):
         self.both("report", "mismatches")
         self.assertEqual(self.both("report", "failures", "--least", "1000000"), [])
         lost = sum(row["cards"] for row in self.both("report", "generations"))
-        for as_json in (False, True):   # refused for what it costs, then by hsmd, which has no newer one
+        for as_json in (False, True):   # by hsmd, which has no newer one, before anything is recorded
             self.ctl("generation", "retire", "126", "--lose", str(lost + 1), "--reason", "test", as_json=as_json, ok=(1,))
             self.ctl("generation", "retire", "126", "--lose", str(lost), "--reason", "test", as_json=as_json, ok=(1,))
         rows = self.ctl("report", "issued", "--csv").split("\r\n")

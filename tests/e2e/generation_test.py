@@ -101,6 +101,7 @@ class Roll(unittest.TestCase):
         done = self.retire(2, "--lose", "3")    # the one in use
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"resource.state", done.stderr)
+        self.assertEqual(w.leaves("--kind", "generation.retired"), [], "what hsmd refuses is not on record as done")
         self.assertEqual(self.retire(1, "--lose", "1").returncode, 0)
         self.assertEqual(self.retire(1, "--lose", "1").returncode, 0)   # again
         leaf = w.fields(w.leaves("--kind", "generation.retired")[-1])

@@ -192,6 +192,15 @@ cb_error cb_hsm_retire_generation(cb_hsm *hsm, uint8_t version)
     return error;
 }
 
+cb_error cb_hsm_may_retire_generation(cb_hsm *hsm, uint8_t version)
+{
+    char call[48];
+    snprintf(call, sizeof call, "may_retire_generation %u", version);
+    cb_error error = begin(hsm, "may_retire_generation");
+    begin(hsm, call);
+    return error;
+}
+
 cb_error cb_hsm_resume(cb_hsm *hsm, const cb_id *card)
 {
     char call[64] = "resume ";

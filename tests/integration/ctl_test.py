@@ -396,6 +396,18 @@ class Cards(Case):
             self.fails(2, "--", *missing)
         self.assertEqual(len(self.hsm_calls()), before, "what is not on record is not asked for")
 
+    def test_a_generation_is_retired_in_the_record_and_then_in_hsmd_if_that_would(self):
+        retire = ("generation", "retire", "1", "--reason", "new-key")
+        self.fake.on("POST", "/v1/generations/retire", 200, {"generation": 1, "cards": 0, "unseen": 0})
+        self.ok(*retire)
+        self.assertEqual(self.hsm_calls(), ["may_retire_generation", "may_retire_generation 1", "retire_generation", "retire_generation 1"])
+        self.assertEqual(len(self.fake.asked("POST", "/v1/generations/retire")), 1)
+        self.hsm_fails("may_retire_generation", ERRORS["resource.state"])
+        self.fails(1, "nothing was recorded or retired", *retire)
+        self.assertEqual(len(self.fake.asked("POST", "/v1/generations/retire")), 1, "what hsmd refuses is not on record as done")
+        self.hsm_fails("retire_generation", ERRORS["hsm.unavailable"])
+        self.fails(69, "run this command again", *retire)
+
     def test_a_code_is_recorded_first_then_allowed_by_hsmd_and_then_shown(self):
         row = {"code": OTHER, "holder": HOLDER, "profiles": ["piv"], "level": 3, "operator": "root", "state": "open", "created": "2026-01-01T00:00:00Z",
                "expires": "2026-01-08T00:00:00Z", "changed": "2026-01-01T00:00:00Z", "card": None, "terminal": None}

@@ -416,6 +416,7 @@ static void put_retirement(cb_buf *body)
     unlink(path);
     manage.host->profile.key_version = 2;
     cb_buf_put_u8(body, 1);
+    cb_buf_put_u8(body, 0);
 }
 
 static void make(walk *t, const row *r)
