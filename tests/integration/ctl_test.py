@@ -437,12 +437,14 @@ class Cards(Case):
         self.hsm_fails("registration_state", ERRORS["resource.unknown"])
         self.assertEqual([one["hsmd"] for one in self.as_json("holder", "codes")], ["unknown", "used"])
         self.fake.on("POST", f"/v1/registrations/{OTHER}/withdraw", 200, {**row, "state": "withdrawn"})
-        self.hsm_fails("registration_withdraw", ERRORS["resource.state"])
+        self.hsm_fails("registration_withdraw", ERRORS["request.denied"])
         self.fails(1, "not withdrawn", "holder", "withdraw", OTHER)
         self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [], "hsmd first")
+        self.hsm_fails("registration_withdraw", ERRORS["resource.state"])   # it has used it, and nobody recorded that
+        self.assertIn("can become nobody else's", self.ok("holder", "withdraw", OTHER, "--reason", "mistake"))
         self.hsm_fails("registration_withdraw", ERRORS["resource.unknown"])
         self.assertEqual(self.ok("holder", "withdraw", OTHER, "--reason", "mistake"), f"code {OTHER} withdrawn\n")
-        self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [{"reason": "mistake"}])
+        self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [{"reason": "mistake"}] * 2)
 
     def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
         for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
