@@ -166,13 +166,14 @@ static cb_ctl_status summarise(audit *a, cb_error error, const cb_evidence_summa
     cb_hex(cb_digest_bytes(&sum->last.root), root);
     if (a->findings) {
         json_t *all = json_pack(
-            "{s:b,s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:{s:I,s:s}}", "verified", good,
+            "{s:b,s:O,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:I,s:{s:I,s:s}}", "verified", good,
             "findings", a->findings, "leaves", (json_int_t)sum->leaves, "heads",
             (json_int_t)sum->heads, "leaves_unsigned", (json_int_t)sum->leaves_unsigned,
             "open_intents", (json_int_t)sum->open_intents, "receipts", (json_int_t)sum->receipts,
             "receipts_genuine", (json_int_t)a->genuine, "receipts_checked", !a->hsm_away,
-            "feed_number", (json_int_t)sum->feed_number, "checkpoints",
-            (json_int_t)sum->checkpoints, "checkpoints_other", (json_int_t)sum->checkpoints_other,
+            "accepted_without_receipt", (json_int_t)sum->accepted_without_receipt, "feed_number",
+            (json_int_t)sum->feed_number, "checkpoints", (json_int_t)sum->checkpoints,
+            "checkpoints_other", (json_int_t)sum->checkpoints_other,
             "head", "size", (json_int_t)sum->last.size, "root", root);
         cb_ctl_status status =
             all ? cb_ctl_json(a->ctl, all) : cb_ctl_fail(a->ctl, CB_E_MEMORY, NULL);
@@ -190,6 +191,10 @@ static cb_ctl_status summarise(audit *a, cb_error error, const cb_evidence_summa
                 (unsigned long long)sum->leaves_unsigned, (unsigned long long)sum->open_intents,
                 (unsigned long long)sum->feed_number, (unsigned long long)sum->receipts,
                 (unsigned long long)a->genuine, a->hsm_away ? ", others not checked" : "");
+        if (sum->accepted_without_receipt > 0)
+            fprintf(a->ctl->out,
+                    "%llu accepts without a receipt: of these there is the broker's word only\n",
+                    (unsigned long long)sum->accepted_without_receipt);
         if (sum->checkpoints > 0)
             fprintf(a->ctl->out,
                     "%llu checkpoints (%llu of them by another version of the broker, whose words "

@@ -15,8 +15,9 @@ typedef struct cb_check {
     cb_evidence_summary *summary;
     cb_error error; /* of ours, not of the record */
 
-    cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part; 'r', the
-                            level reached */
+    uint8_t salt[CB_ID_SIZE]; /* of this verification: see check_tap.c */
+    cb_id_map open;      /* taps with an intent: 'i', its position; 'p', who takes part; 'd', what
+                            for; 'r', the level reached */
     cb_id_map failures;  /* see check_failures.c */
 
     struct cb_logged *logged; /* terminals' logs */
@@ -42,9 +43,10 @@ void cb_check_finding(cb_check *check, uint64_t position, const char *what, cons
 /* Each leaf, in the order in which they come. */
 void cb_check_checkpoint(cb_check *check, const cb_log_leaf *leaf, const cb_digest *hash);
 
-/* One leaf that is well formed. */
-void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+/* One leaf that is well formed; its receipts before the tap, for they are compared with the intent,
+ * which is forgotten with the result. */
 void cb_check_receipts(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
+void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf, cb_bytes data);
 void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);

@@ -24,31 +24,68 @@ struct cb_boot {
 
 /* ---- Intents ---- */
 
-/* Who, where, with what: an intent and its result say the same. */
-static uint64_t parties_of(const cb_leaf_fields *leaf)
+/* 64 bits of a digest, of which nobody can know beforehand which others lead to them. */
+static uint64_t number_of(const cb_check *check, cb_bytes bytes)
 {
     uint64_t number;
+    const cb_bytes parts[] = {CB_BYTES_OF(check->salt), bytes};
+    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof *parts);
+    memcpy(&number, digest.bytes, sizeof number);
+    return number;
+}
+
+/* Who, where, with what: an intent and its result say the same. */
+static uint64_t parties_of(const cb_check *check, const cb_leaf_fields *leaf)
+{
     cb_buf all = CB_BUF(CB_LEAF_MAX);
     cb_buf_put(&all, cb_id_bytes(&leaf->card));
     cb_buf_put(&all, cb_id_bytes(&leaf->holder));
     cb_buf_put(&all, cb_id_bytes(&leaf->terminal));
     cb_buf_put(&all, cb_id_bytes(&leaf->key));
     cb_buf_put(&all, leaf->service);
-    cb_digest digest = cb_sha256(cb_buf_bytes(&all));
-    memcpy(&number, digest.bytes, sizeof number);
+    uint64_t number = number_of(check, cb_buf_bytes(&all));
     cb_buf_free(&all);
     return number;
+}
+
+static bool small_number(cb_bytes leaf, const char *name, uint8_t *out)
+{
+    char text[4], *end = text;
+    if (cb_leaf_find_text(leaf, name, text, sizeof text) || text[0] < '0' || text[0] > '9')
+        return false;
+    unsigned long value = strtoul(text, &end, 10);
+    *out = (uint8_t)value;
+    return *end == 0 && value <= UINT8_MAX;
+}
+
+/* What for, as the card has signed it. */
+static bool context_of(const cb_leaf_fields *leaf, cb_bytes data, cb_digest *out)
+{
+    char text[2 * CB_SHA256_SIZE + 1];
+    cb_tap_context context = {.tap = leaf->tap, .terminal = leaf->terminal};
+    if (!small_number(data, "profile", &context.profile) ||
+        !small_number(data, "purpose", &context.purpose) ||
+        !small_number(data, "level", &context.level) ||
+        cb_leaf_find_text(data, "service", context.service, sizeof context.service) ||
+        cb_leaf_find_text(data, "text", text, sizeof text) ||
+        cb_unhex_exact(text, context.text.bytes, CB_SHA256_SIZE))
+        return false;
+    *out = cb_tap_context_digest(&context);
+    return true;
 }
 
 static void compare_parties(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
     cb_id_entry *intended = cb_id_map_find(&check->open, 'p', &leaf->tap);
-    if (!intended || intended->value != parties_of(leaf))
+    if (!intended || intended->value != parties_of(check, leaf))
         cb_check_finding(check, position, "tap.result",
                          "This result names another card, holder, terminal, service or key than "
                          "its intent.");
     if (intended)
         cb_id_map_remove(&check->open, intended);
+    cb_id_entry *context = cb_id_map_find(&check->open, 'd', &leaf->tap);
+    if (context)
+        cb_id_map_remove(&check->open, context);
 }
 
 static void close_intent(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
@@ -66,24 +103,34 @@ static void close_intent(cb_check *check, uint64_t position, const cb_leaf_field
         check->unfinished++;
 }
 
-static void open_intent(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+static void open_intent(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
+                        cb_bytes data)
 {
+    cb_digest context = {{0}};
+    if (!context_of(leaf, data, &context))
+        cb_check_finding(check, position, "tap.intent", "This intent does not say what for.");
     check->error = cb_id_map_set(&check->open, 'i', &leaf->tap, position);
     if (!check->error)
-        check->error = cb_id_map_set(&check->open, 'p', &leaf->tap, parties_of(leaf));
+        check->error = cb_id_map_set(&check->open, 'p', &leaf->tap, parties_of(check, leaf));
+    if (!check->error)
+        check->error = cb_id_map_set(&check->open, 'd', &leaf->tap,
+                                     number_of(check, cb_digest_bytes(&context)));
     check->summary->open_intents++;
 }
 
-void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf, cb_bytes data)
 {
-    if (strcmp(leaf->kind, "tap.result") == 0) {
+    bool result = strcmp(leaf->kind, "tap.result") == 0;
+    if (!result && strcmp(leaf->kind, "tap.intent") != 0)
+        return;
+    if (leaf->repeated)
+        cb_check_finding(check, position, "leaf.format", "The leaf says something twice.");
+    if (result)
         close_intent(check, position, leaf);
-    } else if (strcmp(leaf->kind, "tap.intent") == 0) {
-        if (cb_id_is_zero(&leaf->tap) || cb_id_map_find(&check->open, 'i', &leaf->tap))
-            cb_check_finding(check, position, "tap.intent", "This tap has an open intent already.");
-        else
-            open_intent(check, position, leaf);
-    }
+    else if (cb_id_is_zero(&leaf->tap) || cb_id_map_find(&check->open, 'i', &leaf->tap))
+        cb_check_finding(check, position, "tap.intent", "This tap has an open intent already.");
+    else
+        open_intent(check, position, leaf, data);
 }
 
 /* ---- Receipts ---- */
@@ -150,13 +197,30 @@ static cb_error add_counter(struct cb_boot *boot, uint64_t counter)
     return CB_OK;
 }
 
+/* NULL when hsmd made it for what the leaf and its intent say. */
+static const char *made_for(const cb_check *check, const cb_leaf_fields *leaf,
+                            const cb_receipt_info *info)
+{
+    if (strcmp(leaf->kind, "tap.result") != 0)
+        return "A receipt stands in a leaf that is no result.";
+    if (!cb_id_same(&info->tap, &leaf->tap))
+        return "The receipt is of another tap.";
+    if (!cb_id_same(&info->card, &leaf->card))
+        return "The receipt is of another card.";
+    if (!cb_id_same(&info->key, &leaf->key))
+        return "The receipt is of another key.";
+    const cb_id_entry *context = cb_id_map_find(&check->open, 'd', &leaf->tap);
+    if (!context || context->value != number_of(check, cb_digest_bytes(&info->context)))
+        return "The receipt is of a tap for something else than the intent says.";
+    return NULL;
+}
+
 static void check_receipt(cb_check *check, uint64_t position, const cb_leaf_fields *leaf,
                           const cb_receipt_info *info)
 {
-    if (!cb_id_same(&info->tap, &leaf->tap)) {
-        cb_check_finding(check, position, "receipt.tap", "The receipt is of another tap.");
-        return;
-    }
+    const char *another = made_for(check, leaf, info);
+    if (another)
+        cb_check_finding(check, position, "receipt.tap", another);
     struct cb_boot *boot = boot_of(check, &info->boot);
     cb_error error = boot ? add_counter(boot, info->counter) : CB_E_MEMORY;
     if (error == CB_E_EXISTS)
@@ -170,6 +234,9 @@ void cb_check_receipts(cb_check *check, uint64_t position, const cb_leaf_fields 
 {
     cb_buf blob = CB_BUF(CB_RECEIPT_MAX);
     cb_receipt_info info;
+    if (strcmp(leaf->kind, "tap.result") == 0 && strcmp(leaf->outcome, "accepted") == 0 &&
+        leaf->receipts == 0)
+        check->summary->accepted_without_receipt++;
     for (unsigned i = 0; i < leaf->receipts; i++) {
         cb_buf_reset(&blob);
         if (cb_unhex(leaf->receipt[i], &blob) || cb_receipt_info_read(cb_buf_bytes(&blob), &info))

@@ -138,6 +138,23 @@ static bool take_field(const line *l, cb_leaf_fields *out)
     return !is(l->name, "receipt") || receipt(l->value, out);
 }
 
+/* Of intents and results: who reads the first line of a name and who reads the last must read the
+ * same. */
+static bool comes_again(const line *l, uint32_t *seen)
+{
+    static const char *const once[] = {"tap",     "intent",  "outcome", "card",      "holder",
+                                       "terminal", "service", "key",     "enrolment", "session",
+                                       "profile", "purpose", "level",   "text",      "reached"};
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
+        if (is(l->name, once[i])) {
+            bool again = (*seen >> i & 1) != 0;
+            *seen |= UINT32_C(1) << i;
+            return again;
+        }
+    }
+    return false;
+}
+
 /* The three lines that every leaf begins with. */
 static bool take_beginning(cb_cursor *cursor, cb_leaf_fields *out)
 {
@@ -152,12 +169,16 @@ cb_error cb_leaf_fields_read(cb_bytes leaf, cb_leaf_fields *out)
 {
     cb_cursor cursor = cb_cursor_over(leaf);
     line l;
+    uint32_t seen = 0;
     *out = (cb_leaf_fields){0};
     if (leaf.len > CB_LEAF_MAX || !take_beginning(&cursor, out))
         return CB_E_FORMAT;
+    bool of_tap = strcmp(out->kind, "tap.intent") == 0 || strcmp(out->kind, "tap.result") == 0;
     while (next_line(&cursor, &l)) {
         if (!take_field(&l, out))
             return CB_E_FORMAT;
+        if (of_tap && comes_again(&l, &seen))
+            out->repeated = true;
     }
     return cb_cursor_done(&cursor) ? CB_OK : CB_E_FORMAT;
 }

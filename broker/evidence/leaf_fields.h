@@ -25,6 +25,7 @@ typedef struct cb_leaf_fields {
     cb_digest feed_hash;
     cb_bytes receipt[CB_LEAF_RECEIPTS]; /* hexadecimal, borrowed */
     unsigned receipts;
+    bool repeated; /* of a tap's intent or result: another line than "receipt" comes twice */
 } cb_leaf_fields;
 
 /* CB_E_FORMAT when it is not a leaf as base/leaf.h describes it. */

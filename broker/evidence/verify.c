@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/secret.h"
 #include "broker/evidence/check.h"
 #include "broker/evidence/tree.h"
 
@@ -59,8 +60,8 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
         cb_check_finding(check, leaf->position, "leaf.format", "The leaf is not well formed.");
         return check->error;
     }
-    cb_check_tap(check, leaf->position, &fields);
     cb_check_receipts(check, leaf->position, &fields);
+    cb_check_tap(check, leaf->position, &fields, leaf->data);
     cb_check_feed(check, leaf->position, &fields);
     cb_check_state(check, leaf->position, &fields);
     cb_check_failures(check, leaf->position, &fields);
@@ -195,6 +196,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
     if (!p)
         return CB_E_MEMORY;
     p->check = (cb_check){.source = source, .report = report, .summary = summary};
+    cb_random(p->check.salt, sizeof p->check.salt);
     p->log_point = log_point;
     p->origin = origin;
     p->head_from = 1;

@@ -12,7 +12,8 @@
  *             extends the one before
  *   feed      numbers without gaps, the chain of hashes right, each revoking leaf with its entry
  *   taps      every result has its intent, no two results of an intent, which intents are open
- *   receipts  each of the tap it stands in, none twice; the counters of each worker's boot have no
+ *   receipts  each of the tap, card and key of the result it stands in, for what its intent says
+ *             (cb_tap_context_digest), none twice; the counters of each worker's boot have no
  *             more gaps than taps ended without an accept (a use whose answer was lost leaves one
  *             gap and one such result)
  *   checkpoints  each says what the leaves before it lead to: tree, revocations, words about rows
@@ -76,6 +77,7 @@ typedef struct cb_evidence_summary {
     uint64_t open_intents; /* no finding while the broker runs */
     uint64_t receipts;
     uint64_t receipts_lost; /* gaps; a finding only when they are too many */
+    uint64_t accepted_without_receipt; /* no key was used: hsmd has attested nothing of them */
     uint64_t feed_number;
     uint64_t checkpoints;
     uint64_t checkpoints_other; /* of them, by another version of the broker: its words about rows

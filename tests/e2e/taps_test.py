@@ -47,7 +47,9 @@ class Accepted(unittest.TestCase):
         for leaf in results:
             receipts = [line for line in leaf["leaf"].splitlines() if line.startswith("receipt ")]
             self.assertEqual(len(receipts), 1, leaf["leaf"])
-        self.assertTrue(w.verify()["verified"])
+        found = w.verify()
+        self.assertTrue(found["verified"], found)
+        self.assertEqual((found["receipts_genuine"], found["accepted_without_receipt"]), (found["receipts"], 0))
 
     def test_an_url_of_a_session_works_once(self):
         url = w.tap_with("Hanako")["delivery"]["url"]

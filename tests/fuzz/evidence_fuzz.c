@@ -43,15 +43,58 @@ static cb_id id_of(uint8_t number) { return (cb_id){{number}}; }
 
 /* ---- Making the record ---- */
 
-static void receipt(cb_buf *leaf, uint8_t boot, const cb_id *tap, uint64_t counter)
+/* Whose taps all are, and what for. */
+static cb_intent intent_of(uint8_t tap)
+{
+    return (cb_intent){.time = 1700000000000000,
+                       .context = {.tap = id_of(tap),
+                                   .terminal = id_of(100),
+                                   .profile = CB_PROFILE_NATIVE,
+                                   .purpose = CB_TAP_AUTHENTICATE,
+                                   .level = CB_LEVEL_POSSESSION,
+                                   .service = "tax"},
+                       .card = id_of(101),
+                       .holder = id_of(102),
+                       .key = id_of(103),
+                       .reached = CB_LEVEL_PIN};
+}
+
+static void receipt(cb_buf *leaf, uint8_t boot, const cb_intent *intent, uint64_t counter)
 {
     static const uint8_t mac[CB_RECORD_MAC];
-    cb_receipt_info info = {.boot = id_of(boot), .tap = *tap, .counter = counter};
+    cb_receipt_info info = {.boot = id_of(boot),
+                            .tap = intent->context.tap,
+                            .card = intent->card,
+                            .key = intent->key,
+                            .context = cb_tap_context_digest(&intent->context),
+                            .counter = counter};
     cb_buf blob = CB_BUF(CB_RECEIPT_MAX);
     cb_receipt_body_put(&blob, &info);
     cb_buf_put(&blob, CB_BYTES_OF(mac));
     cb_leaf_hex(leaf, "receipt", cb_buf_bytes(&blob));
     cb_buf_free(&blob);
+}
+
+/* Bits of b: accepted; a receipt; of another card; of another service. */
+static void result(record *r, cb_buf *leaf, const cb_intent *intent, uint8_t b, uint64_t number)
+{
+    cb_intent used = *intent;
+    cb_leaf_id(leaf, "tap", &intent->context.tap);
+    cb_leaf_number(leaf, "intent", number & 0xFF);
+    cb_leaf_text(leaf, "outcome", b & 1 ? "accepted" : "service.down");
+    cb_leaf_id(leaf, "card", &intent->card);
+    cb_leaf_id(leaf, "holder", &intent->holder);
+    cb_leaf_id(leaf, "terminal", &intent->context.terminal);
+    cb_leaf_text(leaf, "service", intent->context.service);
+    cb_leaf_id(leaf, "key", &intent->key);
+    if (!(b & 2))
+        return;
+    if (b & 16)
+        used.card = id_of(104);
+    if (b & 32)
+        used.context.service[0] = 'w';
+    r->wrong = r->wrong || b & 48;
+    receipt(leaf, b, &used, number >> 8);
 }
 
 static void revocation(record *r, cb_buf *leaf, const cb_id *card, int64_t time)
@@ -66,18 +109,18 @@ static void revocation(record *r, cb_buf *leaf, const cb_id *card, int64_t time)
 
 static void write_leaf(record *r, uint8_t kind, uint8_t a, uint8_t b, uint64_t number, cb_buf *leaf)
 {
-    static const char *const names[] = {NULL, "tap.intent", "tap.result", "card.issued",
+    static const char *const names[] = {NULL, NULL, "tap.result", "card.issued",
                                         "card.revoked"};
     const int64_t time = 1700000000000000;
     cb_id id = id_of(a);
+    cb_intent intent = intent_of(a);
+    if (kind == INTENT) {
+        cb_intent_leaf(&intent, leaf);
+        return;
+    }
     cb_leaf_begin(leaf, names[kind], time);
-    if (kind == INTENT || kind == RESULT)
-        cb_leaf_id(leaf, "tap", &id);
     if (kind == RESULT) {
-        cb_leaf_number(leaf, "intent", number & 0xFF);
-        cb_leaf_text(leaf, "outcome", b & 1 ? "accepted" : "service.down");
-        if (b & 2)
-            receipt(leaf, b, &id, number >> 8);
+        result(r, leaf, &intent, b, number);
     } else if (kind == CARD) {
         cb_leaf_id(leaf, "card", &id);
         cb_leaf_text(leaf, "state", "issued");

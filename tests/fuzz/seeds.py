@@ -514,6 +514,8 @@ def evidence():
     put("evidence", "head-without-successor", life + entry(head, how=1, number=2**64 - 1))
     put("evidence", "receipts-that-wrap-round", entry(intent) + entry(result, b=3, number=3 << 8) + entry(intent) +
         entry(result, b=7, number=(2**56 - 1) << 8 | 2))
+    put("evidence", "receipt-of-another-card", entry(intent) + entry(result, b=19, number=1 << 8))
+    put("evidence", "receipt-for-another-service", entry(intent) + entry(result, b=35, number=1 << 8))
 
 
 def issuers():

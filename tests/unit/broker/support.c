@@ -189,15 +189,16 @@ void make_sealed(const cb_id *key, const cb_id *holder, const char *service, uin
     put_mac(out);
 }
 
-void make_receipt(const cb_id *boot, uint64_t counter, const cb_id *tap, cb_buf *out)
+void make_receipt(const cb_id *boot, uint64_t counter, const cb_intent *intent, cb_buf *out)
 {
     cb_receipt_info info = {.boot = *boot,
                             .counter = counter,
                             .time = 1,
-                            .tap = *tap,
-                            .card = *boot,
-                            .key = *boot,
-                            .operation = 1};
+                            .tap = intent->context.tap,
+                            .card = intent->card,
+                            .key = intent->key,
+                            .operation = 1,
+                            .context = cb_tap_context_digest(&intent->context)};
     cb_receipt_body_put(out, &info);
     put_mac(out);
 }

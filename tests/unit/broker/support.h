@@ -64,7 +64,7 @@ void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out);
 void make_binding_of(const cb_binding_info *info, cb_buf *out);
 void make_sealed(const cb_id *key, const cb_id *holder, const char *service, uint64_t sequence,
                  uint32_t generation, cb_buf *out);
-void make_receipt(const cb_id *boot, uint64_t counter, const cb_id *tap, cb_buf *out);
+void make_receipt(const cb_id *boot, uint64_t counter, const cb_intent *intent, cb_buf *out);
 
 void add_service(world *w, const char *name, bool certificate);
 cb_id add_card(world *w, bool active);

@@ -5,6 +5,9 @@
  */
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "broker/evidence/tap_leaf.h"
+#include "broker/store/txn.h"
 #include "tests/unit/broker/support.h"
 
 /* A record with a bit of everything; two uses of keys with receipts. */
@@ -19,7 +22,7 @@ static void live_a_little(world *w)
         cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
         cb_intent_grant_init(&grant);
         assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
-        make_receipt(&boot, i, &request.context.tap, &receipt);
+        make_receipt(&boot, i, &grant.proof.intent, &receipt);
         cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
         cb_result_request result = {
             .tap = request.context.tap, .receipts = receipts, .receipt_count = 1};
@@ -51,6 +54,7 @@ static void an_untouched_record_verifies(void **state)
     assert_int_equal(summary.open_intents, 0);
     assert_int_equal(summary.receipts, 2);
     assert_int_equal(summary.receipts_lost, 0);
+    assert_int_equal(summary.accepted_without_receipt, 1);
     assert_int_equal(summary.feed_number, 4);
     assert_true(summary.heads > 0);
     assert_int_equal(summary.last.size, summary.leaves);
@@ -171,7 +175,7 @@ static void tap_with_receipt(world *w, const cb_id *boot, uint64_t counter, cb_e
     cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
     cb_intent_grant_init(&grant);
     assert_int_equal(cb_decide_intent(w->store, &request, &grant), CB_OK);
-    make_receipt(boot, counter, &request.context.tap, &receipt);
+    make_receipt(boot, counter, &grant.proof.intent, &receipt);
     cb_bytes receipts[] = {cb_buf_bytes(&receipt)};
     cb_result_request result = {
         .tap = request.context.tap, .receipts = receipts, .receipt_count = 1, .outcome = outcome};
@@ -220,6 +224,199 @@ static void no_number_in_a_receipt_hides_others_that_are_missing(void **state)
     world_end(&w);
 }
 
+/* ---- A broker that was taken over: it writes leaves as it likes, under signed heads ---- */
+
+typedef struct said {
+    cb_buf leaf;
+    uint64_t position;
+} said;
+
+static cb_error put_as_it_is(cb_txn *txn, void *context)
+{
+    said *s = context;
+    return cb_txn_leaf(txn, &s->leaf, &s->position);
+}
+
+static uint64_t say(world *w, said *s)
+{
+    cb_change change = {.run = put_as_it_is, .context = s, .until = CB_UNTIL_STORED};
+    assert_int_equal(cb_store_write(w->store, &change), CB_OK);
+    cb_buf_free(&s->leaf);
+    return s->position;
+}
+
+static uint64_t say_intent(world *w, const cb_intent *intent)
+{
+    said s = {.leaf = CB_BUF(CB_LEAF_MAX)};
+    cb_intent_leaf(intent, &s.leaf);
+    return say(w, &s);
+}
+
+static void say_accepted(world *w, const cb_intent *intent, uint64_t at, cb_bytes receipt)
+{
+    said s = {.leaf = CB_BUF(CB_LEAF_MAX)};
+    cb_intent_row row = {.tap = intent->context.tap,
+                         .card = intent->card,
+                         .holder = intent->holder,
+                         .terminal = intent->context.terminal,
+                         .key = intent->key,
+                         .leaf = at};
+    memcpy(row.service, intent->context.service, sizeof row.service);
+    cb_result_facts facts = {
+        .intent = &row, .outcome = "accepted", .receipts = &receipt, .receipt_count = 1};
+    cb_result_leaf(&facts, cb_clock_wall_us(), &s.leaf);
+    say(w, &s);
+}
+
+/* Everything that hsmd attests of a use. */
+static void change_one(cb_intent *intent, int what)
+{
+    switch (what) {
+    case 0:
+        intent->card.bytes[15] ^= 1;
+        break;
+    case 1:
+        intent->key.bytes[0] ^= 1;
+        break;
+    case 2:
+        strcpy(intent->context.service, "taxi");
+        break;
+    case 3:
+        intent->context.text.bytes[31] = 1;
+        break;
+    case 4:
+        intent->context.terminal.bytes[3] ^= 1;
+        break;
+    case 5:
+        intent->context.profile = CB_PROFILE_PIV;
+        break;
+    case 6:
+        intent->context.purpose = CB_TAP_PIN_CHANGE;
+        break;
+    case 7:
+        intent->context.level = CB_LEVEL_PIN;
+        break;
+    default:
+        intent->context.tap.bytes[7] ^= 1;
+    }
+}
+
+/* Somebody taps; what is said of it is that somebody else did, or for something else. */
+static void a_receipt_proves_nothing_but_what_it_was_made_for(void **state)
+{
+    (void)state;
+    for (int what = -1; what < 9; what++) {
+        world w;
+        cb_id boot = cb_id_new();
+        cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+        world_begin(&w);
+        cb_intent_request tapped = intent_of(&w);
+        cb_intent intent = {.time = cb_clock_wall_us(),
+                            .context = tapped.context,
+                            .card = tapped.card,
+                            .holder = tapped.holder,
+                            .key = w.enrolment.current.id,
+                            .reached = tapped.reached};
+        make_receipt(&boot, 1, &intent, &receipt);
+        if (what >= 0)
+            change_one(&intent, what);
+        uint64_t at = say_intent(&w, &intent);
+        say_accepted(&w, &intent, at, cb_buf_bytes(&receipt));
+        assert_int_equal(verify_file(&w, NULL), what < 0 ? CB_OK : CB_E_EVIDENCE);
+        assert_int_equal(findings_of("receipt.tap"), what < 0 ? 0 : 1);
+        assert_int_equal(findings_of(NULL), what < 0 ? 0 : 1);
+        cb_buf_free(&receipt);
+        world_end(&w);
+    }
+}
+
+/* The true intent is recorded, for without it hsmd opens no key; its result hides the login, and
+ * the receipt goes to a second intent of the same tap, which says that another logged in. */
+static void nor_for_a_second_intent_of_its_tap(void **state)
+{
+    world w;
+    cb_intent_grant grant;
+    cb_id boot = cb_id_new();
+    cb_buf receipt = CB_BUF(CB_RECEIPT_MAX);
+    (void)state;
+    world_begin(&w);
+    cb_intent_request request = intent_of(&w);
+    cb_intent_grant_init(&grant);
+    assert_int_equal(cb_decide_intent(w.store, &request, &grant), CB_OK);
+    make_receipt(&boot, 1, &grant.proof.intent, &receipt);
+    cb_result_request failed = {.tap = request.context.tap, .outcome = CB_E_SERVICE_DOWN};
+    assert_int_equal(cb_decide_result(w.store, &failed), CB_OK);
+    cb_intent other = grant.proof.intent;
+    other.card = cb_id_new();
+    other.holder = cb_id_new();
+    other.key = cb_id_new();
+    strcpy(other.context.service, "bank");
+    uint64_t at = say_intent(&w, &other);
+    say_accepted(&w, &other, at, cb_buf_bytes(&receipt));
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("receipt.tap"), 1);
+    cb_buf_free(&receipt);
+    cb_intent_grant_free(&grant);
+    world_end(&w);
+}
+
+/* The card of the receipt stands there, too, where not everybody looks. */
+static void nothing_is_said_twice_of_a_tap(void **state)
+{
+    static const char *const again[] = {"card", "key", "service", "profile", "text", "outcome"};
+    (void)state;
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+        world w;
+        said s = {.leaf = CB_BUF(CB_LEAF_MAX)};
+        cb_buf value = CB_BUF(CB_LEAF_MAX);
+        world_begin(&w);
+        cb_intent_request tapped = intent_of(&w);
+        cb_intent intent = {.time = cb_clock_wall_us(),
+                            .context = tapped.context,
+                            .card = tapped.card,
+                            .holder = tapped.holder,
+                            .key = w.enrolment.current.id};
+        cb_intent_leaf(&intent, &s.leaf);
+        cb_error found = cb_leaf_find(cb_buf_bytes(&s.leaf), again[i], &value);
+        if (found)
+            cb_buf_put_str(&value, "accepted");
+        for (int times = found ? 2 : 1; times > 0; times--)
+            cb_leaf_text(&s.leaf, again[i], cb_buf_cstr(&value));
+        say(&w, &s);
+        assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+        assert_int_equal(findings_of("leaf.format"), 1);
+        assert_int_equal(findings_of(NULL), 1);
+        cb_buf_free(&value);
+        world_end(&w);
+    }
+}
+
+static void an_intent_says_what_for(void **state)
+{
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+    static const char *const lines[] = {
+        "profile 256\npurpose 1\nlevel 1\nservice tax\ntext " ZEROS "\n",
+        "profile 1\npurpose 1\nlevel x\nservice tax\ntext " ZEROS "\n",
+        "profile 1\npurpose 1\nlevel 1\nservice tax\ntext 0" ZEROS "\n",
+        "purpose 1\nlevel 1\nservice tax\ntext " ZEROS "\n",
+        "profile 1\npurpose 1\nlevel 1\ntext " ZEROS "\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        world w;
+        cb_id tap = cb_id_new();
+        said s = {.leaf = CB_BUF(CB_LEAF_MAX)};
+        world_begin(&w);
+        cb_leaf_begin(&s.leaf, "tap.intent", cb_clock_wall_us());
+        cb_leaf_id(&s.leaf, "tap", &tap);
+        cb_buf_put_str(&s.leaf, lines[i]);
+        say(&w, &s);
+        assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+        assert_int_equal(findings_of("tap.intent"), 1);
+        world_end(&w);
+    }
+}
+
 static void only_a_database_of_this_version_is_read(void **state)
 {
     world w;
@@ -241,6 +438,10 @@ int main(void)
         cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
         cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
         cmocka_unit_test(no_number_in_a_receipt_hides_others_that_are_missing),
+        cmocka_unit_test(a_receipt_proves_nothing_but_what_it_was_made_for),
+        cmocka_unit_test(nor_for_a_second_intent_of_its_tap),
+        cmocka_unit_test(nothing_is_said_twice_of_a_tap),
+        cmocka_unit_test(an_intent_says_what_for),
         cmocka_unit_test(only_a_database_of_this_version_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
