@@ -25,16 +25,16 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/config.h"
 #include "base/text.h"
 #include "broker/ctl/card.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
+#include "broker/ctl/issue_progress.h"
 #include "broker/ctl/lines.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
-enum { THREADS_MAX = 64, THREADS_USUAL = 16, PATH_LEN = 1024, BAR = 30 };
+enum { THREADS_MAX = 64, THREADS_USUAL = 16, BAR = 30 };
 #define MARK_EVERY CB_SECOND
 #define SHOW_EVERY (100 * CB_MILLISECOND)
 
@@ -43,19 +43,15 @@ typedef struct worker worker;
 typedef struct many {
     cb_ctl *ctl;
     const cb_ctl_args *args;
-    char mark_path[PATH_LEN], report_path[PATH_LEN];
-    char digest[2 * CB_SHA256_SIZE + 1];
     json_t *fields; /* of every card */
     uint8_t level;
-    FILE *report;
     pthread_mutex_t lock; /* of what follows */
+    cb_progress progress;
     cb_card_lines file;
     int64_t lines;        /* in all */
-    int64_t settled_before;
     int64_t issued, already, bad;
     int64_t began, shown, marked;
     bool stop;
-    bool unwritten; /* some of the report */
     unsigned count;
     worker *workers;
 } many;
@@ -82,58 +78,11 @@ static int64_t settled(const many *m)
     return least - 1;
 }
 
-/* Lock held. A crash leaves the old mark or the new one. Nothing counts as settled whose reason is not
- * in the report. */
+/* Lock held. */
 static void mark(many *m)
 {
-    char fresh[PATH_LEN + 8];
-    m->unwritten = m->unwritten || fflush(m->report) != 0 || ferror(m->report);
-    m->stop = m->stop || m->unwritten;
-    if (m->unwritten)
-        return;
-    snprintf(fresh, sizeof fresh, "%s.new", m->mark_path);
-    FILE *file = fopen(fresh, "w");
-    if (!file)
-        return;
-    bool good = fprintf(file, "%s %lld\n", m->digest, (long long)settled(m)) > 0;
-    good = fclose(file) == 0 && good;
-    if (good)
-        rename(fresh, m->mark_path);
+    m->stop = !cb_progress_mark(&m->progress, settled(m)) || m->stop;
     m->marked = cb_clock_monotonic_us();
-}
-
-static int64_t read_mark(const many *m)
-{
-    char digest[2 * CB_SHA256_SIZE + 1] = "";
-    long long line = 0;
-    FILE *file = fopen(m->mark_path, "r");
-    bool read = file && fscanf(file, "%64s %lld", digest, &line) == 2;
-    if (file)
-        fclose(file);
-    return read && strcmp(digest, m->digest) == 0 && line > 0 ? line : 0;
-}
-
-/* Lines behind the mark are tried again, so what the report says of them goes. */
-static cb_ctl_status open_report(many *m)
-{
-    cb_buf old = CB_BUF(256 * 1024 * 1024);
-    if (m->settled_before > 0 && cb_file_read(m->report_path, &old) != CB_OK)
-        cb_buf_reset(&old);
-    const char *text = cb_buf_cstr(&old);
-    m->report = fopen(m->report_path, "w");
-    if (m->report && !m->settled_before)
-        fputs("line,reason\n", m->report);
-    for (bool head = true; m->report && text && *text; head = false) {
-        const char *end = strchr(text, '\n');
-        size_t len = end ? (size_t)(end - text) + 1 : strlen(text);
-        if (head || strtoll(text, NULL, 10) <= m->settled_before) {
-            fwrite(text, 1, len, m->report);
-            m->bad += !head;
-        }
-        text += len;
-    }
-    cb_buf_free(&old);
-    return m->report ? CB_CTL_DONE : cb_ctl_fail(m->ctl, CB_E_IO, m->report_path);
 }
 
 static void show(many *m)
@@ -142,7 +91,7 @@ static void show(many *m)
     if (!isatty(fileno(m->ctl->err)) || (now - m->shown < SHOW_EVERY && m->file.line < m->lines))
         return;
     m->shown = now;
-    int64_t done = settled(m), since = done - m->settled_before;
+    int64_t done = settled(m), since = done - m->progress.settled;
     int filled = m->lines ? (int)(done * BAR / m->lines) : BAR;
     double seconds = (double)(now - m->began) / CB_SECOND;
     fprintf(m->ctl->err, "\r[%.*s%*s] %lld of %lld, %.0f/s, %lld bad ", filled,
@@ -278,23 +227,9 @@ static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
 /* The next line; false at the end. Lock held. */
 static bool take_line(many *m, worker *w, cb_card_line *l, bool *whole)
 {
-    bool taken = !m->stop && cb_card_lines_next(&m->file, m->settled_before, l, whole);
+    bool taken = !m->stop && cb_card_lines_next(&m->file, m->progress.settled, l, whole);
     w->line = taken ? m->file.line : 0;
     return taken;
-}
-
-static void put_reason(many *m, const worker *w)
-{
-    fprintf(m->report, "%lld,\"", (long long)w->line);
-    for (const char *c = w->said; c && *c; c++) {
-        if (*c == '"')
-            fputc('"', m->report);
-        if (*c != '\n')
-            fputc(*c, m->report);
-        else if (c[1])
-            fputc(' ', m->report);
-    }
-    fputs("\"\n", m->report);
 }
 
 /* Lock held. Where nobody answers, further lines would only fill the report: it stops, and this
@@ -308,7 +243,7 @@ static void note(many *m, worker *w, cb_ctl_status status, bool already)
         return;
     }
     if (status) {
-        put_reason(m, w);
+        cb_progress_reason(&m->progress, w->line, w->said);
         m->bad++;
     } else {
         *(already ? &m->already : &m->issued) += 1;
@@ -382,12 +317,12 @@ static cb_ctl_status run_all(many *m, unsigned threads)
     }
     mark(m);
     show(m);
-    if (m->unwritten)
-        return cb_ctl_fail(m->ctl, CB_E_IO, m->report_path);
+    if (m->progress.unwritten)
+        return cb_ctl_fail(m->ctl, CB_E_IO, m->progress.report_path);
     return status ? status : m->stop ? CB_CTL_UNREACHABLE : CB_CTL_DONE;
 }
 
-static cb_ctl_status map_file(many *m, const char *path)
+static cb_ctl_status map_file(many *m, const char *path, cb_digest *digest)
 {
     struct stat about;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -400,31 +335,20 @@ static cb_ctl_status map_file(many *m, const char *path)
         return cb_ctl_fail(m->ctl, CB_E_IO, path);
     m->file = (cb_card_lines){.text = map, .size = size};
     m->lines = cb_card_lines_count(map, size);
-    cb_digest digest = cb_sha256(cb_bytes_make(map, size));
-    cb_hex(cb_digest_bytes(&digest), m->digest);
+    *digest = cb_sha256(cb_bytes_make(map, size));
     return CB_CTL_DONE;
-}
-
-static cb_ctl_status name_files(many *m, const char *path)
-{
-    const char *report = cb_ctl_arg(m->args, "report");
-    int mark_len = snprintf(m->mark_path, sizeof m->mark_path, "%s.progress", path);
-    int report_len = report ? snprintf(m->report_path, sizeof m->report_path, "%s", report)
-                            : snprintf(m->report_path, sizeof m->report_path, "%s.rejected", path);
-    bool fits = mark_len > 0 && mark_len < PATH_LEN && report_len > 0 && report_len < PATH_LEN;
-    return fits ? CB_CTL_DONE : cb_ctl_misuse(m->ctl, "the path is too long");
 }
 
 static cb_ctl_status say(many *m, cb_ctl_status status)
 {
     json_t *now = json_pack("{sI,sI,sI,sb,ss}", "issued", (json_int_t)m->issued, "already",
                             (json_int_t)m->already, "bad", (json_int_t)m->bad, "complete",
-                            status == CB_CTL_DONE, "report", m->report_path);
+                            status == CB_CTL_DONE, "report", m->progress.report_path);
     if (isatty(fileno(m->ctl->err)))
         fputc('\n', m->ctl->err);
     cb_ctl_status said =
         cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",
-                    (long long)m->issued, (long long)m->already, (long long)m->bad, m->report_path);
+                    (long long)m->issued, (long long)m->already, (long long)m->bad, m->progress.report_path);
     json_decref(now);
     if (status)
         cb_ctl_note(m->ctl, "It stopped half-way: run the same command again.");
@@ -434,25 +358,24 @@ static cb_ctl_status say(many *m, cb_ctl_status status)
 cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
 {
     uint64_t threads = THREADS_USUAL;
+    cb_digest digest;
     many m = {.ctl = ctl, .args = args, .level = CB_LEVEL_PIN};
     if (cb_ctl_number(cb_ctl_arg(args, "threads"), THREADS_MAX, &threads) || threads == 0)
         return cb_ctl_misuse(ctl, "--threads is a number from 1 to 64");
     pthread_mutex_init(&m.lock, NULL);
     cb_ctl_status status = cb_ctl_level(ctl, cb_ctl_arg(args, "level"), &m.level);
     if (!status)
-        status = name_files(&m, args->operand[0]);
+        status = cb_progress_name(ctl, args->operand[0], cb_ctl_arg(args, "report"), &m.progress);
     if (!status)
         status = cb_ctl_issue_fields(ctl, args, &m.fields);
     if (!status)
-        status = map_file(&m, args->operand[0]);
-    if (!status) {
-        m.settled_before = read_mark(&m);
-        status = open_report(&m);
-    }
+        status = map_file(&m, args->operand[0], &digest);
+    if (!status)
+        status = cb_progress_open(ctl, &digest, &m.progress);
+    m.bad = m.progress.bad;
     if (!status)
         status = say(&m, run_all(&m, (unsigned)threads));
-    if (m.report)
-        fclose(m.report);
+    cb_progress_close(&m.progress);
     if (m.file.text)
         munmap((void *)(uintptr_t)m.file.text, m.file.size);
     free(m.workers);
