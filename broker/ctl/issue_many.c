@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ typedef struct many {
     pthread_mutex_t lock; /* of what follows */
     cb_progress progress;
     cb_card_lines file;
+    int open;             /* the file, locked */
     int64_t lines;        /* in all */
     int64_t issued, already, bad;
     int64_t began, shown, marked;
@@ -325,12 +327,13 @@ static cb_ctl_status run_all(many *m, unsigned threads)
 static cb_ctl_status map_file(many *m, const char *path, cb_digest *digest)
 {
     struct stat about;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool good = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    m->open = open(path, O_RDONLY | O_CLOEXEC);
+    bool good = m->open >= 0 && fstat(m->open, &about) == 0 && S_ISREG(about.st_mode);
+    /* Two would take each other's reasons out of the report. */
+    if (good && flock(m->open, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return cb_ctl_misuse(m->ctl, "another run over %s is under way", path);
     size_t size = good ? (size_t)about.st_size : 0;
-    void *map = size > 0 ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
-    if (fd >= 0)
-        close(fd);
+    void *map = size > 0 ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, m->open, 0) : NULL;
     if (!good || map == MAP_FAILED)
         return cb_ctl_fail(m->ctl, CB_E_IO, path);
     m->file = (cb_card_lines){.text = map, .size = size};
@@ -359,7 +362,7 @@ cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
 {
     uint64_t threads = THREADS_USUAL;
     cb_digest digest;
-    many m = {.ctl = ctl, .args = args, .level = CB_LEVEL_PIN};
+    many m = {.ctl = ctl, .args = args, .level = CB_LEVEL_PIN, .open = -1};
     if (cb_ctl_number(cb_ctl_arg(args, "threads"), THREADS_MAX, &threads) || threads == 0)
         return cb_ctl_misuse(ctl, "--threads is a number from 1 to 64");
     pthread_mutex_init(&m.lock, NULL);
@@ -378,6 +381,8 @@ cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
     cb_progress_close(&m.progress);
     if (m.file.text)
         munmap((void *)(uintptr_t)m.file.text, m.file.size);
+    if (m.open >= 0)
+        close(m.open);
     free(m.workers);
     json_decref(m.fields);
     pthread_mutex_destroy(&m.lock);

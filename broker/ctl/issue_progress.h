@@ -6,6 +6,8 @@
 #ifndef CB_BROKER_CTL_ISSUE_PROGRESS_H
 #define CB_BROKER_CTL_ISSUE_PROGRESS_H
 
+#include <limits.h>
+
 #include "base/crypto.h"
 #include "broker/ctl/ctl.h"
 
@@ -14,6 +16,7 @@ enum { CB_PROGRESS_PATH = 1024 };
 typedef struct cb_progress {
     char mark_path[CB_PROGRESS_PATH], report_path[CB_PROGRESS_PATH];
     char digest[2 * CB_SHA256_SIZE + 1]; /* of the file: another one begins anew */
+    char place[PATH_MAX]; /* of the report, whatever way it was named; "": it is no file */
     FILE *report;
     int64_t settled; /* by runs before this one; 0: none */
     int64_t bad;     /* of these */
@@ -23,15 +26,16 @@ typedef struct cb_progress {
 /* Names the files: of FILE, and the report (NULL: beside it). */
 cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report, cb_progress *out);
 
-/* Reads what runs before came to, and opens the report, in which their reasons stay. */
+/* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves the old report or
+ * the new one. Without them (the report is gone, cannot be read, or is another) nothing is begun. */
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *progress);
 void cb_progress_close(cb_progress *progress);
 
 /* Why this line could not be done; newlines in it become spaces. */
 void cb_progress_reason(cb_progress *progress, int64_t line, const char *reason);
 
-/* Lines up to this one are settled. A crash leaves the old mark or the new one. Nothing counts as settled whose reason
- * is not in the report: false when that cannot be written. */
+/* Lines up to this one are settled. A crash leaves the old mark or the new one, of the machine too. Nothing counts as
+ * settled whose reason is not in the report on the disk: false when that cannot be written. */
 bool cb_progress_mark(cb_progress *progress, int64_t settled);
 
 #endif

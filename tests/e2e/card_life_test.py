@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import time
@@ -108,7 +109,7 @@ class Many(unittest.TestCase):
         file.write_text("\n".join(lines) + "\n")
         argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "--json", "card", "issue-many", str(file), "--activate",
                 "--threads", "3"]
-        for pause in (0.02, 0.05, 0.08, 0.12):      # killed somewhere in the middle
+        for pause in (0.02, 0.05, 0.08, 0.12):      # killed before it has noted how far it came
             process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(pause * PATIENCE)
             process.kill()
@@ -133,6 +134,53 @@ class Many(unittest.TestCase):
         (w.folder / "bulk.csv.progress").unlink()
         again = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE).stdout)
         self.assertEqual((again["issued"], again["already"], again["bad"]), (0, self.CARDS, len(bad)))
+
+    def test_a_run_that_goes_on_keeps_the_reasons_of_those_before(self):
+        """It notes how far it came each second: the broker stands still until then, and all but still until that is seen."""
+        good = 12
+        lines = ["zz,,,Nobody", "one,two"] + [f"{w.make_card(f'on{number}').read_bytes().hex()},,,Going on {number}" for number in range(good)]
+        lines.append("00ff,,,Nobody")
+        file = w.folder / "on.csv"
+        file.write_text("\n".join(lines) + "\n")
+        progress, report = w.folder / "on.csv.progress", w.folder / "on.csv.rejected"
+        argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "--json", "card", "issue-many", str(file), "--threads", "1"]
+        broker = w.processes("cardbrokerd")[0][0]
+
+        def start():
+            return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def kill(process):
+            process.kill()
+            process.wait()
+
+        def let_the_broker_do_little():
+            os.kill(broker, signal.SIGCONT)
+            time.sleep(0.002)
+            os.kill(broker, signal.SIGSTOP)
+            return progress.exists()
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            first = start()
+            time.sleep(1.2)
+            self.assertEqual(subprocess.run(argv, capture_output=True, timeout=60 * PATIENCE).returncode, 2, "one run at a time")
+            wait_until("the first mark", let_the_broker_do_little, 20 * PATIENCE)
+            kill(first)
+            self.assertIn(int(progress.read_text().split()[1]), range(3, len(lines)), "in the middle")
+            second = start()                            # which comes to nothing
+            time.sleep(0.5 * PATIENCE)
+            kill(second)
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        self.assertEqual([row.split(",")[0] for row in report.read_text().splitlines()][:3], ["line", "1", "2"])
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual((done.returncode, json.loads(done.stdout)["bad"]), (1, 3), done.stderr)
+        self.assertEqual([row.split(",")[0] for row in report.read_text().splitlines()], ["line", "1", "2", str(len(lines))])
+        names = [holder["name"] for holder in w.ctl("holder", "list")]
+        self.assertEqual(sum(name.startswith("Going on ") for name in names), good)
+        report.unlink()
+        lost = subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual(lost.returncode, 1, "reasons that are gone are not none")
+        self.assertIn("on.csv.progress", lost.stderr)
 
 
 @unittest.skipIf(os.geteuid() != 0, "two operators are two users, which takes root")
