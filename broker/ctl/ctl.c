@@ -18,6 +18,9 @@ cb_hsm *cb_ctl_hsm(cb_ctl *ctl)
 cb_ctl_status cb_ctl_fail(cb_ctl *ctl, cb_error error, const char *what)
 {
     cb_buf text = CB_BUF(4096);
+    cb_error_class class = cb_error_class_of(error);
+    ctl->for_now =
+        class == CB_CLASS_UNAVAILABLE || class == CB_CLASS_TIMEOUT || error == CB_E_MEMORY;
     fprintf(ctl->err, "error [%s]: %s\n", cb_error_code(error), cb_error_text(error));
     if (what) {
         cb_ctl_plain(&text, what);

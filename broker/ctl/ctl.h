@@ -34,6 +34,7 @@ typedef struct cb_ctl {
     char *log_key;     /* file with the log's public key, likewise */
     cb_ctl_http *http; /* opened at first use */
     cb_hsm *hsm;       /* likewise */
+    bool for_now;      /* what failed last was no fault of what was asked: later it may do */
 } cb_ctl;
 
 typedef struct cb_ctl_command {

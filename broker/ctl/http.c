@@ -209,6 +209,7 @@ cb_ctl_status cb_ctl_problem(cb_ctl *ctl, const cb_ctl_answer *answer)
 {
     cb_buf text = CB_BUF(8192);
     const char *code = member(answer->body, "code");
+    ctl->for_now = answer->status == 503 || answer->status == 504;
     const char *detail = member(answer->body, "detail");
     if (!*detail)
         detail = member(answer->body, "title");

@@ -234,11 +234,11 @@ static bool take_line(many *m, worker *w, cb_card_line *l, bool *whole)
     return taken;
 }
 
-/* Lock held. Where nobody answers, further lines would only fill the report: it stops, and this
- * line is not settled. */
+/* Lock held. Where nobody answers, or says that it may do later, further lines would only fill the report: it stops,
+ * and this line is not settled. */
 static void note(many *m, worker *w, cb_ctl_status status, bool already)
 {
-    if (status == CB_CTL_UNREACHABLE) {
+    if (status == CB_CTL_UNREACHABLE || (status && w->ctl.for_now)) {
         if (!m->stop)
             fprintf(m->ctl->err, "\n%s", w->said ? w->said : "");
         m->stop = true;
@@ -268,6 +268,7 @@ static void *run_worker(void *context)
         pthread_mutex_unlock(&m->lock);
         bool already = false;
         rewind(w->ctl.err);
+        w->ctl.for_now = false;
         cb_ctl_status status =
             whole ? one_card(w, l, &already)
                   : cb_ctl_fail(&w->ctl, CB_E_TOO_LARGE, "the line is too long, or no text");

@@ -351,6 +351,28 @@ class Cards(Case):
         self.fails(69, HSM_DOWN_TEXT, "card", "issue", "--holder", HOLDER, "--certificate", self.cvc)
         self.assertEqual(self.fake.changes(), [])
 
+    def test_a_file_of_cards_waits_for_what_is_away_for_the_moment(self):
+        """Nobody's line is at fault: it is tried again, and not among the bad ones for good."""
+        many = self.write("many.csv", "".join(f"{CVC.hex()},,,{holder}\n" for holder in ("Somebody", HOLDER, OTHER)))
+        words = ("card", "issue-many", many, "--threads", "1", "--json")
+
+        def report():
+            return [row.split(",")[0] for row in (self.folder / "many.csv.rejected").read_text().splitlines()[1:]]
+        for away in ("hsm.token", "hsm.unavailable", "broker.timeout"):
+            self.hsm_fails("bind", ERRORS[away])
+            stopped = self.fails(69, f"error [{away}]", *words)
+            self.assertFalse(json.loads(stopped.stdout)["complete"])
+            self.assertEqual(report(), [])
+        self.hsm_fails("bind", ERRORS["card.certificate"])
+        for status, away in ((503, "broker.busy"), (503, "store.full"), (504, "evidence.unsigned")):
+            self.fake.on("GET", f"/v1/holders/{HOLDER}", status, problem(away, "Not now.", status))
+            stopped = self.fails(69, f"error [{away}]", *words)
+            self.assertEqual(json.loads(stopped.stdout)["bad"], 1, "the first line is its own fault")
+            self.assertEqual(report(), ["1"])
+        self.fake.on("GET", f"/v1/holders/{HOLDER}", 500, problem("internal.error", "It failed.", 500))
+        done = self.run_ctl(*words)
+        self.assertEqual((done.returncode, json.loads(done.stdout)["bad"], report()), (1, 3, ["1", "2", "3"]), done.stderr)
+
     def test_nothing_is_bound_to_nobody(self):
         self.fails(1, "error [resource.unknown]", "card", "issue", "--holder", OTHER, "--certificate", self.cvc)
         for content in (b"", b"7f21", CVC + b"x", b"\x30\x00"):
