@@ -86,6 +86,7 @@ typedef struct cb_refusal {
     cb_id terminal;
     cb_id card;
     cb_id holder;
+    cb_id claimed;       /* of a name and a password: the name's, whether there is such a one or not */
     const char *service; /* "" or NULL: none */
     uint8_t purpose;     /* cb_tap_purpose; recorded when it is about the PIN */
     const char *step; /* how far it had come, recorded with who said so: the terminal; NULL: none */

@@ -35,6 +35,7 @@ static cb_failure failure_of(const cb_refusal *refusal, int64_t now)
                           .card = refusal->card,
                           .holder = refusal->holder,
                           .terminal = refusal->terminal,
+                          .place = refusal->card,
                           .time = now};
     bool password = refusal->profile == CB_PROFILE_PASSWORD;
     if (refusal->wrong_pins > 0) {
@@ -47,6 +48,7 @@ static cb_failure failure_of(const cb_refusal *refusal, int64_t now)
     } else if (refusal->error == CB_E_PASSWORD_WRONG || refusal->error == CB_E_PASSWORD_DELAYED ||
                (password && refusal->error == CB_E_CARD_UNKNOWN)) {
         failure.kind = CB_FAILURE_PASSWORD;
+        failure.place = refusal->claimed;
     }
     return failure;
 }

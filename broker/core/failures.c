@@ -171,17 +171,17 @@ static cb_error stop(cb_txn *txn, const cb_failure *f, cb_failure_effect *effect
     return error == CB_E_STATE || error == CB_E_NOT_FOUND ? CB_OK : error;
 }
 
-/* Counts a claim where it still counts: of one card only so many do. */
+/* Counts a claim where it still counts: of one card, or name, only so many do. */
 static cb_error count_at(cb_txn *txn, const cb_failure *f, const cb_failure_limits *limits,
                          cb_failure_row *row, bool *counts)
 {
     uint64_t before = 0;
     cb_error error = begin_window(txn, &f->terminal, row, window_of(limits, f->time));
     if (!error)
-        error = cb_row_failure_at(txn, &f->terminal, &f->card, &before);
+        error = cb_row_failure_at(txn, &f->terminal, &f->place, &before);
     *counts = !limits->of_one_card || before < limits->of_one_card;
     if (!error && *counts)
-        error = cb_row_failure_at_add(txn, &f->terminal, &f->card);
+        error = cb_row_failure_at_add(txn, &f->terminal, &f->place);
     if (error || !*counts)
         return error;
     row->counted++;

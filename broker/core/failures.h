@@ -25,8 +25,8 @@ typedef struct cb_failure_limits {
     uint32_t pins_a_day;   /* likewise, whatever is between */
     uint32_t claims_a_day; /* of one card or holder: noted in the record, once a day */
     int64_t window;        /* of what follows, microseconds; not 0 */
-    uint32_t of_one_card;  /* claims and passwords that count at a terminal; those of cards that are
-                              not registered count as one card's */
+    uint32_t of_one_card;  /* claims, and passwords of one name, that count at a terminal; those of
+                              cards that are not registered count as one card's */
     uint32_t slow;         /* of them, when there are more than taps that succeeded: slowed down */
     uint32_t slow_rate;    /* to so many taps a minute; not 0 */
     uint32_t stop;         /* failed proofs: de-activated */
@@ -38,6 +38,9 @@ typedef struct cb_failure {
     uint8_t kind;                 /* cb_failure_kind */
     uint32_t count;               /* more than one of CB_FAILURE_WRONG_PIN alone */
     cb_id card, holder, terminal; /* as they were claimed; zero: not known */
+    cb_id place; /* whose claims count together at the terminal: the card's; of a password the name
+                    that was typed, so that when a terminal is slowed down does not tell whether
+                    there is such a name */
     int64_t time;                 /* of the leaf */
 } cb_failure;
 

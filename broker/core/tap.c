@@ -47,6 +47,7 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
                           .terminal = context->terminal,
                           .card = known->card,
                           .holder = known->holder,
+                          .claimed = known->claimed,
                           .service = context->service,
                           .purpose = context->purpose,
                           .step = step,

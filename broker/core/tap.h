@@ -103,6 +103,7 @@ typedef struct cb_tap_outcome {
     char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
     cb_id card;                            /* zero while not known */
     cb_id holder;
+    cb_id claimed; /* the name that a password was typed for, whether there is such a one or not */
     uint8_t level;
     uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
     uint32_t wrong_pins;    /* as cb_refusal; counted when the tap has ended */

@@ -88,6 +88,8 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
         cb_error found = cb_decide_lookup_card(taps->parts.store, &claim.card, &card);
         outcome->card = card.id;
         outcome->holder = card.holder;
+        if (password)
+            outcome->claimed = claim.card;
         if (!error && password)
             error = activate_password(&a, found);
         else if (!error)

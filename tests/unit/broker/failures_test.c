@@ -54,8 +54,11 @@ static void wrong_pins(world *w, uint32_t count)
 
 static void claim(world *w, const cb_id *card, cb_error error, uint8_t profile)
 {
-    cb_refusal refusal = {
-        .card = *card, .holder = w->holder.id, .profile = profile, .error = error};
+    cb_refusal refusal = {.card = *card,
+                          .holder = w->holder.id,
+                          .claimed = *card,
+                          .profile = profile,
+                          .error = error};
     assert_int_equal(refuse(w, &refusal), CB_OK);
 }
 
@@ -281,6 +284,43 @@ static void zero_is_no_limit(void **state)
 
 /* ---- What nobody has to believe ---- */
 
+static void guess(world *w, const cb_id *card, const cb_id *name)
+{
+    cb_refusal refusal = {.card = *card,
+                          .claimed = *name,
+                          .profile = CB_PROFILE_PASSWORD,
+                          .error = cb_id_is_zero(card) ? CB_E_CARD_UNKNOWN : CB_E_PASSWORD_WRONG};
+    assert_int_equal(refuse(w, &refusal), CB_OK);
+}
+
+/* Whoever guesses at a terminal sees when it is slowed down. */
+static void when_a_terminal_is_slowed_down_does_not_tell_whether_there_is_a_name(void **state)
+{
+    static const cb_id nobody = {{0}};
+    uint64_t counted[2] = {0};
+    (void)state;
+    for (int there = 0; there < 2; there++) {
+        world w;
+        world_begin(&w);
+        const cb_id made_up[] = {cb_id_new(), cb_id_new()};
+        const cb_id known[] = {add_card(&w, true), add_card(&w, true)};
+        for (uint32_t i = 0; i < limits.of_one_card; i++)
+            guess(&w, &nobody, &made_up[0]);
+        while (of_terminal(&w).counted < limits.slow - 1) {
+            const cb_id *name = &known[of_terminal(&w).counted < 4 ? 0 : 1];
+            guess(&w, name, name);
+        }
+        if (there)
+            guess(&w, &w.card, &w.card);
+        else
+            guess(&w, &nobody, &made_up[1]);
+        assert_true(last_effect.slowed);
+        counted[there] = of_terminal(&w).counted;
+        end_and_verify(&w);
+    }
+    assert_int_equal(counted[0], counted[1]);
+}
+
 static void no_claim_ever_ends_somebody_elses_card(void **state)
 {
     static const struct {
@@ -453,6 +493,7 @@ static void fail_at(world *w, uint8_t kind, const cb_id *card, int64_t time)
                               .card = *card,
                               .holder = w->holder.id,
                               .terminal = w->terminal.id,
+                              .place = *card,
                               .time = time}};
     cb_change change = {.run = run_at, .context = &at, .urgency = CB_WRITE_DUE};
     assert_int_equal(cb_store_write(w->store, &change), CB_OK);
@@ -673,6 +714,7 @@ int main(void)
         cmocka_unit_test(what_cards_have_signed_is_not_held_against_the_terminal),
         cmocka_unit_test(passwords_slow_a_terminal_down_and_end_nothing),
         cmocka_unit_test(a_name_that_there_is_not_is_counted_like_one_that_there_is),
+        cmocka_unit_test(when_a_terminal_is_slowed_down_does_not_tell_whether_there_is_a_name),
         cmocka_unit_test(a_clock_that_is_set_forgives_no_row_and_locks_nothing_up),
         cmocka_unit_test(an_hour_later_a_terminal_is_as_before),
         cmocka_unit_test(of_each_only_so_many_days_are_kept),

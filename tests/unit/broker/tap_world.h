@@ -27,7 +27,7 @@ static char trace[512];
 static const char *failing;   /* the step that fails */
 static cb_error failure;      /* with this */
 static cb_error recorded;     /* the outcome of the last result or refusal */
-static cb_id recorded_card;
+static cb_id recorded_card, recorded_claimed;
 static const char *recorded_step; /* of the last refusal */
 static uint32_t recorded_pins;    /* wrong ones, that were counted last */
 static uint32_t signed_pins;      /* wrong ones, as the card says */
@@ -237,7 +237,7 @@ cb_error cb_sessions_add(cb_sessions *sessions, const cb_session_facts *facts, c
 unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, const char *why)
 {
     (void)sessions, (void)why;
-    assert_false(cb_id_is_zero(&match->session));
+    assert_false(cb_id_is_zero(&match->session) && cb_id_is_zero(&match->card));
     step("withdraw");
     return 1;
 }

@@ -152,6 +152,7 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failur
     (void)store;
     recorded = refusal->error;
     recorded_card = refusal->card;
+    recorded_claimed = refusal->claimed;
     recorded_step = refusal->step;
     recorded_pins = refusal->wrong_pins;
     *effect = led_to;
