@@ -190,7 +190,7 @@ static cb_error record_end(proof_run *run)
     return cb_decide_card_end(run->taps->parts.store, &request);
 }
 
-/* What the old password opened ends with it. */
+/* What the old password opened ends with it. That it was proven and then refused is recorded. */
 static cb_error record_password(proof_run *run)
 {
     const cb_session_match match = {.card = run->outcome->card};
@@ -200,6 +200,8 @@ static cb_error record_password(proof_run *run)
                                         cb_buf_bytes(&run->identity.binding));
     if (!error || error == CB_E_UNSIGNED)
         cb_sessions_cut(run->taps->parts.sessions, &match, "password.changed");
+    else
+        cb_tap_refuse(run->taps, run->context, run->outcome, error);
     return error;
 }
 

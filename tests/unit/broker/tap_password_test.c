@@ -49,11 +49,46 @@ static void nobody_is_told_whether_there_is_a_name(void **state)
         failure = cases[i].error;
         assert_int_equal(run(&outcome), cases[i].told);
         assert_int_equal(recorded, cases[i].error);
+        assert_int_equal(recorded_claimed.bytes[0], 1); /* where it counts */
         assert_int_equal(strstr(trace, "activate") != NULL, failure != CB_E_STORE);
         assert_null(strstr(trace, "intent"));
         cb_tap_outcome_free(&outcome);
     }
     failing = NULL;
+}
+
+/* hsmd has believed the old one by then: a proof that was good is not lost without a trace. */
+static void a_change_that_is_refused_after_its_proof_is_recorded(void **state)
+{
+    (void)state;
+    static const struct {
+        cb_error error;
+        bool refused;
+    } cases[] = {{CB_OK, false},
+                 {CB_E_UNSIGNED, false}, /* it was committed */
+                 {CB_E_TERMINAL_INACTIVE, true},
+                 {CB_E_TAP_WITHDRAWN, true},
+                 {CB_E_STORE_FULL, true}};
+    kind_of_card = CB_PROFILE_PASSWORD;
+    terminal_passwords = true;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_id tap;
+        cb_tap_outcome outcome;
+        failing = "password";
+        failure = cases[i].error;
+        recorded = CB_OK;
+        recorded_card = (cb_id){{0}};
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask(&tap, &(cb_tap_question){.purpose = CB_TAP_PASSWORD_CHANGE}), CB_OK);
+        trace[0] = 0;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome),
+                         cases[i].error);
+        assert_non_null(strstr(trace, "change state password"));
+        assert_int_equal(strstr(trace, "refused") != NULL, cases[i].refused);
+        assert_int_equal(recorded, cases[i].refused ? cases[i].error : CB_OK);
+        assert_int_equal(recorded_card.bytes[0], cases[i].refused ? 1 : 0);
+        cb_tap_outcome_free(&outcome);
+    }
 }
 
 int main(void)
@@ -62,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(passwords_are_taken_where_terminal_and_service_do),
         T(nobody_is_told_whether_there_is_a_name),
+        T(a_change_that_is_refused_after_its_proof_is_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
