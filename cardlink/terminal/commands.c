@@ -90,8 +90,11 @@ static cb_error run_register(cb_command_context *context)
 {
     char code[64];
     cb_pins pins = {.form = CB_PIN_FORM_NONE};
-    cb_registering_order order = {.profiles = &context->config->profiles};
+    cb_registering_order order = {.profiles = &context->config->profiles,
+                                  .pin_pad = context->config->pin_pad};
     const cb_options *options = context->options;
+    if (options->pin && order.pin_pad == CB_PAD_REQUIRE)
+        return cb_command_fail(context, CB_E_PIN_PAD, "pin_pad: no PIN is typed on this computer");
     cb_error error = cb_line_ask("Registration code: ", options->code_fd, code, sizeof code);
     if (error)
         return cb_command_fail(context, error,

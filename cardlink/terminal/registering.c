@@ -11,6 +11,7 @@ typedef struct registering {
     cb_readers *readers;
     const cb_registering_order *order;
     const cb_card_profile *profile;
+    bool pad; /* the PIN is typed on the reader's pad */
     cb_relay_tap begun;
     cb_buf first, answers;
     cb_survey_keys keys;
@@ -22,6 +23,11 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_card_transmit(card, command, answer);
 }
 
+static cb_error verify(void *card, cb_bytes header, bool padded, cb_buf *answer)
+{
+    return cb_card_verify(card, header, padded, answer);
+}
+
 /* The PIN goes to the card once, in the script that has it sign, and only where cards of its kind
  * take it so. */
 static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *answers)
@@ -31,11 +37,16 @@ static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *
     cb_card_io io = {.card = own->readers, .transmit = transmit};
     if (with_pin && pins)
         io.pin = cb_digits_bytes(&pins->secret);
+    else if (with_pin && own->pad)
+        io.verify = verify;
     cb_buf_reset(answers);
     cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
     bool may = with_pin && own->profile->level_with_pin == CB_LEVEL_TERMINAL_PIN;
     if (!error && cb_script_wants_pin(&script) && !may)
         error = CB_E_FORMAT;
+    if (!error && cb_script_wants_pin(&script) && !own->pad &&
+        own->order->pin_pad == CB_PAD_REQUIRE)
+        error = CB_E_PIN_PAD;
     if (!error)
         error = cb_play(&io, &script, answers);
     if (error == CB_E_FORMAT)
@@ -108,6 +119,8 @@ static cb_error run(registering *own, const char *reader, json_t **result)
     cb_error error = cb_card_take(own->readers, reader);
     if (error)
         return cb_problem_set(own->problem, error, NULL);
+    own->pad = own->order->pin_pad != CB_PAD_NEVER && !own->order->pins &&
+               cb_card_has_pad(own->readers);
     error = find_profile(own);
     if (!error)
         error = read_card(own);

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where terminals stand and whether they have a PIN pad: what services are given there. The pad is the test's own."""
 
+import json
+import os
 import unittest
 
 from foreign_world import PIN, ForeignWorld
-from world import Card, Terminal, main
+from world import Card, Terminal, main, run
 
 w = None
 
@@ -81,9 +83,60 @@ class Places(unittest.TestCase):
         path.write_text(before)
         self.assertEqual(w.tap("desk", pin=PIN).get("outcome"), "accepted")
 
-    def test_4_the_record_verifies(self):
+    def test_6_the_record_verifies(self):
         report = w.verify()
         self.assertTrue(report["verified"], report["findings"])
+
+    def register(self, code, pin=None):
+        """The last word of the terminal, and what it has left unread of code and PIN."""
+        ends = [os.pipe() for _ in range(2)]
+        try:
+            for (_, writing), text in zip(ends, (code, pin or "")):
+                os.write(writing, text.encode() + b"\n")
+                os.close(writing)
+            fds = [reading for reading, _ in ends]
+            done = run([w.program("cardlink"), "--config", w.etc / "terminal.conf", "--json", "register", "--timeout", "10", "--code-fd", fds[0],
+                        *(("--pin-fd", fds[1]) if pin else ())], env=w.env, ok=(0, 1, 2, 3, 69), pass_fds=fds, timeout=120)
+            return json.loads([line for line in done.stdout.splitlines() if line.startswith(b"{")][-1]), [os.read(fd, 100) for fd in fds]
+        finally:
+            for reading, _ in ends:
+                os.close(reading)
+
+    def test_5_nor_does_one_that_registers_a_card(self):
+        path = w.etc / "terminal.conf"
+        before = path.read_text()
+        w.holders["Own"] = w.ctl("holder", "add", "--name", "Own")["id"]
+        w.make_piv("Own")
+        made = w.ctl("holder", "code", "Own", "--profile", "piv")
+        w.insert_card("Own")
+        path.write_text(before + 'pin_pad = "require"\n')
+        self.addCleanup(path.write_text, before)
+        said, unread = self.register(made["secret"], PIN)
+        self.assertEqual((said.get("code"), unread[1]), ("pin.pad", PIN.encode() + b"\n"))
+        self.assertNotEqual(unread[0], b"", "the code was not asked for either")
+        said, _ = self.register(made["secret"])
+        self.assertEqual(said.get("code"), "pin.pad")
+        self.assertEqual(w.admin("GET", f"/v1/registrations/{made['code']}").json["state"], "open")
+        path.write_text(before)
+        said, _ = self.register(made["secret"], PIN)
+        self.assertEqual(said.get("outcome"), "registered", said)
+
+    def test_4_what_was_asked_in_vain_is_not_in_a_registration(self):
+        w.insert_card("Kenji")
+        w.ctl("service", "update", "desk", "--terminals", "attended")
+        with Terminal(w) as terminal, Card(w.reader) as card:
+            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+            answers = card.play(begun.json["script"])
+            asked = terminal.challenge(begun.json["tap"], answers, "desk")
+            self.assertEqual(asked.code, "terminal.kind")
+            asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/registration",
+                                 {"answers": answers, "certificates": [{"use": 0x9A, "der": "3000"}], "point": "04" + "11" * 64, "signature": "22" * 64})
+            self.assertGreaterEqual(asked.status, 400)
+            self.assertNotEqual(asked.code, "terminal.kind")
+        self.assertEqual(w.admin("GET", "/v1/live").status, 200)
+        self.assertTrue(w.programs["cardbrokerd"].process.poll() is None)
+        refused = [w.fields(leaf) for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1]
+        self.assertNotIn("service", refused)
 
 
 if __name__ == "__main__":
