@@ -33,14 +33,13 @@ static void take(void *context, cb_digest *value)
     t->taken = memcmp(value, &t->now, sizeof t->now) == 0;
 }
 
+/* What is there already is written again: whoever wrote it may have ended before it was durable, or
+ * his disk may have failed. */
 cb_error cb_bound_take(cb_memo *bound, const cb_binding_info *info)
 {
-    cb_digest there;
     taking t = {.now = cb_binding_digest(info)};
-    cb_error error = cb_memo_get(bound, &info->card, &there);
+    cb_error error = cb_bound_free(bound, info);
     if (!error)
-        return memcmp(&there, &t.now, sizeof there) == 0 ? CB_OK : CB_E_CARD_BOUND;
-    if (error == CB_E_NOT_FOUND)
         error = cb_memo_change(bound, &info->card, take, &t);
     return error ? error : t.taken ? CB_OK : CB_E_CARD_BOUND;
 }

@@ -164,3 +164,9 @@ cb_error cb_durable_write(int fd, cb_durable *value, uint64_t number, const cb_d
         *value = next;
     return error;
 }
+
+cb_error cb_durable_again(int fd, cb_durable *value)
+{
+    const cb_durable now = *value;
+    return cb_durable_write(fd, value, now.number, &now.digest);
+}

@@ -10,6 +10,9 @@
  *   page (at 0 and at 4096): "CBHEAD1" 00 ‖ u64 sequence ‖ u64 number ‖ digest (32) ‖ SHA-256 of
  * the 56 bytes before
  *
+ * What a process has read it writes once more before it relies on it (cb_durable_again): a sync
+ * that failed leaves it to be read and never to be written.
+ *
  * What follows the two pages belongs to the caller.
  */
 #ifndef CB_HSM_DURABLE_H
@@ -49,5 +52,9 @@ cb_error cb_durable_read(int fd, cb_durable *out);
  * CB_E_STORE_FULL, CB_E_HSM_RECORD (sequence numbers are used up: somebody edited the file); then
  * *value is as it was. */
 cb_error cb_durable_write(int fd, cb_durable *value, uint64_t number, const cb_digest *digest);
+
+/* Writes what was read once more, into the other page: it may never have reached the disk, and then
+ * no sync alone brings it there. Errors as above. */
+cb_error cb_durable_again(int fd, cb_durable *value);
 
 #endif

@@ -121,10 +121,11 @@ static cb_error catch_up(cb_feed *feed)
     if (!error && about.st_size != place_of(feed->head.number) &&
         ftruncate(feed->fd, place_of(feed->head.number)) != 0)
         error = CB_E_IO;
-    /* Whoever wrote the head may have ended before it was safe. One that this process wrote, or
-     * synced, is safe. */
-    if (!error && feed->head.sequence != known && fdatasync(feed->fd) != 0)
-        error = CB_E_IO;
+    /* Whoever wrote the head may have ended before it was safe, or his disk may have failed, and a
+     * second sync of what nobody writes again says nothing. One that this process wrote is safe;
+     * so are the entries that it covers, which were synced before it was written. */
+    if (!error && feed->head.sequence != known)
+        error = cb_durable_again(feed->fd, &feed->head);
     if (error)
         feed->head.sequence = known;
     return error;

@@ -23,6 +23,8 @@ cb_error cb_loghead_open(const char *path, cb_loghead **out)
         error = CB_E_BUSY;
     if (!error)
         error = cb_durable_read(loghead->fd, &loghead->durable);
+    if (!error && loghead->durable.sequence > 0)
+        error = cb_durable_again(loghead->fd, &loghead->durable);
     loghead->head = (cb_tree_head){loghead->durable.number, loghead->durable.digest};
     if (!error && loghead->durable.sequence == 0)
         loghead->head.root = cb_sha256((cb_bytes){0});

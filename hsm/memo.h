@@ -7,7 +7,8 @@
  * digest names one page in each. An entry goes to the first of these pages that has room, and
  * nothing is ever moved or taken out: so a page with room ends every search, and there is nothing
  * that a crash could leave half done. An entry is 64 bytes within one sector, written in place and
- * synced before it counts.
+ * synced before it counts. What is read may be another process's, whose sync has not come yet or
+ * has failed: who acts on what is there already, puts it once more.
  *
  *   entry: identifier (16, not zero) ‖ value (32) ‖ the first 16 bytes of SHA-256("cardbroker memo
  * 1" 00 ‖ identifier ‖ value)

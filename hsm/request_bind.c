@@ -107,7 +107,7 @@ static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
     if (!error && !done && memcmp(&there, &old, sizeof old) != 0)
         return CB_E_CARD_BOUND;
     error = cb_marks_take(lane->bound, &info->card, marks);
-    return error || done ? error : cb_memo_put(lane->bound, &info->card, &now);
+    return error ? error : cb_memo_put(lane->bound, &info->card, &now);
 }
 
 /* Whose the card is and how far it may reach comes from the binding that it has. */

@@ -30,9 +30,14 @@ static cb_error first_password(const cb_lane *lane, const cb_binding_info *info)
         error = cb_memo_get(lane->bound, &info->card, &before);
     bool ours = memcmp(&before, &now, sizeof now) == 0 ||
                 memcmp(&before, &with_key, sizeof with_key) == 0; /* from an earlier version */
-    if (!error)
-        return ours ? CB_OK : CB_E_CARD_BOUND;
-    return error == CB_E_NOT_FOUND ? cb_memo_put(lane->bound, &info->card, &now) : error;
+    if (!error && !ours)
+        error = CB_E_CARD_BOUND;
+    if (error == CB_E_NOT_FOUND) {
+        before = now;
+        error = CB_OK;
+    }
+    /* What is there already is written again: it may not be durable. */
+    return error ? error : cb_memo_put(lane->bound, &info->card, &before);
 }
 
 /* That the name is this holder's, the binding that it has says. */

@@ -388,6 +388,11 @@ static void what_was_edited_is_refused(void **state)
     good(cb_feed_open(path, &feed));
     assert_int_equal(cb_feed_now(feed).number, 3);
     cb_feed_close(&feed);
+    flip(CB_DURABLE_PAGE + 20); /* the other one was written again */
+    good(cb_feed_open(path, &feed));
+    assert_int_equal(cb_feed_now(feed).number, 3);
+    cb_feed_close(&feed);
+    flip(20);
     flip(CB_DURABLE_PAGE + 20);
     expect(CB_E_HSM_RECORD, cb_feed_open(path, &feed));
 }
@@ -406,7 +411,14 @@ static void nothing_is_remembered_once_the_sequence_is_used_up(void **state)
     good(cb_durable_write(fd, &last, 0, &none));
     expect(CB_E_HSM_RECORD, cb_durable_write(fd, &last, 0, &none));
     close(fd);
-    good(cb_feed_open(path, &feed));
+    expect(CB_E_HSM_RECORD, cb_feed_open(path, &feed));
+    unlink(path);
+    last = (cb_durable){.sequence = UINT64_MAX - 3};
+    good(cb_feed_make(path));
+    good(cb_durable_open(path, &fd));
+    good(cb_durable_write(fd, &last, 0, &none));
+    close(fd);
+    good(cb_feed_open(path, &feed)); /* which writes it once more */
     expect(CB_E_HSM_RECORD, cb_feed_extend(feed, &entry, 1));
     assert_int_equal(cb_feed_now(feed).number, 0);
     cb_feed_close(&feed);

@@ -135,6 +135,7 @@ static void a_torn_write_leaves_the_value_before(void **state)
         cb_loghead_close(&memory);
     }
     int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, torn, 50, 0), 50);
     assert_int_equal(pwrite(fd, torn, 50, CB_DURABLE_PAGE), 50);
     close(fd);
     expect(CB_E_HSM_RECORD, cb_loghead_open(path, &memory));
