@@ -43,10 +43,14 @@ void cb_check_finding(cb_check *check, uint64_t position, const char *what, cons
 /* Each leaf, in the order in which they come. */
 void cb_check_checkpoint(cb_check *check, const cb_log_leaf *leaf, const cb_digest *hash);
 
+/* Each head, in order of their sizes, after the leaves that it covers. */
+void cb_check_checkpoint_head(cb_check *check, uint64_t size);
+
 /* One leaf that is well formed; its receipts before the tap, for they are compared with the intent,
  * which is forgotten with the result. */
 void cb_check_receipts(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_tap(cb_check *check, uint64_t position, const cb_leaf_fields *leaf, cb_bytes data);
+void cb_check_checkpoint_login(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_feed(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);
 void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields *leaf);

@@ -29,12 +29,17 @@ struct cb_lag {
     bool gaps; /* leaves are missing, which is a finding already: nothing can be compared */
     struct suspect *suspects;
     size_t suspect_count;
+    size_t settled; /* so many of them no head can change any more */
+    uint64_t login; /* what lies before this was under a head when somebody was logged in */
 };
 
 /* A checkpoint that is wrong is a finding unless a later leaf says that it never counted: then it
- * was written into the database, where somebody found it before it was signed. */
+ * was written into the database, where somebody found it before it was signed. So no head may cover
+ * it without that leaf; nor may anybody have been logged in between them, for that needs a head,
+ * and heads can be left out of a record. */
 struct suspect {
     uint64_t position;
+    uint64_t pardon; /* where that leaf is; UINT64_MAX: nowhere */
     const char *what, *detail;
 };
 
@@ -95,22 +100,54 @@ static void suspect(cb_check *check, uint64_t position, const char *what, const 
         return;
     }
     lag->suspects = grown;
-    lag->suspects[lag->suspect_count++] = (struct suspect){position, what, detail};
+    lag->suspects[lag->suspect_count++] =
+        (struct suspect){position, UINT64_MAX, what, detail};
 }
 
-static void clear(struct cb_lag *lag, uint64_t position)
+/* In order of positions. */
+static int by_position(const void *key, const void *item)
 {
-    for (size_t i = 0; i < lag->suspect_count; i++) {
-        if (lag->suspects[i].position == position)
-            lag->suspects[i].what = NULL;
+    const uint64_t *position = key;
+    const struct suspect *one = item;
+    if (*position == one->position)
+        return 0;
+    return *position < one->position ? -1 : 1;
+}
+
+static void pardon(struct cb_lag *lag, uint64_t position, uint64_t at)
+{
+    struct suspect *one = lag->suspect_count == 0
+                              ? NULL
+                              : bsearch(&position, lag->suspects, lag->suspect_count,
+                                        sizeof *lag->suspects, by_position);
+    if (one && (size_t)(one - lag->suspects) >= lag->settled && position >= lag->login)
+        one->pardon = at;
+}
+
+void cb_check_checkpoint_head(cb_check *check, uint64_t size)
+{
+    struct cb_lag *lag = check->lag;
+    while (lag && lag->settled < lag->suspect_count &&
+           lag->suspects[lag->settled].position < size) {
+        struct suspect *one = &lag->suspects[lag->settled++];
+        if (size <= one->pardon)
+            one->pardon = UINT64_MAX;
     }
+}
+
+void cb_check_checkpoint_login(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    struct cb_lag *lag = check->lag;
+    if (lag && strcmp(leaf->kind, "tap.result") == 0 && strcmp(leaf->outcome, "accepted") == 0 &&
+        leaf->intent > lag->login && leaf->intent < position)
+        lag->login = leaf->intent;
 }
 
 void cb_check_checkpoints_end(cb_check *check)
 {
     const struct cb_lag *lag = check->lag;
     for (size_t i = 0; lag && i < lag->suspect_count; i++) {
-        if (lag->suspects[i].what)
+        if (lag->suspects[i].pardon == UINT64_MAX)
             cb_check_finding(check, lag->suspects[i].position, lag->suspects[i].what,
                              lag->suspects[i].detail);
     }
@@ -164,15 +201,15 @@ static void check_one(cb_check *check, uint64_t position, const cb_checkpoint *s
 static void check_leaf(cb_check *check, const cb_log_leaf *leaf)
 {
     cb_checkpoint said;
-    uint64_t taken_back;
+    cb_checkpoint_over end;
     cb_error error = cb_checkpoint_read(leaf->data, &said);
     if (error == CB_OK && !check->lag->gaps)
         check_one(check, leaf->position, &said);
     else if (error == CB_E_FORMAT)
         suspect(check, leaf->position, "checkpoint.format",
                 "The leaf about a checkpoint is not written as such leaves are.");
-    else if (error == CB_E_NOT_FOUND && cb_checkpoint_taken_back(leaf->data, &taken_back))
-        clear(check->lag, taken_back);
+    else if (error == CB_E_NOT_FOUND && cb_checkpoint_taken_back(leaf->data, &end) && end.pardoned)
+        pardon(check->lag, end.position, leaf->position);
     else if (error == CB_E_MEMORY)
         check->error = error;
 }

@@ -95,14 +95,27 @@ cb_error cb_checkpoint_read(cb_bytes leaf, cb_checkpoint *out)
     return error;
 }
 
-bool cb_checkpoint_taken_back(cb_bytes leaf, uint64_t *position)
+bool cb_checkpoint_taken_back(cb_bytes leaf, cb_checkpoint_over *out)
 {
     char kind[40], what[40];
-    uint64_t number;
-    return cb_leaf_find_text(leaf, "kind", kind, sizeof kind) == CB_OK &&
-           strcmp(kind, "registry.unconfirmed") == 0 &&
-           cb_leaf_find_text(leaf, CB_CHECKPOINT_TAKEN_BACK, what, sizeof what) == CB_OK &&
-           number_of(leaf, "leaf", position ? position : &number);
+    cb_checkpoint_over end;
+    if (cb_leaf_find_text(leaf, "kind", kind, sizeof kind) != CB_OK ||
+        strcmp(kind, "registry.unconfirmed") != 0 ||
+        cb_leaf_find_text(leaf, CB_CHECKPOINT_TAKEN_BACK, what, sizeof what) != CB_OK ||
+        !number_of(leaf, "leaf", &end.position))
+        return false;
+    end.pardoned = strcmp(what, CB_CHECKPOINT_UNCONFIRMED) == 0;
+    if (out)
+        *out = end;
+    return true;
+}
+
+void cb_checkpoint_take_back(cb_buf *leaf, int64_t time, const cb_checkpoint_over *end)
+{
+    cb_leaf_begin(leaf, "registry.unconfirmed", time);
+    cb_leaf_number(leaf, "leaf", end->position);
+    cb_leaf_text(leaf, CB_CHECKPOINT_TAKEN_BACK,
+                 end->pardoned ? CB_CHECKPOINT_UNCONFIRMED : CB_CHECKPOINT_REFUTED);
 }
 
 /* ---- Words ---- */

@@ -53,10 +53,21 @@ void cb_checkpoint_put(cb_buf *leaf, const cb_checkpoint *checkpoint);
 /* CB_E_NOT_FOUND: a leaf of another kind; CB_E_FORMAT: not written as above; CB_E_MEMORY. */
 cb_error cb_checkpoint_read(cb_bytes leaf, cb_checkpoint *out);
 
-/* Whether a leaf "registry.unconfirmed" takes one back that no signed head covered at a start, and
- * at which position its leaf is (NULL: no matter). */
+/* Why a leaf "registry.unconfirmed" takes one back: a start found that no signed head covered it;
+ * or a start went on from it, and what lies before it did not lead to what it says. */
 #define CB_CHECKPOINT_TAKEN_BACK "checkpoint"
-bool cb_checkpoint_taken_back(cb_bytes leaf, uint64_t *position);
+#define CB_CHECKPOINT_UNCONFIRMED "unconfirmed"
+#define CB_CHECKPOINT_REFUTED "refuted"
+
+/* Whether a leaf takes one back; out may be NULL. */
+typedef struct cb_checkpoint_over {
+    uint64_t position; /* of the leaf that is taken back */
+    bool pardoned;     /* it never counted: CB_CHECKPOINT_UNCONFIRMED */
+} cb_checkpoint_over;
+bool cb_checkpoint_taken_back(cb_bytes leaf, cb_checkpoint_over *out);
+
+/* Writes such a leaf. */
+void cb_checkpoint_take_back(cb_buf *leaf, int64_t time, const cb_checkpoint_over *end);
 
 /* ---- Words ---- */
 

@@ -62,6 +62,7 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     }
     cb_check_receipts(check, leaf->position, &fields);
     cb_check_tap(check, leaf->position, &fields, leaf->data);
+    cb_check_checkpoint_login(check, leaf->position, &fields);
     cb_check_feed(check, leaf->position, &fields);
     cb_check_state(check, leaf->position, &fields);
     cb_check_failures(check, leaf->position, &fields);
@@ -119,6 +120,7 @@ static void check_head(pass *p, const cb_signed_head *head)
     if (good && !error)
         check->summary->last = head->head;
     check->summary->heads++;
+    cb_check_checkpoint_head(check, head->head.size);
 }
 
 /* Heads over the tree as it is now. One that says fewer leaves has been passed already: out of

@@ -125,13 +125,16 @@ cb_error cb_checkpoint_keep(cb_store *store)
     return error ? error : sync_folder(store);
 }
 
-void cb_checkpoint_forget(cb_store *store)
+bool cb_checkpoint_forget(cb_store *store)
 {
     char name[NAME];
+    bool gone = true;
     for (int which = 0; which < CB_CHECKPOINT_FILES; which++) {
-        if (name_of(store, (cb_checkpoint_which)which, name) == CB_OK)
-            unlink(name);
+        if (name_of(store, (cb_checkpoint_which)which, name) != CB_OK ||
+            (unlink(name) != 0 && errno != ENOENT))
+            gone = false;
     }
+    return gone;
 }
 
 /* ---- Reading ---- */

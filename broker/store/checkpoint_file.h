@@ -27,8 +27,8 @@ cb_error cb_checkpoint_write(cb_store *store, cb_checkpoint *checkpoint,
 /* The next one takes the other's place. CB_E_STORE. */
 cb_error cb_checkpoint_keep(cb_store *store);
 
-/* Removes both. */
-void cb_checkpoint_forget(cb_store *store);
+/* Removes both; false when one that is there cannot be. */
+bool cb_checkpoint_forget(cb_store *store);
 
 /* Reads one; words are the caller's (cb_id_map_free), whatever is returned. CB_E_NOT_FOUND: there
  * is none; CB_E_FORMAT: damaged, or of another version; CB_E_STORE, CB_E_STOPPING, CB_E_MEMORY. */

@@ -146,6 +146,7 @@ struct cb_store {
                          believed: nobody is logged in then */
     uint64_t checked; /* leaves that were read again so far */
     cb_checkpoint gone_on; /* from which the start went on; its tree of size 0: none */
+    uint64_t gone_on_leaf; /* that says so */
     bool settled;     /* what was found unsigned was dealt with: heads may be signed */
     cb_id_map vouches;
     cb_vouch_list since; /* said since the start, while check is CB_E_BUSY */

@@ -42,6 +42,7 @@ typedef struct pass {
     cb_tree_head remembered;
     uint64_t confirmed; /* leaves below this were under a head that the key service remembers */
     cb_checkpoint last; /* that leaves under it speak of; its tree of size 0: none */
+    uint64_t last_at;   /* where */
     bool doubted;       /* a leaf over them spoke of one, too */
     doubtful *doubt;
     size_t doubts;
@@ -70,25 +71,30 @@ static bool is_remembered(const pass *p)
 
 /* The record's last word on checkpoints; one that cannot be read, or that was taken back, is none.
  */
-static cb_error note_checkpoint(pass *p, cb_bytes leaf)
+static cb_error note_checkpoint(pass *p, const cb_log_leaf *leaf)
 {
     cb_checkpoint found;
-    cb_error error = cb_checkpoint_read(leaf, &found);
+    cb_error error = cb_checkpoint_read(leaf->data, &found);
     if (error == CB_OK)
         p->last = found;
-    else if (error == CB_E_FORMAT || cb_checkpoint_taken_back(leaf, NULL))
+    else if (error == CB_E_FORMAT || cb_checkpoint_taken_back(leaf->data, NULL))
         p->last = (cb_checkpoint){0};
+    p->last_at = error == CB_OK ? leaf->position : p->last_at;
     return error == CB_E_MEMORY ? error : CB_OK;
 }
 
-/* No signed head covered it. */
+/* No signed head covered it. That a checkpoint is taken back counts all the same: it lets nobody do
+ * anything. */
 static cb_error doubt(pass *p, const cb_log_leaf *leaf, const cb_vouch *word)
 {
     cb_checkpoint found;
     if (word)
         return cb_vouch_grants(word) ? note_doubt(p, leaf->position, word) : CB_OK;
-    if (cb_checkpoint_read(leaf->data, &found) == CB_E_NOT_FOUND)
+    if (cb_checkpoint_read(leaf->data, &found) == CB_E_NOT_FOUND) {
+        if (cb_checkpoint_taken_back(leaf->data, NULL))
+            p->last = (cb_checkpoint){0};
         return CB_OK;
+    }
     p->doubted = true;
     return note_doubt(p, leaf->position, &(cb_vouch){0});
 }
@@ -100,7 +106,7 @@ static cb_error take_leaf(cb_reading *reading, const cb_log_leaf *leaf, const cb
         return CB_E_EVIDENCE;
     if (leaf->position >= p->confirmed)
         return doubt(p, leaf, word);
-    return word ? CB_OK : note_checkpoint(p, leaf->data);
+    return word ? CB_OK : note_checkpoint(p, leaf);
 }
 
 static cb_error read_on(pass *p)
@@ -128,10 +134,11 @@ static void begin_anew(pass *p)
 
 /* ---- From a checkpoint ---- */
 
-static void note_gone_on(cb_store *store, const cb_checkpoint *from)
+static void note_gone_on(cb_store *store, const cb_checkpoint *from, uint64_t leaf)
 {
     pthread_mutex_lock(&store->lock);
     store->gone_on = from ? *from : (cb_checkpoint){0};
+    store->gone_on_leaf = leaf;
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -168,13 +175,16 @@ static cb_error go_on_from(pass *p, cb_checkpoint_which which, const char **why)
     cb_error error = load(p, which, &kept, why);
     if (error)
         return error;
-    note_gone_on(p->reading.store, &kept);
+    note_gone_on(p->reading.store, &kept, 0);
     error = read_on(p);
     *why = "with the leaves after it, it does not lead to the record that was signed";
     if (error)
         return error;
     *why = "it is not the one of which the record's last word about checkpoints speaks";
-    return cb_checkpoint_same(&kept, &p->last) ? CB_OK : CB_E_EVIDENCE;
+    if (!cb_checkpoint_same(&kept, &p->last))
+        return CB_E_EVIDENCE;
+    note_gone_on(p->reading.store, &kept, p->last_at);
+    return CB_OK;
 }
 
 static void say_why_not(const pass *p, cb_error error, const char *why)
@@ -193,7 +203,7 @@ static cb_error from_checkpoint(pass *p)
 {
     cb_store *store = p->reading.store;
     cb_error error = CB_E_NOT_FOUND;
-    note_gone_on(store, NULL);
+    note_gone_on(store, NULL, 0);
     if (store->checkpoint.every == 0 || p->remembered.size == 0)
         return error;
     for (int which = 0; which < CB_CHECKPOINT_FILES; which++) {
@@ -206,7 +216,7 @@ static cb_error from_checkpoint(pass *p)
         if (error == CB_E_EVIDENCE || which == CB_CHECKPOINT_KEPT)
             say_why_not(p, error, why);
         begin_anew(p);
-        note_gone_on(store, NULL);
+        note_gone_on(store, NULL, 0);
     }
     return CB_E_NOT_FOUND;
 }
@@ -239,12 +249,14 @@ static cb_error put_unconfirmed(cb_txn *txn, const doubtful *doubt)
 {
     cb_error error = CB_OK;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
-    cb_leaf_number(&leaf, "leaf", doubt->leaf);
-    if (doubt->vouch.kind)
+    if (doubt->vouch.kind) {
+        cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
+        cb_leaf_number(&leaf, "leaf", doubt->leaf);
         error = about_row(txn, doubt, &leaf);
-    else
-        cb_leaf_text(&leaf, CB_CHECKPOINT_TAKEN_BACK, "unconfirmed");
+    } else {
+        cb_checkpoint_over end = {.position = doubt->leaf, .pardoned = true};
+        cb_checkpoint_take_back(&leaf, cb_clock_wall_us(), &end);
+    }
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);

@@ -4,11 +4,15 @@
  *
  * It must lead to what the checkpoint says. Where it does not, one of its leaves was changed, or
  * the checkpoint was false from the beginning, which only a broker that was taken over can have
- * brought about: nobody is logged in from then on, and the next start reads everything first.
+ * brought about: nobody is logged in from then on. A leaf takes the checkpoint back, so that the
+ * next start reads everything first, whatever files it finds. Heads are signed on: the tree is the
+ * one that was signed, for the start has seen that it leads to the head that the key service
+ * remembers.
  */
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/leaf.h"
 #include "base/log.h"
 #include "broker/store/checkpoint_file.h"
 #include "broker/store/reading.h"
@@ -16,12 +20,12 @@
 #define RETRY (10 * CB_SECOND)
 
 static const char leaves_differ[] =
-    "Old leaves of the record are not the ones that were signed: nobody is logged in any more and "
-    "no head is signed; keep a copy, and ask cardbrokerctl audit verify";
+    "Old leaves of the record are not the ones that were signed: nobody is logged in any more; keep "
+    "a copy, and ask cardbrokerctl audit verify";
 static const char words_differ[] =
     "The checkpoint from which this start went on does not say what the leaves before it say: the "
-    "broker that made it was not sound. Nobody is logged in any more and no head is signed; the "
-    "next start reads the whole record first";
+    "broker that made it was not sound. Nobody is logged in any more; the next start reads the whole "
+    "record first";
 
 static cb_error compare(const cb_reading *r, const cb_checkpoint *said, const char **wrong)
 {
@@ -48,17 +52,6 @@ static cb_error read_rest(cb_store *store, const cb_checkpoint *said, const char
     return error;
 }
 
-static void close_down(cb_store *store, const char *wrong)
-{
-    cb_checkpoint_forget(store);
-    pthread_mutex_lock(&store->lock);
-    store->check = CB_E_EVIDENCE;
-    store->settled = false;
-    pthread_cond_broadcast(&store->checking);
-    pthread_mutex_unlock(&store->lock);
-    cb_log(CB_LOG_ERROR, "store.evidence", wrong, "error", cb_error_code(CB_E_EVIDENCE), NULL);
-}
-
 /* False when the store is being closed. */
 static bool wait_a_while(cb_store *store)
 {
@@ -71,6 +64,49 @@ static bool wait_a_while(cb_store *store)
     bool goes_on = !store->writer_stops;
     pthread_mutex_unlock(&store->lock);
     return goes_on;
+}
+
+static cb_error run_refuted(cb_txn *txn, void *context)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_checkpoint_take_back(&leaf, cb_clock_wall_us(), context);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+/* A head over it is signed as soon as the key service answers. */
+static void refute(cb_store *store)
+{
+    cb_error error;
+    bool written = false;
+    cb_checkpoint_over end = {.position = store->gone_on_leaf};
+    cb_change change = {.run = run_refuted,
+                        .context = &end,
+                        .urgency = CB_WRITE_DUE,
+                        .until = CB_UNTIL_SIGNED,
+                        .committed = &written};
+    do {
+        error = cb_store_write(store, &change);
+        if (error)
+            cb_log(CB_LOG_WARNING, "store.checkpoint",
+                   written ? "That a checkpoint was refuted is not under a signed head yet"
+                           : "That a checkpoint was refuted is not in the record yet",
+                   "error", cb_error_code(error), NULL);
+    } while (error && !written && wait_a_while(store));
+}
+
+static void close_down(cb_store *store, const char *wrong)
+{
+    if (!cb_checkpoint_forget(store))
+        cb_log(CB_LOG_WARNING, "store.checkpoint",
+               "The files of a checkpoint that was refuted cannot be removed", NULL);
+    pthread_mutex_lock(&store->lock);
+    store->check = CB_E_EVIDENCE;
+    pthread_cond_broadcast(&store->checking);
+    pthread_mutex_unlock(&store->lock);
+    cb_log(CB_LOG_ERROR, "store.evidence", wrong, "error", cb_error_code(CB_E_EVIDENCE), NULL);
+    refute(store);
 }
 
 bool cb_reread(cb_store *store)

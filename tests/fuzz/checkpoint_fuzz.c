@@ -60,9 +60,9 @@ static void read_file(cb_cursor in)
 static void read_leaf(cb_bytes leaf)
 {
     cb_checkpoint said;
-    uint64_t position;
+    cb_checkpoint_over end;
     cb_error error = cb_checkpoint_read(leaf, &said);
-    must(error != CB_OK || !cb_checkpoint_taken_back(leaf, &position));
+    must(error != CB_OK || !cb_checkpoint_taken_back(leaf, &end));
     if (error)
         return;
     cb_buf lines = CB_BUF(CB_LEAF_MAX);

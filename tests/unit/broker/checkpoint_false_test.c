@@ -132,25 +132,29 @@ static void make_false(const world *w, cb_checkpoint *out)
 
 static cb_error put_leaf(cb_txn *txn, void *context)
 {
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "record.checkpoint", cb_clock_wall_us());
-    cb_checkpoint_put(&leaf, context);
-    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_buf_free(&leaf);
-    return error;
+    return cb_txn_leaf(txn, context, NULL);
 }
 
 /* As a broker that was taken over does: under a signed head. */
-static void say(world *w, cb_checkpoint *what)
+static void say_leaf(world *w, cb_buf *leaf)
 {
     uint64_t every = w->options.checkpoint;
     w->options.checkpoint = CB_CHECKPOINT_NONE;
     world_open(w);
     assert_int_equal(cb_store_checked(w->store, cb_deadline_in(10 * CB_SECOND)), CB_OK);
-    cb_change change = {.run = put_leaf, .context = what, .until = CB_UNTIL_STORED};
+    cb_change change = {.run = put_leaf, .context = leaf, .until = CB_UNTIL_STORED};
     assert_int_equal(cb_store_write(w->store, &change), CB_OK);
     world_close(w);
     w->options.checkpoint = every;
+    cb_buf_free(leaf);
+}
+
+static void say(world *w, const cb_checkpoint *what)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "record.checkpoint", cb_clock_wall_us());
+    cb_checkpoint_put(&leaf, what);
+    say_leaf(w, &leaf);
 }
 
 /* Whether the record speaks of another by now. */
@@ -161,22 +165,27 @@ static bool last_made_since(world *w, const cb_checkpoint *before, cb_checkpoint
 }
 
 /* As somebody does who only has the database: with the hash that it needs, under no head. */
-static void forge(world *w, const cb_checkpoint *what)
+static void forge(world *w, cb_buf *leaf)
 {
     char sql[8192], hex[65];
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "record.checkpoint", cb_clock_wall_us());
-    cb_checkpoint_put(&leaf, what);
-    cb_digest hash = cb_merkle_leaf(cb_buf_bytes(&leaf));
+    cb_digest hash = cb_merkle_leaf(cb_buf_bytes(leaf));
     size_t at =
         (size_t)snprintf(sql, sizeof sql, "INSERT INTO evidence_leaf SELECT max(position) + 1, x'");
-    for (size_t i = 0; i < leaf.len; i++)
-        at += (size_t)snprintf(sql + at, sizeof sql - at, "%02x", leaf.data[i]);
+    for (size_t i = 0; i < leaf->len; i++)
+        at += (size_t)snprintf(sql + at, sizeof sql - at, "%02x", leaf->data[i]);
     for (size_t i = 0; i < sizeof hash.bytes; i++)
         snprintf(hex + 2 * i, 3, "%02x", hash.bytes[i]);
     snprintf(sql + at, sizeof sql - at, "', x'%s' FROM evidence_leaf", hex);
     tamper(w, sql);
-    cb_buf_free(&leaf);
+    cb_buf_free(leaf);
+}
+
+static void forge_checkpoint(world *w, const cb_checkpoint *what)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "record.checkpoint", cb_clock_wall_us());
+    cb_checkpoint_put(&leaf, what);
+    forge(w, &leaf);
 }
 
 static void a_made_up_checkpoint_without_a_leaf_is_not_used(void **state)
@@ -209,7 +218,7 @@ static void nor_is_one_whose_leaf_nobody_signed(void **state)
     make_false(&w, &made);
     size_t len = read_checkpoint(&w, false, bytes);
     tamper(&w, evil_row);
-    forge(&w, &made);
+    forge_checkpoint(&w, &made);
     for (int starts = 0; starts < 3; starts++) {
         world_open(&w);
         assert_int_equal(after_start(&w, &from), CB_OK);
@@ -232,13 +241,44 @@ static void nor_is_one_whose_leaf_nobody_signed(void **state)
     world_end(&w);
 }
 
+typedef struct refutation {
+    uint64_t leaf, next;
+    bool found;
+} refutation;
+
+static cb_error look_for_refutation(void *context, const cb_log_leaf *leaf)
+{
+    refutation *r = context;
+    cb_checkpoint_over end;
+    if (cb_checkpoint_taken_back(leaf->data, &end) && !end.pardoned) {
+        r->found = true;
+        r->leaf = end.position;
+    }
+    r->next = leaf->position + 1;
+    return CB_OK;
+}
+
+/* The position that a leaf takes back; fails when there is none in time. */
+static uint64_t refuted(world *w)
+{
+    refutation r = {0};
+    for (int i = 0; i < 3000 && !r.found; i++) {
+        uint64_t before = r.next;
+        assert_int_equal(cb_log_leaves(w->store, r.next, 100, look_for_refutation, &r), CB_OK);
+        if (r.next == before)
+            usleep(1000);
+    }
+    assert_true(r.found);
+    return r.leaf;
+}
+
 /* It wrote what it liked while it was there. Afterwards its checkpoint gives the time until the
  * rest is read, once, and is found by everyone who looks. */
 static void a_false_one_of_a_broker_that_was_taken_over_is_found(void **state)
 {
     static uint8_t bytes[CHECKPOINT_FILE_MAX];
     world w;
-    cb_checkpoint made;
+    cb_checkpoint made, last;
     uint64_t from = 0;
     (void)state;
     world_with_checkpoint(&w);
@@ -255,9 +295,24 @@ static void a_false_one_of_a_broker_that_was_taken_over_is_found(void **state)
     assert_int_equal(from, made.tree.size);
     assert_int_equal(after_reading(&w), CB_E_EVIDENCE);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_EVIDENCE);
-    world_close(&w);
     assert_false(has_checkpoint(&w, false));
-    /* The next start reads everything, and makes one of its own. */
+    uint64_t at = last_checkpoint(&w, &last);
+    assert_true(cb_checkpoint_same(&made, &last));
+    assert_int_equal(refuted(&w), at);
+    world_close(&w);
+    /* The next start reads everything, though somebody has put the file back at once. */
+    for (int starts = 0; starts < 2; starts++) {
+        write_checkpoint(&w, false, bytes, len);
+        world_open(&w);
+        assert_int_equal(after_start(&w, &from), CB_OK);
+        assert_int_equal(from, 0);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+        world_close(&w);
+    }
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE); /* it did count, once */
+    assert_int_equal(findings_of("checkpoint.words"), 1);
+    assert_int_equal(findings_of(NULL), 1);
+    /* And makes one of its own. */
     w.options.checkpoint = 16;
     world_open(&w);
     assert_int_equal(after_start(&w, &from), CB_OK);
@@ -273,6 +328,116 @@ static void a_false_one_of_a_broker_that_was_taken_over_is_found(void **state)
     assert_int_equal(after_start(&w, &from), CB_OK);
     assert_int_equal(from, 0);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+/* Nor when the leaves before it were changed as well, so that nobody can say whether it was false.
+ */
+static void a_false_one_beside_changed_leaves_counts_no_second_time(void **state)
+{
+    static uint8_t bytes[CHECKPOINT_FILE_MAX];
+    world w;
+    cb_checkpoint made;
+    uint64_t from = 0;
+    (void)state;
+    world_with_checkpoint(&w);
+    w.options.checkpoint = USE_ONLY;
+    make_false(&w, &made);
+    size_t len = read_checkpoint(&w, false, bytes);
+    say(&w, &made);
+    tamper(&w, evil_row);
+    tamper(&w, COPY_OF_ANOTHER "2");
+    world_open(&w);
+    after_start(&w, &from);
+    assert_int_equal(from, made.tree.size);
+    assert_int_equal(after_reading(&w), CB_E_EVIDENCE);
+    refuted(&w);
+    world_close(&w);
+    write_checkpoint(&w, false, bytes, len);
+    world_open(&w);
+    assert_int_equal(after_start(&w, &from), CB_E_EVIDENCE);
+    assert_int_equal(from, 0);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_EVIDENCE);
+    world_end(&w);
+}
+
+/* The leaf that says so may have come under no head before the broker ended. */
+static void what_was_refuted_stays_so_without_a_head(void **state)
+{
+    world w;
+    cb_checkpoint made, last;
+    uint64_t from = 1;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    (void)state;
+    world_with_checkpoint(&w);
+    make_false(&w, &made);
+    say(&w, &made);
+    tamper(&w, evil_row);
+    w.options.checkpoint = CB_CHECKPOINT_NONE;
+    world_open(&w);
+    cb_checkpoint_over over = {.position = last_checkpoint(&w, &last)};
+    world_close(&w);
+    w.options.checkpoint = USE_ONLY;
+    cb_checkpoint_take_back(&leaf, cb_clock_wall_us(), &over);
+    forge(&w, &leaf);
+    world_open(&w);
+    assert_int_equal(after_start(&w, &from), CB_OK);
+    assert_int_equal(from, 0);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+/* That it never counted is believed of one only that no head covered: else who wrote it would say so
+ * when it has done its work. The heads between can be left out; the logins need them. */
+static void an_audit_pardons_none_that_was_signed(void **state)
+{
+    (void)state;
+    for (int heads = 0; heads < 2; heads++) {
+        world w;
+        cb_checkpoint made, last;
+        char sql[128];
+        cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+        world_with_checkpoint(&w);
+        w.options.checkpoint = CB_CHECKPOINT_NONE;
+        make_false(&w, &made);
+        say(&w, &made);
+        world_open(&w);
+        cb_checkpoint_over over = {.position = last_checkpoint(&w, &last), .pardoned = true};
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+        world_close(&w);
+        cb_checkpoint_take_back(&leaf, cb_clock_wall_us(), &over);
+        say_leaf(&w, &leaf);
+        snprintf(sql, sizeof sql,
+                 "DELETE FROM tree_head WHERE size > %llu AND size < (SELECT max(size) "
+                 "FROM tree_head)",
+                 (unsigned long long)over.position);
+        if (heads == 0)
+            tamper(&w, sql);
+        assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+        assert_int_equal(findings_of("checkpoint.words"), 1);
+        assert_int_equal(findings_of(NULL), 1);
+        world_end(&w);
+    }
+}
+
+/* Without a login: what is left is a head. */
+static void nor_one_that_a_head_covers(void **state)
+{
+    world w;
+    cb_checkpoint made, last;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    (void)state;
+    world_with_checkpoint(&w);
+    w.options.checkpoint = CB_CHECKPOINT_NONE;
+    make_false(&w, &made);
+    say(&w, &made);
+    world_open(&w);
+    cb_checkpoint_over over = {.position = last_checkpoint(&w, &last), .pardoned = true};
+    world_close(&w);
+    cb_checkpoint_take_back(&leaf, cb_clock_wall_us(), &over);
+    say_leaf(&w, &leaf);
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("checkpoint.words"), 1);
     world_end(&w);
 }
 
@@ -333,6 +498,10 @@ int main(void)
         cmocka_unit_test(a_made_up_checkpoint_without_a_leaf_is_not_used),
         cmocka_unit_test(nor_is_one_whose_leaf_nobody_signed),
         cmocka_unit_test(a_false_one_of_a_broker_that_was_taken_over_is_found),
+        cmocka_unit_test(a_false_one_beside_changed_leaves_counts_no_second_time),
+        cmocka_unit_test(what_was_refuted_stays_so_without_a_head),
+        cmocka_unit_test(an_audit_pardons_none_that_was_signed),
+        cmocka_unit_test(nor_one_that_a_head_covers),
         cmocka_unit_test(an_audit_finds_what_is_wrong_in_a_leaf_about_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
