@@ -197,7 +197,7 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
     if (!cb_id_same(&binding->card, &tap->claim.card) || binding->profile != tap->profile->id ||
         !was_asked(tap, binding))
         return CB_E_HSM_RECORD;
-    if (is_over(binding) && tap->context.purpose != CB_TAP_CARD_END)
+    if ((is_over(binding) || tap->claim.over) && tap->context.purpose != CB_TAP_CARD_END)
         return CB_E_CARD_EXPIRED;
     if (tap->profile->proven_in_channel)
         return CB_OK;

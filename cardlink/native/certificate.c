@@ -100,16 +100,17 @@ static bool batch_verify(const cb_cvc *cvc, const cb_digest *digest, const cb_tr
 }
 
 cb_error cb_batch_certificate_check(cb_bytes bytes, const cb_trust_anchor *anchors, size_t count,
-                                    uint8_t point[CB_P256_POINT])
+                                    cb_batch_facts *out)
 {
     cb_cvc cvc;
     cb_digest digest = cb_sha256(bytes);
-    if (cb_cvc_parse(bytes, &cvc) || cvc.usage != CB_CVC_AGREEMENT ||
-        !cb_cvc_valid_on(&cvc, cb_cvc_day(cb_clock_wall_us())))
+    uint32_t today = cb_cvc_day(cb_clock_wall_us());
+    if (cb_cvc_parse(bytes, &cvc) || cvc.usage != CB_CVC_AGREEMENT || cvc.first_day > today)
         return CB_E_CARD_CERTIFICATE;
     if (!cache_holds(&digest, anchors, count) && !batch_verify(&cvc, &digest, anchors, count))
         return CB_E_CARD_CERTIFICATE;
-    memcpy(point, cvc.point.data, CB_P256_POINT);
+    *out = (cb_batch_facts){.first_day = cvc.first_day, .over = cvc.last_day < today};
+    memcpy(out->point, cvc.point.data, CB_P256_POINT);
     return CB_OK;
 }
 

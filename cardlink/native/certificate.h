@@ -23,11 +23,17 @@ cb_error cb_trust_anchor_read(const char *path, cb_trust_anchor *out);
 cb_error cb_card_certificate_check(cb_bytes cvc, const cb_trust_anchor *anchors, size_t count,
                                    cb_id *card, uint8_t point[CB_P256_POINT]);
 
-/* The same for a batch's certificate (usage AGREEMENT). What was verified is remembered by its
- * digest, per thread and at most 32 certificates; the days, and that the anchor is among those
- * given, are checked every time. */
+typedef struct cb_batch_facts {
+    uint8_t point[CB_P256_POINT];
+    uint32_t first_day; /* cb_cvc_day */
+    bool over; /* its last day is over: a card of it may be told so, or ended, and no more */
+} cb_batch_facts;
+
+/* The same for a batch's certificate (usage AGREEMENT), but that one whose last day is over is said
+ * to be that. What was verified is remembered by its digest, per thread and at most 32
+ * certificates; the days, and that the anchor is among those given, are looked at every time. */
 cb_error cb_batch_certificate_check(cb_bytes cvc, const cb_trust_anchor *anchors, size_t count,
-                                    uint8_t point[CB_P256_POINT]);
+                                    cb_batch_facts *out);
 
 /* Appends a broker's certificate from its file, checking form, usage (cb_cvc_usage) and that it
  * fits into a command. point, which may be NULL, gets the key in it, to be compared with the key in

@@ -30,6 +30,7 @@ typedef struct native_tap {
     cb_id card;  /* which is named to the broker: for the two of these */
     uint8_t retired; /* with which the first script was made */
     bool tells;
+    bool over;          /* the card's batch: the card is told the date, or ended */
     cb_generation used; /* once the card has answered */
     cb_proof_request request;
 } native_tap;
@@ -51,15 +52,15 @@ static cb_error begin(void *state, const cb_profile_host *host, cb_buf *script)
     return error;
 }
 
-/* The certificate in the card's store, believed; point is its key. */
+/* The certificate in the card's store, believed. */
 static cb_error read_store(const cb_profile_host *host, cb_bytes answer, cb_bytes *certificate,
-                           uint8_t point[CB_P256_POINT])
+                           cb_batch_facts *batch)
 {
     cb_cursor cursor = cb_cursor_over(cb_answer_data(answer));
     *certificate = cb_tlv_expect(&cursor, CB_TAG_STORE);
     if (!cb_cursor_done(&cursor))
         return CB_E_CARD_ANSWER;
-    return cb_batch_certificate_check(*certificate, host->trust, host->trust_count, point);
+    return cb_batch_certificate_check(*certificate, host->trust, host->trust_count, batch);
 }
 
 static cb_error read_mutual(cb_bytes answer, cb_bytes *point, cb_bytes *receipt)
@@ -238,6 +239,26 @@ static cb_error challenge_checks(native_tap *tap, const cb_tap_context *context,
     return tap->with_pin && pin.len != CB_PIN_CIPHERTEXT ? CB_E_PIN_FORMAT : CB_OK;
 }
 
+/* A card whose batch is over is told the date, so that it ends by itself, or is ended. It gets no
+ * PIN: who it is was vouched for until that day. */
+static cb_error look_at_days(native_tap *tap, bool over)
+{
+    tap->over = over;
+    if (!over || tap->ends)
+        return CB_OK;
+    tap->with_pin = false;
+    return tap->pin_form == CB_PIN_FORM_VERIFY ? CB_OK : CB_E_CARD_EXPIRED;
+}
+
+/* Today; for a card that is to be ended a day that it knows already, or it would only say that it
+ * is over. */
+static uint32_t date_for(const native_tap *tap, const cb_batch_facts *batch)
+{
+    if (!tap->tells)
+        return 0;
+    return tap->ends ? batch->first_day : cb_cvc_day(cb_clock_wall_us());
+}
+
 static cb_error challenge(void *state, const cb_profile_host *host, const cb_script *answers,
                           const cb_tap_context *context, const cb_known_card *known, cb_bytes pin,
                           cb_buf *script)
@@ -245,7 +266,7 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     native_tap *tap = state;
     cb_native_first first;
     cb_bytes certificate = {0};
-    uint8_t batch_point[CB_P256_POINT];
+    cb_batch_facts batch = {.over = false};
     if (tap->step != STEP_BEGUN)
         return CB_E_TAP_ORDER;
     tap->step = STEP_DONE; /* unless everything below goes well */
@@ -253,20 +274,21 @@ static cb_error challenge(void *state, const cb_profile_host *host, const cb_scr
     /* A foreign card refuses our certificate; that its own is foreign to us says more. */
     if (answers->count > CB_NATIVE_STORE_ANSWER &&
         cb_answer_status(answers->item[CB_NATIVE_STORE_ANSWER].apdu) == CB_SW_OK)
-        error =
-            read_store(host, answers->item[CB_NATIVE_STORE_ANSWER].apdu, &certificate, batch_point);
+        error = read_store(host, answers->item[CB_NATIVE_STORE_ANSWER].apdu, &certificate, &batch);
     if (!error)
         error = cb_native_first_read(host, tap->retired, answers, &first);
     if (!error)
         error = challenge_checks(tap, context, known, pin);
+    if (!error)
+        error = look_at_days(tap, batch.over);
     if (!error) {
         tap->used = first.used;
         tap->tells = first.tells;
-        error = open_channel(tap, host, certificate, batch_point, first.mutual);
+        error = open_channel(tap, host, certificate, batch.point, first.mutual);
     }
     if (!error) {
         tap->request.signer_certificate = cb_sha256(tap->used.signer);
-        tap->request.date = tap->tells ? cb_cvc_day(cb_clock_wall_us()) : 0;
+        tap->request.date = date_for(tap, &batch);
         tap->request.context = cb_tap_context_digest(context);
         cb_random(tap->request.nonce, sizeof tap->request.nonce);
         error = put_second(tap, host, pin, script);
@@ -316,6 +338,7 @@ static void claim_fill(const native_tap *tap, const cb_proof_facts *facts, cb_ca
                              .pin_failures = facts->failures,
                              .counter = facts->counter,
                              .generation = tap->tells ? facts->generation : tap->used.version,
+                             .over = tap->over,
                              .signature = {.digest_len = CB_SHA256_SIZE, .len = CB_P256_SIGNATURE}};
     cb_digest digest = cb_proof_digest(&tap->request, facts);
     memcpy(claim->signature.digest, digest.bytes, sizeof digest.bytes);

@@ -7,6 +7,8 @@
  * anyhow: that the card itself refuses to be selected, because its last day lies before the date
  * that brokers have told it; and the last day of its batch's certificate, which is no earlier than
  * the card's. What says that a card is still good is believed by nobody here: that is the broker's.
+ * Of a card whose batch alone is over the broker is asked, too, if it is there: only so does the
+ * card learn the date, and is one ended that was revoked.
  */
 #ifndef CB_CARDLINK_TERMINAL_EXPIRY_H
 #define CB_CARDLINK_TERMINAL_EXPIRY_H
@@ -23,7 +25,8 @@
 #define CB_EXPIRY_CLOCK_WRONG (3600 * CB_SECOND)
 
 /* Judges the answers to the first script of a native tap, encoded as in cardlink/script.h, at a
- * wall time. CB_OK, CB_E_CARD_EXPIRED. Whatever cannot be read is CB_OK. */
+ * wall time (0: by what the card says alone). CB_OK, CB_E_CARD_EXPIRED. Whatever cannot be read is
+ * CB_OK. */
 cb_error cb_card_expiry(cb_bytes answers, int64_t wall_us);
 
 /* The time to judge by: the own clock, unless the broker's is ahead of it (behind: negative) by

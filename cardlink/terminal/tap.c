@@ -27,6 +27,7 @@ typedef struct tap {
     const cb_card_profile *profile; /* whose script is played */
     bool challenging;               /* its answers were brought, or are */
     bool asked;                     /* it is the second one */
+    bool over;                      /* its batch is, as far as can be seen here */
     bool pad;                       /* a PIN in the clear is typed on the reader's pad */
     cb_relay_tap begun;
     const cb_id
@@ -224,14 +225,24 @@ static bool begun_anew_helps(tap *own, cb_error error, bool held)
     return error == CB_E_BROKER_DOWN && own->challenging && end_at_broker(own, error);
 }
 
-/* A card that is over is told so at once. */
+/* A card that says that it is over is told so at once. One whose batch is goes to the broker all
+ * the same: it may have to learn the date, or to be ended. */
 static cb_error look_at_expiry(tap *own)
 {
-    if (own->profile->id != CB_PROFILE_NATIVE)
-        return CB_OK;
-    cb_error error = cb_card_expiry(cb_buf_bytes(&own->answers),
-                                    cb_expiry_time(cb_clock_wall_us(), own->begun.ahead));
-    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
+    cb_bytes answers = cb_buf_bytes(&own->answers);
+    int64_t now = cb_expiry_time(cb_clock_wall_us(), own->begun.ahead);
+    own->over = own->profile->id == CB_PROFILE_NATIVE && cb_card_expiry(answers, now) != CB_OK;
+    return own->over && cb_card_expiry(answers, 0)
+               ? cb_problem_set(own->problem, CB_E_CARD_EXPIRED, NULL)
+               : CB_OK;
+}
+
+/* What the terminal can say by itself of a card that nobody could be asked about. */
+static cb_error instead(const tap *own, cb_error error)
+{
+    return own->over && unheard(own->problem, error)
+               ? cb_problem_set(own->problem, CB_E_CARD_EXPIRED, NULL)
+               : error;
 }
 
 /* Up to the second script. */
@@ -249,7 +260,7 @@ static cb_error open_channel(tap *own, bool *prefetched)
             error = challenge(own);
         own->asked = !error;
         if (attempt > 0 || !begun_anew_helps(own, error, held))
-            return error;
+            return instead(own, error);
         own->begun.id = (cb_id){{0}};
     }
 }

@@ -294,9 +294,10 @@ class TerminalTest(unittest.TestCase):
         finally:
             self.scene.configure(self.scene.path("port").read_text(encoding="ascii"))
 
-    @unittest.skipUnless("CB_VCARD" in os.environ, "CB_VCARD and CB_ISSUER name no programs")
-    def test_the_native_card_answers_through_pcscd_and_without(self):
-        folder, issuer, card = self.scene.folder, os.environ["CB_ISSUER"], os.environ["CB_VCARD"]
+    def make_native_card(self):
+        folder, issuer = self.scene.folder, os.environ["CB_ISSUER"]
+        if (folder / "native.state").exists():
+            return
         for words in (["authority", "new", "--folder", folder / "cards", "--name", "CARDS"],
                       ["authority", "new", "--folder", folder / "brokers", "--name", "BROKERS"],
                       ["batch", "new", "--authority", folder / "cards", "--folder", folder / "batch", "--name", "B1"],
@@ -305,6 +306,28 @@ class TerminalTest(unittest.TestCase):
                        "--certificate", folder / "native.crt", "--letter", folder / "letter"]):
             made = run(issuer, *words)
             self.assertEqual(made.returncode, 0, made.stderr)
+
+    @unittest.skipUnless("CB_VCARD" in os.environ, "CB_VCARD and CB_ISSUER name no programs")
+    def test_of_a_card_whose_batch_is_over_the_broker_is_asked_if_it_is_there(self):
+        self.make_native_card()
+        socket, port = self.scene.path("over.sock"), self.scene.path("port").read_text(encoding="ascii")
+        self.scene.others.append(subprocess.Popen([os.environ["CB_VCARD"], "--socket", socket, self.scene.path("native.state")],
+                                                  stderr=subprocess.DEVNULL))
+        self.assertTrue(wait_until(socket.exists))
+        self.scene.configure(port, readers=f"virtual:{socket}")
+        try:
+            self.scene.mode("later")
+            self.tap()
+            self.assertEqual([one["path"].rsplit("/", 1)[1] for one in self.scene.requests()], ["taps", "challenge", "proof"])
+            self.scene.mode("later-gone")
+            self.assertEqual(self.tap(status=3)["code"], "card.expired")
+        finally:
+            self.scene.configure(port)
+
+    @unittest.skipUnless("CB_VCARD" in os.environ, "CB_VCARD and CB_ISSUER name no programs")
+    def test_the_native_card_answers_through_pcscd_and_without(self):
+        folder, card = self.scene.folder, os.environ["CB_VCARD"]
+        self.make_native_card()
         socket = folder / "native.sock"
         for reader, place in ((0, ["--vpcd", "127.0.0.1:35963"]), (None, ["--socket", socket])):
             inside = [SUPPORT / "pcsc.sh", "exec", folder] if reader == 0 else []

@@ -13,6 +13,8 @@ The first line of the file --mode says what to do with the next request; it is r
   oversized         a script of more commands than there may be
   huge              an endless body
   expired-once      the first challenge is 410 tap.expired, all else as accept
+  later             what a native card's batch is known by is asked for, and it is the year 2099
+  later-gone        the same, and then there is nobody any more
   remove            a second script in which the card leaves
   hang              a second script in which the card never answers
   long              a second script whose answers are long (61xx, 6Cxx)
@@ -38,6 +40,7 @@ import uuid
 FIRST = [{"apdu": "00a404000cf04341524442524f4b455201"},
          {"apdu": "00b2000400", "go_on": True},
          {"apdu": "8082011103aabbcc00"}]
+BATCH = [FIRST[0], {"apdu": "00cabf2106a6048302110100"}]
 VERIFY = {"apdu": "00200080", "pin": "padded", "go_on": True}
 SECOND = {
     "clear-pin": [VERIFY, {"apdu": "80d000000301020300"}],
@@ -102,7 +105,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         mode, path = self.mode(), self.path
         if mode == "slow":
             time.sleep(3)
-        if mode == "drop":
+        if mode == "drop" or (mode == "later-gone" and path != "/v1/taps"):
             self.close_connection = True
         elif mode == "busy":
             self.problem(503, "broker.busy", "All places are taken.", [("Retry-After", "7")])
@@ -114,7 +117,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, {"services": [{"name": "tax", "title": "Tax \u001b[31moffice", "level": 1}]})
         elif path == "/v1/taps":
             script = FIRST * 20 if mode == "oversized" else FIRST + [VERIFY] if mode == "early-pin" else FIRST
-            self.reply(201, {"tap": str(uuid.uuid4()), "script": script, "expires_in": 30})
+            time_told = {}
+            if mode.startswith("later"):
+                script, time_told = BATCH, {"time": 4070908800}
+            self.reply(201, {"tap": str(uuid.uuid4()), "script": script, "expires_in": 30, **time_told})
         elif path.endswith("/challenge"):
             self.challenge(mode)
         elif path.endswith("/proof"):

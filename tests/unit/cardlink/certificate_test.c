@@ -63,13 +63,14 @@ static void a_certificate_serves_one_use_only(void **state)
 {
     world *w = *state;
     uint8_t point[CB_P256_POINT];
+    cb_batch_facts facts;
     cb_id card;
     cb_bytes batch = cb_bytes_make(w->batch.certificate, w->batch.certificate_len);
     cb_trust_anchor anchor;
     assert_int_equal(cb_card_certificate_check(batch, &w->cards.anchor, 1, &card, point),
                      CB_E_CARD_CERTIFICATE);
     assert_int_equal(
-        cb_batch_certificate_check(cb_buf_bytes(&w->certificate), &w->cards.anchor, 1, point),
+        cb_batch_certificate_check(cb_buf_bytes(&w->certificate), &w->cards.anchor, 1, &facts),
         CB_E_CARD_CERTIFICATE);
     assert_int_equal(cb_trust_anchor_parse(batch, &anchor), CB_E_FORMAT);
 }
@@ -77,19 +78,20 @@ static void a_certificate_serves_one_use_only(void **state)
 static void a_remembered_batch_is_checked_against_the_anchors_given(void **state)
 {
     world *w = *state;
-    uint8_t point[CB_P256_POINT];
+    cb_batch_facts facts;
     cb_bytes batch = cb_bytes_make(w->batch.certificate, w->batch.certificate_len);
     const cb_trust_anchor both[] = {w->brokers.anchor, w->cards.anchor};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(cb_batch_certificate_check(batch, both, 2, point), CB_OK);
-        assert_int_equal(cb_batch_certificate_check(batch, &w->brokers.anchor, 1, point),
+        assert_int_equal(cb_batch_certificate_check(batch, both, 2, &facts), CB_OK);
+        assert_int_equal(cb_batch_certificate_check(batch, &w->brokers.anchor, 1, &facts),
                          CB_E_CARD_CERTIFICATE);
-        assert_int_equal(cb_batch_certificate_check(batch, NULL, 0, point), CB_E_CARD_CERTIFICATE);
+        assert_int_equal(cb_batch_certificate_check(batch, NULL, 0, &facts), CB_E_CARD_CERTIFICATE);
     }
     /* Same name, another key. */
     cb_trust_anchor impostor = w->cards.anchor;
     memcpy(impostor.point, w->brokers.anchor.point, CB_P256_POINT);
-    assert_int_equal(cb_batch_certificate_check(batch, &impostor, 1, point), CB_E_CARD_CERTIFICATE);
+    assert_int_equal(cb_batch_certificate_check(batch, &impostor, 1, &facts),
+                     CB_E_CARD_CERTIFICATE);
     /* More batches than are remembered. */
     for (int i = 0; i < 40; i++) {
         cb_issue_batch other;
@@ -98,15 +100,17 @@ static void a_remembered_batch_is_checked_against_the_anchors_given(void **state
             CB_OK);
         assert_int_equal(
             cb_batch_certificate_check(cb_bytes_make(other.certificate, other.certificate_len),
-                                       both, 2, point),
+                                       both, 2, &facts),
             CB_OK);
     }
-    assert_int_equal(cb_batch_certificate_check(batch, both, 2, point), CB_OK);
+    assert_int_equal(cb_batch_certificate_check(batch, both, 2, &facts), CB_OK);
 }
 
-static cb_error dated(world *w, uint16_t usage, uint32_t first, uint32_t last)
+/* over: of a batch whose last day is over. */
+static cb_error dated(world *w, uint16_t usage, uint32_t first, uint32_t last, bool *over)
 {
     uint8_t point[CB_P256_POINT];
+    cb_batch_facts facts = {.over = false};
     cb_id card;
     cb_buf made = CB_BUF(CB_CVC_MAX);
     cb_error error =
@@ -115,8 +119,10 @@ static cb_error dated(world *w, uint16_t usage, uint32_t first, uint32_t last)
     if (!error)
         error =
             usage == CB_CVC_AGREEMENT
-                ? cb_batch_certificate_check(cb_buf_bytes(&made), &w->cards.anchor, 1, point)
+                ? cb_batch_certificate_check(cb_buf_bytes(&made), &w->cards.anchor, 1, &facts)
                 : cb_card_certificate_check(cb_buf_bytes(&made), &w->cards.anchor, 1, &card, point);
+    *over = facts.over;
+    assert_true(facts.first_day == (error || usage != CB_CVC_AGREEMENT ? 0 : first));
     cb_buf_free(&made);
     return error;
 }
@@ -126,13 +132,21 @@ static void days_are_kept_to(void **state)
     world *w = *state;
     const uint16_t usages[] = {CB_CVC_AGREEMENT, CB_CVC_CARD_PROOF};
     uint32_t today = cb_cvc_day(cb_clock_wall_us());
+    uint32_t yesterday = cb_cvc_day(cb_clock_wall_us() - 24 * 3600 * CB_SECOND);
+    bool over;
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(dated(w, usages[i], today, today), CB_OK);
-        assert_int_equal(dated(w, usages[i], 0x20200101, 0x20211231), CB_E_CARD_CERTIFICATE);
-        assert_int_equal(dated(w, usages[i], 0x21200101, 0x21211231), CB_E_CARD_CERTIFICATE);
-        assert_int_equal(dated(w, usages[i], 0x20301301, 0x20311231), CB_E_ARGUMENT);
-        assert_int_equal(dated(w, usages[i], 0x20310101, 0x20300101), CB_E_ARGUMENT);
-        assert_int_equal(dated(w, usages[i], 0x2030010A, 0x20310101), CB_E_ARGUMENT);
+        bool batch = usages[i] == CB_CVC_AGREEMENT;
+        cb_error of_before = batch ? CB_OK : CB_E_CARD_CERTIFICATE;
+        assert_int_equal(dated(w, usages[i], today, today, &over), CB_OK);
+        assert_false(over);
+        assert_int_equal(dated(w, usages[i], 0x20200101, 0x20211231, &over), of_before);
+        assert_true(over == batch);
+        assert_int_equal(dated(w, usages[i], 0x20200101, yesterday, &over), of_before);
+        assert_true(over == batch);
+        assert_int_equal(dated(w, usages[i], 0x21200101, 0x21211231, &over), CB_E_CARD_CERTIFICATE);
+        assert_int_equal(dated(w, usages[i], 0x20301301, 0x20311231, &over), CB_E_ARGUMENT);
+        assert_int_equal(dated(w, usages[i], 0x20310101, 0x20300101, &over), CB_E_ARGUMENT);
+        assert_int_equal(dated(w, usages[i], 0x2030010A, 0x20310101, &over), CB_E_ARGUMENT);
     }
     assert_int_equal(cb_cvc_day(0), 0x19700101);
     assert_int_equal(cb_cvc_day(INT64_C(1709164800) * CB_SECOND), 0x20240229);

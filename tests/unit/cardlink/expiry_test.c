@@ -188,6 +188,75 @@ static void only_a_date_that_is_signed_counts_and_only_with_the_proof(void **sta
     assert_int_equal(now(w)->today, 0x20260101);
 }
 
+/* ---- A card that is good for as long as its batch, as cards are made ---- */
+
+static uint32_t yesterday(void) { return cb_cvc_day(cb_clock_wall_us() - 24 * 3600 * CB_SECOND); }
+
+static void a_card_whose_batch_is_over_is_told_the_date_and_says_so(void **state)
+{
+    world *w = *state;
+    cb_card_claim claim;
+    world_redate(w, (cb_issue_days){0x20200101, yesterday()}, yesterday());
+    assert_int_equal(world_tap(w, (typed){WORLD_PIN, NULL}, &claim), CB_E_CARD_EXPIRED);
+    assert_int_equal(now(w)->counter, 0);
+    cb_vcard_reset(w->card);
+    assert_int_equal(hand_select(w->card), CB_SW_EXPIRED);
+    assert_int_equal(world_tap(w, (typed){0}, &claim), CB_E_CARD_EXPIRED);
+}
+
+/* It was in a drawer for long: what it proves is for nobody to go by, and it gets no PIN. */
+static void a_card_that_lags_behind_its_batch_proves_nothing(void **state)
+{
+    world *w = *state;
+    cb_card_claim claim;
+    world_redate(w, (cb_issue_days){0x20200101, 0x20211231}, 0x20210801);
+    for (int month = 0; month < 4; month++) {
+        assert_int_equal(world_tap(w, (typed){"9999", NULL}, &claim), CB_OK);
+        assert_true(claim.over);
+        assert_int_equal(claim.pin, CB_PIN_NOT_PRESENTED);
+        assert_int_equal(now(w)->pin_tries, CB_VCARD_PIN_TRIES);
+    }
+    assert_int_equal(world_tap(w, (typed){"9999", NULL}, &claim), CB_E_CARD_EXPIRED);
+    assert_int_equal(now(w)->pin_tries, CB_VCARD_PIN_TRIES);
+}
+
+static void a_card_whose_batch_is_over_changes_no_pin(void **state)
+{
+    static const uint8_t purposes[] = {CB_TAP_PIN_CHANGE, CB_TAP_PIN_UNBLOCK};
+    world *w = *state;
+    cb_card_claim claim;
+    world_redate(w, (cb_issue_days){0x20200101, 0x20211231}, 0x20210801);
+    for (size_t i = 0; i < sizeof purposes; i++) {
+        w->context.purpose = purposes[i];
+        w->context.service[0] = 0;
+        typed pin = {i == 0 ? WORLD_PIN : WORLD_CODE, "5678"};
+        assert_int_equal(world_tap(w, pin, &claim), CB_E_CARD_EXPIRED);
+        assert_memory_equal(now(w)->pin, w->first.pin, sizeof w->first.pin);
+        assert_int_equal(now(w)->code_tries, CB_VCARD_CODE_TRIES);
+    }
+}
+
+static void a_card_of_before_whose_batch_is_over_proves_nothing(void **state)
+{
+    world *w = *state;
+    cb_card_claim claim;
+    w->first.version = CB_VCARD_SILENT;
+    world_redate(w, (cb_issue_days){0x20200101, 0x20211231}, 0x20210801);
+    good(world_tap(w, (typed){0}, &claim));
+    assert_true(claim.over);
+}
+
+static void a_batch_that_is_good_is_not_over(void **state)
+{
+    world *w = *state;
+    cb_card_claim claim;
+    uint32_t today = cb_cvc_day(cb_clock_wall_us());
+    world_redate(w, (cb_issue_days){0x20200101, today}, 0x20200101);
+    good(world_tap(w, (typed){WORLD_PIN, NULL}, &claim));
+    assert_false(claim.over);
+    assert_int_equal(claim.pin, CB_PIN_VERIFIED);
+}
+
 typedef struct memory {
     int left;
     cb_vcard_state kept;
@@ -301,6 +370,11 @@ int main(void)
         CASE(on_its_last_day_a_card_is_still_good),
         CASE(a_lying_broker_ends_no_card_that_is_good_for_longer_than_a_month),
         CASE(only_a_date_that_is_signed_counts_and_only_with_the_proof),
+        CASE(a_card_whose_batch_is_over_is_told_the_date_and_says_so),
+        CASE(a_card_that_lags_behind_its_batch_proves_nothing),
+        CASE(a_card_whose_batch_is_over_changes_no_pin),
+        CASE(a_card_of_before_whose_batch_is_over_proves_nothing),
+        CASE(a_batch_that_is_good_is_not_over),
         CASE(power_lost_at_the_write_leaves_the_date_before),
         CASE(a_card_from_before_has_no_day),
         CASE(a_terminal_sees_that_the_batch_is_over_a_day_later),

@@ -5,6 +5,7 @@
 
 #include "base/config.h"
 #include "base/secret.h"
+#include "cardlink/native/native.h"
 
 #define MUST(call)                                                                                 \
     do {                                                                                           \
@@ -87,6 +88,22 @@ void world_free(world *w)
     cb_buf_free(&w->signer_certificate);
     cb_buf_free(&w->certificate);
     cb_wipe(w, sizeof *w);
+}
+
+void world_redate(world *w, cb_issue_days batch, uint32_t today)
+{
+    cb_cvc cvc;
+    cb_buf made = CB_BUF(CB_NATIVE_CERTIFICATE_MAX);
+    MUST(cb_cvc_parse(cb_bytes_make(w->first.batch_certificate, w->first.batch_certificate_len),
+                      &cvc));
+    MUST(cb_issue_certificate(&w->cards, cvc.subject, CB_CVC_AGREEMENT, cvc.point, batch, &made));
+    memcpy(w->first.batch_certificate, made.data, made.len);
+    w->first.batch_certificate_len = (uint8_t)made.len;
+    w->first.today = today;
+    w->first.last_day = batch.last;
+    cb_vcard_close(&w->card);
+    MUST(cb_vcard_make(&w->first, NULL, &w->card));
+    cb_buf_free(&made);
 }
 
 void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)

@@ -32,6 +32,10 @@ typedef struct world {
 void world_make(world *w, bool in_transit);
 void world_free(world *w);
 
+/* Dates the batch's certificate anew, and lays a card of it on the reader that is good for as long,
+ * and knows this date. */
+void world_redate(world *w, cb_issue_days batch, uint32_t today);
+
 /* Plays a script to a card as a terminal does; answers is emptied first. */
 void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers);
 
