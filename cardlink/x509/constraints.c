@@ -11,12 +11,20 @@ enum {
     URI = CB_DER_CONTEXT + 6
 };
 
+enum { ATTRIBUTES_MAX = 8 };
+
 #define OID(...)                                                                                   \
     {                                                                                              \
         (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})                     \
     }
 static const cb_bytes mail_address =
     OID(0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x09, 0x01); /* emailAddress in a subject */
+
+/* What cannot be told decides against the certificate: a name that may be in what is permitted is
+ * outside, one that may be in what is excluded is inside. */
+typedef enum likeness { OTHER, UNSURE, SAME } likeness;
+
+static likeness lesser(likeness a, likeness b) { return a < b ? a : b; }
 
 /* ---- directory names ---- */
 
@@ -42,53 +50,101 @@ static uint8_t next_folded(cb_cursor *text, bool *begun)
     return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 32) : byte;
 }
 
-static bool same_text(cb_bytes a, cb_bytes b)
+/* Beyond these, which letters are the same as which is not known here (RFC 4518). */
+static bool is_plain_text(cb_bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < ' ' || text.data[i] > '~')
+            return false;
+    }
+    return true;
+}
+
+static bool has_nul(cb_bytes text) { return text.len > 0 && memchr(text.data, 0, text.len); }
+
+static likeness compare_text(cb_bytes a, cb_bytes b)
 {
     cb_cursor first = cb_cursor_over(a);
     cb_cursor second = cb_cursor_over(b);
     bool first_begun = false;
     bool second_begun = false;
+    likeness other = is_plain_text(a) && is_plain_text(b) ? OTHER : UNSURE;
+    if (has_nul(a) || has_nul(b)) /* which is the end, below */
+        return cb_bytes_same(a, b) ? SAME : UNSURE;
     for (;;) {
         uint8_t x = next_folded(&first, &first_begun);
         uint8_t y = next_folded(&second, &second_begun);
         if (x != y)
-            return false;
+            return other;
         if (x == 0)
-            return first.rest.len == 0 && second.rest.len == 0;
+            return first.rest.len == 0 && second.rest.len == 0 ? SAME : other;
     }
 }
 
-/* Two RelativeDistinguishedNames: the contents of their SETs. */
-static bool same_part(cb_bytes a, cb_bytes b)
+/* Two AttributeTypeAndValues. A text of another kind (T61, BMP, Universal) may say the same. */
+static likeness compare_attribute(cb_bytes a, cb_bytes b)
+{
+    cb_cursor x = cb_cursor_over(a);
+    cb_cursor y = cb_cursor_over(b);
+    cb_bytes first = cb_der_expect(&x, CB_DER_OID);
+    cb_bytes second = cb_der_expect(&y, CB_DER_OID);
+    cb_der u, v;
+    if (!cb_der_next(&x, &u) || !cb_der_next(&y, &v) || !cb_cursor_done(&x) || !cb_cursor_done(&y))
+        return UNSURE;
+    if (!cb_bytes_same(first, second))
+        return OTHER;
+    if (is_text(u.tag) && is_text(v.tag))
+        return compare_text(u.value, v.value);
+    return cb_bytes_same(u.whole, v.whole) ? SAME : UNSURE;
+}
+
+/* The likeness of the attribute in a RelativeDistinguishedName that is most like this one. */
+static likeness find_attribute(cb_bytes attribute, cb_bytes part)
+{
+    cb_cursor in = cb_cursor_over(part);
+    likeness best = OTHER;
+    while (cb_cursor_ok(&in) && in.rest.len > 0) {
+        likeness one = compare_attribute(attribute, cb_der_expect(&in, CB_DER_SEQUENCE));
+        if (one > best)
+            best = one;
+    }
+    return cb_cursor_ok(&in) ? best : UNSURE;
+}
+
+/* Two RelativeDistinguishedNames: the contents of their SETs. Those of many attributes are not
+ * looked into, and others are surely the same in one order alone. */
+static likeness compare_part(cb_bytes a, cb_bytes b)
 {
     cb_cursor first = cb_cursor_over(a);
     cb_cursor second = cb_cursor_over(b);
+    likeness in_order = SAME, in_any = SAME;
+    size_t count = 0;
     while (first.rest.len > 0 && second.rest.len > 0) {
-        cb_cursor x = cb_cursor_over(cb_der_expect(&first, CB_DER_SEQUENCE));
-        cb_cursor y = cb_cursor_over(cb_der_expect(&second, CB_DER_SEQUENCE));
-        cb_bytes type = cb_der_expect(&x, CB_DER_OID);
-        cb_der u, v;
-        if (!cb_bytes_same(type, cb_der_expect(&y, CB_DER_OID)) || !cb_der_next(&x, &u) ||
-            !cb_der_next(&y, &v))
-            return false;
-        bool text = is_text(u.tag) && is_text(v.tag);
-        if (text ? !same_text(u.value, v.value) : !cb_bytes_same(u.whole, v.whole))
-            return false;
+        cb_bytes x = cb_der_expect(&first, CB_DER_SEQUENCE);
+        cb_bytes y = cb_der_expect(&second, CB_DER_SEQUENCE);
+        if (!cb_cursor_ok(&first) || !cb_cursor_ok(&second) || count++ >= ATTRIBUTES_MAX)
+            return UNSURE;
+        in_order = lesser(in_order, compare_attribute(x, y));
+        in_any = lesser(in_any, lesser(find_attribute(x, b), find_attribute(y, a)));
     }
-    return cb_cursor_done(&first) && cb_cursor_done(&second);
+    if (first.rest.len > 0 || second.rest.len > 0)
+        return OTHER;
+    return in_order == SAME ? SAME : lesser(in_any, UNSURE);
 }
 
 /* Whether a Name begins with another. */
-static bool is_below(cb_bytes name, cb_bytes above)
+static likeness is_below(cb_bytes name, cb_bytes above)
 {
     cb_cursor low = cb_der_open(name, CB_DER_SEQUENCE);
     cb_cursor high = cb_der_open(above, CB_DER_SEQUENCE);
-    while (cb_cursor_ok(&high) && high.rest.len > 0) {
+    likeness all = SAME;
+    while (cb_cursor_ok(&high) && cb_cursor_ok(&low) && high.rest.len > 0) {
+        if (low.rest.len == 0)
+            return OTHER;
         cb_bytes part = cb_der_expect(&high, CB_DER_SET);
-        if (!same_part(cb_der_expect(&low, CB_DER_SET), part) || !cb_cursor_ok(&low))
-            return false;
+        all = lesser(all, compare_part(cb_der_expect(&low, CB_DER_SET), part));
     }
-    return cb_cursor_ok(&high) && cb_cursor_ok(&low);
+    return cb_cursor_ok(&high) && cb_cursor_ok(&low) ? all : UNSURE;
 }
 
 /* ---- names of hosts ---- */
@@ -164,20 +220,36 @@ static cb_bytes host_of(cb_bytes uri)
     return until_any(after_last(until_any(in.rest, "/?#"), '@'), ":");
 }
 
+/* A host in the one form in which it is compared: no final dot, nothing escaped or quoted. */
+static bool is_plain_host(cb_bytes host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        uint8_t c = host.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && (c < '0' || c > '9') && c != '-' && c != '.' && c != '_' && c != '*')
+            return false;
+    }
+    return host.len > 0 && host.data[host.len - 1] != '.';
+}
+
 /* ---- a name and a constraint of one kind ---- */
 
-static bool is_in(uint8_t kind, cb_bytes name, cb_bytes constraint)
+static bool is_host_of(uint8_t kind, cb_bytes name, cb_bytes constraint)
 {
-    switch (kind) {
-    case DIRECTORY:
-        return is_below(name, constraint);
-    case MAIL:
+    if (kind == MAIL)
         return is_mail_in(name, constraint);
-    case DNS:
-        return is_dns_in(name, constraint);
-    default:
-        return is_host_in(host_of(name), constraint);
-    }
+    return kind == DNS ? is_dns_in(name, constraint) : is_host_in(host_of(name), constraint);
+}
+
+static likeness is_in(uint8_t kind, cb_bytes name, cb_bytes constraint)
+{
+    if (kind == DIRECTORY)
+        return is_below(name, constraint);
+    cb_bytes host = kind == MAIL ? after_last(name, '@') : kind == DNS ? name : host_of(name);
+    bool quoted = kind == MAIL && (!is_plain_text(name) || after_last(name, '"').len < name.len);
+    if (is_host_of(kind, name, constraint))
+        return SAME;
+    return is_plain_host(host) && !quoted ? OTHER : UNSURE;
 }
 
 static bool is_known(uint8_t kind, cb_bytes name)
@@ -186,15 +258,16 @@ static bool is_known(uint8_t kind, cb_bytes name)
            (kind == URI && host_of(name).len > 0);
 }
 
-/* GeneralSubtrees: how many constraints are of a kind, and whether a name is in one of them. */
+/* GeneralSubtrees: whether constraints are of a kind, and whether a name is in one of them. */
 typedef struct found {
-    bool any, in, wrong;
+    bool any, wrong;
+    likeness in;
 } found;
 
 static found look(cb_bytes subtrees, uint8_t kind, cb_bytes name)
 {
     cb_cursor list = cb_cursor_over(subtrees);
-    found f = {false, false, false};
+    found f = {false, false, OTHER};
     while (list.rest.len > 0) {
         cb_cursor one = cb_cursor_over(cb_der_expect(&list, CB_DER_SEQUENCE));
         cb_der base;
@@ -202,8 +275,10 @@ static found look(cb_bytes subtrees, uint8_t kind, cb_bytes name)
         f.wrong |= !cb_der_next(&one, &base) || !cb_cursor_done(&one);
         if (f.wrong || base.tag != kind)
             continue;
+        likeness in = is_in(kind, name, base.value);
         f.any = true;
-        f.in |= is_in(kind, name, base.value);
+        if (in > f.in)
+            f.in = in;
     }
     return f;
 }
@@ -221,7 +296,7 @@ static bool is_allowed(const cb_x509 *ca, uint8_t kind, cb_bytes name)
         return false;
     if (!is_known(kind, name))
         return !within.any && !without.any;
-    return !without.in && (within.in || !within.any);
+    return without.in == OTHER && (within.in == SAME || !within.any);
 }
 
 /* ---- the names of a certificate ---- */
@@ -236,8 +311,9 @@ static bool are_addresses_allowed(const cb_x509 *ca, cb_bytes subject)
             cb_cursor one = cb_cursor_over(cb_der_expect(&part, CB_DER_SEQUENCE));
             cb_der value;
             cb_bytes type = cb_der_expect(&one, CB_DER_OID);
-            if (cb_bytes_same(type, mail_address) && cb_der_next(&one, &value) &&
-                !is_allowed(ca, MAIL, value.value))
+            if (!cb_bytes_same(type, mail_address))
+                continue;
+            if (!cb_der_next(&one, &value) || !is_allowed(ca, MAIL, value.value))
                 return false;
         }
     }

@@ -10,7 +10,8 @@
  *  - names are the same only byte for byte;
  *  - every CA has basicConstraints and, if a keyUsage, keyCertSign in it; nothing of version 1;
  *  - whatever critical is not known ends the path, and so does a constraint on names of a kind that
- *    is not known, where there is such a name;
+ *    is not known, where there is such a name; a name that cannot be compared is in what is excluded,
+ *    and not in what is permitted;
  *  - policies are followed by their own identifiers alone: a mapped policy is none beneath the map;
  *  - an issuer's key and signature are of the kinds in signature.h.
  * Nothing is allocated but by wolfCrypt; at most CB_X509_TRIES signatures are checked.
