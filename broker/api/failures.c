@@ -4,8 +4,11 @@
  */
 #include "broker/core/failures.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "broker/api/api.h"
@@ -13,6 +16,8 @@
 #include "broker/http/metrics.h"
 
 #define DAY (24 * 3600 * CB_SECOND)
+
+enum { KEY_MAX = 80 };
 
 static const char *const fields[CB_FAILURE_KINDS] = {NULL, "wrong_pins", "failed_proofs",
                                                      "told_wrong_pins", "wrong_passwords"};
@@ -56,37 +61,58 @@ cb_error cb_api_reply_failing(cb_request *request, cb_reply *reply, json_t *json
 
 /* ---- By day ---- */
 
-typedef struct failure_page {
-    cb_page page;
-    unsigned number;
-} failure_page;
-
-static cb_error add_day(void *context, const cb_failure_day *day)
+/* Of a row, for the page after it: "<day since 1970>.<kind>.<id>". */
+static void put_key(char key[KEY_MAX], const cb_failure_day *day)
 {
-    failure_page *p = context;
-    char number[16], text[CB_TIME_TEXT];
-    snprintf(number, sizeof number, "%u", ++p->number);
+    char id[CB_ID_TEXT];
+    cb_id_text(&day->id, id);
+    snprintf(key, KEY_MAX, "%lld.%s.%s", (long long)day->day, cb_failing_name(day->of), id);
+}
+
+static cb_error read_key(cb_reply *reply, const char *key, cb_failure_day *out)
+{
+    char kind[KEY_MAX], *rest;
+    errno = 0;
+    out->day = strtoll(key, &rest, 10);
+    bool good = isdigit((unsigned char)*key) && errno == 0 && *rest == '.';
+    size_t len = good ? strcspn(++rest, ".") : 0;
+    good = good && len < sizeof kind && rest[len] == '.' &&
+           cb_id_parse(rest + len + 1, &out->id) == CB_OK;
+    if (good) {
+        memcpy(kind, rest, len);
+        kind[len] = 0;
+        out->of = cb_failing_named(kind);
+    }
+    return good && out->of ? CB_OK
+                           : cb_reply_fail(reply, CB_E_ARGUMENT, "after must be the key of a row.");
+}
+
+static cb_error add_day(void *page, const cb_failure_day *day)
+{
+    char key[KEY_MAX], text[CB_TIME_TEXT];
+    put_key(key, day);
     cb_time_text(day->day * DAY, text);
     json_t *json =
-        json_pack("{ss, ss%, ss, so}", "number", number, "day", text, (size_t)CB_DAY_TEXT, "kind",
+        json_pack("{ss, ss%, ss, so}", "key", key, "day", text, (size_t)CB_DAY_TEXT, "kind",
                   cb_failing_name(day->of), "id", cb_json_id(&day->id));
     if (set_counts(json, day->count) != 0) {
         json_decref(json);
         json = NULL;
     }
-    return cb_page_add(&p->page, json);
+    return cb_page_add(page, json);
 }
 
 cb_error cb_api_report_failures(cb_request *request, cb_reply *reply)
 {
-    failure_page p = {.number = 0};
+    cb_page page;
+    cb_failure_day after = {.of = 0};
     const char *kind = NULL, *from = NULL, *to = NULL;
     int64_t begin = 0, end = 0, least = 1;
     const cb_field own[] = {{"kind", CB_FIELD_TEXT, false, 16, &kind},
                             {"from", CB_FIELD_TEXT, false, CB_DAY_TEXT, &from},
                             {"to", CB_FIELD_TEXT, false, CB_DAY_TEXT, &to},
                             {"least", CB_FIELD_NUMBER, false, INT32_MAX, &least}};
-    cb_error error = cb_page_read(request, reply, true, own, 4, &p.page);
+    cb_error error = cb_page_read(request, reply, true, own, 4, &page);
     if (!error)
         error = cb_api_day(reply, from, &begin);
     if (!error)
@@ -94,17 +120,17 @@ cb_error cb_api_report_failures(cb_request *request, cb_reply *reply)
     uint8_t of = kind ? cb_failing_named(kind) : 0;
     if (!error && kind && of == 0)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "kind must be card, holder or terminal.");
-    unsigned long skip = error ? 0 : strtoul(p.page.name, NULL, 10);
-    p.number = skip < 1000000 ? (unsigned)skip : 1000000;
+    if (!error && *page.name)
+        error = read_key(reply, page.name, &after);
     cb_failure_query query = {.of = of,
                               .from = from ? begin / DAY - 1 : 0,
                               .to = to ? end / DAY - 1 : INT32_MAX,
                               .least = (uint64_t)least,
-                              .skip = p.number,
-                              .limit = (unsigned)p.page.limit};
+                              .after = after.of ? &after : NULL,
+                              .limit = (unsigned)page.limit};
     if (!error)
-        error = cb_failures_report(cb_api_of(request)->store, &query, add_day, &p);
-    return cb_page_reply(reply, &p.page, "failures", "number", error);
+        error = cb_failures_report(cb_api_of(request)->store, &query, add_day, &page);
+    return cb_page_reply(reply, &page, "failures", "key", error);
 }
 
 /* ---- Metrics ---- */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/core/report.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
@@ -17,40 +14,30 @@ static json_t *day_json(int64_t day)
     return json_stringn(text, CB_DAY_TEXT);
 }
 
-typedef struct issued_page {
-    cb_page page;
-    unsigned number;
-} issued_page;
-
-static cb_error add_issued(void *context, const cb_issue_row *of, uint64_t cards)
+static cb_error add_issued(void *page, const cb_issue_row *of, uint64_t cards)
 {
-    issued_page *p = context;
-    char number[16];
-    snprintf(number, sizeof number, "%u", ++p->number);
-    return cb_page_add(&p->page, json_pack("{ss, so, ss, ss, sI}", "number", number, "day",
-                                           day_json(of->day), "operator", of->operator, "station",
-                                           of->station, "cards", (json_int_t)cards));
+    return cb_page_add(page, json_pack("{so, so, ss, ss, sI}", "first", cb_json_id(&of->card), "day",
+                                       day_json(of->day), "operator", of->operator, "station",
+                                       of->station, "cards", (json_int_t)cards));
 }
 
 cb_error cb_api_report_issued(cb_request *request, cb_reply *reply)
 {
-    issued_page p = {.number = 0};
+    cb_page page;
     const char *from = NULL, *to = NULL;
     int64_t begin = 0, end = 0;
     const cb_field own[] = {{"from", CB_FIELD_TEXT, false, CB_DAY_TEXT, &from},
                             {"to", CB_FIELD_TEXT, false, CB_DAY_TEXT, &to}};
-    cb_error error = cb_page_read(request, reply, true, own, 2, &p.page);
+    cb_error error = cb_page_read(request, reply, false, own, 2, &page);
     if (!error)
         error = cb_api_day(reply, from, &begin);
     if (!error)
         error = cb_api_day(reply, to, &end);
-    unsigned long skip = error ? 0 : strtoul(p.page.name, NULL, 10);
-    p.number = skip < 1000000 ? (unsigned)skip : 1000000;
     if (!error)
         error = cb_report_issued(cb_api_of(request)->store, from ? begin / DAY - 1 : 0,
-                                 to ? end / DAY - 1 : INT32_MAX, p.number, (unsigned)p.page.limit,
-                                 add_issued, &p);
-    return cb_page_reply(reply, &p.page, "issued", "number", error);
+                                 to ? end / DAY - 1 : INT32_MAX, &page.after, (unsigned)page.limit,
+                                 add_issued, &page);
+    return cb_page_reply(reply, &page, "issued", "first", error);
 }
 
 static json_t *id_or_null(const cb_id *id)

@@ -6,7 +6,7 @@ typedef struct report {
     bool without_application;
     const char *state;
     const cb_id *after;
-    unsigned skip, limit;
+    unsigned limit;
     cb_issued_visitor issued;
     cb_issue_visitor issue;
     cb_card_visitor card;
@@ -16,14 +16,14 @@ typedef struct report {
 static cb_error run_issued(cb_txn *txn, void *context)
 {
     const report *r = context;
-    return cb_row_issued_each(txn, r->from, r->to, r->skip, r->limit, r->issued, r->context);
+    return cb_row_issued_each(txn, r->from, r->to, r->after, r->limit, r->issued, r->context);
 }
 
-cb_error cb_report_issued(cb_store *store, int64_t from, int64_t to, unsigned skip, unsigned limit,
-                          cb_issued_visitor each, void *context)
+cb_error cb_report_issued(cb_store *store, int64_t from, int64_t to, const cb_id *after,
+                          unsigned limit, cb_issued_visitor each, void *context)
 {
     report r = {
-        .from = from, .to = to, .skip = skip, .limit = limit, .issued = each, .context = context};
+        .from = from, .to = to, .after = after, .limit = limit, .issued = each, .context = context};
     return cb_store_read(store, run_issued, &r);
 }
 

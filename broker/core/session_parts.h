@@ -9,7 +9,8 @@
 
 #include "broker/core/session_table.h"
 
-#define CB_SESSION_SWEEP_SOONEST (100 * CB_MILLISECOND) /* after the last: what ends in between is recorded together */
+#define CB_SESSION_SWEEP_SOONEST                                                                   \
+    (100 * CB_MILLISECOND) /* after the last: what ends in between is recorded together */
 
 struct cb_sessions {
     pthread_mutex_t lock;
@@ -27,11 +28,12 @@ struct cb_sessions {
     void *context;
 };
 
-/* Drops a reference. An ended entry that only the table still knows lets its process go; one that nobody knows is
- * destroyed. Both without the lock. */
+/* Drops a reference. An ended entry that only the table still knows lets its process go; one that
+ * nobody knows is destroyed. Both without the lock. */
 void cb_session_release(cb_sessions *sessions, cb_session_entry *e);
 
-/* The sweeper's thread (argument: the cb_sessions): ends what is overdue, forgets what ended long ago, until stopping. */
+/* The sweeper's thread (argument: the cb_sessions): ends what is overdue, forgets what ended long
+ * ago, until stopping. */
 void *cb_session_sweeper(void *argument);
 
 #endif

@@ -23,8 +23,8 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
     return fits ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the path is too long");
 }
 
-/* A mark is two lines, "<digest> <line>" and where its report is. What is no mark of this file settles nothing: its
- * lines are tried again, which changes nothing. */
+/* A mark is two lines, "<digest> <line>" and where its report is. What is no mark of this file
+ * settles nothing: its lines are tried again, which changes nothing. */
 static int64_t read_mark(const cb_progress *p, char place[PATH_MAX])
 {
     char digest[2 * CB_SHA256_SIZE + 1] = "";
@@ -43,7 +43,8 @@ static int64_t read_mark(const cb_progress *p, char place[PATH_MAX])
 
 /* ---- The report of the runs before ---- */
 
-static cb_ctl_status no_report(cb_ctl *ctl, const cb_progress *p, const char *before, const char *why)
+static cb_ctl_status no_report(cb_ctl *ctl, const cb_progress *p, const char *before,
+                               const char *why)
 {
     char text[CB_PROGRESS_PATH + 128];
     snprintf(text, sizeof text, "%s: %s", p->report_path, why);
@@ -51,13 +52,14 @@ static cb_ctl_status no_report(cb_ctl *ctl, const cb_progress *p, const char *be
     cb_ctl_note(ctl, "Lines up to %lld are settled; those that could not be done stand in %s.",
                 (long long)p->settled, before);
     cb_ctl_note(ctl,
-                "Name that report, or remove %s: then all lines are tried again, and nothing is done twice.",
+                "Name that report, or remove %s: then all lines are tried again, and nothing is "
+                "done twice.",
                 p->mark_path);
     return status;
 }
 
-/* Lines behind the mark are tried again, so what the report says of them goes; so does a last one that was cut off, for
- * what the mark settled was on the disk before it. NULL, or what is wrong. */
+/* Lines behind the mark are tried again, so what the report says of them goes; so does a last one
+ * that was cut off, for what the mark settled was on the disk before it. NULL, or what is wrong. */
 static const char *keep_reasons(cb_progress *p, FILE *from, FILE *to)
 {
     char *text = NULL;

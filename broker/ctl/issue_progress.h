@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * How far a run over a file of lines came (FILE.progress: lines up to that one are settled), and why lines of it could
- * not be done (FILE.rejected, or the report that was asked for: CSV, line and reason). The caller locks.
+ * How far a run over a file of lines came (FILE.progress: lines up to that one are settled), and
+ * why lines of it could not be done (FILE.rejected, or the report that was asked for: CSV, line and
+ * reason). The caller locks.
  */
 #ifndef CB_BROKER_CTL_ISSUE_PROGRESS_H
 #define CB_BROKER_CTL_ISSUE_PROGRESS_H
@@ -26,16 +27,18 @@ typedef struct cb_progress {
 /* Names the files: of FILE, and the report (NULL: beside it). */
 cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report, cb_progress *out);
 
-/* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves the old report or
- * the new one. Without them (the report is gone, cannot be read, or is another) nothing is begun. */
+/* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves
+ * the old report or the new one. Without them (the report is gone, cannot be read, or is another)
+ * nothing is begun. */
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *progress);
 void cb_progress_close(cb_progress *progress);
 
 /* Why this line could not be done; newlines in it become spaces. */
 void cb_progress_reason(cb_progress *progress, int64_t line, const char *reason);
 
-/* Lines up to this one are settled. A crash leaves the old mark or the new one, of the machine too. Nothing counts as
- * settled whose reason is not in the report on the disk: false when that cannot be written. */
+/* Lines up to this one are settled. A crash leaves the old mark or the new one, of the machine too.
+ * Nothing counts as settled whose reason is not in the report on the disk: false when that cannot
+ * be written. */
 bool cb_progress_mark(cb_progress *progress, int64_t settled);
 
 #endif

@@ -175,17 +175,22 @@ cb_error cb_row_failure_each(cb_txn *txn, const cb_failure_query *query, cb_fail
     cb_error error = CB_OK;
     cb_failure_day day;
     char of[16];
+    const cb_failure_day newest = {.day = query->to + 1}; /* before all there is on that day */
+    const cb_failure_day *after =
+        query->after && query->after->day <= query->to ? query->after : &newest;
     cb_query q =
         cb_query_begin(txn->sql, "SELECT kind, subject, day, " COUNTS " FROM failure_day "
-                                 "WHERE day BETWEEN ?1 AND ?2 AND (?3 IS NULL OR kind = ?3) "
-                                 "AND wrong_pins + proofs + told_pins + passwords >= ?4 "
-                                 "ORDER BY day DESC, kind, subject LIMIT ?5 OFFSET ?6");
+                                 "WHERE day >= ?1 AND (day, kind, subject) < (?2, ?3, ?4) "
+                                 "AND (?5 IS NULL OR kind = ?5) "
+                                 "AND wrong_pins + proofs + told_pins + passwords >= ?6 "
+                                 "ORDER BY day DESC, kind DESC, subject DESC LIMIT ?7");
     cb_query_number(&q, query->from);
-    cb_query_number(&q, query->to);
+    cb_query_number(&q, after->day);
+    cb_query_text(&q, after->of ? cb_failing_name(after->of) : "");
+    cb_query_id(&q, &after->id);
     cb_query_text(&q, cb_failing_name(query->of));
     cb_query_number(&q, (int64_t)query->least);
     cb_query_number(&q, cb_row_limit(query->limit));
-    cb_query_number(&q, query->skip);
     while (!error && cb_query_next(&q)) {
         cb_column_text(&q, 0, of, sizeof of);
         day.of = cb_failing_named(of);

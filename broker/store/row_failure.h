@@ -69,10 +69,11 @@ typedef struct cb_failure_query {
     uint8_t of; /* 0: any */
     int64_t from, to;
     uint64_t least; /* of all kinds together, in one day */
-    unsigned skip, limit;
+    const cb_failure_day *after; /* the last one before, of which day, of and id count; NULL: none */
+    unsigned limit;
 } cb_failure_query;
 
-/* The newest day first. */
+/* The newest day first. Whoever goes on after the last one has each that is there all the while once. */
 typedef cb_error (*cb_failure_visitor)(void *context, const cb_failure_day *day);
 cb_error cb_row_failure_each(cb_txn *txn, const cb_failure_query *query, cb_failure_visitor each,
                              void *context);

@@ -64,24 +64,49 @@ cb_error cb_row_issue_each(cb_txn *txn, bool without_application, const cb_id *a
     return cb_row_visited(&q, error);
 }
 
-cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, unsigned skip, unsigned limit,
-                            cb_issued_visitor each, void *context)
+static void read_count(cb_query *q, cb_issue_row *out)
 {
-    cb_error error = CB_OK;
-    cb_issue_row row = {.day = 0};
-    cb_query q =
-        cb_query_begin(txn->sql, "SELECT day, operator, station, count(*) FROM issue "
-                                 "WHERE day BETWEEN ? AND ? GROUP BY day, operator, station "
-                                 "ORDER BY day, operator, station LIMIT ? OFFSET ?");
-    cb_query_number(&q, from);
+    out->day = cb_column_number(q, 0);
+    cb_column_text(q, 1, out->operator, sizeof out->operator);
+    cb_column_text(q, 2, out->station, sizeof out->station);
+    cb_column_id(q, 3, &out->card);
+}
+
+/* With what this card is counted. */
+static cb_error counted_with(cb_txn *txn, const cb_id *card, cb_issue_row *out)
+{
+    cb_query q = cb_query_begin(txn->sql,
+                                "SELECT day, operator, station, card FROM issue WHERE card = ?");
+    cb_query_id(&q, card);
+    bool found = cb_query_next(&q);
+    if (found)
+        read_count(&q, out);
+    cb_error error = cb_query_end(&q);
+    return error ? error : found ? CB_OK : CB_E_NOT_FOUND;
+}
+
+cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, const cb_id *after,
+                            unsigned limit, cb_issued_visitor each, void *context)
+{
+    cb_issue_row row = {.day = from}; /* before all there is on that day */
+    cb_error error = cb_id_is_zero(after) ? CB_OK : counted_with(txn, after, &row);
+    if (error)
+        return error;
+    if (row.day < from)
+        row = (cb_issue_row){.day = from};
+    cb_query q = cb_query_begin(txn->sql,
+                                "SELECT day, operator, station, min(card), count(*) FROM issue "
+                                "WHERE day <= ? AND (day, operator, station) > (?, ?, ?) "
+                                "GROUP BY day, operator, station "
+                                "ORDER BY day, operator, station LIMIT ?");
     cb_query_number(&q, to);
+    cb_query_number(&q, row.day);
+    cb_query_text(&q, row.operator);
+    cb_query_text(&q, row.station);
     cb_query_number(&q, cb_row_limit(limit));
-    cb_query_number(&q, skip);
     while (!error && cb_query_next(&q)) {
-        row.day = cb_column_number(&q, 0);
-        cb_column_text(&q, 1, row.operator, sizeof row.operator);
-        cb_column_text(&q, 2, row.station, sizeof row.station);
-        uint64_t cards = (uint64_t)cb_column_number(&q, 3);
+        read_count(&q, &row);
+        uint64_t cards = (uint64_t)cb_column_number(&q, 4);
         error = q.error ? q.error : each(context, &row, cards);
     }
     return cb_row_visited(&q, error);

@@ -141,10 +141,11 @@ cb_error cb_row_suspension_code_card(cb_txn *txn, const cb_digest *hash, cb_id *
 /* Cards that expired, or that were to be given back, by then: their ids, at most so many. */
 cb_error cb_row_card_over(cb_txn *txn, bool due, int64_t by, cb_id *out, size_t most, size_t *count);
 cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue);
-/* Counts by day, operator and station, from the one numbered "skip" on; all in days from..to. */
+/* Counts by day, operator and station, of days from..to; in of also the first of these cards. after: any card of the last
+ * count before (CB_E_NOT_FOUND if it was never issued), or zero. */
 typedef cb_error (*cb_issued_visitor)(void *context, const cb_issue_row *of, uint64_t cards);
-cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, unsigned skip, unsigned limit,
-                            cb_issued_visitor each, void *context);
+cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, const cb_id *after,
+                            unsigned limit, cb_issued_visitor each, void *context);
 typedef cb_error (*cb_issue_visitor)(void *context, const cb_issue_row *issue);
 cb_error cb_row_issue_each(cb_txn *txn, bool without_application, const cb_id *after,
                            unsigned limit, cb_issue_visitor each, void *context);

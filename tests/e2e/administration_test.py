@@ -166,6 +166,12 @@ class Commands(unittest.TestCase):
             self.ctl("generation", "retire", "126", "--lose", str(lost), "--reason", "test", as_json=as_json, ok=(1,))
         rows = self.ctl("report", "issued", "--csv").split("\r\n")
         self.assertEqual(rows[0], '"day","operator","station","cards"')
+        page = w.admin("GET", "/v1/reports/issued?limit=1").json
+        self.assertEqual(page["issued"], self.ctl("report", "issued", as_json=True)[:1])
+        self.assertEqual(page["next"], page["issued"][0]["first"])
+        rest = w.admin("GET", f"/v1/reports/issued?after={page['next']}").json["issued"]
+        self.assertEqual(page["issued"] + rest, self.ctl("report", "issued", as_json=True))
+        self.assertEqual(w.admin("GET", "/v1/reports/issued?after=00000000-0000-7000-8000-000000000001").code, "resource.unknown")
         self.assertTrue(rows[1].startswith(f'"{today}",'), rows)
 
     def test_4_terminals(self):

@@ -141,6 +141,16 @@ class Failures(unittest.TestCase):
         self.assertEqual({row["kind"] for row in w.ctl("report", "failures", "--kind", "holder")}, {"holder"})
         self.assertEqual(w.ctl("report", "failures", "--to", "2020-01-01"), [])
         w.ctl("report", "failures", "--kind", "person", ok=(1,))
+        paged, after = [], ""
+        while after is not None:
+            page = w.admin("GET", f"/v1/reports/failures?limit=1{after}").json
+            paged += page["failures"]
+            after = f"&after={page['next']}" if "next" in page else None
+        self.assertEqual(paged, rows)
+        self.assertGreater(len(rows), 2)
+        for wrong in ("1", "1000001", "x", "-1.card." + "0" * 32, f"1.person.{rows[0]['id']}", "1.card.", "1.card.zz", "9" * 30 + f".card.{rows[0]['id']}",
+                      f"{rows[0]['key']}x", f" {rows[0]['key']}".replace(" ", "%20")):
+            self.assertEqual(w.admin("GET", f"/v1/reports/failures?after={wrong}").code, "request.invalid", wrong)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    static const char *const all[] = {".progress", ".progress.new", ".rejected", ".rejected.new", ".other"};
+    static const char *const all[] = {".progress", ".progress.new", ".rejected", ".rejected.new",
+                                      ".other"};
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         unlink(in_folder(all[i]));
@@ -57,10 +58,7 @@ static cb_ctl_status open_with(const char *report, cb_progress *p)
     return cb_progress_open(&ctl, &digest, p);
 }
 
-static void open_again(cb_progress *p)
-{
-    assert_int_equal(open_with(NULL, p), CB_CTL_DONE);
-}
+static void open_again(cb_progress *p) { assert_int_equal(open_with(NULL, p), CB_CTL_DONE); }
 
 static void report_is(const char *wanted)
 {
@@ -189,7 +187,8 @@ static void a_mark_that_is_none_settles_nothing(void **state)
     cb_progress p;
     (void)state;
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
-        assert_int_equal(cb_file_replace(in_folder(".progress"), cb_bytes_str(marks[i]), 0600), CB_OK);
+        assert_int_equal(cb_file_replace(in_folder(".progress"), cb_bytes_str(marks[i]), 0600),
+                         CB_OK);
         open_again(&p);
         assert_int_equal(p.settled, 0);
         cb_progress_close(&p);
