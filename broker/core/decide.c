@@ -160,7 +160,8 @@ static cb_error admit(cb_txn *txn, t1 *t)
                     cb_level_reaches(r->reached, r->context.level)))
         error = CB_E_TAP_LEVEL;
     if (!error)
-        error = cb_still_kind(txn, &r->context.terminal, name, r->reached, r->pad);
+        error = cb_still_kind(txn, &r->context.terminal, name,
+                              r->pin_seen || r->reached == CB_LEVEL_TERMINAL_PIN, r->pad);
     return error ? error : cb_still_enrolment(txn, &r->holder, name, &t->enrolment);
 }
 

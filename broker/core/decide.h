@@ -32,7 +32,8 @@ typedef struct cb_intent_request {
     cb_id card;             /* these three as hsmd activated them */
     cb_id holder;
     uint8_t reached;
-    bool pad; /* the terminal says that the PIN was typed on its pad */
+    bool pin_seen; /* a PIN was verified that the terminal saw; one may have been that no level tells of */
+    bool pad;      /* the terminal says that the PIN was typed on its pad */
     uint8_t
         generation; /* that the card signed, where its row has another; 0: nothing to write down */
 } cb_intent_request;
@@ -69,6 +70,7 @@ typedef struct cb_result_request {
     cb_id session;   /* opened at the service; zero: none stays open that the broker could cut */
     uint8_t kind;    /* cb_session_kind */
     int64_t expires; /* wall clock, or 0 */
+    bool pin_seen;   /* as at T1 */
     bool pad;        /* as at T1, recorded */
 } cb_result_request;
 
@@ -119,6 +121,7 @@ typedef struct cb_again_request {
     cb_id key;        /* with which the login was made */
     int64_t intended; /* when: the intent's time */
     uint8_t reached;
+    bool pin_seen;
     cb_id session;    /* zero: none that the broker can cut */
 } cb_again_request;
 

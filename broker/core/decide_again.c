@@ -19,7 +19,8 @@ static cb_error still_so(cb_txn *txn, const cb_again_request *request)
         error = cb_still_password(txn, &request->terminal, &request->card, request->reached,
                                   request->intended);
     if (!error)
-        error = cb_still_kind(txn, &request->terminal, request->service, request->reached, true);
+        error = cb_still_kind(txn, &request->terminal, request->service,
+                              request->pin_seen || request->reached == CB_LEVEL_TERMINAL_PIN, true);
     if (!error)
         error = cb_still_enrolment(txn, &request->holder, request->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &request->key))

@@ -20,7 +20,7 @@ typedef struct t2 {
 } t2;
 
 /* All that T1 relied on must still be so, and the key still be the one in use. */
-static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
+static cb_error still_so(cb_txn *txn, const cb_intent_row *intent, bool pin_seen)
 {
     cb_enrolment enrolment;
     cb_enrolment_init(&enrolment);
@@ -33,7 +33,7 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
         error = cb_still_password(txn, &intent->terminal, &intent->card, intent->reached,
                                   intent->time);
     if (!error)
-        error = cb_still_kind(txn, &intent->terminal, intent->service, intent->reached, true);
+        error = cb_still_kind(txn, &intent->terminal, intent->service, pin_seen, true);
     if (!error)
         error = cb_still_enrolment(txn, &intent->holder, intent->service, &enrolment);
     if (!error && !cb_id_same(&enrolment.current.id, &intent->key))
@@ -43,9 +43,9 @@ static cb_error still_so(cb_txn *txn, const cb_intent_row *intent)
 }
 
 /* CB_OK, CB_E_TAP_WITHDRAWN, or a fault. */
-static cb_error judge(cb_txn *txn, const cb_intent_row *intent)
+static cb_error judge(cb_txn *txn, const cb_intent_row *intent, bool pin_seen)
 {
-    cb_error error = still_so(txn, intent);
+    cb_error error = still_so(txn, intent, pin_seen);
     switch (cb_error_class_of(error)) {
     case CB_CLASS_OK:
         return CB_OK;
@@ -56,6 +56,11 @@ static cb_error judge(cb_txn *txn, const cb_intent_row *intent)
     }
 }
 
+static bool saw_pin(const t2 *t, const cb_intent_row *intent)
+{
+    return t->request->pin_seen || intent->reached == CB_LEVEL_TERMINAL_PIN;
+}
+
 static cb_error put_result(cb_txn *txn, t2 *t, const cb_intent_row *intent, int64_t now,
                            uint64_t *position)
 {
@@ -64,13 +69,14 @@ static cb_error put_result(cb_txn *txn, t2 *t, const cb_intent_row *intent, int6
     cb_error error = cb_row_terminal_get(txn, &intent->terminal, &terminal);
     if (error && error != CB_E_NOT_FOUND)
         return error;
-    bool pad = terminal.pad && t->request->pad && intent->reached == CB_LEVEL_TERMINAL_PIN;
+    const bool seen = saw_pin(t, intent);
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_result_facts facts = {.intent = intent,
                              .outcome = accepted ? "accepted" : cb_error_code(t->decision),
                              .session = accepted ? &t->request->session : NULL,
                              .terminal_kind = terminal.kind,
-                             .pad = pad,
+                             .pin_seen = seen,
+                             .pad = seen && terminal.pad && t->request->pad,
                              .receipts = t->request->receipts,
                              .receipt_count = t->request->receipt_count};
     cb_result_leaf(&facts, now, &leaf);
@@ -110,7 +116,7 @@ static cb_error run_result(cb_txn *txn, void *context)
     cb_error error = cb_row_intent_get(txn, &t->request->tap, &intent);
     if (error)
         return error == CB_E_NOT_FOUND ? CB_E_STATE : error;
-    t->decision = t->outcome ? t->outcome : judge(txn, &intent);
+    t->decision = t->outcome ? t->outcome : judge(txn, &intent, saw_pin(t, &intent));
     if (!t->outcome && t->decision && t->decision != CB_E_TAP_WITHDRAWN)
         return t->decision;
     error = put_result(txn, t, &intent, now, &leaf);

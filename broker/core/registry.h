@@ -288,11 +288,11 @@ cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id,
 /* Whether a terminal may ask for a service. */
 bool cb_terminal_allows(const cb_terminal *terminal, const char *service);
 
-/* Whether a service is given at a terminal of that kind (CB_E_TERMINAL_KIND); and takes the level
- * that was reached there, if the terminal said that the PIN was typed on its pad (CB_E_PIN_PAD). */
+/* Whether a service is given at a terminal of that kind (CB_E_TERMINAL_KIND); and takes a PIN
+ * that a terminal saw (seen; said: on its pad, by its own word; CB_E_PIN_PAD). */
 cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal);
-cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
-                              uint8_t reached, bool said);
+cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal, bool seen,
+                              bool said);
 
 /* ---- Services ---- */
 

@@ -21,10 +21,10 @@ cb_error cb_still_terminal(cb_txn *txn, const cb_id *id, const char *service, in
 cb_error cb_still_password(cb_txn *txn, const cb_id *terminal, const cb_id *password,
                            uint8_t reached, int64_t since);
 
-/* Whether the service is given at a terminal of that kind, and takes a PIN that reached this level
- * there (CB_E_TERMINAL_KIND, CB_E_PIN_PAD). said: the terminal said that it was typed on its pad;
- * that does not change, so T2 gives true. */
-cb_error cb_still_kind(cb_txn *txn, const cb_id *terminal, const char *service, uint8_t reached,
+/* Whether the service is given at a terminal of that kind, and takes the PIN, if the terminal saw one
+ * (CB_E_TERMINAL_KIND, CB_E_PIN_PAD). said: the terminal said that it was typed on its pad; that
+ * does not change, so T2 gives true. */
+cb_error cb_still_kind(cb_txn *txn, const cb_id *terminal, const char *service, bool seen,
                        bool said);
 
 /* CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING. */

@@ -105,6 +105,7 @@ typedef struct cb_tap_outcome {
     cb_id holder;
     cb_id claimed; /* the name that a password was typed for, whether there is such a one or not */
     uint8_t level;
+    bool pin_seen;          /* a PIN was verified that the terminal saw */
     uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
     uint32_t wrong_pins;    /* as cb_refusal; counted when the tap has ended */
     cb_id session;          /* zero: none */

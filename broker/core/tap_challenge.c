@@ -116,7 +116,8 @@ static cb_error place_is_good(const cb_tap_context *context, const cb_service *s
         return CB_OK;
     cb_error error = cb_service_takes(service, terminal);
     if (!error && cb_level_needs_pin(service->level))
-        error = cb_service_takes_pin(service, terminal, cb_profile_level(profile, true), pad);
+        error = cb_service_takes_pin(
+            service, terminal, cb_profile_level(profile, true) == CB_LEVEL_TERMINAL_PIN, pad);
     return error;
 }
 
@@ -232,6 +233,39 @@ static cb_error ask_named(cb_taps *taps, const cb_tap_context *context,
     return is_of_state(error) ? CB_E_PIN_RESET_REFUSED : error;
 }
 
+static bool wants_pin(cb_bytes script)
+{
+    cb_script read;
+    bool wanted = false;
+    if (cb_script_read(script, CB_COMMAND_MAX, &read))
+        return true;
+    for (size_t i = 0; i < read.count; i++)
+        wanted = wanted || read.item[i].flags & CB_SCRIPT_PIN;
+    return wanted;
+}
+
+/* Some cards sign with their PIN alone, at whatever level: where the service takes none that the
+ * terminal saw, it is not asked for. */
+static cb_error pin_may_be_seen(cb_taps *taps, const cb_tap_entry *entry, cb_bytes script)
+{
+    const cb_tap_context *context = &entry->context;
+    if (!context->service[0] || cb_level_needs_pin(context->level) || !wants_pin(script))
+        return CB_OK;
+    cb_service service;
+    cb_terminal *terminal = calloc(1, sizeof *terminal);
+    if (!terminal)
+        return CB_E_MEMORY;
+    cb_service_init(&service);
+    cb_error error = cb_service_get(taps->parts.store, context->service, &service);
+    if (!error)
+        error = cb_terminal_get(taps->parts.store, &context->terminal, terminal);
+    if (!error)
+        error = cb_service_takes_pin(&service, terminal, true, entry->pad);
+    cb_service_free(&service);
+    free(terminal);
+    return error;
+}
+
 /* Asks for the proof, once everything is allowed. */
 static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_question *question,
                     cb_buf *script)
@@ -245,6 +279,10 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_question *q
     if (!error)
         error = cb_hsm_tap_challenge(taps->parts.hsm, context, question->answers, question->pin,
                                      cb_buf_bytes(&card.binding), script);
+    if (!error)
+        error = pin_may_be_seen(taps, entry, cb_buf_bytes(script));
+    if (error)
+        cb_buf_reset(script);
     entry->card = card.id;
     entry->holder = card.holder;
     if (error && !cb_id_is_zero(&card.id)) {

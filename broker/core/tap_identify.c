@@ -102,6 +102,9 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
     outcome->may_end = error == CB_E_CARD_REVOKED && context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;
+    outcome->pin_seen =
+        activation.pin == CB_PIN_VERIFIED &&
+        cb_profile_level(cb_profile_find(context->profile), true) == CB_LEVEL_TERMINAL_PIN;
     if (!error && activation.generation != card.generation)
         identity->generation = activation.generation;
     if (!error)

@@ -124,6 +124,7 @@ static cb_error record_result(proof_run *run, cb_error outcome)
                                  .receipt_count = run->receipts,
                                  .kind = run->login.kind,
                                  .expires = run->login.expires,
+                                 .pin_seen = run->outcome->pin_seen,
                                  .pad = run->pad};
     if (!outcome && run->login.kind == CB_SESSION_RELAYED)
         request.session = run->outcome->session;
@@ -151,6 +152,7 @@ static cb_error authenticate(proof_run *run)
                                 .holder = outcome->holder,
                                 .generation = run->identity.generation,
                                 .reached = outcome->level,
+                                .pin_seen = outcome->pin_seen,
                                 .pad = run->pad};
     cb_error error = cb_places_take(run->taps->places, run->context->service);
     run->placed = !error;
@@ -319,7 +321,8 @@ static cb_error say_again(cb_taps *taps, const cb_id *tap, const cb_id *terminal
                                 .service = outcome->service,
                                 .key = word->key,
                                 .intended = word->intended,
-                                .reached = outcome->level};
+                                .reached = outcome->level,
+                                .pin_seen = outcome->pin_seen};
     if (outcome->kind == CB_SESSION_RELAYED)
         request.session = outcome->session;
     return cb_decide_again(taps->parts.store, &request);

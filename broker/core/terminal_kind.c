@@ -67,14 +67,14 @@ cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal
     return any || named ? CB_OK : CB_E_TERMINAL_KIND;
 }
 
-cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
-                              uint8_t reached, bool said)
+cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal, bool seen,
+                              bool said)
 {
-    bool seen = reached == CB_LEVEL_TERMINAL_PIN && !(terminal->pad && said);
-    return service->pad && seen ? CB_E_PIN_PAD : CB_OK;
+    bool on_pad = terminal->pad && said;
+    return service->pad && seen && !on_pad ? CB_E_PIN_PAD : CB_OK;
 }
 
-cb_error cb_still_kind(cb_txn *txn, const cb_id *id, const char *name, uint8_t reached, bool said)
+cb_error cb_still_kind(cb_txn *txn, const cb_id *id, const char *name, bool seen, bool said)
 {
     cb_service service;
     cb_terminal terminal;
@@ -89,7 +89,7 @@ cb_error cb_still_kind(cb_txn *txn, const cb_id *id, const char *name, uint8_t r
     if (!error)
         error = cb_service_takes(&service, &terminal);
     if (!error)
-        error = cb_service_takes_pin(&service, &terminal, reached, said);
+        error = cb_service_takes_pin(&service, &terminal, seen, said);
     cb_service_free(&service);
     return error == CB_E_NOT_FOUND ? CB_E_TERMINAL_UNKNOWN : error;
 }

@@ -21,6 +21,8 @@ void cb_result_leaf(const cb_result_facts *facts, int64_t time, cb_buf *leaf)
         cb_leaf_number(leaf, "terminal_kind", facts->terminal_kind);
     if (facts->pad)
         cb_leaf_text(leaf, "pin_entry", "pad");
+    else if (facts->pin_seen && intent->reached != CB_LEVEL_TERMINAL_PIN)
+        cb_leaf_text(leaf, "pin_entry", "terminal"); /* which the level would not tell */
     cb_leaf_id(leaf, "enrolment", &intent->enrolment);
     cb_leaf_text(leaf, "service", intent->service);
     cb_leaf_id(leaf, "key", &intent->key);

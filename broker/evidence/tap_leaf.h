@@ -15,6 +15,7 @@ typedef struct cb_result_facts {
     const char *outcome;
     const cb_id *session;
     uint8_t terminal_kind; /* as it was registered then; 0: not stated */
+    bool pin_seen;         /* a PIN was verified that the terminal saw */
     bool pad;              /* by the word of a terminal that was registered with a PIN pad */
     const cb_bytes *receipts;
     size_t receipt_count;

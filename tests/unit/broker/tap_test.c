@@ -213,6 +213,40 @@ static void a_profile_that_is_not_known_begins_nothing(void **state)
     assert_string_equal(trace, "");
 }
 
+/* Some cards sign with their PIN alone: also where they are bound at a level that does not tell. */
+static void a_pin_that_the_terminal_sees_is_known_whatever_level_it_reaches(void **state)
+{
+    (void)state;
+    cb_id tap;
+    cb_tap_outcome outcome;
+    cb_tap_question question = {.purpose = CB_TAP_AUTHENTICATE, .service = "tax"};
+    kind_of_card = CB_PROFILE_JPKI;
+    asks_pin = CB_SCRIPT_PIN_ASCII;
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_true(intended_pin_seen);
+    cb_tap_outcome_free(&outcome);
+    free(entered);
+    entered = NULL;
+    kind_of_card = CB_PROFILE_NATIVE; /* encrypted to the card */
+    assert_int_equal(run(&outcome), CB_OK);
+    assert_false(intended_pin_seen);
+    cb_tap_outcome_free(&outcome);
+    kind_of_card = CB_PROFILE_JPKI;
+    pad_needed = true; /* then it is not asked for, let alone typed */
+    assert_int_equal(start(&tap), CB_OK);
+    trace[0] = 0;
+    assert_int_equal(ask(&tap, &question), CB_E_PIN_PAD);
+    assert_non_null(strstr(trace, "challenge refused end"));
+    assert_int_equal(recorded, CB_E_PIN_PAD);
+    question.pad = true;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_OK);
+    asks_pin = 0; /* a key that signs without it */
+    question.pad = false;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask(&tap, &question), CB_OK);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
@@ -231,6 +265,7 @@ int main(void)
         T(a_mistake_leaves_nothing_in_the_tap),
         T(a_pin_change_uses_no_key_and_is_recorded),
         T(a_profile_that_is_not_known_begins_nothing),
+        T(a_pin_that_the_terminal_sees_is_known_whatever_level_it_reaches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

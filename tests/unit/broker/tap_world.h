@@ -43,6 +43,8 @@ static uint8_t terminal_state;
 static bool terminal_passwords;
 static cb_error terminal_software, terminal_kind, terminal_record;
 static bool pad_needed;
+static uint8_t asks_pin; /* flags of the second script's command */
+static bool intended_pin_seen;
 static uint8_t kind_of_card = CB_PROFILE_NATIVE;
 static size_t receipts_recorded;
 
@@ -70,7 +72,7 @@ cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_byt
     (void)hsm, (void)context, (void)answers, (void)pin, (void)binding;
     cb_error error = step("challenge");
     if (!error)
-        cb_script_put(script, 0, cb_bytes_str("command"));
+        cb_script_put(script, asks_pin, cb_bytes_str("command"));
     return error;
 }
 
@@ -90,7 +92,11 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
         step("behind");
         return behind_error;
     }
-    *out = (cb_activation){.holder = {{2}}, .card = {{1}}, .level = CB_LEVEL_PIN, .pin_tries_left = 2};
+    *out = (cb_activation){.holder = {{2}},
+                           .card = {{1}},
+                           .level = CB_LEVEL_PIN,
+                           .pin = CB_PIN_VERIFIED,
+                           .pin_tries_left = 2};
     return step("activate");
 }
 
@@ -158,12 +164,17 @@ const cb_card_profile *cb_profile_find(uint8_t id)
     static const cb_card_profile native = {.id = CB_PROFILE_NATIVE,
                                            .name = "native",
                                            .level_with_pin = CB_LEVEL_PIN};
+    static const cb_card_profile foreign = {.id = CB_PROFILE_JPKI,
+                                            .name = "jpki",
+                                            .level_with_pin = CB_LEVEL_TERMINAL_PIN,
+                                            .recognise = recognise_it};
     static const cb_card_profile password = {.id = CB_PROFILE_PASSWORD,
                                              .name = "password",
                                              .level_with_pin = CB_LEVEL_PASSWORD};
     return id == CB_PROFILE_NATIVE     ? &native
            : id == CB_PROFILE_PASSWORD ? &password
            : id == CB_PROFILE_SCP03    ? &recognised
+           : id == CB_PROFILE_JPKI     ? &foreign
                                        : NULL;
 }
 
@@ -266,6 +277,7 @@ static inline int open_taps(void **state)
     terminal_passwords = false;
     terminal_software = terminal_kind = terminal_record = CB_OK;
     pad_needed = false;
+    asks_pin = 0;
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
     recorded_pins = signed_pins = 0;

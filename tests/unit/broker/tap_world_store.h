@@ -64,10 +64,10 @@ cb_error cb_service_takes(const cb_service *service, const cb_terminal *terminal
 }
 
 cb_error cb_service_takes_pin(const cb_service *service, const cb_terminal *terminal,
-                              uint8_t reached, bool said)
+                              bool seen, bool said)
 {
     (void)service, (void)terminal;
-    return pad_needed && reached == CB_LEVEL_TERMINAL_PIN && !said ? CB_E_PIN_PAD : CB_OK;
+    return pad_needed && seen && !said ? CB_E_PIN_PAD : CB_OK;
 }
 
 cb_error cb_terminal_get(cb_store *store, const cb_id *id, cb_terminal *out)
@@ -136,6 +136,7 @@ cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_
     (void)store, (void)out;
     assert_int_equal(request->reached, CB_LEVEL_PIN);
     assert_int_equal(request->holder.bytes[0], 2);
+    intended_pin_seen = request->pin_seen;
     return step("intent");
 }
 
@@ -144,6 +145,7 @@ cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
     (void)store;
     recorded = request->outcome;
     receipts_recorded = request->receipt_count;
+    assert_int_equal(request->pin_seen, intended_pin_seen);
     return step(request->outcome ? "failed" : "result");
 }
 

@@ -19,7 +19,8 @@ static cb_error t1(world *w, const cb_intent_request *request)
 
 static cb_error t2(world *w, const cb_intent_request *request)
 {
-    cb_result_request result = {.tap = request->context.tap, .pad = request->pad};
+    cb_result_request result = {
+        .tap = request->context.tap, .pin_seen = request->pin_seen, .pad = request->pad};
     return cb_decide_result(w->store, &result);
 }
 
@@ -86,13 +87,18 @@ static void a_pin_that_a_terminal_saw_is_not_taken_where_a_pad_is_asked_for(void
         bool needed, there, said;
         uint8_t reached;
         cb_error error;
+        bool seen; /* with a card that is bound at a level below */
     } cases[] = {
-        {true, true, true, CB_LEVEL_TERMINAL_PIN, CB_OK},
-        {true, true, false, CB_LEVEL_TERMINAL_PIN, CB_E_PIN_PAD},
-        {true, false, true, CB_LEVEL_TERMINAL_PIN, CB_E_PIN_PAD}, /* its word alone is none */
-        {true, false, false, CB_LEVEL_PIN, CB_OK},
-        {true, false, false, CB_LEVEL_POSSESSION, CB_OK}, /* there was no PIN */
-        {false, false, false, CB_LEVEL_TERMINAL_PIN, CB_OK},
+        {true, false, false, CB_LEVEL_POSSESSION, CB_E_PIN_PAD, true},
+        {true, true, false, CB_LEVEL_POSSESSION, CB_E_PIN_PAD, true},
+        {true, true, true, CB_LEVEL_POSSESSION, CB_OK, true},
+        {false, false, false, CB_LEVEL_POSSESSION, CB_OK, true},
+        {true, true, true, CB_LEVEL_TERMINAL_PIN, CB_OK, false},
+        {true, true, false, CB_LEVEL_TERMINAL_PIN, CB_E_PIN_PAD, false},
+        {true, false, true, CB_LEVEL_TERMINAL_PIN, CB_E_PIN_PAD, false}, /* its word alone is none */
+        {true, false, false, CB_LEVEL_PIN, CB_OK, false},
+        {true, false, false, CB_LEVEL_POSSESSION, CB_OK, false}, /* there was no PIN */
+        {false, false, false, CB_LEVEL_TERMINAL_PIN, CB_OK, false},
     };
     world w;
     (void)state;
@@ -103,6 +109,7 @@ static void a_pin_that_a_terminal_saw_is_not_taken_where_a_pad_is_asked_for(void
         cb_intent_request tap = intent_of(&w);
         tap.reached = cases[i].reached;
         tap.pad = cases[i].said;
+        tap.pin_seen = cases[i].seen;
         assert_int_equal(t1(&w, &tap), cases[i].error);
         if (!cases[i].error)
             assert_int_equal(t2(&w, &tap), CB_OK);
@@ -115,11 +122,13 @@ static void what_changes_between_t1_and_t2_withdraws_the_tap(void **state)
     world w;
     (void)state;
     world_begin(&w);
-    for (int turn = 0; turn < 4; turn++) {
+    for (int i = 0; i < 8; i++) {
+        int turn = i % 4;
         limit(&w, DESK, true);
         is_of(&w, CB_TERMINAL_ATTENDED, true);
         cb_intent_request tap = intent_of(&w);
-        tap.reached = CB_LEVEL_TERMINAL_PIN;
+        tap.reached = i < 4 ? CB_LEVEL_TERMINAL_PIN : CB_LEVEL_POSSESSION;
+        tap.pin_seen = true;
         tap.pad = true;
         assert_int_equal(t1(&w, &tap), CB_OK);
         if (turn == 0)
@@ -134,7 +143,7 @@ static void what_changes_between_t1_and_t2_withdraws_the_tap(void **state)
 }
 
 typedef struct result {
-    char kind[8], pad[8];
+    char kind[8], pad[16];
 } result;
 
 static cb_error note(void *context, const cb_log_leaf *leaf)
@@ -179,6 +188,12 @@ static void the_record_has_kind_and_pad_and_says_no_more_than_is_known(void **st
     assert_int_equal(t1(&w, &tap), CB_OK);
     assert_int_equal(t2(&w, &tap), CB_OK);
     assert_string_equal(last_result(&w).pad, "pad");
+    tap = intent_of(&w);
+    tap.pin_seen = true; /* with a card that is bound at possession */
+    tap.reached = CB_LEVEL_POSSESSION;
+    assert_int_equal(t1(&w, &tap), CB_OK);
+    assert_int_equal(t2(&w, &tap), CB_OK);
+    assert_string_equal(last_result(&w).pad, "terminal");
     world_close(&w);
     assert_int_equal(verify_file(&w, NULL), CB_OK);
     world_end(&w);
