@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "broker/core/act.h"
 #include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "broker/core/tap_parts.h"
@@ -70,6 +71,8 @@ static cb_error describe_own(const cb_tap_question *question, cb_tap_context *co
         return !own_pin ? CB_E_CARD_FOREIGN : pin_is_missing(question) ? CB_E_ARGUMENT : CB_OK;
     if (cb_tap_purpose_maintenance(question->purpose)) {
         context->level = cb_profile_level(profile, true);
+        if (cb_act_check("maintainer", question->text)) /* now, and not after card and PIN */
+            return CB_E_ARGUMENT;
         return !cb_level_needs_pin(context->level)   ? CB_E_TAP_LEVEL
                : own_pin && pin_is_missing(question) ? CB_E_PIN_REQUIRED
                                                      : CB_OK;

@@ -9,6 +9,8 @@
 #include "cardlink/terminal/login.h"
 #include "cardlink/terminal/survey.h"
 
+enum { REASON_MAX = 32 };
+
 static cb_error run_readers(cb_command_context *context)
 {
     cb_readers *readers = NULL;
@@ -62,11 +64,21 @@ static cb_error run_tap(cb_command_context *context)
 
 /* ---- maintenance ---- */
 
+/* As the record takes it. */
+static bool is_reason(const char *text)
+{
+    size_t len = strlen(text);
+    return len <= REASON_MAX && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
+}
+
 static cb_error maintain(cb_command_context *context, uint8_t purpose, cb_journal_event event)
 {
     const char *reason = context->options->reason ? context->options->reason : "";
     cb_tap_order order = {.purpose = purpose, .service = "", .text = reason};
     bool pad = context->config->pin_pad == CB_PAD_REQUIRE;
+    if (!is_reason(reason))
+        return cb_command_fail(context, CB_E_ARGUMENT,
+                               "--reason: a word of at most 32 characters: a to z, digits, . _ -");
     cb_error error = cb_command_tap(context, &order, pad ? CB_PIN_FORM_NONE : CB_PIN_FORM_VERIFY);
     if (!error && context->config->log[0])
         cb_command_note(context, event, reason);

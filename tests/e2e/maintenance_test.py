@@ -37,7 +37,14 @@ class Maintenance(unittest.TestCase):
         self.assertEqual((leaf["outcome"], leaf["purpose"], leaf["holder"]), ("maintenance.refused", "maintenance", w.holders["Hanako"]))
         w.ctl("maintainer", "add", "--holder", "Mika", "--terminal", "terminal")
         self.assertEqual(self.maintain("begin", "Mika", pin="999999")["code"], "pin.wrong")
+        before = w.size()
         self.assertEqual(self.maintain("begin", "Mika", reason="No Word")["code"], "request.invalid")
+        with Terminal(w) as terminal, Card(w.reader) as reader:     # without a PIN, which comes after
+            begun = terminal.begin()
+            asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/challenge",
+                                 {"answers": reader.play(begun.json["script"]), "purpose": "maintenance", "text": "No Word"})
+            self.assertEqual(asked.code, "request.invalid")
+        self.assertEqual(w.size(), before, "no tap was spent on it")
         self.assertEqual(self.state(), "active")
         self.assertEqual(self.maintain("end", "Mika")["code"], "resource.state")
 

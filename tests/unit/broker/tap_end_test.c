@@ -104,6 +104,25 @@ static void a_new_pin_without_the_code_is_for_a_card_that_is_named(void **state)
     assert_int_equal(ask(&tap, &question), CB_E_PIN_RESET_REFUSED);
 }
 
+/* And not when card and PIN have done their part. */
+static void what_the_record_would_not_take_as_a_reason_is_refused_at_once(void **state)
+{
+    (void)state;
+    static const uint8_t purposes[] = {CB_TAP_MAINTENANCE, CB_TAP_MAINTENANCE_END};
+    for (size_t i = 0; i < sizeof purposes; i++) {
+        cb_id tap;
+        cb_tap_question question = {
+            .purpose = purposes[i], .text = "new reader", .pin = CB_BYTES_OF("pin")};
+        assert_int_equal(start(&tap), CB_OK);
+        trace[0] = 0;
+        assert_int_equal(ask(&tap, &question), CB_E_ARGUMENT);
+        assert_string_equal(trace, "");
+        question.text = "new-reader"; /* the tap is as it was */
+        assert_int_equal(ask(&tap, &question), CB_OK);
+        assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_READER), CB_OK);
+    }
+}
+
 /* Neither by a word nor by what is done. The record says what it was, but names no card for having
  * been named. */
 static void what_has_become_of_a_card_is_nobodys_to_ask_by_naming_it(void **state)
@@ -195,6 +214,7 @@ int main(void)
         T(a_refusal_that_was_lost_is_said_again),
         T(a_tap_that_is_broken_off_ends_with_its_reason),
         T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
+        T(what_the_record_would_not_take_as_a_reason_is_refused_at_once),
         T(what_has_become_of_a_card_is_nobodys_to_ask_by_naming_it),
         T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
     };

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/core/act.h"
 #include "broker/core/decide.h"
 #include "broker/core/maintenance.h"
 #include "broker/core/software.h"

@@ -49,6 +49,12 @@ cb_error cb_software_admit(cb_store *store, const cb_id *terminal)
     return terminal_software;
 }
 
+cb_error cb_act_check(const char *actor, const char *reason)
+{
+    assert_string_equal(actor, "maintainer");
+    return reason && strchr(reason, ' ') ? CB_E_ARGUMENT : CB_OK;
+}
+
 cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request,
                                const char *reason, int64_t time, int64_t *until)
 {
