@@ -83,6 +83,8 @@ typedef struct cb_card_claim {
                                this broker; 0: others */
     bool over; /* what vouches for it was good until some day, which is over: whatever it proves
                   opens nothing */
+    uint8_t served_under;   /* of a native card: KVN of the key of that authority that the broker's
+                               certificates in this tap are under; 0: others */
     uint8_t shown[CB_P256_POINT]; /* of a password: its public key, which the binding has a MAC of */
     uint8_t next[CB_P256_POINT]; /* of the one that is to take its place, which the signature covers */
     cb_card_signature signature;

@@ -10,7 +10,8 @@
 /* A generation may have been retired at any moment, through another worker. */
 static void look_at_retired(const cb_taps *taps, cb_host *host)
 {
-    host->profile.retired = cb_generations_retired(taps->setup.guesses, host->profile.key_version);
+    host->profile.retired = cb_generations_retired(taps->setup.guesses, host->profile.key_id,
+                                                   host->profile.key_version);
 }
 
 cb_error cb_tap_begin(cb_taps *taps, cb_host *host, uint8_t profile, const cb_id *terminal,
@@ -45,12 +46,12 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context)
                 context->profile == tap->profile->id;
     bool for_a_service = context->purpose == CB_TAP_AUTHENTICATE;
     bool named = names_a_card(context) && context->profile == CB_PROFILE_NATIVE;
-    bool maintains = cb_tap_purpose_maintenance(context->purpose) &&
-                     cb_level_needs_pin(context->level);
-    bool purpose = for_a_service || named || maintains || context->purpose == CB_TAP_PIN_CHANGE ||
-                   context->purpose == CB_TAP_PIN_UNBLOCK ||
-                   (context->purpose == CB_TAP_PASSWORD_CHANGE &&
-                    context->profile == CB_PROFILE_PASSWORD);
+    bool maintains =
+        cb_tap_purpose_maintenance(context->purpose) && cb_level_needs_pin(context->level);
+    bool purpose =
+        for_a_service || named || maintains || context->purpose == CB_TAP_PIN_CHANGE ||
+        context->purpose == CB_TAP_PIN_UNBLOCK ||
+        (context->purpose == CB_TAP_PASSWORD_CHANGE && context->profile == CB_PROFILE_PASSWORD);
     bool service = for_a_service ? cb_service_name_ok(context->service) : !context->service[0];
     return ours && purpose && service &&
            (context->level == CB_LEVEL_NONE || cb_level_ok(context->level));
@@ -128,8 +129,8 @@ static cb_error permitted(const cb_taps *taps, const cb_tap *tap, const cb_known
     return cb_pin_reset_take(taps->setup.guesses, &known->card, &tap->terminal, cb_clock_wall_us());
 }
 
-cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context, cb_bytes answers,
-                         cb_bytes pin, cb_bytes binding, cb_buf *script)
+cb_error cb_tap_ask_card(cb_taps *taps, cb_tap *tap, const cb_tap_context *context,
+                         cb_bytes answers, cb_bytes pin, cb_bytes binding, cb_buf *script)
 {
     cb_script read;
     cb_known_card known = {.card = {{0}}};
@@ -166,6 +167,15 @@ cb_error cb_tap_finish(cb_tap *tap, cb_bytes answers, cb_card_claim *claim)
     return error;
 }
 
+/* Whether the generation by which the card was served has been retired since. */
+static bool was_retired(const cb_taps *taps, const cb_tap *tap)
+{
+    const cb_profile_host *host = &tap->host->profile;
+    uint8_t under = tap->claim.served_under;
+    return under > 0 &&
+           under <= cb_generations_retired(taps->setup.guesses, host->key_id, host->key_version);
+}
+
 /* Whether card, binding and terminal are still good, as far as anybody told any worker. */
 static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
 {
@@ -176,6 +186,8 @@ static cb_error still_good(const cb_taps *taps, const cb_tap *tap)
         error = cb_feed_terminal(taps->setup.feed, &tap->terminal);
     if (!error && cb_feed_key(taps->setup.feed, &tap->binding))
         error = CB_E_HSM_RECORD; /* another one took its place */
+    if (!error && was_retired(taps, tap))
+        error = CB_E_CARD_GENERATION;
     return error;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/generations.h"
 
-static cb_id place(void)
+static cb_id place_of(uint8_t key_id)
 {
     static const char domain[] =
-        "cardbroker retired generation 1"; /* its final zero is part of it */
-    cb_digest digest = cb_sha256(CB_BYTES_OF(domain));
+        "cardbroker retired generation 2"; /* its final zero is part of it */
+    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_bytes_make(&key_id, sizeof key_id)};
+    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
     cb_id id;
     memcpy(id.bytes, digest.bytes, CB_ID_SIZE);
     return id;
@@ -18,15 +19,15 @@ static void advance(void *context, cb_digest *value)
         value->bytes[0] = version;
 }
 
-cb_error cb_generations_retire(cb_memo *memo, uint8_t version)
+cb_error cb_generations_retire(cb_memo *memo, uint8_t key_id, uint8_t version)
 {
-    cb_id id = place();
+    cb_id id = place_of(key_id);
     return cb_memo_change(memo, &id, advance, &version);
 }
 
-uint8_t cb_generations_retired(const cb_memo *memo, uint8_t newest)
+uint8_t cb_generations_retired(const cb_memo *memo, uint8_t key_id, uint8_t newest)
 {
-    cb_id id = place();
+    cb_id id = place_of(key_id);
     cb_digest value = {{0}};
     cb_error error = memo ? cb_memo_get(memo, &id, &value) : CB_E_IO;
     if (error == CB_E_NOT_FOUND)

@@ -190,7 +190,7 @@ cb_error cb_handle_pin_reset(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *
 
 cb_error cb_handle_retire_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
-    char text[8];
+    char text[8], authority[8];
     (void)tap;
     (void)out;
     uint8_t version = cb_cursor_u8(in);
@@ -203,13 +203,15 @@ cb_error cb_handle_retire_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, 
         return CB_E_STATE;
     if (!lane->guesses)
         return CB_E_IO;
-    cb_error error = only_ask ? CB_OK : cb_generations_retire(lane->guesses, version);
+    uint8_t key_id = lane->host->profile.key_id;
+    cb_error error = only_ask ? CB_OK : cb_generations_retire(lane->guesses, key_id, version);
     if (error || only_ask)
         return error;
     snprintf(text, sizeof text, "%u", version);
+    snprintf(authority, sizeof authority, "%02X", key_id);
     cb_log(CB_LOG_INFO, "generation.retired",
            "Cards that know no newer generation are not served any more.", "generation", text,
-           NULL);
+           "key_id", authority, NULL);
     return CB_OK;
 }
 

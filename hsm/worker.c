@@ -99,8 +99,8 @@ static cb_error open_bound(worker *w)
 static void warn_of_retired(const worker *w)
 {
     const cb_profile_host *host = &w->lane.host->profile;
-    if (w->lane.host->ready &&
-        cb_generations_retired(w->lane.guesses, host->key_version) >= host->key_version)
+    if (w->lane.host->ready && cb_generations_retired(w->lane.guesses, host->key_id,
+                                                      host->key_version) >= host->key_version)
         cb_log(CB_LOG_WARNING, "host.retired",
                "No card is served: the key version that the certificates are under was retired.",
                "worker", w->plan->name, NULL);

@@ -339,6 +339,7 @@ static void claim_fill(const native_tap *tap, const cb_proof_facts *facts, cb_ca
                              .counter = facts->counter,
                              .generation = tap->tells ? facts->generation : tap->used.version,
                              .over = tap->over,
+                             .served_under = tap->used.version,
                              .signature = {.digest_len = CB_SHA256_SIZE, .len = CB_P256_SIGNATURE}};
     cb_digest digest = cb_proof_digest(&tap->request, facts);
     memcpy(claim->signature.digest, digest.bytes, sizeof digest.bytes);

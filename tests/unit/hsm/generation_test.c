@@ -285,6 +285,8 @@ static void one_generation_is_loaded_as_before(void **state)
 
 /* ---- What is retired ---- */
 
+enum { ANOTHER = KID ^ 1 };
+
 static void what_is_retired_is_remembered_and_never_falls(void **state)
 {
     char path[PATH];
@@ -294,15 +296,19 @@ static void what_is_retired_is_remembered_and_never_falls(void **state)
     good(cb_durable_make(path));
     good(cb_memo_open(path, &memo));
     good(cb_memo_open(path, &other));
-    assert_int_equal(cb_generations_retired(memo, 5), 0);
-    good(cb_generations_retire(memo, 2));
-    assert_int_equal(cb_generations_retired(other, 5), 2);
-    good(cb_generations_retire(other, 1));
-    assert_int_equal(cb_generations_retired(memo, 5), 2);
-    good(cb_generations_retire(other, 4));
+    assert_int_equal(cb_generations_retired(memo, KID, 5), 0);
+    good(cb_generations_retire(memo, KID, 2));
+    assert_int_equal(cb_generations_retired(other, KID, 5), 2);
+    good(cb_generations_retire(other, KID, 1));
+    assert_int_equal(cb_generations_retired(memo, KID, 5), 2);
+    good(cb_generations_retire(other, KID, 4));
     cb_memo_close(&memo);
     good(cb_memo_open(path, &memo));
-    assert_int_equal(cb_generations_retired(memo, 5), 4);
+    assert_int_equal(cb_generations_retired(memo, KID, 5), 4);
+    assert_int_equal(cb_generations_retired(memo, ANOTHER, 1), 0); /* it begins anew */
+    good(cb_generations_retire(memo, ANOTHER, 1));
+    assert_int_equal(cb_generations_retired(memo, ANOTHER, 5), 1);
+    assert_int_equal(cb_generations_retired(memo, KID, 5), 4);
     cb_memo_close(&memo);
     cb_memo_close(&other);
     unlink(path);
@@ -311,8 +317,8 @@ static void what_is_retired_is_remembered_and_never_falls(void **state)
 static void where_that_cannot_be_told_only_the_newest_is_served(void **state)
 {
     (void)state;
-    assert_int_equal(cb_generations_retired(NULL, 5), 4);
-    assert_int_equal(cb_generations_retired(NULL, 1), 0);
+    assert_int_equal(cb_generations_retired(NULL, KID, 5), 4);
+    assert_int_equal(cb_generations_retired(NULL, KID, 1), 0);
 }
 
 int main(void)

@@ -277,16 +277,17 @@ static void a_name_is_nobody_elses_place_in_the_memory(void **state)
     uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
     static const char *const domain[] = {
-        "cardbroker retired generation 1", "cardbroker password guesses 1",
+        "cardbroker retired generation 2", "cardbroker password guesses 1",
         "cardbroker password change 1",    "cardbroker pin reset permission 1",
         "cardbroker registration grant 1", "cardbroker registration use 1"};
     const cb_id name = cb_password_id("placed");
     (void)state;
     good(cb_p256_generate(scalar, point));
     for (size_t i = 0; i < sizeof domain / sizeof *domain; i++) {
+        const uint8_t authority = own_world.host.key_id;
         const cb_bytes parts[] = {cb_bytes_make(domain[i], strlen(domain[i]) + 1),
-                                  cb_id_bytes(&name)};
-        cb_digest digest = cb_sha256_parts(parts, i == 0 ? 1 : 2);
+                                  i == 0 ? cb_bytes_make(&authority, 1) : cb_id_bytes(&name)};
+        cb_digest digest = cb_sha256_parts(parts, 2);
         cb_id place;
         memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
         memset(&before, 3, sizeof before);

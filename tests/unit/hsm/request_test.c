@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/secret.h"
+#include "hsm/generations.h"
 #include "test.h"
 #include "walk.h"
 
@@ -137,6 +138,25 @@ static void noise_breaks_nothing(void **state)
     walk_free(&t);
 }
 
+/* However far they are. */
+static void what_is_retired_ends_taps_that_are_under_way(void **state)
+{
+    walk finished, active, open;
+    (void)state;
+    walk_go(&finished, CB_TAP_FINISHED, walk_nothing);
+    walk_go(&active, CB_TAP_ACTIVE, walk_nothing);
+    walk_go(&open, CB_TAP_OPEN, walk_nothing);
+    good(cb_generations_retire(use.guesses, w.host.key_id ^ 1, w.host.key_version));
+    good(walk_ask(&use, CB_HSM_TAP_USE, &open.body, NULL)); /* another authority's */
+    good(cb_generations_retire(use.guesses, w.host.key_id, w.host.key_version));
+    expect(CB_E_CARD_GENERATION, walk_ask(&use, CB_HSM_TAP_ACTIVATE, &finished.body, NULL));
+    expect(CB_E_CARD_GENERATION, walk_ask(&use, CB_HSM_TAP_OPEN_KEY, &active.body, NULL));
+    expect(CB_E_CARD_GENERATION, walk_ask(&use, CB_HSM_TAP_USE, &open.body, NULL));
+    walk_free(&finished);
+    walk_free(&active);
+    walk_free(&open);
+}
+
 static void names_are_known(void **state)
 {
     (void)state;
@@ -159,6 +179,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_message_with_a_descriptor_or_an_error_is_illegal,
                                         walk_setup, walk_teardown),
         cmocka_unit_test_setup_teardown(noise_breaks_nothing, walk_setup, walk_teardown),
+        cmocka_unit_test_setup_teardown(what_is_retired_ends_taps_that_are_under_way, walk_setup,
+                                        walk_teardown),
         cmocka_unit_test(names_are_known),
     };
     return cmocka_run_group_tests_name("request", tests, NULL, NULL);
