@@ -4,14 +4,18 @@
  */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "broker/evidence/check.h"
 #include "broker/store/row_failure.h"
 #include "cardlink/level.h"
 
 /* An entry of the map holds how many there were ever in its lower half, and how many in a row in
- * its upper one. Its kind is whose they are, and which: */
-enum { FIRST = 'A', LEVELS = CB_FAILURE_KINDS };
+ * its upper one. Its kind is whose they are, and which; beside the kinds of failures there are
+ * three of each subject: what counts on a day (the day in the upper half), of wrong PINs and of
+ * claims, and the time of the last. */
+enum { PINS_TODAY = CB_FAILURE_KINDS, CLAIMS_TODAY, LAST, LEVELS, FIRST = 'A' };
 
+#define DAY (24 * 3600 * CB_SECOND)
 #define ROW(value) ((value) >> 32)
 #define EVER(value) ((value)&UINT32_MAX)
 
@@ -31,13 +35,32 @@ static void set(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id, uint
 
 /* ---- Leaves ---- */
 
-static void add(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id, uint64_t count)
+/* What counts on the day of a leaf; another day, also one of before, begins anew. */
+static void add_today(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id,
+                      const cb_leaf_fields *leaf)
 {
+    uint64_t day = (uint64_t)(leaf->time / DAY) & UINT32_MAX;
+    bool is_pin = kind == CB_FAILURE_WRONG_PIN;
+    for (uint8_t slot = PINS_TODAY; slot <= CLAIMS_TODAY; slot++) {
+        uint64_t value = value_of(check, of, slot, id);
+        uint64_t count = ROW(value) == day ? EVER(value) : 0;
+        if (is_pin == (slot == PINS_TODAY))
+            count += leaf->failures;
+        set(check, of, slot, id, day << 32 | EVER(count));
+    }
+    set(check, of, LAST, id, (uint64_t)leaf->time);
+}
+
+static void add(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id,
+                const cb_leaf_fields *leaf)
+{
+    uint64_t count = leaf->failures;
     bool has_row = kind == CB_FAILURE_WRONG_PIN || kind == CB_FAILURE_PROOF;
     if (cb_id_is_zero(id) && kind != CB_FAILURE_PASSWORD)
         return;
     uint64_t value = value_of(check, of, kind, id);
     set(check, of, kind, id, value + count + (has_row ? count << 32 : 0));
+    add_today(check, of, kind, id, leaf);
 }
 
 static void end_row(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id)
@@ -52,6 +75,17 @@ static void end_rows(cb_check *check, uint8_t of, const cb_id *id, bool with_pin
     end_row(check, of, CB_FAILURE_PROOF, id);
     if (with_pin)
         end_row(check, of, CB_FAILURE_WRONG_PIN, id);
+}
+
+/* Who may decide has looked at it. */
+static void forgive(cb_check *check, uint8_t of, const cb_id *id)
+{
+    end_rows(check, of, id, true);
+    for (uint8_t slot = PINS_TODAY; slot <= CLAIMS_TODAY; slot++) {
+        uint64_t value = value_of(check, of, slot, id);
+        if (EVER(value) > 0)
+            set(check, of, slot, id, value - EVER(value));
+    }
 }
 
 static void end_of(cb_check *check, const cb_leaf_fields *leaf, bool with_pin)
@@ -78,9 +112,9 @@ void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields 
         cb_check_finding(check, position, "failures.format",
                          "The leaf counts what is not counted.");
     } else if (kind) {
-        add(check, CB_OF_CARD, kind, &leaf->card, leaf->failures);
-        add(check, CB_OF_HOLDER, kind, &leaf->holder, leaf->failures);
-        add(check, CB_OF_TERMINAL, kind, &leaf->terminal, leaf->failures);
+        add(check, CB_OF_CARD, kind, &leaf->card, leaf);
+        add(check, CB_OF_HOLDER, kind, &leaf->holder, leaf);
+        add(check, CB_OF_TERMINAL, kind, &leaf->terminal, leaf);
     } else if (strcmp(leaf->kind, "tap.intent") == 0 && !check->error) {
         check->error = cb_id_map_set(&check->open, 'r', &leaf->tap, leaf->reached);
     } else if (strcmp(leaf->kind, "tap.result") == 0) {
@@ -88,9 +122,9 @@ void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields 
     } else if (strcmp(leaf->kind, "tap.pin") == 0 && strcmp(leaf->outcome, "done") == 0) {
         end_of(check, leaf, true);
     } else if (strcmp(leaf->kind, "card.resumed") == 0) {
-        end_rows(check, CB_OF_CARD, &leaf->card, true);
+        forgive(check, CB_OF_CARD, &leaf->card);
     } else if (strcmp(leaf->kind, "terminal.reactivated") == 0) {
-        end_rows(check, CB_OF_TERMINAL, &leaf->terminal, true);
+        forgive(check, CB_OF_TERMINAL, &leaf->terminal);
     }
 }
 
@@ -104,21 +138,36 @@ static void report(cb_check *check, uint8_t of, const cb_id *id, const char *pro
     cb_check_finding(check, UINT64_MAX, "failures.count", detail);
 }
 
+static uint64_t take(cb_check *check, uint8_t of, uint8_t kind, const cb_id *id)
+{
+    cb_id_entry *entry = cb_id_map_find(&check->failures, kind_of(of, kind), id);
+    if (entry)
+        entry->marked = true;
+    return entry ? entry->value : 0;
+}
+
+/* What a day's limits go by. A window's is not compared: how long one is, and which of a terminal's
+ * claims counted in it, no leaf says. */
+static bool same_today(cb_check *check, uint8_t of, const cb_id *id, const cb_failure_row *row)
+{
+    uint64_t pins = take(check, of, PINS_TODAY, id), claims = take(check, of, CLAIMS_TODAY, id);
+    uint64_t last = take(check, of, LAST, id);
+    return EVER(pins) == row->pins_today && EVER(claims) == row->claims_today &&
+           ROW(pins) == ((uint64_t)row->day & UINT32_MAX) && last == (uint64_t)row->last;
+}
+
 /* Sums wrap as they do in the map; the halves do not meet before 2^32 of one kind. */
 static bool same(cb_check *check, uint8_t of, const cb_id *id, const cb_failure_row *row)
 {
     bool all = true;
     for (uint8_t kind = 1; kind < CB_FAILURE_KINDS; kind++) {
-        cb_id_entry *entry = cb_id_map_find(&check->failures, kind_of(of, kind), id);
-        uint64_t value = entry ? entry->value : 0;
+        uint64_t value = take(check, of, kind, id);
         uint64_t in_row = kind == CB_FAILURE_WRONG_PIN ? row->pins_row
                           : kind == CB_FAILURE_PROOF   ? row->proofs_row
                                                        : 0;
         all = all && EVER(value) == row->count[kind] && ROW(value) == in_row;
-        if (entry)
-            entry->marked = true;
     }
-    return all;
+    return same_today(check, of, id, row) && all;
 }
 
 static bool days_fit(const cb_failure_row *row, const uint64_t *days, unsigned count)

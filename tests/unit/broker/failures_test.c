@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/leaf.h"
+#include "broker/evidence/tap_leaf.h"
 #include "tests/unit/broker/support.h"
 
 #define DAY (24 * 3600 * CB_SECOND)
@@ -477,18 +479,33 @@ static void a_name_that_there_is_not_is_counted_like_one_that_there_is(void **st
 typedef struct at_time {
     cb_failure failure;
     cb_failure_effect effect;
+    bool recorded;
 } at_time;
+
+static cb_error record_at(cb_txn *txn, const cb_failure *f)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.refused", f->time);
+    cb_leaf_known_id(&leaf, "card", &f->card);
+    cb_leaf_known_id(&leaf, "holder", &f->holder);
+    cb_leaf_known_id(&leaf, "terminal", &f->terminal);
+    cb_failure_leaf(&leaf, f);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
 
 static cb_error run_at(cb_txn *txn, void *context)
 {
     at_time *at = context;
-    return cb_failures_count(txn, &at->failure, &limits, &at->effect);
+    cb_error error = at->recorded ? record_at(txn, &at->failure) : CB_OK;
+    return error ? error : cb_failures_count(txn, &at->failure, &limits, &at->effect);
 }
 
-/* Without a leaf: of these the record says nothing. */
-static void fail_at(world *w, uint8_t kind, const cb_id *card, int64_t time)
+static void fail_then(world *w, uint8_t kind, const cb_id *card, int64_t time, bool recorded)
 {
-    at_time at = {.failure = {.kind = kind,
+    at_time at = {.recorded = recorded,
+                  .failure = {.kind = kind,
                               .count = 1,
                               .card = *card,
                               .holder = w->holder.id,
@@ -499,6 +516,12 @@ static void fail_at(world *w, uint8_t kind, const cb_id *card, int64_t time)
     assert_int_equal(cb_store_write(w->store, &change), CB_OK);
     last_effect = at.effect;
     cb_failure_effect_free(&at.effect);
+}
+
+/* Without a leaf: of these the record says nothing. */
+static void fail_at(world *w, uint8_t kind, const cb_id *card, int64_t time)
+{
+    fail_then(w, kind, card, time, false);
 }
 
 static void a_clock_that_is_set_forgives_no_row_and_locks_nothing_up(void **state)
@@ -676,6 +699,12 @@ static void counts_that_were_edited_or_rolled_back_are_found(void **state)
         "DELETE FROM failure; DELETE FROM failure_day",
         "DELETE FROM failure_day WHERE kind = 'holder'",
         "UPDATE failure_day SET wrong_pins = 1 WHERE kind = 'card'",
+        "UPDATE failure SET pins_today = 0 WHERE kind = 'card'",
+        "UPDATE failure SET pins_today = 0, day = day - 1 WHERE kind = 'card'",
+        "UPDATE failure SET day = day + 1 WHERE kind = 'card'",
+        "UPDATE failure SET claims_today = 1 WHERE kind = 'terminal'",
+        "UPDATE failure SET claims_today = 9 WHERE kind = 'holder'",
+        "UPDATE failure SET last = last - 1 WHERE kind = 'holder'",
         "INSERT INTO failure SELECT kind, randomblob(16), wrong_pins, proofs, told_pins, "
         "passwords, "
         "pins_row, proofs_row, last, day, pins_today, claims_today, window, counted, proofs_seen, "
@@ -697,9 +726,41 @@ static void counts_that_were_edited_or_rolled_back_are_found(void **state)
     }
 }
 
+/* Counted again from the leaves, whose clock was set forward and back. */
+static void the_counts_of_the_day_are_those_of_the_record(void **state)
+{
+    static const int64_t later[] = {0, 0, 1, 5000, 1, 1, -1, -1};
+    static const char *const edits[] = {
+        "UPDATE failure SET pins_today = 1 WHERE kind = 'card'",
+        "UPDATE failure SET claims_today = 0 WHERE kind = 'terminal'",
+        "UPDATE failure SET day = day + 2 WHERE kind = 'card'",
+        "UPDATE failure SET last = last + 1 WHERE kind = 'terminal'",
+    };
+    (void)state;
+    for (size_t i = 0; i <= sizeof edits / sizeof *edits; i++) {
+        world w;
+        world_begin(&w);
+        for (size_t k = 0; k < sizeof later / sizeof *later; k++) {
+            fail_then(&w, CB_FAILURE_WRONG_PIN, &w.card, NOON + later[k] * DAY, true);
+            fail_then(&w, CB_FAILURE_TOLD_PIN, &w.card, NOON + later[k] * DAY, true);
+        }
+        assert_int_equal(of_card(&w).pins_today, 2);
+        assert_int_equal(of_terminal(&w).claims_today, 2);
+        world_close(&w);
+        assert_int_equal(verify_file(&w, NULL), CB_OK);
+        if (i > 0) {
+            tamper(&w, edits[i - 1]);
+            if (verify_file(&w, NULL) != CB_E_EVIDENCE || findings_of("failures.count") == 0)
+                fail_msg("not found: %s", edits[i - 1]);
+        }
+        world_end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_counts_of_the_day_are_those_of_the_record),
         cmocka_unit_test(a_wrong_pin_counts_for_card_holder_and_terminal),
         cmocka_unit_test(a_tap_that_succeeds_ends_the_row_and_only_one_with_the_pin_that_of_pins),
         cmocka_unit_test(a_login_that_fails_ends_no_row),
