@@ -131,6 +131,7 @@ cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_deactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_reactivate(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply);
+cb_error cb_api_terminal_confirm(cb_request *request, cb_reply *reply);
 cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_maintainer_add(cb_request *request, cb_reply *reply);

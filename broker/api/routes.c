@@ -87,6 +87,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/terminals/{id}/deactivate",    ADMIN,    cb_api_terminal_deactivate,   0, RESERVED},
     {"POST",   "/v1/terminals/{id}/activate",      ADMIN,    cb_api_terminal_reactivate,   0, STAFF},
     {"POST",   "/v1/terminals/{id}/describe",      ADMIN,    cb_api_terminal_describe,     0, STAFF},
+    {"POST",   "/v1/terminals/{id}/confirm",       ADMIN,    cb_api_terminal_confirm,      0, STAFF},
     {"GET",    "/v1/terminals/{id}/log",           ADMIN,    cb_api_terminal_log,          0, STAFF},
     {"POST",   "/v1/terminals/{id}/log",           ADMIN,    cb_api_terminal_log_resume,   0, STAFF},
     {"POST",   "/v1/terminals/{id}/dispose",       ADMIN,    cb_api_terminal_dispose,      0, RESERVED},

@@ -191,6 +191,25 @@ cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply)
     return error ? error : cb_api_terminal_get(request, reply);
 }
 
+cb_error cb_api_terminal_confirm(cb_request *request, cb_reply *reply)
+{
+    const char *reason = NULL;
+    cb_buf key = CB_BUF(CB_SHA256_SIZE);
+    cb_digest digest;
+    const cb_id *id = &request->match.parameters[0].id;
+    const cb_field fields[] = {{"key", CB_FIELD_HEX, true, CB_SHA256_SIZE, &key},
+                               {"reason", CB_FIELD_TEXT, false, 32, &reason}};
+    cb_error error = cb_request_fields(request, reply, fields, 2);
+    if (!error && key.len != sizeof digest.bytes)
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "key is a SHA-256, as the terminal has it.");
+    if (!error) {
+        memcpy(digest.bytes, key.data, sizeof digest.bytes);
+        error = cb_terminal_confirm(cb_api_of(request)->store, request->actor, id, &digest, reason);
+    }
+    cb_buf_free(&key);
+    return error ? error : cb_api_terminal_get(request, reply);
+}
+
 cb_error cb_api_terminal_revoke(cb_request *request, cb_reply *reply)
 {
     return change(request, reply, CB_TERMINAL_REVOKE, "revoked");

@@ -3,10 +3,13 @@
  * What an administrator says of a terminal: where it stands, and whether it has a PIN pad; and
  * whether a service takes that.
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "broker/core/act.h"
 #include "broker/core/decide.h"
 #include "broker/core/said.h"
+#include "broker/core/state.h"
 #include "broker/core/still.h"
 
 /* ---- Saying it ---- */
@@ -56,6 +59,58 @@ cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *i
     if (cb_act_check(actor, reason) || kind > CB_TERMINAL_PERSONAL)
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_describe, &d, CB_WRITE_ORDINARY);
+}
+
+/* ---- Saying it once more ---- */
+
+typedef struct confirm {
+    cb_act act;
+    const cb_id *id;
+    const cb_digest *key;
+} confirm;
+
+/* Only what a start has taken back, for want of a signature, and was not said since: what somebody
+ * has changed in the table stays as it is, until it is found out who. */
+static cb_error judge_confirm(cb_txn *txn, const confirm *c, const cb_terminal *terminal)
+{
+    static const cb_digest taken_back;
+    bool known = cb_terminal_refusal(terminal->state) == CB_OK ||
+                 terminal->state == CB_TERMINAL_DEACTIVATED;
+    if (!known || !cb_txn_vouched(txn, 't', &terminal->id, &taken_back))
+        return CB_E_STATE;
+    return memcmp(&terminal->key, c->key, sizeof *c->key) == 0 ? CB_OK : CB_E_HSM_RECORD;
+}
+
+static cb_error run_confirm(cb_txn *txn, void *context)
+{
+    const confirm *c = context;
+    cb_terminal terminal;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_error error = cb_row_terminal_get(txn, c->id, &terminal);
+    if (!error)
+        error = judge_confirm(txn, c, &terminal);
+    if (error)
+        return error;
+    terminal.next_key = (cb_digest){{0}}; /* which nobody has looked at: it gets another */
+    terminal.next_expires = 0;
+    cb_act_leaf(&leaf, "terminal.confirmed", &c->act);
+    cb_said_terminal(&leaf, &terminal);
+    error = cb_row_terminal_no_next_key(txn, c->id);
+    if (!error)
+        error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_terminal_confirm(cb_store *store, const char *actor, const cb_id *id,
+                             const cb_digest *key, const char *reason)
+{
+    confirm c = {.act = {.actor = actor, .reason = reason, .time = cb_clock_wall_us()},
+                 .id = id,
+                 .key = key};
+    if (cb_act_check(actor, reason))
+        return CB_E_ARGUMENT;
+    return cb_act_write(store, run_confirm, &c, CB_WRITE_ORDINARY);
 }
 
 /* ---- Asking for it ---- */

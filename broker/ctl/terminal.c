@@ -253,6 +253,29 @@ static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
     return status;
 }
 
+static cb_ctl_status confirm(cb_ctl *ctl, const cb_ctl_args *args)
+{
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    json_t *body = NULL, *after = NULL;
+    cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/terminals/%s/confirm", text);
+    body = json_pack("{s:s}", "key", cb_ctl_arg(args, "key"));
+    cb_ctl_put_text(&body, "reason", cb_ctl_arg(args, "reason"));
+    if (!body)
+        status = cb_ctl_fail_text(ctl, "--key", cb_ctl_arg(args, "key"));
+    if (!status)
+        status = cb_ctl_call(ctl, "POST", path, body, &after);
+    if (!status)
+        status = cb_ctl_done(ctl, after, "terminal %s confirmed", text);
+    json_decref(body);
+    json_decref(after);
+    return status;
+}
+
 static cb_ctl_status list(cb_ctl *ctl, const cb_ctl_args *args)
 {
     (void)args;
@@ -323,6 +346,11 @@ static const cb_ctl_option set_options[] = {
     {"pin-pad", "yes|no", "whether it has a PIN pad, and uses it", false, false},
     {"reason", "WORD", "a short word for the record, such as moved", false, false},
     {0}};
+static const cb_ctl_option confirm_options[] = {
+    {"key", "SHA256", "of its public key, as terminal show has it and the terminal itself", true,
+     false},
+    {"reason", "WORD", "a short word for the record, such as crash", false, false},
+    {0}};
 static const cb_ctl_option log_options[] = {
     {"last", "N", "show so many of the newest entries, at most 10000 (default: 100)", false, false},
     {"record", NULL, "compare it with the record, of which all is read", false, false},
@@ -346,6 +374,9 @@ const cb_ctl_command cb_ctl_terminal_commands[] = {
      "End a terminal for good, and have it erase its keys when it comes again", dispose},
     {"terminal", "set", "TERMINAL", 1, 1, set_options,
      "Say where a terminal stands, and whether it has a PIN pad; the rest stays", set},
+    {"terminal", "confirm", "TERMINAL", 1, 1, confirm_options,
+     "Say once more what the record does not vouch for after a crash: that terminal show is right",
+     confirm},
     {"terminal", "log", "TERMINAL", 1, 1, log_options,
      "Verify what a terminal logged of itself, and show the newest entries", cb_ctl_terminal_log},
     {"terminal", "log-resume", "TERMINAL", 1, 1, reason_options,

@@ -10,7 +10,7 @@
 static const char *const names[] = {"",        "issued",  "active", "suspended", "revoked",
                                     "pending", "removed", "live",   "retired",
                                     "expired", "returned", "destroyed",
-                                    "registered", "deactivated", "disposed"};
+                                    "registered", "deactivated", "disposed", "maintenance"};
 
 static uint64_t number_of(const char *state)
 {
@@ -32,13 +32,26 @@ static bool begins(const char *kind, const char *prefix)
     return strncmp(kind, prefix, strlen(prefix)) == 0;
 }
 
+/* Leaves that say again what a terminal is while it is in use, or out of it for a while: they change
+ * no state. */
+static bool changes_state(const char *kind)
+{
+    static const char *const others[] = {"terminal.certified", "terminal.renewed",
+                                         "terminal.described", "terminal.confirmed"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (strcmp(kind, others[i]) == 0)
+            return false;
+    }
+    return true;
+}
+
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
     const char *kind = leaf->kind;
     (void)position;
     if (begins(kind, "card.") && leaf->state[0])
         set(check, 'c', &leaf->card, leaf->state);
-    else if (begins(kind, "terminal.") && leaf->state[0])
+    else if (begins(kind, "terminal.") && leaf->state[0] && changes_state(kind))
         set(check, 't', &leaf->terminal, leaf->state);
     else if (begins(kind, "enrolment.") && leaf->state[0])
         set(check, 'e', &leaf->enrolment, leaf->state);

@@ -17,6 +17,7 @@ static const struct {
 } kinds[] = {
     {"terminal.added", true},    {"terminal.activated", true},  {"terminal.certified", false},
     {"terminal.renewed", false}, {"terminal.described", false},
+    {"terminal.confirmed", true},
 };
 
 static cb_id name_of(const cb_id *terminal, const cb_digest *key)

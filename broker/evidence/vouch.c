@@ -22,6 +22,7 @@ static const struct {
     {"terminal.certified", 't', false, "terminal", NULL},
     {"terminal.renewed", 't', false, "terminal", NULL},
     {"terminal.described", 't', false, "terminal", NULL},
+    {"terminal.confirmed", 't', false, "terminal", NULL},
     {"terminal.revoked", 't', true, NULL, NULL},
     {"terminal.deactivated", 'd', false, NULL, NULL},
     {"terminal.reactivated", 'd', true, NULL, NULL},

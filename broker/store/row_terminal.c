@@ -148,6 +148,14 @@ cb_error cb_row_terminal_promote(cb_txn *txn, const cb_id *id)
     return cb_query_change_one(&q);
 }
 
+cb_error cb_row_terminal_no_next_key(cb_txn *txn, const cb_id *id)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE terminal SET next_key = NULL, next_expires = 0, "
+                                          "next_certificate = x'' WHERE id = ?");
+    cb_query_id(&q, id);
+    return cb_query_change_one(&q);
+}
+
 cb_error cb_row_terminal_certificate(cb_txn *txn, const cb_id *id, bool next, cb_buf *out)
 {
     cb_query q = cb_query_begin(

@@ -190,6 +190,8 @@ class Commands(unittest.TestCase):
             self.ctl("terminal", "set", name, "--kind", "unstated", as_json=as_json)
             shown = self.both("terminal", "show", name)
             self.assertEqual((shown["kind"], shown["pin_pad"]), (None, True))
+            # Nothing of it was taken back; terminal_code_test.c has what is.
+            self.ctl("terminal", "confirm", name, "--key", shown["key"], "--reason", "crash", as_json=as_json, ok=(1,))
             for act, state in (("deactivate", "deactivated"), ("activate", "active")):
                 self.ctl("terminal", act, name, as_json=as_json)
                 self.assertEqual(self.both("terminal", "show", name)["state"], state)
@@ -280,7 +282,7 @@ ADMIN_POSTS = ("/v1/holders", "/v1/cards", "/v1/terminals", "/v1/services", "/v1
                f"/v1/cards/{UNKNOWN}/renew", f"/v1/cards/{UNKNOWN}/activate", f"/v1/cards/{UNKNOWN}/suspend", f"/v1/cards/{UNKNOWN}/resume",
                f"/v1/cards/{UNKNOWN}/revoke", f"/v1/cards/{UNKNOWN}/return", f"/v1/cards/{UNKNOWN}/replace", f"/v1/cards/{UNKNOWN}/recall", f"/v1/cards/{UNKNOWN}/unblock", f"/v1/cards/{UNKNOWN}/suspension-code",
                "/v1/registrations", f"/v1/registrations/{UNKNOWN}/withdraw", "/v1/batches", "/v1/stock", "/v1/applications", f"/v1/applications/{UNKNOWN}/approve", f"/v1/applications/{UNKNOWN}/refuse",
-               f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/terminals/{UNKNOWN}/describe", f"/v1/enrolments/{UNKNOWN}/certificate",
+               f"/v1/cards/{UNKNOWN}/destroy", f"/v1/terminals/{UNKNOWN}/revoke", f"/v1/terminals/{UNKNOWN}/describe", f"/v1/terminals/{UNKNOWN}/confirm", f"/v1/enrolments/{UNKNOWN}/certificate",
                f"/v1/enrolments/{UNKNOWN}/renew")
 TERMINAL_POSTS = ("/v1/taps", f"/v1/taps/{UNKNOWN}/challenge", f"/v1/taps/{UNKNOWN}/registration", f"/v1/taps/{UNKNOWN}/proof")
 NONSENSE = {

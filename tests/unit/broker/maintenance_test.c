@@ -258,6 +258,33 @@ static void writing_the_database_makes_nobody_a_maintainer_and_ends_nothing(void
     world_end(&w);
 }
 
+/* Its certificate is renewed all the same; that changes nothing of where it is. */
+static void a_renewal_meanwhile_is_no_finding(void **state)
+{
+    world w;
+    cb_terminal found;
+    cb_terminal_code code;
+    static const cb_digest key = {{7}}, next = {{8}};
+    char symbols[CB_CODE_SYMBOLS];
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_terminal_code_make(60, &code), CB_OK);
+    assert_int_equal(cb_code_read(cb_bytes_str(code.text), symbols), CB_OK);
+    cb_terminal_new new = {.name = "gate", .code = &code};
+    assert_int_equal(cb_terminal_add(w.store, "admin", &new, &w.terminal), CB_OK);
+    int64_t later = cb_clock_wall_us() + 3600 * CB_SECOND;
+    cb_terminal_activation activation = {
+        .terminal = w.terminal.id, .code = symbols, .key = key, .expires = later};
+    assert_int_equal(cb_terminal_activate(w.store, &activation), CB_OK);
+    add(&w, NULL);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    assert_int_equal(
+        cb_terminal_certify(w.store, &w.terminal.id, &next, cb_bytes_str("c"), later), CB_OK);
+    assert_int_equal(cb_terminal_find(w.store, &next, &found), CB_OK);
+    assert_int_equal(found.state, CB_TERMINAL_MAINTENANCE);
+    finish(&w);
+}
+
 /* An act that no signed head covered when the broker stopped counts for nothing afterwards: an
  * administrator says it again, and the terminal goes on. */
 static void an_end_that_nobody_signed_is_ended_again(void **state)
@@ -306,6 +333,7 @@ int main(void)
         cmocka_unit_test(what_was_not_ended_in_time_is_an_administrators_to_end),
         cmocka_unit_test(writing_the_database_makes_nobody_a_maintainer_and_ends_nothing),
         cmocka_unit_test(an_end_that_nobody_signed_is_ended_again),
+        cmocka_unit_test(a_renewal_meanwhile_is_no_finding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

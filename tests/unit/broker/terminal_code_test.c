@@ -228,6 +228,68 @@ static void a_certificate_is_given_out_under_a_signed_head_only(void **state)
     world_end(&s.w);
 }
 
+/* What a terminal does by itself, in the moment in which the broker ends: nobody has to go there. */
+static void what_no_signed_head_covered_is_confirmed_by_an_administrator(void **state)
+{
+    enum { ACTIVATED, CERTIFIED, RENEWED, CASES };
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        stage s;
+        cb_terminal found;
+        begin(&s, 60);
+        const cb_id *id = &s.terminal.id;
+        const cb_digest *now = i == RENEWED ? &another : &key;
+        if (i != ACTIVATED)
+            assert_int_equal(activate(&s, &key, later()), CB_OK);
+        if (i == RENEWED)
+            assert_int_equal(
+                cb_terminal_certify(s.w.store, id, &another, cb_bytes_str("c"), later()), CB_OK);
+        set_signer(&s.w.signer->fail, CB_E_HSM_DOWN);
+        assert_int_equal(
+            i == ACTIVATED ? activate(&s, &key, later())
+            : i == CERTIFIED
+                ? cb_terminal_certify(s.w.store, id, &another, cb_bytes_str("c"), later())
+                : cb_terminal_find(s.w.store, &another, &found),
+            CB_E_UNSIGNED);
+        world_close(&s.w);
+        set_signer(&s.w.signer->fail, CB_OK);
+        world_open(&s.w);
+        s.w.terminal.id = *id;
+        assert_int_equal(tap_once(&s.w, NULL, NULL), CB_E_HSM_RECORD);
+        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, &third, NULL),
+                         CB_E_HSM_RECORD);
+        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, now, "crash"), CB_OK);
+        assert_int_equal(tap_once(&s.w, NULL, NULL), CB_OK);
+        assert_int_equal(cb_terminal_find(s.w.store, now, &found), CB_OK);
+        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, now, NULL), CB_E_STATE);
+        /* And it is renewed as before. */
+        assert_int_equal(cb_terminal_certify(s.w.store, id, &third, cb_bytes_str("c"), later()),
+                         CB_OK);
+        assert_int_equal(cb_terminal_find(s.w.store, &third, &found), CB_OK);
+        assert_int_equal(tap_once(&s.w, NULL, NULL), CB_OK);
+        world_close(&s.w);
+        assert_int_equal(verify_file(&s.w, NULL), CB_OK);
+        world_end(&s.w);
+    }
+}
+
+/* It says again what was said and not signed: of a row that somebody changed, nothing. */
+static void a_row_that_was_written_by_hand_is_not_confirmed(void **state)
+{
+    stage s;
+    (void)state;
+    begin(&s, 60);
+    const cb_id *id = &s.terminal.id;
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    world_close(&s.w);
+    tamper(&s.w, "UPDATE terminal SET passwords = 1, rate = 0 WHERE name = 'gate'");
+    world_open(&s.w);
+    assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, &key, NULL), CB_E_STATE);
+    s.w.terminal.id = *id;
+    assert_int_equal(tap_once(&s.w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&s.w);
+}
+
 static void dawdle(void *context, const char *step)
 {
     if (strcmp(step, "signed") == 0 && __atomic_load_n((int *)context, __ATOMIC_SEQ_CST))
@@ -332,6 +394,8 @@ int main(void)
         cmocka_unit_test(an_expired_certificate_is_refused),
         cmocka_unit_test(a_new_key_takes_the_place_of_the_old_when_it_is_used),
         cmocka_unit_test(a_certificate_is_given_out_under_a_signed_head_only),
+        cmocka_unit_test(what_no_signed_head_covered_is_confirmed_by_an_administrator),
+        cmocka_unit_test(a_row_that_was_written_by_hand_is_not_confirmed),
         cmocka_unit_test(what_is_done_already_is_said_under_a_signed_head_only),
         cmocka_unit_test(a_next_key_that_was_written_by_hand_is_not_taken),
         cmocka_unit_test(nor_is_one_beside_which_nothing_is_said),
