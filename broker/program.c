@@ -309,6 +309,8 @@ static cb_error open_parts(cb_program *p)
         error = cb_rate_open(&api->activations);
     if (!error)
         error = cb_rate_open(&api->logs);
+    if (!error)
+        error = cb_allowance_open(&api->log_bytes);
     api->activations_all = p->config.activations;
     api->activations_each = p->config.activations_each;
     const cb_sessions_parts sessions = {
@@ -413,6 +415,7 @@ void cb_program_end(cb_program *p)
     cb_taps_close(&api->taps);
     cb_rate_close(&api->activations);
     cb_rate_close(&api->logs);
+    cb_allowance_close(&api->log_bytes);
     cb_program_status_close(p);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);

@@ -12,6 +12,7 @@
 #include "broker/api/watch.h"
 #include "broker/core/rate.h"
 #include "broker/core/registry.h"
+#include "broker/core/allowance.h"
 #include "broker/core/tap.h"
 #include "broker/http/acceptor.h"
 #include "broker/http/server.h"
@@ -30,6 +31,7 @@ typedef struct cb_api {
     cb_acceptor *acceptor;
     cb_card_rules rules; /* for cards that are issued */
     cb_rate *logs;       /* batches of terminals' logs */
+    cb_allowance *log_bytes; /* of what they bring */
     cb_rate *activations;                      /* of those who are not known yet */
     unsigned activations_all, activations_each; /* a minute, and from one address; 0: no limit */
     int64_t started;                           /* wall clock */

@@ -191,6 +191,9 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
             count_failure(request, cb_tap_challenge(cb_api_of(request)->taps, &request->terminal,
                                                     &request->match.parameters[0].id, &question,
                                                     &script, &expires_in));
+    if (!error) /* within the terminal's rate: it will have to say something of it */
+        cb_allowance_give(cb_api_of(request)->log_bytes, &request->terminal, CB_ALLOWANCE_A_TAP,
+                          cb_clock_monotonic_us());
     if (!error)
         error = cb_reply_json(reply, 200,
                               json_pack("{so, si}", "script", cb_api_script_json(cb_buf_bytes(&script)),

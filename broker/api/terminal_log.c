@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
 #include "broker/core/terminal_log.h"
@@ -48,6 +49,12 @@ cb_error cb_api_log(cb_request *request, cb_reply *reply)
         batch.entries = cb_buf_bytes(&entries);
         batch.key = cb_buf_bytes(&key);
         batch.signature = cb_buf_bytes(&signature);
+        /* Whether it is stored or not: what is sent again and again would be looked up as often. */
+        error = cb_allowance_take(api->log_bytes, &request->terminal,
+                                  CB_ALLOWANCE_BATCH + (int64_t)entries.len,
+                                  cb_clock_monotonic_us());
+    }
+    if (!error) {
         error =
             cb_terminal_log_take(api->store, &request->terminal, &request->peer.key, &batch, &now);
         for (int i = 0; is_finding(error) && i < FINDING_COST; i++)

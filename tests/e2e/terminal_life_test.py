@@ -520,6 +520,32 @@ class Log(unittest.TestCase):
         with Terminal(w, None) as nobody:
             self.assertEqual(nobody.ask("POST", "/v1/log", first).status, 401)
 
+    def test_a_terminal_that_goes_on_telling_fills_no_disk(self):
+        """What it tells stays for good: beyond what a full log is, only as much as taps need."""
+        w.enrol_terminal_freely("chatty")
+        head, told, last = bytes(32), 0, time.monotonic()
+        with Terminal(w, "chatty") as terminal:
+            def tell(text, count):
+                nonlocal head, told
+                body, after = self.batch("chatty", told, head, [text] * count)
+                code = terminal.ask("POST", "/v1/log", body).code
+                if code is None:
+                    head, told = after, told + count
+                return code
+
+            taken = 0
+            while taken < 59:               # a whole log at once, as after a day without the broker
+                self.assertEqual(tell("x" * 200, 100), None, taken)
+                taken += 1
+            more = 0
+            for _ in range(6):              # so many a minute it may bring, but not so much
+                time.sleep(1.2)
+                more += tell("x" * 200, 100) is None
+            self.assertLessEqual(more, 2 + (time.monotonic() - last) * 16 / 60 / 21)
+            time.sleep(1.2)
+            self.assertEqual(tell("tap accepted", 2), None)
+        self.assertEqual(self.known("chatty"), told)
+
     def test_whoever_writes_the_database_takes_nothing_out_of_a_log_unseen(self):
         heads = [bytes(32)]
         terminal_id = w.enrol_terminal_freely("robbed")

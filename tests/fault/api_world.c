@@ -58,6 +58,8 @@ static cb_error open_parts(api_world *w)
         error = cb_rate_open(&api->activations);
     if (!error)
         error = cb_rate_open(&api->logs);
+    if (!error)
+        error = cb_allowance_open(&api->log_bytes);
     return error ? error : cb_watch_open(api->store, api->hsm, api->connectors, &api->watch);
 }
 
@@ -113,6 +115,7 @@ void api_world_close(api_world *w)
     cb_taps_close(&api->taps);
     cb_rate_close(&api->activations);
     cb_rate_close(&api->logs);
+    cb_allowance_close(&api->log_bytes);
     cb_sessions_close(&api->sessions);
     cb_store_close(&api->store);
     cb_connectors_close(&api->connectors);
