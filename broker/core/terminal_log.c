@@ -178,6 +178,10 @@ static cb_error run_take(cb_txn *txn, void *context)
     }
     if (!error && batch.entries.len > 0)
         error = write_batch(txn, t, &row, &batch);
+    else if (!error && cb_journal_same(&t->batch.last, &row.head))
+        /* Brought again, for nobody has said that it is kept: what it says of the program may have
+         * been taken back at a start in between. */
+        error = cb_software_said(txn, t->id, t->batch.entries, t->batch.received);
     t->now = row.head;
     return error;
 }

@@ -56,7 +56,7 @@ static cb_software program(uint8_t number)
 }
 
 /* Brings a batch of entries "started" with these texts. */
-static void say_texts(stage *s, const char *const *texts, size_t count)
+static cb_error bring(stage *s, const char *const *texts, size_t count)
 {
     cb_journal_head now;
     uint8_t signature[CB_P256_SIGNATURE];
@@ -72,9 +72,15 @@ static void say_texts(stage *s, const char *const *texts, size_t count)
     cb_digest digest = cb_journal_digest(&s->head);
     assert_int_equal(cb_p256_sign(s->scalar, &digest, signature), CB_OK);
     batch.signature = CB_BYTES_OF(signature);
-    assert_int_equal(
-        cb_terminal_log_take(s->w.store, &s->terminal.id, &s->terminal.key, &batch, &now), CB_OK);
+    cb_error error =
+        cb_terminal_log_take(s->w.store, &s->terminal.id, &s->terminal.key, &batch, &now);
     cb_buf_free(&entries);
+    return error;
+}
+
+static void say_texts(stage *s, const char *const *texts, size_t count)
+{
+    assert_int_equal(bring(s, texts, count), CB_OK);
 }
 
 static void say(stage *s, cb_software what)
@@ -336,6 +342,34 @@ static void writing_the_database_lets_nobody_in(void **state)
     end(&s);
 }
 
+/* A crash in between takes back what was said; the terminal was not told that it is kept, and says
+ * it again. */
+static void what_no_signed_head_covered_is_said_again(void **state)
+{
+    stage s;
+    cb_software good = program(1);
+    char text[CB_JOURNAL_TEXT_MAX + 1];
+    (void)state;
+    begin(&s, CB_SOFTWARE_ENFORCE);
+    list(&s, good, true);
+    cb_software_write(&good, text);
+    cb_journal_head before = s.head;
+    set_signer(&s.w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(bring(&s, (const char *const[]){text}, 1), CB_E_UNSIGNED);
+    world_close(&s.w);
+    set_signer(&s.w.signer->fail, CB_OK);
+    world_open(&s.w);
+    assert_int_equal(admit(&s), CB_E_TERMINAL_SOFTWARE);
+    for (int times = 0; times < 2; times++) {
+        s.head = before;
+        assert_int_equal(bring(&s, (const char *const[]){text}, 1), CB_OK);
+        assert_int_equal(admit(&s), CB_OK);
+        assert_int_equal(leaves(&s, "terminal.software"), 2);
+        assert_int_equal(leaves(&s, "terminal.log"), 1);
+    }
+    end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +382,7 @@ int main(void)
         cmocka_unit_test(the_last_word_counts_and_nonsense_is_on_no_list),
         cmocka_unit_test(what_is_taken_off_the_list_during_a_tap_ends_it),
         cmocka_unit_test(writing_the_database_lets_nobody_in),
+        cmocka_unit_test(what_no_signed_head_covered_is_said_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
