@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/foreign.h"
 
+#include "base/clock.h"
 #include "cardlink/jpki/commands.h"
 #include "cardlink/piv/certificate.h"
 #include "cardlink/piv/commands.h"
@@ -56,9 +57,17 @@ static cb_error key_of(const cb_card_profile *profile, const cb_script *answers,
     return profile->fits(answers, certificate) ? CB_OK : CB_E_CARD_ANSWER;
 }
 
+/* When a certificate's last second is over. */
+static int64_t end_of(const cb_x509 *certificate)
+{
+    int64_t last = certificate->not_after;
+    return last < INT64_MAX / CB_SECOND ? (last + 1) * CB_SECOND : INT64_MAX;
+}
+
+/* end: of the certificate; raised to it, but by the signer of another's. */
 static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *profile,
                           const cb_script *answers, uint8_t use, cb_bytes read, int64_t now,
-                          cb_card_key *out)
+                          cb_card_key *out, int64_t *end)
 {
     cb_bytes usages[2], between;
     cb_bytes certificate = x509_of(profile, use, read, &between);
@@ -83,6 +92,8 @@ static cb_error check_key(const cb_foreign_trust *trust, const cb_card_profile *
         out->use = use;
         out->certificate = cb_sha256(certificate);
     }
+    if (!error && use != profile->attested && end_of(&path.certificates[0]) > *end)
+        *end = end_of(&path.certificates[0]);
     return error;
 }
 
@@ -123,6 +134,7 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
         return CB_E_ARGUMENT;
     out->profile = card->profile;
     out->keys = (cb_card_keys){0};
+    out->expires = 0;
     cb_error error = cb_script_read(card->answers, CB_ANSWER_MAX, &answers);
     if (!error)
         error = profile->recognise(&answers, &out->card);
@@ -132,7 +144,7 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
         error = cb_card_keys_find(&out->keys, card->key[i].use) ? CB_E_ARGUMENT : CB_OK;
         if (!error)
             error = check_key(trust, profile, &answers, card->key[i].use, card->key[i].certificate,
-                              now, &out->keys.key[i]);
+                              now, &out->keys.key[i], &out->expires);
         out->keys.count = i + 1;
         if (!error && is_twice(&out->keys, i))
             error = CB_E_ARGUMENT;

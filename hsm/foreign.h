@@ -3,10 +3,11 @@
  * Binding cards that others issued: which authorities are trusted for that, and what is checked.
  *
  * A card is bound by the certificates that were read from it, once: each must lead to an anchor of
- * its profile, be good for signing, and be valid now. After that its keys stand in the binding, and
- * certificates are not looked at in hsmd again; whether the issuer has revoked one is the front
- * end's to ask, and the broker's own revocation is above both. An SCP03 card has no certificate:
- * that it is genuine is shown by each tap alone.
+ * its profile, be good for signing, and be valid now. After that its keys stand in the binding,
+ * with the end of the last of its certificates, from which on hsmd refuses the card; certificates
+ * are not looked at in hsmd again. Whether one of several has ended, or its issuer has revoked it,
+ * is the front end's to ask, and the broker's own revocation is above both. An SCP03 card has no
+ * certificate: that it is genuine is shown by each tap alone.
  *
  * The key of a PIV card's secure messaging has a card verifiable certificate. The X.509 certificate
  * that is checked and bound for it is that of who signed this one, for content signing and nothing

@@ -165,8 +165,7 @@ bool cb_binding_info_ok(const cb_binding_info *info)
 {
     return !cb_id_is_zero(&info->card) && !cb_id_is_zero(&info->holder) && info->profile > 0 &&
            keys_ok(info) && level_ok(info) && info->expires >= 0 &&
-           (info->expires == 0 || info->profile == CB_PROFILE_NATIVE ||
-            info->profile == CB_PROFILE_PASSWORD);
+           (info->expires == 0 || info->profile != CB_PROFILE_SCP03);
 }
 
 void cb_binding_body_put(cb_buf *buf, const cb_binding_info *info)

@@ -63,7 +63,8 @@ typedef struct cb_binding_info {
     uint8_t profile;
     uint8_t level; /* the highest this card may reach */
     uint64_t sequence;
-    int64_t expires;   /* microseconds; 0: the binding does not say. Of a native card: when its certificate's last day is over. A password that
+    int64_t expires;   /* microseconds; 0: the binding does not say. Of a native card: when its certificate's last day is over; of one
+                          that others issued: the last of those of the keys that it signs with. A password that
                           has an end was given by somebody else: until then it may be changed, and does for nothing else */
     cb_card_keys keys; /* of a native card: its own key */
 } cb_binding_info;

@@ -29,8 +29,9 @@ static cb_error last_day(const cb_card_new *fresh, const cb_binding_info *info, 
 {
     int64_t certified = 0;
     cb_error error = cb_card_certificates_end(card, &certified);
-    /* That a password was given for a time is hsmd's to see: its name goes on. */
-    bool dated = info->expires && info->profile != CB_PROFILE_PASSWORD;
+    /* Of others' cards it is their certificates'; that a password was given for a time is hsmd's to
+     * see: its name goes on. */
+    bool dated = info->expires && info->profile == CB_PROFILE_NATIVE;
     card->expires = dated ? info->expires : certified;
     if (fresh->expires > 0 && (card->expires == 0 || fresh->expires < card->expires))
         card->expires = fresh->expires;

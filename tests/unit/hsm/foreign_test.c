@@ -7,6 +7,7 @@
 
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/foreign.h"
@@ -187,6 +188,30 @@ static void every_kind_of_key_proves_the_card(void **state)
         assert_true(cb_id_same(&activation.card, &info.card));
         piv_card_free(&c);
     }
+}
+
+/* Of the certificates of the keys that sign, the last. */
+static void a_card_is_good_until_its_certificates_end(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    int64_t last = 0;
+    (void)state;
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &info);
+    for (unsigned i = 0; i < 2; i++) {
+        cb_x509 read;
+        good(cb_x509_parse(c.certificate[i], &read));
+        last = read.not_after > last ? read.not_after : last;
+    }
+    assert_true(info.expires == (last + 1) * CB_SECOND);
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    info.expires = cb_clock_wall_us() - CB_SECOND;
+    cb_buf_reset(&binding);
+    good(fake_vault.binding_make(NULL, &info, &binding));
+    expect(CB_E_CARD_EXPIRED, tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    expect(CB_E_CARD_EXPIRED, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
+    piv_card_free(&c);
 }
 
 static void a_card_with_one_key_does_what_that_key_can(void **state)
@@ -642,6 +667,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_key_proves_the_card),
+        cmocka_unit_test(a_card_is_good_until_its_certificates_end),
         cmocka_unit_test(a_card_with_one_key_does_what_that_key_can),
         cmocka_unit_test(what_a_card_cannot_reach_is_not_asked_of_it),
         cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
