@@ -12,7 +12,8 @@
 
 enum { CB_RECORD_VERSION = 1, CB_BINDING_VERSION = 2, CB_DATED_VERSION = 3, CB_ONCE_VERSION = 4, CB_RECORD_MAC = CB_SHA256_SIZE, CB_WRAPPED_MAX = 4096 };
 
-/* Bindings: version 1 is a native card's, 2 another's, 3 a native card's whose last day is known, 4 a password's that has an end. */
+/* Bindings: version 1 is a native card's, 2 another's, 3 a native card's whose last day is known, 4 a password's, or of a
+ * card that others issued, that has an end. */
 
 /* The two parts of a blob, borrowed. */
 typedef struct cb_record_parts {
