@@ -6,8 +6,8 @@
 
 #include "broker/evidence/check.h"
 
-/* States by number; a key is "live" until it is retired. */
-static const char *const names[] = {"",        "issued",  "active", "suspended", "revoked",
+/* States by number; a key is "live" until it is retired. 0 is one that there is not. */
+static const char *const names[] = {"no state", "issued",  "active", "suspended", "revoked",
                                     "pending", "removed", "live",   "retired",
                                     "expired", "returned", "destroyed",
                                     "registered", "deactivated", "disposed", "maintenance"};
@@ -94,7 +94,7 @@ static cb_error check_row(void *context, const cb_table_row *row)
         return CB_OK;
     }
     entry->marked = true;
-    if (entry->value != number_of(row->state)) {
+    if (entry->value == 0 || entry->value != number_of(row->state)) {
         snprintf(problem, sizeof problem, "is %.20s in the table, but %s in the log", row->state,
                  names[entry->value]);
         report(check, "table.state", row->kind, &row->id, problem);

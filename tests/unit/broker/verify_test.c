@@ -3,6 +3,7 @@
  * Someone who has the database and its tools, but not the log's key, changes the record: each
  * change is found.
  */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -417,6 +418,38 @@ static void an_intent_says_what_for(void **state)
     }
 }
 
+/* No two states are alike, known or not. */
+static void a_state_is_compared_whatever_it_is(void **state)
+{
+    static const struct {
+        const char *logged, *row;
+        bool good;
+    } cases[] = {
+        {"maintenance", "maintenance", true},
+        {"maintenance", "active", false},
+        {"maintenance", "nonsense", false},
+        {"nonsense", "nonsense", false},
+        {"active", "nonsense", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world w;
+        char sql[80];
+        said s = {.leaf = CB_BUF(CB_LEAF_MAX)};
+        world_begin(&w);
+        cb_leaf_begin(&s.leaf, "terminal.maintenance", cb_clock_wall_us());
+        cb_leaf_id(&s.leaf, "terminal", &w.terminal.id);
+        cb_leaf_text(&s.leaf, "state", cases[i].logged);
+        say(&w, &s);
+        world_close(&w);
+        snprintf(sql, sizeof sql, "UPDATE terminal SET state = '%s'", cases[i].row);
+        tamper(&w, sql);
+        assert_int_equal(verify_file(&w, NULL), cases[i].good ? CB_OK : CB_E_EVIDENCE);
+        assert_int_equal(findings_of("table.state"), cases[i].good ? 0 : 1);
+        world_end(&w);
+    }
+}
+
 static void only_a_database_of_this_version_is_read(void **state)
 {
     world w;
@@ -442,6 +475,7 @@ int main(void)
         cmocka_unit_test(nor_for_a_second_intent_of_its_tap),
         cmocka_unit_test(nothing_is_said_twice_of_a_tap),
         cmocka_unit_test(an_intent_says_what_for),
+        cmocka_unit_test(a_state_is_compared_whatever_it_is),
         cmocka_unit_test(only_a_database_of_this_version_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
