@@ -151,10 +151,8 @@ cb_error cb_said_of_enrolment(cb_txn *txn, const cb_enrolment *enrolment)
     char name[CB_ID_TEXT];
     cb_buf lines = CB_BUF(CB_LEAF_MAX);
     cb_id_text(&enrolment->id, name);
-    if (!has_data(enrolment))
-        return judge(!cb_txn_vouched(txn, 'e', &enrolment->id, NULL), "enrolment", name);
     cb_said_enrolment(&lines, enrolment);
-    return judge_lines(txn, 'e', &enrolment->id, &lines, "enrolment", name);
+    return judge_lines(txn, has_data(enrolment) ? 'e' : 'f', &enrolment->id, &lines, "enrolment", name);
 }
 
 void cb_said_maintainer(cb_buf *leaf, const cb_maintainer *maintainer)

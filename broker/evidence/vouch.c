@@ -58,14 +58,14 @@ static const struct {
                 {'p', "terminal", "program_of"},  {'w', "software", "software"},
                 {'u', "terminal", "maintained"},  {'r', "terminal", "log_of"},
                 {'m', "maintainer", "maintainer"},
-                {'e', "enrolment", "enrolment"},
+                {'e', "enrolment", "enrolment"}, {'f', "enrolment", "enrolled"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
                 {'a', "application", "application"},
                 {'b', "application", "entered"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 
-static bool has_digest(char kind) { return kind != 'i' && kind != 'd'; }
+static bool has_second_half(char kind) { return kind != 'i' && kind != 'd' && kind != 'f'; }
 
 /* Where a line of that name begins; the end when there is none. */
 static size_t line_at(cb_bytes leaf, const char *name)
@@ -147,7 +147,7 @@ static bool read_word(cb_bytes leaf, size_t i, cb_vouch *out)
     if (!subject_of(leaf, out->kind, &out->id))
         return false;
     if (out->kind == 'e' && !out->gone && line_at(leaf, "data_sha256") == leaf.len)
-        return false;
+        out->kind = 'f';
     if (words[i].from) {
         size_t from = line_at(leaf, words[i].from);
         size_t to = words[i].to ? line_at(leaf, words[i].to) : leaf.len;
@@ -175,7 +175,7 @@ bool cb_vouch_keeps(char kind)
 {
     for (size_t i = 0; i < SUBJECTS; i++) {
         char first = subjects[i].kind;
-        if (kind == first || (has_digest(first) && kind == (char)(first + SECOND_HALF)))
+        if (kind == first || (has_second_half(first) && kind == (char)(first + SECOND_HALF)))
             return true;
     }
     return false;
@@ -236,10 +236,12 @@ cb_error cb_vouch_apply(cb_id_map *map, const cb_vouch *vouch)
         forget(map, 'b', &vouch->id);
         forget(map, 'b' + SECOND_HALF, &vouch->id);
     }
+    if (vouch->kind == 'e')
+        forget(map, 'f', &vouch->id);
     if (vouch->gone)
         return CB_OK;
     cb_error error = cb_id_map_set(map, vouch->kind, &vouch->id, half(&vouch->digest, 0));
-    if (!error && has_digest(vouch->kind))
+    if (!error && has_second_half(vouch->kind))
         error = cb_id_map_set(map, second, &vouch->id, half(&vouch->digest, 1));
     return error;
 }
@@ -249,6 +251,8 @@ bool cb_vouch_found(const cb_id_map *map, char kind, const cb_id *id, const cb_d
     const cb_id_entry *first = cb_id_map_find(map, kind, id);
     if (!first || !digest)
         return first;
+    if (!has_second_half(kind))
+        return first->value == half(digest, 0);
     const cb_id_entry *second = cb_id_map_find(map, (char)(kind + SECOND_HALF), id);
     return second && first->value == half(digest, 0) && second->value == half(digest, 1);
 }

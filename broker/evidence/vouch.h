@@ -20,13 +20,15 @@
  *   'm' maintainer SHA-256 of the leaf from the line "maintainer" on; none once he is none
  *   'd' terminal   there while the terminal is de-activated
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
+ *   'f' enrolment  the same of one without data, so without the last line; none once it is removed
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
  *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
  *                  once a card was issued for it, or it was refused
  *   'b' application the same of the leaf by which it was entered; none when 'a' has none any more
  *   'i' card       there while the card was added and not yet activated
  *
- * Of each digest 16 bytes are kept. A leaf "registry.unconfirmed" takes a word back
+ * Of each digest 16 bytes are kept; of 'f' 8, for who changes rows chooses nothing of what they are
+ * a digest of: holders' identifiers are random, and services are few. A leaf "registry.unconfirmed" takes a word back
  * (store/recheck.c).
  */
 #ifndef CB_BROKER_EVIDENCE_VOUCH_H
@@ -61,7 +63,7 @@ bool cb_vouch_keeps(char kind);
 /* A hash over how words are read from leaves. Whoever changes what cb_vouch_read and cb_vouch_apply
  * do with a leaf otherwise than in their tables counts CB_VOUCH_RULES up: words that were kept
  * under other rules are then read from the leaves again. */
-enum { CB_VOUCH_RULES = 1 };
+enum { CB_VOUCH_RULES = 2 };
 cb_digest cb_vouch_rules(void);
 
 /* CB_E_MEMORY. */

@@ -51,6 +51,10 @@ static const char *const edits[] = {
     "INSERT INTO terminal_service SELECT id, 'tax' FROM terminal; UPDATE terminal SET rate = 1",
     "UPDATE enrolment SET data = '{\"subject\":\"y\"}'",
     "UPDATE enrolment SET data = '{}'",
+    "UPDATE enrolment SET data = '{}', id = x'00112233445566778899aabbccddeeff'; "
+    "UPDATE enrolment_key SET enrolment = x'00112233445566778899aabbccddeeff'",
+    "UPDATE enrolment SET data = '{}', id = x'00112233445566778899aabbccddeeff'; "
+    "UPDATE enrolment_key SET enrolment = x'00112233445566778899aabbccddeeff'",
 };
 enum { EDITS = sizeof edits / sizeof *edits };
 
@@ -280,6 +284,69 @@ static void a_card_that_a_forged_leaf_activates_is_refused(void **state)
     world_end(&w);
 }
 
+/* Nothing takes a word away that then is not missed. */
+static void a_forged_leaf_that_ends_an_enrolment_does_not_strip_it(void **state)
+{
+    world w;
+    char lines[128], text[CB_ID_TEXT];
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    cb_id_text(&w.enrolment.id, text);
+    snprintf(lines, sizeof lines, "enrolment %s\nstate removed\n", text);
+    forge(&w, "enrolment.removed", lines);
+    meddle(&w, "UPDATE enrolment SET data = '{}'");
+    for (int starts = 0; starts < 2; starts++) {
+        world_open(&w);
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+        world_close(&w);
+    }
+    world_open(&w);
+    world_end(&w);
+}
+
+/* Of two enrolments without data, and one with: each is its own only. */
+static void an_enrolment_without_data_is_that_of_its_holder(void **state)
+{
+    world w;
+    cb_holder other;
+    cb_enrolment plain;
+    cb_id key = cb_id_new();
+    cb_buf sealed = CB_BUF(CB_SEALED_MAX);
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_holder_add(w.store, "test", "Taro", &other), CB_OK);
+    make_sealed(&key, &other.id, "tax", 1, 1, &sealed);
+    cb_enrolment_new fresh = {.holder = other.id,
+                              .service = "tax",
+                              .sealed = cb_buf_bytes(&sealed),
+                              .public_key = cb_bytes_str("public")};
+    cb_enrolment_init(&plain);
+    assert_int_equal(cb_enrolment_add(w.store, "test", &fresh, &plain), CB_OK);
+    cb_holder first = w.holder;
+    cb_id card = w.card;
+    w.holder = other;
+    w.card = add_card(&w, true);
+    for (int starts = 0; starts < 2; starts++) {
+        assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+        world_close(&w);
+        world_open(&w);
+    }
+    /* In the name of that row the other holder would be known as nobody, too. */
+    meddle(&w, "DELETE FROM enrolment_key WHERE enrolment IN "
+               "(SELECT id FROM enrolment WHERE data = '{}');"
+               "CREATE TEMP TABLE t AS SELECT id FROM enrolment WHERE data = '{}';"
+               "DELETE FROM enrolment WHERE data = '{}';"
+               "UPDATE enrolment SET data = '{}', id = (SELECT id FROM t);"
+               "UPDATE enrolment_key SET enrolment = (SELECT id FROM t)");
+    w.holder = first;
+    w.card = card;
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    cb_enrolment_free(&plain);
+    cb_buf_free(&sealed);
+    world_end(&w);
+}
+
 /* A leaf long under a signed head is changed together with its hash, and the row that it is about.
  */
 static void a_leaf_that_was_signed_is_missed_at_the_next_start(void **state)
@@ -471,6 +538,16 @@ static void each_act_says_its_word(void **state)
         {"card.added", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', false, false},
         {"card.activated", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', true, true},
         {"card.resumed", "card 00112233-4455-6677-8899-aabbccddeeff\n", 'i', true, true},
+        {"enrolment.added",
+         "enrolment 00112233-4455-6677-8899-aabbccddeeff\nholder x\nservice y\nstate active\n", 'f',
+         false, true},
+        {"enrolment.added",
+         "enrolment 00112233-4455-6677-8899-aabbccddeeff\nholder x\nservice y\ndata_sha256 z\n"
+         "state active\n",
+         'e', false, true},
+        {"enrolment.removed", "enrolment 00112233-4455-6677-8899-aabbccddeeff\n", 'e', true, false},
+        {"registry.unconfirmed", "leaf 1\nenrolled 00112233-4455-6677-8899-aabbccddeeff\n", 'f',
+         false, true},
         {"registry.unconfirmed", "leaf 1\nservice tax\n", 's', false, true},
         {"registry.unconfirmed", "leaf 1\ncard 00112233-4455-6677-8899-aabbccddeeff\n", 'i', false,
          false},
@@ -506,6 +583,8 @@ int main(void)
         cmocka_unit_test(an_act_in_a_leaf_that_nobody_signed_does_not_count),
         cmocka_unit_test(nor_does_it_when_the_key_service_was_away),
         cmocka_unit_test(a_card_that_a_forged_leaf_activates_is_refused),
+        cmocka_unit_test(a_forged_leaf_that_ends_an_enrolment_does_not_strip_it),
+        cmocka_unit_test(an_enrolment_without_data_is_that_of_its_holder),
         cmocka_unit_test(a_leaf_that_was_signed_is_missed_at_the_next_start),
         cmocka_unit_test(a_feed_that_is_not_the_logs_is_not_believed),
         cmocka_unit_test(an_act_that_was_acknowledged_survives_a_crash),
