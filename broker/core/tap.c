@@ -200,8 +200,8 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
     return CB_OK;
 }
 
-/* Whoever begins taps without end, and breaks them off or asks for what cannot be, does not fill the
- * record. */
+/* Whoever begins taps without end, and breaks them off or asks for what cannot be, does not fill
+ * the record. */
 static bool counts(cb_taps *taps, const cb_id *id)
 {
     uint32_t rate = 0;

@@ -218,7 +218,9 @@ static cb_error ask_named(cb_taps *taps, const cb_tap_context *context,
     cb_tap_context asked = *context;
     cb_card_init(&card);
     cb_error error = cb_tap_pass_feed_on(taps, &context->tap);
-    cb_error found = error ? error : cb_decide_lookup_card(taps->parts.store, question->card, &card);
+    cb_error found = error;
+    if (!found)
+        found = cb_decide_lookup_card(taps->parts.store, question->card, &card);
     if (!found)
         found = cb_card_refusal(&card);
     if (found)

@@ -246,8 +246,8 @@ static void log_end(const proof_run *run, cb_error error, int64_t began)
            took, NULL);
 }
 
-/* A card that was known before it was asked is named also where its answers came to no claim: whoever
- * speaks for it without its keys is counted so. */
+/* A card that was known before it was asked is named also where its answers came to no claim:
+ * whoever speaks for it without its keys is counted so. */
 static void refuse_claim(cb_taps *taps, const cb_tap_entry *entry, const cb_tap_outcome *outcome,
                          cb_error error)
 {
