@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "hsm/softhsm.h"
 #include "hsm/token_parts.h"
 
 enum { SLOTS_MAX = 64, LABEL_BYTES = 32 };
@@ -100,6 +101,7 @@ cb_error cb_module_load(const cb_token_config *config, cb_token *token, int *loc
     *lock = lock_file(token->lock);
     if (*lock < 0)
         return cb_log_failure("token.lock", CB_E_IO, strerror(errno));
+    cb_softhsm_mend();
     cb_error error = load_library(config->module, token);
     if (!error)
         error = cb_token_note(token, "C_Initialize", token->f->C_Initialize(&arguments));
@@ -132,9 +134,10 @@ static cb_error look_for_label(cb_token *token, CK_SLOT_ID slot)
         return cb_token_note(token, "C_GetTokenInfo", rv);
     memset(padded, ' ', sizeof padded);
     memcpy(padded, token->label, strlen(token->label));
-    bool ours =
-        (info.flags & CKF_TOKEN_INITIALIZED) && memcmp(info.label, padded, sizeof padded) == 0;
-    return ours ? CB_OK : CB_E_NOT_FOUND;
+    if (!(info.flags & CKF_TOKEN_INITIALIZED) || memcmp(info.label, padded, sizeof padded) != 0)
+        return CB_E_NOT_FOUND;
+    token->info = info;
+    return CB_OK;
 }
 
 cb_error cb_module_slot(cb_token *token)
@@ -260,6 +263,8 @@ cb_error cb_token_open(const cb_token_config *config, cb_buf *pin, cb_token **ou
     }
     if (!error)
         error = log_in(token);
+    if (!error)
+        cb_softhsm_keep(&token->info);
     cb_module_unlock(&lock);
     if (error)
         cb_token_close(&token);

@@ -4,7 +4,8 @@
  *
  * Everything above asks for a named key (keyring.h) or for a key that was unwrapped a moment ago
  * (sealed.h); what CKR codes there are ends here, in the log. One process uses one token with one
- * thread: more speed comes from more processes. Nothing here is peculiar to one make of HSM.
+ * thread: more speed comes from more processes. Nothing here is peculiar to one make of HSM, but what
+ * softhsm.h does around it.
  *
  * C_Login writes to the token in some implementations, and processes that start together then
  * disturb each other; so C_Initialize to C_Login run under an exclusive lock on a file that every

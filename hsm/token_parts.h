@@ -11,6 +11,7 @@ struct cb_token {
     void *library;
     CK_FUNCTION_LIST *f;
     CK_SLOT_ID slot;
+    CK_TOKEN_INFO info; /* what it said of itself when it was found */
     CK_SESSION_HANDLE session;
     unsigned login; /* counts logins; handles of an earlier one are not used */
     char label[33];

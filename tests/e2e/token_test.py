@@ -92,6 +92,17 @@ class Gone(Case):
             self.fail("hsmd ended: " + w.programs["cardbroker-hsmd"].last_words())
 
 
+    def test_a_login_that_was_killed_while_the_token_was_written_costs_no_key(self):
+        for size in (0, 100):
+            w.programs["cardbroker-hsmd"].process.send_signal(signal.SIGKILL)
+            w.programs["cardbroker-hsmd"].process.wait()
+            file, = (w.keys / "tokens").glob("*/token.object")
+            os.truncate(file, size)
+            w.start_hsmd()
+            w.works_again(seconds=15)
+            self.assertIn("token.mended", w.log_of("cardbroker-hsmd"))
+
+
 class Pin(Case):
     """A wrong PIN must not be tried again: three tries lock a token for good."""
 
@@ -132,7 +143,10 @@ class Workers(Case):
         while time.monotonic() < deadline:
             children = w.processes("cardbroker-hsmd")[1:]
             for pid, _ in children[:1]:
-                os.kill(pid, signal.SIGKILL)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue    # it has ended since
                 killed += 1
             time.sleep(0.05)
         self.assertGreater(killed, 2)

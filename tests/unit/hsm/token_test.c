@@ -4,6 +4,7 @@
  */
 #include "hsm/token.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -86,6 +87,86 @@ static void what_cannot_be_opened_is_a_configuration_error(void **state)
     wrong.lock = "/no/such/folder/lock"; /* a disk that may be mounted yet */
     assert_int_equal(open_with(wrong, "123456"), CB_E_IO);
     assert_int_equal(open_with(right, "123456"), CB_OK);
+}
+
+static int start_once(void);
+
+static size_t read_file(const char *path, uint8_t *out, size_t most)
+{
+    FILE *file = fopen(path, "rb");
+    size_t len = file ? fread(out, 1, most, file) : 0;
+    if (file)
+        fclose(file);
+    return len;
+}
+
+static void write_file(const char *path, const uint8_t *data, size_t len)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, len, file), len);
+    fclose(file);
+}
+
+/* The folder of the one token there is. */
+static void token_path(const char *name, char path[256])
+{
+    char pattern[128];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/tokens/*-*", hsm.folder);
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    snprintf(path, 256, "%s/%s", found.gl_pathv[0], name);
+    globfree(&found);
+}
+
+/* SoftHSM writes this file anew at each login, in place: a process that is killed meanwhile leaves
+ * it so, and without it all keys are lost. */
+static void a_token_whose_file_was_cut_off_is_put_back(void **state)
+{
+    char path[256];
+    uint8_t whole[4096], now[4096];
+    static const uint8_t zeros[4096];
+    cb_token_config config = softhsm_config(&hsm);
+    (void)state;
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    token_path("token.object", path);
+    size_t len = read_file(path, whole, sizeof whole);
+    assert_in_range(len, 100, sizeof whole - 1);
+    const size_t left[] = {0, 8, len / 2, len - 1};
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        write_file(path, whole, left[i]);
+        assert_int_equal(open_with(config, "123456"), CB_OK);
+        assert_int_equal(start_once(), 0); /* with its keys */
+    }
+    write_file(path, zeros, len);
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    assert_int_equal(read_file(path, now, sizeof now), len);
+    assert_memory_equal(now + 8, whole + 8, len - 8);
+}
+
+/* What is whole is never exchanged for the copy, and the copy follows it. */
+static void a_token_that_was_changed_is_left_as_it_is(void **state)
+{
+    char path[256], copy[256];
+    uint8_t whole[4096], now[4096];
+    cb_token_config config = softhsm_config(&hsm);
+    (void)state;
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    token_path("token.object", path);
+    token_path("token.object.kept", copy);
+    size_t len = read_file(path, whole, sizeof whole);
+    write_file(copy, whole, len - 40); /* as of a token that was less then */
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    assert_int_equal(read_file(path, now, sizeof now), len);
+    assert_memory_equal(now + 8, whole + 8, len - 8);
+    assert_int_equal(read_file(copy, now, sizeof now), len);
+    assert_memory_equal(now + 8, whole + 8, len - 8);
+    write_file(copy, whole, 3); /* and one that is none counts for nothing */
+    assert_int_equal(open_with(config, "123456"), CB_OK);
+    assert_int_equal(read_file(copy, now, sizeof now), len);
 }
 
 /* In a child: opens, makes one MAC. */
@@ -466,6 +547,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_cannot_be_opened_is_a_configuration_error),
+        cmocka_unit_test(a_token_whose_file_was_cut_off_is_put_back),
+        cmocka_unit_test(a_token_that_was_changed_is_left_as_it_is),
         cmocka_unit_test(processes_that_start_together_all_get_in),
         cmocka_unit_test(initialising_again_changes_nothing),
         cmocka_unit_test(a_damaged_generation_is_passed_over_and_never_destroyed),

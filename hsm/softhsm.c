@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "hsm/softhsm.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+
+#define OBJECT "token.object"
+#define KEPT OBJECT ".kept"
+#define NEW KEPT ".new"
+
+enum {
+    PATH_MOST = 1024,
+    GENERATION = 8, /* at the beginning of the file: how often it was written */
+    UUID = 36,      /* a token's folder */
+    SERIAL = 16     /* digits: the last of the folder's name, without the hyphens */
+};
+
+/* ---- Where the tokens are ---- */
+
+/* As SoftHSM looks for its configuration. */
+static FILE *open_configuration(void)
+{
+    char path[PATH_MOST];
+    const char *named = getenv("SOFTHSM2_CONF"), *home = getenv("HOME");
+    if (named)
+        return fopen(named, "re");
+    FILE *file = NULL;
+    if (home && snprintf(path, sizeof path, "%s/.config/softhsm2/softhsm2.conf", home) < PATH_MOST)
+        file = fopen(path, "re");
+    return file ? file : fopen("/etc/softhsm/softhsm2.conf", "re");
+}
+
+/* "directories.tokendir = PATH" */
+static bool is_folder_line(char *line, char folder[PATH_MOST])
+{
+    static const char name[] = "directories.tokendir";
+    char *at = line + strspn(line, " \t");
+    if (strncmp(at, name, sizeof name - 1) != 0)
+        return false;
+    at += sizeof name - 1;
+    at += strspn(at, " \t");
+    if (*at++ != '=')
+        return false;
+    at += strspn(at, " \t");
+    size_t len = strcspn(at, "\r\n#");
+    while (len > 0 && (at[len - 1] == ' ' || at[len - 1] == '\t' || at[len - 1] == '/'))
+        len--;
+    if (len == 0 || len >= PATH_MOST)
+        return false;
+    memcpy(folder, at, len);
+    folder[len] = 0;
+    return true;
+}
+
+static DIR *open_tokens(void)
+{
+    char line[PATH_MOST + 64], folder[PATH_MOST];
+    bool found = false;
+    FILE *file = open_configuration();
+    if (!file)
+        return NULL;
+    while (!found && fgets(line, sizeof line, file))
+        found = is_folder_line(line, folder);
+    fclose(file);
+    return found ? opendir(folder) : NULL;
+}
+
+/* ---- One token's folder ---- */
+
+/* Nobody else writes it meanwhile; SoftHSM's own tools lock it likewise. */
+static int open_locked(int folder)
+{
+    struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = openat(folder, OBJECT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    for (int i = 0; fd >= 0 && fcntl(fd, F_SETLK, &all) != 0; i++) {
+        if (i == 100 || (errno != EAGAIN && errno != EACCES)) {
+            close(fd);
+            errno = EBUSY;
+            return -1;
+        }
+        usleep(10000);
+    }
+    return fd;
+}
+
+static bool read_all(int fd, cb_buf *out)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_size > CB_SOFTHSM_FILE_MOST)
+        return false;
+    for (;;) {
+        uint8_t piece[4096];
+        ssize_t got = read(fd, piece, sizeof piece);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got == 0 && !cb_buf_error(out);
+        cb_buf_put(out, cb_bytes_make(piece, (size_t)got));
+    }
+}
+
+static bool read_kept(int folder, cb_buf *out)
+{
+    int fd = openat(folder, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    bool good = read_all(fd, out) && out->len > GENERATION;
+    close(fd);
+    return good;
+}
+
+static bool write_all(int fd, cb_bytes data)
+{
+    while (data.len > 0) {
+        ssize_t done = write(fd, data.data, data.len);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        data = cb_bytes_make(data.data + done, data.len - (size_t)done);
+    }
+    return fsync(fd) == 0;
+}
+
+/* The file is there as a whole, or as it was. */
+static bool replace(int folder, const char *name, cb_bytes data)
+{
+    int fd = openat(folder, NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0 && write_all(fd, data);
+    if (fd >= 0)
+        close(fd);
+    good = good && renameat(folder, NEW, folder, name) == 0 && fsync(folder) == 0;
+    if (!good)
+        cb_log_failure("token.copy", CB_E_IO, strerror(errno));
+    return good;
+}
+
+/* What a writer leaves that ended too early, or a power cut: less than there was, or nothing in it.
+ */
+static bool is_damaged(cb_bytes now, cb_bytes kept)
+{
+    size_t zero = 0;
+    while (zero < now.len && now.data[zero] == 0)
+        zero++;
+    return now.len < kept.len || zero == now.len;
+}
+
+static void mend(int folder, const char *name)
+{
+    cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
+    if (read_kept(folder, &kept)) {
+        int fd = open_locked(folder);
+        bool gone = fd < 0 && errno == ENOENT;
+        bool damaged = gone || (fd >= 0 && read_all(fd, &now) &&
+                                is_damaged(cb_buf_bytes(&now), cb_buf_bytes(&kept)));
+        if (damaged && replace(folder, OBJECT, cb_buf_bytes(&kept)))
+            cb_log(CB_LOG_WARNING, "token.mended",
+                   "A process ended while SoftHSM wrote the token's file: it is as it was at the "
+                   "last login again, with the PIN of then.",
+                   "token", name, NULL);
+        if (fd >= 0)
+            close(fd);
+    }
+    cb_buf_free(&kept);
+    cb_buf_free(&now);
+}
+
+static bool same_but_generation(cb_bytes a, cb_bytes b)
+{
+    return a.len == b.len && a.len > GENERATION &&
+           memcmp(a.data + GENERATION, b.data + GENERATION, a.len - GENERATION) == 0;
+}
+
+static void keep(int folder)
+{
+    cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
+    int fd = open_locked(folder);
+    if (fd >= 0 && read_all(fd, &now) && now.len > GENERATION) {
+        bool known = read_kept(folder, &kept) &&
+                     same_but_generation(cb_buf_bytes(&now), cb_buf_bytes(&kept));
+        if (!known)
+            replace(folder, KEPT, cb_buf_bytes(&now));
+    }
+    if (fd >= 0)
+        close(fd);
+    cb_buf_free(&kept);
+    cb_buf_free(&now);
+}
+
+/* ---- All of them ---- */
+
+static bool is_of(const char *folder, const CK_TOKEN_INFO *info)
+{
+    char serial[SERIAL + 1];
+    size_t len = 0;
+    for (const char *at = folder + UUID - SERIAL - 1; *at; at++) {
+        if (*at != '-' && len < SERIAL)
+            serial[len++] = *at;
+    }
+    return len == SERIAL && memcmp(serial, info->serialNumber, SERIAL) == 0;
+}
+
+/* info NULL: mends. */
+static void each_token(const CK_TOKEN_INFO *info)
+{
+    DIR *tokens = open_tokens();
+    const struct dirent *entry;
+    while (tokens && (entry = readdir(tokens)) != NULL) {
+        if (strlen(entry->d_name) != UUID || (info && !is_of(entry->d_name, info)))
+            continue;
+        int folder =
+            openat(dirfd(tokens), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (folder < 0)
+            continue;
+        if (info)
+            keep(folder);
+        else
+            mend(folder, entry->d_name);
+        close(folder);
+    }
+    if (tokens)
+        closedir(tokens);
+}
+
+void cb_softhsm_mend(void) { each_token(NULL); }
+
+void cb_softhsm_keep(const CK_TOKEN_INFO *info)
+{
+    static const char maker[] = "SoftHSM";
+    if (memcmp(info->manufacturerID, maker, sizeof maker - 1) == 0)
+        each_token(info);
+}
