@@ -125,22 +125,29 @@ static cb_error find(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
     return error || fits ? error : CB_E_NOT_FOUND;
 }
 
+cb_error cb_application_look(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
+                             cb_application *found)
+{
+    bool needed = fresh->rules && fresh->rules->applications;
+    *found = (cb_application){.state = 0};
+    if (!needed && cb_id_is_zero(&fresh->application))
+        return CB_OK;
+    cb_error error = find(txn, card, fresh, reasons[!cb_id_is_zero(&fresh->replaces)], found);
+    if (!error)
+        error = cb_said_of_application(txn, found);
+    if (!error)
+        error = cb_application_next(found->state, CB_APPLICATION_USE, &found->state);
+    return error == CB_E_NOT_FOUND || error == CB_E_STATE ? CB_E_APPLICATION_NONE : error;
+}
+
 cb_error cb_application_use(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
                             const cb_act *act, cb_id *used)
 {
     cb_application application;
-    bool needed = fresh->rules && fresh->rules->applications;
     *used = (cb_id){{0}};
-    if (!needed && cb_id_is_zero(&fresh->application))
-        return CB_OK;
-    cb_error error =
-        find(txn, card, fresh, reasons[!cb_id_is_zero(&fresh->replaces)], &application);
-    if (!error)
-        error = cb_said_of_application(txn, &application);
-    if (!error)
-        error = cb_application_next(application.state, CB_APPLICATION_USE, &application.state);
-    if (error)
-        return error == CB_E_NOT_FOUND || error == CB_E_STATE ? CB_E_APPLICATION_NONE : error;
+    cb_error error = cb_application_look(txn, card, fresh, &application);
+    if (error || cb_id_is_zero(&application.id))
+        return error;
     application.card = card->id;
     application.changed = act->time;
     *used = application.id;

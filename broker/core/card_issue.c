@@ -126,6 +126,14 @@ static cb_error enter_holder(cb_txn *txn, const cb_act *act, const cb_card_new *
     return cb_holder_put_in(txn, act, &holder);
 }
 
+cb_error cb_card_issue_look(cb_txn *txn, const cb_card_new *fresh, const cb_card *card)
+{
+    cb_stock stock;
+    cb_application application;
+    cb_error error = cb_stock_look(txn, card, fresh, &stock);
+    return error ? error : cb_application_look(txn, card, fresh, &application);
+}
+
 cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
                           const cb_card *card)
 {

@@ -13,6 +13,9 @@ bool cb_stock_name_ok(const char *name);
 /* The row that a card will have, issued now. Errors as cb_card_issue. */
 cb_error cb_card_prepare(const cb_card_new *fresh, int64_t now, cb_card *card);
 
+/* Whether the rules let it be issued now; of the card: id, holder, profile. */
+cb_error cb_card_issue_look(cb_txn *txn, const cb_card_new *fresh, const cb_card *card);
+
 /* Writes it, how it was issued, and the leaf. */
 cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
                           const cb_card *card);

@@ -140,6 +140,8 @@ typedef struct reading {
     void *context;
     cb_registration_row *out;
     uint64_t sequence;
+    uint8_t profile;
+    const cb_card_rules *rules;
 } reading;
 
 static cb_error run_find(cb_txn *txn, void *context)
@@ -181,20 +183,35 @@ static cb_error by_this_code(cb_txn *txn, const cb_id *code, const cb_card *card
     return refusal ? refusal : own ? CB_OK : CB_E_CARD_REGISTERED;
 }
 
+/* Of one that is not there. Whether the code is any good hsmd says. */
+static cb_error may_be_issued(cb_txn *txn, const reading *r)
+{
+    cb_registration_row row;
+    const cb_card_new fresh = {.rules = r->rules};
+    cb_error error = cb_row_registration_get(txn, r->code, &row);
+    if (error)
+        return error == CB_E_NOT_FOUND ? CB_OK : error;
+    const cb_card card = {.id = *r->card, .holder = row.holder, .profile = r->profile};
+    return cb_card_issue_look(txn, &fresh, &card);
+}
+
 static cb_error run_open(cb_txn *txn, void *context)
 {
     const reading *r = context;
     cb_card card;
     cb_card_init(&card);
     cb_error error = cb_row_card_get(txn, r->card, &card);
-    error = error == CB_E_NOT_FOUND ? CB_OK : error ? error : by_this_code(txn, r->code, &card);
+    error = error == CB_E_NOT_FOUND ? may_be_issued(txn, r)
+            : error                 ? error
+                                    : by_this_code(txn, r->code, &card);
     cb_card_free(&card);
     return error;
 }
 
-cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card)
+cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card,
+                              uint8_t profile, const cb_card_rules *rules)
 {
-    reading r = {.code = code, .card = card};
+    reading r = {.code = code, .card = card, .profile = profile, .rules = rules};
     return cb_store_read(store, run_open, &r);
 }
 

@@ -31,10 +31,12 @@ cb_error cb_registration_list(cb_store *store, const cb_id *holder, const cb_id 
 /* Marks some that are over, and records it; called again while *done is not 0. */
 cb_error cb_registration_sweep_step(cb_store *store, int64_t now, size_t *done);
 
-/* Whether a card may be registered with a code, before anybody is asked for a PIN: it is not
- * registered yet (CB_E_CARD_REGISTERED, or what ended it), or was with this very code and is
+/* Whether a card may be registered with a code, before anybody is asked for a PIN and hsmd binds it
+ * for good: it is not registered yet (CB_E_CARD_REGISTERED, or what ended it) and may be issued by
+ * the rules (NULL: none) to the code's holder, or it was registered with this very code and is
  * active. */
-cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card);
+cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card,
+                              uint8_t profile, const cb_card_rules *rules);
 
 /* The number that the holder's next binding gets. */
 cb_error cb_registration_sequence(cb_store *store, const cb_id *code, uint64_t *sequence);

@@ -290,18 +290,25 @@ static bool demanded(const cb_card *card, const cb_card_new *fresh)
            (demand == CB_STOCK_OF_NATIVE && card->profile == CB_PROFILE_NATIVE);
 }
 
-cb_error cb_stock_take(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, int64_t now,
-                       cb_stock *taken)
+cb_error cb_stock_look(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, cb_stock *found)
 {
-    *taken = (cb_stock){.state = 0};
-    cb_error error = find_stock(txn, card, fresh, taken);
+    *found = (cb_stock){.state = 0};
+    cb_error error = find_stock(txn, card, fresh, found);
     if (error == CB_E_NOT_FOUND)
         return fresh->serial || demanded(card, fresh) ? CB_E_CARD_UNLISTED : CB_OK;
     if (error)
         return error;
-    if (cb_card_next(taken->state, CB_CARD_ISSUE, &taken->state) ||
-        (!cb_id_is_zero(&taken->identity) && !cb_id_same(&taken->identity, &card->id)))
-        return CB_E_CARD_UNLISTED;
+    bool other = !cb_id_is_zero(&found->identity) && !cb_id_same(&found->identity, &card->id);
+    return other || cb_card_next(found->state, CB_CARD_ISSUE, &found->state) ? CB_E_CARD_UNLISTED
+                                                                            : CB_OK;
+}
+
+cb_error cb_stock_take(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, int64_t now,
+                       cb_stock *taken)
+{
+    cb_error error = cb_stock_look(txn, card, fresh, taken);
+    if (error || !taken->serial[0])
+        return error;
     taken->identity = card->id;
     taken->changed = now;
     error = cb_row_stock_set(txn, taken);

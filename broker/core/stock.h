@@ -66,11 +66,19 @@ cb_error cb_application_page(cb_store *store, const cb_id *holder, const char *s
 
 /* ---- For issuing, within its transaction ---- */
 
+/* What cb_stock_take would take, in the state that it would have then, and whether it would: found
+ * is empty (no serial) where the card is not listed and need not be. CB_E_CARD_UNLISTED. */
+cb_error cb_stock_look(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, cb_stock *found);
+
 /* Takes the card out of stock: by what the operator says its serial is, or by its identity. Where
  * it is on no list, CB_E_CARD_UNLISTED if rules demand one for its profile, or a serial was named.
  * *serial is filled in, or "". */
 cb_error cb_stock_take(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, int64_t now,
                        cb_stock *taken);
+
+/* The same for the application that is to be used; found is empty (no id) where none is needed. */
+cb_error cb_application_look(cb_txn *txn, const cb_card *card, const cb_card_new *fresh,
+                             cb_application *found);
 
 /* Uses up an approved application, where rules demand one or one is named. *used: zero if none.
  * CB_E_APPLICATION_NONE. */

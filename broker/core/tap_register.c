@@ -40,7 +40,9 @@ static cb_error look_at_card(const cb_taps *taps, const cb_foreign_reading *read
     cb_error error = cb_script_read(reading->answers, CB_ANSWER_MAX, &answers);
     if (!error)
         error = profile->recognise(&answers, card);
-    return error ? error : cb_registration_open(taps->parts.store, code, card);
+    return error ? error
+                 : cb_registration_open(taps->parts.store, code, card, reading->profile,
+                                        taps->parts.rules);
 }
 
 /* A terminal tries few codes a minute, whatever they are. */

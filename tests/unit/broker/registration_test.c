@@ -88,6 +88,32 @@ static void verify_and_end(world *w)
     world_end(w);
 }
 
+static cb_error open_for(const world *w, const cb_id *code, const cb_id *card)
+{
+    return cb_registration_open(w->store, code, card, CB_PROFILE_PIV, NULL);
+}
+
+/* Before hsmd binds the card for good, and the code is used. */
+static void rules_are_looked_at_before_the_card_is_bound(void **state)
+{
+    world w;
+    static const cb_card_rules stock = {.stock = CB_STOCK_OF_ALL}, applications = {.applications = true};
+    cb_id id = cb_id_new(), unknown = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    uint64_t before = size_of_log(&w);
+    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id, CB_PROFILE_PIV, &stock),
+                     CB_E_CARD_UNLISTED);
+    assert_int_equal(
+        cb_registration_open(w.store, &allowed.code, &id, CB_PROFILE_PIV, &applications),
+        CB_E_APPLICATION_NONE);
+    assert_int_equal(cb_registration_open(w.store, &unknown, &id, CB_PROFILE_PIV, &stock), CB_OK);
+    assert_int_equal(size_of_log(&w), before);
+    assert_int_equal(open_for(&w, &allowed.code, &id), CB_OK);
+    verify_and_end(&w);
+}
+
 static void card_and_code_are_one_act(void **state)
 {
     world w;
@@ -98,7 +124,7 @@ static void card_and_code_are_one_act(void **state)
     world_begin(&w);
     cb_card_init(&card);
     cb_registration_row allowed = allow(&w);
-    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_OK);
+    assert_int_equal(open_for(&w, &allowed.code, &id), CB_OK);
     assert_int_equal(use(&w, &allowed.code, &id, &card), CB_OK);
     assert_int_equal(card.state, CB_CARD_ACTIVE);
     assert_true(cb_id_same(&card.holder, &w.holder.id));
@@ -124,13 +150,13 @@ static void the_same_card_may_come_again_and_no_other(void **state)
     cb_registration_row allowed = allow(&w);
     assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
     uint64_t before = size_of_log(&w);
-    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_OK);
+    assert_int_equal(open_for(&w, &allowed.code, &id), CB_OK);
     assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
     assert_int_equal(size_of_log(&w), before);
     assert_int_equal(use(&w, &allowed.code, &other, NULL), CB_E_REGISTRATION_USED);
     assert_int_equal(cb_card_change(w.store, "test", &id, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
     assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_CARD_SUSPENDED);
-    assert_int_equal(cb_registration_open(w.store, &allowed.code, &id), CB_E_CARD_SUSPENDED);
+    assert_int_equal(open_for(&w, &allowed.code, &id), CB_E_CARD_SUSPENDED);
     verify_and_end(&w);
 }
 
@@ -141,12 +167,12 @@ static void a_card_that_is_there_is_not_registered_again(void **state)
     world_begin(&w);
     cb_registration_row allowed = allow(&w);
     cb_id unknown = cb_id_new();
-    assert_int_equal(cb_registration_open(w.store, &allowed.code, &w.card), CB_E_CARD_REGISTERED);
-    assert_int_equal(cb_registration_open(w.store, &unknown, &w.card), CB_E_CARD_REGISTERED);
+    assert_int_equal(open_for(&w, &allowed.code, &w.card), CB_E_CARD_REGISTERED);
+    assert_int_equal(open_for(&w, &unknown, &w.card), CB_E_CARD_REGISTERED);
     assert_int_equal(use(&w, &allowed.code, &w.card, NULL), CB_E_CARD_REGISTERED);
     assert_int_equal(state_of(&w, &allowed.code), CB_CODE_OPEN);
     assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, "lost", NULL), CB_OK);
-    assert_int_equal(cb_registration_open(w.store, &allowed.code, &w.card), CB_E_CARD_REVOKED);
+    assert_int_equal(open_for(&w, &allowed.code, &w.card), CB_E_CARD_REVOKED);
     verify_and_end(&w);
 }
 
@@ -323,6 +349,7 @@ static void they_are_listed_by_holder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_are_looked_at_before_the_card_is_bound),
         cmocka_unit_test(card_and_code_are_one_act),
         cmocka_unit_test(the_same_card_may_come_again_and_no_other),
         cmocka_unit_test(a_card_that_is_there_is_not_registered_again),

@@ -70,9 +70,11 @@ cb_error cb_hsm_tap_bind(cb_hsm *hsm, const cb_id *tap, uint64_t sequence, const
     return step("bind");
 }
 
-cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card)
+cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card,
+                              uint8_t profile, const cb_card_rules *rules)
 {
-    (void)store;
+    (void)store, (void)rules;
+    assert_int_equal(profile, CB_PROFILE_PIV);
     assert_false(cb_id_is_zero(code));
     assert_int_equal(card->bytes[0], 1);
     return step("open");
