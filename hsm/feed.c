@@ -20,6 +20,7 @@ struct cb_feed {
     cb_feed_head now; /* what the set holds */
     cb_feed_set set;
     cb_memo *resumed;
+    bool unsure;   /* the head that was read could not be written again: it may not be on the disk */
     uint32_t most; /* entries */
 };
 
@@ -124,8 +125,10 @@ static cb_error catch_up(cb_feed *feed)
     /* Whoever wrote the head may have ended before it was safe, or his disk may have failed, and a
      * second sync of what nobody writes again says nothing. One that this process wrote is safe;
      * so are the entries that it covers, which were synced before it was written. */
-    if (!error && feed->head.sequence != known)
+    if (!error && feed->head.sequence != known) {
         error = cb_durable_again(feed->fd, &feed->head);
+        feed->unsure = error != CB_OK;
+    }
     if (error)
         feed->head.sequence = known;
     return error;
@@ -204,7 +207,7 @@ cb_error cb_feed_refresh(cb_feed *feed)
         return CB_E_IO;
     if (about.st_nlink == 0 || about.st_size < place_of(feed->now.number))
         return CB_E_HSM_ROLLED_BACK;
-    if (about.st_size == place_of(feed->now.number))
+    if (about.st_size == place_of(feed->now.number) && !feed->unsure)
         return CB_OK;
     cb_error error = lock(feed);
     if (!error) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/cursor.h"
 #include "base/log.h"
 
 #define OBJECT "token.object"
@@ -114,7 +115,7 @@ static bool read_kept(int folder, cb_buf *out)
     int fd = openat(folder, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return false;
-    bool good = read_all(fd, out) && out->len > GENERATION;
+    bool good = read_all(fd, out);
     close(fd);
     return good;
 }
@@ -145,22 +146,35 @@ static bool replace(int folder, const char *name, cb_bytes data)
     return good;
 }
 
-/* What a writer leaves that ended too early, or a power cut: less than there was, or nothing in it.
- */
-static bool is_damaged(cb_bytes now, cb_bytes kept)
+/* Attributes: u64 type ‖ u64 kind ‖ value, and nothing after the last. */
+static bool is_whole(cb_bytes file)
 {
-    size_t zero = 0;
-    while (zero < now.len && now.data[zero] == 0)
-        zero++;
-    return now.len < kept.len || zero == now.len;
+    enum { ONE_BYTE = 1, NUMBER = 2, BYTES = 3 };
+    cb_cursor in = cb_cursor_over(file);
+    cb_cursor_take(&in, GENERATION);
+    bool any = false;
+    while (cb_cursor_ok(&in) && in.rest.len > 0) {
+        cb_cursor_u64(&in);
+        uint64_t kind = cb_cursor_u64(&in);
+        uint64_t len = kind == BYTES ? cb_cursor_u64(&in) : kind == NUMBER ? sizeof(uint64_t) : 1;
+        if (kind < ONE_BYTE || kind > BYTES || len > in.rest.len)
+            return false;
+        cb_cursor_take(&in, (size_t)len);
+        any = true;
+    }
+    return any && cb_cursor_ok(&in);
 }
+
+/* By a writer that ended too early, or a power cut. A token that was initialised anew has less in
+ * its file than before, and is whole. */
+static bool is_damaged(cb_bytes now, cb_bytes kept) { return !is_whole(now) && is_whole(kept); }
 
 static void mend(int folder, const char *name)
 {
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
     if (read_kept(folder, &kept)) {
         int fd = open_locked(folder);
-        bool gone = fd < 0 && errno == ENOENT;
+        bool gone = fd < 0 && errno == ENOENT && is_whole(cb_buf_bytes(&kept));
         bool damaged = gone || (fd >= 0 && read_all(fd, &now) &&
                                 is_damaged(cb_buf_bytes(&now), cb_buf_bytes(&kept)));
         if (damaged && replace(folder, OBJECT, cb_buf_bytes(&kept)))
@@ -185,7 +199,7 @@ static void keep(int folder)
 {
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
     int fd = open_locked(folder);
-    if (fd >= 0 && read_all(fd, &now) && now.len > GENERATION) {
+    if (fd >= 0 && read_all(fd, &now) && is_whole(cb_buf_bytes(&now))) {
         bool known = read_kept(folder, &kept) &&
                      same_but_generation(cb_buf_bytes(&now), cb_buf_bytes(&kept));
         if (!known)

@@ -132,6 +132,7 @@ void cb_vouch_lines(char kind, const char **line, const char **taken_back)
 /* The leaf names one of them. */
 static bool read_unconfirmed(cb_bytes leaf, cb_vouch *out)
 {
+    out->taken_back = true;
     for (size_t i = 0; i < SUBJECTS; i++) {
         out->kind = subjects[i].kind;
         if (subject_at(leaf, out->kind, subjects[i].taken_back, &out->id))
@@ -207,7 +208,7 @@ cb_digest cb_vouch_rules(void)
 
 bool cb_vouch_grants(const cb_vouch *vouch)
 {
-    if (vouch->kind == 'n')
+    if (vouch->taken_back || vouch->kind == 'n')
         return false; /* an intent gives nothing without a tap that is under way */
     return (vouch->kind == 'i' || vouch->kind == 'd' || vouch->kind == 'u') == vouch->gone;
 }

@@ -40,6 +40,7 @@
 typedef struct cb_vouch {
     char kind; /* as above */
     bool gone; /* there is no word any more */
+    bool taken_back; /* a start took it back: "registry.unconfirmed" */
     cb_id id;
     cb_digest digest; /* zero: matches no row */
 } cb_vouch;

@@ -46,7 +46,6 @@ static cb_error run_services(cb_command_context *context)
 
 /* ---- one tap ---- */
 
-/* The first reader of the list with a card, if it is wanted; NULL: none. */
 static cb_error run_tap(cb_command_context *context)
 {
     const cb_options *options = context->options;

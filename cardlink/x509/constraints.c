@@ -241,6 +241,15 @@ static bool is_host_of(uint8_t kind, cb_bytes name, cb_bytes constraint)
     return kind == DNS ? is_dns_in(name, constraint) : is_host_in(host_of(name), constraint);
 }
 
+/* "" is everything, ".name" what is below; of an address, its part after the @ counts. */
+static bool is_plain_constraint(uint8_t kind, cb_bytes constraint)
+{
+    cb_bytes host = kind == MAIL ? after_last(constraint, '@') : constraint;
+    if (host.len > 0 && host.data[0] == '.')
+        host = cb_bytes_make(host.data + 1, host.len - 1);
+    return constraint.len == 0 || is_plain_host(host);
+}
+
 static likeness is_in(uint8_t kind, cb_bytes name, cb_bytes constraint)
 {
     if (kind == DIRECTORY)
@@ -249,7 +258,8 @@ static likeness is_in(uint8_t kind, cb_bytes name, cb_bytes constraint)
     bool quoted = kind == MAIL && (!is_plain_text(name) || after_last(name, '"').len < name.len);
     if (is_host_of(kind, name, constraint))
         return SAME;
-    return is_plain_host(host) && !quoted ? OTHER : UNSURE;
+    return is_plain_host(host) && is_plain_constraint(kind, constraint) && !quoted ? OTHER
+                                                                                  : UNSURE;
 }
 
 static bool is_known(uint8_t kind, cb_bytes name)

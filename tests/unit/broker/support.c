@@ -29,6 +29,8 @@ static cb_error soft_sign(void *context, const cb_tree_head *head, const cb_merk
     soft_signer *signer = context;
     cb_buf text = CB_BUF(1024);
     cb_error fail = (cb_error)__atomic_load_n(&signer->fail, __ATOMIC_SEQ_CST);
+    if (!fail)
+        fail = (cb_error)__atomic_load_n(&signer->refuse, __ATOMIC_SEQ_CST);
     if (fail)
         return fail;
     if (!cb_merkle_extends(&signer->remembered, head, extends)) {

@@ -27,6 +27,7 @@ typedef struct soft_signer {
     cb_tree_head remembered;
     /* Set with set_signer while the store is open. */
     int fail; /* a cb_error that sign and state return */
+    int refuse; /* one that sign alone returns */
     int lose; /* signs, remembers, and then says CB_E_TIMEOUT: so many times */
 } soft_signer;
 

@@ -15,6 +15,7 @@
 #include "hsm/client.h"
 #include "hsm/keyring_names.h"
 #include "hsm/sealed.h"
+#include "hsm/softhsm.h"
 #include "hsm/token_parts.h"
 #include "tests/support/softhsm.h"
 #include "tests/unit/base/test.h"
@@ -164,6 +165,13 @@ static void a_token_that_was_changed_is_left_as_it_is(void **state)
     assert_memory_equal(now + 8, whole + 8, len - 8);
     assert_int_equal(read_file(copy, now, sizeof now), len);
     assert_memory_equal(now + 8, whole + 8, len - 8);
+    enum { LAST = 24 + 72 }; /* the user's PIN: a token that was initialised anew has none yet */
+    write_file(path, whole, len - LAST);
+    cb_softhsm_mend();
+    assert_int_equal(read_file(path, now, sizeof now), len - LAST);
+    write_file(path, whole, len - LAST - 1);
+    cb_softhsm_mend();
+    assert_int_equal(read_file(path, now, sizeof now), len);
     write_file(copy, whole, 3); /* and one that is none counts for nothing */
     assert_int_equal(open_with(config, "123456"), CB_OK);
     assert_int_equal(read_file(copy, now, sizeof now), len);
