@@ -92,10 +92,19 @@ class Gone(Case):
             self.fail("hsmd ended: " + w.programs["cardbroker-hsmd"].last_words())
 
 
+    @staticmethod
+    def ended(pid):
+        try:
+            return not Path(f"/proc/{pid}/cmdline").read_bytes()    # of a zombie there is none
+        except OSError:
+            return True
+
     def test_a_login_that_was_killed_while_the_token_was_written_costs_no_key(self):
         for size in (0, 100):
+            workers = [pid for pid, _ in w.processes("cardbroker-hsmd")[1:]]
             w.programs["cardbroker-hsmd"].process.send_signal(signal.SIGKILL)
             w.programs["cardbroker-hsmd"].process.wait()
+            wait_until("its workers to end with it", lambda: all(self.ended(pid) for pid in workers), 10 * PATIENCE)
             file, = (w.keys / "tokens").glob("*/token.object")
             os.truncate(file, size)
             w.start_hsmd()
