@@ -3,13 +3,7 @@
 
 static cb_id place_of(uint8_t key_id)
 {
-    static const char domain[] =
-        "cardbroker retired generation 2"; /* its final zero is part of it */
-    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_bytes_make(&key_id, sizeof key_id)};
-    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
-    cb_id id;
-    memcpy(id.bytes, digest.bytes, CB_ID_SIZE);
-    return id;
+    return cb_memo_place("cardbroker retired generation 2", cb_bytes_make(&key_id, sizeof key_id));
 }
 
 static void advance(void *context, cb_digest *value)

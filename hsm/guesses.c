@@ -10,25 +10,14 @@ typedef struct guesses {
     int64_t last;
 } guesses;
 
-static cb_id place_in(cb_bytes domain, const cb_id *password)
-{
-    const cb_bytes parts[] = {domain, cb_id_bytes(password)};
-    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
-    cb_id place;
-    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
-    return place;
-}
-
 static cb_id place_of(const cb_id *password)
 {
-    static const char domain[] = "cardbroker password guesses 1"; /* its final zero is part of it */
-    return place_in(CB_BYTES_OF(domain), password);
+    return cb_memo_place("cardbroker password guesses 1", cb_id_bytes(password));
 }
 
 static cb_id place_of_change(const cb_id *password)
 {
-    static const char domain[] = "cardbroker password change 1"; /* the same */
-    return place_in(CB_BYTES_OF(domain), password);
+    return cb_memo_place("cardbroker password change 1", cb_id_bytes(password));
 }
 
 static guesses read_value(const cb_digest *value)

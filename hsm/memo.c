@@ -23,6 +23,15 @@ typedef struct place {
     cb_digest value; /* if there */
 } place;
 
+cb_id cb_memo_place(const char *domain, cb_bytes what)
+{
+    cb_id id;
+    cb_digest digest = cb_sha256_parts(
+        (cb_bytes[]){cb_bytes_make((const uint8_t *)domain, strlen(domain) + 1), what}, 2);
+    memcpy(id.bytes, digest.bytes, CB_ID_SIZE);
+    return id;
+}
+
 static cb_digest check_of(const cb_id *id, const cb_digest *value)
 {
     static const char domain[] = "cardbroker memo 1";

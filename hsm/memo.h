@@ -30,6 +30,10 @@ typedef struct cb_memo cb_memo;
 cb_error cb_memo_open(const char *path, cb_memo **out);
 void cb_memo_close(cb_memo **memo);
 
+/* The identifier under which something is remembered that has none of its own, or one under which
+ * something else is remembered already: the first 16 bytes of SHA-256(domain 00 ‖ what). */
+cb_id cb_memo_place(const char *domain, cb_bytes what);
+
 /* What is remembered. CB_E_NOT_FOUND; CB_E_HSM_RECORD: the entry was damaged; CB_E_IO. */
 cb_error cb_memo_get(const cb_memo *memo, const cb_id *id, cb_digest *value);
 

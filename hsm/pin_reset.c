@@ -11,13 +11,7 @@ typedef struct permission {
 
 static cb_id place_of(const cb_id *card)
 {
-    static const char domain[] =
-        "cardbroker pin reset permission 1"; /* its final zero is part of it */
-    const cb_bytes parts[] = {CB_BYTES_OF(domain), cb_id_bytes(card)};
-    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
-    cb_id place;
-    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
-    return place;
+    return cb_memo_place("cardbroker pin reset permission 1", cb_id_bytes(card));
 }
 
 static permission read_value(const cb_digest *value)

@@ -4,26 +4,14 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 
-static cb_id place_in(cb_bytes domain, const cb_id *code)
-{
-    const cb_bytes parts[] = {domain, cb_id_bytes(code)};
-    cb_digest digest = cb_sha256_parts(parts, sizeof parts / sizeof parts[0]);
-    cb_id place;
-    memcpy(place.bytes, digest.bytes, CB_ID_SIZE);
-    return place;
-}
-
 static cb_id place_of(const cb_id *code)
 {
-    static const char domain[] =
-        "cardbroker registration grant 1"; /* its final zero is part of it */
-    return place_in(CB_BYTES_OF(domain), code);
+    return cb_memo_place("cardbroker registration grant 1", cb_id_bytes(code));
 }
 
 static cb_id place_of_use(const cb_id *code)
 {
-    static const char domain[] = "cardbroker registration use 1"; /* the same */
-    return place_in(CB_BYTES_OF(domain), code);
+    return cb_memo_place("cardbroker registration use 1", cb_id_bytes(code));
 }
 
 static cb_registration_grant read_value(const cb_digest *value)
