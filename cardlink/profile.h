@@ -134,8 +134,8 @@ typedef struct cb_card_profile {
     void (*end)(void *state);
 
     /* For the registration of cards that are recognised: the commands that read the certificates of keys that can be bound, to be played
-     * after the first script, in which nothing depends on the host; and the index-th of these certificates from the answers. NULL where
-     * recognise is. certificate: CB_E_NOT_FOUND when the card has none for that key, CB_E_CARD_ANSWER. */
+     * after the first script, in which nothing depends on the host; and the index-th of these certificates from the answers, DER or that in
+     * gzip (terminal/inflate.h). NULL where recognise is. certificate: CB_E_NOT_FOUND when the card has none for that key, CB_E_CARD_ANSWER. */
     size_t certificates;
     void (*survey)(const cb_script *first,
                    cb_buf *script); /* first: the answers to the first script */

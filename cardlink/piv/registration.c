@@ -7,7 +7,7 @@
 #include "cardlink/piv/commands.h"
 #include "cardlink/piv/first.h"
 
-enum { TAG_OBJECT = 0x53, TAG_CERTIFICATE = 0x70, TAG_CERT_INFO = 0x71, TAG_INTERMEDIATE = 0x7F21 };
+enum { TAG_OBJECT = 0x53, TAG_CERTIFICATE = 0x70, TAG_INTERMEDIATE = 0x7F21 };
 
 static const struct {
     uint8_t use;
@@ -33,7 +33,7 @@ void cb_piv_survey(const cb_script *first, cb_buf *script)
 
 cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der)
 {
-    cb_bytes info, value, intermediate;
+    cb_bytes value, intermediate;
     if (index == CB_PIV_CERTIFIED - 1 && index == answers->count)
         return CB_E_NOT_FOUND;
     if (index >= CB_PIV_CERTIFIED || index >= answers->count)
@@ -47,8 +47,7 @@ cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use
         return CB_E_CARD_ANSWER;
     if (object.len == 0)
         return CB_E_NOT_FOUND;
-    if (!cb_tlv_find(object, TAG_CERTIFICATE, &value) ||
-        (cb_tlv_find(object, TAG_CERT_INFO, &info) && (info.len != 1 || info.data[0] & 0x01)))
+    if (!cb_tlv_find(object, TAG_CERTIFICATE, &value))
         return CB_E_CARD_ANSWER;
     *use = certified[index].use;
     cb_buf_put(der, value);

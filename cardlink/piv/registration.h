@@ -15,8 +15,9 @@ enum { CB_PIV_CERTIFIED = 3 };
 /* The last is asked for only where the card took the offer. */
 void cb_piv_survey(const cb_script *first, cb_buf *script);
 
-/* Certificates that are compressed are not read (part 1, appendix A: CertInfo). The signer's is
- * followed by the intermediate one, if the card has one. */
+/* As the card has it, DER or that in gzip: the bytes tell, and CertInfo beside them is not asked,
+ * for cards were made by editions that placed its bit differently (part 1, appendix A). The signer's
+ * is followed by the intermediate one, if the card has one. */
 cb_error cb_piv_certificate(const cb_script *answers, size_t index, uint8_t *use, cb_buf *der);
 
 /* Of 9A and 9E. The second: with the card's UUID in the certificate. */

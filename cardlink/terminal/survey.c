@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "cardlink/terminal/inflate.h"
 #include "cardlink/terminal/relay_json.h"
 
 static cb_error play(const cb_card_io *io, const cb_buf *script, cb_buf *answers)
@@ -55,13 +56,27 @@ void cb_survey_keys_free(cb_survey_keys *keys)
     keys->count = 0;
 }
 
+/* Only whole certificates leave the terminal. */
+static cb_error take_certificate(const cb_card_profile *profile, const cb_script *answers,
+                                 size_t index, uint8_t *use, cb_buf *der)
+{
+    cb_buf as_kept = CB_BUF(CB_ANSWER_MAX);
+    cb_error error = profile->certificate(answers, index, use, &as_kept);
+    if (!error && cb_is_deflated(cb_buf_bytes(&as_kept)))
+        error = cb_inflate(cb_buf_bytes(&as_kept), der);
+    else if (!error)
+        cb_buf_put(der, cb_buf_bytes(&as_kept));
+    cb_buf_free(&as_kept);
+    return error ? error : cb_buf_error(der);
+}
+
 static cb_error take_certificates(const cb_card_profile *profile, const cb_script *answers,
                                   cb_survey_keys *keys)
 {
     cb_error error = CB_OK;
     for (size_t i = 0; !error && i < profile->certificates && keys->count < CB_CARD_KEYS_MAX; i++) {
-        error = profile->certificate(answers, i, &keys->key[keys->count].use,
-                                     &keys->key[keys->count].der);
+        error = take_certificate(profile, answers, i, &keys->key[keys->count].use,
+                                 &keys->key[keys->count].der);
         if (error == CB_E_NOT_FOUND)
             error = CB_OK;
         else

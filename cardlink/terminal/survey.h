@@ -2,7 +2,7 @@
  *
  * Reading a card that somebody else issued, so that it can be registered: what it is known by, and
  * the certificates of its keys. All of it is readable by anybody who holds the card; no PIN is
- * asked for.
+ * asked for. Certificates that the card keeps compressed are made whole here.
  *
  *   {"profile": name, "answers": [hex, …], "certificates": [{"use": number, "der": hex}, …]}
  *

@@ -5,6 +5,7 @@
 They come from where good inputs stand already: the card application's byte by byte tap, manual pages' examples, and what
 openssl and Python's TLS make. What scripts/fuzz finds beyond them is in tests/fuzz/corpus."""
 
+import gzip
 import json
 import re
 import ssl
@@ -586,6 +587,19 @@ def requests():
             put("x509_request", name, made.stdout)
 
 
+def inflate():
+    """A certificate's worth of bytes as gzip writes it: with and without a file's name, with something behind it, cut off, and one
+    that stands for far more than there is room for."""
+    plain = bytes((i * i >> 3) & 0xFF for i in range(1500))
+    packed = gzip.compress(plain, mtime=0)
+    named = packed[:3] + bytes([8]) + packed[4:10] + b"c.der\0" + packed[10:]
+    room = struct.pack(">H", 4098)
+    for name, data in {"plain": packed, "named": named, "followed": packed + bytes.fromhex("7f21021f8b"), "cut": packed[:-5],
+                       "bomb": gzip.compress(bytes(512 * 1024), mtime=0), "der": plain}.items():
+        put("inflate", name, room + data)
+    put("inflate", "no_room", struct.pack(">H", 1499) + packed)
+
+
 def pads():
     """What readers with and without a PIN pad say of themselves, and what they answer."""
     feature = lambda tag, code: bytes([tag, 4]) + code.to_bytes(4, "big")
@@ -655,7 +669,7 @@ def checkpoints():
 
 def main():
     card(tap_of_the_document())
-    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, pads, jpki_signers, checkpoints):
+    for make in (texts, scp03, foreign_cards, piv, terminal, terminal_tap, http, hellos, certificates, connectors, connector_host, answers, memories, orders, databases, configurations, evidence, records, registrations, issuers, piv_secure, passwords, requests, journals, inflate, pads, jpki_signers, checkpoints):
         make()
 
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#define ZLIB_CONST
 #include "foreign_cards.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "base/config.h"
 #include "base/pem.h"
+#include "base/tlv.h"
 #include "cardlink/card/content.h"
 #include "cardlink/card/piv/application.h"
 #include "test.h"
@@ -68,6 +71,18 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_buf_error(answer);
 }
 
+static void open_card(piv_card *c)
+{
+    cb_card_content content = {0};
+    cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX);
+    cb_vpiv_state_put(&bytes, &c->state);
+    good(cb_card_content_set_atr(&content, CB_BYTES_OF(cb_vpiv_atr)));
+    good(cb_card_content_add(&content, &cb_applet_piv, cb_buf_bytes(&bytes)));
+    good(cb_vcard_of(&content, NULL, &c->card));
+    cb_buf_free(&bytes);
+    c->io = (cb_card_io){.card = c->card, .transmit = transmit};
+}
+
 void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e)
 {
     piv_card_make_secured(c, a, kind_9a, kind_9e, NULL);
@@ -78,8 +93,6 @@ void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_
 {
     const uint8_t kind[] = {kind_9a, kind_9e};
     cb_id id;
-    cb_card_content content = {0};
-    cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX);
     int64_t now = time(NULL);
     cb_issue_piv_order order = {.signer = &a->signer,
                                 .content_signer = signer,
@@ -95,12 +108,38 @@ void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_
     good(cb_issue_piv(&order, &c->state, &id));
     for (unsigned i = 0; i < 2; i++)
         c->certificate[i] = cb_issue_piv_certificate(&c->state, cb_vpiv_slot(reference[i]));
-    cb_vpiv_state_put(&bytes, &c->state);
-    good(cb_card_content_set_atr(&content, CB_BYTES_OF(cb_vpiv_atr)));
-    good(cb_card_content_add(&content, &cb_applet_piv, cb_buf_bytes(&bytes)));
-    good(cb_vcard_of(&content, NULL, &c->card));
-    cb_buf_free(&bytes);
-    c->io = (cb_card_io){.card = c->card, .transmit = transmit};
+    open_card(c);
+}
+
+static void compress_certificate(cb_vpiv_state *state, uint8_t of, cb_bytes plain)
+{
+    static const uint8_t compressed[] = {0x01};
+    uint8_t packed[4096];
+    cb_buf object = CB_BUF(CB_VPIV_OBJECT_MAX);
+    z_stream stream = {.next_in = plain.data,
+                       .avail_in = (uInt)plain.len,
+                       .next_out = packed,
+                       .avail_out = sizeof packed};
+    assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY),
+                     Z_OK);
+    assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    cb_tlv_put(&object, 0x70, cb_bytes_make(packed, sizeof packed - stream.avail_out));
+    deflateEnd(&stream);
+    cb_tlv_put(&object, 0x71, CB_BYTES_OF(compressed));
+    cb_tlv_put(&object, 0xFE, (cb_bytes){0});
+    good(cb_vpiv_object_set(state, cb_vpiv_certificate_tag(cb_vpiv_slot(of)),
+                            cb_buf_bytes(&object)));
+    cb_buf_free(&object);
+}
+
+void piv_card_compress(piv_card *c)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        compress_certificate(&c->state, reference[i], c->certificate[i]);
+        c->certificate[i] = cb_issue_piv_certificate(&c->state, cb_vpiv_slot(reference[i]));
+    }
+    cb_vcard_close(&c->card);
+    open_card(c);
 }
 
 void piv_card_free(piv_card *c)

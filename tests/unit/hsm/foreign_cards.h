@@ -40,6 +40,9 @@ void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_
                            const cb_issue_signer *signer);
 void piv_card_free(piv_card *c);
 
+/* Both certificates in gzip from now on, as the card keeps them and in c. */
+void piv_card_compress(piv_card *c);
+
 /* Appends what the card says to the profile's first script. */
 void piv_card_answers(const piv_card *c, cb_buf *answers);
 

@@ -663,6 +663,29 @@ static void what_a_terminal_reads_is_what_is_needed(void **state)
     piv_card_free(&c);
 }
 
+static void what_a_card_keeps_compressed_leaves_the_terminal_whole(void **state)
+{
+    static const cb_profile_order order = {1, {&cb_profile_piv}};
+    piv_card c;
+    json_t *found = NULL;
+    char plain[2][2 * CB_ANSWER_MAX + 1];
+    (void)state;
+    piv_card_make(&c, &issuer, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
+    for (unsigned i = 0; i < 2; i++)
+        cb_hex(c.certificate[i], plain[i]);
+    piv_card_compress(&c);
+    good(cb_survey(&c.io, &order, &found));
+    const json_t *list = json_object_get(found, "certificates");
+    assert_int_equal(json_array_size(list), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(c.certificate[i].data[0], 0x1F);
+        assert_string_equal(
+            json_string_value(json_object_get(json_array_get(list, i), "der")), plain[i]);
+    }
+    json_decref(found);
+    piv_card_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -684,6 +707,7 @@ int main(void)
         cmocka_unit_test(what_is_one_cards_alone_is_what_its_certificates_say),
         cmocka_unit_test(a_jpki_certificate_begins_as_the_card_does),
         cmocka_unit_test(what_a_terminal_reads_is_what_is_needed),
+        cmocka_unit_test(what_a_card_keeps_compressed_leaves_the_terminal_whole),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
