@@ -75,6 +75,9 @@ COUNTED(CARD_P256_VERIFY, 1, cb_error, cb_p256_check,
 COUNTED(key->algorithm == CB_VCARD_EC_P384 ? CARD_P384_SIGN : CARD_P256_SIGN, 1, cb_error,
         cb_vcard_key_sign, (const cb_vcard_key *key, cb_bytes digest, cb_buf *out),
         (key, digest, out))
+/* Of a secure channel; its suite on P-384 is no card's here. */
+COUNTED(CARD_P256_AGREE, 1, cb_error, cb_vcard_key_agree,
+        (const cb_vcard_key *key, cb_bytes peer, cb_buf *out), (key, peer, out))
 COUNTED(CARD_RSA_2048, 1, cb_error, cb_vcard_key_rsa,
         (const cb_vcard_key *key, cb_bytes in, cb_buf *out), (key, in, out))
 COUNTED(CARD_AES, 1, cb_error, cb_aes_cmac,

@@ -3,16 +3,26 @@
  * What a tap costs in hsmd: time of each call as the front end sees it, and processor time of the
  * workers per tap.
  *
- *   CB_HSMD=build/hsm/cardbroker-hsmd build/tests/bench/hsmd_bench [taps]
+ *   CB_HSMD=build/hsm/cardbroker-hsmd build/tests/bench/hsmd_bench [TAPS]
+ *
+ * Or the same by the number of cards that hsmd remembers as bound, 10^3, 10^4 ... MOST; as JSON.
+ * There a binding is measured, too: with its memory in the page cache, and right after that was
+ * thrown out of it ("cold").
+ *
+ *   hsmd_bench bound MOST [TAPS]
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/secret.h"
 #include "front.h"
+#include "hsm/bound.h"
 #include "hsmd_support.h"
 
 #define MUST(call)                                                                                 \
@@ -24,7 +34,8 @@
         }                                                                                          \
     } while (0)
 
-enum { STEPS = 7, TAPS_MAX = 20000 };
+enum { STEPS = 7, TAPS_MAX = 20000, WARMING = 50 };
+enum { WORKERS = 3, USE_WORKER = 0, LOG_WORKER = 1, MANAGE_WORKER = 2 };
 static const char *const names[STEPS] = {"begin",     "challenge", "finish", "activate",
                                          "sign head", "open key",  "use"};
 static int64_t spent[STEPS][TAPS_MAX];
@@ -66,8 +77,8 @@ static void one_tap(front *f, const front_key *key, unsigned n)
     world_play(f->w->card, &script, &answers);
     cb_buf_reset(&script);
     lap(&at);
-    MUST(
-        cb_hsm_tap_challenge(f->hsm, &tap.context, cb_buf_bytes(&answers), (cb_bytes){0}, (cb_bytes){0}, &script));
+    MUST(cb_hsm_tap_challenge(f->hsm, &tap.context, cb_buf_bytes(&answers), (cb_bytes){0},
+                              (cb_bytes){0}, &script));
     spent[1][n] = lap(&at);
     world_play(f->w->card, &script, &answers);
     lap(&at);
@@ -110,8 +121,8 @@ static void write_anchor(const hsmd *h, const world *w)
 
 static void measure(const hsmd *h, front *f, const front_key *key, unsigned taps)
 {
-    pid_t use = hsmd_worker_pid(h, 0), log = hsmd_worker_pid(h, 1);
-    for (unsigned i = 0; i < 50; i++)
+    pid_t use = hsmd_worker_pid(h, USE_WORKER), log = hsmd_worker_pid(h, LOG_WORKER);
+    for (unsigned i = 0; i < WARMING; i++)
         one_tap(f, key, i);
     int64_t use_from = cpu_of(use), log_from = cpu_of(log);
     for (unsigned i = 0; i < taps; i++)
@@ -127,6 +138,182 @@ static void measure(const hsmd *h, front *f, const front_key *key, unsigned taps
            (long long)(use_cpu / taps), (long long)(log_cpu / taps));
 }
 
+/* ---- By the number of cards that are bound ---- */
+
+/* While the memory is filled: each of its entries would wait for the disk. hsmd's own do. */
+static bool unsynced;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd) { return unsynced ? 0 : __real_fdatasync(fd); }
+
+static int open_memory(const hsmd *h, char path[128])
+{
+    snprintf(path, 128, "%s/state/bound-cards", h->folder);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    MUST(fd >= 0 ? CB_OK : CB_E_IO);
+    return fd;
+}
+
+/* As hsmd enters them, beside it: it takes turns with whoever else writes. */
+static void fill(const hsmd *h, unsigned long cards)
+{
+    char path[128];
+    cb_memo *bound;
+    int fd = open_memory(h, path);
+    MUST(cb_memo_open(path, &bound));
+    unsynced = true;
+    for (unsigned long i = 0; i < cards; i++) {
+        cb_binding_info info = {.card = cb_id_new(),
+                                .holder = cb_id_new(),
+                                .profile = CB_PROFILE_NATIVE,
+                                .level = CB_LEVEL_PIN,
+                                .sequence = 1,
+                                .keys = {.count = 1}};
+        cb_card_key *key = &info.keys.key[0];
+        *key = (cb_card_key){.kind = CB_CARD_KEY_P256, .len = CB_P256_POINT};
+        cb_random(key->data, key->len);
+        MUST(cb_bound_take(bound, &info));
+    }
+    unsynced = false;
+    MUST(fsync(fd) == 0 ? CB_OK : CB_E_IO);
+    cb_memo_close(&bound);
+    close(fd);
+}
+
+/* Out of the page cache; what is not on the disk yet would stay. */
+static void throw_out(const hsmd *h)
+{
+    char path[128];
+    int fd = open_memory(h, path);
+    MUST(fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0 ? CB_OK : CB_E_IO);
+    close(fd);
+}
+
+static double memory_mb(const hsmd *h)
+{
+    char path[128];
+    struct stat file = {0};
+    int fd = open_memory(h, path);
+    fstat(fd, &file);
+    close(fd);
+    return (double)file.st_blocks * 512 / 1e6; /* there are holes in it */
+}
+
+static double resident_mb(const hsmd *h)
+{
+    long pages = 0;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        char path[64];
+        long its = 0;
+        snprintf(path, sizeof path, "/proc/%d/statm", (int)hsmd_worker_pid(h, i));
+        FILE *file = fopen(path, "r");
+        if (file && fscanf(file, "%*d %ld", &its) == 1)
+            pages += its;
+        if (file)
+            fclose(file);
+    }
+    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+typedef struct times {
+    int64_t p50, p99, cpu;
+} times;
+
+static times times_of(int64_t *each, unsigned count, int64_t cpu)
+{
+    qsort(each, count, sizeof *each, by_value);
+    return (times){each[count / 2], each[count * 99 / 100], cpu / count};
+}
+
+static times measure_taps(const hsmd *h, front *f, const front_key *key, unsigned taps)
+{
+    static int64_t whole[TAPS_MAX];
+    pid_t use = hsmd_worker_pid(h, USE_WORKER), log = hsmd_worker_pid(h, LOG_WORKER);
+    for (unsigned i = 0; i < WARMING; i++)
+        one_tap(f, key, i);
+    int64_t cpu = cpu_of(use) + cpu_of(log);
+    for (unsigned i = 0; i < taps; i++)
+        one_tap(f, key, i);
+    cpu = cpu_of(use) + cpu_of(log) - cpu;
+    for (unsigned i = 0; i < taps; i++) {
+        whole[i] = 0;
+        for (unsigned s = 0; s < STEPS; s++)
+            whole[i] += spent[s][i];
+    }
+    return times_of(whole, taps, cpu);
+}
+
+/* Cards that nobody has bound before. One key does for all: it is their number that is measured. */
+static times measure_bindings(const hsmd *h, front *f, unsigned count)
+{
+    static int64_t each[TAPS_MAX];
+    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
+    cb_buf certificate = CB_BUF(CB_CVC_MAX), binding = CB_BUF(CB_BINDING_MAX);
+    pid_t manage = hsmd_worker_pid(h, MANAGE_WORKER);
+    MUST(cb_p256_generate(scalar, point));
+    int64_t cpu = cpu_of(manage);
+    for (unsigned i = 0; i < count; i++) {
+        cb_id card = cb_id_new(), holder = cb_id_new();
+        cb_buf_reset(&certificate);
+        cb_buf_reset(&binding);
+        MUST(cb_issue_certificate(&f->w->cards, cb_id_bytes(&card), CB_CVC_CARD_PROOF,
+                                  CB_BYTES_OF(point), cb_issue_days_from_today(5), &certificate));
+        int64_t at = cb_clock_monotonic_us();
+        MUST(cb_hsm_bind(f->hsm, cb_buf_bytes(&certificate), &holder, CB_LEVEL_PIN, 1, &binding));
+        each[i] = lap(&at);
+    }
+    cpu = cpu_of(manage) - cpu;
+    cb_buf_free(&certificate);
+    cb_buf_free(&binding);
+    return times_of(each, count, cpu);
+}
+
+static void print_times(const char *name, times t)
+{
+    printf(", \"%s_p50\": %lld, \"%s_p99\": %lld, \"%s_cpu_us\": %lld", name, (long long)t.p50,
+           name, (long long)t.p99, name, (long long)t.cpu);
+}
+
+static void measure_bound(const hsmd *h, front *f, const front_key *key, unsigned long most,
+                          unsigned taps)
+{
+    unsigned long bound = 1; /* the front end's own card */
+    printf("[\n");
+    for (unsigned long cards = 1000; cards <= most; cards *= 10) {
+        fill(h, cards - bound);
+        bound = cards;
+        times tap = measure_taps(h, f, key, taps);
+        measure_bindings(h, f, WARMING);
+        times bind = measure_bindings(h, f, taps);
+        throw_out(h);
+        times cold = measure_bindings(h, f, taps);
+        bound += WARMING + 2 * taps;
+        printf("%s  {\"cards\": %lu, \"memory_mb\": %.1f, \"resident_mb\": %.1f",
+               cards > 1000 ? ",\n" : "", cards, memory_mb(h), resident_mb(h));
+        print_times("tap", tap);
+        print_times("bind", bind);
+        print_times("cold", cold);
+        printf("}");
+        fflush(stdout);
+    }
+    printf("\n]\n");
+}
+
+/* ---- */
+
+/* How many cards at most, 0: taps alone, and how many taps. False: wrong arguments. */
+static bool read_arguments(int argc, char **argv, unsigned long *most, unsigned *taps)
+{
+    bool bound = argc > 1 && strcmp(argv[1], "bound") == 0;
+    int at = bound ? 3 : 1;
+    *most = bound && argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    *taps = argc > at ? (unsigned)strtoul(argv[at], NULL, 10) : bound ? 400 : 500;
+    /* What a step binds beside what it fills in must stay below the next. */
+    return *taps > 0 && *taps <= (bound ? 4000 : TAPS_MAX) &&
+           (!bound || (*most >= 1000 && *most <= 100000000));
+}
+
 int main(int argc, char **argv)
 {
     static world w;
@@ -134,9 +321,14 @@ int main(int argc, char **argv)
     front f;
     front_key key;
     cb_hsm *hsm;
-    unsigned taps = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 500;
+    unsigned long most;
+    unsigned taps;
     const char *program = getenv("CB_HSMD");
-    if (!program || taps == 0 || taps > TAPS_MAX || !hsmd_make(&h, program, "workers = 1\n"))
+    if (!read_arguments(argc, argv, &most, &taps)) {
+        fprintf(stderr, "usage: hsmd_bench [TAPS] | hsmd_bench bound MOST [TAPS]\n");
+        return 2;
+    }
+    if (!program || !hsmd_make(&h, program, "workers = 1\n"))
         return 77;
     world_make(&w, false);
     write_anchor(&h, &w);
@@ -150,7 +342,10 @@ int main(int argc, char **argv)
     MUST(hsmd_wait(hsm, true));
     MUST(front_make(&f, &w, h.run));
     MUST(front_key_make(&f, &f.holder, "tax", CB_KEY_EC_P256, CB_LEVEL_POSSESSION, 1, &key));
-    measure(&h, &f, &key, taps);
+    if (most > 0)
+        measure_bound(&h, &f, &key, most, taps);
+    else
+        measure(&h, &f, &key, taps);
     front_key_free(&key);
     front_free(&f);
     cb_hsm_close(&hsm);

@@ -43,12 +43,30 @@ def workers(figures):
                   "bare / sealed"), rows)
 
 
+def of_file(share):
+    """How much of it the page cache had."""
+    return f"{100 * share:.0f} %" if share > 0.995 or share < 0.005 else f"{100 * share:.1f} %"
+
+
 def scale(figures):
-    rows = [(f"{r['keys']:,}", f"{r['leaves']:,}", f"{r['file_mb']:,.0f}", r["t1_p50"], r["t1_p99"], r["t2_p50"], r["t2_p99"],
-             f"{r['cpu_us']:.0f}", f"{r['disk_kb']:.0f}", f"{r['open_ms']:.0f}", f"{r['read_again_ms'] / 1000:.1f}", f"{r['logins_ms'] / 1000:.2f}", f"{r['rest_ms'] / 1000:.1f}", f"{r['resident_mb']:.0f}")
-            for r in figures["scale"]]
-    return table(("sealed keys", "leaves", "file, MB", "T1, µs: p50", "p99", "T2, µs: p50", "p99", "CPU of both, µs", "from the disk, kB", "open, ms",
-                  "record read again, s", "logins wait with a checkpoint, s", "the rest read by, s", "memory, MB"), rows)
+    """Two rows for each number, and what a start takes."""
+    ways = (("found", "as found"), ("read_through", "read through"))
+    taps = [(f"{r['cards']:,}", f"{r['keys']:,}", words, of_file(r[way]["cached"]), *(r[way][key] for key in ("t1_p50", "t1_p99", "t2_p50", "t2_p99")),
+             f"{r[way]['cpu_us']:.0f}", f"{r[way]['disk_kb']:.1f}") for r in figures["scale"] for way, words in ways]
+    starts = [(f"{r['cards']:,}", f"{r['keys']:,}", f"{r['leaves']:,}", f"{r['file_mb']:,.0f}", f"{r['open_ms']:.0f}", f"{r['read_again_ms'] / 1000:.1f}",
+               f"{r['logins_ms'] / 1000:.2f}", f"{r['rest_ms'] / 1000:.1f}", f"{r['resident_mb']:.0f}") for r in figures["scale"]]
+    return "\n\n".join((
+        table(("cards", "sealed keys", "the file", "of it in memory", "T1, µs: p50", "p99", "T2, µs: p50", "p99", "CPU of both, µs",
+               "from the disk, kB"), taps),
+        table(("cards", "sealed keys", "leaves", "file, MB", "open, ms", "record read again, s", "logins wait with a checkpoint, s",
+               "the rest read by, s", "memory, MB"), starts)))
+
+
+def bound(figures):
+    rows = [(f"{r['cards']:,}", f"{r['memory_mb']:.1f}", f"{r['resident_mb']:.0f}",
+             *(r[f"{what}_{part}"] for what in ("tap", "bind", "cold") for part in ("p50", "p99", "cpu_us"))) for r in figures["bound"]]
+    return table(("cards bound", "file, MB", "hsmd's memory, MB", "tap, µs: p50", "p99", "CPU", "binding, µs: p50", "p99", "CPU",
+                  "binding, file not in memory, µs: p50", "p99", "CPU"), rows)
 
 
 def measured(rows):
@@ -103,6 +121,15 @@ def profiles(figures):
     return "\n\n".join([*tables, verdict(rows)])
 
 
+def password(figures):
+    r = figures["password"]
+    return table(("logins/s, one at a time", "server's share, ms: p50", "p99", "CPU a login, ms", "exchanges with the broker",
+                  "Argon2id at the terminal, ms: p50", "p99", "CPU of the terminal, ms"),
+                 [(f"{r['taps_per_second']:.1f}", f"{r['server_p50'] / 1000:.1f}", f"{r['server_p99'] / 1000:.1f}",
+                   f"{sum(r['cpu_us'].values()) / 1000:.2f}", f"{r['exchanges']:.0f}", f"{r['derive_p50'] / 1000:.0f}", f"{r['derive_p99'] / 1000:.0f}",
+                   f"{r['generator_us'] / 1000:.0f}")])
+
+
 def peer(figures):
     rows = [(r["users"], f"{r['logins_per_second']:.0f}", f"{r['p50'] / 1000:.1f}", f"{r['p99'] / 1000:.1f}", f"{r['cpu_us'] / 1000:.2f}")
             for r in figures["peer"]]
@@ -132,7 +159,7 @@ def memory(figures):
     return table(("resident memory", ""), rows)
 
 
-TABLES = {"taps": taps, "workers": workers, "keys": keys, "scale": scale, "profiles": profiles, "acceptor": acceptor, "revocation": revocation,
+TABLES = {"taps": taps, "workers": workers, "keys": keys, "scale": scale, "bound": bound, "profiles": profiles, "password": password, "acceptor": acceptor, "revocation": revocation,
           "memory": memory, "peer": peer}
 
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Whether a tap costs more when there are more sealed keys: T1 and T2 of holders drawn at random
- * from 10^3, 10^4 ... MOST sealed keys, ten to a holder, with a signer in software. Prints JSON.
+ * from 10^3, 10^4 ... MOST sealed keys, ten to a holder and to a card, with a signer in software.
+ * Twice for each number: with the file as it is found after a restart of the broker, part of it in
+ * the page cache or none, and once more after all of it was read through; so that what is computed
+ * and what is waited for can be told apart. Prints JSON.
  *
  *   scale_bench [FOLDER [MOST [TAPS]]]      (default: the present folder, 100000, 2000)
  *
  * 10^7 take some 20 GB of that folder's file system and a quarter of an hour.
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +42,7 @@ typedef struct place {
     size_t count; /* that there are */
     size_t taken; /* that a filler has begun with */
     size_t until;
+    int file; /* the store's: kept open, for closing it would undo SQLite's locks on it */
 } place;
 
 /* ---- Filling: many at a time, so that they share transactions ---- */
@@ -170,14 +176,42 @@ static void reopen_twice(place *p, start *whole, start *with)
     reopen(p, UINT32_MAX, with);
 }
 
-static void measure(place *p, unsigned taps, bool first)
+/* How much of the file the page cache has; 0 to 1. */
+static double cached_share(const place *p)
 {
-    start whole, with;
     struct stat file = {0};
+    fstat(p->file, &file);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = ((size_t)file.st_size + page - 1) / page;
+    unsigned char *there = calloc(pages + 1, 1);
+    void *map = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, p->file, 0);
+    size_t count = 0;
+    need(there && map != MAP_FAILED ? CB_OK : CB_E_MEMORY, "map");
+    need(mincore(map, (size_t)file.st_size, there) == 0 ? CB_OK : CB_E_IO, "mincore");
+    for (size_t i = 0; i < pages; i++)
+        count += there[i] & 1;
+    munmap(map, (size_t)file.st_size);
+    free(there);
+    return pages > 0 ? (double)count / (double)pages : 0;
+}
+
+static void read_through(const place *p)
+{
+    enum { PART = 1 << 20 };
+    char *part = malloc(PART);
+    ssize_t got = 0;
+    need(part ? CB_OK : CB_E_MEMORY, "memory");
+    for (off_t at = 0; (got = pread(p->file, part, PART, at)) > 0; at += got)
+        ;
+    need(got == 0 ? CB_OK : CB_E_IO, "reading through");
+    free(part);
+}
+
+/* Taps of citizens drawn at random. */
+static void measure_taps(place *p, unsigned taps, const char *name)
+{
     int64_t *t1 = calloc(taps, sizeof *t1), *t2 = calloc(taps, sizeof *t2);
-    cb_store_state state;
     need(t1 && t2 ? CB_OK : CB_E_MEMORY, "memory");
-    reopen_twice(p, &whole, &with);
+    double cached = cached_share(p);
     unsigned long long disk = disk_bytes();
     int64_t cpu = cpu_us();
     for (unsigned i = 0; i < taps; i++) {
@@ -187,23 +221,33 @@ static void measure(place *p, unsigned taps, bool first)
     }
     cpu = cpu_us() - cpu;
     disk = disk_bytes() - disk;
-    need(cb_store_status(p->store, &state), "status");
-    stat(p->options.path, &file);
-    printf(
-        "%s  {\"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, \"t1_p50\": %lld, \"t1_p99\": "
-        "%lld, "
-        "\"t2_p50\": %lld, \"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f, "
-        "\"open_ms\": %.1f, "
-        "\"read_again_ms\": %.0f, \"logins_ms\": %.0f, \"rest_ms\": %.0f, \"resident_mb\": %.1f}",
-        first ? "" : ",\n", p->count * SERVICES, (unsigned long long)state.leaves,
-        (double)file.st_size / 1e6, (long long)quantile(t1, taps, 500),
-        (long long)quantile(t1, taps, 990), (long long)quantile(t2, taps, 500),
-        (long long)quantile(t2, taps, 990), (double)cpu / taps, (double)disk / 1e3 / taps,
-        (double)with.opened / 1e3, (double)whole.waited / 1e3, (double)with.waited / 1e3,
-        (double)with.read / 1e3, resident_mb());
-    fflush(stdout);
+    printf(",\n   \"%s\": {\"cached\": %.4f, \"t1_p50\": %lld, \"t1_p99\": %lld, \"t2_p50\": %lld, "
+           "\"t2_p99\": %lld, \"cpu_us\": %.0f, \"disk_kb\": %.1f}",
+           name, cached, (long long)quantile(t1, taps, 500), (long long)quantile(t1, taps, 990),
+           (long long)quantile(t2, taps, 500), (long long)quantile(t2, taps, 990),
+           (double)cpu / taps, (double)disk / 1e3 / taps);
     free(t1);
     free(t2);
+}
+
+static void measure(place *p, unsigned taps, bool first)
+{
+    start whole, with;
+    struct stat file = {0};
+    cb_store_state state;
+    reopen_twice(p, &whole, &with);
+    need(cb_store_status(p->store, &state), "status");
+    fstat(p->file, &file);
+    printf("%s  {\"cards\": %zu, \"keys\": %zu, \"leaves\": %llu, \"file_mb\": %.1f, "
+           "\"open_ms\": %.1f, \"read_again_ms\": %.0f, \"logins_ms\": %.0f, \"rest_ms\": %.0f",
+           first ? "" : ",\n", p->count, p->count * SERVICES, (unsigned long long)state.leaves,
+           (double)file.st_size / 1e6, (double)with.opened / 1e3, (double)whole.waited / 1e3,
+           (double)with.waited / 1e3, (double)with.read / 1e3);
+    measure_taps(p, taps, "found");
+    read_through(p);
+    measure_taps(p, taps, "read_through");
+    printf(",\n   \"resident_mb\": %.1f}", resident_mb());
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -213,7 +257,7 @@ int main(int argc, char **argv)
     size_t most = argc > 2 ? strtoul(argv[2], NULL, 10) : 100000;
     unsigned taps = argc > 3 ? (unsigned)atoi(argv[3]) : 2000;
     signer s;
-    place p = {0};
+    place p = {.file = -1};
     if (most < 1000 || most > 100000000 || taps == 0) {
         fprintf(stderr, "scale_bench: MOST is from 1000 to 100000000, TAPS at least 1\n");
         return 2;
@@ -224,6 +268,8 @@ int main(int argc, char **argv)
     p.options = (cb_store_options){.path = path, .signer = signer_of(&s)};
     p.citizens = calloc(most / SERVICES, sizeof *p.citizens);
     need(p.citizens ? cb_store_open(&p.options, &p.store) : CB_E_MEMORY, "open");
+    p.file = open(path, O_RDONLY | O_CLOEXEC);
+    need(p.file >= 0 ? CB_OK : CB_E_IO, "file");
     p.terminal = add_terminal(p.store, "counter");
     for (unsigned i = 0; i < SERVICES; i++)
         add_service(p.store, services[i]);
@@ -234,6 +280,7 @@ int main(int argc, char **argv)
     }
     printf("\n]\n");
     cb_store_close(&p.store);
+    close(p.file);
     remove_file(path);
     free(p.citizens);
     return 0;

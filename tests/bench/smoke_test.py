@@ -51,7 +51,7 @@ class Smoke(unittest.TestCase):
 
     def test_every_kind_of_card_tapped_and_was_counted(self):
         rows = {row["kind"]: row for row in self.figures["profiles"]}
-        self.assertEqual(len(rows), 8)
+        self.assertEqual(len(rows), 10)
         for kind, row in rows.items():
             with self.subTest(kind=kind):
                 self.assertGreater(row["taps"], 0)
@@ -69,8 +69,21 @@ class Smoke(unittest.TestCase):
         native = {"p256_generate": 1, "p256_agree": 2, "p256_sign": 1, "p256_verify": 1}
         self.assertEqual(public_key, {
             "native": native, "native, PIN": {**native, "p256_agree": 3}, "PIV 9E": {"p256_sign": 1}, "PIV 9A P-256, PIN": {"p256_sign": 1},
+            "PIV 9E, secured": {"p256_agree": 1, "p256_sign": 1}, "PIV 9A P-256, PIN, secured": {"p256_agree": 1, "p256_sign": 1},
             "PIV 9A P-384, PIN": {"p384_sign": 1}, "PIV 9A RSA-2048, PIN": {"rsa_2048": 1}, "JPKI, PIN": {"rsa_2048": 1}, "SCP03": {}})
         self.assertGreater(did["SCP03"]["aes"], 0)
+        for kind in ("PIV 9E", "PIV 9A P-256, PIN"):
+            with self.subTest(kind=kind):
+                self.assertFalse({"aes", "aes_cbc"} & set(did[kind]))
+                self.assertGreater(did[f"{kind}, secured"]["aes"], 0)       # MACs, and vectors
+                self.assertGreater(did[f"{kind}, secured"]["aes_cbc"], 0)   # what is in the commands and answers
+
+    def test_a_password_logged_in_and_what_it_took_the_terminal_is_told_apart(self):
+        row = self.figures["password"]
+        self.assertGreater(row["taps"], 0)
+        self.assertEqual((row["failures"], row["exchanges"]), (0, 3), row["failure"])
+        self.assertTrue(0 < row["derive_p50"] <= row["card_p50"], row)
+        self.assertEqual((row["apdus"], sum(row["operations"].values())), (0, 0))     # there is no card
 
     def test_both_servers_answered(self):
         for server in ("product", "libmicrohttpd"):
@@ -93,11 +106,20 @@ class Smoke(unittest.TestCase):
 
     def test_taps_were_measured_with_more_and_more_keys(self):
         rows = self.figures["scale"]
-        self.assertEqual([row["keys"] for row in rows], [1000, 10000])
+        self.assertEqual([(row["cards"], row["keys"]) for row in rows], [(100, 1000), (1000, 10000)])
         for row in rows:
             self.assertGreater(row["leaves"], row["keys"])
-            self.assertGreater(row["t1_p50"], 0)
-            self.assertGreater(row["t2_p50"], 0)
+            for way in ("found", "read_through"):
+                self.assertGreater(row[way]["t1_p50"], 0)
+                self.assertGreater(row[way]["t2_p50"], 0)
+                self.assertTrue(0 < row[way]["cached"] <= 1, row)
+            self.assertGreater(row["read_through"]["cached"], 0.99)
+
+    def test_bindings_were_measured_with_their_file_in_memory_and_without(self):
+        row, = self.figures["bound"]
+        self.assertEqual(row["cards"], 1000)
+        for part in ("memory_mb", "resident_mb", "tap_p50", "bind_p50", "cold_p50", "tap_cpu_us", "bind_cpu_us", "cold_cpu_us"):
+            self.assertGreater(row[part], 0, row)
 
     def test_the_peer_was_measured_where_it_is(self):
         rows = self.figures["peer"]
@@ -111,7 +133,7 @@ class Smoke(unittest.TestCase):
 
     def test_all_of_it_is_in_the_table(self):
         for words in ("× floor", "bare PKCS#11", "libmicrohttpd", "revocation under load", "resident memory", "cores", "workers",
-                      "sealed keys", "operations of the card", "mid-range chip", "after contact for a native card"):
+                      "sealed keys", "read through", "cards bound", "Argon2id at the terminal", "PIV 9E, secured", "operations of the card", "mid-range chip", "after contact for a native card"):
             self.assertIn(words, self.table)
 
 

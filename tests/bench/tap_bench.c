@@ -5,13 +5,16 @@
  *   tap_bench [-p PROFILE] [-n PIN] BROKER CA CERTIFICATE KEY SERVICE SECONDS CARD-STATE...
  *
  * The cards are of a profile (native, unless another is named) and are played in the process, so
- * that no reader is measured. One line of JSON: taps, taps a second, failures by code, what the
+ * that no reader is measured. Of the profile "password" there is no card: names are given in the
+ * place of CARD-STATE, and what is derived from -n's password is timed apart ("derive"). One line
+ * of JSON: taps, taps a second, failures by code, what the
  * card of a tap was told, said and did (card_count.h), the exchanges with the broker, and in
  * microseconds the median and 99th percentile of
  *
  *   server   the sum over the three exchanges from request sent to answer read: all but the card
  *   begin, challenge, proof   each of them
- *   card     what the card computed meanwhile
+ *   card     what the card computed meanwhile; of a password what the terminal did in its place
+ *   derive   of that the key from the password, by Argon2id
  *
  * "generator" is the CPU of this process for a tap. Nothing is prefetched: a terminal would have
  * the first script before the card comes.
@@ -26,16 +29,19 @@
 #include "base/log.h"
 #include "card_count.h"
 #include "cardlink/native/pin.h"
+#include "cardlink/password/password.h"
 #include "cardlink/terminal/play.h"
 #include "cardlink/terminal/relay.h"
 
-enum { CARDS_MAX = 256, SAMPLES_MAX = 1 << 16, PARTS = 5 };
-enum { SERVER, BEGIN, CHALLENGE, PROOF, CARD };
-static const char *const part_names[PARTS] = {"server", "begin", "challenge", "proof", "card"};
+enum { CARDS_MAX = 256, SAMPLES_MAX = 1 << 16, PARTS = 6 };
+enum { SERVER, BEGIN, CHALLENGE, PROOF, CARD, DERIVE };
+static const char *const part_names[PARTS] = {"server", "begin", "challenge",
+                                              "proof",  "card",  "derive"};
 
 typedef struct lane {
     pthread_t thread;
-    cb_vcard *card;
+    cb_vcard *card; /* NULL: a password is used */
+    cb_soft_password soft;
     cb_relay *relay;
     cb_relay_tap tap;
     cb_buf answers;
@@ -49,12 +55,33 @@ typedef struct lane {
 static cb_relay_settings settings;
 static const cb_card_profile *profile = &cb_profile_native;
 static const char *service;
-static cb_bytes digits; /* the PIN; none: empty */
+static cb_bytes digits; /* the PIN or password; none: empty */
 static int64_t end_at;
+
+static bool by_password(void) { return profile == &cb_profile_password; }
+
+/* How long this thread has derived keys from passwords. Calls from other files come here
+ * (card_count.c). */
+static _Thread_local int64_t deriving;
+
+cb_error __real_cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT],
+                                const cb_id *id, uint8_t scalar[CB_P256_SCALAR]);
+cb_error __wrap_cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT],
+                                const cb_id *id, uint8_t scalar[CB_P256_SCALAR]);
+cb_error __wrap_cb_password_key(cb_bytes password, const uint8_t salt[CB_PASSWORD_SALT],
+                                const cb_id *id, uint8_t scalar[CB_P256_SCALAR])
+{
+    int64_t began = cb_clock_monotonic_us();
+    cb_error error = __real_cb_password_key(password, salt, id, scalar);
+    deriving += cb_clock_monotonic_us() - began;
+    return error;
+}
 
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
     lane *l = card;
+    if (by_password())
+        return cb_soft_password_transmit(&l->soft, command, answer);
     return card_count_process(l->card, command, answer, &l->tap_count);
 }
 
@@ -62,7 +89,8 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 static cb_error play(lane *l, int64_t *card)
 {
     cb_script script;
-    const bool clear = profile != &cb_profile_native;
+    const bool clear = profile != &cb_profile_native && !by_password();
+    l->soft.context.tap = l->tap.id;
     const cb_card_io io = {.card = l, .transmit = transmit, .pin = clear ? digits : (cb_bytes){0}};
     int64_t began = cb_clock_monotonic_us();
     cb_buf_reset(&l->answers);
@@ -107,8 +135,10 @@ static cb_error tap(lane *l, int64_t spent[PARTS])
 {
     cb_problem problem;
     json_t *result = NULL;
+    if (l->card)
+        cb_vcard_reset(l->card);
+    deriving = 0;
     int64_t at = cb_clock_monotonic_us();
-    cb_vcard_reset(l->card);
     l->tap_exchanges++;
     cb_error error = cb_relay_begin(l->relay, profile, &l->tap, &problem);
     spent[BEGIN] = cb_clock_monotonic_us() - at;
@@ -125,6 +155,7 @@ static cb_error tap(lane *l, int64_t spent[PARTS])
     }
     spent[PROOF] = cb_clock_monotonic_us() - at;
     spent[SERVER] = spent[BEGIN] + spent[CHALLENGE] + spent[PROOF];
+    spent[DERIVE] = deriving;
     json_decref(result);
     return error;
 }
@@ -150,13 +181,28 @@ static void *run(void *context)
     return NULL;
 }
 
+/* Whoever has that name; service is known by now. */
+static cb_error open_password(lane *l, const char *name)
+{
+    char usual[CB_PASSWORD_NAME_MAX + 1];
+    cb_error error = cb_password_name(name, usual);
+    if (error || strlen(service) > CB_SERVICE_NAME_MAX)
+        return CB_E_ARGUMENT;
+    l->soft = (cb_soft_password){
+        .id = cb_password_id(usual),
+        .password = digits,
+        .context = {.profile = CB_PROFILE_PASSWORD, .purpose = CB_TAP_AUTHENTICATE}};
+    memcpy(l->soft.context.service, service, strlen(service));
+    return CB_OK;
+}
+
 static bool prepare(lane *l, const char *card)
 {
     l->answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_relay_tap_init(&l->tap);
     l->samples = calloc((size_t)SAMPLES_MAX * PARTS, sizeof *l->samples);
-    return l->samples && cb_vcard_open(card, &l->card) == CB_OK &&
-           cb_relay_open(&settings, &l->relay) == CB_OK;
+    cb_error error = by_password() ? open_password(l, card) : cb_vcard_open(card, &l->card);
+    return l->samples && !error && cb_relay_open(&settings, &l->relay) == CB_OK;
 }
 
 static int ascending(const void *a, const void *b)
@@ -217,7 +263,7 @@ static void print(const lane *lanes, int count, int64_t took)
            "\"generator_us\":%.0f",
            count, taps, (double)took / 1e6, taps / ((double)took / 1e6), failures,
            last ? cb_error_code(last) : "", taps ? cpu / taps : 0);
-    for (int part = 0; part < PARTS; part++)
+    for (int part = 0; part < (by_password() ? PARTS : DERIVE); part++)
         print_part(lanes, count, taps, part);
     if (taps > 0)
         print_card(lanes, count, taps);
