@@ -110,6 +110,7 @@ typedef enum cb_error_class {
     X(CB_E_PASSWORD_INITIAL,     CARD,        "password.initial",         "This password was given to be changed once, and opens nothing: choose your own first, with cardlink password change.") \
     X(CB_E_PASSWORD_OVER,        CARD,        "password.expired",         "The time in which this password was to be changed is over: ask an administrator for another.") \
     X(CB_E_PASSWORD_USED,        CARD,        "password.used",            "That is, or was before, the password of this name: choose another.") \
+    X(CB_E_PASSWORD_UNCERTAIN,   CARD,        "password.uncertain",       "The broker's answer to the change was lost on its way: whether the password was changed is not certain; use the new one first, and if it is wrong the one before.") \
     X(CB_E_PASSWORD_FORMAT,      INVALID,     "password.format",          "The password is too short, too long or too easy to guess: use at least 15 characters without a pattern.") \
     /* terminal */ \
     X(CB_E_TERMINAL_UNKNOWN,     AUTH,        "terminal.unknown",         "This terminal is not registered: have it enrolled first.") \
@@ -141,7 +142,7 @@ typedef enum cb_error_class {
     X(CB_E_TAP_LEVEL,            CARD,        "tap.level",                "The service asks for a higher level of assurance: use the PIN or a better terminal.") \
     X(CB_E_TAP_WITHDRAWN,        CARD,        "tap.withdrawn",            "The card, enrolment or terminal was revoked during the tap: its result was discarded.") \
     X(CB_E_TAP_UNDER_WAY,        UNAVAILABLE, "tap.under_way",            "The tap is still under way: ask again in a moment.") \
-    X(CB_E_TAP_UNHEARD,          UNAVAILABLE, "tap.unheard",              "The broker's answer was lost on its way, and the tap may have been accepted: present the card again; what nobody fetched ends by itself.") \
+    X(CB_E_TAP_UNHEARD,          UNAVAILABLE, "tap.unheard",              "The broker's answer was lost on its way, and the tap or login may have been accepted: present the card, or log in, again; what nobody fetched ends by itself.") \
     X(CB_E_ENROLMENT_NONE,       CARD,        "enrolment.none",           "The holder is not enrolled at this service: have the service added.") \
     X(CB_E_ENROLMENT_PENDING,    CONFLICT,    "enrolment.pending",        "The enrolment waits for its certificate: install it first.") \
     /* service and connector */ \

@@ -24,56 +24,97 @@ static void describe(const cb_login_order *order, cb_soft_password *soft)
         soft->context.text = cb_sha256(cb_bytes_str(order->text));
 }
 
-static cb_error play(cb_soft_password *soft, const cb_relay_tap *tap, cb_buf *answers,
-                     cb_problem *problem)
+typedef struct login {
+    cb_relay *relay;
+    const cb_login_order *order;
+    cb_soft_password soft;
+    cb_relay_tap begun;
+    cb_buf answers;
+    cb_problem *problem;
+} login;
+
+static cb_error play(login *own)
 {
     cb_script script;
-    const cb_card_io io = {.card = soft, .transmit = cb_soft_password_transmit};
-    soft->context.tap = tap->id;
-    cb_buf_reset(answers);
-    cb_error error = cb_script_read(cb_buf_bytes(&tap->script), CB_COMMAND_MAX, &script);
+    const cb_card_io io = {.card = &own->soft, .transmit = cb_soft_password_transmit};
+    own->soft.context.tap = own->begun.id;
+    cb_buf_reset(&own->answers);
+    cb_error error = cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script);
     if (!error && cb_script_wants_pin(&script))
         error = CB_E_FORMAT;
     if (!error)
-        error = cb_play(&io, &script, answers);
+        error = cb_play(&io, &script, &own->answers);
     if (error == CB_E_FORMAT)
-        return cb_problem_set(problem, CB_E_PROTOCOL, "the broker sent no proper commands");
-    return error ? cb_problem_set(problem, error, NULL) : CB_OK;
+        return cb_problem_set(own->problem, CB_E_PROTOCOL, "the broker sent no proper commands");
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
 }
 
-static cb_error run(cb_relay *relay, const cb_login_order *order, cb_relay_tap *tap,
-                    cb_buf *answers, cb_tap_report *report)
+static bool end_at_broker(login *own, cb_error error)
 {
-    cb_soft_password soft;
-    cb_problem *problem = &report->problem;
-    const cb_relay_question question = {
-        .purpose = purpose_of(order), .service = order->service, .text = order->text};
-    describe(order, &soft);
-    cb_error error = cb_relay_begin(relay, &cb_profile_password, tap, problem);
+    return cb_tap_end_at_broker(own->relay, &own->begun, own->problem, error);
+}
+
+/* Up to the second script. Until then nothing was looked at or counted: a tap whose challenge got
+ * no answer is ended, and another begun, once. */
+static cb_error open_tap(login *own)
+{
+    const cb_relay_question question = {.purpose = purpose_of(own->order),
+                                        .service = own->order->service,
+                                        .text = own->order->text};
+    for (int attempt = 0;; attempt++) {
+        cb_error error =
+            cb_relay_begin(own->relay, &cb_profile_password, &own->begun, own->problem);
+        if (!error)
+            error = play(own);
+        bool challenging = !error;
+        if (!error)
+            error = cb_relay_challenge(own->relay, &own->begun, &question,
+                                       cb_buf_bytes(&own->answers), own->problem);
+        if (attempt > 0 || !challenging || error != CB_E_BROKER_DOWN || !end_at_broker(own, error))
+            return error;
+        own->begun.id = (cb_id){{0}};
+    }
+}
+
+/* One of the two passwords is the holder's, and the broker takes either until the new one was used
+ * (decision 28). */
+static cb_error about_change(const login *own, cb_error error)
+{
+    if (error != CB_E_TAP_UNHEARD || purpose_of(own->order) != CB_TAP_PASSWORD_CHANGE)
+        return error;
+    return cb_problem_set(own->problem, CB_E_PASSWORD_UNCERTAIN, cb_error_code(error));
+}
+
+static cb_error run(login *own, json_t **result)
+{
+    cb_error error = open_tap(own);
     if (!error)
-        error = play(&soft, tap, answers, problem);
+        error = play(own);
     if (!error)
-        error = cb_relay_challenge(relay, tap, &question, cb_buf_bytes(answers), problem);
-    if (!error)
-        error = play(&soft, tap, answers, problem);
-    return error ? error
-                 : cb_relay_proof(relay, tap, cb_buf_bytes(answers), &report->result, problem);
+        return about_change(own, cb_tap_bring(own->relay, &own->begun, cb_buf_bytes(&own->answers),
+                                              cb_relay_proof, result, own->problem));
+    end_at_broker(own, error);
+    return error;
 }
 
 cb_error cb_login_run(cb_relay *relay, const cb_login_order *order, cb_tap_report *report)
 {
     int64_t started = cb_clock_monotonic_us();
-    cb_relay_tap tap;
-    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    login own = {.relay = relay,
+                 .order = order,
+                 .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
+                 .problem = &report->problem};
     *report = (cb_tap_report){.problem = {.retry_after = -1, .tries_left = -1}};
-    cb_relay_tap_init(&tap);
-    cb_error error = run(relay, order, &tap, &answers, report);
+    describe(order, &own.soft);
+    cb_relay_tap_init(&own.begun);
+    cb_error error = run(&own, &report->result);
     if (!error)
         report->problem.error = CB_OK;
     else if (!report->problem.error)
         cb_problem_set(&report->problem, error, NULL);
+    report->tap = own.begun.id;
     report->took = cb_clock_monotonic_us() - started;
-    cb_relay_tap_free(&tap);
-    cb_buf_free(&answers);
+    cb_relay_tap_free(&own.begun);
+    cb_buf_free(&own.answers);
     return error;
 }

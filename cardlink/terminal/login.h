@@ -16,8 +16,10 @@ typedef struct cb_login_order {
     const char *text; /* "": none */
 } cb_login_order;
 
-/* Returns CB_OK only for an accept; otherwise report->problem says why. Nothing is tried twice:
- * each try may be one of few. */
+/* Returns CB_OK only for an accept; otherwise report->problem says why. No password is tried twice,
+ * for each try may be one of few: a proof whose answer does not come is brought again as it is
+ * (tap.h), and if it stays away nobody knows what came of it: CB_E_TAP_UNHEARD, and of a change
+ * CB_E_PASSWORD_UNCERTAIN. */
 cb_error cb_login_run(cb_relay *relay, const cb_login_order *order, cb_tap_report *report);
 
 #endif

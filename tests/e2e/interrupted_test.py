@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Taps that are interrupted, wherever they can be: an undisturbed tap of each kind is counted, and then the card is taken away at each of its
-commands, and the link cut at each of its exchanges, before and after what is asked for was done.
+commands, and the link cut at each of its exchanges, before and after what is asked for was done. Where there is no card but a password, there
+is the link.
 
 Afterwards nothing is half done, the holder has been told what to do, the record has it, and the next tap works."""
 
+import os
+import secrets
 import signal
 import sys
 import unittest
@@ -19,6 +22,7 @@ from cuts import AFTER, BEFORE, CutLink, CutReader  # noqa: E402
 
 w = reader = link = None
 PIN, CODE = "123456", "12345678"
+PASSWORD = "correct horse battery staple"
 
 
 def setUpModule():
@@ -39,13 +43,30 @@ def setUpModule():
     w.make_scp03("Aoi")
     w.add_foreign_holder("Aoi", ("nginx",))
     w.remove_card()
-    w.enrol_terminal_freely("cut")
+    w.add_nginx("library", level="password")
+    w.enrol("Hanako", "library")
+    for name in ("hanako.one", "hanako.two"):
+        handed(PASSWORD, lambda fd: w.ctl("password", "set", name, "--holder", "Hanako", "--password-fd", fd, pass_fds=(fd,)))
+    w.write_terminal_configuration("cut")
+    w.cardlink("enrol", "--name", "cut", terminal="cut")
+    w.ctl("terminal", "enrol", "--name", "cut", "--certificate", w.etc / "cut.pem", "--rate", 10000, "--passwords")
     reader = CutReader(w.folder / "cut")
     unittest.addModuleCleanup(reader.close)
     link = CutLink(w, "cut")
     unittest.addModuleCleanup(link.close)
     text = (w.etc / "cut.conf").read_text().replace(f"localhost:{w.port}", f"localhost:{link.port}")
     (w.etc / "cut.conf").write_text(text.replace(f'readers = "{w.readers}"', f'readers = "virtual:{reader.path}"') + "timeout = 1\n")
+
+
+def handed(text, call):
+    """With a descriptor from which a secret is read."""
+    reading, writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    try:
+        return call(reading)
+    finally:
+        os.close(reading)
 
 
 def undisturbed():
@@ -68,28 +89,38 @@ class Counters:
         self.made = int.from_bytes(data[-242:-238], "big")
 
 
-class Interrupted:
-    """One kind of tap."""
+class Cut:
+    """One kind of tap, and its link."""
 
     card, service, pin = "Hanako", "nginx", None
-    about_pin = None
+    purpose = None                          # of a tap for no service, as its refusals have it
+    done = ("tap.result", "accepted")       # what is recorded of one that was done
+    unheard = ("tap.unheard", 69)           # what the terminal says when it does not know
+    last = None                             # its code
 
     @classmethod
     def setUpClass(cls):
-        reader.lay(w.lay(cls.card))
         cls.native = cls.card == "Hanako"
+        cls.logs_in = cls.done[0] == "tap.result"
+        if cls.card:
+            reader.lay(w.lay(cls.card))
         undisturbed()
         whole = cls.tap()
         if whole.get("outcome") != "accepted":
             raise AssertionError(whole)
         cls.done_whole()
         cls.commands, cls.exchanges = reader.count, link.count
-        assert cls.commands >= 4 and cls.exchanges >= 3, (cls.commands, cls.exchanges)
+        assert (cls.commands >= 4 or not cls.card) and cls.exchanges >= 3, (cls.commands, cls.exchanges)
 
     @staticmethod
-    def say(*words, pin=None):
+    def say(*words, pin=None, password=None):
         """What the terminal said last."""
-        said = w.cardlink(*words, "--timeout", "5", terminal="cut", pin=pin, ok=(0, 1, 3, 69), timeout=60 * PATIENCE)
+        def ask(*more, **options):
+            return w.cardlink(*words, *more, terminal="cut", ok=(0, 1, 3, 69), timeout=60 * PATIENCE, **options)
+        if password:
+            said = handed("\n".join(password) + "\n", lambda fd: ask("--password-fd", fd, pass_fds=(fd,)))
+        else:
+            said = ask("--timeout", "5", pin=pin)
         return {"status": w.last_status, **said[-1]}
 
     # What a kind of tap may say for itself.
@@ -119,6 +150,7 @@ class Interrupted:
         before = self.store()
         counters = Counters(self.card) if self.native else None
         said = self.tap()
+        type(self).last = said.get("code")
         after = self.store()
         leaves = leaves_since(before["leaves"])
         self.assertEqual(after["open_intents"], 0, what)
@@ -133,28 +165,9 @@ class Interrupted:
         ends = [leaf for leaf in leaves if leaf["kind"] == "tap.refused"]
         self.assertEqual([(leaf["outcome"], leaf.get("step"), leaf.get("told_by")) for leaf in ends],
                          [(outcome, step, "terminal")], f"{what}: {leaves}")
-        self.assertEqual([leaf for leaf in leaves if leaf["kind"] in ("tap.intent", "tap.result", "tap.pin")], [], what)
-        self.assertEqual(ends[0].get("purpose"), self.about_pin if step == "challenged" and self.about_pin else None, what)
+        self.assertEqual([leaf for leaf in leaves if leaf["kind"] in ("tap.intent", "tap.result", self.done[0])], [], what)
+        self.assertEqual(ends[0].get("purpose"), self.purpose if step == "challenged" else None, what)
         return ends[0]
-
-    def test_a_card_taken_away_at_any_command(self):
-        steps = set()
-        for when in (BEFORE, AFTER):
-            # A card that others issued is at a command's beginning what it was at the end of the one before.
-            for nth in range(1, self.commands + 1 if self.native or when == AFTER else 2):
-                what = f"{when} command {nth} of {self.commands}"
-                with self.subTest(what):
-                    reader.arm(nth, when)
-                    link.arm()
-                    said, leaves = self.interrupted(what)
-                    self.assertEqual((said.get("event"), said["status"]), ("tap.refused", 3), said)
-                    self.assertIn(said["code"], {"card.removed", "pin.uncertain"} if self.about_pin else {"card.removed"}, said)
-                    challenged = any(path.endswith("/challenge") for path in link.paths)
-                    self.assertTrue(link.paths[-1].endswith("/end"), link.paths)
-                    self.refused(leaves, said["code"], "challenged" if challenged else "begun", what)
-                    steps.add((challenged, said["code"]))
-                    self.works()
-        self.assertEqual(steps, {(False, "card.removed"), (True, "card.removed")} | ({(True, "pin.uncertain")} if self.about_pin else set()))
 
     def test_a_link_that_fails_once_at_any_exchange_is_not_noticed(self):
         for when in (BEFORE, AFTER):
@@ -163,11 +176,11 @@ class Interrupted:
                 with self.subTest(what):
                     reader.arm()
                     link.arm(nth, when)
-                    said, leaves = self.interrupted(what, 0 if self.about_pin else 1)
+                    said, leaves = self.interrupted(what, int(self.logs_in))
                     self.assertEqual(said.get("outcome"), "accepted", f"{what}: {said}")
                     kinds = [leaf["kind"] for leaf in leaves]
-                    self.assertEqual(kinds.count("tap.pin" if self.about_pin else "tap.result"), 1, leaves)
-                    self.assertEqual(kinds.count("tap.repeated"), int((nth, when) == (self.exchanges, AFTER) and not self.about_pin), leaves)
+                    self.assertEqual(kinds.count(self.done[0]), 1, leaves)
+                    self.assertEqual(kinds.count("tap.repeated"), int((nth, when) == (self.exchanges, AFTER) and self.logs_in), leaves)
                     if link.paths[nth - 1].endswith("/challenge"):
                         self.refused([leaf for leaf in leaves if leaf["kind"] == "tap.refused"], "broker.unreachable",
                                      "challenged" if when == AFTER else "begun", what)
@@ -181,21 +194,43 @@ class Interrupted:
                 what = f"{when} exchange {nth} of {self.exchanges}, and none afterwards"
                 with self.subTest(what):
                     last = nth == self.exchanges
-                    if last and when == BEFORE and not self.native:
+                    if last and when == BEFORE and self.card and not self.native:
                         continue    # takes its time, and the card has no part in it
                     reader.arm()
                     link.arm(nth, when, stays_down=True)
-                    accepted = last and when == AFTER and not self.about_pin
-                    said, leaves = self.interrupted(what, int(accepted))
+                    was_done = last and when == AFTER
+                    said, leaves = self.interrupted(what, int(was_done and self.logs_in))
                     # The broker did all that it was asked for, and the record says so; the terminal does not pretend to know.
-                    unheard = "pin.uncertain" if self.about_pin else "tap.unheard"
-                    self.assertEqual(said.get("code"), unheard if last else "broker.unreachable", f"{what}: {said}")
-                    self.assertEqual(said["status"], 3 if last and self.about_pin else 69, said)
+                    self.assertEqual((said.get("code"), said["status"]), self.unheard if last else ("broker.unreachable", 69), f"{what}: {said}")
                     self.assertNotIn("delivery", said)
-                    done = "tap.pin" if self.about_pin else "tap.result"
-                    self.assertEqual([leaf["outcome"] for leaf in leaves if leaf["kind"] == done],
-                                     [{"tap.pin": "done"}.get(done, "accepted")] if last and when == AFTER else [], leaves)
+                    kind, outcome = self.done
+                    self.assertEqual([leaf["outcome"] for leaf in leaves if leaf["kind"] == kind], [outcome] * was_done, leaves)
                     self.works()
+
+
+class Interrupted(Cut):
+    """And its card."""
+
+    removed = {"card.removed"}              # what the terminal says when it is taken away
+
+    def test_a_card_taken_away_at_any_command(self):
+        steps = set()
+        for when in (BEFORE, AFTER):
+            # A card that others issued is at a command's beginning what it was at the end of the one before.
+            for nth in range(1, self.commands + 1 if self.native or when == AFTER else 2):
+                what = f"{when} command {nth} of {self.commands}"
+                with self.subTest(what):
+                    reader.arm(nth, when)
+                    link.arm()
+                    said, leaves = self.interrupted(what)
+                    self.assertEqual((said.get("event"), said["status"]), ("tap.refused", 3), said)
+                    self.assertIn(said["code"], self.removed, said)
+                    challenged = any(path.endswith("/challenge") for path in link.paths)
+                    self.assertTrue(link.paths[-1].endswith("/end"), link.paths)
+                    self.refused(leaves, said["code"], "challenged" if challenged else "begun", what)
+                    steps.add((challenged, said["code"]))
+                    self.works()
+        self.assertEqual(steps, {(False, "card.removed"), *((True, code) for code in self.removed)})
 
 
 class Native(Interrupted, unittest.TestCase):
@@ -225,7 +260,10 @@ class Scp03(Interrupted, unittest.TestCase):
 class Changing(Interrupted):
     """A PIN that is set: the card has it or has it not, and it is one of the two."""
 
-    about_pin = "change"
+    purpose = "change"
+    done = ("tap.pin", "done")
+    unheard = ("pin.uncertain", 3)
+    removed = {"card.removed", "pin.uncertain"}
     known = PIN
 
     @classmethod
@@ -235,7 +273,7 @@ class Changing(Interrupted):
     @classmethod
     def tap(cls):
         cls.fresh = "246810" if cls.known != "246810" else "135790"
-        return cls.say("pin", cls.about_pin, pin=[cls.secret(), cls.fresh])
+        return cls.say("pin", cls.purpose, pin=[cls.secret(), cls.fresh])
 
     @classmethod
     def done_whole(cls):
@@ -257,7 +295,7 @@ class Changing(Interrupted):
     def tearDownClass(cls):
         """As the others expect the card."""
         undisturbed()
-        cls.say("pin", cls.about_pin, pin=[cls.secret(), PIN])
+        cls.say("pin", cls.purpose, pin=[cls.secret(), PIN])
         Changing.known = PIN
 
 
@@ -266,11 +304,50 @@ class PinChange(Changing, unittest.TestCase):
 
 
 class PinUnblock(Changing, unittest.TestCase):
-    about_pin = "unblock"
+    purpose = "unblock"
 
     @classmethod
     def secret(cls):
         return CODE
+
+
+class Password(Cut, unittest.TestCase):
+    """No card, and the same: an answer that was lost is heard, or nobody is told that nothing was done."""
+
+    card, service = None, "library"
+
+    @classmethod
+    def tap(cls):
+        return cls.say("login", "--name", "hanako.one", "--service", cls.service, password=[PASSWORD])
+
+
+class PasswordChange(Password):
+    """It is changed or it is not, and one of the two opens."""
+
+    done = ("tap.password", "changed")
+    unheard = ("password.uncertain", 3)
+    known = PASSWORD
+
+    @classmethod
+    def tap(cls):
+        cls.fresh = secrets.token_hex(12)   # one that was in use before is not taken again
+        return cls.say("password", "change", "--name", "hanako.two", password=[cls.known, cls.fresh])
+
+    @classmethod
+    def done_whole(cls):
+        cls.known = cls.fresh
+
+    def works(self):
+        """As the holder is told: with the one that he had, or, where that is not certain, with the new one first."""
+        kind = type(self)
+        undisturbed()
+        for password in ([kind.fresh] if kind.last == "password.uncertain" else []) + [kind.known]:
+            said = self.say("login", "--name", "hanako.two", "--service", "library", password=[password])
+            if said.get("outcome") == "accepted":
+                kind.known = password
+                return
+            self.assertEqual(said.get("code"), "password.wrong", said)
+        self.fail("neither password is the holder's")
 
 
 class WrongPin(unittest.TestCase):
@@ -280,7 +357,7 @@ class WrongPin(unittest.TestCase):
         reader.lay(w.lay("Hanako"))
 
     def tap(self, pin):
-        return Interrupted.say("tap", "--service", "vault", pin=[pin])
+        return Cut.say("tap", "--service", "vault", pin=[pin])
 
     def test_who_takes_the_card_away_has_guessed_all_the_same(self):
         undisturbed()
