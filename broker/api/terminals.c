@@ -193,18 +193,31 @@ cb_error cb_api_terminal_describe(cb_request *request, cb_reply *reply)
 
 cb_error cb_api_terminal_confirm(cb_request *request, cb_reply *reply)
 {
-    const char *reason = NULL;
+    cb_terminal_new as = {0};
+    const char *names[CB_TERMINAL_SERVICES_MAX];
+    const char *kind = NULL, *reason = NULL;
+    json_t *services = NULL;
+    int64_t rate = 0;
     cb_buf key = CB_BUF(CB_SHA256_SIZE);
-    cb_digest digest;
     const cb_id *id = &request->match.parameters[0].id;
     const cb_field fields[] = {{"key", CB_FIELD_HEX, true, CB_SHA256_SIZE, &key},
+                               {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
+                               {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
+                               {"passwords", CB_FIELD_TRUTH, false, 0, &as.passwords},
+                               {"kind", CB_FIELD_TEXT, false, 16, &kind},
+                               {"pin_pad", CB_FIELD_TRUTH, false, 0, &as.pad},
                                {"reason", CB_FIELD_TEXT, false, 32, &reason}};
-    cb_error error = cb_request_fields(request, reply, fields, 2);
-    if (!error && key.len != sizeof digest.bytes)
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    if (!error && key.len != sizeof as.key.bytes)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "key is a SHA-256, as the terminal has it.");
+    if (!error)
+        error = read_services(reply, services, &as, names);
+    if (!error)
+        error = read_kind(reply, kind, &as.kind);
     if (!error) {
-        memcpy(digest.bytes, key.data, sizeof digest.bytes);
-        error = cb_terminal_confirm(cb_api_of(request)->store, request->actor, id, &digest, reason);
+        memcpy(as.key.bytes, key.data, sizeof as.key.bytes);
+        as.rate = (uint32_t)rate;
+        error = cb_terminal_confirm(cb_api_of(request)->store, request->actor, id, &as, reason);
     }
     cb_buf_free(&key);
     return error ? error : cb_api_terminal_get(request, reply);

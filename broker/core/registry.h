@@ -236,10 +236,11 @@ cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *i
                               uint8_t kind, bool pad, const char *reason);
 
 /* Says once more what a start has taken back of a terminal, because no signed head covered it: that
- * its row is right, with this key. A next key that waits is forgotten. CB_E_STATE when nothing of it
- * was taken back, or it is not in use; CB_E_HSM_RECORD: its key is another. */
+ * it has this key, and may do what stands here and nothing else; whatever the table has of that is
+ * overwritten. The name stays. A next key that waits is forgotten. CB_E_STATE when nothing of it was
+ * taken back, or it is not in use; CB_E_HSM_RECORD: its key is another. */
 cb_error cb_terminal_confirm(cb_store *store, const char *actor, const cb_id *id,
-                             const cb_digest *key, const char *reason);
+                             const cb_terminal_new *as, const char *reason);
 
 /* A registered terminal's new code; the one of before is worth nothing then. CB_E_STATE. */
 cb_error cb_terminal_code_set(cb_store *store, const char *actor, const cb_id *id,

@@ -49,10 +49,16 @@ static bool has_service(const cb_terminal *terminal, const char *service)
 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
-static cb_error take_services(const cb_terminal_new *from, cb_terminal *to)
+cb_error cb_terminal_allow(const cb_terminal_new *from, cb_terminal *to)
 {
+    to->rate = from->rate;
+    to->passwords = from->passwords;
+    to->kind = from->kind;
+    to->pad = from->pad;
     to->all_services = !from->services;
-    if (from->services && from->service_count > CB_TERMINAL_SERVICES_MAX)
+    to->service_count = 0;
+    if (from->kind > CB_TERMINAL_PERSONAL ||
+        (from->services && from->service_count > CB_TERMINAL_SERVICES_MAX))
         return CB_E_ARGUMENT;
     for (unsigned i = 0; from->services && i < from->service_count; i++) {
         const char *name = from->services[i];
@@ -69,18 +75,14 @@ cb_error cb_terminal_add(cb_store *store, const char *actor, const cb_terminal_n
                          cb_terminal *out)
 {
     add_terminal add = {.act = {.actor = actor, .time = cb_clock_wall_us()}};
-    if (!cb_name_ok(terminal->name) || terminal->kind > CB_TERMINAL_PERSONAL || cb_act_check(actor, NULL) ||
-        take_services(terminal, &add.terminal))
+    if (!cb_name_ok(terminal->name) || cb_act_check(actor, NULL) ||
+        cb_terminal_allow(terminal, &add.terminal))
         return CB_E_ARGUMENT;
     memcpy(add.terminal.name, terminal->name, strlen(terminal->name) + 1);
     add.terminal.id = cb_id_new();
     add.code = terminal->code;
     add.terminal.state = terminal->code ? CB_TERMINAL_REGISTERED : CB_TERMINAL_ACTIVE;
     add.terminal.key = terminal->code ? no_key(&add.terminal.id) : terminal->key;
-    add.terminal.rate = terminal->rate;
-    add.terminal.passwords = terminal->passwords;
-    add.terminal.kind = terminal->kind;
-    add.terminal.pad = terminal->pad;
     add.terminal.created = add.terminal.changed = add.act.time;
     cb_error error = cb_act_write(store, run_add, &add, CB_WRITE_ORDINARY);
     if (!error && out)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What an administrator says of a terminal: where it stands, and whether it has a PIN pad; and
- * whether a service takes that.
+ * What an administrator says of a terminal that is there: where it stands, and whether it has a PIN
+ * pad; all of it once more, after a crash; and whether a service takes that.
  */
 #include <string.h>
 
@@ -11,6 +11,7 @@
 #include "broker/core/said.h"
 #include "broker/core/state.h"
 #include "broker/core/still.h"
+#include "broker/core/terminal_parts.h"
 
 /* ---- Saying it ---- */
 
@@ -66,7 +67,7 @@ cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *i
 typedef struct confirm {
     cb_act act;
     const cb_id *id;
-    const cb_digest *key;
+    const cb_terminal_new *as;
 } confirm;
 
 /* Only what a start has taken back, for want of a signature, and was not said since: what somebody
@@ -78,7 +79,7 @@ static cb_error judge_confirm(cb_txn *txn, const confirm *c, const cb_terminal *
                  terminal->state == CB_TERMINAL_DEACTIVATED;
     if (!known || !cb_txn_vouched(txn, 't', &terminal->id, &taken_back))
         return CB_E_STATE;
-    return memcmp(&terminal->key, c->key, sizeof *c->key) == 0 ? CB_OK : CB_E_HSM_RECORD;
+    return memcmp(&terminal->key, &c->as->key, sizeof terminal->key) == 0 ? CB_OK : CB_E_HSM_RECORD;
 }
 
 static cb_error run_confirm(cb_txn *txn, void *context)
@@ -91,11 +92,15 @@ static cb_error run_confirm(cb_txn *txn, void *context)
         error = judge_confirm(txn, c, &terminal);
     if (error)
         return error;
+    /* What the table has besides may be anybody's: it is what the administrator says now. */
+    error = cb_terminal_allow(c->as, &terminal);
     terminal.next_key = (cb_digest){{0}}; /* which nobody has looked at: it gets another */
     terminal.next_expires = 0;
+    terminal.changed = c->act.time;
     cb_act_leaf(&leaf, "terminal.confirmed", &c->act);
     cb_said_terminal(&leaf, &terminal);
-    error = cb_row_terminal_no_next_key(txn, c->id);
+    if (!error)
+        error = cb_row_terminal_allow(txn, &terminal);
     if (!error)
         error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
@@ -103,11 +108,11 @@ static cb_error run_confirm(cb_txn *txn, void *context)
 }
 
 cb_error cb_terminal_confirm(cb_store *store, const char *actor, const cb_id *id,
-                             const cb_digest *key, const char *reason)
+                             const cb_terminal_new *as, const char *reason)
 {
     confirm c = {.act = {.actor = actor, .reason = reason, .time = cb_clock_wall_us()},
                  .id = id,
-                 .key = key};
+                 .as = as};
     if (cb_act_check(actor, reason))
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_confirm, &c, CB_WRITE_ORDINARY);

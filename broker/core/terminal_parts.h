@@ -11,6 +11,9 @@
 cb_error cb_terminal_code_write(cb_txn *txn, const cb_act *act, const cb_id *terminal,
                                 const cb_terminal_code *code);
 
+/* What an administrator lets a terminal do, into its row. CB_E_ARGUMENT. */
+cb_error cb_terminal_allow(const cb_terminal_new *from, cb_terminal *to);
+
 /* Lets the next key of a terminal, which was used, take the place of the one of before, unless that
  * has happened meanwhile. *terminal is as it is afterwards. */
 cb_error cb_terminal_promote(cb_store *store, const cb_digest *key, cb_terminal *terminal);

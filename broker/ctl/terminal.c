@@ -29,6 +29,7 @@ static const cb_ctl_column all_columns[] = {{"terminal", "id"},
                                             {"key", "key"},
                                             {"services", "services"},
                                             {"taps a minute", "rate"},
+                                            {"passwords", "passwords"},
                                             {"certificate until", "expires"},
                                             {"software", "software.status"},
                                             {"version", "software.version"},
@@ -76,7 +77,7 @@ static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *f
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    *out = json_pack("{s:s,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "pin_pad",
+    *out = json_pack("{s:s*,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "pin_pad",
                      (int)pad, field, value, "services", allowed, "rate", limit, "passwords",
                      passwords ? json_true() : NULL);
     cb_ctl_put_text(out, "kind", cb_ctl_arg(args, "kind"));
@@ -257,16 +258,20 @@ static cb_ctl_status confirm(cb_ctl *ctl, const cb_ctl_args *args)
 {
     cb_id id;
     char text[CB_ID_TEXT], path[96];
-    json_t *body = NULL, *after = NULL;
+    json_t *body = NULL, *after = NULL, *key = json_string(cb_ctl_arg(args, "key"));
     cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
+    if (!status && !key)
+        status = cb_ctl_fail_text(ctl, "--key", cb_ctl_arg(args, "key"));
+    if (!status)
+        status = body_of(ctl, args, "key", key, &body);
+    json_decref(key);
     if (status)
         return status;
     cb_id_text(&id, text);
     snprintf(path, sizeof path, "/v1/terminals/%s/confirm", text);
-    body = json_pack("{s:s}", "key", cb_ctl_arg(args, "key"));
     cb_ctl_put_text(&body, "reason", cb_ctl_arg(args, "reason"));
     if (!body)
-        status = cb_ctl_fail_text(ctl, "--key", cb_ctl_arg(args, "key"));
+        status = cb_ctl_fail_text(ctl, "--reason", cb_ctl_arg(args, "reason"));
     if (!status)
         status = cb_ctl_call(ctl, "POST", path, body, &after);
     if (!status)
@@ -349,6 +354,12 @@ static const cb_ctl_option set_options[] = {
 static const cb_ctl_option confirm_options[] = {
     {"key", "SHA256", "of its public key, as terminal show has it and the terminal itself", true,
      false},
+    {"service", "NAME", "a service it may ask for (default: all)", false, true},
+    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
+     false},
+    KIND,
+    {"pin-pad", NULL, "it has a PIN pad, and uses it (cardlink.conf(5), pin_pad)", false, false},
     {"reason", "WORD", "a short word for the record, such as crash", false, false},
     {0}};
 static const cb_ctl_option log_options[] = {
@@ -375,7 +386,7 @@ const cb_ctl_command cb_ctl_terminal_commands[] = {
     {"terminal", "set", "TERMINAL", 1, 1, set_options,
      "Say where a terminal stands, and whether it has a PIN pad; the rest stays", set},
     {"terminal", "confirm", "TERMINAL", 1, 1, confirm_options,
-     "Say once more what the record does not vouch for after a crash: that terminal show is right",
+     "Say once more what the record does not vouch for after a crash: its key, and what it may do",
      confirm},
     {"terminal", "log", "TERMINAL", 1, 1, log_options,
      "Verify what a terminal logged of itself, and show the newest entries", cb_ctl_terminal_log},

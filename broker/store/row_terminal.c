@@ -148,12 +148,28 @@ cb_error cb_row_terminal_promote(cb_txn *txn, const cb_id *id)
     return cb_query_change_one(&q);
 }
 
-cb_error cb_row_terminal_no_next_key(cb_txn *txn, const cb_id *id)
+cb_error cb_row_terminal_allow(cb_txn *txn, const cb_terminal *terminal)
 {
-    cb_query q = cb_query_begin(txn->sql, "UPDATE terminal SET next_key = NULL, next_expires = 0, "
-                                          "next_certificate = x'' WHERE id = ?");
-    cb_query_id(&q, id);
-    return cb_query_change_one(&q);
+    cb_query q = cb_query_begin(
+        txn->sql, "UPDATE terminal SET rate = ?, all_services = ?, passwords = ?, kind = ?, pad = ?, "
+                  "changed = ?, next_key = NULL, next_expires = 0, next_certificate = x'' "
+                  "WHERE id = ?");
+    cb_query_number(&q, terminal->rate);
+    cb_query_number(&q, terminal->all_services);
+    cb_query_number(&q, terminal->passwords);
+    cb_query_number(&q, terminal->kind);
+    cb_query_number(&q, terminal->pad);
+    cb_query_number(&q, terminal->changed);
+    cb_query_id(&q, &terminal->id);
+    cb_error error = cb_query_change_one(&q);
+    if (error)
+        return error;
+    q = cb_query_begin(txn->sql, "DELETE FROM terminal_service WHERE terminal = ?");
+    cb_query_id(&q, &terminal->id);
+    error = cb_query_run(&q);
+    for (unsigned i = 0; !error && i < terminal->service_count; i++)
+        error = put_service(txn, &terminal->id, terminal->services[i]);
+    return error;
 }
 
 cb_error cb_row_terminal_certificate(cb_txn *txn, const cb_id *id, bool next, cb_buf *out)

@@ -186,7 +186,8 @@ cb_error cb_row_terminal_key(cb_txn *txn, const cb_terminal *terminal, cb_bytes 
 cb_error cb_row_terminal_next_key(cb_txn *txn, const cb_terminal *terminal, cb_bytes certificate);
 /* The next key and certificate take the place of the others. */
 cb_error cb_row_terminal_promote(cb_txn *txn, const cb_id *id);
-cb_error cb_row_terminal_no_next_key(cb_txn *txn, const cb_id *id);
+/* What it may do, without a next key. */
+cb_error cb_row_terminal_allow(cb_txn *txn, const cb_terminal *terminal);
 /* Appends a certificate: of the key, or the next one. */
 cb_error cb_row_terminal_certificate(cb_txn *txn, const cb_id *id, bool next, cb_buf *out);
 /* Adds or replaces; finds. */

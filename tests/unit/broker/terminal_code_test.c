@@ -228,6 +228,12 @@ static void a_certificate_is_given_out_under_a_signed_head_only(void **state)
     world_end(&s.w);
 }
 
+static cb_error confirm(const stage *s, const cb_digest *of, const char *reason)
+{
+    const cb_terminal_new as = {.key = *of, .rate = 60};
+    return cb_terminal_confirm(s->w.store, "admin", &s->terminal.id, &as, reason);
+}
+
 /* What a terminal does by itself, in the moment in which the broker ends: nobody has to go there. */
 static void what_no_signed_head_covered_is_confirmed_by_an_administrator(void **state)
 {
@@ -256,12 +262,12 @@ static void what_no_signed_head_covered_is_confirmed_by_an_administrator(void **
         world_open(&s.w);
         s.w.terminal.id = *id;
         assert_int_equal(tap_once(&s.w, NULL, NULL), CB_E_HSM_RECORD);
-        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, &third, NULL),
+        assert_int_equal(confirm(&s, &third, NULL),
                          CB_E_HSM_RECORD);
-        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, now, "crash"), CB_OK);
+        assert_int_equal(confirm(&s, now, "crash"), CB_OK);
         assert_int_equal(tap_once(&s.w, NULL, NULL), CB_OK);
         assert_int_equal(cb_terminal_find(s.w.store, now, &found), CB_OK);
-        assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, now, NULL), CB_E_STATE);
+        assert_int_equal(confirm(&s, now, NULL), CB_E_STATE);
         /* And it is renewed as before. */
         assert_int_equal(cb_terminal_certify(s.w.store, id, &third, cb_bytes_str("c"), later()),
                          CB_OK);
@@ -284,9 +290,42 @@ static void a_row_that_was_written_by_hand_is_not_confirmed(void **state)
     world_close(&s.w);
     tamper(&s.w, "UPDATE terminal SET passwords = 1, rate = 0 WHERE name = 'gate'");
     world_open(&s.w);
-    assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, &key, NULL), CB_E_STATE);
+    assert_int_equal(confirm(&s, &key, NULL), CB_E_STATE);
     s.w.terminal.id = *id;
     assert_int_equal(tap_once(&s.w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&s.w);
+}
+
+/* Whoever writes the database can have a word taken back, by a leaf of his own; what he wrote beside
+ * it is gone when an administrator says what the terminal may do. */
+static void what_is_confirmed_is_what_the_administrator_says(void **state)
+{
+    static const char *const only[] = {"tax"};
+    stage s;
+    cb_terminal found;
+    (void)state;
+    begin(&s, 60);
+    const cb_id *id = &s.terminal.id;
+    set_signer(&s.w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(activate(&s, &key, later()), CB_E_UNSIGNED);
+    world_close(&s.w);
+    set_signer(&s.w.signer->fail, CB_OK);
+    tamper(&s.w, "UPDATE terminal SET passwords = 1, rate = 0, pad = 1, kind = 1, all_services = 1 "
+                 "WHERE name = 'gate'");
+    tamper(&s.w, "INSERT INTO terminal_service SELECT id, 'bank' FROM terminal WHERE name = 'gate'");
+    world_open(&s.w);
+    const cb_terminal_new as = {
+        .key = key, .services = only, .service_count = 1, .rate = 7, .kind = CB_TERMINAL_PERSONAL};
+    assert_int_equal(cb_terminal_confirm(s.w.store, "admin", id, &as, "crash"), CB_OK);
+    assert_int_equal(cb_terminal_find(s.w.store, &key, &found), CB_OK);
+    assert_int_equal(found.service_count, 1);
+    assert_string_equal(found.services[0], "tax");
+    assert_false(found.all_services || found.passwords || found.pad);
+    assert_int_equal(found.rate, 7);
+    assert_int_equal(found.kind, CB_TERMINAL_PERSONAL);
+    assert_int_equal(cb_terminal_get_vouched(s.w.store, id, &found), CB_OK);
+    world_close(&s.w);
+    assert_int_equal(verify_file(&s.w, NULL), CB_OK);
     world_end(&s.w);
 }
 
@@ -396,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_given_out_under_a_signed_head_only),
         cmocka_unit_test(what_no_signed_head_covered_is_confirmed_by_an_administrator),
         cmocka_unit_test(a_row_that_was_written_by_hand_is_not_confirmed),
+        cmocka_unit_test(what_is_confirmed_is_what_the_administrator_says),
         cmocka_unit_test(what_is_done_already_is_said_under_a_signed_head_only),
         cmocka_unit_test(a_next_key_that_was_written_by_hand_is_not_taken),
         cmocka_unit_test(nor_is_one_beside_which_nothing_is_said),
