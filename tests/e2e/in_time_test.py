@@ -67,6 +67,9 @@ class Held(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         print("\nHeld at a step, ended, let go: " + ", ".join(f"{what} {n}" for what, n in cls.seen.most_common()), file=sys.stderr)
+        in_the_middle = {what for what in cls.seen if not what.startswith("not")}
+        if len(in_the_middle) < 3 or "accepted" not in in_the_middle:
+            raise AssertionError(f"hardly anything was ended in the middle of a tap: {cls.seen}")
 
     def ended_at(self, role, n, what):
         """Whether the tap had so many steps."""

@@ -95,11 +95,16 @@ class Disk(Case):
         self.fails(f"{w.state}/cardbroker.db", errno.ENOSPC, ("store.full", "store.unavailable"))
 
     def test_full_under_hsmds_memory(self):
+        card, revoke = self.revoke_one()
         w.machine.fail_disk(w.keys / "hsmd", errno.ENOSPC)
         tap = w.one_tap()
         self.assertNotEqual(tap.json.get("outcome"), "accepted", tap)
         self.assertEqual(tap.status // 100, 5, tap)
-        w.machine.mend_disk()
+        told = revoke()
+        self.assertGreater(w.machine.mend_disk(), 0)
+        w.works_again(seconds=15)
+        # The broker remembers it, and hands it on when there is room again.
+        self.assertEqual((told.status, w.ctl("card", "show", card)["state"]), (200, "revoked"), told)
 
     def test_full_under_the_logs_everything_goes_on(self):
         w.machine.fail_disk(w.logs, errno.ENOSPC)

@@ -103,13 +103,14 @@ class Overload(unittest.TestCase):
                 self.assertEqual(status.status, 200)
                 self.assertLess(time.monotonic() - began, AT_ONCE)
                 self.assertEqual(w.admin("GET", "/v1/live").status, 200)
-            card = w.card_ids["Hanako"]
+                self.assertLessEqual(metric("cardbroker_http_queue"), QUEUE)
+            card, reader = w.issue("Hanako", "lost"), w.lay("lost")
             began = time.monotonic()
-            w.ctl("card", "suspend", card)
+            w.ctl("card", "revoke", card, "--reason", "lost")
             self.assertLess(time.monotonic() - began, AT_ONCE)
-            refused = self.until_not_busy(lambda terminal: w.tap_by_hand(terminal))
-            self.assertEqual(refused, "card.suspended")
-            w.ctl("card", "resume", card)
+            refused = self.until_not_busy(lambda _: w.one_tap(reader=reader))
+            self.assertEqual(refused, "card.revoked")
+            w.take_away("lost")
         self.assertEqual(crowd.odd, [])
 
     def until_not_busy(self, ask):

@@ -85,6 +85,9 @@ class Restarts(unittest.TestCase):
             ended = time.monotonic()
             load.all_served_since(ended)
             back = time.monotonic()
+            time.sleep(1)
+        # Nobody who comes later is refused for it.
+        self.assertEqual([what for when, what in load.refused if when > ended + PATIENCE], [])
         recorded = "\n".join(leaf["leaf"] for leaf in w.leaves("--kind", "tap.result"))
         count = 0
         for taps in load.accepted.values():
@@ -98,7 +101,9 @@ class Restarts(unittest.TestCase):
 
     def restarted(self, name, start):
         def act():
+            program = w.programs[name]
             w.stop_one(name)
+            self.assertEqual(program.returncode, 0, "it was not graceful: " + program.last_words())
             start()
         load = self.under_load(act)
         self.assertLessEqual(load.codes(), FOR_NOW)

@@ -199,6 +199,7 @@ class OpenSessions(unittest.TestCase):
             answer = self.get(connection, path, headers)
             self.assertEqual(answer.status, 200)
             got = len(answer.read(512))
+            asked = time.monotonic()
             cast.end(what)
             began = time.monotonic()
             try:
@@ -207,7 +208,9 @@ class OpenSessions(unittest.TestCase):
             except (http.client.IncompleteRead, ConnectionError, ssl.SSLError) as problem:
                 got += len(getattr(problem, "partial", b""))
             self.assertLess(got, 8 * 1024 * 1024, "the download was brought to its end")
-            self.assertLess(time.monotonic() - began, 5 * PATIENCE, "the connection was not cut")
+            self.assertLess(time.monotonic() - began, 2 * PATIENCE, "the connection was not cut")
+            if path == "/trickle":      # a kilobyte a second
+                self.assertLess(got, 1024 * (began - asked + 2 * PATIENCE + 3), "bytes came after it")
             connection.close()
 
     def test_a_slow_download_is_cut_in_the_middle(self):

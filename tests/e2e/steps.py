@@ -11,7 +11,7 @@ from world import PATIENCE, World, wait_until
 
 FORMAT = "=ii24s24sIIIII24s"    # the plan in kill_steps.c
 CHOICE = "=ii24s"
-LASTING = ("pwrite64", "write", "fdatasync", "fsync", "ftruncate", "rename", "unlink")
+LASTING = ("pwrite64", "pwrite", "write", "fdatasync", "fsync", "ftruncate64", "ftruncate", "rename", "link", "unlink")
 FAULTS = os.environ.get("CARDBROKER_FAULTS", "")
 ALL = FAULTS == "all"
 

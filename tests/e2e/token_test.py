@@ -8,7 +8,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from world import PATIENCE, World, main, time, wait_until
+from world import PATIENCE, World, main, run, time, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -135,6 +135,32 @@ class Pin(Case):
             os.kill(pid, signal.SIGKILL)
         self.ended()
         self.assertEqual(w.token.calls(), 1)
+
+    def change(self, old, new):
+        """At the token itself, as its owner would."""
+        run(["pkcs11-tool", "--module", World.TOKEN_MODULE, "--token-label", "cardbroker", "--login", "--pin", "env:OLD", "--change-pin",
+             "--new-pin", "env:NEW"], env={**w.env, "OLD": old, "NEW": new})
+
+    def test_a_pin_that_changed_for_good_stops_taps_until_it_is_told_and_no_revocation(self):
+        file = w.etc / "hsm.pin"
+        old, new = file.read_text().strip(), f"{secrets.randbelow(10**12):012d}"
+        card = w.issue("Hanako", "lost")
+        self.change(old, new)
+        for pid, _ in w.processes("cardbroker-hsmd")[1:]:
+            os.kill(pid, signal.SIGKILL)
+        self.ended()
+        self.assertEqual(w.one_tap().code, "hsm.unavailable")
+        revoked = w.admin("POST", f"/v1/cards/{card}/revoke", {"reason": "lost"})
+        self.assertEqual((revoked.status, revoked.json.get("state")), (200, "revoked"), revoked)
+        for pin, next_one in ((new, old), (old, None)):
+            file.write_text(pin)
+            w.start_hsmd()
+            w.works_again(seconds=15)
+            self.assertEqual(w.one_tap(reader=w.lay("lost")).code, "card.revoked")
+            w.take_away("lost")
+            if next_one:
+                w.stop_one("cardbroker-hsmd")
+                self.change(pin, next_one)
 
     def test_a_wrong_pin_at_the_start_is_tried_once(self):
         w.stop_one("cardbroker-hsmd")

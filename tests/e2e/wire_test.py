@@ -329,9 +329,11 @@ class Unwelcome(Hostile):
         began = time.monotonic()
         with Terminal(w, "eager") as eager:
             outcomes = [Tap(eager).outcome for _ in range(4)]
-            if time.monotonic() - began < 10:   # meanwhile its limit has not grown
-                self.assertEqual(outcomes, ["accepted", "accepted", "terminal.rate", "terminal.rate"])
+            slow = time.monotonic() - began >= 10       # meanwhile its limit has grown
         self.assertEqual(Tap(self.terminal).outcome, "accepted")
+        if slow:
+            self.skipTest("four taps took so long that a limit of two a minute was not reached")
+        self.assertEqual(outcomes, ["accepted", "accepted", "terminal.rate", "terminal.rate"])
 
 
 class Forging(Hostile):
