@@ -6,7 +6,13 @@ import json
 import os
 import secrets
 import sqlite3
+import sys
 import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from piv_agency import ManagedCard  # noqa: E402
 
 from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
 from world import PATIENCE, Card, Failure, Terminal, main, run, wait_until
@@ -391,6 +397,130 @@ class Renewal(unittest.TestCase):
         self.assertRaisesRegex(Failure, "hsm.key_retired", self.renew, path, "Nao")
         self.row("Nao", new)
         self.assertTrue(w.verify()["verified"])
+
+
+class RenewedOnTheCard(unittest.TestCase):
+    """The agency makes a new key on a card, and puts certificates there in place of those that it was registered with."""
+
+    def certificates(self, path):
+        return {one["use"]: bytes.fromhex(one["der"]) for one in json.loads(path.read_text())["certificates"]}
+
+    def renew_on_the_card(self, name, key, old):
+        """9A gets a key of its own and a certificate for it, 9E another certificate for its key: what stands there then."""
+        public = w.folder / "generated.der"
+        with Card(w.reader) as card:
+            managed = ManagedCard(card, bytes.fromhex(key.read_text()))
+            public.write_bytes(managed.generate(0x9A))
+            made = {0x9A: w.certify_again(name, 0x9A, old[0x9A], public), 0x9E: w.certify_again(name, 0x9E, old[0x9E])}
+            for slot, der in made.items():
+                managed.put_certificate(slot, der)
+        return made
+
+    def test_what_a_card_shows_is_renewed_by_the_rule_and_its_new_key_gets_in(self):
+        key = w.secret_file("management.key", secrets.token_hex(16))
+        w.add_piv_holder("Emi", "--management", "aes-128", "--management-key", key, services=("nginx", "desk"))
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+        before = w.read_card("Emi").rename(w.folder / "Emi.before")
+        old = self.certificates(before)
+        made = self.renew_on_the_card("Emi", key, old)
+        self.assertEqual(w.tap("desk", pin=PIN).get("code"), "card.proof", "the broker knows the old key still")
+        self.assertEqual(w.tap().get("level"), 1, "9E has its key")
+        after = w.read_card("Emi")
+        self.assertEqual(self.certificates(after), made, "it is read as it was put there")
+
+        w.renewal_rule("same-key")
+        self.assertRaisesRegex(Failure, "certificate.not_renewed", w.ctl, "card", "renew", w.card_ids["Emi"], "--card", after)
+        self.assertEqual(w.tap("desk", pin=PIN).get("code"), "card.proof")
+        w.renewal_rule("same-subject")
+        shown = w.ctl("card", "show", w.card_ids["Emi"])
+        renewed = w.ctl("card", "renew", w.card_ids["Emi"], "--card", after)
+        self.assertGreater(renewed["sequence"], shown["sequence"])
+        self.assertEqual((renewed["id"], renewed["holder"], renewed["state"], renewed["level"]),
+                         (w.card_ids["Emi"], w.holders["Emi"], "active", shown["level"]))
+        kinds = [leaf["kind"] for leaf in w.leaves() if leaf["kind"].startswith("card.")][-2:]
+        self.assertEqual(sorted(kinds), ["card.keys_retired", "card.renewed"])
+
+        for service, pin, level in (("desk", PIN, 3), ("nginx", None, 1)):
+            accepted = w.tap(service, pin=pin)
+            self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", level), accepted)
+            self.assertEqual((accepted["card"], accepted["holder"]), (w.card_ids["Emi"], w.holders["Emi"]))
+        self.assertEqual(w.tap("desk", pin=WRONG_PIN).get("code"), "pin.wrong")
+        self.assertRaisesRegex(Failure, "certificate.not_renewed", w.ctl, "card", "renew", w.card_ids["Emi"], "--card", before)
+        said = json.loads(after.read_text())
+        next(one for one in said["certificates"] if one["use"] == 0x9A)["der"] = w.certify_again("Emi", 0x9A, old[0x9A]).hex()
+        after.write_text(json.dumps(said))
+        self.assertRaisesRegex(Failure, "hsm.key_retired", w.ctl, "card", "renew", w.card_ids["Emi"], "--card", after)
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+        self.assertTrue(w.verify()["verified"])
+
+
+class SeveralCards(unittest.TestCase):
+    """A holder's cards of several profiles, two of them on one chip; and terminals that find, or admit, only one of the two."""
+
+    NATIVE_PIN = "123456"
+
+    @classmethod
+    def setUpClass(cls):
+        w.write_terminal_configuration("hiding", profiles="piv, jpki")
+        w.enrol_terminal_freely("hiding")
+        for name in ("Ichiro", "Jiro"):
+            w.add_holder(name, services=("nginx", "desk", "vault"))
+            w.make_piv(f"{name}-both", "--beside", w.cards / f"{name}.card")
+            w.register(name, f"{name}-both")
+        w.make_jpki("Ichiro-jpki")
+        w.register("Ichiro", "Ichiro-jpki")
+
+    def accepted(self, service, pin, terminal, card, level):
+        accepted = w.tap(service, pin=pin, terminal=terminal)
+        self.assertEqual((accepted.get("outcome"), accepted.get("card"), accepted.get("level")), ("accepted", w.card_ids[card], level), accepted)
+        self.assertEqual(accepted["holder"], w.holders[card.split("-")[0]])
+
+    def test_1_each_profile_gives_its_own_card_and_its_own_level(self):
+        self.assertEqual(len({w.card_ids[name] for name in ("Ichiro", "Ichiro-both", "Ichiro-jpki")}), 3)
+        w.insert_card("Ichiro-both")
+        self.accepted("nginx", None, "terminal", "Ichiro", 1)
+        self.accepted("vault", self.NATIVE_PIN, "terminal", "Ichiro", 2)
+        self.accepted("nginx", None, "hiding", "Ichiro-both", 1)
+        self.accepted("desk", PIN, "hiding", "Ichiro-both", 3)
+        self.accepted("desk", self.NATIVE_PIN, "terminal", "Ichiro", 2)
+        w.insert_card("Ichiro-jpki")
+        for terminal in ("terminal", "hiding"):
+            self.accepted("desk", JPKI_PIN, terminal, "Ichiro-jpki", 3)
+
+    def test_2_what_asks_for_more_is_not_had_for_less_by_hiding_an_application(self):
+        w.insert_card("Ichiro-both")
+        for pin in (None, PIN, self.NATIVE_PIN):
+            self.assertEqual(w.tap("vault", pin=pin, terminal="hiding").get("code"), "tap.level", "before anybody is asked for the PIN")
+        self.assertEqual(w.tap("desk", terminal="hiding").get("code"), "pin.required")
+        self.accepted("vault", self.NATIVE_PIN, "terminal", "Ichiro", 2)
+        w.insert_card("Ichiro-jpki")
+        self.assertEqual(w.tap("vault", pin=JPKI_PIN).get("code"), "tap.level")
+
+    def test_3_what_one_application_proves_is_not_taken_for_the_other(self):
+        """A terminal begins one kind of tap and has the card answer as the other."""
+        w.insert_card("Ichiro-both")
+        with Terminal(w) as terminal:
+            for begun_as, answered_as in (("native", "piv"), ("piv", "native")):
+                begun, other = (terminal.ask("POST", "/v1/taps", {"profile": profile}).json for profile in (begun_as, answered_as))
+                with Card(w.reader) as card:
+                    asked = terminal.challenge(begun["tap"], card.play(other["script"]))
+                self.assertNotEqual(asked.status, 200, asked)
+                self.assertRegex(asked.code, r"^card\.", asked)
+
+    def test_4_revoking_the_one_leaves_the_other(self):
+        w.insert_card("Jiro-both")
+        self.accepted("nginx", None, "hiding", "Jiro-both", 1)
+        w.ctl("card", "revoke", w.card_ids["Jiro-both"])
+        self.assertEqual(w.tap(terminal="hiding").get("code"), "card.revoked")
+        self.accepted("vault", self.NATIVE_PIN, "terminal", "Jiro", 2)
+
+        w.insert_card("Ichiro-both")
+        w.ctl("card", "revoke", w.card_ids["Ichiro"])
+        self.accepted("desk", PIN, "hiding", "Ichiro-both", 3)
+        self.assertEqual(w.tap("vault", pin=self.NATIVE_PIN).get("code"), "card.revoked")
+        self.accepted("desk", PIN, "hiding", "Ichiro-both", 3)
+        w.insert_card("Ichiro-jpki")
+        self.accepted("desk", JPKI_PIN, "terminal", "Ichiro-jpki", 3)
 
 
 class Refused(unittest.TestCase):

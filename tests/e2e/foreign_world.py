@@ -33,10 +33,12 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 class ForeignWorld(World):
     """An installation that trusts an agency for PIV and JPKI cards, and whose HSM has the master key of SCP03 cards."""
 
-    def write_terminal_configuration(self, name, readers=None):
+    HOW_LONG_IT_COUNTS = "refresh-minutes = 1"
+
+    def write_terminal_configuration(self, name, readers=None, profiles="native, piv, jpki, scp03"):
         super().write_terminal_configuration(name, readers)
         with open(self.etc / f"{name}.conf", "a", encoding="utf-8") as file:
-            file.write("profiles = {native, piv, jpki, scp03}\n")
+            file.write(f"profiles = {{{profiles}}}\n")
 
     def make_token(self):
         super().make_token()
@@ -70,9 +72,12 @@ class ForeignWorld(World):
     def configure(self):
         super().configure()
         with open(self.etc / "cardbroker.conf", "a", encoding="utf-8") as file:
-            file.write(f'card-issuer "agency" {{ certificate = "{self.pki}/agency.pem" '
-                       f'crl = {{"http://127.0.0.1:{self.publisher.server_port}/agency.crl"}} }}\n'
-                       "status { refresh-minutes = 1 }\n")
+            file.write(f'card-issuer "agency" {{ certificate = "{self.pki}/agency.pem" {self.word_of_the_agency()} }}\n'
+                       f"status {{ {self.HOW_LONG_IT_COUNTS} }}\n")
+
+    def word_of_the_agency(self):
+        """Where the broker hears what it revoked."""
+        return f'crl = {{"http://127.0.0.1:{self.publisher.server_port}/agency.crl"}}'
 
     def publish(self, *certificates):
         """A list of the agency's with these certificates on it."""
@@ -143,22 +148,26 @@ default_crl_days = 7
         path.write_text(json.dumps(said))
         return path
 
+    def certify_again(self, name, slot, der, key=None, subject=None):
+        """The certificate that the agency gives out in place of one, both DER: for its key or another (a file), under its names."""
+        old, public, request, more = (self.folder / f"renewal.{part}" for part in ("der", "pub", "csr", "ext"))
+        new = self.cards / name / f"{slot:02x}-new.pem"
+        old.write_bytes(der)
+        public.write_bytes(run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-pubkey"]).stdout)
+        alternative = run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-ext", "subjectAltName"]).stdout.decode().split()[-1]
+        more.write_text(f"keyUsage=critical,digitalSignature\nsubjectAltName={alternative}\n")
+        run(["openssl", "req", "-new", "-key", self.pki / "agency.key", "-subj", f"/CN={subject or name}", "-out", request])
+        run(["openssl", "x509", "-req", "-in", request, "-force_pubkey", key or public, "-CA", self.pki / "agency.pem", "-CAkey",
+             self.pki / "agency.key", "-set_serial", f"0x{secrets.token_hex(16)}", "-days", "300", "-extfile", more, "-out", new])
+        return run(["openssl", "x509", "-in", new, "-outform", "DER"]).stdout
+
     def renewed(self, name, subject=None, keys=None):
         """What a terminal would read of a card after the agency renewed its certificates."""
         path = self.read_card(name)
         said = json.loads(path.read_text())
-        old, public, request, more = (self.folder / f"renewal.{part}" for part in ("der", "pub", "csr", "ext"))
         for one in said["certificates"]:
-            slot = f"{one['use']:02x}"
-            new, key = self.cards / name / f"{slot}-new.pem", keys / f"{slot}.pub" if keys else public
-            old.write_bytes(bytes.fromhex(one["der"]))
-            public.write_bytes(run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-pubkey"]).stdout)
-            alternative = run(["openssl", "x509", "-inform", "DER", "-in", old, "-noout", "-ext", "subjectAltName"]).stdout.decode().split()[-1]
-            more.write_text(f"keyUsage=critical,digitalSignature\nsubjectAltName={alternative}\n")
-            run(["openssl", "req", "-new", "-key", self.pki / "agency.key", "-subj", f"/CN={subject or name}", "-out", request])
-            run(["openssl", "x509", "-req", "-in", request, "-force_pubkey", key, "-CA", self.pki / "agency.pem", "-CAkey",
-                 self.pki / "agency.key", "-set_serial", f"0x{secrets.token_hex(16)}", "-days", "300", "-extfile", more, "-out", new])
-            one["der"] = run(["openssl", "x509", "-in", new, "-outform", "DER"]).stdout.hex()
+            key = keys / f"{one['use']:02x}.pub" if keys else None
+            one["der"] = self.certify_again(name, one["use"], bytes.fromhex(one["der"]), key, subject).hex()
         path.write_text(json.dumps(said))
         return path
 
@@ -175,9 +184,13 @@ default_crl_days = 7
         self.make_piv(name, *keys)
         self.add_foreign_holder(name, services)
 
+    def register(self, holder, card):
+        """One more card of a holder's; it is on the reader then."""
+        read = self.read_card(card)
+        self.card_ids[card] = self.ctl("card", "register", "--holder", self.holders[holder], "--card", read, "--activate")["id"]
+
     def add_foreign_holder(self, name, services):
         self.holders[name] = self.ctl("holder", "add", "--name", name)["id"]
-        card = self.ctl("card", "register", "--holder", self.holders[name], "--card", self.read_card(name), "--activate")
-        self.card_ids[name] = card["id"]
+        self.register(name, name)
         for service in services:
             self.enrol(name, service)

@@ -5,6 +5,7 @@
  */
 #include "hsm/foreign.h"
 
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -306,6 +307,56 @@ static void the_pin_is_asked_for_where_it_is_needed_only(void **state)
     piv_card_free(&c);
 }
 
+/* Which commands a tap has for a card that is bound: those that read (GET DATA, READ BINARY) are
+ * counted, and how much they read. */
+static void count_reads(const cb_buf *commands, size_t *reads, size_t *bytes)
+{
+    cb_script script;
+    good(cb_script_read(cb_buf_bytes(commands), CB_COMMAND_MAX, &script));
+    for (size_t i = 0; i < script.count; i++) {
+        cb_bytes apdu = script.item[i].apdu;
+        bool reads_it = apdu.data[1] == 0xCB || apdu.data[1] == 0xB0 || apdu.data[1] == 0xB2 ||
+                        apdu.data[1] == 0xCA;
+        *reads += reads_it;
+        if (reads_it)
+            *bytes += apdu.data[apdu.len - 1] ? apdu.data[apdu.len - 1] : 256;
+    }
+}
+
+/* No certificate: the beginning of the CHUID, and nothing else. */
+static void of_a_known_card_nothing_is_read_but_who_it_is(void **state)
+{
+    static const uint8_t kinds[] = {CB_VCARD_EC_P256, CB_VCARD_EC_P384, CB_VCARD_RSA_2048};
+    static const uint8_t levels[] = {CB_LEVEL_POSSESSION, CB_LEVEL_TERMINAL_PIN};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        for (size_t j = 0; j < sizeof levels; j++) {
+            piv_card c;
+            cb_binding_info info;
+            tap t;
+            size_t reads = 0, bytes = 0;
+            cb_buf first = CB_BUF(CB_SCRIPT_BYTES_MAX);
+            void *profile = calloc(1, cb_profile_piv.state_size);
+            assert_non_null(profile);
+            good(cb_profile_piv.begin(profile, NULL, &first));
+            count_reads(&first, &reads, &bytes);
+            cb_profile_piv.end(profile);
+            free(profile);
+            assert_int_equal(reads, 1);
+            assert_int_equal(bytes, 0x50);
+            piv_card_make(&c, &issuer, kinds[i], kinds[i]);
+            bind(&c, &info);
+            begin(&t, &c, levels[j]);
+            good(ask(&t));
+            count_reads(&t.script, &reads, &bytes);
+            assert_int_equal(reads, 1);
+            end(&t);
+            cb_buf_free(&first);
+            piv_card_free(&c);
+        }
+    }
+}
+
 /* Two cards of the same agency, and each holder's binding in the other's tap. */
 static void one_card_is_not_taken_for_another(void **state)
 {
@@ -413,6 +464,87 @@ static void a_tap_without_a_binding_or_with_a_changed_one_is_refused(void **stat
     }
     good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
     piv_card_free(&c);
+}
+
+/* ---- A chip that is two cards ---- */
+
+/* Were the two known by one identifier, and by one key where their records can say that, even so: a
+ * card is of its profile alone. */
+static void a_binding_of_one_profile_is_none_in_a_tap_of_the_other(void **state)
+{
+    piv_card c;
+    tap t;
+    cb_binding_info piv, others[2];
+    (void)state;
+    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(&c, &piv);
+    others[0] = others[1] = piv;
+    others[0].profile = CB_PROFILE_NATIVE;
+    others[0].keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(w.point)}};
+    others[0].expires = 0;
+    others[1].profile = CB_PROFILE_JPKI;
+    for (size_t i = 0; i < 2; i++) {
+        cb_buf_reset(&binding);
+        good(fake_vault.binding_make(NULL, &others[i], &binding));
+        begin(&t, &c, CB_LEVEL_POSSESSION);
+        expect(CB_E_HSM_RECORD, ask(&t)); /* before it is asked for anything */
+        assert_int_equal(t.script.len, 0);
+        end(&t);
+    }
+    begin(&t, &c, CB_LEVEL_POSSESSION);
+    cb_buf_reset(&binding);
+    good(fake_vault.binding_make(NULL, &piv, &binding));
+    good(ask(&t));
+    play(&t, &c.io);
+    good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
+    for (size_t i = 0; i < 2; i++) {
+        cb_buf_reset(&binding);
+        good(fake_vault.binding_make(NULL, &others[i], &binding));
+        expect(CB_E_HSM_RECORD, activate(&t));
+    }
+    cb_buf_reset(&binding);
+    good(fake_vault.binding_make(NULL, &piv, &binding));
+    good(activate(&t));
+    end(&t);
+    piv_card_free(&c);
+}
+
+/* The reverse. */
+static void a_native_card_is_not_opened_by_a_binding_of_another_profile(void **state)
+{
+    static const uint8_t profiles[] = {CB_PROFILE_PIV, CB_PROFILE_JPKI, CB_PROFILE_SCP03,
+                                       CB_PROFILE_NATIVE};
+    (void)state;
+    for (size_t i = 0; i < sizeof profiles; i++) {
+        bool right = profiles[i] == CB_PROFILE_NATIVE;
+        cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+        tap t = {.script = CB_BUF(CB_SCRIPT_BYTES_MAX), .answers = CB_BUF(CB_SCRIPT_BYTES_MAX)};
+        t.context = (cb_tap_context){.terminal = cb_id_new(),
+                                     .profile = CB_PROFILE_NATIVE,
+                                     .purpose = CB_TAP_AUTHENTICATE,
+                                     .level = CB_LEVEL_POSSESSION,
+                                     .service = "tax"};
+        good(cb_tap_begin(lane.taps, lane.host, CB_PROFILE_NATIVE, &t.context.terminal,
+                          &t.context.tap, &t.script));
+        good(cb_taps_enter(lane.taps, &t.context.tap, CB_TAP_BEGUN, &t.tap));
+        cb_vcard_reset(w.card);
+        world_play(w.card, &t.script, &t.answers);
+        good(cb_tap_ask_card(lane.taps, t.tap, &t.context, cb_buf_bytes(&t.answers), (cb_bytes){0},
+                             (cb_bytes){0}, &script));
+        world_play(w.card, &script, &t.answers);
+        good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
+        cb_binding_info info = {.card = t.claim.card,
+                                .holder = holder,
+                                .profile = profiles[i],
+                                .keys = {.count = 1, .key = {cb_card_key_of_point(w.point)}},
+                                .level = CB_LEVEL_PIN,
+                                .sequence = 1};
+        cb_buf_reset(&binding);
+        good(fake_vault.binding_make(NULL, &info, &binding));
+        expect(right ? CB_OK : CB_E_HSM_RECORD, activate(&t));
+        end(&t);
+        cb_buf_free(&script);
+    }
 }
 
 /* Each byte of each answer of the card, changed by the terminal; not the flags, of which answers
@@ -695,10 +827,13 @@ int main(void)
         cmocka_unit_test(what_a_card_cannot_reach_is_not_asked_of_it),
         cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
         cmocka_unit_test(the_pin_is_asked_for_where_it_is_needed_only),
+        cmocka_unit_test(of_a_known_card_nothing_is_read_but_who_it_is),
         cmocka_unit_test(one_card_is_not_taken_for_another),
         cmocka_unit_test(a_signature_is_good_for_its_tap_alone),
         cmocka_unit_test(the_key_without_a_pin_does_not_stand_in_for_the_other),
         cmocka_unit_test(a_tap_without_a_binding_or_with_a_changed_one_is_refused),
+        cmocka_unit_test(a_binding_of_one_profile_is_none_in_a_tap_of_the_other),
+        cmocka_unit_test(a_native_card_is_not_opened_by_a_binding_of_another_profile),
         cmocka_unit_test(no_changed_answer_is_believed),
         cmocka_unit_test(a_card_whose_certificates_lead_nowhere_is_not_bound),
         cmocka_unit_test(a_card_is_bound_with_its_own_certificates_only),
