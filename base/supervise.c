@@ -144,6 +144,22 @@ static int64_t start_due(cb_worker *workers, unsigned count, const sigset_t *bef
     return wait;
 }
 
+static void hang_up(const cb_worker *workers, unsigned count)
+{
+    bool heard = false;
+    for (unsigned i = 0; i < count; i++) {
+        if (workers[i].deaf)
+            continue;
+        heard = true;
+        if (workers[i].pid > 0)
+            kill(workers[i].pid, SIGHUP);
+    }
+    if (!heard)
+        cb_log(CB_LOG_WARNING, "hangup.ignored",
+               "SIGHUP changes nothing: start the program anew to have its configuration read.",
+               NULL);
+}
+
 cb_error cb_supervise(cb_worker *workers, unsigned count, void (*ready)(void *), void *context)
 {
     sigset_t watched, before;
@@ -159,7 +175,7 @@ cb_error cb_supervise(cb_worker *workers, unsigned count, void (*ready)(void *),
         if (number == SIGTERM || number == SIGINT)
             break;
         if (number == SIGHUP)
-            signal_all(workers, count, SIGHUP);
+            hang_up(workers, count);
         if (collect(workers, count)) {
             error = CB_E_CONFIG;
             break;

@@ -19,6 +19,7 @@ typedef struct cb_worker {
     cb_worker_main main;
     void *context;
     unsigned index;
+    bool deaf;           /* SIGHUP is not passed on to it */
     pid_t pid;           /* 0: not running */
     int64_t started;     /* monotonic */
     int64_t restart_at;  /* monotonic; when not running */
@@ -30,8 +31,8 @@ typedef struct cb_worker {
 enum { CB_WORKER_EXIT_FATAL = 78 };
 
 /* Starts the workers and keeps them running until SIGTERM or SIGINT, then ends them (SIGTERM, after
- * twenty seconds SIGKILL) and returns CB_OK. SIGHUP is passed on to every worker. Children die with the
- * parent (PR_SET_PDEATHSIG). Delays: 10 ms after a first failure, doubled each time, at most 5 s.
+ * twenty seconds SIGKILL) and returns CB_OK. SIGHUP is passed on to every worker that is not deaf; when all are, it is logged ("hangup.ignored")
+ * and changes nothing. Children die with the parent (PR_SET_PDEATHSIG). Delays: 10 ms after a first failure, doubled each time, at most 5 s.
  * ready, which may be NULL, is called once after the first start of all. */
 cb_error cb_supervise(cb_worker *workers, unsigned count, void (*ready)(void *), void *context);
 

@@ -201,10 +201,11 @@ static cb_error supervise(void)
     self.dispatcher.names = self.names;
     self.dispatcher.orders = self.orders;
     self.dispatcher.count = self.count;
-    workers[0] = (cb_worker){.name = "dispatcher", .main = run_dispatcher};
-    workers[1] = (cb_worker){.name = "opener", .main = run_opener};
+    workers[0] = (cb_worker){.name = "dispatcher", .main = run_dispatcher, .deaf = true};
+    workers[1] = (cb_worker){.name = "opener", .main = run_opener, .deaf = true};
     for (unsigned i = 0; i < self.count; i++)
-        workers[i + 2] = (cb_worker){.name = self.names[i], .main = run_zygote, .index = i};
+        workers[i + 2] =
+            (cb_worker){.name = self.names[i], .main = run_zygote, .index = i, .deaf = true};
     return cb_supervise(workers, self.count + 2, note_ready, NULL);
 }
 
@@ -220,6 +221,8 @@ static int run(const char *config, bool check)
 {
     cb_buf why = CB_BUF(1024);
     int status = 0;
+    /* Of all its processes: it would end the sessions, and whoever sends it means to reload. */
+    signal(SIGHUP, SIG_IGN);
     cb_error error = cb_sandbox_no_dumps();
     if (!error)
         error = read_config(config, &why);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The relay against clients that do not keep to HTTP, and against each other's cookies."""
 
+import os
 import re
+import signal
 import socket
 import ssl
 import unittest
 
-from world import PATIENCE, main, world
+from world import PATIENCE, main, wait_until, world
 
 w = None
 
@@ -119,6 +121,18 @@ class Relay(unittest.TestCase):
             text = log.read_text(errors="replace")
             self.assertNotIn(session.code, text, log)
             self.assertNotIn(session.cookie.partition("=")[2], text, log)
+
+    def test_a_hangup_ends_no_session(self):
+        session = Session("Hanako")
+        processes = [pid for pid, _ in w.processes("cardbroker-connectord")]
+        self.assertGreater(len(processes), 3)           # the program, its connectors, the session's own
+        before = len(w.log_of("cardbroker-connectord"))
+        for pid in processes:
+            os.kill(pid, signal.SIGHUP)
+        wait_until("a line about it", lambda: "hangup.ignored" in w.log_of("cardbroker-connectord")[before:], 10 * PATIENCE)
+        self.assertTrue(session.lives())
+        self.assertEqual([pid for pid, _ in w.processes("cardbroker-connectord")], processes)
+        self.assertTrue(Session("Taro").lives())
 
 
 if __name__ == "__main__":
