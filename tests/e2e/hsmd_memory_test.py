@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files in which hsmd remembers: damaged, missing, older, out of reach. Whatever is lost, no tap is served on the strength of
-it; the log names the file; and when the files are back, so are the taps, mostly without help."""
+"""The files in which hsmd remembers: damaged, missing, older, out of reach. Nothing is done on the strength of what is lost; the log
+names the file; and when the files are back, so is what was refused, mostly without help."""
 
 import errno
 import os
@@ -101,6 +101,24 @@ class Lost(Case):
 
     def test_what_suspensions_were_lifted_is_needed_too(self):
         self.serves_nobody_until_they_are_back(("revocations.resumed",), Path.unlink, "state.missing", "backup")
+
+    def test_without_the_list_of_bound_cards_cards_are_served_and_none_is_bound(self):
+        memory("bound-cards").unlink()
+        self.start()
+        self.says("bindings.unusable", "state.missing", "bound-cards")
+        w.works_again(seconds=20)
+        self.assertEqual(one_tap("Hanako"), "accepted")
+        self.assertEqual(one_tap("lost"), "card.revoked")
+        certificate = w.make_card("unbound")
+        issue = ("card", "issue", "--holder", w.holders["Taro"], "--certificate", certificate)
+        with self.assertRaisesRegex(Exception, "hsm.unavailable"):
+            w.ctl(*issue)
+        self.assertFalse(memory("bound-cards").exists())
+        shutil.copyfile(self.kept / "bound-cards", memory("bound-cards"))
+        self.stop()                             # as the page says
+        self.start()
+        w.works_again(seconds=20)
+        w.ctl(*issue)
 
     def test_a_missing_folder_is_one_whose_disk_is_not_mounted(self):
         os.rename(memory(), w.folder / "away")
