@@ -22,6 +22,14 @@ class Errors(unittest.TestCase):
         self.assertGreater(len(codes), 50)
         self.assertEqual(re.findall(r"^\| `([^`]+)` \|", page, re.M), codes)
 
+    def test_statuses_that_are_not_their_class_are_on_it(self):
+        page = (ROOT / "docs" / "reference" / "errors.md").read_text()
+        self.assertIn("| `request.method` | 405 |", page)
+        for status in re.findall(r"\{(4\d\d|5\d\d), \"", (ROOT / "broker" / "http" / "problem.c").read_text()):
+            with self.subTest(status):
+                if status != "501":             # of a relayed session, which is no refusal of ours to the caller
+                    self.assertIn(status, page)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
