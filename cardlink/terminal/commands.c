@@ -79,7 +79,7 @@ static cb_error maintain(cb_command_context *context, uint8_t purpose, cb_journa
         return cb_command_fail(context, CB_E_ARGUMENT,
                                "--reason: a word of at most 32 characters: a to z, digits, . _ -");
     cb_error error = cb_command_tap(context, &order, pad ? CB_PIN_FORM_NONE : CB_PIN_FORM_VERIFY);
-    if (!error && context->config->log[0])
+    if (!error)
         cb_command_note(context, event, reason);
     return error;
 }

@@ -134,7 +134,7 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
                 "tamper: give a whole path, or nothing", why) &&
         require(take_pad(cfg_getstr(cfg, "pin_pad"), &out->pin_pad), path,
                 "pin_pad: give auto, require or never", why) &&
-        require(take_log(cfg, out), path, "log: give a whole path, or nothing", why) &&
+        require(take_log(cfg, out), path, "log: give a whole path", why) &&
         require(within(cfg, "log_every", 1, 3600), path, "log_every: from 1 to 3600 seconds",
                 why) &&
         require(readers_ok(cfg), path,

@@ -34,7 +34,7 @@ typedef struct cb_terminal_config {
     const char *service;  /* "": none */
     const char *text;     /* "": none */
     const char *tamper;   /* what is there when the housing was opened; "": nobody says so */
-    char log[CB_LOG_PATH_MAX + 1]; /* the terminal's own log; "": none is kept */
+    char log[CB_LOG_PATH_MAX + 1]; /* the terminal's own log */
     int64_t
         log_every; /* microseconds, at least, between two times that it is brought to the broker */
     cb_digest digest;     /* of the configuration file */

@@ -39,7 +39,7 @@ static void note(const cb_terminal_config *config, cb_journal_event event)
 {
     cb_problem problem;
     cb_spool *spool = NULL;
-    if (!config->log[0] || cb_spool_open(config->log, &spool) != CB_OK)
+    if (cb_spool_open(config->log, &spool) != CB_OK)
         return;
     if (cb_spool_add(spool, event, "") == CB_OK)
         cb_ship(config, spool, NOTE_TIME, &problem);

@@ -124,8 +124,6 @@ static int64_t ship(cb_keeper *keeper, int64_t *pause)
 
 static cb_error open_log(cb_keeper *keeper)
 {
-    if (!keeper->config->log[0])
-        return CB_OK;
     cb_error error = cb_spool_open(keeper->config->log, &keeper->spool);
     if (!error)
         error = cb_report_started(keeper->config, keeper->spool);

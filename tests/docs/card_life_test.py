@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/card-life.md and its picture say what the table in broker/core/state.c says, and no more."""
+"""docs/card-life.md with its picture, and docs/terminals.md, say what the tables in broker/core/state.c say, and no more."""
 
 import re
 import subprocess
@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "card-life.md").read_text()
 
 
-def table():
+def table(of="card"):
     text = (ROOT / "broker" / "core" / "state.c").read_text()
-    rows = text[text.index("card_table[]"):]
+    rows = text[text.index(f"{of}_table[]"):]
+    name = f"CB_{of.upper()}"
     return {tuple(word.lower().replace("_", " ") for word in row)
-            for row in re.findall(r"\{CB_CARD_(\w+), CB_CARD_(\w+), CB_CARD_(\w+)\}", rows[:rows.index("};")])}
+            for row in re.findall(rf"\{{{name}_(\w+), {name}_(\w+), {name}_(\w+)\}}", rows[:rows.index("};")])}
 
 
 class CardLife(unittest.TestCase):
@@ -34,6 +35,14 @@ class CardLife(unittest.TestCase):
         for state, _, following in table():
             for name in (state, following):
                 self.assertIn(f">{name}</text>", made)
+
+
+class TerminalLife(unittest.TestCase):
+    def test_the_pages_table_is_that_of_the_code(self):
+        page = (ROOT / "docs" / "terminals.md").read_text()
+        rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", page[page.index("| from | act | to |"):].split("\n\n")[0], re.M)
+        written = {(state, act, to) for states, act, to in rows[1:] for state in states.split(", ")}
+        self.assertEqual(written, table("terminal"))
 
 
 if __name__ == "__main__":

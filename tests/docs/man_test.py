@@ -35,6 +35,24 @@ def page(name):
     return done.stdout, done.stderr
 
 
+def calls_of(name, text):
+    """The arguments of each call of a function in a source, as text."""
+    for found in re.finditer(rf"\b{name}\(", text):
+        arguments, depth, quoted = [""], 0, False
+        for before, c in zip(text[found.end() - 1:], text[found.end():]):
+            if c == '"' and before != "\\":
+                quoted = not quoted
+            if not quoted:
+                depth += (c in "({[") - (c in ")}]")
+                if depth < 0:
+                    break
+                if c == "," and depth == 0:
+                    arguments.append("")
+                    continue
+            arguments[-1] += c
+        yield arguments
+
+
 def options_of(text):
     # A hyphen at a line's end, or groff's other hyphens, are still hyphens.
     text = text.replace("\u2010", "-").replace("\u2212", "-")
@@ -71,6 +89,46 @@ class Pages(unittest.TestCase):
                 text = page(name)[0].replace("\u2010", "-")
                 for option in table:
                     self.assertRegex(text, rf"(?<![\w-]){re.escape(option)}(?![\w-])")
+
+    def test_ranges_of_the_brokers_configuration(self):
+        source = (ROOT / "broker/config.c").read_text()
+        most = re.search(r"CB_STATUS_CONNECTIONS_MAX = (\d+)", (ROOT / "broker/status/status.h").read_text())[1]
+        rows = [row for row in calls_of("number", source) if len(row) == 5 and '"' in row[2]]
+        self.assertGreater(len(rows), 40)
+        items = re.split(r"^\.It Li ", (MAN / "cardbroker.conf.5").read_text(), flags=re.M)
+        for row in rows:
+            name, least, greatest = (text.strip().strip('"').replace("CB_STATUS_CONNECTIONS_MAX", most) for text in row[2:])
+            with self.subTest(name):
+                said = [item for item in items if name in re.split(" , ", item.split("\n")[0])]
+                self.assertTrue(said)
+                for item in said:
+                    self.assertRegex(item, rf"\b{least} to {greatest}\b")
+
+    def test_events_of_the_terminals_program(self):
+        sent = set()
+        for path in (ROOT / "cardlink/terminal").glob("*.c"):
+            text = path.read_text()
+            for name, place in ("cb_output_event", 1), ("cb_command_done", 1), ("event_object", 0), ("put_object", 2):
+                for arguments in calls_of(name, text):
+                    sent.update(re.findall(r'"([a-z._]+)"', arguments[place]))
+            sent.update(re.findall(r'"event",\s*(?:json_string\()?"([a-z._]+)"', text))
+        self.assertGreater(len(sent), 20)
+        page = (MAN / "cardlink.1").read_text()
+        item = page[page.index(".It Fl j , Fl Fl json"):page.index("What failed has")]
+        self.assertEqual(sent, set(re.findall(r"(?<=[ ,])[a-z_]+(?:\.[a-z_]+)*(?= [,;.])", " ".join(re.findall(r"^\.Li (.*)", item, re.M)).replace(
+            "event ;", ""))))
+
+    def test_commands_and_options_of_the_terminals_program(self):
+        table = {" ".join(re.findall(r'"(\w+)"', words)) for words in
+                 re.findall(r"\{\{([^}]+)\}, \w+, (?:true|false)\}", (ROOT / "cardlink/terminal/commands.c").read_text())}
+        self.assertGreater(len(table), 15)
+        page = (MAN / "cardlink.1").read_text()
+        synopsis = page[page.index(".Sh SYNOPSIS"):page.index(".Sh DESCRIPTION")]
+        self.assertEqual({command for line in re.findall(r"^\.Cm (.+)", synopsis, re.M) for command in line.split(" | ")}, table)
+        self.assertEqual(set(re.findall(r"^\.It Cm (.+)", page, re.M)), table)
+        said = subprocess.run([str(BUILD / PROGRAMS["cardlink.1"]), "--help"], capture_output=True, text=True).stdout
+        listed = {option for line in re.findall(r"^\.It (.*Fl Fl.*)", page, re.M) for option in re.findall(r"Fl Fl ([a-z-]+)", line)}
+        self.assertEqual(listed, options_of(said))
 
 
 if __name__ == "__main__":
