@@ -34,8 +34,8 @@ static bool same_listeners(const cb_broker_config *a, const cb_broker_config *b)
     return same;
 }
 
-/* Certificates, limits and the log's level change at once, all of them or none; the rest is for the
- * next start. */
+/* Certificates, limits, what is done about failures and the log's level change at once, all of them
+ * or none; the rest is for the next start. */
 static cb_error reload(cb_program *p)
 {
     cb_broker_config fresh;

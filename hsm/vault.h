@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the request handlers ask of the HSM, as a table: the keyring fills it in (vault.c), and
+ * What the request handlers ask of the HSM, as a table: the keyring fills it in (vault_keyring.c), and
  * tests and fuzzers put something in its place that needs no token.
  *
  * Each function gets context first. Errors are those of keyring.h, sealed.h, binding.h and

@@ -270,7 +270,7 @@ Ctrl-C stops everything.""", flush=True)
 
 def say_what_is_weaker():
     if os.geteuid() == 0:
-        print("Running as root, but as one user: an installation names a user for each program (see docs/administrators.md).")
+        print("Running as root, but as one user: an installation names a user for each program (see docs/operations.md).")
     else:
         print("Running without root: all programs are one user, so the walls between them are thinner (docs/threat-model.md).")
 
@@ -284,7 +284,7 @@ def main():
     if options.folder and folder.exists():
         sys.exit(f"demo: {folder} exists already; name a new folder")
     say_what_is_weaker()
-    print(f"Everything is under {folder}; nothing else is written.\n", flush=True)
+    print(f"The installation is under {folder}; what is fetched besides goes into the cache (~/.cache/cardbroker, or CARDBROKER_CACHE).\n", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     e = Environment(folder)
     demonstration = Demonstration(e)

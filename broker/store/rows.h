@@ -118,7 +118,7 @@ typedef struct cb_terminal {
 
 /* The one-time code of a terminal, as it is kept. */
 typedef struct cb_terminal_code_row {
-    cb_digest hash; /* core/terminal_code.h */
+    cb_digest hash; /* core/terminal_code.c */
     int64_t expires;
     uint32_t tries; /* wrong ones that are left */
 } cb_terminal_code_row;

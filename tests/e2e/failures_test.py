@@ -42,7 +42,7 @@ def tearDownModule():
 
 
 def forged(name):
-    """A copy of a card without its key: cardlink/card/state.c has the order."""
+    """A copy of a card without its key: cardlink/card/native/state.c has the order."""
     state = bytearray((w.cards / f"{name}.card").read_bytes()[:-32])
     state[23:55] = b"\x42" * 32
     path = w.cards / f"forged-{name}.card"

@@ -340,7 +340,7 @@ class Forging(Hostile):
     """Cards that were made from others: somebody has a batch's key, or another card's own."""
 
     def forge(self, name, scalar, card=None):
-        """A copy of Hanako's card with another proof key: cardlink/card/state.c has the order."""
+        """A copy of Hanako's card with another proof key: cardlink/card/native/state.c has the order."""
         state = bytearray(file_of("Hanako")[:-32])
         if card:
             state[7:23] = file_of(card)[7:23]
