@@ -548,34 +548,105 @@ static void a_native_card_is_not_opened_by_a_binding_of_another_profile(void **s
 }
 
 /* Each byte of each answer of the card, changed by the terminal; not the flags, of which answers
- * have none. */
-enum { FLAGS = 1 };
+ * have none: that to VERIFY, which is a status, and the next one's. */
+enum { FLAGS = 1, NEXT_FLAGS = 8 };
+
+static cb_error conclude(tap *t)
+{
+    cb_error error = cb_tap_finish(t->tap, cb_buf_bytes(&t->answers), &t->claim);
+    return error ? error : activate(t);
+}
+
 static void no_changed_answer_is_believed(void **state)
 {
+    static const uint8_t levels[] = {CB_LEVEL_POSSESSION, CB_LEVEL_TERMINAL_PIN};
     piv_card c;
     cb_binding_info info;
     (void)state;
     piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     bind(&c, &info);
-    bool more = true;
-    for (size_t i = 0; more; i++) {
-        tap t;
-        begin(&t, &c, CB_LEVEL_POSSESSION);
-        good(ask(&t));
-        play(&t, &c.io);
-        more = i + 1 < t.answers.len; /* signatures are not all of one length */
-        if (i != FLAGS && i < t.answers.len) {
-            t.answers.data[i] ^= 1 << (i % 8);
-            cb_error error = cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim);
-            if (!error)
-                error = activate(&t);
-            if (!error)
-                fail_msg("byte %zu of %zu", i, t.answers.len);
+    cb_card_io io = c.io;
+    io.pin = cb_bytes_str(PIV_PIN);
+    for (size_t level = 0; level < sizeof levels; level++) {
+        bool more = true;
+        for (size_t i = 0; more; i++) {
+            tap t;
+            begin(&t, &c, levels[level]);
+            good(ask(&t));
+            play(&t, &io);
+            more = i + 1 < t.answers.len; /* signatures are not all of one length */
+            bool flags = i == FLAGS || (level > 0 && i == NEXT_FLAGS);
+            if (!flags && i < t.answers.len) {
+                t.answers.data[i] ^= 1 << (i % 8);
+                if (conclude(&t) == CB_OK)
+                    fail_msg("byte %zu of %zu, level %u", i, t.answers.len, levels[level]);
+            }
+            end(&t);
         }
-        end(&t);
     }
     good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
     piv_card_free(&c);
+}
+
+/* Plays a script with one byte of what is to be signed, or of the lengths around it, changed; false
+ * when there is none of that number. */
+static bool play_changed(tap *t, const cb_card_io *io, size_t nth)
+{
+    cb_script script;
+    uint8_t changed[CB_COMMAND_MAX];
+    bool there = false;
+    cb_buf encoded = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    good(cb_script_read(cb_buf_bytes(&t->script), CB_COMMAND_MAX, &script));
+    for (size_t i = 0; i < script.count; i++) {
+        cb_bytes command = script.item[i].apdu;
+        memcpy(changed, command.data, command.len);
+        size_t data = command.len > 6 ? command.len - 6 : 0; /* less the header, Lc and Le */
+        if (!there && nth < data) {
+            changed[5 + nth] ^= 1 << (nth % 8);
+            there = true;
+        }
+        nth -= nth < data ? 0 : data;
+        cb_script_put(&encoded, script.item[i].flags, cb_bytes_make(changed, command.len));
+    }
+    cb_buf_reset(&t->script);
+    cb_buf_put(&t->script, cb_buf_bytes(&encoded));
+    cb_buf_free(&encoded);
+    play(t, io);
+    return there;
+}
+
+/* What goes to the card stands there in the clear: with another digest in it, the front end's own,
+ * say, it signs that, and the tap is not what it signed for. */
+static void a_signature_over_anything_else_is_none_for_the_tap(void **state)
+{
+    static const uint8_t kinds[] = {CB_VCARD_EC_P256, CB_VCARD_EC_P384, CB_VCARD_RSA_2048};
+    static const uint8_t levels[] = {CB_LEVEL_POSSESSION, CB_LEVEL_TERMINAL_PIN};
+    (void)state;
+    for (size_t kind = 0; kind < sizeof kinds; kind++) {
+        piv_card c;
+        cb_binding_info info;
+        piv_card_make(&c, &issuer, kinds[kind], kinds[kind]);
+        bind(&c, &info);
+        cb_card_io io = c.io;
+        io.pin = cb_bytes_str(PIV_PIN);
+        for (size_t level = 0; level < sizeof levels; level++) {
+            bool there = true;
+            size_t tried = 0;
+            for (; there; tried++) {
+                tap t;
+                begin(&t, &c, levels[level]);
+                good(ask(&t));
+                there = play_changed(&t, &io, tried);
+                cb_error error = conclude(&t);
+                if (there == (error == CB_OK))
+                    fail_msg("byte %zu, kind %u, level %u: %s", tried, kinds[kind], levels[level],
+                             cb_error_code(error));
+                end(&t);
+            }
+            assert_true(tried > 32);
+        }
+        piv_card_free(&c);
+    }
 }
 
 static void a_card_whose_certificates_lead_nowhere_is_not_bound(void **state)
@@ -835,6 +906,7 @@ int main(void)
         cmocka_unit_test(a_binding_of_one_profile_is_none_in_a_tap_of_the_other),
         cmocka_unit_test(a_native_card_is_not_opened_by_a_binding_of_another_profile),
         cmocka_unit_test(no_changed_answer_is_believed),
+        cmocka_unit_test(a_signature_over_anything_else_is_none_for_the_tap),
         cmocka_unit_test(a_card_whose_certificates_lead_nowhere_is_not_bound),
         cmocka_unit_test(a_card_is_bound_with_its_own_certificates_only),
         cmocka_unit_test(one_key_is_not_bound_as_two),
