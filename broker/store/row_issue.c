@@ -88,21 +88,22 @@ static cb_error counted_with(cb_txn *txn, const cb_id *card, cb_issue_row *out)
 cb_error cb_row_issued_each(cb_txn *txn, int64_t from, int64_t to, const cb_id *after,
                             unsigned limit, cb_issued_visitor each, void *context)
 {
-    cb_issue_row row = {.day = from}; /* before all there is on that day */
-    cb_error error = cb_id_is_zero(after) ? CB_OK : counted_with(txn, after, &row);
+    /* What the query is asked with stays as it is while it runs. */
+    cb_issue_row row, last = {.day = from}; /* before all there is on that day */
+    cb_error error = cb_id_is_zero(after) ? CB_OK : counted_with(txn, after, &last);
     if (error)
         return error;
-    if (row.day < from)
-        row = (cb_issue_row){.day = from};
+    if (last.day < from)
+        last = (cb_issue_row){.day = from};
     cb_query q = cb_query_begin(txn->sql,
                                 "SELECT day, operator, station, min(card), count(*) FROM issue "
                                 "WHERE day <= ? AND (day, operator, station) > (?, ?, ?) "
                                 "GROUP BY day, operator, station "
                                 "ORDER BY day, operator, station LIMIT ?");
     cb_query_number(&q, to);
-    cb_query_number(&q, row.day);
-    cb_query_text(&q, row.operator);
-    cb_query_text(&q, row.station);
+    cb_query_number(&q, last.day);
+    cb_query_text(&q, last.operator);
+    cb_query_text(&q, last.station);
     cb_query_number(&q, cb_row_limit(limit));
     while (!error && cb_query_next(&q)) {
         read_count(&q, &row);

@@ -94,26 +94,32 @@ static void each_day_comes_once_while_others_are_counted(void **state)
 typedef struct issued_page {
     unsigned count, cards;
     cb_issue_row row[ROWS];
+    uint64_t of[ROWS]; /* cards of each */
 } issued_page;
 
 static cb_error add_issued(void *context, const cb_issue_row *of, uint64_t cards)
 {
     issued_page *page = context;
     assert_true(page->count < ROWS);
+    page->of[page->count] = cards;
     page->row[page->count++] = *of;
     page->cards += (unsigned)cards;
     return CB_OK;
 }
 
-static void issue_at(world *w, const char *station)
+/* until: its last moment, or 0. */
+static cb_id issue(world *w, const char *who, const char *station, int64_t until)
 {
     cb_id id = cb_id_new();
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
     make_binding(&id, &w->holder.id, &binding);
-    cb_card_new fresh = {.binding = cb_buf_bytes(&binding), .station = station};
-    assert_int_equal(cb_card_issue(w->store, "test", &fresh, NULL), CB_OK);
+    cb_card_new fresh = {.binding = cb_buf_bytes(&binding), .station = station, .expires = until};
+    assert_int_equal(cb_card_issue(w->store, who, &fresh, NULL), CB_OK);
     cb_buf_free(&binding);
+    return id;
 }
+
+static void issue_at(world *w, const char *station) { issue(w, "test", station, 0); }
 
 static cb_error issued_after(world *w, const cb_id *after, unsigned limit, issued_page *page)
 {
@@ -151,11 +157,141 @@ static void each_station_comes_once_while_cards_are_issued_at_others(void **stat
     world_end(&w);
 }
 
+/* All that was issued so far and has no day of these yet was issued on that day. */
+static void was_on(world *w, int day)
+{
+    char sql[128];
+    world_close(w);
+    snprintf(sql, sizeof sql, "UPDATE issue SET day = %d WHERE day NOT IN (100, 101, 102)", day);
+    tamper(w, sql);
+    world_open(w);
+}
+
+static void each_operator_and_day_is_counted_by_itself_also_across_pages(void **state)
+{
+    /* By day, operator, station; the numbers are told apart by that alone. */
+    static const struct {
+        int day;
+        const char *who, *station;
+        unsigned cards;
+    } issued[] = {{100, "hanako", "desk-1", 2}, {100, "hanako", "desk-2", 1},
+                  {100, "taro", "desk-1", 3},   {101, "hanako", "desk-1", 1},
+                  {101, "taro", "desk-1", 2},   {101, "taro", "desk-2", 4}};
+    enum { COUNT = sizeof issued / sizeof *issued };
+    world w;
+    (void)state;
+    world_begin(&w);
+    was_on(&w, 102);
+    for (unsigned i = 0; i < COUNT; i++) {
+        for (unsigned card = 0; card < issued[i].cards; card++)
+            issue(&w, issued[i].who, issued[i].station, 0);
+        if (i + 1 == COUNT || issued[i + 1].day != issued[i].day)
+            was_on(&w, issued[i].day);
+    }
+    for (unsigned limit = 1; limit <= COUNT + 1; limit++) {
+        issued_page page = {0};
+        cb_id after = {{0}};
+        for (unsigned had = 1; had > 0; had = page.count - had) {
+            had = page.count;
+            assert_int_equal(cb_report_issued(w.store, 100, 101, &after, limit, add_issued, &page),
+                             CB_OK);
+            assert_true(page.count - had <= limit);
+            if (page.count > 0)
+                after = page.row[page.count - 1].card;
+        }
+        assert_int_equal(page.count, COUNT);
+        for (unsigned i = 0; i < COUNT; i++) {
+            assert_int_equal(page.row[i].day, issued[i].day);
+            assert_string_equal(page.row[i].operator, issued[i].who);
+            assert_string_equal(page.row[i].station, issued[i].station);
+            assert_int_equal(page.of[i], issued[i].cards);
+        }
+    }
+    issued_page one = {0};
+    cb_id none = {{0}};
+    assert_int_equal(cb_report_issued(w.store, 101, 101, &none, ROWS, add_issued, &one), CB_OK);
+    assert_int_equal(one.count, 3);
+    assert_int_equal(one.cards, 7);
+    world_end(&w);
+}
+
+/* ---- Cards that have not come back ---- */
+
+typedef struct card_page {
+    unsigned count;
+    cb_id id[ROWS];
+    uint8_t state[ROWS];
+} card_page;
+
+static cb_error add_card_row(void *context, const cb_card *card)
+{
+    card_page *page = context;
+    assert_true(page->count < ROWS);
+    page->id[page->count] = card->id;
+    page->state[page->count++] = card->state;
+    return CB_OK;
+}
+
+static void a_card_is_outstanding_until_it_was_given_back_or_destroyed(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t state;
+        cb_card_act acts[3];
+        bool outstanding;
+    } cases[] = {
+        {"issued", CB_CARD_ISSUED, {0}, true},
+        {"active", CB_CARD_ACTIVE, {CB_CARD_ACTIVATE}, true},
+        {"suspended", CB_CARD_SUSPENDED, {CB_CARD_ACTIVATE, CB_CARD_SUSPEND}, true},
+        {"expired", CB_CARD_EXPIRED, {CB_CARD_EXPIRE}, true},
+        {"revoked", CB_CARD_REVOKED, {CB_CARD_ACTIVATE, CB_CARD_REVOKE}, true},
+        {"returned", CB_CARD_RETURNED, {CB_CARD_REVOKE, CB_CARD_RETURN}, false},
+        {"destroyed", CB_CARD_DESTROYED, {CB_CARD_REVOKE, CB_CARD_RETURN, CB_CARD_DESTROY}, false},
+    };
+    enum { COUNT = sizeof cases / sizeof *cases };
+    world w;
+    cb_id card[COUNT], none = {{0}};
+    card_page all = {0};
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, NULL, NULL), CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_RETURN, NULL, NULL), CB_OK);
+    for (unsigned i = 0; i < COUNT; i++) {
+        card[i] = issue(&w, "test", "desk", cases[i].state == CB_CARD_EXPIRED ? 1 : 0);
+        for (unsigned a = 0; a < 3 && cases[i].acts[a]; a++)
+            assert_int_equal(
+                cb_card_change(w.store, "test", &card[i], cases[i].acts[a], NULL, NULL), CB_OK);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        card_page page = {0};
+        assert_int_equal(
+            cb_report_outstanding(w.store, cases[i].name, &none, ROWS, add_card_row, &page), CB_OK);
+        assert_int_equal(page.count, cases[i].outstanding);
+        if (page.count > 0) {
+            assert_true(cb_id_same(&page.id[0], &card[i]));
+            assert_int_equal(page.state[0], cases[i].state);
+        }
+    }
+    for (unsigned had = 1; had > 0; had = all.count - had) {
+        had = all.count;
+        assert_int_equal(cb_report_outstanding(w.store, NULL,
+                                               all.count > 0 ? &all.id[all.count - 1] : &none, 2,
+                                               add_card_row, &all),
+                         CB_OK);
+    }
+    assert_int_equal(all.count, 5);
+    for (unsigned i = 0; i < all.count; i++)
+        assert_true(cb_id_same(&all.id[i], &card[i]));
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_day_comes_once_while_others_are_counted),
         cmocka_unit_test(each_station_comes_once_while_cards_are_issued_at_others),
+        cmocka_unit_test(each_operator_and_day_is_counted_by_itself_also_across_pages),
+        cmocka_unit_test(a_card_is_outstanding_until_it_was_given_back_or_destroyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
