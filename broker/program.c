@@ -364,10 +364,28 @@ static cb_error open_server(cb_program *p)
     return cb_server_open(&config, &p->api.server);
 }
 
+/* Both are off unless somebody asked for them, so that a first card needs neither a list nor a
+ * second person; whoever serves a country should know that he has not. */
+static void say_what_is_not_demanded(const cb_card_rules *rules)
+{
+    if (!rules->applications)
+        cb_log(
+            CB_LOG_WARNING, "start.applications",
+            "Cards may be issued without an approved application: set applications = \"required\" "
+            "in the section cards of the configuration",
+            NULL);
+    if (rules->stock == CB_STOCK_NOT_DEMANDED)
+        cb_log(CB_LOG_WARNING, "start.stock",
+               "Cards may be issued that no manufacturer's list has: set stock = \"native\" or "
+               "\"required\" in the section cards of the configuration",
+               NULL);
+}
+
 cb_error cb_program_start(cb_program *p)
 {
     p->api.started = cb_clock_wall_us();
     p->api.rules = p->config.rules;
+    say_what_is_not_demanded(&p->api.rules);
     raise_descriptors(p);
     cb_error error = cb_program_status_begin(p);
     if (!error)

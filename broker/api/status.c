@@ -63,6 +63,16 @@ static json_t *http_json(cb_api *api)
                      (json_int_t)state.refused, "requests", (int)cb_server_busy(api->server));
 }
 
+/* In the words of the configuration. */
+static json_t *rules_json(const cb_card_rules *rules)
+{
+    static const char *const stock[] = {[CB_STOCK_NOT_DEMANDED] = "optional",
+                                        [CB_STOCK_OF_NATIVE] = "native",
+                                        [CB_STOCK_OF_ALL] = "required"};
+    return json_pack("{ss, ss}", "applications", rules->applications ? "required" : "optional",
+                     "stock", stock[rules->stock]);
+}
+
 cb_error cb_api_status(cb_request *request, cb_reply *reply)
 {
     cb_api *api = cb_api_of(request);
@@ -71,15 +81,15 @@ cb_error cb_api_status(cb_request *request, cb_reply *reply)
     cb_error error = readiness(api, &store, &view);
     if (store.error == CB_E_MEMORY) /* rather no numbers than wrong ones */
         return store.error;
-    return cb_reply_json(reply, 200,
-                         json_pack("{sb, ss, ss, so, so, so, s{ss}, so, so, si, si}", "ready",
-                                   !error, "state", cb_error_code(error), "version", CB_VERSION,
-                                   "started", cb_json_time(api->started), "store",
-                                   store_json(&store), "hsm", hsm_json(&view), "connectors",
-                                   "state", cb_error_code(view.connectors), "issuer_lists",
-                                   cb_issuers_json(api->status), "http", http_json(api), "taps",
-                                   (int)cb_taps_count(api->taps), "sessions",
-                                   (int)cb_sessions_count(api->sessions)));
+    return cb_reply_json(
+        reply, 200,
+        json_pack("{sb, ss, ss, so, so, so, so, s{ss}, so, so, si, si}", "ready", !error, "state",
+                  cb_error_code(error), "version", CB_VERSION, "started",
+                  cb_json_time(api->started), "card_rules", rules_json(&api->rules), "store",
+                  store_json(&store), "hsm", hsm_json(&view), "connectors", "state",
+                  cb_error_code(view.connectors), "issuer_lists", cb_issuers_json(api->status),
+                  "http", http_json(api), "taps", (int)cb_taps_count(api->taps), "sessions",
+                  (int)cb_sessions_count(api->sessions)));
 }
 
 /* ---- Metrics ---- */

@@ -53,6 +53,23 @@ static void print_part(cb_ctl *ctl, unsigned depth, const char *title, const jso
     cb_buf_free(&line);
 }
 
+/* What a country would not want, and a first run cannot do without. */
+static void warn_of_rules(cb_ctl *ctl, const json_t *broker)
+{
+    static const struct {
+        const char *rule, *text;
+    } known[] = {{"applications", "warning: cards may be issued without an approved application "
+                                  "(applications in the section cards of cardbroker.conf(5))."},
+                 {"stock", "warning: cards may be issued that no manufacturer's list has (stock in "
+                           "the section cards of cardbroker.conf(5))."}};
+    const json_t *rules = json_object_get(broker, "card_rules");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const char *is = json_string_value(json_object_get(rules, known[i].rule));
+        if (is && strcmp(is, "optional") == 0)
+            cb_ctl_note(ctl, "%s", known[i].text);
+    }
+}
+
 static cb_ctl_status status_command(cb_ctl *ctl, const cb_ctl_args *args)
 {
     (void)args;
@@ -69,6 +86,7 @@ static cb_ctl_status status_command(cb_ctl *ctl, const cb_ctl_args *args)
         if (hsm && !json_is_true(json_object_get(hsm, "separated")))
             cb_ctl_note(ctl, "warning: the programs run as one user, so the wall between use and "
                              "management of keys is missing.");
+        warn_of_rules(ctl, broker);
     }
     json_decref(both);
     json_decref(hsm);

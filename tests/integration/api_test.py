@@ -429,6 +429,18 @@ class Program(unittest.TestCase):
             self.assertEqual(result.returncode, 78)
             self.assertIn(path(""), result.stderr)
 
+    def test_it_says_at_its_start_and_when_asked_what_it_does_not_demand_of_cards(self):
+        said = {"applications": "start.applications", "stock": "start.stock"}
+        for number, (applications, stock) in enumerate((("optional", "optional"), ("required", "native"), ("optional", "required"))):
+            with self.subTest(applications=applications, stock=stock):
+                broker = Broker(name=f"rules{number}", more=f'cards {{ applications = "{applications}" stock = "{stock}" }}\n' if number else "")
+                self.addCleanup(broker.process.kill)
+                rules = broker.local("GET", "/v1/status")[1]["card_rules"]
+                self.assertEqual(rules, {"applications": applications, "stock": stock})
+                text = broker.stop()[1]
+                for rule, event in said.items():
+                    self.assertEqual(text.count(f'"event":"{event}"'), rules[rule] == "optional", text)
+
     def test_two_do_not_share_a_database(self):
         first = Broker(name="first")
         text = open(first.config, encoding="ascii").read().replace(str(first.port), "0")

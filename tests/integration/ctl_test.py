@@ -7,6 +7,7 @@ usage: ctl_test.py CTL [NAME...]
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -98,6 +99,19 @@ class Program(Case):
         self.assertEqual((both["broker"]["store"]["leaves"], both["hsm"]["workers"]), (9, 2))
         self.hsm_fails("status", 999)
         self.assertEqual(self.run_ctl("status").returncode, 1)
+
+    def test_status_warns_of_what_is_not_demanded_of_cards(self):
+        for applications, stock, warned in (("optional", "optional", {"application", "list"}), ("optional", "native", {"application"}),
+                                            ("required", "optional", {"list"}), ("required", "required", set())):
+            with self.subTest(applications=applications, stock=stock):
+                self.fake.on("GET", "/v1/status", 200, {"ready": True, "card_rules": {"applications": applications, "stock": stock}})
+                result = self.run_ctl("status")
+                self.assertEqual(result.returncode, 0)
+                lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+                self.assertIn(f"applications {applications}", lines)
+                self.assertIn(f"stock {stock}", lines)
+                self.assertEqual({word for word in ("application", "list") if re.search(f"warning: cards may be issued [^.\n]* {word}", result.stderr)}, warned)
+                self.assertEqual(self.as_json("status")["broker"]["card_rules"], {"applications": applications, "stock": stock})
 
     def test_status_shows_each_list_of_an_issuer(self):
         one = {"issuer": "agency", "url": "http://a/1", "known": True, "fresh": True, "until": "2031-01-01T00:00:00Z", "entries": 7, "state": "ok"}
