@@ -90,6 +90,7 @@ default_ca = agency
 [agency]
 database = {index}
 crlnumber = {authority}/number
+unique_subject = no
 certificate = {self.pki}/agency.pem
 private_key = {self.pki}/agency.key
 default_md = sha256

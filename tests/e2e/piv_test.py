@@ -149,6 +149,42 @@ class OpenSc(Card):
         self.assertIn("rsa-2048", run(reader.program("cardlink-vcard"), "--show", "now.card"))
 
 
+class OpenScP384(Card):
+    """Every key on P-384."""
+    keys = ("9A:ec-p384", "9C:ec-p384", "9D:ec-p384", "9E:ec-p384")
+
+    def sign(self, number, pin, status=0):
+        (reader.folder / "digest").write_bytes(b"\x17" * 48)
+        return run("pkcs11-tool", "--login", "--pin", "env:PIN", "--sign", "-m", "ECDSA", "--id", number, "--signature-format", "openssl",
+                   "-i", "digest", "-o", "signature", pin=pin, status=status)
+
+    def test_pkcs11_finds_no_fault(self):
+        listed = run("pkcs11-tool", "--login", "--pin", "env:PIN", "--list-objects", "--type", "privkey", pin=PIN)
+        self.assertGreaterEqual(listed.count("Private Key Object; EC"), 4)
+        self.assertIn("No errors", run("pkcs11-tool", "--login", "--pin", "env:PIN", "--test", pin=PIN))
+
+    def test_each_key_that_signs_does_so_for_the_pin_and_for_no_other(self):
+        for number, slot in (("01", "9a"), ("02", "9c")):
+            self.assertIn("PIN_INCORRECT", self.sign(number, "999999", status=1))
+            self.sign(number, PIN)
+            public_key_of(f"now/{slot}.pem")
+            run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest", "-sigfile", "signature")
+
+    def test_two_parties_agree_on_a_secret(self):
+        run("openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "peer.pem")
+        run("openssl", "pkey", "-in", "peer.pem", "-pubout", "-outform", "DER", "-out", "peer.der")
+        run("pkcs11-tool", "--login", "--pin", "env:PIN", "--derive", "--id", "03", "-m", "ECDH1-COFACTOR-DERIVE", "-i", "peer.der",
+            "-o", "secret", pin=PIN)
+        public_key_of("now/9d.pem")
+        run("openssl", "pkeyutl", "-derive", "-inkey", "peer.pem", "-peerkey", "public.pem", "-out", "other")
+        self.assertEqual((reader.folder / "secret").read_bytes(), (reader.folder / "other").read_bytes())
+
+    def test_certificates_are_read_as_they_were_issued(self):
+        for number, slot in (("01", "9a"), ("02", "9c"), ("03", "9d"), ("04", "9e")):
+            run("pkcs15-tool", "--read-certificate", number, "--output", f"read-{slot}.pem")
+            self.assertEqual(fingerprint(f"read-{slot}.pem"), fingerprint(f"now/{slot}.pem"))
+
+
 class OpenScAndRsa(Card):
     keys, own_ca = ("9A:rsa-2048", "9D:rsa-2048", "9E:rsa-2048"), False
 

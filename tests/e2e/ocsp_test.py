@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cards of an agency that says by a responder (OCSP) what it has revoked, and in no list: what taps make of a real one's answers, and of its
+silence."""
+
+import subprocess
+import time
+import unittest
+
+from foreign_world import PIN, ForeignWorld
+from world import PATIENCE, main, run, wait_until
+
+from environment import free_port  # world knows where
+
+w = None
+COUNTS_FOR = 60     # seconds: as short as openssl's responder can say
+
+
+class OcspWorld(ForeignWorld):
+    """The responder is openssl's, and answers from the authority's own index."""
+
+    HOW_LONG_IT_COUNTS = "clock-skew-seconds = 0"
+
+    def word_of_the_agency(self):
+        self.responder_port = free_port()
+        return f'ocsp = "http://127.0.0.1:{self.responder_port}/"'
+
+    def say_of(self, name, word):
+        for slot in ("9a", "9e"):
+            run(["openssl", "ca", "-config", self.folder / "agency" / "ca.conf", word, self.cards / name / f"{slot}.pem"])
+
+    def vouch(self, name):
+        """From now on the agency knows the card's certificates."""
+        self.say_of(name, "-valid")
+
+    def dismiss(self, name):
+        self.say_of(name, "-revoke")
+
+    def start_responder(self):
+        self.responder = subprocess.Popen(
+            ["openssl", "ocsp", "-index", self.folder / "agency" / "index.txt", "-CA", self.pki / "agency.pem", "-rsigner", self.pki / "agency.pem",
+             "-rkey", self.pki / "agency.key", "-port", str(self.responder_port), "-nmin", str(COUNTS_FOR // 60)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        while "waiting for OCSP client" not in (line := self.responder.stdout.readline()):
+            assert line, "openssl ocsp has ended"
+
+    def stop_responder(self):
+        self.responder.kill()
+        self.responder.wait()
+        self.responder.stdout.close()
+
+    def tear_down(self):
+        super().tear_down()
+        if hasattr(self, "responder") and self.responder.poll() is None:
+            self.stop_responder()
+
+    def metric(self, name):
+        lines = self.admin("GET", "/metrics").data.decode().splitlines()
+        return int(next(line.split()[-1] for line in lines if line.startswith(f"cardbroker_issuer_{name} ")))
+
+
+def setUpModule():
+    global w
+    w = OcspWorld()
+    unittest.addModuleCleanup(w.tear_down)
+    w.build_up()
+    w.add_nginx("desk", level="terminal-pin")
+    for name in ("Good", "Dismissed", "Forgotten"):
+        w.add_piv_holder(name, services=("nginx", "desk"))
+    for name in ("Good", "Dismissed"):
+        w.vouch(name)
+
+
+class Responder(unittest.TestCase):
+    """One after another, for what was answered is remembered."""
+
+    def refused(self, name, code, **options):
+        refused = w.tap_with(name, **options)
+        self.assertEqual(refused.get("code"), code, refused)
+        leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
+        self.assertEqual((leaf["outcome"], leaf["card"]), (code, w.card_ids[name]))
+
+    def accepted(self, name, **options):
+        accepted = w.tap_with(name, **options)
+        self.assertEqual((accepted.get("outcome"), accepted.get("card")), ("accepted", w.card_ids[name]), accepted)
+
+    def test_1_without_a_responder_nobody_gets_in(self):
+        self.refused("Good", "certificate.status_unknown")
+        self.assertGreater(w.metric('answer_fetches_total{outcome="failed"}'), 0)
+
+    def test_2_what_it_calls_good_gets_in_and_nothing_else(self):
+        w.dismiss("Dismissed")
+        w.start_responder()
+        wait_until("the responder to be asked again", lambda: w.tap_with("Good").get("outcome") == "accepted", 20 * PATIENCE)
+        self.accepted("Good", service="desk", pin=PIN)
+        self.refused("Dismissed", "certificate.revoked")
+        self.refused("Forgotten", "certificate.status_unknown")
+
+    def test_3_what_it_said_outlives_it_for_as_long_as_it_counts(self):
+        # All is asked anew, so that all of it ends about now and a minute.
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        self.accepted("Good")
+        self.refused("Dismissed", "certificate.revoked")
+        answered = time.monotonic()
+        w.stop_responder()
+        self.accepted("Good")
+        time.sleep(max(0, COUNTS_FOR / 2 - (time.monotonic() - answered)))
+        self.accepted("Good")
+        time.sleep(max(0, COUNTS_FOR + 2 - (time.monotonic() - answered)))
+        self.refused("Good", "certificate.status_unknown")
+        self.refused("Dismissed", "certificate.revoked")    # silence takes back nothing
+
+    def test_4_when_it_is_back_so_are_they(self):
+        w.start_responder()
+        wait_until("the responder to be asked again", lambda: w.tap_with("Good").get("outcome") == "accepted", 20 * PATIENCE)
+
+    def test_5_what_it_knew_dies_with_the_broker(self):
+        """Answers are kept in no file: who starts without the responder knows nothing good."""
+        w.stop_responder()
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        self.refused("Good", "certificate.status_unknown")
+        self.assertTrue(w.verify()["verified"])
+
+
+if __name__ == "__main__":
+    main()
