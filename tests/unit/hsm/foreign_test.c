@@ -12,6 +12,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cardlink/foreign.h"
+#include "cardlink/jpki/commands.h"
 #include "cardlink/piv/commands.h"
 #include "cardlink/piv/first.h"
 #include "cardlink/terminal/survey.h"
@@ -355,6 +356,52 @@ static void of_a_known_card_nothing_is_read_but_who_it_is(void **state)
             piv_card_free(&c);
         }
     }
+}
+
+/* No more of the certificate than its serial number can need. */
+static void of_a_known_jpki_card_nothing_is_read_but_its_number(void **state)
+{
+    static const uint8_t ok[] = {0x90, 0x00};
+    static const char head[] = "3082010030820080a003020102020400bc614e";
+    piv_card c; /* whose RSA key stands in for the card's */
+    cb_x509 certificate;
+    cb_script answers;
+    cb_known_card known = {.keys.count = 1};
+    const cb_tap_context context = {.profile = CB_PROFILE_JPKI,
+                                    .purpose = CB_TAP_AUTHENTICATE,
+                                    .level = CB_LEVEL_TERMINAL_PIN,
+                                    .service = "tax"};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), encoded = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_buf third = CB_BUF(128);
+    size_t reads = 0, bytes = 0;
+    void *profile = calloc(1, cb_profile_jpki.state_size);
+    (void)state;
+    assert_non_null(profile);
+    piv_card_make(&c, &issuer, CB_VCARD_RSA_2048, CB_VCARD_EC_P256);
+    good(cb_x509_parse(c.certificate[0], &certificate));
+    good(cb_card_key_of_spki(certificate.public_key, &known.keys.key[0]));
+    known.keys.key[0].use = CB_JPKI_KEY;
+    good(cb_profile_jpki.begin(profile, NULL, &script));
+    count_reads(&script, &reads, &bytes);
+    assert_true(reads == 1 && bytes == 0x30);
+    good(cb_unhex(cb_bytes_str(head), &third));
+    cb_buf_put(&third, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, CB_BYTES_OF(ok));
+    cb_script_put(&encoded, 0, cb_buf_bytes(&third));
+    good(cb_script_read(cb_buf_bytes(&encoded), CB_ANSWER_MAX, &answers));
+    good(cb_profile_jpki.recognise(&answers, &known.card));
+    cb_buf_reset(&script);
+    good(cb_profile_jpki.challenge(profile, &lane.host->profile, &answers, &context, &known,
+                                   (cb_bytes){0}, &script));
+    count_reads(&script, &reads, &bytes);
+    assert_int_equal(reads, 1);
+    cb_profile_jpki.end(profile);
+    free(profile);
+    cb_buf_free(&script);
+    cb_buf_free(&encoded);
+    cb_buf_free(&third);
+    piv_card_free(&c);
 }
 
 /* Two cards of the same agency, and each holder's binding in the other's tap. */
@@ -899,6 +946,7 @@ int main(void)
         cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
         cmocka_unit_test(the_pin_is_asked_for_where_it_is_needed_only),
         cmocka_unit_test(of_a_known_card_nothing_is_read_but_who_it_is),
+        cmocka_unit_test(of_a_known_jpki_card_nothing_is_read_but_its_number),
         cmocka_unit_test(one_card_is_not_taken_for_another),
         cmocka_unit_test(a_signature_is_good_for_its_tap_alone),
         cmocka_unit_test(the_key_without_a_pin_does_not_stand_in_for_the_other),
