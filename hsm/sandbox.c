@@ -12,6 +12,10 @@ static const char *const calls[] = {
     /* files: hsmd's memory, certificates, a software token's objects */
     "openat", "read", "pread64", "write", "pwrite64", "lseek", "fstat", "newfstatat", "statx",
     "fcntl", "flock", "ftruncate", "fsync", "fdatasync", "getdents64", "unlink", "unlinkat", "readlink",
+    /* softhsm.h: a whole file takes another one's place */
+    "renameat", "renameat2",
+    /* SoftHSM, when it is initialised again: where its configuration is */
+    "access", "faccessat", "faccessat2", "getuid",
     /* memory, time, signals, itself */
     "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "mlock", "munlock", "getrandom",
     "clock_gettime", "clock_nanosleep", "futex", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
