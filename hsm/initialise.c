@@ -7,6 +7,7 @@
 #include "hsm/card_pair.h"
 #include "hsm/keyring_names.h"
 #include "hsm/make_keys.h"
+#include "hsm/softhsm.h"
 #include "hsm/token_parts.h"
 
 enum { SLOTS_MAX = 64 };
@@ -165,6 +166,9 @@ static cb_error with_token(const cb_initialise_options *options, act what, void 
         error = login_as(token, CKU_USER, options->pin);
     if (!error)
         error = what(token, options, result);
+    /* Also where nothing was made: an attempt before this one may have failed here. */
+    if (!error)
+        error = cb_softhsm_sync(&token->info);
     cb_token_close(&token);
     cb_module_unlock(&lock);
     cb_buf_free(options->so_pin);

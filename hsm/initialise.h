@@ -9,6 +9,9 @@
  *
  * A process calls these while it has no token open (they initialise and finalise the module
  * themselves).
+ *
+ * What is said to be made is on the disk (softhsm.h). CB_E_IO from each: it was made, and may not
+ * be; to be done again.
  */
 #ifndef CB_HSM_INITIALISE_H
 #define CB_HSM_INITIALISE_H

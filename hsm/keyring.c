@@ -18,6 +18,7 @@ struct cb_keyring {
     cb_token_key kek[CB_GENERATIONS_MAX + 1][CB_KEK_KINDS];
     bool complete[CB_GENERATIONS_MAX + 1];
     uint32_t generation; /* the newest that is complete */
+    uint32_t settled;    /* the newest that is known to be on the disk */
     cb_token_key scp03;
     uint8_t scp03_len; /* 0: there is none */
     bool no_terminals; /* the token lacks that key */
@@ -359,6 +360,16 @@ cb_error cb_keyring_host_cmac(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOC
 uint32_t cb_keyring_generation(const cb_keyring *keyring)
 {
     return keyring->generation;
+}
+
+cb_error cb_keyring_settle(cb_keyring *keyring)
+{
+    if (keyring->settled == keyring->generation)
+        return CB_OK;
+    cb_error error = cb_token_sync(keyring->token);
+    if (!error)
+        keyring->settled = keyring->generation;
+    return error;
 }
 
 cb_error cb_keyring_kek(cb_keyring *keyring, cb_kek kind, uint32_t generation,

@@ -96,6 +96,10 @@ cb_error cb_keyring_host_cmac(void *keys, cb_bytes data, uint8_t out[CB_AES_BLOC
 /* The newest that is complete. */
 uint32_t cb_keyring_generation(const cb_keyring *keyring);
 
+/* Before something is sealed under that one: its keys are on the disk, whoever made them. Looks once
+ * for each generation. CB_E_IO. */
+cb_error cb_keyring_settle(cb_keyring *keyring);
+
 /* Looks for generations that another process has made since. */
 cb_error cb_keyring_refresh(cb_keyring *keyring);
 

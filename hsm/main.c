@@ -185,6 +185,9 @@ static cb_error print_public_key(program *p)
     cb_error error = give_up_root(p);
     if (!error)
         error = cb_keyring_open(&p->config.token, &p->pin, &keyring);
+    /* Somebody will certify it. */
+    if (!error)
+        error = cb_token_sync(cb_keyring_token(keyring));
     if (!error)
         error = cb_own_key_parse(name, &key) ? cb_card_pair_public(keyring, name, &der)
                                              : cb_keyring_public(keyring, key, &der);
@@ -306,6 +309,8 @@ static cb_error check_token(program *p)
     if (error)
         cb_buf_printf(&p->why, "the token \"%s\" cannot be used; the reason stands above",
                       p->config.token.label);
+    else
+        (void)cb_token_sync(cb_keyring_token(keyring)); /* what a killed act left; it logs */
     cb_keyring_close(&keyring);
     cb_buf_free(&pin);
     return error;

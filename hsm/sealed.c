@@ -42,7 +42,9 @@ cb_error cb_seal_key(cb_keyring *keyring, cb_sealed_info *info, CK_OBJECT_HANDLE
     info->generation = cb_keyring_generation(keyring);
     if (info->algorithm == CB_KEY_SECRET)
         cb_buf_put_u16(&wrapped, (uint16_t)size);
-    cb_error error = cb_keyring_kek(keyring, sealing_kek(info->algorithm), info->generation, &kek);
+    cb_error error = cb_keyring_settle(keyring);
+    if (!error)
+        error = cb_keyring_kek(keyring, sealing_kek(info->algorithm), info->generation, &kek);
     if (!error)
         error = cb_token_wrap(cb_keyring_token(keyring), &cb_key_wrap, kek, key, &wrapped);
     if (!error) {

@@ -130,17 +130,22 @@ static bool write_all(int fd, cb_bytes data)
             return false;
         data = cb_bytes_make(data.data + done, data.len - (size_t)done);
     }
-    return fsync(fd) == 0;
+    return true;
+}
+
+static bool put_new(int folder, const char *name, cb_bytes data, bool synced)
+{
+    int fd = openat(folder, NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0 && write_all(fd, data) && (!synced || fsync(fd) == 0);
+    if (fd >= 0)
+        close(fd);
+    return good && renameat(folder, NEW, folder, name) == 0;
 }
 
 /* The file is there as a whole, or as it was. */
 static bool replace(int folder, const char *name, cb_bytes data)
 {
-    int fd = openat(folder, NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool good = fd >= 0 && write_all(fd, data);
-    if (fd >= 0)
-        close(fd);
-    good = good && renameat(folder, NEW, folder, name) == 0 && fsync(folder) == 0;
+    bool good = put_new(folder, name, data, true) && fsync(folder) == 0;
     if (!good)
         cb_log_failure("token.copy", CB_E_IO, strerror(errno));
     return good;
@@ -169,8 +174,9 @@ static bool is_whole(cb_bytes file)
  * its file than before, and is whole. */
 static bool is_damaged(cb_bytes now, cb_bytes kept) { return !is_whole(now) && is_whole(kept); }
 
-static void mend(int folder, const char *name)
+static bool mend(int tokens, int folder, const char *name)
 {
+    (void)tokens;
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
     if (read_kept(folder, &kept)) {
         int fd = open_locked(folder);
@@ -187,6 +193,7 @@ static void mend(int folder, const char *name)
     }
     cb_buf_free(&kept);
     cb_buf_free(&now);
+    return true;
 }
 
 static bool same_but_generation(cb_bytes a, cb_bytes b)
@@ -195,8 +202,9 @@ static bool same_but_generation(cb_bytes a, cb_bytes b)
            memcmp(a.data + GENERATION, b.data + GENERATION, a.len - GENERATION) == 0;
 }
 
-static void keep(int folder)
+static bool keep(int tokens, int folder, const char *name)
 {
+    (void)tokens, (void)name;
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
     int fd = open_locked(folder);
     if (fd >= 0 && read_all(fd, &now) && is_whole(cb_buf_bytes(&now))) {
@@ -209,6 +217,68 @@ static void keep(int folder)
         close(fd);
     cb_buf_free(&kept);
     cb_buf_free(&now);
+    return true;
+}
+
+/* ---- On the disk ---- */
+
+/* Linux tells of a failed write once, and takes what was not written for written; so that the next
+ * sync has something to write, and is not told that all is well, the file is made anew. */
+static void write_anew(int folder, const char *name, int fd)
+{
+    cb_buf content = CB_BUF(CB_SOFTHSM_FILE_MOST);
+    if (read_all(fd, &content))
+        put_new(folder, name, cb_buf_bytes(&content), false);
+    cb_buf_free(&content);
+}
+
+static bool sync_object(int folder, const char *name)
+{
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENOENT; /* destroyed meanwhile */
+    bool good = fsync(fd) == 0;
+    int reason = errno;
+    /* Of the token's own file there is a copy. */
+    if (!good && strcmp(name, OBJECT) != 0)
+        write_anew(folder, name, fd);
+    close(fd);
+    errno = reason;
+    return good;
+}
+
+static bool is_object(const char *name)
+{
+    static const char end[] = ".object";
+    size_t len = strlen(name);
+    return len >= sizeof end - 1 && strcmp(name + len - (sizeof end - 1), end) == 0;
+}
+
+/* All are tried: what fails is made anew, and the next time they are synced together. */
+static bool sync_token(int tokens, int folder, const char *name)
+{
+    (void)name;
+    int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *objects = again >= 0 ? fdopendir(again) : NULL;
+    const struct dirent *entry;
+    bool good = objects != NULL;
+    int reason = errno;
+    for (errno = 0; objects && (entry = readdir(objects)) != NULL; errno = 0) {
+        if (is_object(entry->d_name) && !sync_object(folder, entry->d_name)) {
+            good = false;
+            reason = errno;
+        }
+    }
+    if (objects && errno != 0) {
+        good = false;
+        reason = errno;
+    }
+    if (objects)
+        closedir(objects);
+    else if (again >= 0)
+        close(again);
+    errno = reason;
+    return good && fsync(folder) == 0 && fsync(tokens) == 0;
 }
 
 /* ---- All of them ---- */
@@ -224,33 +294,53 @@ static bool is_of(const char *folder, const CK_TOKEN_INFO *info)
     return len == SERIAL && memcmp(serial, info->serialNumber, SERIAL) == 0;
 }
 
-/* info NULL: mends. */
-static void each_token(const CK_TOKEN_INFO *info)
+typedef bool (*token_act)(int tokens, int folder, const char *name);
+
+/* One token, or with info NULL all of them. Whether there was any, and each act was good. */
+static bool each_token(const CK_TOKEN_INFO *info, token_act act)
 {
     DIR *tokens = open_tokens();
     const struct dirent *entry;
+    unsigned found = 0, good = 0;
     while (tokens && (entry = readdir(tokens)) != NULL) {
         if (strlen(entry->d_name) != UUID || (info && !is_of(entry->d_name, info)))
             continue;
         int folder =
             openat(dirfd(tokens), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        found++;
         if (folder < 0)
             continue;
-        if (info)
-            keep(folder);
-        else
-            mend(folder, entry->d_name);
+        good += act(dirfd(tokens), folder, entry->d_name);
         close(folder);
     }
     if (tokens)
         closedir(tokens);
+    return found > 0 && good == found;
 }
 
-void cb_softhsm_mend(void) { each_token(NULL); }
+static bool is_softhsm(const CK_TOKEN_INFO *info)
+{
+    static const char maker[] = "SoftHSM";
+    return memcmp(info->manufacturerID, maker, sizeof maker - 1) == 0;
+}
+
+void cb_softhsm_mend(void) { each_token(NULL, mend); }
 
 void cb_softhsm_keep(const CK_TOKEN_INFO *info)
 {
-    static const char maker[] = "SoftHSM";
-    if (memcmp(info->manufacturerID, maker, sizeof maker - 1) == 0)
-        each_token(info);
+    if (is_softhsm(info))
+        each_token(info, keep);
+}
+
+cb_error cb_softhsm_sync(const CK_TOKEN_INFO *info)
+{
+    errno = 0;
+    if (!is_softhsm(info) || each_token(info, sync_token))
+        return CB_OK;
+    cb_log(CB_LOG_ERROR, "token.not_synced",
+           "Keys in SoftHSM's token may not be on the disk, and nothing is sealed under new ones: "
+           "mend its disk, or let SOFTHSM2_CONF name the configuration with its folder; then do it "
+           "again.",
+           "reason", errno ? strerror(errno) : "the token's folder was not found", NULL);
+    return CB_E_IO;
 }

@@ -10,13 +10,19 @@
  * succeeded, and put back where the file is damaged. Nothing here does anything for another make of
  * HSM.
  *
- * Both are called by who holds the lock of token.h, in a process that may still rename files.
- * Failures are logged, and nothing else comes of them.
+ * And each key is a file of its own, which SoftHSM leaves to the kernel to write when it likes: for
+ * half a minute a key may be in memory only, while what was sealed under it is on the disk. So the
+ * files of a token are synced before anything is said, or sealed, that counts on them.
+ *
+ * All are called by who holds the lock of token.h. Failures to mend and to keep are logged, and
+ * nothing else comes of them.
  */
 #ifndef CB_HSM_SOFTHSM_H
 #define CB_HSM_SOFTHSM_H
 
 #include <p11-kit/pkcs11.h>
+
+#include "base/error.h"
 
 enum { CB_SOFTHSM_FILE_MOST = 65536 };
 
@@ -27,5 +33,10 @@ void cb_softhsm_mend(void);
 /* After a login: keeps this token's file, if SoftHSM is what made it and the file is another than
  * what is kept, apart from how often it was written. */
 void cb_softhsm_keep(const CK_TOKEN_INFO *info);
+
+/* Whatever this token holds is on the disk: each object's file, the token's folder, and the folder
+ * of all tokens. For another make of HSM, CB_OK: it answers for itself. After CB_E_IO nothing that
+ * was made may be counted on; a later call tries again in earnest. */
+cb_error cb_softhsm_sync(const CK_TOKEN_INFO *info);
 
 #endif

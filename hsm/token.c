@@ -273,6 +273,16 @@ cb_error cb_token_open(const cb_token_config *config, cb_buf *pin, cb_token **ou
     return error;
 }
 
+cb_error cb_token_sync(cb_token *token)
+{
+    int lock = lock_file(token->lock);
+    if (lock < 0)
+        return cb_log_failure("token.lock", CB_E_IO, strerror(errno));
+    cb_error error = cb_softhsm_sync(&token->info);
+    cb_module_unlock(&lock);
+    return error;
+}
+
 void cb_token_close(cb_token **token)
 {
     cb_token *t = *token;

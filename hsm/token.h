@@ -42,6 +42,10 @@ typedef struct cb_token_config {
  * the PIN is wrong or locked. */
 cb_error cb_token_open(const cb_token_config *config, cb_buf *pin, cb_token **out);
 
+/* What the token holds is on the disk (softhsm.h): who makes something that needs a key, and nobody
+ * has said yet that it is, calls this first. CB_E_IO. */
+cb_error cb_token_sync(cb_token *token);
+
 /* Looks whether the session is alive, and logs in anew if it is not. The functions that begin with a session object
  * made a moment ago cannot try again by themselves; what comes before them calls this. */
 cb_error cb_token_revive(cb_token *token);

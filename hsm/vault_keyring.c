@@ -190,8 +190,10 @@ static cb_error public_key(void *context, const char *name, cb_buf *out)
     cb_keyring *keyring = ring(context);
     if (!keyring)
         return CB_E_HSM_TOKEN;
-    return cb_own_key_parse(name, &key) ? cb_card_pair_public(keyring, name, out)
-                                        : cb_keyring_public(keyring, key, out);
+    if (!cb_own_key_parse(name, &key))
+        return cb_keyring_public(keyring, key, out);
+    cb_error error = cb_token_sync(cb_keyring_token(keyring));
+    return error ? error : cb_card_pair_public(keyring, name, out);
 }
 
 static cb_error receipt_check(void *context, cb_bytes receipt)
