@@ -124,7 +124,7 @@ typedef enum cb_error_class {
     X(CB_E_SUSPENSION_RATE,      UNAVAILABLE, "suspension.rate",          "Too many codes were tried within a minute: wait and try again, or call.") \
     X(CB_E_ACTIVATION_RATE,      UNAVAILABLE, "activation.rate",          "There were too many activations within a minute: wait and try again.") \
     X(CB_E_TERMINAL_TAMPERED,    DENIED,      "terminal.tampered",        "This terminal's housing was opened: its keys were erased; have it examined and registered anew.") \
-    X(CB_E_TERMINAL_LOG,         UNAVAILABLE, "terminal.log_full",        "This terminal's log is full of entries that the broker has not taken: no card is served until it has.") \
+    X(CB_E_TERMINAL_LOG,         UNAVAILABLE, "terminal.log_full",        "This terminal's log is full of entries that the broker has not taken: no card is served and no password taken until it has.") \
     X(CB_E_LOG_GAP,              CONFLICT,    "terminal.log_gap",         "Entries are missing between what the broker has of this terminal's log and what was sent: ask an administrator.") \
     X(CB_E_LOG_FORK,             CONFLICT,    "terminal.log_fork",        "This terminal's log is not the one that the broker has the beginning of: ask an administrator.") \
     X(CB_E_LOG_SIGNATURE,        DENIED,      "terminal.log_signature",   "The log is not signed by this terminal's key.") \

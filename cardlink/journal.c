@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/journal.h"
 
+#include <stdio.h>
+
 static const char entry_domain[] = "cardbroker terminal log entry 1";
 static const char head_domain[] = "cardbroker terminal log head 1";
 
@@ -23,6 +25,14 @@ static const char *const names[] = {
 const char *cb_journal_event_name(uint8_t event)
 {
     return event < sizeof names / sizeof *names ? names[event] : NULL;
+}
+
+void cb_journal_tap(const cb_id *tap, const char *code, char out[CB_JOURNAL_TEXT_MAX + 1])
+{
+    char id[CB_ID_TEXT] = "-";
+    if (!cb_id_is_zero(tap))
+        cb_id_text(tap, id);
+    snprintf(out, CB_JOURNAL_TEXT_MAX + 1, "%s%s%.100s", id, *code ? " " : "", code);
 }
 
 bool cb_journal_char_ok(char c)

@@ -15,6 +15,7 @@
 
 #include "base/crypto.h"
 #include "base/cursor.h"
+#include "base/id.h"
 
 enum {
     CB_JOURNAL_TEXT_MAX = 200,
@@ -27,7 +28,7 @@ enum {
 typedef enum cb_journal_event {
     CB_JOURNAL_STARTED = 1, /* version, digests of program and configuration */
     CB_JOURNAL_STOPPED = 2, /* code */
-    CB_JOURNAL_TAP_BEGUN = 3,
+    CB_JOURNAL_TAP_BEGUN = 3,     /* tap; "-": it has no identifier yet */
     CB_JOURNAL_TAP_ENDED = 4,     /* tap, code */
     CB_JOURNAL_READER_FAILED = 5, /* code */
     CB_JOURNAL_BROKER_LOST = 6,   /* code */
@@ -53,6 +54,9 @@ typedef struct cb_journal_head {
 
 /* "tap.begun" and the like; NULL for a number that is none. */
 const char *cb_journal_event_name(uint8_t event);
+
+/* The text of a tap's begin and end. tap zero: it has no identifier; code "": none. */
+void cb_journal_tap(const cb_id *tap, const char *code, char out[CB_JOURNAL_TEXT_MAX + 1]);
 
 /* Whether a character may stand in a text: letters, digits, space and . _ : = - */
 bool cb_journal_char_ok(char c);

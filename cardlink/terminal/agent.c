@@ -90,19 +90,11 @@ static void prefetch(server *own)
     own->ask_again = cb_deadline_in(said > own->backoff ? said : own->backoff);
 }
 
-/* An identifier, and a code. */
 static cb_error note_tap(server *own, cb_journal_event event, const cb_id *tap, const char *code)
 {
-    char id[CB_ID_TEXT] = "-", text[CB_JOURNAL_TEXT_MAX + 1];
-    if (!cb_id_is_zero(tap))
-        cb_id_text(tap, id);
-    snprintf(text, sizeof text, "%s%s%.100s", id, *code ? " " : "", code);
+    char text[CB_JOURNAL_TEXT_MAX + 1];
+    cb_journal_tap(tap, code, text);
     return cb_keeper_note(own->keeper, event, text);
-}
-
-static const char *code_of(const cb_tap_report *report)
-{
-    return report->problem.error ? report->problem.code : "accepted";
 }
 
 /* What is not written down is not done. */
@@ -128,7 +120,7 @@ static void serve_card(server *own, const cb_reader_info *info)
         return;
     cb_tap_run(own->relay, own->readers, own->reader, &own->first, &own->tap, &report);
     cb_output_tap(own->order->output, own->reader, &report);
-    note_tap(own, CB_JOURNAL_TAP_ENDED, &report.tap, code_of(&report));
+    note_tap(own, CB_JOURNAL_TAP_ENDED, &report.tap, cb_tap_code(&report));
     own->disposed = report.problem.error == CB_E_TERMINAL_DISPOSED;
     cb_tap_report_free(&report);
     own->last_card = cb_clock_monotonic_us();

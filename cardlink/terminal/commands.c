@@ -132,16 +132,22 @@ static cb_error run_register(cb_command_context *context)
 /* To log in, or to change the password. */
 static cb_error log_in(cb_command_context *context, const cb_login_order *order)
 {
+    static const cb_id none;
     cb_relay *relay = NULL;
+    cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
     cb_error error = cb_command_open_relay(context, &relay);
     if (error)
         return cb_command_fail(context, error, NULL);
-    error = cb_login_run(relay, order, &report);
-    cb_error stored = cb_output_tap(context->output, "password", &report);
+    error = cb_command_begin(context, &none, &log);
+    if (!error) {
+        error = cb_login_run(relay, order, &report);
+        cb_error stored = cb_output_tap(context->output, "password", &report);
+        error = cb_command_end(context, &log, &report, error ? error : stored);
+    }
     cb_tap_report_free(&report);
     cb_relay_close(&relay);
-    return error ? error : stored;
+    return error;
 }
 
 static cb_error run_login(cb_command_context *context)

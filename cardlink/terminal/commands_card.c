@@ -92,15 +92,16 @@ static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_re
     char name[CB_READER_NAME_MAX + 1];
     cb_problem problem;
     cb_relay_tap first;
+    cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
     cb_relay_tap_init(&first);
     cb_error error = cb_command_wait(context, readers, relay, &first, name, &problem);
     if (error) {
         cb_command_say(context, &problem);
-    } else {
+    } else if ((error = cb_command_begin(context, &first.id, &log)) == CB_OK) {
         error = cb_tap_run(relay, readers, name, &first, order, &report);
         cb_error stored = cb_output_tap(context->output, name, &report);
-        error = error ? error : stored;
+        error = cb_command_end(context, &log, &report, error ? error : stored);
     }
     cb_tap_report_free(&report);
     cb_relay_tap_free(&first);
@@ -142,10 +143,12 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
 
 cb_error cb_command_register(cb_command_context *context, const cb_registering_order *order)
 {
+    static const cb_id none;
     char name[CB_READER_NAME_MAX + 1];
     cb_problem problem;
     cb_readers *readers = NULL;
     cb_relay *relay = NULL;
+    cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
     cb_error error = cb_command_open_readers(context, &readers);
     if (!error)
@@ -154,10 +157,10 @@ cb_error cb_command_register(cb_command_context *context, const cb_registering_o
         cb_command_fail(context, error, NULL);
     } else if ((error = cb_command_wait(context, readers, NULL, NULL, name, &problem)) != CB_OK) {
         cb_command_say(context, &problem);
-    } else {
+    } else if ((error = cb_command_begin(context, &none, &log)) == CB_OK) {
         error = cb_registering_run(relay, readers, name, order, &report);
         cb_error stored = cb_output_tap(context->output, name, &report);
-        error = error ? error : stored;
+        error = cb_command_end(context, &log, &report, error ? error : stored);
     }
     cb_tap_report_free(&report);
     cb_relay_close(&relay);

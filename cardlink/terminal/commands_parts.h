@@ -10,6 +10,7 @@
 #include "cardlink/terminal/pin_entry.h"
 #include "cardlink/terminal/reader.h"
 #include "cardlink/terminal/registering.h"
+#include "cardlink/terminal/spool.h"
 #include "cardlink/terminal/tap.h"
 
 /* Says what went wrong: to people on standard error, to programs on standard output. Returns it. */
@@ -21,6 +22,15 @@ cb_error cb_command_done(cb_command_context *context, const char *event, const c
 
 /* Enters it into the terminal's log; the agent brings it to the broker. What fails is said. */
 void cb_command_note(cb_command_context *context, cb_journal_event event, const char *text);
+
+/* Enter the begin and the end of a tap into the terminal's log, as the agent does, which may run
+ * beside this. What is not written down is not done: unless cb_command_begin gives CB_OK, which it
+ * has said then, the tap is not to be begun. A log that is full is brought to the broker first.
+ * tap: zero where it has no identifier yet. cb_command_end returns the error that it is given, or
+ * why the end could not be entered, and closes the log. */
+cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spool **log);
+cb_error cb_command_end(cb_command_context *context, cb_spool **log, const cb_tap_report *report,
+                        cb_error error);
 
 /* As the configuration says. */
 cb_error cb_command_open_readers(const cb_command_context *context, cb_readers **out);

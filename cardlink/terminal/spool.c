@@ -36,7 +36,7 @@ struct cb_spool {
 
 static cb_error error_of(int code)
 {
-    return code == ENOSPC || code == EDQUOT ? CB_E_STORE_FULL : CB_E_IO;
+    return code == ENOSPC || code == EDQUOT || code == EFBIG ? CB_E_STORE_FULL : CB_E_IO;
 }
 
 /* An entry and the check behind it. */
@@ -209,18 +209,26 @@ void cb_spool_remove(const char *path)
 
 /* ---- Adding ---- */
 
+static cb_error write_at(int file, cb_bytes record, size_t at)
+{
+    for (size_t done = 0; done < record.len;) {
+        ssize_t wrote = pwrite(file, record.data + done, record.len - done, (off_t)(at + done));
+        if (wrote < 0 && errno != EINTR)
+            return error_of(errno);
+        if (wrote == 0)
+            return CB_E_STORE_FULL;
+        done += wrote > 0 ? (size_t)wrote : 0;
+    }
+    return CB_OK;
+}
+
 static cb_error append(cb_spool *spool, cb_bytes record)
 {
     size_t at = spool->content.len;
     int file = open(spool->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0)
         return CB_E_IO;
-    cb_error error = CB_OK;
-    ssize_t wrote = pwrite(file, record.data, record.len, (off_t)at);
-    if (wrote < 0)
-        error = error_of(errno);
-    else if ((size_t)wrote != record.len)
-        error = CB_E_STORE_FULL;
+    cb_error error = write_at(file, record, at);
     if (!error && fdatasync(file) != 0)
         error = error_of(errno);
     if (!error && fstat(file, &spool->seen) != 0)
@@ -263,7 +271,8 @@ static cb_error add(cb_spool *spool, const cb_journal_entry *entry)
 
 cb_error cb_spool_add(cb_spool *spool, cb_journal_event event, const char *text)
 {
-    cb_journal_entry entry = {.time = cb_clock_wall_us(), .event = (uint8_t)event};
+    int64_t now = cb_clock_wall_us(); /* of a clock that nobody has set yet, perhaps */
+    cb_journal_entry entry = {.time = now > 0 ? now : 0, .event = (uint8_t)event};
     for (size_t i = 0; i < CB_JOURNAL_TEXT_MAX && text[i]; i++)
         entry.text[i] = cb_journal_char_ok(text[i]) ? text[i] : '-';
     cb_error error = enter(spool);

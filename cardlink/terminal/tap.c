@@ -42,6 +42,11 @@ void cb_tap_report_free(cb_tap_report *report)
     report->result = NULL;
 }
 
+const char *cb_tap_code(const cb_tap_report *report)
+{
+    return report->problem.error ? report->problem.code : "accepted";
+}
+
 bool cb_tap_fresh(const cb_relay_tap *first)
 {
     return !cb_id_is_zero(&first->id) && first->expires - cb_clock_monotonic_us() > SPARE;

@@ -49,6 +49,9 @@ typedef struct cb_tap_report {
 
 void cb_tap_report_free(cb_tap_report *report);
 
+/* How it ended: "accepted", or the problem's code. Lives as long as the report. */
+const char *cb_tap_code(const cb_tap_report *report);
+
 /* Whether a fetched first script can still be used, with time to spare for the card. */
 bool cb_tap_fresh(const cb_relay_tap *first);
 

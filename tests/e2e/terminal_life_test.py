@@ -583,6 +583,120 @@ class Log(unittest.TestCase):
         self.assertNotEqual(agent.returncode, 0)
         self.assertIn("log.failed", w.log_of("mute"))
         self.assertNotIn('"accepted"', w.log_of("mute"))
+        for ask in self.acts("mute"):
+            self.assertEqual(ask()["code"], "internal.io")
+
+    # What people type at a terminal, beside its agent or without one.
+
+    PIN = "123456"
+    PASSWORD = "correct horse battery staple"
+
+    @staticmethod
+    def handed(terminal, option, lines, *words):
+        """The last that cardlink says, which reads secrets from a descriptor."""
+        reading, writing = os.pipe()
+        os.write(writing, ("\n".join(lines) + "\n").encode())
+        os.close(writing)
+        try:
+            return w.cardlink(*words, option, reading, terminal=terminal, ok=(0, 1, 3), pass_fds=(reading,), timeout=60 * PATIENCE)[-1]
+        finally:
+            os.close(reading)
+
+    def acts(self, terminal):
+        """Each act with a card or a password."""
+        def typed(*lines, option="--pin-fd"):
+            return lambda *words: self.handed(terminal, option, lines, *words)
+        return [lambda: w.tap(terminal=terminal),
+                lambda: typed(self.PIN, self.PIN)("pin", "change"),
+                lambda: typed("12345678", self.PIN)("pin", "unblock"),
+                lambda: typed(self.PIN)("--card", w.card_ids["Hanako"], "pin", "reset"),
+                lambda: typed(self.PIN)("maintain", "begin", "--reason", "update"),
+                lambda: typed("00000-00000-00000-00000", option="--code-fd")("register"),
+                lambda: typed(self.PASSWORD, option="--password-fd")("login", "--name", "hanako", "--service", "library"),
+                lambda: typed(self.PASSWORD, "an altogether other one", option="--password-fd")("password", "change", "--name", "hanako")]
+
+    def test_what_people_type_is_in_the_log_as_the_agents_taps_are(self):
+        w.add_nginx("library", level="password")
+        w.enrol("Hanako", "library")
+        self.handed_ctl(self.PASSWORD, "password", "set", "hanako", "--holder", "Hanako")
+        w.write_terminal_configuration("desk")
+        with open(w.etc / "desk.conf", "a") as file:
+            file.write("log_every = 1\n")
+        w.cardlink("enrol", "--name", "desk", terminal="desk")
+        w.ctl("terminal", "enrol", "--name", "desk", "--certificate", w.etc / "desk.pem", "--rate", 1000, "--passwords")
+        w.insert_card("Hanako")
+        before, said = w.size(), []
+        agent = w.spawn("beside", [w.program("cardlink"), "--config", w.etc / "desk.conf", "--json", "agent"])   # it leaves the reader alone
+        for ask in self.acts("desk"):
+            done = ask()
+            said.append(done.get("outcome") or done["code"])
+        self.assertEqual(said, ["accepted"] * 3 + ["pin.reset_refused", "maintenance.refused", "card.foreign"] + ["accepted"] * 2)
+
+        def entries():
+            return w.ctl("terminal", "log", "desk", "--last", 1000)["entries"]
+        wait_until("the log", lambda: [entry["event"] for entry in entries()].count("tap.ended") == len(said), 20 * PATIENCE, agent)
+        w.stop_one("beside")
+        log = w.ctl("terminal", "log", "desk", "--last", 1000)
+        self.assertTrue(log["verified"], log["findings"])
+        taps = [entry for entry in log["entries"] if entry["event"].startswith("tap.")]
+        self.assertEqual([entry["event"] for entry in taps], ["tap.begun", "tap.ended"] * len(said))
+        ended = [entry["text"].split() for entry in taps[1::2]]
+        self.assertEqual([code for _, code in ended], said)
+        recorded = {w.fields(leaf).get("tap") for leaf in w.leaves("--from", before)}
+        for (tap, code), begun in zip(ended, taps[::2]):
+            self.assertIn(begun["text"], (tap, "-"))
+            self.assertIn(tap, {"-"} if code == "card.foreign" else recorded)
+        for secret in (self.PIN, self.PASSWORD, "hanako", "library"):
+            self.assertNotIn(secret, str(log["entries"]))
+
+    @staticmethod
+    def handed_ctl(secret, *words):
+        reading, writing = os.pipe()
+        os.write(writing, secret.encode())
+        os.close(writing)
+        try:
+            return w.ctl(*words, "--password-fd", reading, pass_fds=(reading,))
+        finally:
+            os.close(reading)
+
+    @staticmethod
+    def fill(name, first):
+        """A log without room for another tap, whose first entry has that number."""
+        head, number = bytes(32), first - 1
+        data = b"cblog 1\n" + struct.pack(">Q", number) + head
+        while len(data) < (1024 - 64) * 1024:
+            entry = struct.pack(">QBB", 1700000000000000, 4, 200) + b"x" * 200
+            number += 1
+            head = hashlib.sha256(b"cardbroker terminal log entry 1\0" + head + struct.pack(">Q", number) + entry).digest()
+            data += entry + head[:8]
+        path = w.etc / f"{name}.key.log"
+        path.write_bytes(data)
+        path.chmod(0o600)
+        return number
+
+    def test_who_types_at_a_terminal_gets_nothing_while_its_log_is_full(self):
+        w.enrol_terminal_freely("full")
+        w.insert_card("Hanako")
+        self.fill("full", 6)            # the broker does not take what is not the first
+        card = (w.cards / "Hanako.card").read_bytes()
+        before = w.size()
+        for ask in self.acts("full"):
+            self.assertEqual(ask()["code"], "terminal.log_full")
+            self.assertEqual(w.last_status, 1)
+        self.assertEqual([leaf["kind"] for leaf in w.leaves("--from", before)], ["terminal.log_refused"])
+        self.assertEqual((w.cards / "Hanako.card").read_bytes(), card)
+        self.assertEqual(self.known("full"), 0)
+
+    def test_a_full_log_is_brought_by_who_finds_it_where_no_agent_runs(self):
+        w.enrol_terminal_freely("unattended")
+        w.insert_card("Hanako")
+        last = self.fill("unattended", 1)
+        self.assertEqual(w.tap(terminal="unattended").get("outcome"), "accepted")
+        self.assertEqual(self.known("unattended"), last)
+        w.cardlink("report", terminal="unattended")
+        log = w.ctl("terminal", "log", "unattended", "--last", 3)
+        self.assertTrue(log["verified"], log["findings"])
+        self.assertEqual([entry["event"] for entry in log["entries"]], ["tap.begun", "tap.ended", "started"])
 
 
 class ZRecord(unittest.TestCase):
