@@ -87,10 +87,13 @@ static void mark(many *m)
     m->marked = cb_clock_monotonic_us();
 }
 
+/* For a person; a program that reads JSON may read both from one place. */
+static bool watched(const many *m) { return !m->ctl->json && isatty(fileno(m->ctl->err)); }
+
 static void show(many *m)
 {
     int64_t now = cb_clock_monotonic_us();
-    if (!isatty(fileno(m->ctl->err)) || (now - m->shown < SHOW_EVERY && m->file.line < m->lines))
+    if (!watched(m) || (now - m->shown < SHOW_EVERY && m->file.line < m->lines))
         return;
     m->shown = now;
     int64_t done = settled(m), since = done - m->progress.settled;
@@ -348,7 +351,7 @@ static cb_ctl_status say(many *m, cb_ctl_status status)
     json_t *now = json_pack("{sI,sI,sI,sb,ss}", "issued", (json_int_t)m->issued, "already",
                             (json_int_t)m->already, "bad", (json_int_t)m->bad, "complete",
                             status == CB_CTL_DONE, "report", m->progress.report_path);
-    if (isatty(fileno(m->ctl->err)))
+    if (watched(m))
         fputc('\n', m->ctl->err);
     cb_ctl_status said =
         cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",

@@ -147,7 +147,13 @@ class Commands(unittest.TestCase):
         self.assertEqual({row["state"] for row in self.both("stock", "list", "--manufacturer", "acme")}, {"destroyed"})
         serials.write_text("strange\n")
         self.ctl("stock", "receive", serials, "--manufacturer", "acme", "--delivery", "D9")
-        self.assertEqual([m["what"] for m in self.both("stock", "mismatches")], ["unknown"])
+        mismatch, = self.both("stock", "mismatches")
+        self.assertEqual([mismatch[name] for name in ("what", "manufacturer", "serial", "delivery", "card", "application")],
+                         ["unknown", "acme", "strange", "D9", None, None])
+        self.assertEqual(mismatch["actor"], self.both("report", "issued")[0]["operator"])
+        self.assertEqual(self.both("report", "mismatches"), [mismatch])
+        columns = [cell.strip('"') for cell in self.ctl("report", "mismatches", "--csv").split("\r\n")[1].split(",")]
+        self.assertEqual(columns[:4], ["unknown", "acme", "strange", "D9"])
 
     def test_3_reports(self):
         today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -158,7 +164,6 @@ class Commands(unittest.TestCase):
         self.assertEqual(len(self.both("report", "issues", "--without-application")), sum(row["cards"] for row in counts))
         self.assertNotIn("returned", {card["state"] for card in self.both("report", "outstanding")})
         self.assertEqual({card["state"] for card in self.both("report", "outstanding", "--state", "revoked")}, {"revoked"})
-        self.both("report", "mismatches")
         self.assertEqual(self.both("report", "failures", "--least", "1000000"), [])
         lost = sum(row["cards"] for row in self.both("report", "generations"))
         for as_json in (False, True):   # by hsmd, which has no newer one, before anything is recorded

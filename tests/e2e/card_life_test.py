@@ -4,6 +4,8 @@
 import hashlib
 import json
 import os
+import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -27,6 +29,18 @@ def tearDownModule():
 
 def state(card):
     return w.ctl("card", "show", card)["state"]
+
+
+def everything(source):
+    """Until nobody writes there any more; of a terminal reading then fails."""
+    seen = b""
+    try:
+        while part := os.read(source, 4096):
+            seen += part
+    except OSError:
+        pass
+    os.close(source)
+    return seen.decode()
 
 
 class Days(unittest.TestCase):
@@ -181,6 +195,33 @@ class Many(unittest.TestCase):
         lost = subprocess.run(argv, capture_output=True, text=True, timeout=120 * PATIENCE)
         self.assertEqual(lost.returncode, 1, "reasons that are gone are not none")
         self.assertIn("on.csv.progress", lost.stderr)
+
+
+    def test_a_person_sees_how_far_it_is_and_a_program_reads_json_alone(self):
+        count = 7
+        for name, words, bar in (("person", (), True), ("program", ("--json",), False), ("pipe", (), False)):
+            with self.subTest(name):
+                file = w.folder / f"{name}.csv"
+                file.write_text("".join(f"{w.make_card(f'{name}{number}').read_bytes().hex()},,,Seen by a {name} {number}\n" for number in range(count)))
+                argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), *words, "card", "issue-many", str(file), "--threads", "1"]
+                terminal, end = os.pipe() if name == "pipe" else pty.openpty()
+                process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=end)
+                os.close(end)
+                seen, said = everything(terminal), process.communicate(timeout=60 * PATIENCE)[0].decode()
+                self.assertEqual(process.returncode, 0, seen)
+                drawn = [(len(filled), len(open_), int(done), int(of)) for filled, open_, done, of in
+                         re.findall(r"\r\[(#*)( *)\] (\d+) of (\d+), \d+/s, 0 bad ", seen)]
+                if not bar:
+                    self.assertEqual((drawn, "#" in seen), ([], False), seen)
+                else:
+                    self.assertEqual(drawn[-1], (30, 0, count, count))
+                    self.assertTrue(all((filled, rest) == (done * 30 // count, 30 - done * 30 // count) for filled, rest, done, _ in drawn), drawn)
+                    self.assertEqual([done for *_, done, _ in drawn], sorted(done for *_, done, _ in drawn))
+                    self.assertTrue(seen.endswith("\n"), seen)
+                if words:
+                    self.assertEqual((json.loads(said)["issued"], seen), (count, ""))
+                else:
+                    self.assertIn(f"{count} issued, 0 were there already, 0 bad lines", said)
 
 
 @unittest.skipIf(os.geteuid() != 0, "two operators are two users, which takes root")
