@@ -165,6 +165,8 @@ static cb_error with_token(const cb_initialise_options *options, act what, void 
     if (!error)
         error = login_as(token, CKU_USER, options->pin);
     if (!error)
+        cb_softhsm_keep(&token->info);
+    if (!error)
         error = what(token, options, result);
     /* Also where nothing was made: an attempt before this one may have failed here. */
     if (!error)

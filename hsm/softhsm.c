@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,10 @@ enum {
     PATH_MOST = 1024,
     GENERATION = 8, /* at the beginning of the file: how often it was written */
     UUID = 36,      /* a token's folder */
-    SERIAL = 16     /* digits: the last of the folder's name, without the hyphens */
+    SERIAL = 16,    /* digits: the last of the folder's name, without the hyphens */
+    LABEL = 32,
+    ENTRY = 4096,                                              /* of the system's list of users */
+    READ_ONLY = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK /* no waiting at a pipe */
 };
 
 /* ---- Where the tokens are ---- */
@@ -30,10 +35,13 @@ enum {
 /* As SoftHSM looks for its configuration. */
 static FILE *open_configuration(void)
 {
-    char path[PATH_MOST];
+    char path[PATH_MOST], buffer[ENTRY];
     const char *named = getenv("SOFTHSM2_CONF"), *home = getenv("HOME");
+    struct passwd user, *found = NULL;
     if (named)
         return fopen(named, "re");
+    if ((!home || !*home) && getpwuid_r(getuid(), &user, buffer, sizeof buffer, &found) == 0)
+        home = found ? found->pw_dir : NULL;
     FILE *file = NULL;
     if (home && snprintf(path, sizeof path, "%s/.config/softhsm2/softhsm2.conf", home) < PATH_MOST)
         file = fopen(path, "re");
@@ -81,7 +89,7 @@ static DIR *open_tokens(void)
 static int open_locked(int folder)
 {
     struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = openat(folder, OBJECT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(folder, OBJECT, READ_ONLY);
     for (int i = 0; fd >= 0 && fcntl(fd, F_SETLK, &all) != 0; i++) {
         if (i == 100 || (errno != EAGAIN && errno != EACCES)) {
             close(fd);
@@ -112,7 +120,7 @@ static bool read_all(int fd, cb_buf *out)
 
 static bool read_kept(int folder, cb_buf *out)
 {
-    int fd = openat(folder, KEPT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = openat(folder, KEPT, READ_ONLY);
     if (fd < 0)
         return false;
     bool good = read_all(fd, out);
@@ -151,46 +159,70 @@ static bool replace(int folder, const char *name, cb_bytes data)
     return good;
 }
 
-/* Attributes: u64 type ‖ u64 kind ‖ value, and nothing after the last. */
-static bool is_whole(cb_bytes file)
+/* u64 type ‖ u64 kind ‖ value. */
+static bool next_attribute(cb_cursor *in, cb_bytes *value)
 {
     enum { ONE_BYTE = 1, NUMBER = 2, BYTES = 3 };
-    cb_cursor in = cb_cursor_over(file);
-    cb_cursor_take(&in, GENERATION);
-    bool any = false;
-    while (cb_cursor_ok(&in) && in.rest.len > 0) {
-        cb_cursor_u64(&in);
-        uint64_t kind = cb_cursor_u64(&in);
-        uint64_t len = kind == BYTES ? cb_cursor_u64(&in) : kind == NUMBER ? sizeof(uint64_t) : 1;
-        if (kind < ONE_BYTE || kind > BYTES || len > in.rest.len)
-            return false;
-        cb_cursor_take(&in, (size_t)len);
-        any = true;
-    }
-    return any && cb_cursor_ok(&in);
+    cb_cursor_u64(in);
+    uint64_t kind = cb_cursor_u64(in);
+    uint64_t len = kind == BYTES ? cb_cursor_u64(in) : kind == NUMBER ? sizeof(uint64_t) : 1;
+    if (kind < ONE_BYTE || kind > BYTES || len > in->rest.len)
+        return false;
+    *value = cb_cursor_take(in, (size_t)len);
+    return cb_cursor_ok(in);
 }
 
-/* By a writer that ended too early, or a power cut. A token that was initialised anew has less in
- * its file than before, and is whole. */
-static bool is_damaged(cb_bytes now, cb_bytes kept) { return !is_whole(now) && is_whole(kept); }
+/* Attributes, and nothing after the last. What is damaged was damaged by a writer that ended too
+ * early, or a power cut; a token that was initialised anew has less in its file than before, and is
+ * whole. */
+static bool is_whole(cb_bytes file)
+{
+    cb_bytes value;
+    cb_cursor in = cb_cursor_over(file);
+    cb_cursor_take(&in, GENERATION);
+    bool any = false, good = true;
+    while (good && cb_cursor_ok(&in) && in.rest.len > 0)
+        any = good = next_attribute(&in, &value);
+    return any && good && cb_cursor_ok(&in);
+}
 
-static bool mend(int tokens, int folder, const char *name)
+/* Whether it is the file of the token with that label: other applications may have some, too. */
+static bool is_named(cb_bytes file, const char *label)
+{
+    char padded[LABEL];
+    cb_bytes value;
+    size_t len = strlen(label);
+    if (len > LABEL)
+        return false;
+    memset(padded, ' ', sizeof padded);
+    memcpy(padded, label, len);
+    cb_cursor in = cb_cursor_over(file);
+    cb_cursor_take(&in, GENERATION);
+    while (next_attribute(&in, &value)) {
+        if (cb_bytes_same(value, CB_BYTES_OF(padded)))
+            return true;
+    }
+    return false;
+}
+
+static bool mend(int tokens, int folder, const char *name, const void *label)
 {
     (void)tokens;
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
-    if (read_kept(folder, &kept)) {
-        int fd = open_locked(folder);
-        bool gone = fd < 0 && errno == ENOENT && is_whole(cb_buf_bytes(&kept));
-        bool damaged = gone || (fd >= 0 && read_all(fd, &now) &&
-                                is_damaged(cb_buf_bytes(&now), cb_buf_bytes(&kept)));
-        if (damaged && replace(folder, OBJECT, cb_buf_bytes(&kept)))
-            cb_log(CB_LOG_WARNING, "token.mended",
-                   "A process ended while SoftHSM wrote the token's file: it is as it was at the "
-                   "last login again, with the PIN of then.",
-                   "token", name, NULL);
-        if (fd >= 0)
-            close(fd);
-    }
+    bool copy = read_kept(folder, &kept) && is_whole(cb_buf_bytes(&kept));
+    int fd = open_locked(folder);
+    bool gone = fd < 0 && errno == ENOENT;
+    bool there = fd >= 0 && read_all(fd, &now);
+    bool whole = there && is_whole(cb_buf_bytes(&now));
+    if (copy && (gone || (there && !whole)) && replace(folder, OBJECT, cb_buf_bytes(&kept)))
+        cb_log(CB_LOG_WARNING, "token.mended",
+               "A process ended while SoftHSM wrote the token's file: it is as it was at the "
+               "last login again, with the PIN of then.",
+               "token", name, NULL);
+    if (!copy && whole && is_named(cb_buf_bytes(&now), label))
+        replace(folder, KEPT, cb_buf_bytes(&now));
+    if (fd >= 0)
+        close(fd);
     cb_buf_free(&kept);
     cb_buf_free(&now);
     return true;
@@ -202,9 +234,9 @@ static bool same_but_generation(cb_bytes a, cb_bytes b)
            memcmp(a.data + GENERATION, b.data + GENERATION, a.len - GENERATION) == 0;
 }
 
-static bool keep(int tokens, int folder, const char *name)
+static bool keep(int tokens, int folder, const char *name, const void *unused)
 {
-    (void)tokens, (void)name;
+    (void)tokens, (void)name, (void)unused;
     cb_buf kept = CB_BUF(CB_SOFTHSM_FILE_MOST), now = CB_BUF(CB_SOFTHSM_FILE_MOST);
     int fd = open_locked(folder);
     if (fd >= 0 && read_all(fd, &now) && is_whole(cb_buf_bytes(&now))) {
@@ -234,7 +266,7 @@ static void write_anew(int folder, const char *name, int fd)
 
 static bool sync_object(int folder, const char *name)
 {
-    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int fd = openat(folder, name, READ_ONLY);
     if (fd < 0)
         return errno == ENOENT; /* destroyed meanwhile */
     bool good = fsync(fd) == 0;
@@ -255,9 +287,9 @@ static bool is_object(const char *name)
 }
 
 /* All are tried: what fails is made anew, and the next time they are synced together. */
-static bool sync_token(int tokens, int folder, const char *name)
+static bool sync_token(int tokens, int folder, const char *name, const void *unused)
 {
-    (void)name;
+    (void)name, (void)unused;
     int again = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *objects = again >= 0 ? fdopendir(again) : NULL;
     const struct dirent *entry;
@@ -294,10 +326,10 @@ static bool is_of(const char *folder, const CK_TOKEN_INFO *info)
     return len == SERIAL && memcmp(serial, info->serialNumber, SERIAL) == 0;
 }
 
-typedef bool (*token_act)(int tokens, int folder, const char *name);
+typedef bool (*token_act)(int tokens, int folder, const char *name, const void *label);
 
 /* One token, or with info NULL all of them. Whether there was any, and each act was good. */
-static bool each_token(const CK_TOKEN_INFO *info, token_act act)
+static bool each_token(const CK_TOKEN_INFO *info, token_act act, const char *label)
 {
     DIR *tokens = open_tokens();
     const struct dirent *entry;
@@ -310,7 +342,7 @@ static bool each_token(const CK_TOKEN_INFO *info, token_act act)
         found++;
         if (folder < 0)
             continue;
-        good += act(dirfd(tokens), folder, entry->d_name);
+        good += act(dirfd(tokens), folder, entry->d_name, label);
         close(folder);
     }
     if (tokens)
@@ -324,18 +356,23 @@ static bool is_softhsm(const CK_TOKEN_INFO *info)
     return memcmp(info->manufacturerID, maker, sizeof maker - 1) == 0;
 }
 
-void cb_softhsm_mend(void) { each_token(NULL, mend); }
+void cb_softhsm_mend(const char *label) { each_token(NULL, mend, label); }
 
 void cb_softhsm_keep(const CK_TOKEN_INFO *info)
 {
-    if (is_softhsm(info))
-        each_token(info, keep);
+    static atomic_bool said;
+    if (!is_softhsm(info) || each_token(info, keep, NULL) || atomic_exchange(&said, true))
+        return;
+    cb_log(CB_LOG_WARNING, "token.not_kept",
+           "The folder of SoftHSM's token was not found: no copy is kept of the token's file, and "
+           "no new key is used. Let SOFTHSM2_CONF name the configuration with that folder.",
+           NULL);
 }
 
 cb_error cb_softhsm_sync(const CK_TOKEN_INFO *info)
 {
     errno = 0;
-    if (!is_softhsm(info) || each_token(info, sync_token))
+    if (!is_softhsm(info) || each_token(info, sync_token, NULL))
         return CB_OK;
     cb_log(CB_LOG_ERROR, "token.not_synced",
            "Keys in SoftHSM's token may not be on the disk, and nothing is sealed under new ones: "

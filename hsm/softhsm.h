@@ -26,12 +26,13 @@
 
 enum { CB_SOFTHSM_FILE_MOST = 65536 };
 
-/* Before the module is initialised: puts back, for each token, what was damaged since it was kept.
- * In the log: token.mended. */
-void cb_softhsm_mend(void);
+/* Before the module is initialised: puts back, for each token, what was damaged since it was kept;
+ * of the token with the label, keeps what was not kept yet. In the log: token.mended. */
+void cb_softhsm_mend(const char *label);
 
 /* After a login: keeps this token's file, if SoftHSM is what made it and the file is another than
- * what is kept, apart from how often it was written. */
+ * what is kept, apart from how often it was written. In the log, once: token.not_kept, where the
+ * token's folder was not found. */
 void cb_softhsm_keep(const CK_TOKEN_INFO *info);
 
 /* Whatever this token holds is on the disk: each object's file, the token's folder, and the folder

@@ -101,7 +101,7 @@ cb_error cb_module_load(const cb_token_config *config, cb_token *token, int *loc
     *lock = lock_file(token->lock);
     if (*lock < 0)
         return cb_log_failure("token.lock", CB_E_IO, strerror(errno));
-    cb_softhsm_mend();
+    cb_softhsm_mend(token->label);
     cb_error error = load_library(config->module, token);
     if (!error)
         error = cb_token_note(token, "C_Initialize", token->f->C_Initialize(&arguments));

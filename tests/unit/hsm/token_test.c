@@ -4,9 +4,12 @@
  */
 #include "hsm/token.h"
 
+#include <fcntl.h>
 #include <glob.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,14 +170,137 @@ static void a_token_that_was_changed_is_left_as_it_is(void **state)
     assert_memory_equal(now + 8, whole + 8, len - 8);
     enum { LAST = 24 + 72 }; /* the user's PIN: a token that was initialised anew has none yet */
     write_file(path, whole, len - LAST);
-    cb_softhsm_mend();
+    cb_softhsm_mend("cardbroker");
     assert_int_equal(read_file(path, now, sizeof now), len - LAST);
     write_file(path, whole, len - LAST - 1);
-    cb_softhsm_mend();
+    cb_softhsm_mend("cardbroker");
     assert_int_equal(read_file(path, now, sizeof now), len);
     write_file(copy, whole, 3); /* and one that is none counts for nothing */
     assert_int_equal(open_with(config, "123456"), CB_OK);
     assert_int_equal(read_file(copy, now, sizeof now), len);
+}
+
+/* Before anybody has opened it. */
+static void a_new_token_has_its_copy_from_the_beginning(void **state)
+{
+    char path[256], copy[256];
+    uint8_t whole[4096], kept[4096];
+    (void)state;
+    token_path("token.object", path);
+    token_path("token.object.kept", copy);
+    size_t len = read_file(path, whole, sizeof whole);
+    assert_in_range(len, 100, sizeof whole - 1);
+    assert_int_equal(read_file(copy, kept, sizeof kept), len);
+    assert_memory_equal(kept + 8, whole + 8, len - 8);
+}
+
+/* Made by an installation that kept none, or put here from a backup; others' are not ours to copy.
+ */
+static void a_token_without_a_copy_has_one_before_its_first_login(void **state)
+{
+    char path[256], copy[256];
+    uint8_t whole[4096], now[4096];
+    (void)state;
+    token_path("token.object", path);
+    token_path("token.object.kept", copy);
+    size_t len = read_file(path, whole, sizeof whole);
+    assert_int_equal(unlink(copy), 0);
+    cb_softhsm_mend("another");
+    assert_int_equal(access(copy, F_OK), -1);
+    cb_softhsm_mend("cardbroker");
+    write_file(path, whole, len / 2);
+    cb_softhsm_mend("cardbroker");
+    assert_int_equal(read_file(path, now, sizeof now), len);
+    assert_memory_equal(now, whole, len);
+    /* Of a file that is damaged none is made. */
+    assert_int_equal(unlink(copy), 0);
+    write_file(path, whole, len / 2);
+    cb_softhsm_mend("cardbroker");
+    assert_int_equal(access(copy, F_OK), -1);
+    write_file(path, whole, len);
+    cb_softhsm_mend("cardbroker");
+    assert_int_equal(access(copy, F_OK), 0);
+}
+
+static void nobody_waits_for_a_pipe_in_the_place_of_the_copy(void **state)
+{
+    char copy[256];
+    uint8_t now[4096];
+    (void)state;
+    token_path("token.object.kept", copy);
+    assert_int_equal(unlink(copy), 0);
+    assert_int_equal(mkfifo(copy, 0600), 0);
+    alarm(20);
+    cb_softhsm_mend("cardbroker");
+    alarm(0);
+    assert_in_range(read_file(copy, now, sizeof now), 100, sizeof now - 1);
+}
+
+int __real_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **out);
+int __wrap_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **out);
+static bool here_at_home; /* the home of the user that runs the test is the token's folder */
+
+int __wrap_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **out)
+{
+    int result = __real_getpwuid_r(uid, entry, buffer, size, out);
+    if (result == 0 && *out && here_at_home)
+        entry->pw_dir = hsm.folder;
+    return result;
+}
+
+/* Where SoftHSM itself looks: in HOME, and without one in the user's home as the system knows it.
+ */
+static void the_token_is_found_where_softhsm_finds_it(void **state)
+{
+    char path[256], command[512], home[256];
+    uint8_t whole[4096], now[4096];
+    (void)state;
+    token_path("token.object", path);
+    size_t len = read_file(path, whole, sizeof whole);
+    snprintf(command, sizeof command,
+             "cd %s && mkdir -p .config/softhsm2 && cp softhsm2.conf .config/softhsm2", hsm.folder);
+    assert_int_equal(system(command), 0); // NOLINT
+    snprintf(home, sizeof home, "%s", getenv("HOME") ? getenv("HOME") : "");
+    unsetenv("SOFTHSM2_CONF");
+    const char *const homes[] = {hsm.folder, "", NULL};
+    for (size_t i = 0; i < sizeof homes / sizeof *homes; i++) {
+        here_at_home = homes[i] != hsm.folder;
+        homes[i] ? setenv("HOME", homes[i], 1) : unsetenv("HOME");
+        write_file(path, whole, 8);
+        cb_softhsm_mend("cardbroker");
+        assert_int_equal(read_file(path, now, sizeof now), len);
+    }
+    here_at_home = false;
+    setenv("HOME", home, 1);
+    snprintf(path, sizeof path, "%s/softhsm2.conf", hsm.folder);
+    setenv("SOFTHSM2_CONF", path, 1);
+}
+
+static void where_it_is_not_found_that_is_said_once(void **state)
+{
+    char path[256], log[256];
+    uint8_t text[4096];
+    (void)state;
+    snprintf(path, sizeof path, "%s", getenv("SOFTHSM2_CONF"));
+    snprintf(log, sizeof log, "%s/said", hsm.folder);
+    CK_TOKEN_INFO info = {.manufacturerID = "SoftHSM project", .serialNumber = "0123456789abcde"};
+    int before = dup(2), file = open(log, O_RDWR | O_CREAT, 0600);
+    assert_true(file >= 0 && dup2(file, 2) == 2);
+    setenv("SOFTHSM2_CONF", "/no/such/file", 1);
+    cb_softhsm_keep(&info);
+    size_t once = read_file(log, text, sizeof text);
+    cb_softhsm_keep(&info);
+    size_t twice = read_file(log, text, sizeof text - 1);
+    setenv("SOFTHSM2_CONF", path, 1);
+    dup2(before, 2);
+    close(before);
+    close(file);
+    text[twice] = 0;
+    assert_non_null(strstr((const char *)text, "token.not_kept"));
+    assert_int_equal(once, twice);
 }
 
 /* In a child: opens, makes one MAC. */
@@ -554,9 +680,14 @@ static void an_open_key_does_not_outlive_its_login(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_token_has_its_copy_from_the_beginning),
         cmocka_unit_test(what_cannot_be_opened_is_a_configuration_error),
         cmocka_unit_test(a_token_whose_file_was_cut_off_is_put_back),
         cmocka_unit_test(a_token_that_was_changed_is_left_as_it_is),
+        cmocka_unit_test(a_token_without_a_copy_has_one_before_its_first_login),
+        cmocka_unit_test(nobody_waits_for_a_pipe_in_the_place_of_the_copy),
+        cmocka_unit_test(the_token_is_found_where_softhsm_finds_it),
+        cmocka_unit_test(where_it_is_not_found_that_is_said_once),
         cmocka_unit_test(processes_that_start_together_all_get_in),
         cmocka_unit_test(initialising_again_changes_nothing),
         cmocka_unit_test(a_damaged_generation_is_passed_over_and_never_destroyed),
