@@ -2,7 +2,6 @@
 """The demonstration that ./demo runs: the whole life of a card, on real parts, one line a step with its time."""
 
 import argparse
-import base64
 import hashlib
 import json
 import os
@@ -154,15 +153,13 @@ class Demonstration:
               "--kind", "token", "--needs-certificate", "no", "--config", config)
         data = e.folder / "hanako.json"
         data.write_text(json.dumps({"subject": "hanako"}))
-        key = e.folder / "hanako.pem"
-        e.ctl("enrolment", "add", "--holder", self.holder, "--service", "taxes", "--algorithm", "ec-p256", "--public-key", key,
-              "--data", data)
-        self.client.write_text(json.dumps({"subject": "hanako", "jwks": {"keys": [jwk_of(key)]}}))
+        e.ctl("enrolment", "add", "--holder", self.holder, "--service", "taxes", "--algorithm", "ec-p256", "--data", data,
+              "--for-service", self.client)
         e.spawn("oidc-provider", ["node", ROOT / "tests" / "integration" / "oidc_provider.mjs", "--modules",
                                   self.provider_modules, "--port", self.provider_port, "--cert", server / "server.pem",
                                   "--key", server / "server.key", "--client", self.client])
         wait_until("oidc-provider", lambda: answers(self.provider_port), 30, e.programs["oidc-provider"])
-        return "asks for the PIN; EC P-256, known to it by its public key"
+        return "asks for the PIN; EC P-256, known to it by its public key (JWKS)"
 
     def tap_provider(self):
         result = self.e.cardlink("tap", "--service", "taxes", "--timeout", "15", pin=["123456"], timeout=40)[-1]
@@ -222,16 +219,6 @@ class Demonstration:
     @staticmethod
     def short(text):
         return f"{text[:8]}…"
-
-
-def jwk_of(path):
-    """A P-256 public key (PEM) as a JWK with its thumbprint (RFC 7638)."""
-    der = run(["openssl", "pkey", "-pubin", "-in", path, "-outform", "DER"]).stdout
-    def b64(data):
-        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-    jwk = {"crv": "P-256", "kty": "EC", "x": b64(der[-64:-32]), "y": b64(der[-32:])}
-    canonical = json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()
-    return {**jwk, "kid": b64(hashlib.sha256(canonical).digest()), "alg": "ES256", "use": "sig"}
 
 
 def fetch_provider():

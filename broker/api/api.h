@@ -158,6 +158,7 @@ cb_error cb_api_enrolment_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_certificate(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_renew(cb_request *request, cb_reply *reply);
+cb_error cb_api_enrolment_for_service(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_remove(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_sealed(cb_request *request, cb_reply *reply);
 cb_error cb_api_enrolment_rewrap(cb_request *request, cb_reply *reply);

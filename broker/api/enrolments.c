@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/api/api.h"
+#include "base/json_text.h"
 #include "base/pem.h"
 #include "broker/api/rows.h"
 
@@ -124,6 +125,69 @@ cb_error cb_api_enrolment_renew(cb_request *request, cb_reply *reply)
     }
     cb_buf_free(&sealed);
     cb_buf_free(&public_key);
+    return error;
+}
+
+/* Asks the service's connector; no key is used. */
+static cb_error ask_connector(cb_request *request, const cb_enrolment *enrolment,
+                              const cb_service *service, cb_buf *json, cb_buf *why)
+{
+    const cb_enrolment_key *key =
+        cb_id_is_zero(&enrolment->next.id) ? &enrolment->current : &enrolment->next;
+    cb_buf config = CB_BUF(CB_SERVICE_CONFIG_MAX + 1), data = CB_BUF(CB_ENROLMENT_DATA_MAX + 1);
+    if (cb_id_is_zero(&key->id))
+        return CB_E_STATE;
+    cb_buf_put(&config, cb_buf_bytes(&service->config));
+    cb_buf_put(&data, cb_buf_bytes(&enrolment->data));
+    cb_login_request asked = {.connector = service->connector,
+                              .service = service->name,
+                              .config = cb_buf_cstr(&config),
+                              .enrolment = cb_buf_cstr(&data),
+                              .certificate = cb_buf_bytes(&key->certificate),
+                              .chain = cb_buf_bytes(&key->chain),
+                              .public_key = cb_buf_bytes(&key->public_key),
+                              .algorithm = key->algorithm,
+                              .session = request->id};
+    cb_error error = asked.config && asked.enrolment ? CB_OK : CB_E_MEMORY;
+    if (!error)
+        error = cb_connectors_enrol(cb_api_of(request)->connectors, &asked, json, why);
+    cb_buf_free(&config);
+    cb_buf_free(&data);
+    return error;
+}
+
+static cb_error reply_for_service(cb_reply *reply, const cb_buf *json)
+{
+    json_t *object = cb_json_load(cb_buf_bytes(json), JSON_REJECT_DUPLICATES, NULL);
+    cb_error error = json_is_object(object) ? CB_OK : CB_E_CONNECTOR_ANSWER;
+    if (!error)
+        error = cb_reply_json(reply, 200, json_pack("{sO}", "for_service", object));
+    json_decref(object);
+    return error;
+}
+
+/* What the service has to be given so that it takes the newest of the keys. */
+cb_error cb_api_enrolment_for_service(cb_request *request, cb_reply *reply)
+{
+    cb_store *store = cb_api_of(request)->store;
+    cb_buf json = CB_BUF(CB_LOGIN_VALUE_MAX + 1), why = CB_BUF(512);
+    cb_enrolment enrolment;
+    cb_service service;
+    cb_enrolment_init(&enrolment);
+    cb_service_init(&service);
+    cb_error error = cb_enrolment_get(store, &request->match.parameters[0].id, &enrolment);
+    if (!error)
+        error = cb_service_get(store, enrolment.service, &service);
+    if (!error)
+        error = ask_connector(request, &enrolment, &service, &json, &why);
+    if (error && why.len > 0 && cb_buf_cstr(&why))
+        error = cb_reply_fail(reply, error, "%s", cb_buf_cstr(&why));
+    if (!error)
+        error = reply_for_service(reply, &json);
+    cb_service_free(&service);
+    cb_enrolment_free(&enrolment);
+    cb_buf_free(&json);
+    cb_buf_free(&why);
     return error;
 }
 

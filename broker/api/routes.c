@@ -110,6 +110,7 @@ const cb_route cb_api_routes[] = {
     {"GET",    "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_get,         0, STAFF},
     {"POST",   "/v1/enrolments/{id}/certificate",  ADMIN,    cb_api_enrolment_certificate, 0, STAFF},
     {"POST",   "/v1/enrolments/{id}/renew",        ADMIN,    cb_api_enrolment_renew,       0, STAFF},
+    {"GET",    "/v1/enrolments/{id}/for-service",  ADMIN,    cb_api_enrolment_for_service, 0, STAFF},
     {"GET",    "/v1/enrolments/{id}/sealed",       ADMIN,    cb_api_enrolment_sealed,      0, STAFF},
     {"POST",   "/v1/enrolments/{id}/rewrap",       ADMIN,    cb_api_enrolment_rewrap,      0, STAFF},
     {"DELETE", "/v1/enrolments/{id}",              ADMIN,    cb_api_enrolment_remove,      0, RESERVED},

@@ -101,12 +101,33 @@ static cb_ctl_status remove_enrolment(cb_ctl *ctl, const cb_ctl_args *args)
     return status ? status : finish(ctl, id, "removed", "removed");
 }
 
+cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id)
+{
+    const char *out = cb_ctl_arg(args, "for-service");
+    char path[96];
+    json_t *answer = NULL;
+    if (!out)
+        return CB_CTL_DONE;
+    snprintf(path, sizeof path, "/v1/enrolments/%s/for-service", id);
+    cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &answer);
+    const json_t *given = json_object_get(answer, "for_service");
+    if (!status && json_object_size(given) > 0)
+        status = cb_ctl_write_json(ctl, out, given);
+    else if (!status)
+        cb_ctl_note(ctl, "There is nothing to give to this service but a certificate request.");
+    json_decref(answer);
+    return status;
+}
+
 static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
 {
+    char id[CB_ID_TEXT];
     json_t *enrolment = NULL;
-    cb_ctl_status status = cb_ctl_enrolment_get(ctl, args->operand[0], NULL, &enrolment);
+    cb_ctl_status status = cb_ctl_enrolment_get(ctl, args->operand[0], id, &enrolment);
     if (!status)
         status = cb_ctl_object(ctl, enrolment, all_columns);
+    if (!status)
+        status = cb_ctl_enrolment_for_service(ctl, args, id);
     json_decref(enrolment);
     return status;
 }
@@ -143,8 +164,11 @@ static const cb_ctl_option add_options[] = {
      false},
     {"data", "JSONFILE", "what the connector needs to know of this holder: a JSON object", false,
      false},
+    CB_CTL_FOR_SERVICE_OPTION,
     {0}};
-static const cb_ctl_option renew_options[] = {CB_CTL_NEW_KEY_OPTIONS, {0}};
+static const cb_ctl_option renew_options[] = {
+    CB_CTL_NEW_KEY_OPTIONS, CB_CTL_FOR_SERVICE_OPTION, {0}};
+static const cb_ctl_option show_options[] = {CB_CTL_FOR_SERVICE_OPTION, {0}};
 static const cb_ctl_option certify_options[] = {
     {"certificate", "PEMFILE", "the holder's certificate, then its chain", true, false}, {0}};
 static const cb_ctl_option list_options[] = {
@@ -162,5 +186,5 @@ const cb_ctl_command cb_ctl_enrolment_commands[] = {
     {"enrolment", "remove", "ENROLMENT", 1, 1, NULL, "End an enrolment for good, at once",
      remove_enrolment},
     {"enrolment", "list", "", 0, 0, list_options, "List enrolments", list},
-    {"enrolment", "show", "ENROLMENT", 1, 1, NULL, "Show one enrolment", show},
+    {"enrolment", "show", "ENROLMENT", 1, 1, show_options, "Show one enrolment", show},
     {0}};

@@ -107,7 +107,7 @@ static cb_ctl_status complete(cb_ctl *ctl, const cb_ctl_args *args, json_t *made
     status = cb_ctl_done(ctl, made, "enrolment %s added%s%s", id, *state ? ", " : "", state);
     if (!status && strcmp(state, "pending") == 0)
         say_next(ctl, id, args);
-    return status;
+    return status ? status : cb_ctl_enrolment_for_service(ctl, args, id);
 }
 
 cb_ctl_status cb_ctl_enrolment_add(cb_ctl *ctl, const cb_ctl_args *args)
@@ -198,6 +198,8 @@ cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
         cb_ctl_note(ctl, "The key in use so far stays in use until then.");
         say_next(ctl, id, args);
     }
+    if (!status)
+        status = cb_ctl_enrolment_for_service(ctl, args, id);
 out:
     json_decref(enrolment);
     json_decref(body);

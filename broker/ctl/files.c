@@ -2,6 +2,7 @@
 #include "broker/ctl/files.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/config.h"
@@ -119,18 +120,38 @@ out:
     return status;
 }
 
+static cb_ctl_status write_text(cb_ctl *ctl, const char *path, const cb_buf *text)
+{
+    errno = 0;
+    cb_error error = cb_buf_error(text);
+    if (!error && strcmp(path, "-") == 0)
+        error = fwrite(text->data, 1, text->len, ctl->out) == text->len ? CB_OK : CB_E_IO;
+    else if (!error)
+        error = cb_file_replace(path, cb_buf_bytes(text), 0644);
+    return error ? bad_file(ctl, error, path, strerror(errno)) : CB_CTL_DONE;
+}
+
 cb_ctl_status cb_ctl_write_pem(cb_ctl *ctl, const char *path, const char *label, cb_bytes der)
 {
     cb_buf pem = CB_BUF(DER_MAX);
     cb_pem_put(&pem, label, der);
-    errno = 0;
-    cb_error error = cb_buf_error(&pem);
-    if (!error && strcmp(path, "-") == 0)
-        error = fwrite(pem.data, 1, pem.len, ctl->out) == pem.len ? CB_OK : CB_E_IO;
-    else if (!error)
-        error = cb_file_replace(path, cb_buf_bytes(&pem), 0644);
-    cb_ctl_status status = error ? bad_file(ctl, error, path, strerror(errno)) : CB_CTL_DONE;
+    cb_ctl_status status = write_text(ctl, path, &pem);
     cb_buf_free(&pem);
+    return status;
+}
+
+cb_ctl_status cb_ctl_write_json(cb_ctl *ctl, const char *path, const json_t *object)
+{
+    /* Nothing in it acts on a terminal: what is not ASCII, or a control, is escaped. */
+    char *line = cb_json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+    cb_buf text = CB_BUF(DER_MAX);
+    cb_ctl_status status = line ? CB_CTL_DONE : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (line)
+        cb_buf_printf(&text, "%s\n", line);
+    if (!status)
+        status = write_text(ctl, path, &text);
+    cb_buf_free(&text);
+    free(line);
     return status;
 }
 

@@ -23,6 +23,9 @@ cb_ctl_status cb_ctl_read_cvc(cb_ctl *ctl, const char *path, cb_buf *out);
 /* Writes DER as PEM ("-": standard output); a crash leaves the old file or the new one. */
 cb_ctl_status cb_ctl_write_pem(cb_ctl *ctl, const char *path, const char *label, cb_bytes der);
 
+/* The same for an object as JSON, in one line. */
+cb_ctl_status cb_ctl_write_json(cb_ctl *ctl, const char *path, const json_t *object);
+
 /* Bytes as a JSON string of hexadecimal; NULL for want of memory. */
 json_t *cb_ctl_hex(cb_bytes bytes);
 

@@ -2,6 +2,8 @@
 """Services and connectors that misbehave, as taps and sessions meet them; tests/integration/connectors_stages_test.c has all
 the stages."""
 
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +12,7 @@ import time
 import unittest
 from pathlib import Path
 
-from world import PATIENCE, Terminal, main, wait_until, world
+from world import PATIENCE, Terminal, main, run, wait_until, world
 
 w = None
 ports = {}
@@ -71,6 +73,57 @@ def tap(service):
 
 def descriptors():
     return sum(number for _, number in w.of_each("cardbroker-connectord", lambda pid: len(os.listdir(f"/proc/{pid}/fd"))))
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class ForService(unittest.TestCase):
+    """What is handed to a service so that it takes a holder's key."""
+
+    def add(self, holder, data, ok=(0,)):
+        w.add_holder(holder)
+        file, given, key = (w.folder / f"{holder}.{kind}" for kind in ("data", "given", "pem"))
+        file.write_text(json.dumps(data))
+        made = w.ctl("enrolment", "add", "--holder", w.holders[holder], "--service", "token", "--algorithm", "ec-p256",
+                     "--public-key", key, "--data", file, "--for-service", given, ok=ok)
+        return made, given, key
+
+    def test_it_is_the_key_set_of_the_key_as_the_assertions_name_it(self):
+        made, given, key = self.add("Jiro", {"subject": "jiro"})
+        der = run(["openssl", "pkey", "-pubin", "-in", key, "-outform", "DER"]).stdout
+        jwk = {"crv": "P-256", "kty": "EC", "x": b64(der[-64:-32]), "y": b64(der[-32:])}
+        thumbprint = b64(hashlib.sha256(json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()).digest())
+        said = json.loads(given.read_text())
+        self.assertEqual(said, {"subject": "jiro", "jwks": {"keys": [{**jwk, "kid": thumbprint, "alg": "ES256", "use": "sig"}]}})
+        given.unlink()
+        w.ctl("enrolment", "show", made["id"], "--for-service", given)
+        self.assertEqual(json.loads(given.read_text()), said)
+        w.ctl("enrolment", "renew", made["id"], "--algorithm", "ec-p384", "--for-service", given)
+        renewed = json.loads(given.read_text())["jwks"]["keys"]
+        self.assertEqual([(one["crv"], one["alg"]) for one in renewed], [("P-384", "ES384")])
+        w.ctl("enrolment", "remove", made["id"])
+        given.unlink()
+        w.ctl("enrolment", "show", made["id"], "--for-service", given, ok=(1,))      # it has no key any more
+        self.assertFalse(given.exists())
+
+    def test_a_name_of_the_key_that_was_given_is_its_name(self):
+        _, given, _ = self.add("Saburo", {"subject": "saburo", "key_id": "number one"})
+        self.assertEqual(json.loads(given.read_text())["jwks"]["keys"][0]["kid"], "number one")
+
+    def test_what_is_missing_for_it_is_said_and_the_enrolment_is_there(self):
+        _, given, _ = self.add("Shiro", {}, ok=(1,))
+        self.assertFalse(given.exists())
+        row, = w.ctl("enrolment", "list", "--holder", w.holders["Shiro"], "--service", "token")
+        with self.assertRaisesRegex(Exception, "subject"):
+            w.ctl("enrolment", "show", row["id"], "--for-service", given)
+
+    def test_a_service_that_takes_certificates_is_given_nothing(self):
+        given = w.folder / "nothing"
+        row, = w.ctl("enrolment", "list", "--holder", w.holders["Hanako"], "--service", "session")
+        w.ctl("enrolment", "show", row["id"], "--for-service", given)
+        self.assertFalse(given.exists())
 
 
 class Case(unittest.TestCase):

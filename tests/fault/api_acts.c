@@ -367,6 +367,13 @@ static void read_sealed(api_acts *a)
     act_request(a, "GET", "enrolments", &a->enrolment, "sealed");
 }
 
+static void read_for_service(api_acts *a)
+{
+    act_make_holder(a);
+    make_enrolment(a, "tax");
+    act_request(a, "GET", "enrolments", &a->enrolment, "for-service");
+}
+
 static void read_service(api_acts *a)
 {
     make_service(a);
@@ -452,6 +459,7 @@ const api_act api_act_table[] = {
     {"the state", list_status, 200, READING},
     {"metrics", read_metrics, 200, READING},
     {"sealed keys", read_sealed, 200, READING},
+    {"what a service is given", read_for_service, 200, READING},
     {"a service", read_service, 200, READING},
     {NULL, NULL, 0, 0},
 };
