@@ -1,28 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the log says of a row, written into its leaf when it is added and asked again at each login
- * (broker/evidence/vouch.h): whoever writes the database can change a row, and not the leaf.
+ * Whether a row is what the log says of it (broker/evidence/said.h), asked at each login: whoever
+ * writes the database can change a row, and not the leaf.
  */
 #ifndef CB_BROKER_CORE_SAID_H
 #define CB_BROKER_CORE_SAID_H
 
-#include "broker/store/row_maintenance.h"
-#include "broker/store/row_software.h"
-#include "broker/store/row_stock.h"
-
-/* The lines about a row, from the one that vouch.h hashes from. */
-void cb_said_service(cb_buf *leaf, const cb_service *service);
-void cb_said_terminal(cb_buf *leaf, const cb_terminal *terminal);
-void cb_said_application(cb_buf *leaf, const cb_application *application);
-void cb_said_code(cb_buf *leaf, const cb_terminal_code_row *code);
-void cb_said_software(cb_buf *leaf, const cb_software_entry *entry);
-/* What a terminal said that it runs. */
-void cb_said_program(cb_buf *leaf, const cb_id *terminal, const cb_software *what);
-void cb_said_maintainer(cb_buf *leaf, const cb_maintainer *maintainer);
-void cb_said_maintenance(cb_buf *leaf, const cb_maintenance *maintenance);
-/* That a terminal's log may go on with what does not fit. */
-void cb_said_resume(cb_buf *leaf, const cb_id *terminal);
-void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
+#include "broker/evidence/said.h"
 
 /* CB_OK, or CB_E_HSM_RECORD when the log says otherwise. Logged, with the name of the row. */
 cb_error cb_said_of_service(cb_txn *txn, const cb_service *service);

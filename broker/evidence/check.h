@@ -71,6 +71,7 @@ void cb_check_states_end(cb_check *check);
 void cb_check_failures_end(cb_check *check);
 void cb_check_terminal_logs_end(cb_check *check);
 void cb_check_checkpoints_end(cb_check *check);
+void cb_check_words_end(cb_check *check); /* takes in all that the last leaves say */
 
 void cb_check_checkpoint_free(cb_check *check);
 void cb_check_receipts_free(cb_check *check);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Checkpoints, computed again. A leaf about one speaks of a position that lies before its own: so
+ * Checkpoints, computed again, and rows compared with the words that remain at the end. A leaf about one speaks of a position that lies before its own: so
  * what the last leaves say is kept aside for a while, and taken in as far as the next checkpoint
  * goes.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "broker/evidence/check.h"
@@ -227,6 +228,36 @@ void cb_check_checkpoint(cb_check *check, const cb_log_leaf *leaf, const cb_dige
     check_leaf(check, leaf);
     if (!check->error)
         check->error = put_aside(lag, leaf, hash);
+}
+
+/* ---- Rows ---- */
+
+/* A word that a start took back matches nothing, and is no finding. */
+static cb_error check_row(void *context, const cb_said_row *row)
+{
+    static const cb_digest taken_back;
+    cb_check *check = context;
+    char detail[160];
+    const cb_id_map *words = &check->lag->words;
+    if (cb_vouch_found(words, row->kind, &row->id, &row->digest) ||
+        cb_vouch_found(words, row->kind, &row->id, &taken_back))
+        return CB_OK;
+    snprintf(detail, sizeof detail, "%s %.64s is not in the table as the log says of it.", row->what,
+             row->name);
+    cb_check_finding(check, UINT64_MAX, "table.content", detail);
+    return CB_OK;
+}
+
+void cb_check_words_end(cb_check *check)
+{
+    const cb_evidence_source *source = check->source;
+    struct cb_lag *lag = check->lag;
+    if (!source->said || !lag || lag->gaps)
+        return;
+    while (!check->error && lag->count > 0)
+        check->error = take_in(lag);
+    if (!check->error)
+        check->error = source->said(source->context, check_row, check);
 }
 
 void cb_check_checkpoint_free(cb_check *check)

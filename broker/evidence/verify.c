@@ -181,6 +181,7 @@ static cb_error run(pass *p)
     cb_check *check = &p->check;
     check->summary->leaves_unsigned = p->tree.size - check->summary->last.size;
     cb_check_checkpoints_end(check);
+    cb_check_words_end(check);
     cb_check_receipts_end(check);
     cb_check_feed_end(check);
     cb_check_states_end(check);

@@ -21,7 +21,9 @@
  *
  * And of a database only:
  *
- *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead
+ *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead;
+ *             services, terminals, enrolments, software and maintainers are what the last leaf about
+ *             each says, unless a start took its word back (what hsmd seals it checks itself)
  *   failures  failed proofs, wrong PINs and wrong passwords are counted as the leaves say
  *   logs      what terminals logged of themselves is chained and signed, and is what the leaves have
  *             the digests of
@@ -30,6 +32,7 @@
 #define CB_BROKER_EVIDENCE_VERIFY_H
 
 #include "broker/evidence/log.h"
+#include "broker/evidence/said.h"
 #include "broker/store/row_failure.h"
 
 typedef struct cb_table_row {
@@ -53,6 +56,7 @@ typedef struct cb_evidence_source {
     /* Terminals' logs: the batches of each in their order, and how far the broker has it. */
     cb_error (*batches)(void *context, cb_journal_batch_visitor each, void *each_context);
     cb_error (*logs)(void *context, cb_journal_row_visitor each, void *each_context);
+    cb_error (*said)(void *context, cb_said_visitor each, void *each_context);
 } cb_evidence_source;
 
 typedef struct cb_finding {
@@ -62,6 +66,7 @@ typedef struct cb_finding {
                   "head.order", "head.beyond", "feed.chain", "feed.leaf", "feed.missing",
                   "tap.intent", "tap.result", "receipt.gap", "receipt.format", "receipt.tap",
                   "receipt.twice", "table.state", "table.missing", "table.extra",
+                  "table.content",
                   "failures.count", "failures.format", "terminal_log.batch",
                   "terminal_log.record", "terminal_log.head", "checkpoint.format",
                   "checkpoint.record", "checkpoint.words" */

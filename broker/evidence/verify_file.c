@@ -123,8 +123,14 @@ static cb_error file_logs(void *context, cb_journal_row_visitor each, void *each
     return cb_row_journal_all(&file->txn, each, each_context);
 }
 
+static cb_error file_said(void *context, cb_said_visitor each, void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_said_rows(&file->txn, each, each_context);
+}
+
 cb_evidence_source cb_evidence_file_source(cb_evidence_file *file)
 {
-    return (cb_evidence_source){file, file_leaves, file_heads, file_feed, file_rows,
-                                file_failures, file_batches, file_logs};
+    return (cb_evidence_source){file,          file_leaves,  file_heads, file_feed, file_rows,
+                                file_failures, file_batches, file_logs,  file_said};
 }

@@ -237,7 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(cb_p256_public(scalar, point) == CB_OK);
     r = (record){0};
     make(&r, &in);
-    cb_evidence_source source = {&r, leaves, heads, NULL, NULL, NULL, NULL, NULL};
+    cb_evidence_source source = {&r, leaves, heads, NULL, NULL, NULL, NULL, NULL, NULL};
     cb_evidence_report report = {&findings, count_finding};
     cb_error error = cb_evidence_verify(&source, CB_BYTES_OF(point), "test/log", &report, &summary);
     must(summary.findings == findings);

@@ -403,7 +403,9 @@ static void nor_is_one_beside_which_nothing_is_said(void **state)
         assert_int_equal(cb_terminal_find(s.w.store, old, &found), CB_OK);
         assert_memory_equal(&found.key, old, sizeof *old);
         world_close(&s.w);
-        assert_int_equal(verify_file(&s.w, NULL), CB_OK); /* the record is as it was */
+        assert_int_equal(verify_file(&s.w, NULL), CB_E_EVIDENCE); /* the record is as it was */
+        assert_int_equal(findings_of("table.content"), 1);
+        assert_int_equal(findings_of(NULL), 1);
         world_end(&s.w);
     }
 }

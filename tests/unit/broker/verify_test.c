@@ -137,6 +137,11 @@ static const struct {
     {"UPDATE terminal SET state = 'revoked'", "table.state"},
     {"UPDATE enrolment_key SET state = 'current', sealed = x'00'", "table.state"},
     {"PRAGMA foreign_keys = OFF; DELETE FROM card", "table.missing"},
+    {"UPDATE service SET config = '{ }'", "table.content"},
+    {"UPDATE service SET level = 0", "table.content"},
+    {"UPDATE terminal SET rate = rate + 1", "table.content"},
+    {"UPDATE terminal SET passwords = 1 - passwords", "table.content"},
+    {"UPDATE terminal SET key = randomblob(32)", "table.content"},
     {"INSERT INTO card (id, holder, state, profile, level, sequence, binding, created, changed) "
      "SELECT randomblob(16), holder, state, profile, level, sequence, binding, created, changed "
      "FROM card",
@@ -152,6 +157,26 @@ static void each_edit_is_found(void **state)
         tamper(&w, edits[i].sql);
         if (verify_file(&w, NULL) != CB_E_EVIDENCE || findings_of(edits[i].what) == 0)
             fail_msg("not found as %s: %s", edits[i].what, edits[i].sql);
+        world_end(&w);
+    }
+}
+
+/* What was rolled back, or moved to somebody else, without a change of its state. */
+static void what_an_enrolment_says_is_compared_as_well(void **state)
+{
+    static const char *const others[] = {
+        "UPDATE enrolment SET data = '{\"a\":1}'",
+        "UPDATE enrolment SET holder = (SELECT id FROM holder WHERE id <> enrolment.holder)"};
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        world w;
+        world_begin(&w);
+        assert_int_equal(cb_holder_add(w.store, "test", "Somebody else", NULL), CB_OK);
+        world_close(&w);
+        assert_int_equal(verify_file(&w, NULL), CB_OK);
+        tamper(&w, others[i]);
+        assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+        assert_int_equal(findings_of("table.content"), 1);
         world_end(&w);
     }
 }
@@ -468,6 +493,7 @@ int main(void)
         cmocka_unit_test(an_untouched_record_verifies),
         cmocka_unit_test(another_key_or_another_log_does_not_verify),
         cmocka_unit_test(each_edit_is_found),
+        cmocka_unit_test(what_an_enrolment_says_is_compared_as_well),
         cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
         cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
         cmocka_unit_test(no_number_in_a_receipt_hides_others_that_are_missing),
