@@ -4,6 +4,7 @@
 import re
 import subprocess
 import unittest
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,13 @@ class TerminalLife(unittest.TestCase):
         rows = re.findall(r"^\| (.+) \| (.+) \| (.+) \|$", page[page.index("| from | act | to |"):].split("\n\n")[0], re.M)
         written = {(state, act, to) for states, act, to in rows[1:] for state in states.split(", ")}
         self.assertEqual(written, table("terminal"))
+
+    def test_the_picture_has_every_state_and_every_act_as_often_as_the_table(self):
+        page = (ROOT / "docs" / "terminals.md").read_text()
+        picture = page[page.index("## The life of a terminal"):].split("```")[1]
+        words = Counter(re.findall(r"[a-z]+", re.sub(r"\(.*?\)", "", picture)))
+        states = {state for row in table("terminal") for state in (row[0], row[2])}
+        self.assertEqual(words, Counter(states) + Counter(act for _, act, _ in table("terminal")))
 
 
 if __name__ == "__main__":

@@ -18,15 +18,19 @@ static cb_error found(world *w)
 
 static void only_what_the_table_lists_follows(void **state)
 {
-    static const uint8_t acts[] = {CB_TERMINAL_ACTIVATE, CB_TERMINAL_DEACTIVATE,
-                                   CB_TERMINAL_REACTIVATE, CB_TERMINAL_REVOKE, CB_TERMINAL_DISPOSE};
+    static const uint8_t acts[] = {CB_TERMINAL_ACTIVATE,   CB_TERMINAL_DEACTIVATE,
+                                   CB_TERMINAL_REACTIVATE, CB_TERMINAL_MAINTAIN,
+                                   CB_TERMINAL_MAINTAINED, CB_TERMINAL_REVOKE,
+                                   CB_TERMINAL_DISPOSE};
     static const struct {
-        uint8_t from, to[5];
+        uint8_t from, to[7];
     } rows[] = {
-        {CB_TERMINAL_REGISTERED, {CB_TERMINAL_ACTIVE, 0, 0, CB_TERMINAL_REVOKED, 0}},
-        {CB_TERMINAL_ACTIVE, {0, CB_TERMINAL_DEACTIVATED, 0, CB_TERMINAL_REVOKED, 0}},
-        {CB_TERMINAL_DEACTIVATED, {0, 0, CB_TERMINAL_ACTIVE, CB_TERMINAL_REVOKED, 0}},
-        {CB_TERMINAL_REVOKED, {0, 0, 0, 0, CB_TERMINAL_DISPOSED}},
+        {CB_TERMINAL_REGISTERED, {CB_TERMINAL_ACTIVE, 0, 0, 0, 0, CB_TERMINAL_REVOKED, 0}},
+        {CB_TERMINAL_ACTIVE,
+         {0, CB_TERMINAL_DEACTIVATED, 0, CB_TERMINAL_MAINTENANCE, 0, CB_TERMINAL_REVOKED, 0}},
+        {CB_TERMINAL_DEACTIVATED, {0, 0, CB_TERMINAL_ACTIVE, 0, 0, CB_TERMINAL_REVOKED, 0}},
+        {CB_TERMINAL_MAINTENANCE, {0, 0, 0, 0, CB_TERMINAL_ACTIVE, CB_TERMINAL_REVOKED, 0}},
+        {CB_TERMINAL_REVOKED, {0, 0, 0, 0, 0, 0, CB_TERMINAL_DISPOSED}},
         {CB_TERMINAL_DISPOSED, {0}},
         {0, {0}},
     };
