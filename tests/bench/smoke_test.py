@@ -12,7 +12,10 @@ from pathlib import Path
 RUN = Path(__file__).resolve().parent / "run"
 sys.path.insert(0, str(RUN.parent))
 
+sys.path.insert(0, str(RUN.parents[1] / "e2e"))
+
 import contactless  # noqa: E402
+import many_cards  # noqa: E402
 
 
 # Commands for a card of each kind, exactly, and the bytes that it answers at most (ECDSA signatures in DER are of several lengths): what
@@ -143,6 +146,13 @@ class Smoke(unittest.TestCase):
         for words in ("× floor", "bare PKCS#11", "libmicrohttpd", "revocation under load", "resident memory", "cores", "workers",
                       "sealed keys", "read through", "cards bound", "Argon2id at the terminal", "PIV 9E, secured", "operations of the card", "mid-range chip", "after contact for a native card"):
             self.assertIn(words, self.table)
+
+
+class ManyCards(unittest.TestCase):
+    def test_each_line_of_a_file_is_a_card_and_a_holder_once_though_the_run_was_killed(self):
+        row = many_cards.measure(300, threads=4, kill_after=0.5)      # fails by itself if one is missing, double or turned down
+        self.assertEqual((row["cards"], row["bad"]), (300, 0))
+        self.assertGreater(row["changes"], 0)
 
 
 class Reckoning(unittest.TestCase):
