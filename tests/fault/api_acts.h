@@ -28,6 +28,7 @@ typedef struct api_act {
 /* Each ends with a name that is NULL. */
 extern const api_act api_act_table[];
 extern const api_act api_life_table[]; /* of cards that nobody holds yet, applications, terminals */
+extern const api_act api_rest_table[]; /* of codes, software, maintainers */
 
 /* What acts are made of: a name that was not used yet; things, made last; the request itself. */
 const char *act_fresh_name(api_acts *a);
