@@ -32,6 +32,10 @@ cb_error cb_program_start(cb_program *p);
  * sessions, closes everything. */
 void cb_program_end(cb_program *p);
 
+/* For program.c: limits the process to the system calls that serving makes, unless the
+ * configuration leaves that out. */
+cb_error cb_program_confine(const cb_program *p);
+
 /* What issuers say of foreign cards, for program.c: who fetches it, begun before anything else;
  * then the rest, and its end, stop before everything that may still wait for it. */
 cb_error cb_program_status_begin(cb_program *p);
