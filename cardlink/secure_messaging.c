@@ -39,8 +39,7 @@ static cb_error encrypt(const cb_sm *sm, uint8_t top, uint32_t counter, cb_bytes
     return error ? error : cb_aes_cbc_encrypt(key(sm, sm->enc), iv, cb_bytes_make(at, padded), at);
 }
 
-/* The length before the padding; false if there is none. */
-static bool unpad(cb_bytes padded, size_t *len)
+bool cb_sm_unpad(cb_bytes padded, size_t *len)
 {
     size_t end = padded.len;
     while (end > 0 && padded.data[end - 1] == 0)
@@ -68,7 +67,7 @@ static cb_error decrypt(const cb_sm *sm, uint8_t top, uint32_t counter, cb_bytes
     cb_error error = vector(sm, top, counter, iv);
     if (!error)
         error = cb_aes_cbc_decrypt(key(sm, sm->enc), iv, ciphertext, at);
-    if (!error && !unpad(cb_bytes_make(at, ciphertext.len), &len))
+    if (!error && !cb_sm_unpad(cb_bytes_make(at, ciphertext.len), &len))
         error = CB_E_CARD_ANSWER;
     out->len = before + (error ? 0 : len);
     return error;

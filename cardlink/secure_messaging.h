@@ -40,6 +40,10 @@ typedef struct cb_sm_mark {
     uint32_t counter;
 } cb_sm_mark;
 
+/* The length before the padding (ISO 7816-4: 80 and zeros, within the last block); false if there is
+ * none. */
+bool cb_sm_unpad(cb_bytes padded, size_t *len);
+
 /* Wraps a command with at most 239 bytes of data, and appends it. mark gets what its answer is
  * opened with. CB_E_TOO_LARGE; CB_E_CRYPTO when the counter is used up. */
 cb_error cb_sm_wrap_command(cb_sm *sm, const cb_apdu *plain, cb_buf *out, cb_sm_mark *mark);

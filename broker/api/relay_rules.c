@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <strings.h>
 
-#include "base/cursor.h"
+#include "base/split.h"
 
 cb_error cb_relay_label(const char *host, const char *relay_domain, char label[CB_SESSION_LABEL])
 {
@@ -63,16 +63,6 @@ static cb_bytes trim(cb_bytes text)
     return cursor.rest;
 }
 
-/* Up to the byte, which is taken too; everything when it is not there. */
-static cb_bytes take_until(cb_cursor *cursor, char stop)
-{
-    const uint8_t *at = cursor->rest.len > 0 ? memchr(cursor->rest.data, stop, cursor->rest.len) : NULL;
-    cb_bytes part = cb_cursor_take(cursor, at ? (size_t)(at - cursor->rest.data) : cursor->rest.len);
-    if (at)
-        cb_cursor_u8(cursor);
-    return part;
-}
-
 static bool is_text(cb_bytes bytes, const char *text)
 {
     return bytes.len == strlen(text) && strncasecmp((const char *)bytes.data, text, bytes.len) == 0;
@@ -86,7 +76,7 @@ static bool is_own(cb_bytes pair)
     while (cursor.rest.len > 0 && (cursor.rest.data[0] == '=' || is_blank(cursor.rest.data[0])))
         cb_cursor_u8(&cursor);
     size_t all = cursor.rest.len;
-    cb_bytes name = take_until(&cursor, '=');
+    cb_bytes name = cb_take_until(&cursor, '=');
     return name.len < all && is_text(trim(name), CB_RELAY_COOKIE);
 }
 
@@ -94,11 +84,11 @@ static bool is_own(cb_bytes pair)
 static bool stays_here(cb_bytes cookie)
 {
     cb_cursor cursor = cb_cursor_over(cookie);
-    if (is_own(take_until(&cursor, ';')))
+    if (is_own(cb_take_until(&cursor, ';')))
         return false;
     while (cursor.rest.len > 0) {
-        cb_cursor attribute = cb_cursor_over(take_until(&cursor, ';'));
-        bool domain = is_text(trim(take_until(&attribute, '=')), "Domain");
+        cb_cursor attribute = cb_cursor_over(cb_take_until(&cursor, ';'));
+        bool domain = is_text(trim(cb_take_until(&attribute, '=')), "Domain");
         if (domain && trim(cb_cursor_rest(&attribute)).len > 0)
             return false;
     }

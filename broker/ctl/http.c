@@ -9,6 +9,7 @@
 
 #include "base/json_text.h"
 #include "broker/ctl/output.h"
+#include "broker/ctl/resolve.h"
 
 enum { CONNECT_SECONDS = 5, ANSWER_SECONDS = 30 };
 
@@ -171,12 +172,6 @@ out:
     return status;
 }
 
-static const char *member(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "";
-}
-
 /* Members of a problem that are not those which every problem has: tries left, the line of a
  * configuration … */
 static void print_details(cb_ctl *ctl, const json_t *problem)
@@ -199,7 +194,7 @@ static void print_details(cb_ctl *ctl, const json_t *problem)
         fprintf(ctl->err, "  %s\n", cb_buf_cstr(&text) ? cb_buf_cstr(&text) : "…");
     }
     cb_buf_reset(&text);
-    cb_ctl_plain(&text, member(problem, "request"));
+    cb_ctl_plain(&text, cb_ctl_text_field(problem, "request"));
     if (text.len && cb_buf_cstr(&text))
         fprintf(ctl->err, "  request: %s\n", cb_buf_cstr(&text));
     cb_buf_free(&text);
@@ -208,11 +203,11 @@ static void print_details(cb_ctl *ctl, const json_t *problem)
 cb_ctl_status cb_ctl_problem(cb_ctl *ctl, const cb_ctl_answer *answer)
 {
     cb_buf text = CB_BUF(8192);
-    const char *code = member(answer->body, "code");
+    const char *code = cb_ctl_text_field(answer->body, "code");
     ctl->for_now = answer->status == 503 || answer->status == 504;
-    const char *detail = member(answer->body, "detail");
+    const char *detail = cb_ctl_text_field(answer->body, "detail");
     if (!*detail)
-        detail = member(answer->body, "title");
+        detail = cb_ctl_text_field(answer->body, "title");
     if (!*code)
         cb_buf_printf(&text, "error [http.%ld]: ", answer->status);
     else {

@@ -85,13 +85,6 @@ static bool find_number(cb_bytes leaf, const char *name, uint64_t *out)
     return *end == 0;
 }
 
-static bool find_digest(cb_bytes leaf, const char *name, cb_digest *out)
-{
-    char text[2 * CB_SHA256_SIZE + 1];
-    return cb_leaf_find_text(leaf, name, text, sizeof text) == CB_OK &&
-           cb_unhex_exact(text, out->bytes, CB_SHA256_SIZE) == CB_OK;
-}
-
 /* That a terminal's log may go on with what does not fit, or that saying so counted for nothing. */
 static void take_permission(cb_check *check, const cb_leaf_fields *leaf, cb_bytes data)
 {
@@ -125,8 +118,8 @@ static void take_said(cb_check *check, uint64_t position, const cb_leaf_fields *
     bool whole =
         !cb_id_is_zero(&leaf->terminal) && find_number(data, "part", &facts.part) &&
         find_number(data, "after", &facts.after) && find_number(data, "last", &facts.last) &&
-        find_digest(data, "entries_sha256", &facts.entries) &&
-        find_digest(data, "hash", &facts.hash) && find_digest(data, "key_sha256", &facts.key);
+        cb_leaf_find_digest(data, "entries_sha256", &facts.entries) &&
+        cb_leaf_find_digest(data, "hash", &facts.hash) && cb_leaf_find_digest(data, "key_sha256", &facts.key);
     if (!whole) {
         cb_check_finding(check, position, "leaf.format", "The leaf does not say which batch.");
         return;

@@ -6,6 +6,7 @@
 
 #include "base/leaf.h"
 #include "base/text.h"
+#include "broker/evidence/leaf_fields.h"
 #include "broker/evidence/tree.h"
 
 static const uint8_t magic[16] = {'c', 'b', 'c', 'h', 'e', 'c', 'k', 'p',
@@ -54,13 +55,6 @@ static bool number_of(cb_bytes leaf, const char *name, uint64_t *out)
     return text[0];
 }
 
-static bool digest_of(cb_bytes leaf, const char *name, cb_digest *out)
-{
-    char text[2 * CB_SHA256_SIZE + 1];
-    return cb_leaf_find_text(leaf, name, text, sizeof text) == CB_OK &&
-           cb_unhex_exact(text, out->bytes, CB_SHA256_SIZE) == CB_OK;
-}
-
 /* What comes after the three lines with which every leaf begins. */
 static cb_bytes after_beginning(cb_bytes leaf)
 {
@@ -79,11 +73,11 @@ cb_error cb_checkpoint_read(cb_bytes leaf, cb_checkpoint *out)
     if (cb_leaf_find_text(leaf, "kind", kind, sizeof kind) != CB_OK ||
         strcmp(kind, "record.checkpoint") != 0)
         return CB_E_NOT_FOUND;
-    if (!number_of(leaf, "size", &out->tree.size) || !digest_of(leaf, "root", &out->tree.root) ||
+    if (!number_of(leaf, "size", &out->tree.size) || !cb_leaf_find_digest(leaf, "root", &out->tree.root) ||
         !number_of(leaf, "revocations", &out->feed.number) ||
-        !digest_of(leaf, "revocations_hash", &out->feed.hash) ||
+        !cb_leaf_find_digest(leaf, "revocations_hash", &out->feed.hash) ||
         !number_of(leaf, "words", &out->words) ||
-        !digest_of(leaf, "words_root", &out->words_root) || !digest_of(leaf, "rules", &out->rules))
+        !cb_leaf_find_digest(leaf, "words_root", &out->words_root) || !cb_leaf_find_digest(leaf, "rules", &out->rules))
         return CB_E_FORMAT;
     /* There is one way to write it, so that no two readers take it differently. */
     cb_buf lines = CB_BUF(CB_LEAF_MAX);

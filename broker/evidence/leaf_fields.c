@@ -182,3 +182,10 @@ cb_error cb_leaf_fields_read(cb_bytes leaf, cb_leaf_fields *out)
     }
     return cb_cursor_done(&cursor) ? CB_OK : CB_E_FORMAT;
 }
+
+bool cb_leaf_find_digest(cb_bytes leaf, const char *name, cb_digest *out)
+{
+    char text[2 * CB_SHA256_SIZE + 1];
+    return cb_leaf_find_text(leaf, name, text, sizeof text) == CB_OK &&
+           cb_unhex_exact(text, out->bytes, CB_SHA256_SIZE) == CB_OK;
+}

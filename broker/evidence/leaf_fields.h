@@ -31,4 +31,7 @@ typedef struct cb_leaf_fields {
 /* CB_E_FORMAT when it is not a leaf as base/leaf.h describes it. */
 cb_error cb_leaf_fields_read(cb_bytes leaf, cb_leaf_fields *out);
 
+/* The SHA-256 (hexadecimal) in a line of that name; false when there is none, or something else. */
+bool cb_leaf_find_digest(cb_bytes leaf, const char *name, cb_digest *out);
+
 #endif

@@ -27,13 +27,6 @@ cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue)
     return cb_query_run(&q);
 }
 
-static void known_id(cb_query *q, int column, cb_id *out)
-{
-    *out = (cb_id){{0}};
-    if (!cb_column_is_null(q, column))
-        cb_column_id(q, column, out);
-}
-
 static void read_issue(cb_query *q, cb_issue_row *out)
 {
     cb_column_id(q, 0, &out->card);
@@ -42,8 +35,8 @@ static void read_issue(cb_query *q, cb_issue_row *out)
     cb_column_text(q, 3, out->station, sizeof out->station);
     cb_column_text(q, 4, out->manufacturer, sizeof out->manufacturer);
     cb_column_text(q, 5, out->serial, sizeof out->serial);
-    known_id(q, 6, &out->application);
-    known_id(q, 7, &out->replaces);
+    cb_column_known_id(q, 6, &out->application);
+    cb_column_known_id(q, 7, &out->replaces);
 }
 
 cb_error cb_row_issue_each(cb_txn *txn, bool without_application, const cb_id *after,

@@ -37,13 +37,6 @@ cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
     return cb_query_run(&q);
 }
 
-static void known_id(cb_query *q, int column, cb_id *out)
-{
-    *out = (cb_id){{0}};
-    if (!cb_column_is_null(q, column))
-        cb_column_id(q, column, out);
-}
-
 static void read_row(cb_query *q, cb_registration_row *out)
 {
     cb_column_id(q, 0, &out->code);
@@ -55,8 +48,8 @@ static void read_row(cb_query *q, cb_registration_row *out)
     out->created = cb_column_number(q, 6);
     out->expires = cb_column_number(q, 7);
     out->changed = cb_column_number(q, 8);
-    known_id(q, 9, &out->card);
-    known_id(q, 10, &out->terminal);
+    cb_column_known_id(q, 9, &out->card);
+    cb_column_known_id(q, 10, &out->terminal);
 }
 
 cb_error cb_row_registration_get(cb_txn *txn, const cb_id *code, cb_registration_row *out)

@@ -14,13 +14,6 @@ static void bind_known(cb_query *q, const cb_id *id)
     cb_query_id(q, cb_id_is_zero(id) ? NULL : id);
 }
 
-static void known_id(cb_query *q, int column, cb_id *out)
-{
-    *out = (cb_id){{0}};
-    if (!cb_column_is_null(q, column))
-        cb_column_id(q, column, out);
-}
-
 /* ---- Batches ---- */
 
 cb_error cb_row_batch_put(cb_txn *txn, const cb_batch *batch)
@@ -73,7 +66,7 @@ static void read_stock(cb_query *q, cb_stock *out)
     cb_column_text(q, 1, out->serial, sizeof out->serial);
     cb_column_id(q, 2, &out->batch);
     out->state = cb_column_state(q, 3, cb_card_states);
-    known_id(q, 4, &out->identity);
+    cb_column_known_id(q, 4, &out->identity);
     cb_column_text(q, 5, out->delivery, sizeof out->delivery);
     out->line = cb_column_number(q, 6);
     out->changed = cb_column_number(q, 7);
@@ -192,8 +185,8 @@ cb_error cb_row_mismatch_each(cb_txn *txn, const cb_id *after, unsigned limit,
         cb_column_text(&q, 2, row.manufacturer, sizeof row.manufacturer);
         cb_column_text(&q, 3, row.serial, sizeof row.serial);
         cb_column_text(&q, 4, row.delivery, sizeof row.delivery);
-        known_id(&q, 5, &row.card);
-        known_id(&q, 6, &row.application);
+        cb_column_known_id(&q, 5, &row.card);
+        cb_column_known_id(&q, 6, &row.application);
         cb_column_text(&q, 7, row.actor, sizeof row.actor);
         row.time = cb_column_number(&q, 8);
         error = q.error ? q.error : each(context, &row);

@@ -396,6 +396,13 @@ void cb_column_id(cb_query *query, int column, cb_id *out)
     cb_column_fixed(query, column, out->bytes, CB_ID_SIZE);
 }
 
+void cb_column_known_id(cb_query *query, int column, cb_id *out)
+{
+    *out = (cb_id){{0}};
+    if (!cb_column_is_null(query, column))
+        cb_column_id(query, column, out);
+}
+
 void cb_column_digest(cb_query *query, int column, cb_digest *out)
 {
     cb_column_fixed(query, column, out->bytes, CB_SHA256_SIZE);

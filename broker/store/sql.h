@@ -111,6 +111,7 @@ int64_t cb_column_number(cb_query *query, int column);
 uint8_t cb_column_byte(cb_query *query, int column);
 bool cb_column_is_null(cb_query *query, int column);
 void cb_column_id(cb_query *query, int column, cb_id *out);
+void cb_column_known_id(cb_query *query, int column, cb_id *out); /* NULL: zero */
 void cb_column_digest(cb_query *query, int column, cb_digest *out);
 void cb_column_fixed(cb_query *query, int column, void *out, size_t len);
 /* Of evidence, which is shown as it is found: another size gives zeros, which no check believes. */

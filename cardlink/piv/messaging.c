@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/tlv.h"
 #include "cardlink/script.h"
+#include "cardlink/secure_messaging.h"
 
 enum {
     TAG_DATA = 0x87,
@@ -179,18 +180,6 @@ static cb_error check_mac(cb_piv_session *session, const secured *answer)
     return error;
 }
 
-/* The length before the padding; false if there is none. */
-static bool unpad(cb_bytes padded, size_t *len)
-{
-    size_t end = padded.len;
-    while (end > 0 && padded.data[end - 1] == 0)
-        end--;
-    if (end == 0 || padded.data[end - 1] != PADDING || padded.len - end >= CB_AES_BLOCK)
-        return false;
-    *len = end - 1;
-    return true;
-}
-
 static cb_error decrypt(const cb_piv_session *session, const secured *answer, cb_buf *out)
 {
     uint8_t iv[CB_AES_BLOCK];
@@ -208,7 +197,7 @@ static cb_error decrypt(const cb_piv_session *session, const secured *answer, cb
     cb_error error = vector(session, ANSWER_VECTOR, session->answered + 1, iv);
     if (!error)
         error = cb_aes_cbc_decrypt(KEY(session, enc), iv, encrypted, at);
-    if (!error && !unpad(cb_bytes_make(at, encrypted.len), &len))
+    if (!error && !cb_sm_unpad(cb_bytes_make(at, encrypted.len), &len))
         error = CB_E_CARD_ANSWER;
     if (error)
         cb_wipe(at, encrypted.len);

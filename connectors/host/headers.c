@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "base/split.h"
+
 enum { HTTPS_PORT = 443, ORIGIN_TEXT = CB_HOST_MAX + 24 };
 
 static bool is_token(cb_bytes name)
@@ -34,28 +36,16 @@ static cb_bytes trim(cb_bytes text)
     return cb_bytes_make(text.data ? text.data + start : NULL, text.len - start);
 }
 
-/* Up to the byte, which is taken too; everything when it is not there. */
-static cb_bytes take_until(cb_cursor *cursor, char stop)
-{
-    const uint8_t *at =
-        cursor->rest.len > 0 ? memchr(cursor->rest.data, stop, cursor->rest.len) : NULL;
-    cb_bytes part =
-        cb_cursor_take(cursor, at ? (size_t)(at - cursor->rest.data) : cursor->rest.len);
-    if (at)
-        cb_cursor_u8(cursor);
-    return part;
-}
-
 bool cb_header_next(cb_cursor *cursor, cb_header *out)
 {
     if (cursor->rest.len == 0)
         return false;
-    cb_bytes line = take_until(cursor, '\n');
+    cb_bytes line = cb_take_until(cursor, '\n');
     if (line.len > 0 && line.data[line.len - 1] == '\r')
         line.len--;
     cb_cursor parts = cb_cursor_over(line);
     bool colon = line.len > 0 && memchr(line.data, ':', line.len);
-    out->name = take_until(&parts, ':');
+    out->name = cb_take_until(&parts, ':');
     out->value = trim(cb_cursor_rest(&parts));
     if (colon && is_token(out->name) && is_value(out->value))
         return true;
@@ -103,7 +93,7 @@ static bool is_named_by_connection(cb_bytes headers, const cb_header *header)
             continue;
         cb_cursor options = cb_cursor_over(other.value);
         while (options.rest.len > 0) {
-            cb_bytes option = trim(take_until(&options, ','));
+            cb_bytes option = trim(cb_take_until(&options, ','));
             if (option.len == header->name.len &&
                 strncasecmp((const char *)option.data, (const char *)header->name.data,
                             option.len) == 0)
@@ -300,9 +290,9 @@ static void put_cookie(cb_buf *out, const cb_header *header, const cb_origin *se
     cb_buf_put(out, header->name);
     cb_buf_put_str(out, ": ");
     while (cursor.rest.len > 0) {
-        cb_bytes attribute = trim(take_until(&cursor, ';'));
+        cb_bytes attribute = trim(cb_take_until(&cursor, ';'));
         cb_cursor parts = cb_cursor_over(attribute);
-        cb_bytes name = trim(take_until(&parts, '='));
+        cb_bytes name = trim(cb_take_until(&parts, '='));
         if (!first && same_text(name, "Domain") &&
             covers(trim(cb_cursor_rest(&parts)), service->host))
             continue;
