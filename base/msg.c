@@ -18,7 +18,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 
-enum { PACKET_MAX = CB_MSG_HEADER + CB_MSG_BODY_MAX, BACKLOG = 128, CONNECT_SECONDS = 1 };
+enum { BACKLOG = 128, CONNECT_SECONDS = 1 };
 
 void cb_msg_init(cb_msg *msg, uint16_t type)
 {

@@ -109,14 +109,6 @@ cb_error cb_connectors_check(cb_connectors *connectors, const char *connector, c
     return ask_with_config(connectors, CB_CONN_CHECK, connector, config, why);
 }
 
-cb_error cb_connectors_health(cb_connectors *connectors, const char *connector, const char *config,
-                              cb_buf *why)
-{
-    if (strlen(config) > CB_LOGIN_CONFIG_MAX)
-        return CB_E_TOO_LARGE;
-    return ask_with_config(connectors, CB_CONN_HEALTH, connector, config, why);
-}
-
 cb_error cb_connectors_describe(cb_connectors *connectors, const char *connector, cb_buf *json)
 {
     cb_msg msg;

@@ -35,10 +35,6 @@ cb_error cb_connectors_check(cb_connectors *connectors, const char *connector, c
 /* What a connector says of itself, as JSON: name, title, version, kinds, algorithms, fields. */
 cb_error cb_connectors_describe(cb_connectors *connectors, const char *connector, cb_buf *json);
 
-/* Whether the service of this configuration is there; without any key. CB_E_SERVICE_*; why gets a sentence. */
-cb_error cb_connectors_health(cb_connectors *connectors, const char *connector, const char *config,
-                              cb_buf *why);
-
 typedef struct cb_login_request {
     const char *connector;
     const char *service;

@@ -155,13 +155,6 @@ typedef struct cb_session_over {
  * open, of which a revocation may have been one; CB_E_SESSION_UNKNOWN when none of them is. */
 cb_error cb_decide_session_ends(cb_store *store, const cb_session_over *over, size_t count);
 
-/* Sessions that T2 recorded and whose end is not recorded yet, in the order of ids; holder and
- * service may be NULL. Pages as in registry.h. */
-cb_error cb_open_sessions(cb_store *store, const cb_id *holder, const char *service,
-                          const cb_id *after, unsigned limit,
-                          cb_error (*each)(void *context, const cb_session_row *session),
-                          void *context);
-
 /* ---- The revocation feed, for hsmd ---- */
 
 /* The head as of now: never older than the last revocation that was acknowledged. */

@@ -42,28 +42,3 @@ cb_error cb_feed_since(cb_store *store, uint64_t number, cb_feed_entry *entries,
     *count = error ? 0 : read.count;
     return error;
 }
-
-typedef struct session_list {
-    const cb_id *holder;
-    const char *service;
-    const cb_id *after;
-    unsigned limit;
-    cb_error (*each)(void *context, const cb_session_row *session);
-    void *context;
-} session_list;
-
-static cb_error run_sessions(cb_txn *txn, void *context)
-{
-    const session_list *list = context;
-    return cb_row_session_page(txn, list->holder, list->service, list->after, list->limit,
-                               list->each, list->context);
-}
-
-cb_error cb_open_sessions(cb_store *store, const cb_id *holder, const char *service,
-                          const cb_id *after, unsigned limit,
-                          cb_error (*each)(void *context, const cb_session_row *session),
-                          void *context)
-{
-    session_list list = {holder, service, after, limit, each, context};
-    return cb_store_read(store, run_sessions, &list);
-}

@@ -40,16 +40,6 @@ static void read_entry(cb_query *q, cb_software_entry *out)
     out->created = cb_column_number(q, 7);
 }
 
-cb_error cb_row_software_get(cb_txn *txn, const cb_id *id, cb_software_entry *out)
-{
-    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM software WHERE id = ?");
-    cb_query_id(&q, id);
-    bool found = cb_query_next(&q);
-    if (found)
-        read_entry(&q, out);
-    return cb_row_found(&q, found);
-}
-
 cb_error cb_row_software_remove(cb_txn *txn, const cb_id *id)
 {
     cb_query q = cb_query_begin(txn->sql, "DELETE FROM software WHERE id = ?");

@@ -28,7 +28,6 @@ typedef struct cb_terminal_software {
 typedef cb_error (*cb_software_visitor)(void *context, const cb_software_entry *entry);
 
 cb_error cb_row_software_put(cb_txn *txn, const cb_software_entry *entry);
-cb_error cb_row_software_get(cb_txn *txn, const cb_id *id, cb_software_entry *out);
 cb_error cb_row_software_remove(cb_txn *txn, const cb_id *id);
 cb_error cb_row_software_each(cb_txn *txn, const cb_id *after, unsigned limit,
                               cb_software_visitor each, void *context);

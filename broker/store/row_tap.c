@@ -165,18 +165,3 @@ cb_error cb_row_session_each(cb_txn *txn, const cb_tap_match *match, cb_session_
     cb_query q = begin_match(txn, match, text);
     return visit_sessions(&q, each, context);
 }
-
-cb_error cb_row_session_page(cb_txn *txn, const cb_id *holder, const char *service,
-                             const cb_id *after, unsigned limit, cb_session_visitor each,
-                             void *context)
-{
-    cb_query q = cb_query_begin(txn->sql, "SELECT " SESSION " FROM session WHERE id > ?1 "
-                                          "AND (?2 IS NULL OR holder = ?2) "
-                                          "AND (?3 IS NULL OR service = ?3) "
-                                          "ORDER BY id LIMIT ?4");
-    cb_query_id(&q, cb_row_after(after));
-    cb_query_id(&q, holder);
-    cb_query_text(&q, service);
-    cb_query_number(&q, cb_row_limit(limit));
-    return visit_sessions(&q, each, context);
-}

@@ -255,41 +255,6 @@ cb_error cb_store_status(cb_store *store, cb_store_state *out)
     return cb_store_read(store, count_open, out);
 }
 
-/* VACUUM INTO copies one snapshot, into a file that is empty. */
-static cb_error copy_to(cb_sql *reader, const char *path)
-{
-    cb_query q = cb_query_begin(reader, "VACUUM INTO ?");
-    cb_query_text(&q, path);
-    return cb_query_run(&q);
-}
-
-static cb_error sync_file(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    cb_error error = fd >= 0 && fsync(fd) == 0 ? CB_OK : CB_E_STORE;
-    if (fd >= 0)
-        close(fd);
-    return error;
-}
-
-cb_error cb_store_backup(cb_store *store, const char *path)
-{
-    cb_sql *reader = NULL;
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == EEXIST ? CB_E_EXISTS : CB_E_STORE;
-    close(fd);
-    cb_error error = cb_reader_take(store, &reader);
-    if (!error)
-        error = copy_to(reader, path);
-    cb_reader_give(store, &reader);
-    if (!error)
-        error = sync_file(path);
-    if (error)
-        unlink(path);
-    return error;
-}
-
 uint8_t cb_store_software_policy(const cb_store *store) { return store->options.software; }
 
 uint8_t cb_txn_software_policy(const cb_txn *txn) { return txn->store->options.software; }

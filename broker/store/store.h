@@ -115,8 +115,4 @@ cb_error cb_store_status(cb_store *store, cb_store_state *out);
  */
 void cb_store_settle(cb_store *store);
 
-/* A consistent copy of the whole database into a new file (0600) while serving. CB_E_EXISTS,
- * CB_E_STORE, CB_E_STORE_FULL. */
-cb_error cb_store_backup(cb_store *store, const char *path);
-
 #endif

@@ -257,8 +257,5 @@ cb_error cb_row_session_get(cb_txn *txn, const cb_id *id, cb_session_row *out);
 cb_error cb_row_session_end(cb_txn *txn, const cb_id *id);
 cb_error cb_row_session_each(cb_txn *txn, const cb_tap_match *match, cb_session_visitor each,
                              void *context);
-cb_error cb_row_session_page(cb_txn *txn, const cb_id *holder, const char *service,
-                             const cb_id *after, unsigned limit, cb_session_visitor each,
-                             void *context);
 
 #endif

@@ -20,7 +20,6 @@ typedef enum cb_vcard_algorithm {
 enum {
     CB_VCARD_SECRET_MAX = 1280, /* RSAPrivateKey of 2048 bits */
     CB_VCARD_RSA_SIZE = 256,
-    CB_VCARD_POINT_MAX = 97,
     CB_VCARD_SPKI_MAX = 320
 };
 

@@ -34,7 +34,6 @@ enum {
     CB_PROOF_PIN_RESET =
         CB_ID_SIZE + CB_P256_SIGNATURE, /* after the ciphertext in RESET RETRY COUNTER */
     CB_PROOF_FACTS = CB_ID_SIZE + 1 + 1 + 1 + 2 + 4 + 1, /* and 1 of a card that tells */
-    CB_PROOF_ANSWER = CB_PROOF_FACTS + CB_P256_SIGNATURE
 };
 
 /* What the proof is asked with. */

@@ -64,8 +64,6 @@ cb_error cb_x509_parse(cb_bytes der, cb_x509 *out)
     return cb_cursor_done(&outer) && cb_cursor_done(&tbs) ? CB_OK : CB_E_CERTIFICATE_FORM;
 }
 
-cb_digest cb_x509_fingerprint(const cb_x509 *certificate) { return cb_sha256(certificate->whole); }
-
 /* ---- renewal ---- */
 
 cb_x509_relation cb_x509_compare(const cb_x509 *before, const cb_x509 *now)

@@ -49,7 +49,6 @@ typedef struct cb_x509 {
 /* CB_E_CERTIFICATE_FORM. */
 cb_error cb_x509_parse(cb_bytes der, cb_x509 *out);
 
-cb_digest cb_x509_fingerprint(const cb_x509 *certificate); /* SHA-256 */
 
 /* Object identifiers that are asked for in more than one place; see cb_oid_parse. */
 extern const cb_bytes cb_oid_any_policy, cb_oid_any_usage, cb_oid_ocsp_signing;

@@ -5,6 +5,7 @@ nobody logged in who was not, nowhere else than before, and what he did to the r
 import os
 import shutil
 import sqlite3
+import threading
 import unittest
 
 from world import PATIENCE, Card, Terminal, main, wait_until, world
@@ -336,6 +337,28 @@ class Copies(unittest.TestCase):
         w.start_broker()
         self.assertEqual(tap().get("outcome"), "accepted")
         self.assertEqual(w.verify()["findings"], [])
+
+    def test_a_copy_that_is_made_while_people_tap_is_whole(self):
+        outcomes = []
+
+        def keep_tapping():
+            while not over.is_set():
+                outcomes.append(tap().get("outcome"))
+        over = threading.Event()
+        taps = threading.Thread(target=keep_tapping)
+        taps.start()
+        try:
+            wait_until("some taps", lambda: len(outcomes) > 3, 20 * PATIENCE)
+            copy = self.copy("while-serving")
+            wait_until("more taps", lambda: len(outcomes) > 6, 20 * PATIENCE)
+        finally:
+            over.set()
+            taps.join()
+        self.assertEqual(set(outcomes), {"accepted"})
+        report = w.ctl("audit", "verify", "--log-key", w.pki / "log.pem", "--database", copy)
+        self.assertEqual(report["findings"], [])
+        self.assertGreater(report["leaves"], 2 * 3)
+        self.assertLess(report["leaves"], w.verify()["leaves"])
 
     def test_an_older_copy_under_a_running_broker_stops_it(self):
         old = self.copy("under")

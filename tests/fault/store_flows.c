@@ -393,34 +393,7 @@ static void one_enrolment_is_left(void *context, cb_error result, bool struck)
     store_closes_whole(s);
 }
 
-/* ---- Copies and verification ---- */
-
-static cb_error back_up(void *context)
-{
-    store_flows *s = context;
-    char copy[160];
-    snprintf(copy, sizeof copy, "%s.copy", s->w.path);
-    return cb_store_backup(s->w.store, copy);
-}
-
-static void the_copy_is_whole_or_not_there(void *context, cb_error result, bool struck)
-{
-    store_flows *s = context;
-    char copy[160];
-    (void)struck;
-    snprintf(copy, sizeof copy, "%s.copy", s->w.path);
-    assert_int_equal(access(copy, F_OK) == 0, result == CB_OK);
-    if (result == CB_OK) {
-        world other = s->w;
-        assert_true(strlen(copy) < sizeof other.path);
-        strcpy(other.path, copy);
-        assert_int_equal(verify_file(&other, NULL), CB_OK);
-        unlink(copy);
-    }
-    assert_int_equal(back_up(s), CB_OK);
-    works_again(s);
-    store_closes_whole(s);
-}
+/* ---- Verification ---- */
 
 void store_closed_calm(void *context)
 {
@@ -448,7 +421,6 @@ const fault_flow store_flow[] = {
     {"a wrong PIN too many", store_begin_wrong_pins, store_count_wrong_pin,
      store_it_is_counted_with_its_refusal},
     {"an enrolment renewed", store_begin_calm, enrol, one_enrolment_is_left},
-    {"a backup", store_begin_calm, back_up, the_copy_is_whole_or_not_there},
     {"verification", store_closed_calm, verify, nothing_is_found},
 };
 const unsigned store_flow_count = sizeof store_flow / sizeof *store_flow;

@@ -275,7 +275,7 @@ typedef struct cardbroker_connector {
      * longer be used. May be NULL. */
     cardbroker_status (*log_out)(const cardbroker_host *host, cardbroker_login *login);
 
-    /* Whether the service is there. No key. May be NULL. */
+    /* Whether the service is there. No key. May be NULL. The broker does not ask for it yet. */
     cardbroker_status (*health)(const cardbroker_host *host, cardbroker_login *login);
 } cardbroker_connector;
 

@@ -607,27 +607,6 @@ static void after_an_io_error_nothing_is_taken_and_nothing_is_lost(void **state)
     world_end(&w);
 }
 
-static void a_backup_is_a_whole_database(void **state)
-{
-    world w;
-    char path[128];
-    struct stat st;
-    (void)state;
-    world_begin(&w);
-    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
-    snprintf(path, sizeof path, "%s/copy.db", w.folder);
-    assert_int_equal(cb_store_backup(w.store, path), CB_OK);
-    assert_int_equal(cb_store_backup(w.store, path), CB_E_EXISTS);
-    assert_int_equal(stat(path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
-    world_close(&w);
-    strcpy(w.path, path);
-    assert_int_equal(verify_file(&w, NULL), CB_OK);
-    world_open(&w);
-    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
-    world_end(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -649,7 +628,6 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_said_and_nothing_is_half_done),
         cmocka_unit_test(the_last_of_the_disk_is_kept_for_revocations),
         cmocka_unit_test(after_an_io_error_nothing_is_taken_and_nothing_is_lost),
-        cmocka_unit_test(a_backup_is_a_whole_database),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
