@@ -142,6 +142,10 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 cb_error cb_decide_password(cb_store *store, const cb_intent_request *request,
                             const cb_digest *before, cb_bytes binding);
 
+/* Whether a decision would be taken at once: waits for the record to be read again after a start.
+ * Errors as of cb_store_checked. */
+cb_error cb_decide_ready(cb_store *store);
+
 /* A revoked card was ended by the broker's command, and has signed that it was: kind
  * "tap.card_ended". CB_OK when it is recorded and its head is stored. */
 cb_error cb_decide_card_end(cb_store *store, const cb_intent_request *request);

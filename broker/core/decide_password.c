@@ -60,6 +60,11 @@ static cb_error run_change(cb_txn *txn, void *context)
     return error;
 }
 
+cb_error cb_decide_ready(cb_store *store)
+{
+    return cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+}
+
 cb_error cb_decide_password(cb_store *store, const cb_intent_request *request,
                             const cb_digest *before, cb_bytes binding)
 {

@@ -133,6 +133,8 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
         error = cb_places_open(
             parts->logins_per_service ? parts->logins_per_service : DEFAULT_LOGINS, &taps->places);
     if (!error)
+        error = cb_places_open(1, &taps->changes);
+    if (!error)
         error = start_sweeper(taps);
     if (error) {
         cb_tap_table_close(&taps->table);
@@ -140,6 +142,7 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
         cb_rate_close(&taps->rate);
         cb_rate_close(&taps->codes);
         cb_places_close(&taps->places);
+        cb_places_close(&taps->changes);
         free(taps);
         return error;
     }
@@ -164,6 +167,7 @@ void cb_taps_close(cb_taps **taps)
     cb_rate_close(&t->rate);
     cb_rate_close(&t->codes);
     cb_places_close(&t->places);
+    cb_places_close(&t->changes);
     free(t);
     *taps = NULL;
 }

@@ -33,6 +33,31 @@ static cb_error activate(activating *a)
     return cb_tap_with_head(a->taps, &a->context->tap, activate_at, a);
 }
 
+/* Of two changes of one password that overlap, hsmd would believe the one it heard of last, and the
+ * record takes the first: neither password would open anything. So one is recorded, or is not, before
+ * the next of that name is begun, whether there is such a name or not; and what the record would wait
+ * for is waited for before hsmd is asked. */
+static cb_error begin_change(cb_taps *taps, const cb_id *name, cb_tap_identity *identity)
+{
+    char text[CB_ID_TEXT];
+    cb_id_text(name, text);
+    cb_error error = cb_places_take(taps->changes, text);
+    if (error)
+        return error == CB_E_SERVICE_BUSY ? CB_E_BUSY : error;
+    identity->changing = *name;
+    return cb_decide_ready(taps->parts.store);
+}
+
+void cb_tap_end_change(cb_taps *taps, cb_tap_identity *identity)
+{
+    char text[CB_ID_TEXT];
+    if (cb_id_is_zero(&identity->changing))
+        return;
+    cb_id_text(&identity->changing, text);
+    cb_places_give_back(taps->changes, text);
+    identity->changing = (cb_id){{0}};
+}
+
 /* Of a name and a password: whether there is such a name, and what has become of it, is told to
  * nobody who has not its password, by no word and not by the time that it takes. */
 static cb_error activate_password(activating *a, cb_error found)
@@ -84,6 +109,10 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
     bool refused = error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED;
     if (refused)
         activation.pin_tries_left = claim.pin_tries_left;
+    if (!error && context->purpose == CB_TAP_PASSWORD_CHANGE) {
+        outcome->claimed = claim.card;
+        error = begin_change(taps, &claim.card, identity);
+    }
     if (!error || refused) {
         cb_error found = cb_decide_lookup_card(taps->parts.store, &claim.card, &card);
         outcome->card = card.id;

@@ -20,7 +20,8 @@ struct cb_taps {
     cb_tap_memory *memory; /* of what was answered last */
     cb_rate *rate;
     cb_rate *codes; /* tries with registration codes */
-    cb_places *places; /* for logins */
+    cb_places *places;  /* for logins */
+    cb_places *changes; /* of passwords: one of each name */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t sweeper;
@@ -34,12 +35,16 @@ typedef struct cb_tap_identity {
     cb_digest before;   /* of the binding of a password that is changed */
     cb_buf binding;     /* and the one that takes its place: CB_BUF(CB_BINDING_MAX), the caller's */
     uint8_t generation; /* that the card signed, if its row has another; otherwise 0 */
+    cb_id changing;     /* the name whose password is being changed; zero: none */
 } cb_tap_identity;
 
 /* Who is tapping, as hsmd believes the card's answers. outcome: card, holder, level and what is
  * said of its PIN, as far as they are known, also where it is refused. */
 cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
                          cb_tap_outcome *outcome, cb_tap_identity *identity);
+
+/* What was recorded of a change, or is not: another one of that name may begin. */
+void cb_tap_end_change(cb_taps *taps, cb_tap_identity *identity);
 
 /* Hands the tap's worker the revocations that it has not heard of. */
 cb_error cb_tap_pass_feed_on(cb_taps *taps, const cb_id *tap);

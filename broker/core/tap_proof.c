@@ -293,6 +293,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
         error = record_pin(&run);
     if (run.placed)
         cb_places_give_back(taps->places, run.context->service);
+    cb_tap_end_change(taps, &run.identity);
     log_end(&run, error, began);
     error = told(&run, error);
     word->key = run.grant.key.id;

@@ -91,6 +91,76 @@ static void a_change_that_is_refused_after_its_proof_is_recorded(void **state)
     }
 }
 
+static cb_id second;
+static cb_error said_to_the_second;
+
+static cb_error change(const cb_id *tap)
+{
+    cb_tap_outcome outcome;
+    cb_error error = cb_tap_proof(taps, &terminal, tap, (cb_bytes){0}, &outcome);
+    assert_int_equal(recorded_claimed.bytes[0], error ? 1 : recorded_claimed.bytes[0]);
+    cb_tap_outcome_free(&outcome);
+    return error;
+}
+
+static void begin_a_change(cb_id *tap)
+{
+    assert_int_equal(start(tap), CB_OK);
+    assert_int_equal(ask(tap, &(cb_tap_question){.purpose = CB_TAP_PASSWORD_CHANGE}), CB_OK);
+}
+
+static void another_change(void)
+{
+    while_it_is_recorded = NULL;
+    trace[0] = 0;
+    said_to_the_second = change(&second);
+    assert_null(strstr(trace, "change")); /* hsmd hears of one at a time */
+}
+
+/* hsmd believes the last one it heard of, and the record takes the first. */
+static void of_two_changes_of_one_password_hsmd_hears_of_one_until_it_is_recorded(void **state)
+{
+    (void)state;
+    cb_id tap;
+    kind_of_card = CB_PROFILE_PASSWORD;
+    terminal_passwords = true;
+    begin_a_change(&tap);
+    begin_a_change(&second);
+    while_it_is_recorded = another_change;
+    assert_int_equal(change(&tap), CB_OK);
+    assert_int_equal(said_to_the_second, CB_E_BUSY);
+    begin_a_change(&tap);
+    assert_int_equal(change(&tap), CB_OK);
+    /* The turn is given back also where hsmd, or the record, refuses. */
+    static const char *const steps[] = {"change", "password", "lookup"};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        begin_a_change(&tap);
+        failing = steps[i];
+        failure = CB_E_STORE;
+        assert_int_equal(change(&tap), CB_E_STORE);
+        failing = NULL;
+        begin_a_change(&tap);
+        assert_int_equal(change(&tap), CB_OK);
+    }
+}
+
+/* A person who sees nothing happen tries again with another password. */
+static void while_the_record_is_not_read_again_hsmd_changes_nothing(void **state)
+{
+    (void)state;
+    cb_id tap;
+    kind_of_card = CB_PROFILE_PASSWORD;
+    terminal_passwords = true;
+    begin_a_change(&tap);
+    trace[0] = 0;
+    not_ready = CB_E_BUSY;
+    assert_int_equal(change(&tap), CB_E_BUSY);
+    assert_null(strstr(trace, "change"));
+    not_ready = CB_OK;
+    begin_a_change(&tap);
+    assert_int_equal(change(&tap), CB_OK);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
@@ -98,6 +168,8 @@ int main(void)
         T(passwords_are_taken_where_terminal_and_service_do),
         T(nobody_is_told_whether_there_is_a_name),
         T(a_change_that_is_refused_after_its_proof_is_recorded),
+        T(of_two_changes_of_one_password_hsmd_hears_of_one_until_it_is_recorded),
+        T(while_the_record_is_not_read_again_hsmd_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
