@@ -354,12 +354,20 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
     return error;
 }
 
+static cb_error bring_last_word(cb_relay *relay, const cb_relay_tap *begun, cb_bytes answers,
+                                json_t **unused, cb_problem *problem)
+{
+    (void)unused;
+    return cb_relay_card_ended(relay, begun, answers, problem);
+}
+
 /* The broker's command to a card that is revoked; the card, the broker and this terminal may each
  * have none of it. */
 static cb_error end_card(tap *own, const char *reader)
 {
     cb_relay_question question = {
         .purpose = CB_TAP_CARD_END, .after = own->after, .service = "", .text = ""};
+    json_t *unused = NULL;
     cb_error error = cb_card_take(own->readers, reader);
     if (error)
         return error;
@@ -371,11 +379,10 @@ static cb_error end_card(tap *own, const char *reader)
     if (!error)
         error = play(own);
     cb_card_release(own->readers);
-    if (error)
-        end_at_broker(own, error);
-    else
-        error =
-            cb_relay_card_ended(own->relay, &own->begun, cb_buf_bytes(&own->answers), own->problem);
+    if (!error) /* the card's last word, which it does not say again */
+        return cb_tap_bring(own->relay, &own->begun, cb_buf_bytes(&own->answers),
+                            bring_last_word, &unused, own->problem);
+    end_at_broker(own, error);
     return error;
 }
 

@@ -9,7 +9,7 @@ from world import Card, Terminal, main, world
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from cuts import AFTER, BEFORE, CutReader  # noqa: E402
+from cuts import AFTER, BEFORE, CutLink, CutReader  # noqa: E402
 
 w = None
 ACTIVE, TERMINATED = 2, 3
@@ -141,6 +141,46 @@ class Ending(unittest.TestCase):
         removed = [w.fields(leaf) for leaf in w.leaves("--from", self.before) if leaf["kind"] == "tap.refused" and "told_by" in leaf["leaf"]]
         self.assertEqual({leaf["outcome"] for leaf in removed}, {"card.removed"})
         self.assertEqual(len(removed), len(cuts))
+
+    def test_a_link_cut_at_any_exchange_leaves_it_ended_or_not_and_its_last_word_is_brought_again(self):
+        w.enrol_terminal_freely("far")
+        reader, link = CutReader(w.folder / "far"), CutLink(w, "far")
+        self.addCleanup(reader.close)
+        self.addCleanup(link.close)
+        conf = w.etc / "far.conf"
+        conf.write_text(conf.read_text().replace(f":{w.port}", f":{link.port}").replace(f'readers = "{w.readers}"', f'readers = "virtual:{reader.path}"')
+                        + "timeout = 1\n")
+
+        def revoked(card):
+            w.issue("Hanako", card)
+            w.ctl("card", "revoke", w.card_ids[card])
+            reader.lay(w.lay(card))
+            return card
+        revoked("Linked-0")
+        link.arm()
+        self.assertTrue(w.tap(terminal="far").get("card_ended"))
+        asked = [path.rpartition("/")[2] for path in link.paths]
+        self.assertEqual(asked, ["taps", "challenge", "proof"] * 2)
+        ended = 1
+        cuts = [(4, AFTER, True), *((nth, when, down) for nth in (5, 6) for when in (BEFORE, AFTER) for down in (False, True))]
+        for number, (nth, when, stays_down) in enumerate(cuts, 1):
+            with self.subTest(f"{when} exchange {nth}, {'and none afterwards' if stays_down else 'once'}"):
+                card = revoked(f"Linked-{number}")
+                link.arm(nth, when, stays_down)
+                said = w.tap(terminal="far")
+                # The refusal stands, whatever becomes of the end.
+                self.assertEqual(said.get("code"), "card.revoked", said)
+                did = nth == 6
+                heard = did and (not stays_down or when == AFTER)
+                self.assertEqual(life_of(card), TERMINATED if did else ACTIVE)
+                self.assertEqual(said.get("card_ended"), True if did and not stays_down else None, said)
+                ended += heard
+                self.assertEqual([leaf["card"] for leaf in self.ended()].count(w.card_ids[card]), int(heard))
+                link.arm()
+                again = w.tap(terminal="far")
+                self.assertEqual((again.get("code"), again.get("card_ended")), ("card.blocked", None) if did else ("card.revoked", True), again)
+                ended += not did
+        self.assertEqual(len(self.ended()), ended)
 
 
 if __name__ == "__main__":
