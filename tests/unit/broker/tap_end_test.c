@@ -72,6 +72,71 @@ static void a_tap_that_is_broken_off_ends_with_its_reason(void **state)
     assert_int_equal(cb_taps_count(taps), 0);
 }
 
+/* Its time is over now. */
+static void expire(const cb_id *tap, cb_tap_stage stage)
+{
+    cb_tap_entry *entry;
+    assert_int_equal(cb_tap_table_take(taps->table, tap, &terminal, stage, &entry), CB_OK);
+    entry->expires = cb_clock_monotonic_us() - 1;
+    cb_tap_table_put(taps->table, entry);
+}
+
+/* Has the sweeper look now instead of within a second; what it did is done when this returns. */
+static void sweep_and_close(void)
+{
+    for (int i = 0; i < 1000 && cb_taps_count(taps) > 0; i++) {
+        pthread_mutex_lock(&taps->lock);
+        pthread_cond_signal(&taps->wake);
+        pthread_mutex_unlock(&taps->lock);
+        usleep(10000);
+    }
+    assert_int_equal(cb_taps_count(taps), 0);
+    cb_taps_close(&taps);
+}
+
+static void a_tap_that_nobody_goes_on_with_is_ended_and_recorded_once(void **state)
+{
+    (void)state;
+    cb_id tap;
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    trace[0] = 0;
+    expire(&tap, CB_TAP_CHALLENGED);
+    sweep_and_close(); /* which sweeps once more */
+    assert_string_equal(trace, "refused end");
+    assert_int_equal(recorded, CB_E_TAP_EXPIRED);
+    assert_null(recorded_step); /* no terminal has said so */
+}
+
+/* Whoever begins taps without end does not fill the record. */
+static void a_tap_that_was_only_begun_ends_without_a_trace(void **state)
+{
+    (void)state;
+    cb_id tap;
+    assert_int_equal(start(&tap), CB_OK);
+    trace[0] = 0;
+    expire(&tap, CB_TAP_BEGUN);
+    sweep_and_close();
+    assert_string_equal(trace, "end");
+    assert_int_equal(recorded, CB_OK);
+}
+
+static void what_is_under_way_is_not_swept_away(void **state)
+{
+    (void)state;
+    cb_id tap, other;
+    cb_tap_outcome outcome;
+    assert_int_equal(start(&other), CB_OK);
+    assert_int_equal(start(&tap), CB_OK);
+    assert_int_equal(ask_for_tax(&tap), CB_OK);
+    expire(&other, CB_TAP_BEGUN);
+    for (int i = 0; i < 500 && cb_taps_count(taps) > 1; i++)
+        usleep(10000);
+    assert_int_equal(cb_taps_count(taps), 1);
+    assert_int_equal(cb_tap_proof(taps, &terminal, &tap, CB_BYTES_OF("a"), &outcome), CB_OK);
+    cb_tap_outcome_free(&outcome);
+}
+
 static void a_new_pin_without_the_code_is_for_a_card_that_is_named(void **state)
 {
     (void)state;
@@ -213,6 +278,9 @@ int main(void)
         T(an_answer_that_was_lost_is_given_again_and_nothing_done_again),
         T(a_refusal_that_was_lost_is_said_again),
         T(a_tap_that_is_broken_off_ends_with_its_reason),
+        T(a_tap_that_nobody_goes_on_with_is_ended_and_recorded_once),
+        T(a_tap_that_was_only_begun_ends_without_a_trace),
+        T(what_is_under_way_is_not_swept_away),
         T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
         T(what_the_record_would_not_take_as_a_reason_is_refused_at_once),
         T(what_has_become_of_a_card_is_nobodys_to_ask_by_naming_it),
