@@ -93,7 +93,7 @@ typedef enum cb_error_class {
     X(CB_E_PIN_CANCELLED,        CARD,        "pin.cancelled",            "No PIN was typed on the PIN pad in time, or its entry was cancelled: present the card again.") \
     X(CB_E_PIN_WRONG,            CARD,        "pin.wrong",                "The PIN was wrong: try again; the answer says how many tries are left.") \
     X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
-    X(CB_E_PIN_RESET_REFUSED,    CARD,        "pin.reset_refused",        "No manager has allowed this card a new PIN at this terminal now: the permission was used, is over, or is for another card.") \
+    X(CB_E_PIN_RESET_REFUSED,    CARD,        "pin.reset_refused",        "No manager has allowed this card a new PIN at this terminal now: the permission was used, is over, or is for another card; ask for another.") \
     X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
     X(CB_E_PIN_UNCERTAIN,        CARD,        "pin.uncertain",            "The tap ended while the PIN was being set: whether it was set is not certain; use the new PIN first, and if it is wrong the one before.") \
     X(CB_E_REGISTRATION_CODE,    CARD,        "registration.code",        "There is no such registration code: check what was typed against what you were given.") \

@@ -2,9 +2,15 @@
 """The authority above brokers gets a new key: cards that are in use are moved to it while they are tapped, and the old one is retired."""
 
 import subprocess
+import sys
 import unittest
+from pathlib import Path
 
 from world import main, run, world
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+
+from cuts import AFTER, BEFORE, CutLink, CutReader  # noqa: E402
 
 w = None
 
@@ -66,6 +72,18 @@ def generation(name):
     return w.ctl("card", "show", w.card_ids[name])["generation"]
 
 
+def keys_of(card):
+    """The versions that it has, from its file (cardlink/card/native/state.c)."""
+    data = (w.cards / f"{card}.card").read_bytes()
+    at = 6 + 1 + 16 + 32 + 32
+    at += 1 + data[at]
+    versions, count, at = [], data[at], at + 1
+    for _ in range(count):
+        versions.append(data[at + 1])
+        at += 3 + data[at + 2] + 65
+    return versions
+
+
 def counts():
     return {row["generation"]: row["cards"] for row in w.ctl("report", "generations")}
 
@@ -91,6 +109,50 @@ class Roll(unittest.TestCase):
         self.assertEqual(counts(), {0: 1, 2: 2})
         said = [w.fields(leaf) for leaf in w.leaves("--kind", "card.generation")]
         self.assertEqual([leaf["generation"] for leaf in said if leaf["card"] == w.card_ids["Hanako"]], ["1", "2"])
+
+    def test_2b_a_card_is_moved_or_is_not_wherever_its_tap_is_cut(self):
+        """At each command and each exchange of the tap that moves it, for which it gets back each time what it had before."""
+        w.enrol_terminal_freely("cut")
+        reader, link = CutReader(w.folder / "cut"), CutLink(w, "cut")
+        self.addCleanup(reader.close)
+        self.addCleanup(link.close)
+        conf = w.etc / "cut.conf"
+        conf.write_text(conf.read_text().replace(f":{w.port}", f":{link.port}").replace(f'readers = "{w.readers}"', f'readers = "virtual:{reader.path}"')
+                        + "timeout = 1\n")
+        state = w.cards / "Saburo.card"
+        w.add_holder("Saburo")
+        before = state.read_bytes()
+        self.assertEqual(keys_of("Saburo"), [1])
+
+        def tap(command=(), exchange=()):
+            if "reader of Saburo" in w.programs:
+                w.take_away("Saburo")
+            state.write_bytes(before)
+            reader.lay(w.lay("Saburo"))
+            reader.arm(*command)
+            link.arm(*exchange)
+            return w.tap(terminal="cut", seconds=5)
+        w.issue("Saburo", "Shiro")
+        reader.lay(w.lay("Shiro"))
+        self.assertEqual(w.tap(terminal="cut").get("outcome"), "accepted")
+        commands, exchanges = reader.count, link.count
+        for nth in range(1, exchanges + 1):
+            for when in (BEFORE, AFTER)[:2 if nth < exchanges else 1]:
+                with self.subTest(f"{when} exchange {nth} of {exchanges}, and none afterwards"):
+                    self.assertEqual(tap(exchange=(nth, when, True)).get("code"), "tap.unheard" if nth == exchanges else "broker.unreachable")
+                    self.assertIsNone(generation("Saburo"), "nobody has heard a proof")
+        seen = []
+        for nth, when in ((nth, when) for nth in range(1, commands + 1) for when in (BEFORE, AFTER)):
+            with self.subTest(f"{when} command {nth} of {commands}"):
+                self.assertEqual(tap(command=(nth, when)).get("code"), "card.removed")
+                seen.append(keys_of("Saburo"))
+                reader.arm()
+                self.assertEqual(w.tap(terminal="cut").get("outcome"), "accepted")
+                self.assertEqual((keys_of("Saburo")[-1], generation("Saburo")), (2, 2))
+        # The one before stays until the new one has served a whole session.
+        moved = seen.index([1, 2])
+        self.assertGreater(moved, 0)
+        self.assertEqual(seen, [[1]] * moved + [[1, 2]] * (len(seen) - moved))
 
     def test_3_the_first_generation_is_retired_by_who_knows_what_it_costs(self):
         for lose in ((), ("--lose", "2")):
