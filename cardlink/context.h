@@ -24,7 +24,8 @@ typedef enum cb_tap_purpose {
     CB_TAP_REGISTER = 6,     /* bind the card by a one-time code (registration.h); no service */
     CB_TAP_PASSWORD_CHANGE = 7, /* put another password in the place of one's own; no service */
     CB_TAP_MAINTENANCE = 8,  /* begin maintenance of the terminal; no service. The text is the reason */
-    CB_TAP_MAINTENANCE_END = 9 /* and end it */
+    CB_TAP_MAINTENANCE_END = 9, /* and end it */
+    CB_TAP_RENEW = 10 /* bind it with the certificates that it has now (registration.h); no service */
 } cb_tap_purpose;
 
 typedef enum cb_profile_id {
@@ -54,7 +55,7 @@ static inline bool cb_tap_purpose_maintenance(uint8_t purpose)
 static inline bool cb_tap_purpose_foreign(uint8_t purpose)
 {
     return purpose == CB_TAP_AUTHENTICATE || purpose == CB_TAP_REGISTER ||
-           cb_tap_purpose_maintenance(purpose);
+           purpose == CB_TAP_RENEW || cb_tap_purpose_maintenance(purpose);
 }
 
 /* Whether a service name is well formed. */

@@ -33,16 +33,15 @@ cb_id cb_registration_id(const uint8_t point[CB_P256_POINT])
     return id;
 }
 
-cb_digest cb_registration_statement(const cb_id *code, const cb_id *tap,
-                                    const cb_foreign_reading *reading)
+static cb_digest statement(cb_bytes domain, const cb_id *whose, const cb_id *tap,
+                           const cb_foreign_reading *reading)
 {
-    static const char domain[] = "cardbroker registration 1"; /* its final zero is part of it */
     cb_bytes parts[6 + 2 * CB_CARD_KEYS_MAX];
     cb_digest digest[CB_CARD_KEYS_MAX], answers = cb_sha256(reading->answers);
     uint8_t count = (uint8_t)reading->keys;
     size_t at = 0;
-    parts[at++] = CB_BYTES_OF(domain);
-    parts[at++] = cb_id_bytes(code);
+    parts[at++] = domain;
+    parts[at++] = cb_id_bytes(whose);
     parts[at++] = cb_id_bytes(tap);
     parts[at++] = cb_bytes_make(&reading->profile, 1);
     parts[at++] = cb_digest_bytes(&answers);
@@ -55,6 +54,20 @@ cb_digest cb_registration_statement(const cb_id *code, const cb_id *tap,
     return cb_sha256_parts(parts, at);
 }
 
+cb_digest cb_registration_statement(const cb_id *code, const cb_id *tap,
+                                    const cb_foreign_reading *reading)
+{
+    static const char domain[] = "cardbroker registration 1"; /* its final zero is part of it */
+    return statement(CB_BYTES_OF(domain), code, tap, reading);
+}
+
+cb_digest cb_renewal_statement(const cb_id *card, const cb_id *tap,
+                               const cb_foreign_reading *reading)
+{
+    static const char domain[] = "cardbroker renewal 1"; /* likewise */
+    return statement(CB_BYTES_OF(domain), card, tap, reading);
+}
+
 cb_error cb_registration_say(const char symbols[CB_CODE_SYMBOLS], const cb_id *tap,
                              const cb_foreign_reading *reading, cb_registration_word *out)
 {
@@ -62,8 +75,8 @@ cb_error cb_registration_say(const char symbols[CB_CODE_SYMBOLS], const cb_id *t
     cb_error error = cb_registration_key(symbols, scalar, out->point);
     if (!error) {
         cb_id code = cb_registration_id(out->point);
-        cb_digest statement = cb_registration_statement(&code, tap, reading);
-        error = cb_p256_sign(scalar, &statement, out->signature);
+        cb_digest said = cb_registration_statement(&code, tap, reading);
+        error = cb_p256_sign(scalar, &said, out->signature);
     }
     cb_wipe(scalar, sizeof scalar);
     return error;

@@ -55,6 +55,11 @@ cb_id cb_registration_id(const uint8_t point[CB_P256_POINT]);
 cb_digest cb_registration_statement(const cb_id *code, const cb_id *tap,
                                     const cb_foreign_reading *reading);
 
+/* What a card signs as the text of the tap in which it shows new certificates: as above, with
+ * "cardbroker renewal 1" and the card in the place of the code. */
+cb_digest cb_renewal_statement(const cb_id *card, const cb_id *tap,
+                               const cb_foreign_reading *reading);
+
 /* The word for a card in a tap. CB_E_CRYPTO. */
 cb_error cb_registration_say(const char symbols[CB_CODE_SYMBOLS], const cb_id *tap,
                              const cb_foreign_reading *reading, cb_registration_word *out);

@@ -250,6 +250,7 @@ cb_error cb_tap_activate(cb_taps *taps, cb_tap *tap, cb_bytes blob, const cb_fee
 {
     cb_binding_info binding;
     if (tap->context.purpose == CB_TAP_REGISTER || /* its card is nobody's yet */
+        tap->context.purpose == CB_TAP_RENEW ||    /* nor are its keys the card's */
         tap->context.purpose == CB_TAP_PASSWORD_CHANGE)
         return CB_E_TAP_ORDER;
     cb_error error = cb_feed_refresh(taps->setup.feed);

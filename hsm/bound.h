@@ -24,4 +24,13 @@ cb_error cb_bound_free(const cb_memo *bound, const cb_binding_info *info);
  * come at a time for one card, the first has it. */
 cb_error cb_bound_take(cb_memo *bound, const cb_binding_info *info);
 
+/* Whether a binding could be renewed so: CB_E_CARD_BOUND if what is remembered is neither of the
+ * two, and as cb_memo_get. */
+cb_error cb_bound_renewable(const cb_memo *bound, const cb_binding_info *before,
+                            const cb_binding_info *info);
+
+/* Remembers what renews it in the place of a binding; a card of which nothing is remembered was
+ * bound before that was done. Errors as above, and of cb_memo_change. Of two that come at a time, the first has it. */
+cb_error cb_bound_renew(cb_memo *bound, const cb_binding_info *before, const cb_binding_info *info);
+
 #endif

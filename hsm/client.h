@@ -138,9 +138,17 @@ cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
                              const cb_foreign_reading *reading, const cb_registration_word *word,
                              cb_buf *script);
 
-/* After cb_hsm_tap_finish, in the place of cb_hsm_tap_activate: believes the card, uses the code,
- * and makes the binding. sequence: from 1 to INT32_MAX. Ends the tap. Errors as of
- * cb_hsm_tap_activate and cb_hsm_tap_register. */
+/* The same for a tap that renews what its card is bound with. context: with CB_TAP_RENEW; binding
+ * and certificates as for cb_hsm_renew_foreign. Errors as there and of cb_hsm_tap_challenge;
+ * CB_E_CERTIFICATE_RENEWAL also where it is for a manager to do; CB_E_CARD_SUSPENDED. */
+cb_error cb_hsm_tap_renew(cb_hsm *hsm, const cb_tap_context *context,
+                          const cb_foreign_reading *reading, cb_bytes binding,
+                          cb_bytes certificates, cb_buf *script);
+
+/* After cb_hsm_tap_finish, in the place of cb_hsm_tap_activate: believes the card, uses the code if
+ * there is one, and makes the binding. sequence: from 1 to INT32_MAX, and more than that of the
+ * binding that is renewed. Ends the tap. Errors as of cb_hsm_tap_activate, cb_hsm_tap_register and
+ * cb_hsm_tap_renew. */
 cb_error cb_hsm_tap_bind(cb_hsm *hsm, const cb_id *tap, uint64_t sequence, const cb_feed_head *feed,
                          cb_buf *binding);
 

@@ -22,22 +22,48 @@ static cb_error exchange(cb_hsm *hsm, unsigned lane, cb_msg *msg, cb_buf *out)
     return error;
 }
 
-cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
-                             const cb_foreign_reading *reading, const cb_registration_word *word,
-                             cb_buf *script)
+static cb_error check_reading(const cb_foreign_reading *reading)
 {
-    cb_msg msg;
     if (reading->keys > CB_CARD_KEYS_MAX || reading->answers.len > CB_SCRIPT_BYTES_MAX)
         return CB_E_ARGUMENT;
     for (size_t i = 0; i < reading->keys; i++) {
         if (reading->key[i].certificate.len > CB_FOREIGN_CERTIFICATE_MAX)
             return CB_E_CERTIFICATE_FORM;
     }
+    return CB_OK;
+}
+
+cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
+                             const cb_foreign_reading *reading, const cb_registration_word *word,
+                             cb_buf *script)
+{
+    cb_msg msg;
+    cb_error error = check_reading(reading);
+    if (error)
+        return error;
     cb_msg_init(&msg, CB_HSM_TAP_REGISTER);
     cb_put_context(&msg.body, context);
     cb_put_reading(&msg.body, reading);
     cb_buf_put(&msg.body, CB_BYTES_OF(word->point));
     cb_buf_put(&msg.body, CB_BYTES_OF(word->signature));
+    return exchange(hsm, lane_of(&context->tap), &msg, script);
+}
+
+cb_error cb_hsm_tap_renew(cb_hsm *hsm, const cb_tap_context *context,
+                          const cb_foreign_reading *reading, cb_bytes binding,
+                          cb_bytes certificates, cb_buf *script)
+{
+    cb_msg msg;
+    cb_error error = check_reading(reading);
+    if (error)
+        return error;
+    if (binding.len > CB_BINDING_MAX || certificates.len > CB_FOREIGN_CERTIFICATES_LEN)
+        return CB_E_ARGUMENT;
+    cb_msg_init(&msg, CB_HSM_TAP_RENEW);
+    cb_put_context(&msg.body, context);
+    cb_put_reading(&msg.body, reading);
+    cb_buf_put_var(&msg.body, binding);
+    cb_buf_put_var(&msg.body, certificates);
     return exchange(hsm, lane_of(&context->tap), &msg, script);
 }
 

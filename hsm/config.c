@@ -34,6 +34,7 @@ static cfg_opt_t foreign_options[] = {
     CFG_STR_LIST("intermediates", NULL, CFGF_NONE),
     CFG_STR_LIST("policies", NULL, CFGF_NONE),
     CFG_STR("renewal", "never", CFGF_NONE),
+    CFG_BOOL("renewal-at-taps", cfg_false, CFGF_NONE),
     CFG_END(),
 };
 
@@ -205,6 +206,7 @@ static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
         error = list(r, section, "policies", out->policy, CB_FOREIGN_POLICIES_MAX, &out->policies);
     if (!error && out->anchors == 0)
         error = wrong(r, "foreign", "needs anchors: files with certificates in PEM");
+    out->renewal_at_taps = cfg_getbool(section, "renewal-at-taps");
     return error ? error : renewal(r, section, &out->renewal);
 }
 

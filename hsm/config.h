@@ -48,6 +48,7 @@ typedef struct cb_hsmd_foreign {
     const char *policy[CB_FOREIGN_POLICIES_MAX]; /* object identifiers */
     size_t policies;
     cb_x509_renewal renewal;
+    bool renewal_at_taps;
 } cb_hsmd_foreign;
 
 typedef struct cb_hsmd_config {

@@ -152,6 +152,22 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
     return error;
 }
 
+cb_error cb_foreign_card_named(const cb_foreign_reading *card)
+{
+    cb_script answers;
+    const cb_card_profile *profile = cb_profile_find(card->profile);
+    cb_error error = cb_script_read(card->answers, CB_ANSWER_MAX, &answers);
+    for (size_t i = 0; !error && profile->names && i < card->keys; i++) {
+        cb_x509 certificate;
+        if (card->key[i].use == profile->attested)
+            continue; /* its key's own certificate names the card */
+        error = cb_x509_parse(card->key[i].certificate, &certificate);
+        if (!error && !profile->names(&answers, &certificate))
+            error = CB_E_CARD_NAMELESS;
+    }
+    return error;
+}
+
 static cb_bytes certificate_for(const cb_foreign_reading *card, uint8_t use)
 {
     cb_bytes between;

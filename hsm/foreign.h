@@ -38,6 +38,7 @@ typedef struct cb_foreign_trust {
     cb_bytes policy[CB_FOREIGN_POLICIES_MAX]; /* one of which is asked for; none: any */
     size_t policies;
     cb_x509_renewal renewal; /* what makes a certificate a renewal */
+    bool renewal_at_taps;    /* a tap may bring one, without a manager */
 } cb_foreign_trust;
 
 void cb_foreign_trust_init(cb_foreign_trust *trust);
@@ -49,6 +50,11 @@ void cb_foreign_trust_free(cb_foreign_trust *trust);
  * CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_MEMORY. */
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
                                int64_t now, cb_binding_info *out);
+
+/* Whether each certificate of what was read and passed the check says itself which card it is of:
+ * where nobody has looked at the card, none is taken for its that could be another's.
+ * CB_E_CARD_NAMELESS, CB_E_CERTIFICATE_FORM. */
+cb_error cb_foreign_card_named(const cb_foreign_reading *card);
 
 /* Whether what was read from a card, and passed the check, which found info, renews what it is
  * bound with: keys for the same uses, each with its certificate of before or one that renews it by

@@ -96,6 +96,7 @@ static cb_error load_foreign(const cb_hsmd_foreign *config, cb_foreign_trust *tr
     if (!error)
         error = load_policies(config, trust, why);
     trust->renewal = config->renewal;
+    trust->renewal_at_taps = config->renewal_at_taps;
     if (!error)
         trust->profile = config->profile;
     return error;

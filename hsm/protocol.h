@@ -51,6 +51,8 @@
  *   REGISTRATION_STATE     code                                        registration
  *   TAP_PASSWORD    tap, var binding, feed head                        binding (the rest)
  *   RETIRE_GENERATION      u8 version, u8 only ask                     –
+ *   TAP_RENEW       context, reading, var binding, var certificates    script (the rest)
+ *                   of before
  */
 /* clang-format on */
 
@@ -93,6 +95,7 @@ typedef enum cb_hsm_message {
     CB_HSM_REGISTRATION_STATE = 33,
     CB_HSM_TAP_PASSWORD = 34,
     CB_HSM_RETIRE_GENERATION = 35,
+    CB_HSM_TAP_RENEW = 36,
     CB_HSM_MESSAGES
 } cb_hsm_message;
 

@@ -28,22 +28,6 @@ static bool context_ok(const cb_tap *tap, const cb_tap_context *context,
            reading->profile == tap->profile->id && tap->profile->recognise && !context->service[0];
 }
 
-/* No certificate is taken for a card's that could be another's: nobody has looked at the card. */
-static cb_error all_named(const cb_card_profile *profile, const cb_foreign_reading *reading)
-{
-    cb_script answers;
-    cb_error error = cb_script_read(reading->answers, CB_ANSWER_MAX, &answers);
-    for (size_t i = 0; !error && profile->names && i < reading->keys; i++) {
-        cb_x509 certificate;
-        if (reading->key[i].use == profile->attested)
-            continue; /* its key's own certificate names the card */
-        error = cb_x509_parse(reading->key[i].certificate, &certificate);
-        if (!error && !profile->names(&answers, &certificate))
-            error = CB_E_CARD_NAMELESS;
-    }
-    return error;
-}
-
 /* The word was made with the code that it names. One that was not is charged to that code, whoever
  * brings it: nobody knows what a code is named by who has not seen it used. */
 static cb_error believe(cb_taps *taps, const cb_tap *tap, const cb_registration_word *word,
@@ -88,7 +72,7 @@ static cb_error judge(cb_taps *taps, const cb_tap *tap, const cb_foreign_reading
     r->info = (cb_binding_info){.holder = grant->holder, .level = grant->level, .sequence = 1};
     cb_error error = cb_foreign_card_check(trust, reading, (int64_t)time(NULL), &r->info);
     if (!error)
-        error = all_named(tap->profile, reading);
+        error = cb_foreign_card_named(reading);
     if (!error)
         error = cb_marks_of(reading, &r->info, &r->marks);
     if (!error && !cb_binding_info_ok(&r->info))

@@ -28,10 +28,13 @@ enum {
     INFO = CB_ID_SIZE + 1 + 3 + 8,
     FOREIGN = 1 + VAR + 1 + CB_ID_SIZE + 9,
     RENEWAL = 1 + VAR + 1 + 2 * VAR + 8,
+    TAP_RENEWAL = 2 * VAR,
+    TAP_RENEWAL_MAX = TAP_RENEWAL + CB_BINDING_MAX + CB_FOREIGN_CERTIFICATES_LEN,
     CERTIFY = CB_ID_SIZE + VAR + 128, /* no request is shorter */
     PASSWORD = 2 * CB_ID_SIZE + CB_P256_POINT + 8 + 8 + VAR,
     READING = 1 + VAR + 1,
-    READING_MAX = READING + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX),
+    READING_MAX =
+        READING + CB_SCRIPT_BYTES_MAX + CB_CARD_KEYS_MAX * (1 + VAR + CB_FOREIGN_CERTIFICATE_MAX),
     WORD = CB_P256_POINT + CB_P256_SIGNATURE,
     BIND_TAP = CB_ID_SIZE + 8 + HEAD,
     ALLOW = 2 * CB_ID_SIZE + 8,
@@ -78,6 +81,8 @@ static const request requests[CB_HSM_MESSAGES] = {
     [CB_HSM_CERTIFY]       = {"certify",       CB_LANE_USE,    0, 0, CERTIFY, CB_ID_SIZE + VAR + CB_X509_REQUEST_MAX, cb_handle_certify},
     [CB_HSM_TAP_REGISTER]  = {"tap.register",  CB_LANE_USE,    CB_TAP_BEGUN, CB_TAP_CHALLENGED, CONTEXT + READING + WORD, CONTEXT + READING_MAX + WORD,
                               cb_handle_tap_register},
+    [CB_HSM_TAP_RENEW]     = {"tap.renew",     CB_LANE_USE,    CB_TAP_BEGUN, CB_TAP_CHALLENGED, CONTEXT + READING + TAP_RENEWAL,
+                              CONTEXT + READING_MAX + TAP_RENEWAL_MAX, cb_handle_tap_renew},
     [CB_HSM_TAP_BIND]      = {"tap.bind",      CB_LANE_USE,    CB_TAP_FINISHED, CB_TAP_FREE, BIND_TAP, BIND_TAP, cb_handle_tap_bind},
     [CB_HSM_TAP_PASSWORD]  = {"tap.password",  CB_LANE_USE,    CB_TAP_FINISHED, CB_TAP_FREE,
                               CB_ID_SIZE + VAR + HEAD, CB_ID_SIZE + VAR + CB_BINDING_MAX + HEAD, cb_handle_tap_password},

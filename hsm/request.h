@@ -61,6 +61,7 @@ cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
 cb_error cb_bind_make(const cb_lane *lane, const cb_binding_info *info, cb_error error,
                       const char *event, const char *text, cb_buf *out);
 
+cb_error cb_handle_tap_renew(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_tap_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_tap_password(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 cb_error cb_handle_registration_allow(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);

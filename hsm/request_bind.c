@@ -11,6 +11,7 @@
 #include "hsm/marks.h"
 #include "hsm/protocol.h"
 #include "hsm/record_codec.h"
+#include "hsm/renewing.h"
 #include "hsm/request.h"
 
 static cb_error bind_once(const cb_lane *lane, const cb_binding_info *info, const cb_marks *marks)
@@ -89,64 +90,24 @@ cb_error cb_handle_bind_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
     return error ? error : bind(lane, &info, &marks, out);
 }
 
-/* The memory has what the binding says that is renewed, or, after an attempt that was not recorded,
- * already what the new one will say. Only one of the two can be recorded as the card's; the feed
- * then retires the other. */
-static cb_error renew_once(const cb_lane *lane, const cb_binding_info *before,
-                           const cb_binding_info *info, const cb_marks *marks)
-{
-    cb_digest there, old = cb_binding_digest(before), now = cb_binding_digest(info);
-    cb_error error = cb_bound_still_good(lane->feed, before);
-    if (!error)
-        error = cb_bound_still_good(lane->feed, info);
-    if (!error)
-        error = cb_memo_get(lane->bound, &info->card, &there);
-    if (error && error != CB_E_NOT_FOUND)
-        return error;
-    bool done = !error && memcmp(&there, &now, sizeof now) == 0;
-    if (!error && !done && memcmp(&there, &old, sizeof old) != 0)
-        return CB_E_CARD_BOUND;
-    error = cb_marks_take(lane->bound, &info->card, marks);
-    return error ? error : cb_memo_put(lane->bound, &info->card, &now);
-}
-
-/* Whose the card is and how far it may reach comes from the binding that it has. */
-static cb_error renew(const cb_lane *lane, const cb_foreign_reading *card, cb_bytes binding,
-                      cb_bytes certificates, cb_binding_info *info)
-{
-    cb_binding_info before;
-    cb_marks marks;
-    const cb_foreign_trust *trust = cb_host_foreign(lane->host, card->profile);
-    cb_error error = lane->vault->binding_check(lane->vault->context, binding, &before);
-    if (!error)
-        error = cb_foreign_card_check(trust, card, (int64_t)time(NULL), info);
-    if (!error && (!cb_id_same(&info->card, &before.card) || info->profile != before.profile))
-        error = CB_E_CERTIFICATE_RENEWAL;
-    if (!error && info->sequence <= before.sequence)
-        error = CB_E_ARGUMENT;
-    if (!error)
-        error = cb_foreign_card_renews(trust, &before, certificates, card, info);
-    if (!error)
-        error = cb_marks_of(card, info, &marks);
-    info->holder = before.holder;
-    info->level = before.level;
-    if (!error && !cb_binding_info_ok(info))
-        error = CB_E_ARGUMENT;
-    return error ? error : renew_once(lane, &before, info, &marks);
-}
-
 cb_error cb_handle_renew_foreign(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     cb_foreign_reading card;
-    cb_binding_info info = {0};
+    cb_renewing renewing = {.info = {.card = {{0}}}};
+    cb_binding_info *info = &renewing.info;
     (void)tap;
     cb_get_reading(in, &card);
     cb_bytes binding = cb_cursor_var(in, CB_BINDING_MAX);
     cb_bytes certificates = cb_cursor_var(in, CB_FOREIGN_CERTIFICATES_LEN);
-    info.sequence = cb_cursor_u64(in);
+    info->sequence = cb_cursor_u64(in);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    cb_error error = renew(lane, &card, binding, certificates, &info);
-    return cb_bind_make(lane, &info, error, "card.renewed", "A card's certificates were renewed.",
+    cb_error error = cb_renewing_judge(lane->vault, cb_host_foreign(lane->host, card.profile),
+                                       &card, binding, certificates, &renewing);
+    if (!error && (info->sequence <= renewing.before.sequence || !cb_binding_info_ok(info)))
+        error = CB_E_ARGUMENT;
+    if (!error)
+        error = cb_renewing_take(lane->feed, lane->bound, &renewing);
+    return cb_bind_make(lane, info, error, "card.renewed", "A card's certificates were renewed.",
                         out);
 }

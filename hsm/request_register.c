@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Requests about registration by one-time codes: of managers, who allow them, and of taps, in which
- * they are used.
+ * they are used; and of taps that renew what their card is bound with.
  */
 #include "base/clock.h"
 #include "base/log.h"
 #include "hsm/protocol.h"
 #include "hsm/registering.h"
 #include "hsm/registration.h"
+#include "hsm/renewing.h"
 #include "hsm/request.h"
 
 cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
@@ -22,6 +23,29 @@ cb_error cb_handle_tap_register(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_bu
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
     return cb_registering_ask(lane->taps, tap, &context, &reading, &word, out);
+}
+
+cb_error cb_handle_tap_renew(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
+{
+    cb_tap_context context;
+    cb_foreign_reading reading;
+    cb_get_context(in, &context);
+    cb_get_reading(in, &reading);
+    cb_bytes binding = cb_cursor_var(in, CB_BINDING_MAX);
+    cb_bytes certificates = cb_cursor_var(in, CB_FOREIGN_CERTIFICATES_LEN);
+    if (!cb_cursor_done(in))
+        return CB_E_PROTOCOL;
+    return cb_renewing_ask(lane->taps, tap, &context, &reading, binding, certificates, out);
+}
+
+static void tell_renewed(const cb_tap *tap, const cb_binding_info *info)
+{
+    char id[CB_ID_TEXT], card[CB_ID_TEXT], holder[CB_ID_TEXT];
+    cb_id_text(&tap->id, id);
+    cb_id_text(&info->card, card);
+    cb_id_text(&info->holder, holder);
+    cb_log(CB_LOG_WARNING, "card.renewed", "A card's certificates were renewed in a tap of it.",
+           "tap", id, "card", card, "holder", holder, NULL);
 }
 
 static void tell_bound(const cb_tap *tap, const cb_id *code, const cb_binding_info *info)
@@ -44,11 +68,15 @@ cb_error cb_handle_tap_bind(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *o
     cb_get_feed_head(in, &feed);
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
-    cb_error error = cb_registering_bind(lane->taps, tap, sequence, &feed, &info);
+    bool renews = tap->renewing != NULL;
+    cb_error error = renews ? cb_renewing_bind(lane->taps, tap, sequence, &feed, &info)
+                            : cb_registering_bind(lane->taps, tap, sequence, &feed, &info);
     if (!error)
         error = lane->vault->binding_make(lane->vault->context, &info, out);
     if (error)
         cb_buf_reset(out);
+    else if (renews)
+        tell_renewed(tap, &info);
     else
         tell_bound(tap, cb_registering_code(tap), &info);
     return error;

@@ -38,6 +38,7 @@ static void wipe(cb_tap *tap)
     cb_host_release(&tap->host);
     cb_buf_free(&tap->sealed);
     free(tap->registering);
+    free(tap->renewing);
     cb_wipe(tap, sizeof *tap);
 }
 

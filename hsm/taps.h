@@ -48,6 +48,7 @@ typedef struct cb_tap {
     cb_buf sealed;
     uint8_t uses_left;
     struct cb_registering *registering; /* of a tap that binds its card (registering.h); or NULL */
+    struct cb_renewing *renewing;       /* of one that renews what it is bound with (renewing.h); or NULL */
 } cb_tap;
 
 typedef struct cb_taps_setup {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What the holder of a good code, or whoever stands between him and hsmd, brings to register.
+ * What the holder of a good code, or whoever stands between him and hsmd, brings to register; and
+ * then the same to renew what a card is bound with.
  *
  * An input is u8 wish (the low two bits: PIV, JPKI, SCP03; 80: the word of a code that was never
  * made), the answers to the first script, u8 number of certificates and each u8 use and u16 length
@@ -18,6 +19,7 @@
 #include "hsm/activation.h"
 #include "hsm/registering.h"
 #include "hsm/registration.h"
+#include "hsm/renewing.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -64,6 +66,10 @@ static void prepare(void)
     fake_lane(&f, CB_LANE_USE, 0, &lane);
     lane.host->foreign[0].profile = CB_PROFILE_PIV; /* without an anchor */
     lane.host->foreign[1].profile = CB_PROFILE_JPKI;
+    for (unsigned i = 0; i < 2; i++) {
+        lane.host->foreign[i].renewal = CB_X509_RENEWAL_SAME_SUBJECT;
+        lane.host->foreign[i].renewal_at_taps = true;
+    }
     make_code(symbols);
     make_code(others);
     if (cb_registration_key(symbols, scalar, point))
@@ -140,6 +146,45 @@ static void try(cb_tap *tap, const cb_foreign_reading *reading, uint8_t wish, cb
     cb_buf_free(&answers);
 }
 
+/* The same of a card that is bound, with whatever certificates: these renew nothing. */
+static void try_renewal(const cb_foreign_reading *reading, const cb_id *terminal)
+{
+    cb_tap *tap;
+    cb_script answers;
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), binding = CB_BUF(CB_BINDING_MAX);
+    cb_buf certificates = CB_BUF(CB_FOREIGN_CERTIFICATES_LEN);
+    cb_tap_context context = {
+        .terminal = *terminal, .profile = reading->profile, .purpose = CB_TAP_RENEW};
+    cb_binding_info info = {.holder = {{1}},
+                            .profile = reading->profile,
+                            .level = CB_LEVEL_TERMINAL_PIN,
+                            .sequence = 1,
+                            .keys = {.count = reading->keys}};
+    if (cb_script_read(reading->answers, CB_ANSWER_MAX, &answers) ||
+        cb_profile_find(reading->profile)->recognise(&answers, &info.card))
+        info.card = (cb_id){{3}};
+    for (size_t i = 0; i < reading->keys; i++) {
+        info.keys.key[i] = (cb_card_key){.use = reading->key[i].use,
+                                         .kind = CB_CARD_KEY_P256,
+                                         .len = CB_P256_POINT,
+                                         .certificate = cb_sha256(reading->key[i].certificate)};
+        cb_buf_put(&certificates, reading->key[i].certificate);
+    }
+    if (cb_tap_begin(lane.taps, lane.host, reading->profile, terminal, &context.tap, &script) ||
+        cb_taps_enter(lane.taps, &context.tap, CB_TAP_BEGUN, &tap))
+        abort();
+    cb_buf_reset(&script);
+    if (lane.vault->binding_make(lane.vault->context, &info, &binding) == CB_OK &&
+        (cb_renewing_ask(lane.taps, tap, &context, reading, cb_buf_bytes(&binding),
+                         cb_buf_bytes(&certificates), &script) == CB_OK ||
+         script.len > 0))
+        abort();
+    cb_taps_end(lane.taps, tap);
+    cb_buf_free(&script);
+    cb_buf_free(&binding);
+    cb_buf_free(&certificates);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cb_id id, terminal = {{2}};
@@ -163,6 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try(tap, &reading, wish, &in);
     look_at_code();
     cb_taps_end(lane.taps, tap);
+    try_renewal(&reading, &terminal);
     lane.taps->codes = (cb_brake){0};
     cb_buf_free(&script);
     cb_buf_free(&answers);

@@ -142,6 +142,13 @@ void piv_card_compress(piv_card *c)
     open_card(c);
 }
 
+void piv_card_exchange(piv_card *c, unsigned i, const cb_vcard_key *key)
+{
+    c->state.key[cb_vpiv_slot(reference[i])] = *key;
+    cb_vcard_close(&c->card);
+    open_card(c);
+}
+
 void piv_card_free(piv_card *c)
 {
     cb_vcard_close(&c->card);

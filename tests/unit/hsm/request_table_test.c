@@ -60,7 +60,8 @@ static const row rows[] = {{CB_HSM_HELLO, USE | LOG | MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_WITHDRAW, MANAGE, 0, false},
                            {CB_HSM_REGISTRATION_STATE, MANAGE, 0, false},
                            {CB_HSM_TAP_PASSWORD, USE, CB_TAP_FINISHED, false},
-                           {CB_HSM_RETIRE_GENERATION, MANAGE, 0, false}};
+                           {CB_HSM_RETIRE_GENERATION, MANAGE, 0, false},
+                           {CB_HSM_TAP_RENEW, USE, CB_TAP_BEGUN, false}};
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -312,6 +313,46 @@ static void put_registering(walk *t, bool to_its_end)
     piv_card_free(&c);
 }
 
+/* The second message of a tap that renews what its card is bound with. */
+static void put_renewing(walk *t)
+{
+    piv_card c;
+    cb_id holder = cb_id_new();
+    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), binding = CB_BUF(CB_BINDING_MAX),
+           new = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    piv_card_make(&c, &issuer, 0, CB_VCARD_EC_P256);
+    piv_card_answers(&c, &answers);
+    piv_card_certify(&c, &issuer, 1, NULL, NULL, 1, &new);
+    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV,
+                                  .answers = cb_buf_bytes(&answers),
+                                  .keys = 1,
+                                  .key = {{CB_VPIV_CARD_AUTHENTICATION, c.certificate[1]}}};
+    cb_put_reading(&t->body, &reading);
+    cb_put_id(&t->body, &holder);
+    cb_buf_put_u8(&t->body, CB_LEVEL_POSSESSION);
+    cb_buf_put_u64(&t->body, 1);
+    good(walk_ask(&manage, CB_HSM_BIND_FOREIGN, &t->body, &binding));
+    cb_buf_reset(&t->body);
+    t->context.profile = CB_PROFILE_PIV;
+    t->context.purpose = CB_TAP_RENEW;
+    t->context.service[0] = 0;
+    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
+    cb_put_id(&t->body, &t->context.terminal);
+    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
+    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
+    t->context.tap = cb_get_id(&in);
+    cb_buf_reset(&t->body);
+    cb_put_context(&t->body, &t->context);
+    reading.key[0].certificate = cb_buf_bytes(&new);
+    cb_put_reading(&t->body, &reading);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&binding));
+    cb_buf_put_var(&t->body, c.certificate[1]);
+    cb_buf_free(&answers);
+    cb_buf_free(&binding);
+    cb_buf_free(&new);
+    piv_card_free(&c);
+}
+
 static int setup(void **state)
 {
     agency_make(&issuer);
@@ -321,6 +362,8 @@ static int setup(void **state)
     if (!failed)
         agency_trust(&issuer, CB_PROFILE_PIV, &use.host->foreign[0]);
     manage.host->foreign[0].renewal = CB_X509_RENEWAL_SAME_KEY;
+    use.host->foreign[0].renewal = CB_X509_RENEWAL_SAME_KEY;
+    use.host->foreign[0].renewal_at_taps = true;
     return failed;
 }
 
@@ -425,6 +468,11 @@ static void make(walk *t, const row *r)
     if (r->type == CB_HSM_TAP_REGISTER || r->type == CB_HSM_TAP_BIND) {
         walk_make(t);
         put_registering(t, r->type == CB_HSM_TAP_BIND);
+        return;
+    }
+    if (r->type == CB_HSM_TAP_RENEW) {
+        walk_make(t);
+        put_renewing(t);
         return;
     }
     if (r->type == CB_HSM_TAP_PASSWORD) {

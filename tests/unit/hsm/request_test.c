@@ -84,7 +84,7 @@ static void requests_are_legal_in_their_lane_only(void **state)
             if (type == 0 || type >= CB_HSM_MESSAGES)
                 assert_false(any);
             bool of_taps = type == CB_HSM_TAP_REGISTER || type == CB_HSM_TAP_BIND ||
-                           type == CB_HSM_TAP_PASSWORD;
+                           type == CB_HSM_TAP_PASSWORD || type == CB_HSM_TAP_RENEW;
             if (i == 0 && type >= CB_HSM_LOG_SIGN && !of_taps)
                 assert_false(any);
             if (i == 1 && type != CB_HSM_HELLO && type != CB_HSM_LOG_SIGN &&
