@@ -67,6 +67,7 @@ static cfg_opt_t status_options[] = {
 
 static cfg_opt_t card_options[] = {
     CFG_INT("return-days", 0, CFGF_NONE),
+    CFG_INT("renewal-days", 0, CFGF_NONE),
     CFG_STR("applications", "optional", CFGF_NONE),
     CFG_STR("stock", "optional", CFGF_NONE),
     CFG_END(),
@@ -308,6 +309,7 @@ static void read_cards(reading *r)
         return;
     r->out->return_time =
         number(r, section, "return-days", 0, 3660) * INT64_C(24) * 3600 * CB_SECOND;
+    r->out->renewal = number(r, section, "renewal-days", 0, 366) * INT64_C(24) * 3600 * CB_SECOND;
     r->out->rules.applications = one_of(r, section, "applications", needs) == 1;
     r->out->rules.stock = (uint8_t)one_of(r, section, "stock", demands);
 }

@@ -55,6 +55,8 @@ typedef struct cb_broker_config {
     uint64_t checkpoint; /* as in cb_store_options */
     cb_card_rules rules; /* for cards that are issued */
     cb_failure_limits failures;
+    int64_t renewal;     /* before the end of a card's certificates newer ones are asked for at its
+                            taps; 0: only when they count no more */
     int64_t return_time; /* after its last day a card may be given back; 0: for ever */
     uint8_t software; /* cb_software_policy */
     int64_t maintenance; /* microseconds that maintenance of a terminal may last */

@@ -204,6 +204,7 @@ static cb_error open_parts(cb_program *p)
                                 cut_failed,
                                 p,
                                 &api->rules,
+                                p->config.renewal,
                                 p->config.maintenance};
     if (!error)
         error = cb_program_status_open(p);

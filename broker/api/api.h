@@ -71,6 +71,7 @@ cb_error cb_api_metrics(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_start(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply);
+cb_error cb_api_tap_renew(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_register(cb_request *request, cb_reply *reply);
 cb_error cb_api_tap_end(cb_request *request, cb_reply *reply);
 cb_error cb_api_services_allowed(cb_request *request, cb_reply *reply);

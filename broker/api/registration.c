@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * How a holder registers a card of his own: a manager records that he allowed it, and at a terminal
- * the card is brought with what its holder's code says of it.
+ * the card is brought with what its holder's code says of it. Without a code, what was read of a
+ * card renews what it is bound with.
  */
 #include "broker/core/registration.h"
 
@@ -180,33 +181,40 @@ static cb_error read_word(cb_reply *reply, brought *b)
     return CB_OK;
 }
 
-static cb_error read_brought(cb_request *request, cb_reply *reply, brought *b)
+/* word: with what a code says of the card. */
+static cb_error read_brought(cb_request *request, cb_reply *reply, bool word, brought *b)
 {
+    enum { READING = 2 };
     const cb_field fields[] = {
         {"answers", CB_FIELD_LIST, true, CB_SCRIPT_COMMANDS_MAX, &b->answer_list},
-        {"certificates", CB_FIELD_LIST, false, CB_CARD_KEYS_MAX, &b->certificate_list},
+        {"certificates", CB_FIELD_LIST, !word, CB_CARD_KEYS_MAX, &b->certificate_list},
         {"point", CB_FIELD_HEX, true, CB_P256_POINT, &b->point},
         {"signature", CB_FIELD_HEX, true, CB_P256_SIGNATURE, &b->signature}};
-    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    cb_error error =
+        cb_request_fields(request, reply, fields, word ? sizeof fields / sizeof *fields : READING);
     if (!error)
         error = cb_api_read_answers(reply, b->answer_list, &b->answers);
     b->what.reading.answers = cb_buf_bytes(&b->answers);
     if (!error)
         error = read_certificates(reply, b);
-    return error ? error : read_word(reply, b);
+    return error || !word ? error : read_word(reply, b);
 }
 
-cb_error cb_api_tap_register(cb_request *request, cb_reply *reply)
+/* Registers a card with a code, or renews the binding of one without. */
+static cb_error bring(cb_request *request, cb_reply *reply, bool registers)
 {
     brought b;
     cb_api *api = cb_api_of(request);
+    const cb_id *tap = &request->match.parameters[0].id;
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     unsigned expires_in = 0;
     brought_init(&b);
-    cb_error error = read_brought(request, reply, &b);
+    cb_error error = read_brought(request, reply, registers, &b);
     if (!error) {
-        error = cb_tap_register(api->taps, &request->terminal, &request->match.parameters[0].id,
-                                &b.what, &script, &expires_in);
+        error = registers ? cb_tap_register(api->taps, &request->terminal, tap, &b.what, &script,
+                                            &expires_in)
+                          : cb_tap_renew(api->taps, &request->terminal, tap, &b.what.reading,
+                                         &script, &expires_in);
         if (error)
             atomic_fetch_add(&api->outcomes[error], 1);
     }
@@ -218,4 +226,14 @@ cb_error cb_api_tap_register(cb_request *request, cb_reply *reply)
     cb_buf_free(&script);
     brought_free(&b);
     return error;
+}
+
+cb_error cb_api_tap_register(cb_request *request, cb_reply *reply)
+{
+    return bring(request, reply, true);
+}
+
+cb_error cb_api_tap_renew(cb_request *request, cb_reply *reply)
+{
+    return bring(request, reply, false);
 }

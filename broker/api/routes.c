@@ -29,6 +29,7 @@ const cb_route cb_api_routes[] = {
     {"POST",   "/v1/taps/{tap}/challenge",         TERMINAL, cb_api_tap_challenge,         SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/proof",             TERMINAL, cb_api_tap_proof,             SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/registration",      TERMINAL, cb_api_tap_register,          SCRIPT_BODY, COMMON},
+    {"POST",   "/v1/taps/{tap}/renewal",           TERMINAL, cb_api_tap_renew,             SCRIPT_BODY, COMMON},
     {"POST",   "/v1/taps/{tap}/end",               TERMINAL, cb_api_tap_end,               0, COMMON},
     {"GET",    "/v1/services",                     TERMINAL, cb_api_services_allowed,      0, ENTRY},
 

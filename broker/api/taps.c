@@ -2,6 +2,7 @@
 #include "broker/api/api.h"
 #include "broker/api/rows.h"
 #include "broker/core/state.h"
+#include "broker/api/watch.h"
 #include "broker/api/taps.h"
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -186,11 +187,14 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
         error = cb_api_read_answers(reply, list, &answers);
     question.answers = cb_buf_bytes(&answers);
     question.pin = cb_buf_bytes(&pin);
-    if (!error)
+    if (!error) {
         error =
             count_failure(request, cb_tap_challenge(cb_api_of(request)->taps, &request->terminal,
                                                     &request->match.parameters[0].id, &question,
                                                     &script, &expires_in));
+        if (cb_tap_may_renew(error))
+            reply->extra = json_pack("{sb}", "may_renew", 1);
+    }
     if (!error) /* within the terminal's rate: it will have to say something of it */
         cb_allowance_give(cb_api_of(request)->log_bytes, &request->terminal, CB_ALLOWANCE_A_TAP,
                           cb_clock_monotonic_us());
@@ -231,15 +235,19 @@ static json_t *delivery_json(const cb_tap_outcome *outcome)
 
 static json_t *outcome_json(const cb_tap_outcome *outcome)
 {
-    json_t *json =
-        json_pack("{ss, so, so, si}", "outcome",
-                  outcome->ended        ? "card_ended"
-                  : outcome->registered ? "registered"
-                                        : "accepted",
-                  "holder", cb_json_id(&outcome->holder), "card", cb_json_id(&outcome->card),
-                  "level", (int)outcome->level);
+    json_t *json = json_pack("{ss, so, so, si}", "outcome",
+                             outcome->ended        ? "card_ended"
+                             : outcome->registered ? "registered"
+                             : outcome->renewed    ? "renewed"
+                                                   : "accepted",
+                             "holder", cb_json_id(&outcome->holder), "card",
+                             cb_json_id(&outcome->card), "level", (int)outcome->level);
     if (json && !outcome->service[0] && outcome->expires &&
         json_object_set_new(json, "until", cb_json_time(outcome->expires)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
+    if (json && outcome->may_renew && json_object_set_new(json, "may_renew", json_true()) != 0) {
         json_decref(json);
         json = NULL;
     }
@@ -288,6 +296,8 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
                                             &request->match.parameters[0].id,
                                             cb_buf_bytes(&answers), &outcome));
         add_more(reply, error, &outcome);
+        if (!error && outcome.renewed) /* keys may have been retired */
+            cb_watch_feed(cb_api_of(request)->watch);
     }
     if (!error)
         error = cb_reply_json(reply, 200, outcome_json(&outcome));

@@ -4,13 +4,16 @@
  */
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/decide.h"
 #include "broker/core/state.h"
+#include "broker/core/still.h"
 
 typedef struct renew_card {
     cb_act act;
     const cb_id *id;
     cb_bytes binding, certificates;
     cb_card *out;
+    const cb_card_tap_renewal *tap; /* in which the card itself brought it about; otherwise NULL */
 } renew_card;
 
 /* hsmd made it from the one that the card had; which of the two came later is looked at here. */
@@ -74,6 +77,10 @@ static cb_error write_renewed(cb_txn *txn, const renew_card *renew, const cb_car
     cb_leaf_id(&leaf, "card", &card->id);
     cb_leaf_id(&leaf, "holder", &card->holder);
     cb_leaf_text(&leaf, "state", cb_card_state_name(card->state));
+    if (renew->tap) {
+        cb_leaf_id(&leaf, "tap", &renew->tap->tap);
+        cb_leaf_id(&leaf, "terminal", &renew->tap->terminal);
+    }
     cb_leaf_number(&leaf, "sequence", card->sequence);
     cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
     cb_leaf_hex(&leaf, "binding_sha256", cb_digest_bytes(&binding));
@@ -136,4 +143,39 @@ cb_error cb_card_renew(cb_store *store, const char *actor, const cb_id *id, cb_b
     if (cb_act_check(actor, NULL))
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_renew, &renew, CB_WRITE_ORDINARY);
+}
+
+/* ---- In a tap ---- */
+
+/* What was renewed must be the card's still: another renewal may have come first, and this one be
+ * from what the card showed before it. */
+static cb_error is_still(const cb_card *card, const cb_card_tap_renewal *what)
+{
+    cb_digest there = cb_sha256(cb_buf_bytes(&card->binding));
+    return memcmp(&there, &what->before, sizeof there) == 0 ? CB_OK : CB_E_STATE;
+}
+
+static cb_error run_renew_at_tap(cb_txn *txn, void *context)
+{
+    const renew_card *renew = context;
+    cb_card *card = renew->out;
+    cb_error error = cb_still_terminal(txn, &renew->tap->terminal, NULL, 0);
+    if (!error)
+        error = cb_row_card_get(txn, renew->id, card);
+    if (!error && card->state != CB_CARD_ACTIVE)
+        error = cb_card_refusal(card);
+    if (!error)
+        error = is_still(card, renew->tap);
+    return error ? error : renew_in(txn, renew, card);
+}
+
+cb_error cb_card_renew_at_tap(cb_store *store, const cb_card_tap_renewal *what, cb_card *out)
+{
+    renew_card renew = {.act = {.actor = "tap", .time = cb_clock_wall_us()},
+                        .id = &what->card,
+                        .binding = what->binding,
+                        .certificates = what->certificates,
+                        .out = out,
+                        .tap = what};
+    return cb_act_write(store, run_renew_at_tap, &renew, CB_WRITE_ORDINARY);
 }

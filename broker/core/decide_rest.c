@@ -75,6 +75,8 @@ static cb_error run_refused(cb_txn *txn, void *context)
         cb_leaf_text(&leaf, "service", refusal->service);
     if (refusal->purpose == CB_TAP_REGISTER)
         cb_leaf_text(&leaf, "purpose", "register");
+    else if (refusal->purpose == CB_TAP_RENEW)
+        cb_leaf_text(&leaf, "purpose", "renew");
     else if (cb_tap_purpose_maintenance(refusal->purpose))
         cb_leaf_text(&leaf, "purpose", "maintenance");
     else if (pin_purpose(refusal->purpose))

@@ -93,6 +93,16 @@ cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fr
 cb_error cb_card_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes binding,
                        cb_bytes certificates, cb_card *out);
 
+typedef struct cb_card_tap_renewal {
+    cb_id tap, terminal, card;
+    cb_digest before; /* SHA-256 of the binding that is renewed */
+    cb_bytes binding, certificates;
+} cb_card_tap_renewal;
+
+/* The same by a tap of the card, if card and terminal are active and it has the binding of before: otherwise CB_E_STATE, or what ended them. The
+ * actor is "tap". */
+cb_error cb_card_renew_at_tap(cb_store *store, const cb_card_tap_renewal *what, cb_card *out);
+
 /* Whether a certificate counts now, as its issuer says: CB_OK or CB_E_CERTIFICATE_… */
 typedef cb_error (*cb_certificate_status)(void *context, cb_bytes certificate);
 

@@ -42,6 +42,8 @@ typedef struct cb_taps_parts {
     void (*ended)(void *context, const cb_session_match *match, const cb_affected *affected);
     void *ended_context;
     const cb_card_rules *rules; /* for cards that are registered in a tap; NULL: none */
+    int64_t renewal; /* microseconds before the end of a card's certificates from which on it may be
+                        asked for newer ones in its taps; 0: only when they do not count any more */
     int64_t maintenance; /* microseconds that maintenance of a terminal may last; 0: 8 hours */
 } cb_taps_parts;
 
@@ -99,6 +101,15 @@ cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                          const cb_tap_registration *registration, cb_buf *script,
                          unsigned *expires_in);
 
+/* Likewise, to bind the card that lies there with the certificates that it has now. reading: its
+ * profile is the tap's. Errors as of cb_tap_challenge and cb_hsm_tap_renew. */
+cb_error cb_tap_renew(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                      const cb_foreign_reading *reading, cb_buf *script, unsigned *expires_in);
+
+/* Whether the error of a challenge is one of a card whose certificates another tap may renew while
+ * it lies there, if it has newer ones. */
+bool cb_tap_may_renew(cb_error error);
+
 typedef struct cb_tap_outcome {
     char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
     cb_id card;                            /* zero while not known */
@@ -115,6 +126,8 @@ typedef struct cb_tap_outcome {
     bool may_end; /* the card is revoked, and could be ended by another tap while it lies there */
     bool ended;   /* it was, and said so */
     bool registered; /* the card is its holder's now */
+    bool may_renew;  /* its certificates will soon be over, and another tap could bring newer ones */
+    bool renewed;    /* it is bound with the certificates that it has now */
 } cb_tap_outcome;
 
 void cb_tap_outcome_free(cb_tap_outcome *outcome);

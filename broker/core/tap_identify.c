@@ -3,6 +3,7 @@
  * Who is tapping: what hsmd believes of the card's proof, and what the registry has against the
  * card.
  */
+#include "base/clock.h"
 #include "broker/core/tap_parts.h"
 
 typedef struct activating {
@@ -96,6 +97,15 @@ static uint32_t wrong_pins(const cb_tap_context *context, const cb_card_claim *c
     return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
 }
 
+/* Whether a card that taps may be asked for newer certificates, for its own will soon be over. */
+static bool renews_early(const cb_taps *taps, const cb_tap_context *context, const cb_card *card)
+{
+    int64_t early = taps->parts.renewal;
+    return early > 0 && context->purpose == CB_TAP_AUTHENTICATE &&
+           cb_profile_find(context->profile)->certificates > 0 && card->expires > 0 &&
+           card->expires - cb_clock_wall_us() < early;
+}
+
 cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
                          cb_tap_outcome *outcome, cb_tap_identity *identity)
 {
@@ -128,6 +138,7 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
         error = activate(&a);
         outcome->wrong_pins = wrong_pins(context, &claim, error);
     }
+    outcome->may_renew = !error && renews_early(taps, context, &card);
     outcome->may_end = error == CB_E_CARD_REVOKED && context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;

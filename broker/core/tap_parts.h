@@ -65,6 +65,17 @@ bool cb_tap_may_ask_again(cb_error error);
 /* Puts a tap back whose second script was made; for how many seconds. */
 unsigned cb_tap_challenged(cb_taps *taps, cb_tap_entry *entry);
 
+/* Appends the certificates of X.509 in what was read, as the card's row has them.
+ * CB_E_CERTIFICATE_FORM, CB_E_MEMORY. */
+cb_error cb_tap_take_certificates(const cb_foreign_reading *reading, cb_buf *all);
+
+/* Whether each of them counts now, as its issuer says. */
+cb_error cb_tap_ask_issuers(const cb_taps *taps, cb_bytes certificates);
+
+/* The last step of a tap that renews its card's binding. */
+cb_error cb_tap_renew_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes answers,
+                          cb_tap_outcome *outcome);
+
 /* The last step of a tap that registers its card. */
 cb_error cb_tap_register_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes answers,
                              cb_tap_outcome *outcome);

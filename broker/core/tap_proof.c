@@ -273,14 +273,18 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
     bool registers = run.context->purpose == CB_TAP_REGISTER;
+    bool renews = run.context->purpose == CB_TAP_RENEW;
     error = registers ? cb_tap_register_end(taps, entry, answers, outcome)
+            : renews  ? cb_tap_renew_end(taps, entry, answers, outcome)
                       : cb_tap_identify(taps, run.context, answers, outcome, &run.identity);
-    if (!error && !registers)
+    if (!error && !registers && !renews)
         error = cb_tap_count_pins(taps, run.context, outcome);
     if (error)
         refuse_claim(taps, entry, outcome, error);
     else if (registers)
         outcome->registered = true;
+    else if (renews)
+        outcome->renewed = true;
     else if (run.context->purpose == CB_TAP_AUTHENTICATE)
         error = authenticate(&run);
     else if (run.context->purpose == CB_TAP_CARD_END)

@@ -9,27 +9,6 @@
  */
 #include "broker/core/registration.h"
 #include "broker/core/tap_parts.h"
-#include "cardlink/x509/der.h"
-
-/* The certificates of X.509 in what was read, as the card's row has them, each of which must count
- * now. */
-static cb_error ask_issuers(const cb_taps *taps, const cb_foreign_reading *reading, cb_buf *all)
-{
-    const cb_taps_parts *parts = &taps->parts;
-    for (size_t i = 0; i < reading->keys; i++) {
-        cb_cursor read = cb_cursor_over(reading->key[i].certificate);
-        cb_bytes der = cb_der_whole(&read, CB_DER_SEQUENCE);
-        if (!cb_cursor_ok(&read))
-            return CB_E_CERTIFICATE_FORM;
-        cb_buf_put(all, der);
-        cb_error error = parts->certificate_status
-                             ? parts->certificate_status(parts->status_context, der)
-                             : CB_E_CERTIFICATE_STATUS;
-        if (error)
-            return error;
-    }
-    return cb_buf_error(all);
-}
 
 /* Which card it says it is; and whether that one may be registered with this code. */
 static cb_error look_at_card(const cb_taps *taps, const cb_foreign_reading *reading,
@@ -61,7 +40,9 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registratio
     if (!error)
         error = look_at_card(taps, &registration->reading, &entry->code, &card);
     if (!error)
-        error = ask_issuers(taps, &registration->reading, &entry->certificates);
+        error = cb_tap_take_certificates(&registration->reading, &entry->certificates);
+    if (!error)
+        error = cb_tap_ask_issuers(taps, cb_buf_bytes(&entry->certificates));
     if (!error)
         error = cb_hsm_tap_register(taps->parts.hsm, &entry->context, &registration->reading,
                                     &registration->word, script);

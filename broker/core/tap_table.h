@@ -20,8 +20,10 @@ typedef struct cb_tap_entry {
     char reason[34];        /* of maintenance: the text, as far as it fits; longer is none */
     int64_t expires;        /* monotonic */
     cb_id card, holder;     /* that the challenge was made for, where that is known; else zero */
+    uint64_t sequence;      /* of a tap that renews its card's binding: the card's, */
+    cb_digest binding;      /* and the SHA-256 of the binding that is renewed */
     cb_id code;             /* of a tap that registers its card: the code's, */
-    cb_buf certificates;    /* and the card's certificates, as its row will have them */
+    cb_buf certificates;    /* and of either the card's certificates, as its row will have them */
 } cb_tap_entry;
 
 /* A tap out of the table; NULL is allowed. */

@@ -269,7 +269,9 @@ static cb_error print_accepted(cb_output *output, const char *reader, const cb_t
     cb_error error = CB_OK;
     cb_buf text = CB_BUF(TEXT_MAX);
     add_plain(&text, reader);
-    cb_buf_put_str(&text, registered ? ": the card is registered and can be used" : ": accepted");
+    cb_buf_put_str(&text, registered        ? ": the card is registered and can be used"
+                          : report->renewed ? ": accepted, with the card's new certificates"
+                                            : ": accepted");
     if (*service) {
         cb_buf_put_str(&text, " for ");
         add_plain(&text, service);
@@ -302,6 +304,8 @@ static cb_error put_accepted(cb_output *output, const char *reader, const cb_tap
     rc |= json_object_set_new(object, "reader", json_text(reader));
     rc |= json_object_set_new(object, "took_ms", json_integer(report->took / CB_MILLISECOND));
     rc |= json_object_set_new(object, "prefetched", json_boolean(report->prefetched));
+    if (report->renewed)
+        rc |= json_object_set_new(object, "renewed", json_true());
     if (rc != 0) {
         json_decref(object);
         object = NULL;

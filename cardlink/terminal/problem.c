@@ -99,6 +99,7 @@ cb_error cb_problem_read(cb_problem *problem, unsigned status, cb_bytes body, in
     cb_plain(problem->request, sizeof problem->request,
              json_string_value(json_object_get(root, "request")));
     problem->may_end = json_is_true(json_object_get(root, "may_end"));
+    problem->may_renew = json_is_true(json_object_get(root, "may_renew"));
     if (json_is_integer(tries) && json_integer_value(tries) >= 0 &&
         json_integer_value(tries) <= TRIES_MAX)
         problem->tries_left = (int)json_integer_value(tries);

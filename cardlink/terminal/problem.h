@@ -22,6 +22,7 @@ typedef struct cb_problem {
     int retry_after;                /* seconds; -1: not said */
     int tries_left;                 /* of the PIN; -1: not said */
     bool may_end;                   /* the card is revoked, and the broker would end it now */
+    bool may_renew; /* it would take newer certificates of the card now, if there are any */
 } cb_problem;
 
 /* Copies text into size bytes, zero included. What is no UTF-8, and what would act on a screen

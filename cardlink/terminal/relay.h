@@ -99,6 +99,15 @@ cb_error cb_relay_register(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_
 cb_error cb_relay_registered(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
                              json_t **result, cb_problem *problem);
 
+/* In the place of a challenge: a registered card is to be bound with the certificates that it has
+ * now. On success tap holds the second script. */
+cb_error cb_relay_renewal(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_reading *reading,
+                          cb_problem *problem);
+
+/* The proof of such a tap, as cb_relay_proof; its outcome is "renewed". */
+cb_error cb_relay_renewed(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                          json_t **result, cb_problem *problem);
+
 /* Says that the tap is not gone on with, and why: a stable code that the broker knows
  * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain, pin.cancelled). */
 cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,

@@ -203,11 +203,15 @@ bool cb_json_registered(const json_t *root)
            holder && !cb_id_parse(holder, &id);
 }
 
-bool cb_json_card_ended(const json_t *root)
+static bool is_outcome(const json_t *root, const char *name)
 {
     const char *outcome = json_string_value(json_object_get(root, "outcome"));
-    return outcome && strcmp(outcome, "card_ended") == 0;
+    return outcome && strcmp(outcome, name) == 0;
 }
+
+bool cb_json_card_ended(const json_t *root) { return is_outcome(root, "card_ended"); }
+
+bool cb_json_renewed(const json_t *root) { return is_outcome(root, "renewed"); }
 
 cb_error cb_json_read_head(const json_t *root, cb_journal_head *head)
 {

@@ -33,6 +33,9 @@ bool cb_json_accepted(const json_t *root);
 /* {"number", "hash"} of what the broker has of the terminal's log. CB_E_PROTOCOL. */
 cb_error cb_json_read_head(const json_t *root, cb_journal_head *head);
 
+/* Whether it says that a card's certificates were renewed: outcome "renewed". */
+bool cb_json_renewed(const json_t *root);
+
 /* Whether it says that a card was registered: outcome "registered", and a card and holder. */
 bool cb_json_registered(const json_t *root);
 

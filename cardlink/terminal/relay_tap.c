@@ -166,11 +166,9 @@ cb_error cb_relay_proof(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answe
 }
 
 /* NULL: no memory, or more than there may be. */
-static json_t *registration_body(const cb_foreign_reading *reading,
-                                 const cb_registration_word *word)
+static json_t *reading_body(const cb_foreign_reading *reading)
 {
-    char der[2 * CB_FOREIGN_CERTIFICATE_MAX + 1], point[2 * CB_P256_POINT + 1];
-    char signature[2 * CB_P256_SIGNATURE + 1];
+    char der[2 * CB_FOREIGN_CERTIFICATE_MAX + 1];
     json_t *list = json_array();
     int rc = 0;
     for (size_t i = 0; i < reading->keys && rc == 0; i++) {
@@ -180,26 +178,40 @@ static json_t *registration_body(const cb_foreign_reading *reading,
         rc = json_array_append_new(
             list, json_pack("{s:i,s:s}", "use", (int)reading->key[i].use, "der", der));
     }
-    cb_hex(CB_BYTES_OF(word->point), point);
-    cb_hex(CB_BYTES_OF(word->signature), signature);
     if (rc != 0 || json_array_size(list) != reading->keys) {
         json_decref(list);
         return NULL;
     }
-    return json_pack("{s:o,s:o,s:s,s:s}", "answers", cb_json_answers(reading->answers),
-                     "certificates", list, "point", point, "signature", signature);
+    return json_pack("{s:o,s:o}", "answers", cb_json_answers(reading->answers), "certificates",
+                     list);
 }
 
-cb_error cb_relay_register(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_reading *reading,
-                           const cb_registration_word *word, cb_problem *problem)
+static json_t *registration_body(const cb_foreign_reading *reading,
+                                 const cb_registration_word *word)
+{
+    char point[2 * CB_P256_POINT + 1], signature[2 * CB_P256_SIGNATURE + 1];
+    json_t *body = reading_body(reading);
+    cb_hex(CB_BYTES_OF(word->point), point);
+    cb_hex(CB_BYTES_OF(word->signature), signature);
+    int rc = json_object_set_new(body, "point", json_string(point));
+    rc |= json_object_set_new(body, "signature", json_string(signature));
+    if (rc != 0) {
+        json_decref(body);
+        body = NULL;
+    }
+    return body;
+}
+
+/* Brings what was read of a card, and takes the second script. body: given up. */
+static cb_error bring_reading(cb_relay *relay, cb_relay_tap *tap, const char *step, json_t *body,
+                              cb_problem *problem)
 {
     char path[128];
     json_t *answer = NULL;
     int64_t asked = cb_clock_monotonic_us();
-    json_t *body = registration_body(reading, word);
     if (!body)
         return cb_problem_set(problem, CB_E_MEMORY, NULL);
-    path_of(tap, "registration", path);
+    path_of(tap, step, path);
     cb_relay_request what = {.path = path, .body = body, .success = 200};
     cb_error error = cb_relay_exchange(relay, &what, &answer, problem);
     if (!error) {
@@ -210,6 +222,24 @@ cb_error cb_relay_register(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_
     json_decref(answer);
     json_decref(body);
     return error;
+}
+
+cb_error cb_relay_register(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_reading *reading,
+                           const cb_registration_word *word, cb_problem *problem)
+{
+    return bring_reading(relay, tap, "registration", registration_body(reading, word), problem);
+}
+
+cb_error cb_relay_renewal(cb_relay *relay, cb_relay_tap *tap, const cb_foreign_reading *reading,
+                          cb_problem *problem)
+{
+    return bring_reading(relay, tap, "renewal", reading_body(reading), problem);
+}
+
+cb_error cb_relay_renewed(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,
+                          json_t **result, cb_problem *problem)
+{
+    return prove(relay, tap, answers, cb_json_renewed, result, problem);
 }
 
 cb_error cb_relay_registered(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,

@@ -7,6 +7,7 @@
 #include "cardlink/apdu.h"
 #include "cardlink/terminal/expiry.h"
 #include "cardlink/terminal/play.h"
+#include "cardlink/terminal/survey.h"
 
 /* A first script is played at once or not at all: what it leaves must do for the card and the way
  * back. */
@@ -406,6 +407,91 @@ static bool ended(const tap *refused, const char *reader)
     return !error;
 }
 
+/* The certificates that the card has now; its first answers are there. */
+static cb_error show_certificates(tap *own)
+{
+    cb_survey_keys keys;
+    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_foreign_reading reading = {.profile = own->profile->id,
+                                  .answers = cb_buf_bytes(&own->answers)};
+    cb_survey_keys_init(&keys);
+    cb_error error = cb_survey_read(&io, own->profile, reading.answers, &keys);
+    if (error)
+        cb_problem_set(own->problem, error, NULL);
+    for (size_t i = 0; i < keys.count; i++) {
+        reading.key[i].use = keys.key[i].use;
+        reading.key[i].certificate = cb_buf_bytes(&keys.key[i].der);
+    }
+    reading.keys = keys.count;
+    if (!error)
+        error = cb_relay_renewal(own->relay, &own->begun, &reading, own->problem);
+    cb_survey_keys_free(&keys);
+    return error;
+}
+
+static cb_error renew(tap *own, const char *reader)
+{
+    json_t *result = NULL;
+    cb_error error = cb_card_take(own->readers, reader);
+    if (error)
+        return error;
+    error = begin(own, own->profile);
+    if (!error)
+        error = show_certificates(own);
+    own->asked = !error;
+    if (!error)
+        error = play(own);
+    cb_card_release(own->readers);
+    if (error)
+        end_at_broker(own, error);
+    else
+        error = cb_tap_bring(own->relay, &own->begun, cb_buf_bytes(&own->answers), cb_relay_renewed,
+                             &result, own->problem);
+    json_decref(result);
+    return error;
+}
+
+/* What the holder has to know of, for his PIN is used for it, or is missing. */
+static bool is_of_pin(cb_error error)
+{
+    return error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED || error == CB_E_PIN_REQUIRED ||
+           error == CB_E_PIN_PAD || error == CB_E_PIN_CANCELLED;
+}
+
+/* Whether the card of a tap that was refused, or was accepted by certificates that are soon over,
+ * has newer ones, which count from now on. */
+static bool renewed(const tap *refused, const char *reader)
+{
+    cb_problem own_problem = {.retry_after = -1, .tries_left = -1};
+    tap own = {.relay = refused->relay,
+               .readers = refused->readers,
+               .order = refused->order,
+               .profile = refused->profile,
+               .pad = refused->pad,
+               .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
+               .problem = &own_problem};
+    if (refused->profile->certificates == 0)
+        return false;
+    cb_relay_tap_init(&own.begun);
+    cb_error error = renew(&own, reader);
+    if (is_of_pin(error) && refused->problem->may_renew)
+        *refused->problem = own_problem;
+    cb_relay_tap_free(&own.begun);
+    cb_buf_free(&own.answers);
+    return !error;
+}
+
+/* The tap once more, from its beginning. */
+static cb_error run_again(tap *own, const char *reader, cb_tap_report *report)
+{
+    cb_relay_tap_free(&own->begun);
+    cb_relay_tap_init(&own->begun);
+    own->asked = own->over = own->challenging = false;
+    *own->problem = (cb_problem){.retry_after = -1, .tries_left = -1};
+    report->renewed = true;
+    return run(own, reader, report);
+}
+
 cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
                     const cb_tap_order *order, cb_tap_report *report)
 {
@@ -420,6 +506,10 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     *report = (cb_tap_report){.problem = {.retry_after = -1, .tries_left = -1}};
     cb_relay_tap_init(first);
     cb_error error = run(&own, reader, report);
+    if (error && report->problem.may_renew && renewed(&own, reader))
+        error = run_again(&own, reader, report);
+    else if (!error && json_is_true(json_object_get(report->result, "may_renew")))
+        report->renewed = renewed(&own, reader);
     if (!error)
         report->problem.error = CB_OK;
     else if (!report->problem.error)

@@ -14,6 +14,10 @@
  * that, in another tap while it lies there. What comes of that is reported, and changes nothing
  * about the refusal.
  *
+ * A card of others whose certificates do not count any more is asked for those that it has now, if
+ * the broker would take newer ones, in another tap; if it took them, the first is begun once more.
+ * If not, the refusal is reported, or what was wrong with the PIN that this took.
+ *
  * A tap that ends here is ended at the broker too, with the reason. A proof whose answer does not
  * come is brought again for a few seconds, on new connections: the broker answers it once, and says
  * the same again. If no answer comes nobody knows whether the tap was accepted: CB_E_TAP_UNHEARD,
@@ -45,6 +49,7 @@ typedef struct cb_tap_report {
     int64_t took;    /* microseconds from the card's arrival on */
     bool prefetched; /* the first script was there when the card came */
     bool card_ended; /* the card is revoked, and was ended for good */
+    bool renewed;    /* the broker knows it by its new certificates now */
 } cb_tap_report;
 
 void cb_tap_report_free(cb_tap_report *report);

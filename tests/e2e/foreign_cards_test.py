@@ -523,6 +523,138 @@ class SeveralCards(unittest.TestCase):
         self.accepted("desk", JPKI_PIN, "terminal", "Ichiro-jpki", 3)
 
 
+def add_managed_holder(name, *more, services=("nginx",)):
+    key = w.secret_file(f"{name}.management", secrets.token_hex(16))
+    w.add_piv_holder(name, "--management", "aes-128", "--management-key", key, *more, services=services)
+
+
+def renew_on_card(name, *slots, new_keys=()):
+    """What the agency does when it renews a card: another key where there is to be one, and certificates that begin later."""
+    said = json.loads(w.read_card(name).read_text())
+    public = w.folder / "generated.der"
+    with Card(w.reader) as card:
+        managed = ManagedCard(card, bytes.fromhex((w.etc / f"{name}.management").read_text()))
+        for one in said["certificates"]:
+            slot = one["use"]
+            if slot in slots:
+                if slot in new_keys:
+                    public.write_bytes(managed.generate(slot))
+                managed.put_certificate(slot, w.certify_again(name, slot, bytes.fromhex(one["der"]), public if slot in new_keys else None))
+
+
+class RenewalAtTap(unittest.TestCase):
+    """Certificates that the agency put on the chip itself, which nobody told the broker of."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.renewal_rule("same-key")
+        add_managed_holder("Mei", services=("nginx", "desk"))
+        add_managed_holder("Ito", services=("nginx", "desk"))
+        add_managed_holder("Jun")
+        for name, keys in (("Mei", ()), ("Ito", (0x9A,)), ("Jun", ())):
+            (w.folder / f"{name}.original").write_text(w.read_card(name).read_text())
+            renew_on_card(name, *(keys or (0x9A, 0x9E)), new_keys=keys)
+        w.publish(*(w.cards / name / f"{slot}.pem" for name, slot in (("Mei", "9a"), ("Mei", "9e"), ("Ito", "9a"), ("Jun", "9e"))))
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        w.insert_card("Mei")
+        wait_until("the list to be heard of", lambda: w.tap().get("code") == "certificate.revoked", 20 * PATIENCE)
+
+    def renewals(self, name):
+        leaves = [w.fields(leaf) for leaf in w.leaves() if leaf["kind"] == "card.renewed"]
+        return [leaf for leaf in leaves if leaf["card"] == w.card_ids[name]]
+
+    def by_hand(self, name, reading=None):
+        """What a terminal of somebody else's making is told when it brings this of the card that lies there."""
+        w.insert_card(name)
+        with Terminal(w) as terminal, Card(w.reader) as card:
+            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+            answers = card.play(begun.json["script"])
+            said = reading or json.loads((w.folder / f"{name}.reading").read_text())
+            asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/renewal", {"answers": answers, "certificates": said["certificates"]})
+            if asked.status != 200:
+                return asked
+            return terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/proof", {"answers": card.play(asked.json["script"])})
+
+    def test_1_not_unless_that_is_configured(self):
+        said = w.tap_with("Mei")
+        self.assertEqual((said.get("code"), said.get("renewed")), ("certificate.revoked", None), said)
+        self.assertEqual(self.renewals("Mei"), [])
+        w.read_card("Mei")
+        self.assertEqual(self.by_hand("Mei").code, "certificate.not_renewed")
+
+    def test_2_the_same_keys_are_known_again_in_the_tap_in_which_they_are_met(self):
+        w.renewal_rule("same-key", at_taps=True)
+        before = w.ctl("card", "show", w.card_ids["Mei"])
+        said = w.tap_with("Mei")
+        self.assertEqual((said.get("outcome"), said.get("renewed"), said.get("level")), ("accepted", True, 1), said)
+        leaf, = self.renewals("Mei")
+        self.assertEqual((leaf["actor"], leaf["holder"], leaf["state"]), ("tap", w.holders["Mei"], "active"))
+        self.assertEqual(leaf["terminal"], w.ctl("terminal", "show", "terminal")["id"])
+        self.assertEqual(int(leaf["sequence"]), before["sequence"] + 1)
+        again = w.tap("desk", pin=PIN)
+        self.assertEqual((again.get("outcome"), again.get("renewed"), again.get("level")), ("accepted", None, 3), again)
+        self.assertEqual(len(self.renewals("Mei")), 1)
+
+    def test_3_what_it_showed_before_or_another_card_shows_renews_nothing(self):
+        w.renewal_rule("same-subject", at_taps=True)
+        for name in ("Mei", "Jun"):
+            w.read_card(name)
+        older = json.loads((w.folder / "Mei.original").read_text())
+        self.assertEqual(self.by_hand("Mei", older).code, "certificate.revoked")
+        self.assertEqual(self.by_hand("Mei").code, "certificate.not_renewed", "nothing is new")
+        self.assertEqual(self.by_hand("Mei", json.loads((w.folder / "Jun.reading").read_text())).code, "card.answer")
+        self.assertEqual(len(self.renewals("Mei")), 1)
+
+    def test_4_another_key_takes_the_pin_and_retires_the_one_of_before(self):
+        said = w.tap_with("Ito")
+        self.assertEqual(said.get("code"), "pin.required", said)
+        said = w.tap(pin="999999")
+        self.assertEqual(said.get("code"), "pin.wrong", said)
+        self.assertEqual(self.renewals("Ito"), [])
+        said = w.tap("desk", pin=PIN)
+        self.assertEqual((said.get("outcome"), said.get("renewed"), said.get("level")), ("accepted", True, 3), said)
+        self.assertEqual([leaf["actor"] for leaf in self.renewals("Ito")], ["tap"])
+        retired = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "card.keys_retired"][-1])
+        self.assertEqual((retired["card"], retired["actor"]), (w.card_ids["Ito"], "tap"))
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+        path = w.folder / "Ito.back"
+        path.write_text((w.folder / "Ito.original").read_text())
+        self.assertRaisesRegex(Failure, "hsm.key_retired|certificate", w.ctl, "card", "renew", w.card_ids["Ito"], "--card", path)
+
+    def test_5_two_keys_at_a_time_are_an_operators(self):
+        add_managed_holder("Kai")
+        renew_on_card("Kai", 0x9A, 0x9E, new_keys=(0x9A, 0x9E))
+        w.read_card("Kai")
+        self.assertEqual(self.by_hand("Kai").code, "certificate.not_renewed")
+        w.ctl("card", "renew", w.card_ids["Kai"], "--card", w.folder / "Kai.reading")
+        self.assertEqual(w.tap_with("Kai").get("outcome"), "accepted", "by the key that is on the chip")
+
+    def test_6_certificates_that_are_soon_over_are_asked_for_in_a_tap_that_is_accepted(self):
+        add_managed_holder("Tomo", "--years", "1")
+        renew_on_card("Tomo", 0x9E)
+        self.assertEqual(w.tap_with("Tomo").get("renewed"), None, "unless that is configured")
+        path = w.etc / "cardbroker.conf"
+        path.write_text(path.read_text() + "cards { renewal-days = 366 }\n")
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        refusals = len([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"])
+        for expected in (True, None, None):
+            said = w.tap_with("Tomo")
+            self.assertEqual((said.get("outcome"), said.get("renewed")), ("accepted", expected), said)
+        self.assertEqual(len(self.renewals("Tomo")), 1)
+        self.assertEqual(len([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"]), refusals, "nothing new is no refusal")
+
+    def test_7_a_card_that_was_revoked_here_stays_so(self):
+        w.ctl("card", "suspend", w.card_ids["Jun"], "--reason", "lost")
+        self.assertEqual(self.by_hand("Jun").code, "card.suspended")
+        w.ctl("card", "revoke", w.card_ids["Jun"], "--reason", "lost")
+        self.assertEqual(self.by_hand("Jun").code, "card.revoked")
+        self.assertEqual(w.tap_with("Jun").get("code"), "card.revoked")
+        self.assertEqual(self.renewals("Jun"), [])
+        self.assertTrue(w.verify()["verified"])
+
+
 class Refused(unittest.TestCase):
     def test_a_card_that_is_not_registered(self):
         w.make_piv("Stray")

@@ -172,11 +172,12 @@ default_crl_days = 7
         path.write_text(json.dumps(said))
         return path
 
-    def renewal_rule(self, rule):
+    def renewal_rule(self, rule, at_taps=False):
         """Changes it in the installation that runs."""
         path = self.etc / "hsmd.conf"
-        path.write_text("".join(re.sub(r'( renewal = "[a-z-]*")? }\n', f' renewal = "{rule}" }}\n', line) if line.startswith("foreign") else line
-                                for line in path.read_text().splitlines(keepends=True)))
+        own = f' renewal = "{rule}"' + (" renewal-at-taps = true" if at_taps else "")
+        path.write_text("".join(re.sub(r'( renewal = "[a-z-]*")?( renewal-at-taps = true)? }\n', f"{own} }}\n", line)
+                                if line.startswith("foreign") else line for line in path.read_text().splitlines(keepends=True)))
         self.stop_one("cardbroker-hsmd")
         self.start_hsmd()
         wait_until("hsmd to serve", lambda: self.admin("GET", "/v1/ready").status == 200, 20 * PATIENCE)

@@ -53,7 +53,7 @@ enum {
     PROOFS_MAX = 8
 };
 
-typedef enum step { BEGINS, CHALLENGES, PROVES, LISTS, ENDS } step;
+typedef enum step { BEGINS, CHALLENGES, RENEWS, PROVES, LISTS, ENDS } step;
 
 static cb_bytes input;
 static cb_cursor in;
@@ -84,9 +84,10 @@ static struct {
 } asked;
 
 static long status;
-static unsigned count[5];    /* of each step */
+static unsigned count[6];    /* of each step */
 static char tap[CB_ID_TEXT]; /* the newest that was given */
-static bool accepted;        /* the last answer was an accept */
+static bool accepted;        /* the last answer was an accept, or one before it if more was offered */
+static bool offered;         /* newer certificates would be taken */
 
 CURLcode __wrap_curl_easy_setopt(CURL *easy, CURLoption option, ...)
 {
@@ -173,7 +174,7 @@ static void check_body(step now)
 /* What is asked now, which must be its turn. */
 static step check_turn(void)
 {
-    char challenge[128], proof[128], end[128];
+    char challenge[128], renewal[128], proof[128], end[128];
     step now = strcmp(asked.path, "/v1/taps") == 0       ? BEGINS
                : strcmp(asked.path, "/v1/services") == 0 ? LISTS
                                                          : PROVES;
@@ -181,15 +182,21 @@ static step check_turn(void)
     snprintf(proof, sizeof proof, "/v1/taps/%s/proof", tap);
     if (strcmp(asked.path, challenge) == 0)
         now = CHALLENGES;
+    snprintf(renewal, sizeof renewal, "/v1/taps/%s/renewal", tap);
+    if (strcmp(asked.path, renewal) == 0)
+        now = RENEWS;
     snprintf(end, sizeof end, "/v1/taps/%s/end", tap);
     if (strcmp(asked.path, end) == 0)
         now = ENDS;
     must(now != PROVES || strcmp(asked.path, proof) == 0);
     count[now]++;
-    /* One more of each to end a card that is revoked. */
-    must(count[BEGINS] <= 12 && count[CHALLENGES] <= 3 && count[PROVES] <= PROOFS_MAX &&
-         count[LISTS] <= 2 && count[ENDS] <= 3);
-    must(now != CHALLENGES || count[BEGINS] > 0);
+    /* One more of each to end a card that is revoked. Where newer certificates are asked for, one
+     * tap for these, and the first once more. */
+    unsigned runs = offered ? 3 : 1;
+    must(count[BEGINS] <= 12 * runs && count[CHALLENGES] <= 3 * runs && count[LISTS] <= 2 &&
+         count[PROVES] <= PROOFS_MAX * runs && count[ENDS] <= 3 * runs);
+    must(count[RENEWS] <= (offered ? 1 : 0));
+    must((now != CHALLENGES && now != RENEWS) || count[BEGINS] > 0);
     must(count[PROVES] == 0 || count[CHALLENGES] > 0);
     return now;
 }
@@ -218,7 +225,8 @@ static void put_script(cb_buf *out, step now)
         cb_buf_put_hex(out, piece(cb_cursor_u8(&in)));
         cb_buf_put_str(out, flags & 1 ? "\",\"go_on\":true" : "\"");
         cb_buf_put_str(out, flags & 2 ? ",\"part\":true" : "");
-        cb_buf_put_str(out, flags & 4 ? flags & 8 ? ",\"pin\":\"ascii\"}" : ",\"pin\":\"padded\"}" : "}");
+        cb_buf_put_str(out, flags & 4 ? flags & 8 ? ",\"pin\":\"ascii\"}" : ",\"pin\":\"padded\"}"
+                                      : "}");
     }
     cb_buf_put_str(out, "]}");
 }
@@ -238,7 +246,7 @@ static void put_problem(cb_buf *out)
     status = 400 + cb_cursor_u8(&in);
     cb_buf_printf(out, "{\"code\":\"%s\",\"tries_left\":2,%s\"detail\":",
                   cb_error_code((cb_error)(cb_cursor_u8(&in) % CB_ERROR_COUNT)),
-                  status >= 528 ? "\"may_end\":true," : "");
+                  status >= 528 ? "\"may_end\":true,\"may_renew\":true," : "");
     put_text(out, piece(cb_cursor_u8(&in)));
     cb_buf_put_str(out, "}");
 }
@@ -247,8 +255,10 @@ static void note(const cb_buf *body, step now)
 {
     json_t *root = NULL;
     cb_id id;
-    accepted = now == PROVES && status == 200 && cb_json_read(cb_buf_bytes(body), &root) == CB_OK &&
-               cb_json_accepted(root);
+    if (cb_json_read(cb_buf_bytes(body), &root) == CB_OK) {
+        accepted |= now == PROVES && status == 200 && cb_json_accepted(root);
+        offered |= json_is_true(json_object_get(root, "may_renew"));
+    }
     json_decref(root);
     root = NULL;
     if (now == BEGINS && status == 201 && cb_json_read(cb_buf_bytes(body), &root) == CB_OK) {
@@ -266,7 +276,7 @@ CURLcode __wrap_curl_easy_perform(CURL *easy)
     step now = check_turn();
     (void)easy;
     check_body(now);
-    accepted = false;
+    accepted = accepted && offered;
     switch (cb_cursor_u8(&in) % 5) {
     case 0:
         status = cb_cursor_u16(&in) % 600;
@@ -491,9 +501,10 @@ static void do_tap(cb_relay *relay)
     if (wish & 8 && cb_relay_begin(relay, &cb_profile_native, &first, &problem) != CB_OK)
         must(problem.error && problem.code[0] && cb_id_is_zero(&first.id));
     cb_error error = cb_tap_run(relay, NULL, "reader", &first, &order, &report);
-    must(!taken && takes <= 2 && releases <= takes && cb_id_is_zero(&first.id));
-    must(takes == 1 || error == CB_E_CARD_REVOKED);
-    must(!report.card_ended || takes == 2);
+    must(!taken && takes <= (offered ? 4 : 2) && releases <= takes && cb_id_is_zero(&first.id));
+    must(takes == 1 || offered || error == CB_E_CARD_REVOKED);
+    must(!report.card_ended || takes >= 2);
+    must(!report.renewed || count[RENEWS] == 1);
     must((error == CB_OK) == (report.result != NULL) && error == report.problem.error);
     must(!error || (report.problem.code[0] && report.problem.detail[0]));
     must(error || (accepted && count[PROVES] >= 1));
@@ -517,7 +528,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wish = cb_cursor_u8(&in);
     memset(count, 0, sizeof count);
     takes = releases = transmits = 0;
-    taken = accepted = false;
+    taken = accepted = offered = false;
     tap[0] = 0;
     must(cb_relay_open(&settings, &relay) == CB_OK);
     if (wish & 16)

@@ -163,6 +163,62 @@ static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
     world_end(&w);
 }
 
+/* By the card's own tap; the terminal, and the binding that was renewed, are looked at in the
+ * transaction. */
+static void of_two_taps_that_renew_one_is_recorded(void **state)
+{
+    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
+    world w;
+    cb_card card;
+    cb_evidence_summary summary;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {
+        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    info.holder = w.holder.id;
+    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
+    cb_card_tap_renewal what = {.tap = cb_id_new(),
+                                .terminal = w.terminal.id,
+                                .card = info.card,
+                                .before = cb_sha256(cb_buf_bytes(&binding)),
+                                .certificates = CB_BYTES_OF(new)};
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
+                     CB_OK);
+    renewal_of(&info, 2, 2, CB_BYTES_OF(new), &binding);
+    what.binding = cb_buf_bytes(&binding);
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_CARD_NOT_ACTIVE);
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+    what.terminal = cb_id_new();
+    assert_int_not_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_OK);
+    what.terminal = w.terminal.id;
+    what.before.bytes[0] ^= 1;
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_STATE);
+    what.before.bytes[0] ^= 1;
+    uint64_t feed = feed_of(&w);
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_OK);
+    assert_int_equal(feed_of(&w), feed + 1); /* a key changed */
+    assert_true(cb_id_same(&card.holder, &w.holder.id));
+    assert_int_equal(card.sequence, 2);
+    assert_int_equal(card.state, CB_CARD_ACTIVE);
+    renewal_of(&info, 3, 3, CB_BYTES_OF(new), &binding); /* of what the first had before it */
+    what.binding = cb_buf_bytes(&binding);
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_STATE);
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_SUSPEND, NULL, NULL),
+                     CB_OK);
+    what.before = cb_sha256(cb_buf_bytes(&card.binding));
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_CARD_SUSPENDED);
+    assert_int_equal(feed_of(&w), feed + 2);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, &summary), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(&w);
+}
+
 static void a_day_of_its_own_outlives_a_renewal(void **state)
 {
     static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
@@ -224,6 +280,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_foreign_cards_certificates_are_those_of_its_binding),
         cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
+        cmocka_unit_test(of_two_taps_that_renew_one_is_recorded),
         cmocka_unit_test(a_day_of_its_own_outlives_a_renewal),
         cmocka_unit_test(a_native_card_is_not_renewed),
     };

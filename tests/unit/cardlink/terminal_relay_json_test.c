@@ -211,6 +211,26 @@ static void a_card_is_registered_when_the_broker_says_which_and_whose(void **sta
     }
 }
 
+static void a_card_is_renewed_or_ended_when_the_broker_says_so(void **state)
+{
+    static const struct {
+        const char *text;
+        bool renewed, ended;
+    } cases[] = {{"{\"outcome\":\"renewed\"}", true, false},
+                 {"{\"outcome\":\"card_ended\"}", false, true},
+                 {"{\"outcome\":\"accepted\",\"renewed\":true}", false, false},
+                 {"{\"outcome\":[\"renewed\"]}", false, false},
+                 {"{}", false, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *root = NULL;
+        assert_int_equal(cb_json_read(cb_bytes_str(cases[i].text), &root), CB_OK);
+        assert_int_equal(cb_json_renewed(root), cases[i].renewed);
+        assert_int_equal(cb_json_card_ended(root), cases[i].ended);
+        json_decref(root);
+    }
+}
+
 /* ---- problems ---- */
 
 static cb_problem problem_of(unsigned status, const char *body)
@@ -295,6 +315,7 @@ int main(void)
         cmocka_unit_test(answers_are_written_in_order),
         cmocka_unit_test(only_an_accept_is_an_accept),
         cmocka_unit_test(a_card_is_registered_when_the_broker_says_which_and_whose),
+        cmocka_unit_test(a_card_is_renewed_or_ended_when_the_broker_says_so),
         cmocka_unit_test(a_problem_keeps_its_code_its_words_and_what_goes_with_it),
         cmocka_unit_test(a_problem_without_a_document_goes_by_its_status),
         cmocka_unit_test(an_unknown_code_is_kept_but_never_a_success),
