@@ -77,9 +77,15 @@ static cb_ctl_status body_of(cb_ctl *ctl, const cb_ctl_args *args, const char *f
         status = cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
         goto out;
     }
-    *out = json_pack("{s:s*,s:b,s:O*,s:O*,s:O*,s:o*}", "name", cb_ctl_arg(args, "name"), "pin_pad",
-                     (int)pad, field, value, "services", allowed, "rate", limit, "passwords",
-                     passwords ? json_true() : NULL);
+    *out = json_object();
+    cb_ctl_put_text(out, "name", cb_ctl_arg(args, "name"));
+    if (*out && json_object_update_new(
+                    *out, json_pack("{s:b,s:O*,s:O*,s:O*,s:o*}", "pin_pad", (int)pad, field, value,
+                                    "services", allowed, "rate", limit, "passwords",
+                                    passwords ? json_true() : NULL)) != 0) {
+        json_decref(*out);
+        *out = NULL;
+    }
     cb_ctl_put_text(out, "kind", cb_ctl_arg(args, "kind"));
     if (!*out)
         status = cb_ctl_fail_text(ctl, "the name", cb_ctl_arg(args, "name"));
