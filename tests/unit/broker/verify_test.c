@@ -181,6 +181,28 @@ static void what_an_enrolment_says_is_compared_as_well(void **state)
     }
 }
 
+/* More than the tables are read at a time; the last is looked at as the first. */
+static void the_last_of_many_rows_is_compared_as_well(void **state)
+{
+    enum { MANY = CB_PAGE_LIMIT + 5 };
+    world w;
+    (void)state;
+    world_begin(&w);
+    for (unsigned i = 0; i < MANY; i++) {
+        char name[32];
+        cb_digest key = cb_sha256(cb_bytes_make(&i, sizeof i));
+        snprintf(name, sizeof name, "gate %u", i);
+        cb_terminal_new fresh = {.name = name, .key = key};
+        assert_int_equal(cb_terminal_add(w.store, "test", &fresh, NULL), CB_OK);
+    }
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    tamper(&w, "UPDATE terminal SET rate = rate + 1 WHERE id = (SELECT max(id) FROM terminal)");
+    assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+    assert_int_equal(findings_of("table.content"), 1);
+    world_end(&w);
+}
+
 static void a_record_written_anew_is_found_by_its_heads(void **state)
 {
     world w;
@@ -494,6 +516,7 @@ int main(void)
         cmocka_unit_test(another_key_or_another_log_does_not_verify),
         cmocka_unit_test(each_edit_is_found),
         cmocka_unit_test(what_an_enrolment_says_is_compared_as_well),
+        cmocka_unit_test(the_last_of_many_rows_is_compared_as_well),
         cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
         cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
         cmocka_unit_test(no_number_in_a_receipt_hides_others_that_are_missing),
