@@ -198,11 +198,13 @@ cb_error cb_api_terminal_confirm(cb_request *request, cb_reply *reply)
     const char *kind = NULL, *reason = NULL;
     json_t *services = NULL;
     int64_t rate = 0;
+    bool all = false;
     cb_buf key = CB_BUF(CB_SHA256_SIZE);
     const cb_id *id = &request->match.parameters[0].id;
     const cb_field fields[] = {{"key", CB_FIELD_HEX, true, CB_SHA256_SIZE, &key},
                                {"services", CB_FIELD_LIST, false, CB_TERMINAL_SERVICES_MAX, &services},
-                               {"rate", CB_FIELD_NUMBER, false, 1000000, &rate},
+                               {"all_services", CB_FIELD_TRUTH, false, 0, &all},
+                               {"rate", CB_FIELD_NUMBER, true, 1000000, &rate},
                                {"passwords", CB_FIELD_TRUTH, false, 0, &as.passwords},
                                {"kind", CB_FIELD_TEXT, false, 16, &kind},
                                {"pin_pad", CB_FIELD_TRUTH, false, 0, &as.pad},
@@ -210,6 +212,8 @@ cb_error cb_api_terminal_confirm(cb_request *request, cb_reply *reply)
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error && key.len != sizeof as.key.bytes)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "key is a SHA-256, as the terminal has it.");
+    if (!error && all == (services != NULL))
+        error = cb_reply_fail(reply, CB_E_ARGUMENT, "Either services or all_services says what it may ask for.");
     if (!error)
         error = read_services(reply, services, &as, names);
     if (!error)

@@ -247,7 +247,7 @@ cb_error cb_terminal_describe(cb_store *store, const char *actor, const cb_id *i
 
 /* Says once more what a start has taken back of a terminal, because no signed head covered it: that
  * it has this key, and may do what stands here and nothing else; whatever the table has of that is
- * overwritten. The name stays. A next key that waits is forgotten. CB_E_STATE when nothing of it was
+ * overwritten, but for the name and the day on which its key ends. A next key that waits is forgotten. CB_E_STATE when nothing of it was
  * taken back, or it is not in use; CB_E_HSM_RECORD: its key is another. */
 cb_error cb_terminal_confirm(cb_store *store, const char *actor, const cb_id *id,
                              const cb_terminal_new *as, const char *reason);

@@ -265,6 +265,11 @@ static cb_ctl_status confirm(cb_ctl *ctl, const cb_ctl_args *args)
     cb_id id;
     char text[CB_ID_TEXT], path[96];
     json_t *body = NULL, *after = NULL, *key = json_string(cb_ctl_arg(args, "key"));
+    bool all = cb_ctl_arg(args, "all-services") != NULL;
+    if (all == (cb_ctl_arg_at(args, "service", 0) != NULL)) {
+        json_decref(key);
+        return cb_ctl_misuse(ctl, "say what it may ask for: --service NAME, or --all-services");
+    }
     cb_ctl_status status = cb_ctl_find_terminal(ctl, args->operand[0], &id);
     if (!status && !key)
         status = cb_ctl_fail_text(ctl, "--key", cb_ctl_arg(args, "key"));
@@ -276,6 +281,12 @@ static cb_ctl_status confirm(cb_ctl *ctl, const cb_ctl_args *args)
     cb_id_text(&id, text);
     snprintf(path, sizeof path, "/v1/terminals/%s/confirm", text);
     cb_ctl_put_text(&body, "reason", cb_ctl_arg(args, "reason"));
+    if (body && (json_object_set_new(body, "all_services", json_boolean(all)) != 0 ||
+                 (!json_object_get(body, "rate") &&
+                  json_object_set_new(body, "rate", json_integer(0)) != 0))) {
+        json_decref(body);
+        body = NULL;
+    }
     if (!body)
         status = cb_ctl_fail_text(ctl, "--reason", cb_ctl_arg(args, "reason"));
     if (!status)
@@ -331,7 +342,7 @@ static const cb_ctl_option enrol_options[] = {
     {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true, false},
     {"certificate", "PEMFILE", "its certificate; whoever signed it does not matter", true, false},
     {"service", "NAME", "a service it may ask for (default: all)", false, true},
-    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"rate", "N", "most taps a minute (default: no limit)", false, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
     KIND,
@@ -341,7 +352,7 @@ static const cb_ctl_option register_options[] = {
     {"name", "NAME", "what operators call it; unique among terminals that are not revoked", true,
      false},
     {"service", "NAME", "a service it may ask for (default: all)", false, true},
-    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"rate", "N", "most taps a minute (default: no limit)", false, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
     KIND,
@@ -360,8 +371,9 @@ static const cb_ctl_option set_options[] = {
 static const cb_ctl_option confirm_options[] = {
     {"key", "SHA256", "of its public key, as terminal show has it and the terminal itself", true,
      false},
-    {"service", "NAME", "a service it may ask for (default: all)", false, true},
-    {"rate", "N", "most taps a minute (default: the broker's)", false, false},
+    {"service", "NAME", "a service it may ask for", false, true},
+    {"all-services", NULL, "it may ask for every service", false, false},
+    {"rate", "N", "most taps a minute; 0: no limit", true, false},
     {"passwords", NULL, "let holders log in with a password here, where a service takes that", false,
      false},
     KIND,

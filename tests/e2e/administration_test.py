@@ -196,7 +196,7 @@ class Commands(unittest.TestCase):
             shown = self.both("terminal", "show", name)
             self.assertEqual((shown["kind"], shown["pin_pad"]), (None, True))
             # Nothing of it was taken back; terminal_code_test.c has what is.
-            self.ctl("terminal", "confirm", name, "--key", shown["key"], "--reason", "crash", as_json=as_json, ok=(1,))
+            self.ctl("terminal", "confirm", name, "--key", shown["key"], "--rate", "60", "--all-services", "--reason", "crash", as_json=as_json, ok=(1,))
             for act, state in (("deactivate", "deactivated"), ("activate", "active")):
                 self.ctl("terminal", act, name, as_json=as_json)
                 self.assertEqual(self.both("terminal", "show", name)["state"], state)
