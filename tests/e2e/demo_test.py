@@ -38,7 +38,7 @@ class Demo(unittest.TestCase):
                     break
             said = "".join(lines)
             self.assertIn("All 22 steps did what they say", said)
-            folder = re.search(r"Everything is under (\S+);", said).group(1)
+            folder = re.search(r"The installation is under (\S+);", said).group(1)
             self.assertTrue(processes_naming(folder))
             demo.send_signal(signal.SIGINT)
             demo.stdout.read()
