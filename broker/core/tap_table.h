@@ -40,8 +40,9 @@ void cb_tap_table_close(cb_tap_table **table);
 unsigned cb_tap_table_count(cb_tap_table *table);
 
 /* Whether one more tap of this terminal may begin: CB_OK or CB_E_BUSY. A terminal begins taps that
- * it does not go on with, one for each card of another profile than it thought; so when it has too
- * many, the oldest of those that it only began makes place: *dropped, the caller's, or NULL. */
+ * it does not go on with, because no card came for a script that it fetched in advance; so when it
+ * has too many, the oldest of those that it only began makes place: *dropped, the caller's, or
+ * NULL. */
 cb_error cb_tap_table_room(cb_tap_table *table, const cb_id *terminal, cb_tap_entry **dropped);
 
 /* Puts a tap in; the table owns it. */

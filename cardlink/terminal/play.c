@@ -146,6 +146,13 @@ static cb_bytes with_pin(const cb_card_io *io, const cb_script_item *item,
     return cb_bytes_make(out, HEADER_LE + len);
 }
 
+/* Whether the card is at the end of a script's first command already. */
+static bool was_sent(const cb_card_io *io, const cb_script_item *first)
+{
+    return io->sent.len > 0 && !(first->flags & (CB_SCRIPT_PIN | CB_SCRIPT_PART)) &&
+           cb_bytes_same(io->sent, first->apdu);
+}
+
 static cb_error play_one(const cb_card_io *io, const cb_script_item *item, cb_buf *part,
                          cb_buf *whole)
 {
@@ -176,7 +183,11 @@ cb_error cb_play(const cb_card_io *io, const cb_script *script, cb_buf *answers)
         const cb_script_item *item = &script->item[i];
         if (!cb_script_plays(item, cb_buf_bytes(&first)))
             continue;
-        error = play_one(io, item, &part, &whole);
+        if (i == 0 && was_sent(io, item))
+            cb_buf_put(&whole, io->answered);
+        else
+            error = play_one(io, item, &part, &whole);
+        error = error ? error : cb_buf_error(&whole);
         if (error)
             break;
         cb_script_put(answers, 0, cb_buf_bytes(&whole));

@@ -19,6 +19,9 @@ typedef struct cb_card_io {
     /* The reader's PIN pad instead: takes the digits itself, for a VERIFY of which this is the header, and appends the
      * card's status. NULL: there is none, or it is not used. */
     cb_error (*verify)(void *card, cb_bytes header, bool padded, cb_buf *answer);
+    /* The command that the card was sent last, and its whole answer: when a script begins with it,
+     * the card is not asked again. Empty: there is none. */
+    cb_bytes sent, answered;
 } cb_card_io;
 
 /* Plays the commands and appends the answers, encoded as answers are, to an empty buffer. CB_OK

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "cardlink/apdu.h"
+#include "cardlink/terminal/application.h"
 #include "cardlink/terminal/survey.h"
 
 typedef struct registering {
@@ -12,6 +13,7 @@ typedef struct registering {
     const cb_registering_order *order;
     const cb_card_profile *profile;
     bool pad; /* the PIN is typed on the reader's pad */
+    cb_application selected;
     cb_relay_tap begun;
     cb_buf first, answers;
     cb_survey_keys keys;
@@ -39,6 +41,7 @@ static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *
         io.pin = cb_digits_bytes(&pins->secret);
     else if (with_pin && own->pad)
         io.verify = verify;
+    cb_application_spare(&own->selected, &io);
     cb_buf_reset(answers);
     cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
     bool may = with_pin && own->profile->level_with_pin == CB_LEVEL_TERMINAL_PIN;
@@ -49,6 +52,7 @@ static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *
         error = CB_E_PIN_PAD;
     if (!error)
         error = cb_play(&io, &script, answers);
+    cb_application_forget(&own->selected);
     if (error == CB_E_FORMAT)
         return cb_problem_set(own->problem, CB_E_PROTOCOL, "the broker sent no proper commands");
     if (error == CB_E_PIN_REQUIRED)
@@ -58,17 +62,11 @@ static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *
 
 static cb_error has_application(registering *own, const cb_card_profile *profile, bool *found)
 {
-    cb_script read;
-    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_script_put(&script, 0, profile->select);
-    cb_error error = cb_buf_error(&script);
-    if (!error)
-        error = play(own, cb_buf_bytes(&script), false, &answers);
-    *found = !error && !cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read) &&
-             read.count == 1 && cb_answer_status(read.item[0].apdu) == CB_SW_OK;
-    cb_buf_free(&script);
-    cb_buf_free(&answers);
-    return error;
+    uint16_t status = 0;
+    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_error error = cb_application_select(&io, profile, &own->selected, &status);
+    *found = !error && status == CB_SW_OK;
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
 }
 
 /* The first profile of the order that the card has, and whose cards are others'. */
@@ -149,6 +147,7 @@ cb_error cb_registering_run(cb_relay *relay, cb_readers *readers, const char *re
     *report = (cb_tap_report){.problem = {.retry_after = -1, .tries_left = -1}};
     cb_survey_keys_init(&own.keys);
     cb_relay_tap_init(&own.begun);
+    cb_application_init(&own.selected);
     cb_error error = run(&own, reader, &report->result);
     if (!error)
         report->problem.error = CB_OK;
@@ -158,6 +157,7 @@ cb_error cb_registering_run(cb_relay *relay, cb_readers *readers, const char *re
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);
     cb_survey_keys_free(&own.keys);
+    cb_application_forget(&own.selected);
     cb_buf_free(&own.first);
     cb_buf_free(&own.answers);
     return error;

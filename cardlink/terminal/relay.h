@@ -54,6 +54,7 @@ int64_t cb_relay_timeout(const cb_relay *relay);
  * may be brought. */
 typedef struct cb_relay_tap {
     cb_id id;      /* zero: none */
+    const cb_card_profile *profile; /* of the card it is for */
     cb_buf script; /* encoded as in cardlink/script.h */
     int64_t expires;
     int64_t ahead; /* how far the broker's clock is ahead of this one, microseconds; 0: not said */

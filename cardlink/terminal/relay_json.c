@@ -161,6 +161,7 @@ cb_error cb_json_read_begun(const json_t *root, bool first, int64_t now, cb_rela
     }
     cb_buf_free(&tap->script);
     *tap = (cb_relay_tap){.id = id,
+                          .profile = tap->profile,
                           .script = script,
                           .expires = now + seconds * CB_SECOND,
                           .ahead = read_ahead(json_object_get(root, "time"))};

@@ -43,6 +43,8 @@ cb_error cb_relay_begin(cb_relay *relay, const cb_card_profile *profile, cb_rela
         error = cb_json_read_begun(answer, true, asked, tap);
         if (error)
             no_script(problem, error);
+        else
+            tap->profile = profile;
     }
     json_decref(answer);
     json_decref(body);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "cardlink/apdu.h"
+#include "cardlink/terminal/application.h"
 #include "cardlink/terminal/expiry.h"
 #include "cardlink/terminal/play.h"
 #include "cardlink/terminal/survey.h"
@@ -30,6 +31,8 @@ typedef struct tap {
     bool asked;                     /* it is the second one */
     bool over;                      /* its batch is, as far as can be seen here */
     bool pad;                       /* a PIN in the clear is typed on the reader's pad */
+    cb_application selected;
+    cb_relay_tap *held; /* fetched in advance, and not used yet */
     cb_relay_tap begun;
     const cb_id
         *after; /* the tap in which the card was refused that is to be ended; otherwise NULL */
@@ -71,9 +74,10 @@ static bool may_want_pin(const tap *own)
     return own->asked && own->profile->level_with_pin == CB_LEVEL_TERMINAL_PIN;
 }
 
-/* Plays a script; the answers replace those of before. */
-static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
+/* Plays the script; the answers replace those of before. */
+static cb_error play(tap *own)
 {
+    cb_buf *answers = &own->answers;
     cb_script script;
     const cb_pins *pins = own->order->pins;
     cb_card_io io = {.card = own->readers, .transmit = transmit};
@@ -81,45 +85,30 @@ static cb_error play_to(tap *own, cb_bytes encoded, cb_buf *answers)
         io.pin = cb_digits_bytes(&pins->secret);
     if (own->pad)
         io.verify = verify;
+    cb_application_spare(&own->selected, &io);
     cb_buf_reset(answers);
-    cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
+    cb_error error = cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script);
     if (!error && cb_script_wants_pin(&script) && !may_want_pin(own))
         error = CB_E_FORMAT;
     if (!error && cb_script_wants_pin(&script) && !own->pad && own->order->pin_pad == CB_PAD_REQUIRE)
         error = CB_E_PIN_PAD;
     if (!error)
         error = cb_play(&io, &script, answers);
+    cb_application_forget(&own->selected);
     if (error == CB_E_FORMAT)
         return cb_problem_set(own->problem, CB_E_PROTOCOL, "the broker sent no proper commands");
     return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
 }
 
-static cb_error play(tap *own)
-{
-    return play_to(own, cb_buf_bytes(&own->begun.script), &own->answers);
-}
-
-/* Whether the command that selects the application found none. */
-static bool lacks_application(cb_bytes encoded)
-{
-    cb_script answers;
-    if (cb_script_read(encoded, CB_ANSWER_MAX, &answers) || answers.count != 1)
-        return false;
-    uint16_t status = cb_answer_status(answers.item[0].apdu);
-    return status != CB_SW_OK && status != CB_SW_TERMINATED && status != CB_SW_EXPIRED;
-}
-
+/* Whether the card has the application; one that is over has it. */
 static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
 {
-    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_script_put(&script, 0, profile->select);
-    cb_error error = cb_buf_error(&script);
-    if (!error)
-        error = play_to(own, cb_buf_bytes(&script), &answers);
-    *found = !error && !lacks_application(cb_buf_bytes(&answers));
-    cb_buf_free(&script);
-    cb_buf_free(&answers);
-    return error;
+    uint16_t status = 0;
+    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_error error = cb_application_select(&io, profile, &own->selected, &status);
+    *found =
+        !error && (status == CB_SW_OK || status == CB_SW_TERMINATED || status == CB_SW_EXPIRED);
+    return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
 }
 
 static cb_error begin(tap *own, const cb_card_profile *profile)
@@ -129,18 +118,43 @@ static cb_error begin(tap *own, const cb_card_profile *profile)
     return error ? error : play(own);
 }
 
-/* The first script. A card with none of the profiles' applications is the broker's to name. */
-static cb_error play_first(tap *own, bool held)
+static void take_held(tap *own)
+{
+    cb_relay_tap_free(&own->begun);
+    own->begun = *own->held;
+    cb_relay_tap_init(own->held);
+}
+
+/* With the script that is held, if it is for such cards. */
+static cb_error begin_or_take(tap *own, const cb_card_profile *profile, bool *held)
+{
+    *held = cb_tap_fresh(own->held) && own->held->profile == profile;
+    if (!*held)
+        return begin(own, profile);
+    own->profile = profile;
+    take_held(own);
+    return play(own);
+}
+
+/* The first script. A card with none of the profiles' applications is the broker's to name. One
+ * that leaves before any tap was begun for it ends the one that is held, so that the broker hears
+ * of it. */
+static cb_error play_first(tap *own, bool *held)
 {
     const cb_profile_order *order = own->order->profiles;
+    const cb_card_profile *profile = order->profile[0];
+    cb_error error = CB_OK;
     bool found = false;
-    cb_error error = held ? play(own) : begin(own, order->profile[0]);
-    bool lacks = !error && lacks_application(cb_buf_bytes(&own->answers));
-    for (size_t i = 1; lacks && !found && !error && i < order->count; i++) {
+    *held = false;
+    for (size_t i = 0; i < order->count && !found && !error; i++) {
         error = look_for(own, order->profile[i], &found);
         if (found)
-            error = begin(own, order->profile[i]);
+            profile = order->profile[i];
     }
+    if (!error)
+        return begin_or_take(own, profile, held);
+    if (cb_id_is_zero(&own->begun.id) && cb_tap_fresh(own->held))
+        take_held(own);
     return error;
 }
 
@@ -255,10 +269,10 @@ static cb_error instead(const tap *own, cb_error error)
 static cb_error open_channel(tap *own, bool *prefetched)
 {
     for (int attempt = 0;; attempt++) {
-        bool held = attempt == 0 && cb_tap_fresh(&own->begun);
-        *prefetched = held;
+        bool held = false;
         own->challenging = false;
-        cb_error error = play_first(own, held);
+        cb_error error = play_first(own, &held);
+        *prefetched = held;
         if (!error)
             error = look_at_expiry(own);
         own->challenging = !error;
@@ -348,6 +362,7 @@ static cb_error run(tap *own, const char *reader, cb_tap_report *report)
     if (!error)
         error = play(own);
     cb_card_release(own->readers);
+    cb_application_forget(&own->selected);
     if (!error)
         return about_pin(own, prove(own, &report->result));
     error = about_pin(own, error);
@@ -398,11 +413,13 @@ static bool ended(const tap *refused, const char *reader)
                .after = &refused->begun.id,
                .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
                .problem = &unread};
+    cb_application_init(&own.selected);
     if (refused->problem->error != CB_E_CARD_REVOKED || !refused->problem->may_end)
         return false;
     cb_relay_tap_init(&own.begun);
     cb_error error = end_card(&own, reader);
     cb_relay_tap_free(&own.begun);
+    cb_application_forget(&own.selected);
     cb_buf_free(&own.answers);
     return !error;
 }
@@ -472,6 +489,7 @@ static bool renewed(const tap *refused, const char *reader)
                .problem = &own_problem};
     if (refused->profile->certificates == 0)
         return false;
+    cb_application_init(&own.selected);
     cb_relay_tap_init(&own.begun);
     cb_error error = renew(&own, reader);
     if (is_of_pin(error) && refused->problem->may_renew)
@@ -500,11 +518,12 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
                .readers = readers,
                .order = order,
                .profile = order->profiles->profile[0],
-               .begun = *first,
+               .held = first,
                .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
                .problem = &report->problem};
     *report = (cb_tap_report){.problem = {.retry_after = -1, .tries_left = -1}};
-    cb_relay_tap_init(first);
+    cb_application_init(&own.selected);
+    cb_relay_tap_init(&own.begun);
     cb_error error = run(&own, reader, report);
     if (error && report->problem.may_renew && renewed(&own, reader))
         error = run_again(&own, reader, report);
@@ -518,6 +537,7 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     report->card_ended = error && ended(&own, reader);
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);
+    cb_application_forget(&own.selected);
     cb_buf_free(&own.answers);
     return error;
 }

@@ -4,11 +4,11 @@
  *
  *   begin ─▶ script 1 ─▶ card ─▶ challenge ─▶ script 2 ─▶ card ─▶ proof ─▶ result
  *
- * The first script depends on nothing but the card's profile, so the one for the first of the
- * profiles may have been fetched before the card came. Up to the second script nothing was decided:
- * if the broker no longer knows the tap (it was too old, or the broker has started anew), or the
- * connection ends, another is begun, once. A card that does not have the first profile's
- * application is asked for those of the others, in their order.
+ * The card is asked for the profiles' applications in their order, and a tap is begun for the first
+ * that it has. The first script depends on nothing but the card's profile, so it may have been
+ * fetched before the card came. Up to the second script nothing was decided: if the broker no
+ * longer knows the tap (it was too old, or the broker has started anew), or the connection ends,
+ * another is begun, once.
  *
  * A native card that is refused because it is revoked is ended for good, if the broker asks for
  * that, in another tap while it lies there. What comes of that is reported, and changes nothing
@@ -73,8 +73,9 @@ bool cb_tap_end_at_broker(cb_relay *relay, const cb_relay_tap *begun, const cb_p
                           cb_error error);
 
 /* Does a tap with the card that lies on a reader. first: a script fetched in advance, or none; used
- * up in any case. The card is given back before this returns. Returns CB_OK only for an accept;
- * otherwise report->problem says why. */
+ * up if it is for such a card, or if the card left before it was known which it is; otherwise it
+ * stays there for another card. The card is given back before this returns. Returns CB_OK only for
+ * an accept; otherwise report->problem says why. */
 cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
                     const cb_tap_order *order, cb_tap_report *report);
 

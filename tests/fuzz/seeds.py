@@ -235,6 +235,12 @@ def terminal_tap():
     for name, end in (("ended", good + raw(200, {"outcome": "card_ended"})), ("fled", b"\4" + raw(200, {"outcome": "ended"})), ("not-ended", good + accept)):
         put("terminal_tap", name, b"\4" + tapped + revoked + end)
         put("terminal_tap", name + "-text", b"\0" + tapped + revoked + end)
+    # A card of another kind than the script that is held, with the broker's script for it; of none; one that answers as it likes.
+    piv = script(bytes.fromhex("00a4040005a00000030800"), b"\x00\xcb\x3f\xff")
+    for name, end in (("another", b"\x1e"), ("none", b"\x1f")):
+        for kind, before in (("begun", b"\0"), ("held", b"\x08" + first)):
+            put("terminal_tap", f"{name}-{kind}", before + take + piv + good + second + good + accept + end)
+    put("terminal_tap", "wild", b"\0" + take + good + piv + good + second + good + accept + b"\x1c")
     for name, start in (("services", b"\x10"), ("services-json", b"\x14")):
         put("terminal_tap", name, start + raw(200, {"services": [{"name": "tax", "title": "Tax \x1b[31moffice", "level": 1}, 7]}))
 

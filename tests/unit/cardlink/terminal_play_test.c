@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "cardlink/terminal/application.h"
 #include "cardlink/terminal/play.h"
 
 /* A card that expects commands in order and has an answer for each; NULL as an answer: it is taken
@@ -44,6 +45,7 @@ static void put(cb_buf *script, uint8_t flags, const char *hex)
 }
 
 static const char *digits = ""; /* the PIN that the terminal has */
+static cb_card_io spared;       /* what was sent last, and the answer */
 
 /* Plays; the answers as text with spaces between them. */
 static cb_error play(const cb_buf *script, fake *card, char *out, size_t size)
@@ -51,6 +53,8 @@ static cb_error play(const cb_buf *script, fake *card, char *out, size_t size)
     cb_script commands, got;
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_card_io io = {.card = card, .transmit = transmit, .pin = cb_bytes_str(digits)};
+    io.sent = spared.sent;
+    io.answered = spared.answered;
     assert_int_equal(cb_script_read(cb_buf_bytes(script), 4096, &commands), CB_OK);
     cb_error error = cb_play(&io, &commands, &answers);
     assert_int_equal(cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &got), CB_OK);
@@ -465,6 +469,76 @@ static void a_script_that_begins_so_is_not_begun(void **state)
     cb_buf_free(&script);
 }
 
+/* Selects the application of PIV cards, plays a script that begins like that, and the same again.
+ */
+static void look_and_play(const step *steps, size_t count, const char *first, const char *expected)
+{
+    char out[64];
+    uint16_t status = 0;
+    cb_application last;
+    fake card = {.steps = steps, .count = count};
+    const cb_card_io io = {.card = &card, .transmit = transmit};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    put(&script, 0, first);
+    put(&script, 0, "00cb000000");
+    cb_application_init(&last);
+    assert_int_equal(cb_application_select(&io, &cb_profile_piv, &last, &status), CB_OK);
+    cb_application_spare(&last, &spared);
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+    assert_string_equal(out, expected);
+    cb_application_forget(&last);
+    cb_application_spare(&last, &spared);
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+    assert_string_equal(out, expected);
+    assert_int_equal(card.at, count);
+    cb_buf_free(&script);
+}
+
+static void an_application_that_is_selected_is_not_selected_again(void **state)
+{
+    static const char command[] = "00a4040005a00000030800";
+    static const step steps[] = {
+        {command, "9000"}, {"00cb000000", "019000"}, {command, "9000"}, {"00cb000000", "019000"}};
+    static const step in_parts[] = {{command, "6103"},
+                                    {"00c0000003", "0102039000"},
+                                    {"00cb000000", "019000"},
+                                    {command, "0102039000"},
+                                    {"00cb000000", "019000"}};
+    static const step refused[] = {{command, "6a82"}, {command, "6a82"}};
+    (void)state;
+    look_and_play(steps, 4, command, "9000 019000");
+    look_and_play(in_parts, 5, command, "0102039000 019000");
+    look_and_play(refused, 2, command, "6a82");
+}
+
+static void another_application_is_selected(void **state)
+{
+    static const char other[] = "00a4040005a00000030900";
+    static const step steps[] = {
+        {"00a4040005a00000030800", "9000"}, {other, "6a82"}, {other, "6a82"}};
+    (void)state;
+    look_and_play(steps, 3, other, "6a82");
+}
+
+static void a_card_taken_away_when_it_is_selected_has_nothing_selected(void **state)
+{
+    static const step steps[] = {{"00a4040005a00000030800", "9000"},
+                                 {"00a4040005a00000030800", NULL}};
+    uint16_t status = 0;
+    cb_application last;
+    fake card = {.steps = steps, .count = 2};
+    const cb_card_io io = {.card = &card, .transmit = transmit};
+    (void)state;
+    cb_application_init(&last);
+    assert_int_equal(cb_application_select(&io, &cb_profile_piv, &last, &status), CB_OK);
+    assert_int_equal(status, 0x9000);
+    assert_int_equal(cb_application_select(&io, &cb_profile_piv, &last, &status),
+                     CB_E_CARD_REMOVED);
+    cb_application_spare(&last, &spared);
+    assert_int_equal(spared.sent.len, 0);
+    cb_application_forget(&last);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +565,9 @@ int main(void)
         cmocka_unit_test(a_script_that_begins_so_is_not_begun),
         cmocka_unit_test(an_empty_script_has_no_answers),
         cmocka_unit_test(t0_carries_no_le_beside_data),
+        cmocka_unit_test(an_application_that_is_selected_is_not_selected_again),
+        cmocka_unit_test(another_application_is_selected),
+        cmocka_unit_test(a_card_taken_away_when_it_is_selected_has_nothing_selected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
