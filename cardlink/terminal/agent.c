@@ -64,6 +64,7 @@ static bool prefetch_due(const server *own)
            now - own->last_card < config->prefetch_for && !cb_tap_fresh(&own->first);
 }
 
+/* For the first of the configured order: which card will come nobody knows. */
 static void prefetch(server *own)
 {
     cb_problem problem;
@@ -98,10 +99,10 @@ static cb_error note_tap(server *own, cb_journal_event event, const cb_id *tap, 
 }
 
 /* What is not written down is not done. */
-static bool not_noted(server *own)
+static bool not_noted(server *own, const cb_profile_order *profiles)
 {
     cb_problem problem;
-    cb_error error = note_tap(own, CB_JOURNAL_TAP_BEGUN, &own->first.id, "");
+    cb_error error = note_tap(own, CB_JOURNAL_TAP_BEGUN, cb_tap_known(&own->first, profiles), "");
     if (!error)
         return false;
     cb_problem_set(&problem, error, NULL);
@@ -113,12 +114,16 @@ static bool not_noted(server *own)
 static void serve_card(server *own, const cb_reader_info *info)
 {
     cb_tap_report report;
+    cb_profile_order profiles;
+    cb_tap_order order = own->tap;
+    cb_terminal_config_order(own->order->config, info, &profiles);
+    order.profiles = &profiles;
     own->served = info->changes;
     own->serving = true;
     cb_output_event(own->order->output, "card.present", own->reader, "card", NULL);
-    if (not_noted(own))
+    if (not_noted(own, &profiles))
         return;
-    cb_tap_run(own->relay, own->readers, own->reader, &own->first, &own->tap, &report);
+    cb_tap_run(own->relay, own->readers, own->reader, &own->first, &order, &report);
     cb_output_tap(own->order->output, own->reader, &report);
     note_tap(own, CB_JOURNAL_TAP_ENDED, &report.tap, cb_tap_code(&report));
     own->disposed = report.problem.error == CB_E_TERMINAL_DISPOSED;

@@ -101,8 +101,7 @@ static cb_error run_register(cb_command_context *context)
 {
     char code[64];
     cb_pins pins = {.form = CB_PIN_FORM_NONE};
-    cb_registering_order order = {.profiles = &context->config->profiles,
-                                  .pin_pad = context->config->pin_pad};
+    cb_registering_order order = {.pin_pad = context->config->pin_pad};
     const cb_options *options = context->options;
     if (options->pin && order.pin_pad == CB_PAD_REQUIRE)
         return cb_command_fail(context, CB_E_PIN_PAD, "pin_pad: no PIN is typed on this computer");
@@ -240,14 +239,15 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_card_transmit(card, command, answer);
 }
 
-static cb_error read_card(cb_command_context *context, cb_readers *readers, const char *reader)
+static cb_error read_card(cb_command_context *context, cb_readers *readers,
+                          const cb_command_card *card)
 {
     json_t *found = NULL;
     cb_card_io io = {.card = readers, .transmit = transmit};
-    cb_error error = cb_card_take(readers, reader);
+    cb_error error = cb_card_take(readers, card->reader);
     if (error)
         return cb_command_fail(context, error, NULL);
-    error = cb_survey(&io, &context->config->profiles, &found);
+    error = cb_survey(&io, &card->profiles, &found);
     cb_card_release(readers);
     if (error)
         return cb_command_fail(context, error, NULL);
@@ -257,18 +257,18 @@ static cb_error read_card(cb_command_context *context, cb_readers *readers, cons
 
 static cb_error run_read(cb_command_context *context)
 {
-    char name[CB_READER_NAME_MAX + 1];
+    cb_command_card card;
     cb_problem problem;
     cb_readers *readers = NULL;
     cb_error error = cb_command_open_readers(context, &readers);
     if (error)
         cb_command_fail(context, error, NULL);
-    else if ((error = cb_command_wait(context, readers, NULL, NULL, name, &problem)) != CB_OK)
+    else if ((error = cb_command_wait(context, readers, NULL, NULL, &card, &problem)) != CB_OK)
         cb_command_say(context, &problem);
     else if (context->options->signature)
-        error = cb_command_read_signer(context, readers, name);
+        error = cb_command_read_signer(context, readers, card.reader);
     else
-        error = read_card(context, readers, name);
+        error = read_card(context, readers, &card);
     cb_readers_close(&readers);
     return error;
 }

@@ -45,33 +45,35 @@ static const cb_reader_info *find_card(const cb_reader_list *list, const char *w
 
 /* While nobody has come, the script that is held must not grow old. A broker that cannot be reached
  * is reported at once: there is no point in waiting for a card then. */
-static cb_error keep_fresh(cb_command_context *context, cb_relay *relay, cb_relay_tap *first,
+static cb_error keep_fresh(cb_command_context *context, cb_relay *relay,
+                           const cb_profile_order *profiles, cb_relay_tap *first,
                            cb_problem *problem)
 {
     if (!relay || !context->config->prefetch || cb_tap_fresh(first))
         return CB_OK;
-    return cb_relay_begin(relay, context->config->profiles.profile[0], first, problem);
+    return cb_relay_begin(relay, profiles->profile[0], first, problem);
 }
 
 cb_error cb_command_wait(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                         cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
-                         cb_problem *problem)
+                         cb_relay_tap *first, cb_command_card *card, cb_problem *problem)
 {
+    const cb_terminal_config *config = context->config;
     const char *wanted = context->options->reader;
     int64_t deadline = cb_deadline_in(context->options->timeout);
     cb_reader_list list = {.count = 0};
     bool asked = false;
     for (;;) {
-        cb_error error = keep_fresh(context, relay, first, problem);
-        if (error)
-            return error;
         int64_t slice = cb_deadline_in(asked ? SLICE : 0);
-        error = cb_readers_wait(readers, &list, true, slice < deadline ? slice : deadline);
+        cb_error error = cb_readers_wait(readers, &list, true, slice < deadline ? slice : deadline);
         const cb_reader_info *found = error == CB_OK ? find_card(&list, wanted) : NULL;
+        card->profiles = config->profiles;
         if (found) {
-            memcpy(name, found->name, sizeof found->name);
-            return CB_OK;
+            memcpy(card->reader, found->name, sizeof found->name);
+            cb_terminal_config_order(config, found, &card->profiles);
         }
+        cb_error begun = keep_fresh(context, relay, &card->profiles, first, problem);
+        if (begun || found)
+            return begun;
         if (atomic_load(context->stop) || cb_deadline_left_ms(deadline) == 0)
             return cb_problem_set(problem, list.count ? CB_E_CARD_ABSENT : CB_E_READER_NONE, NULL);
         if (error && error != CB_E_TIMEOUT && error != CB_E_READER_NONE)
@@ -87,20 +89,22 @@ cb_error cb_command_wait(cb_command_context *context, cb_readers *readers, cb_re
 }
 
 static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                         const cb_tap_order *order)
+                         cb_tap_order *order)
 {
-    char name[CB_READER_NAME_MAX + 1];
+    cb_command_card card;
     cb_problem problem;
     cb_relay_tap first;
     cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
     cb_relay_tap_init(&first);
-    cb_error error = cb_command_wait(context, readers, relay, &first, name, &problem);
+    cb_error error = cb_command_wait(context, readers, relay, &first, &card, &problem);
     if (error) {
         cb_command_say(context, &problem);
-    } else if ((error = cb_command_begin(context, &first.id, &log)) == CB_OK) {
-        error = cb_tap_run(relay, readers, name, &first, order, &report);
-        cb_error stored = cb_output_tap(context->output, name, &report);
+    } else if ((error = cb_command_begin(context, cb_tap_known(&first, &card.profiles), &log)) ==
+               CB_OK) {
+        order->profiles = &card.profiles;
+        error = cb_tap_run(relay, readers, card.reader, &first, order, &report);
+        cb_error stored = cb_output_tap(context->output, card.reader, &report);
         error = cb_command_end(context, &log, &report, error ? error : stored);
     }
     cb_tap_report_free(&report);
@@ -115,7 +119,6 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
     cb_readers *readers = NULL;
     cb_relay *relay = NULL;
     cb_error error = CB_OK;
-    order->profiles = &context->config->profiles;
     order->pin_pad = context->config->pin_pad;
     if (form != CB_PIN_FORM_NONE && order->pin_pad == CB_PAD_REQUIRE)
         return cb_command_fail(context, CB_E_PIN_PAD, "pin_pad: no PIN is typed on this computer");
@@ -141,10 +144,10 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
     return error;
 }
 
-cb_error cb_command_register(cb_command_context *context, const cb_registering_order *order)
+cb_error cb_command_register(cb_command_context *context, cb_registering_order *order)
 {
     static const cb_id none;
-    char name[CB_READER_NAME_MAX + 1];
+    cb_command_card card;
     cb_problem problem;
     cb_readers *readers = NULL;
     cb_relay *relay = NULL;
@@ -155,11 +158,12 @@ cb_error cb_command_register(cb_command_context *context, const cb_registering_o
         error = cb_command_open_relay(context, &relay);
     if (error) {
         cb_command_fail(context, error, NULL);
-    } else if ((error = cb_command_wait(context, readers, NULL, NULL, name, &problem)) != CB_OK) {
+    } else if ((error = cb_command_wait(context, readers, NULL, NULL, &card, &problem)) != CB_OK) {
         cb_command_say(context, &problem);
     } else if ((error = cb_command_begin(context, &none, &log)) == CB_OK) {
-        error = cb_registering_run(relay, readers, name, order, &report);
-        cb_error stored = cb_output_tap(context->output, name, &report);
+        order->profiles = &card.profiles;
+        error = cb_registering_run(relay, readers, card.reader, order, &report);
+        cb_error stored = cb_output_tap(context->output, card.reader, &report);
         error = cb_command_end(context, &log, &report, error ? error : stored);
     }
     cb_tap_report_free(&report);

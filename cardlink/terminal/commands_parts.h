@@ -23,6 +23,12 @@ cb_error cb_command_done(cb_command_context *context, const char *event, const c
 /* Enters it into the terminal's log; the agent brings it to the broker. What fails is said. */
 void cb_command_note(cb_command_context *context, cb_journal_event event, const char *text);
 
+/* A card that was waited for. */
+typedef struct cb_command_card {
+    char reader[CB_READER_NAME_MAX + 1];
+    cb_profile_order profiles;
+} cb_command_card;
+
 /* Enter the begin and the end of a tap into the terminal's log, as the agent does, which may run
  * beside this. What is not written down is not done: unless cb_command_begin gives CB_OK, which it
  * has said then, the tap is not to be begun. A log that is full is brought to the broker first.
@@ -36,18 +42,17 @@ cb_error cb_command_end(cb_command_context *context, cb_spool **log, const cb_ta
 cb_error cb_command_open_readers(const cb_command_context *context, cb_readers **out);
 cb_error cb_command_open_relay(const cb_command_context *context, cb_relay **out);
 
-/* Waits for a card and writes its reader's name. relay NULL: for nothing that the broker is asked
- * about; otherwise first is kept fresh meanwhile. */
+/* Waits for a card and says on which reader, and what is looked for on it. relay NULL: for nothing
+ * that the broker is asked about; otherwise first is kept fresh meanwhile. */
 cb_error cb_command_wait(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                         cb_relay_tap *first, char name[CB_READER_NAME_MAX + 1],
-                         cb_problem *problem);
+                         cb_relay_tap *first, cb_command_card *card, cb_problem *problem);
 
 /* Asks for what the form wants to be typed, waits for a card and taps it. What went wrong is said:
  * commands_card.c. */
 cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin_form form);
 
 /* Waits for a card and registers it, likewise. */
-cb_error cb_command_register(cb_command_context *context, const cb_registering_order *order);
+cb_error cb_command_register(cb_command_context *context, cb_registering_order *order);
 
 /* Commands about the terminal itself: commands_self.c. */
 cb_error cb_command_enrol(cb_command_context *context);

@@ -10,6 +10,12 @@ static cfg_opt_t reader_options[] = {
     CFG_END(),
 };
 
+static cfg_opt_t atr_options[] = {
+    CFG_STR("mask", NULL, CFGF_NODEFAULT),
+    CFG_STR("profile", NULL, CFGF_NODEFAULT),
+    CFG_END(),
+};
+
 /* Others are asked for: who types a PIN where they are taken can be made to type it in the clear. */
 static char own_profile[] = "{native}";
 
@@ -31,6 +37,7 @@ static cfg_opt_t options[] = {
     CFG_STR("log", "", CFGF_NONE),
     CFG_INT("log_every", 10, CFGF_NONE),
     CFG_STR("log_level", "info", CFGF_NONE),
+    CFG_SEC("atr", atr_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_SEC("reader", reader_options, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
     CFG_END(),
 };
@@ -74,11 +81,41 @@ static bool take_profiles(cfg_t *cfg, cb_profile_order *out)
     for (unsigned i = 0; good && i < cfg_size(cfg, "profiles"); i++) {
         const cb_card_profile *profile = cb_profile_named(cfg_getnstr(cfg, "profiles", i));
         good = profile && cb_profile_has_cards(profile);
-        for (size_t j = 0; j < out->count; j++)
-            good = good && out->profile[j] != profile;
+        good = good && !cb_profile_order_has(out, profile);
         out->profile[out->count++] = profile;
     }
     return good;
+}
+
+/* What is wrong with a section; NULL: nothing. A profile that is not looked for is no hint but a
+ * mistake: nobody is to believe that the section adds it. */
+static const char *take_atr(cfg_t *section, const cb_profile_order *profiles, cb_atr_hint *out)
+{
+    const char *mask = cfg_getstr(section, "mask");
+    const char *name = cfg_getstr(section, "profile");
+    if (cb_atr_hint_read(cfg_title(section), out))
+        return "give an ATR of 2 to 33 bytes in hexadecimal, as cardlink readers shows it";
+    if (mask && cb_atr_hint_mask(mask, out))
+        return "mask: give as many bytes as the ATR has, in hexadecimal, and not all of them zero";
+    out->profile = name ? cb_profile_named(name) : NULL;
+    if (!out->profile || !cb_profile_order_has(profiles, out->profile))
+        return "profile: give one that is named in profiles";
+    return NULL;
+}
+
+static bool take_atrs(const char *path, cb_terminal_config *out, cb_buf *why)
+{
+    const char *wrong = NULL;
+    unsigned count = cfg_size(out->cfg, "atr");
+    if (!require(count <= CB_ATR_HINTS_MAX, path, "atr: at most 64 of them", why))
+        return false;
+    for (unsigned i = 0; i < count && !wrong; i++) {
+        cfg_t *section = cfg_getnsec(out->cfg, "atr", i);
+        wrong = take_atr(section, &out->profiles, &out->hints.hint[out->hints.count++]);
+        if (wrong && why->len == 0)
+            cb_buf_printf(why, "%s: atr, number %u: %s", path, i + 1, wrong);
+    }
+    return !wrong;
 }
 
 /* Beside the key unless another place is given. */
@@ -130,6 +167,7 @@ static cb_error check(const char *path, cb_terminal_config *out, cb_buf *why)
                 "profiles: give native, piv, jpki and scp03 in the order in which cards are tried, "
                 "each at most once",
                 why) &&
+        take_atrs(path, out, why) &&
         require(out->tamper[0] == 0 || out->tamper[0] == '/', path,
                 "tamper: give a whole path, or nothing", why) &&
         require(take_pad(cfg_getstr(cfg, "pin_pad"), &out->pin_pad), path,
@@ -202,4 +240,11 @@ cb_reader_use cb_terminal_config_reader(const cb_terminal_config *config, const 
         use.text = text ? text : config->text;
     }
     return use;
+}
+
+void cb_terminal_config_order(const cb_terminal_config *config, const cb_reader_info *card,
+                              cb_profile_order *out)
+{
+    cb_profile_order_for(&config->profiles, &config->hints, cb_bytes_make(card->atr, card->atr_len),
+                         out);
 }

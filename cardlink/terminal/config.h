@@ -8,19 +8,12 @@
 #include "base/config.h"
 #include "base/crypto.h"
 #include "base/log.h"
-#include "cardlink/profile.h"
+#include "cardlink/terminal/order.h"
 #include "cardlink/terminal/pad.h"
-#include "cardlink/terminal/reader.h"
 
 #define CB_TERMINAL_CONFIG "/etc/cardbroker/cardlink.conf"
 
 enum { CB_LOG_PATH_MAX = 4000 };
-
-/* Which kinds of cards are looked for, in this order; at least one. */
-typedef struct cb_profile_order {
-    size_t count;
-    const cb_card_profile *profile[CB_PROFILES_MAX];
-} cb_profile_order;
 
 typedef struct cb_terminal_config {
     cfg_t *cfg;         /* owns the texts below */
@@ -31,6 +24,7 @@ typedef struct cb_terminal_config {
     const cb_reader_kind *kind;
     const char *place;
     cb_profile_order profiles;
+    cb_atr_hints hints;   /* of these profiles only */
     const char *service;  /* "": none */
     const char *text;     /* "": none */
     const char *tamper;   /* what is there when the housing was opened; "": nobody says so */
@@ -60,5 +54,9 @@ void cb_terminal_config_free(cb_terminal_config *config);
 /* For a reader by its name: of the section whose title is the name or the beginning of it, the
  * longest first; otherwise what holds for all. */
 cb_reader_use cb_terminal_config_reader(const cb_terminal_config *config, const char *reader);
+
+/* What is looked for on the card that lies on a reader. */
+void cb_terminal_config_order(const cb_terminal_config *config, const cb_reader_info *card,
+                              cb_profile_order *out);
 
 #endif

@@ -20,6 +20,7 @@
 enum {
     CB_READER_NAME_MAX = 127,
     CB_READERS_MAX = 16, /* what PC/SC lite serves at most */
+    CB_ATR_LEAST = 2,
     CB_ATR_MAX = 33
 };
 

@@ -56,6 +56,17 @@ bool cb_tap_fresh(const cb_relay_tap *first)
     return !cb_id_is_zero(&first->id) && first->expires - cb_clock_monotonic_us() > SPARE;
 }
 
+static bool is_held_for(const cb_relay_tap *first, const cb_card_profile *profile)
+{
+    return cb_tap_fresh(first) && first->profile == profile;
+}
+
+const cb_id *cb_tap_known(const cb_relay_tap *first, const cb_profile_order *profiles)
+{
+    static const cb_id none;
+    return is_held_for(first, profiles->profile[0]) ? &first->id : &none;
+}
+
 static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
 {
     return cb_card_transmit(card, command, answer);
@@ -128,7 +139,7 @@ static void take_held(tap *own)
 /* With the script that is held, if it is for such cards. */
 static cb_error begin_or_take(tap *own, const cb_card_profile *profile, bool *held)
 {
-    *held = cb_tap_fresh(own->held) && own->held->profile == profile;
+    *held = is_held_for(own->held, profile);
     if (!*held)
         return begin(own, profile);
     own->profile = profile;

@@ -60,6 +60,10 @@ const char *cb_tap_code(const cb_tap_report *report);
 /* Whether a fetched first script can still be used, with time to spare for the card. */
 bool cb_tap_fresh(const cb_relay_tap *first);
 
+/* The tap that a card will have that is what is looked for first: the fetched one if it is for such
+ * cards; zero if none is known yet. */
+const cb_id *cb_tap_known(const cb_relay_tap *first, const cb_profile_order *profiles);
+
 /* Brings a proof until its answer has come, with whichever of the relay's functions. CB_E_TAP_UNHEARD,
  * and as that. */
 typedef cb_error (*cb_relay_bringer)(cb_relay *relay, const cb_relay_tap *tap, cb_bytes answers,

@@ -19,6 +19,7 @@ class CutReader:
     def __init__(self, path):
         self.path, self.place = str(path), None
         self.count, self.cut = 0, None
+        self.selected = []      # the applications that were, or were not to be had, by name
         self.turn = threading.Lock()    # the card has one reader at a time, and notices that it is gone when its connection ends
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -32,7 +33,7 @@ class CutReader:
 
     def arm(self, nth=0, when=None):
         """nth 0: counts only."""
-        self.count, self.cut = 0, (nth, when)
+        self.count, self.cut, self.selected = 0, (nth, when), []
 
     def close(self):
         self.listener.close()
@@ -63,6 +64,8 @@ class CutReader:
                     command = self.message(terminal)
                     apdu = len(command) > 3
                     self.count += apdu
+                    if command[3:5] == b"\xa4\x04":
+                        self.selected.append(command[7:7 + command[6]].hex())
                     strike = self.cut[1] if apdu and self.cut and self.cut[0] == self.count else None
                     if strike == BEFORE:
                         return

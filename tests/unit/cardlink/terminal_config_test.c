@@ -95,6 +95,19 @@ static void each_mistake_is_named(void **state)
         {GOOD "prefetch_for = -1", "prefetch_for"},
         {GOOD "log_level = \"loud\"", "log_level"},
         {GOOD "pin = \"1234\"", ":3:"},
+        {GOOD "atr \"3b\" { profile = \"native\" }", "atr, number 1: give an ATR of 2 to 33 bytes"},
+        {GOOD "atr \"3b:80\" { profile = \"native\" }", "in hexadecimal"},
+        {GOOD
+         "atr \"3b80\" { profile = \"native\" }\natr \"3b81\" { mask = \"ff\" profile = native }",
+         "atr, number 2: mask: give as many bytes as the ATR has"},
+        {GOOD "atr \"3b80\" { mask = \"0000\" profile = native }", "not all of them zero"},
+        {GOOD "atr \"3b80\" { }", "profile: give one that is named in profiles"},
+        {GOOD "atr \"3b80\" { profile = \"piv\" }", "profile: give one that is named in profiles"},
+        {GOOD "atr \"3b80\" { profile = \"password\" }", "profile: give one"},
+        {GOOD "atr \"3b80\" { first = \"native\" }", ":3:"},
+        {GOOD "atr \"3b80\" { profile = native }\natr \"3b80\" { profile = native }", ":4:"},
+        {GOOD "profiles = {native, piv, native}", "profiles"},
+        {GOOD "profiles = {}", "profiles"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cb_terminal_config config;
@@ -104,6 +117,45 @@ static void each_mistake_is_named(void **state)
         assert_null(config.cfg);
         cb_buf_free(&why);
     }
+}
+
+static void an_order_and_what_atrs_say_of_it_are_read(void **state)
+{
+    (void)state;
+    cb_terminal_config config;
+    cb_profile_order order;
+    cb_buf why = CB_BUF(1024);
+    cb_reader_info card = {.atr = {0x3B, 0x80, 0x12}, .atr_len = 3};
+    assert_int_equal(load("atr \"3B8000\" { mask = \"FFFF00\" profile = \"native\" }\n"
+                          "profiles = {piv, native}\n" GOOD,
+                          &config, &why),
+                     CB_OK);
+    cb_terminal_config_order(&config, &card, &order);
+    assert_ptr_equal(order.profile[0], &cb_profile_native);
+    assert_ptr_equal(order.profile[1], &cb_profile_piv);
+    card.atr_len = 0;
+    cb_terminal_config_order(&config, &card, &order);
+    assert_ptr_equal(order.profile[0], &cb_profile_piv);
+    assert_int_equal(order.count, 2);
+    cb_terminal_config_free(&config);
+    cb_buf_free(&why);
+}
+
+static void there_are_only_so_many_atrs(void **state)
+{
+    (void)state;
+    cb_terminal_config config;
+    cb_buf text = CB_BUF(65536), why = CB_BUF(1024);
+    cb_buf_put_str(&text, GOOD);
+    for (unsigned i = 0; i < CB_ATR_HINTS_MAX; i++)
+        cb_buf_printf(&text, "atr \"3b%02x\" { profile = native }\n", i);
+    assert_int_equal(load(cb_buf_cstr(&text), &config, &why), CB_OK);
+    cb_terminal_config_free(&config);
+    cb_buf_put_str(&text, "atr \"3bff\" { profile = native }\n");
+    assert_int_equal(load(cb_buf_cstr(&text), &config, &why), CB_E_CONFIG);
+    assert_non_null(strstr(cb_buf_cstr(&why), "atr: at most 64 of them"));
+    cb_buf_free(&text);
+    cb_buf_free(&why);
 }
 
 static void an_identity_is_made_once_and_belongs_to_its_owner(void **state)
@@ -161,6 +213,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_configuration_is_read),
         cmocka_unit_test(each_mistake_is_named),
+        cmocka_unit_test(an_order_and_what_atrs_say_of_it_are_read),
+        cmocka_unit_test(there_are_only_so_many_atrs),
         cmocka_unit_test(an_identity_is_made_once_and_belongs_to_its_owner),
         cmocka_unit_test(halves_of_two_identities_do_not_go_together),
         cmocka_unit_test(names_are_short_and_printable),
