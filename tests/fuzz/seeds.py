@@ -491,6 +491,10 @@ def configurations():
         text = (ROOT / "docs" / "man" / page).read_text()
         for at, example in enumerate(re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.M | re.S)):
             put("config", f"{page.partition('.')[0]}-{at}", bytes((number,)) + example.replace("\\(dq", '"').replace("\\e", "\\").encode())
+    good = 'broker = "https://b.test"\nca = "/c"\nprofiles = {piv, native}\n'
+    for name, section in (("mask", '"3B8000" { mask = "ffff00" profile = "piv" }'), ("longer-mask", '"3B80" { mask = "ffff00" profile = "piv" }'),
+                          ("other", '"3B80" { profile = "jpki" }'), ("odd", '"3B8" { profile = "piv" }'), ("long", '"' + "3B" * 34 + '" { profile = "piv" }')):
+        put("config", f"atr-{name}", b"\2" + (good + "atr " + section + "\n").encode())
 
 
 def records():

@@ -520,6 +520,31 @@ static void another_application_is_selected(void **state)
     look_and_play(steps, 3, other, "6a82");
 }
 
+static void what_a_script_selects_later_is_selected(void **state)
+{
+    static const char command[] = "00a4040005a00000030800";
+    static const step steps[] = {{command, "9000"}, {"00cb000000", "019000"}, {command, "9000"}};
+    char out[64];
+    uint16_t status = 0;
+    cb_application last;
+    fake card = {.steps = steps, .count = 3};
+    const cb_card_io io = {.card = &card, .transmit = transmit};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    (void)state;
+    put(&script, 0, command);
+    put(&script, 0, "00cb000000");
+    put(&script, 0, command);
+    cb_application_init(&last);
+    assert_int_equal(cb_application_select(&io, &cb_profile_piv, &last, &status), CB_OK);
+    cb_application_spare(&last, &spared);
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+    assert_string_equal(out, "9000 019000 9000");
+    assert_int_equal(card.at, 3);
+    cb_application_forget(&last);
+    cb_application_spare(&last, &spared);
+    cb_buf_free(&script);
+}
+
 static void a_card_taken_away_when_it_is_selected_has_nothing_selected(void **state)
 {
     static const step steps[] = {{"00a4040005a00000030800", "9000"},
@@ -567,6 +592,7 @@ int main(void)
         cmocka_unit_test(t0_carries_no_le_beside_data),
         cmocka_unit_test(an_application_that_is_selected_is_not_selected_again),
         cmocka_unit_test(another_application_is_selected),
+        cmocka_unit_test(what_a_script_selects_later_is_selected),
         cmocka_unit_test(a_card_taken_away_when_it_is_selected_has_nothing_selected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
