@@ -83,6 +83,7 @@ typedef enum cb_error_class {
     X(CB_E_CARD_EXPIRED,         CARD,        "card.expired",             "The card's last day is over: ask for a replacement card; everything set up for its holder carries on with it.") \
     X(CB_E_CARD_REVOKED,         CARD,        "card.revoked",             "The card is revoked and will never work again: ask for a replacement card.") \
     X(CB_E_CARD_GENERATION,      CARD,        "card.generation",          "The card was not presented while the broker's former key was still accepted, and does not know the one in use: ask for a replacement card; everything set up for its holder carries on with it.") \
+    X(CB_E_CARD_COUNTER,         CARD,        "card.counter",             "The card has proven itself as often before, so that this is a copy of it, or a tap that came too late: present it again; if this repeats, report the card as lost.") \
     X(CB_E_CARD_UNLISTED,        CONFLICT,    "card.unlisted",            "The card is not in stock by the manufacturers' lists: it was not listed, not delivered, delivered twice, or is another's; keep it apart and have that looked into.") \
     X(CB_E_APPLICATION_NONE,     CONFLICT,    "application.none",         "There is no approved application for this holder, kind of card and reason: enter one and have it approved.") \
     X(CB_E_APPLICATION_SELF,     DENIED,      "application.same_operator","An application is approved by another operator than the one who entered it: ask one of them.") \

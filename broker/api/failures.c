@@ -152,7 +152,7 @@ void cb_failures_metrics(cb_taps *taps, cb_buf *out)
         cb_metric_value(out, "cardbroker_failures_total", label, all.failed[i]);
     }
     put_counter(out, "cardbroker_cards_suspended_total",
-                "Cards that were suspended after too many wrong PINs.", all.suspended);
+                "Cards that were suspended after too many wrong PINs, or for a copy.", all.suspended);
     put_counter(out, "cardbroker_terminals_slowed_total",
                 "How often a terminal was slowed down, for too much failed there.", all.slowed);
     put_counter(out, "cardbroker_terminals_stopped_total",

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/core/card_proof.h"
 #include "broker/core/generation.h"
 #include "broker/core/said.h"
 #include "broker/core/software.h"
@@ -192,6 +193,8 @@ static cb_error run_intent(cb_txn *txn, void *context)
     cb_error error = admit(txn, t);
     if (!error && r->generation > 0)
         error = cb_card_generation_in(txn, &r->context.tap, &r->card, r->generation);
+    if (!error && r->counter > 0)
+        error = cb_card_proof_in(txn, &r->card, r->counter, cb_clock_wall_us());
     if (error)
         return error;
     t->grant->proof.intent = (cb_intent){.time = cb_clock_wall_us(),

@@ -36,6 +36,7 @@ typedef struct cb_intent_request {
     bool pad;      /* the terminal says that the PIN was typed on its pad */
     uint8_t
         generation; /* that the card signed, where its row has another; 0: nothing to write down */
+    uint32_t counter; /* of a native card: which of its proofs this is, as it signed it; 0: others */
 } cb_intent_request;
 
 typedef struct cb_intent_grant {
@@ -51,7 +52,7 @@ void cb_intent_grant_free(cb_intent_grant *grant);
 
 /* T1. CB_E_CARD_UNKNOWN, CB_E_CARD_NOT_ACTIVE, CB_E_CARD_SUSPENDED, CB_E_CARD_EXPIRED, CB_E_CARD_REVOKED,
  * CB_E_TERMINAL_UNKNOWN, CB_E_TERMINAL_REVOKED, CB_E_TERMINAL_SERVICE, CB_E_SERVICE_UNKNOWN,
- * CB_E_TERMINAL_KIND, CB_E_TERMINAL_SOFTWARE, CB_E_PIN_PAD, CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
+ * CB_E_CARD_COUNTER, CB_E_TERMINAL_KIND, CB_E_TERMINAL_SOFTWARE, CB_E_PIN_PAD, CB_E_TAP_LEVEL, CB_E_ENROLMENT_NONE, CB_E_ENROLMENT_PENDING, CB_E_HSM_RECORD (the holder that
  * hsmd took from the binding is not the card's holder here, or a row is not what the log says of it:
  * said.h), CB_E_EVIDENCE (the log is not the one that was signed): refused, nothing recorded yet; call
  * cb_decide_refused. CB_E_EXISTS: this tap has an intent. CB_E_HSM_DOWN after the intent was
@@ -72,6 +73,7 @@ typedef struct cb_result_request {
     int64_t expires; /* wall clock, or 0 */
     bool pin_seen;   /* as at T1 */
     bool pad;        /* as at T1, recorded */
+    uint32_t counter; /* as at T1 */
 } cb_result_request;
 
 /* T2. With outcome CB_OK: CB_OK is the accept; CB_E_TAP_WITHDRAWN means that something was revoked,
@@ -96,6 +98,9 @@ typedef struct cb_refusal {
     uint8_t pin_tries_left; /* recorded for CB_E_PIN_WRONG and CB_E_PIN_BLOCKED */
     uint8_t profile;        /* cb_profile_id */
     uint32_t wrong_pins;    /* since its last proof, as the card has signed and hsmd believed it */
+    bool proof_heard;       /* of a native card: its proof came here */
+    uint32_t counter;       /* which of its proofs, if hsmd believed it; otherwise 0 */
+    int64_t begun;          /* the tap; wall clock */
     const cb_failure_limits *limits; /* NULL: only counted */
 } cb_refusal;
 
@@ -132,7 +137,8 @@ cb_error cb_decide_again(cb_store *store, const cb_again_request *request);
 
 /* A PIN was changed, unblocked or reset (context.purpose says which): kind "tap.pin". Reads card,
  * holder and terminal as T1 does; what it finds is recorded and returned. CB_OK when it is recorded
- * as done and its head is stored. */
+ * as done and its head is stored. CB_E_CARD_COUNTER: nothing is recorded yet; call
+ * cb_decide_refused. */
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request);
 
 /* A holder put another password in the place of his own, as hsmd bound it (binding), from the one

@@ -4,6 +4,7 @@
  * cards.
  */
 #include "base/clock.h"
+#include "broker/core/card_proof.h"
 #include "broker/core/decide.h"
 #include "broker/core/generation.h"
 #include "broker/core/still.h"
@@ -58,6 +59,16 @@ typedef struct refused {
     cb_failure_effect *effect;
 } refused;
 
+/* Its number stays the card's, and may be a copy's. */
+static cb_error hear_proof(cb_txn *txn, const refused *r, int64_t now)
+{
+    const cb_card_proof proof = {.card = r->refusal->card,
+                                 .counter = r->refusal->counter,
+                                 .begun = r->refusal->begun,
+                                 .why = r->refusal->error};
+    return cb_card_proof_refused_in(txn, &proof, now, r->effect);
+}
+
 static cb_error run_refused(cb_txn *txn, void *context)
 {
     const refused *r = context;
@@ -91,6 +102,8 @@ static cb_error run_refused(cb_txn *txn, void *context)
     cb_error error = cb_txn_leaf(txn, &leaf, NULL);
     if (!error)
         error = cb_failures_count(txn, &failure, refusal->limits, r->effect);
+    if (!error && refusal->proof_heard)
+        error = hear_proof(txn, r, now);
     cb_buf_free(&leaf);
     return error;
 }
@@ -99,7 +112,8 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failur
 {
     cb_failure_effect own = {.noted = false};
     refused r = {refusal, effect ? effect : &own};
-    cb_urgency urgency = refusal->wrong_pins > 0 ? CB_WRITE_DUE : CB_WRITE_REFUSAL;
+    const bool proven = refusal->wrong_pins > 0 || refusal->error == CB_E_CARD_COUNTER;
+    cb_urgency urgency = proven ? CB_WRITE_DUE : CB_WRITE_REFUSAL;
     cb_error error = write_leaf(store, run_refused, &r, urgency, CB_UNTIL_COMMITTED);
     cb_failure_effect_free(&own);
     return error;
@@ -137,6 +151,7 @@ cb_error cb_decide_wrong_pins(cb_store *store, const cb_refusal *refusal, cb_fai
 typedef struct pin_change {
     const cb_intent_request *request;
     cb_error decision;
+    cb_card_use use;
 } pin_change;
 
 static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
@@ -155,14 +170,30 @@ static cb_error pin_leaf(cb_txn *txn, const pin_change *pin)
     return error;
 }
 
+/* Of a native card: its first use, or a proof that came to nothing. */
+static cb_error count_proof(cb_txn *txn, pin_change *pin, int64_t now)
+{
+    const cb_intent_request *r = pin->request;
+    const cb_card_proof proof = {
+        .card = r->card, .counter = r->counter, .begun = now, .why = pin->decision};
+    cb_failure_effect none = {.noted = false};
+    if (pin->decision)
+        return cb_card_proof_refused_in(txn, &proof, now, &none);
+    return cb_card_used_in(txn, &r->context.tap, &r->card, now, &pin->use);
+}
+
 static cb_error run_pin(cb_txn *txn, void *context)
 {
     pin_change *pin = context;
     const cb_intent_request *r = pin->request;
+    int64_t now = cb_clock_wall_us();
     cb_error error = cb_still_card(txn, &r->card, &r->holder);
     if (!error)
         error = cb_still_terminal(txn, &r->context.terminal, NULL, 0);
-    if (cb_store_failed(error) || cb_error_class_of(error) == CB_CLASS_INTERNAL)
+    if (!error && r->counter > 0)
+        error = cb_card_proof_in(txn, &r->card, r->counter, now);
+    if (error == CB_E_CARD_COUNTER || cb_store_failed(error) ||
+        cb_error_class_of(error) == CB_CLASS_INTERNAL)
         return error;
     pin->decision = error;
     if (error)
@@ -173,7 +204,7 @@ static cb_error run_pin(cb_txn *txn, void *context)
         error = pin_leaf(txn, pin);
     if (!error && !pin->decision)
         error = cb_failures_end(txn, &r->card, &r->holder, &r->context.terminal, true);
-    return error;
+    return error || r->counter == 0 ? error : count_proof(txn, pin, now);
 }
 
 cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
@@ -184,6 +215,8 @@ cb_error cb_decide_pin(cb_store *store, const cb_intent_request *request)
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
         error = write_leaf(store, run_pin, &pin, CB_WRITE_DUE, CB_UNTIL_STORED);
+    if (!error)
+        cb_card_use_tell(&request->card, &pin.use);
     return error ? error : pin.decision;
 }
 

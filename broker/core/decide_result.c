@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "broker/core/card_proof.h"
 #include "broker/core/decide.h"
 #include "broker/core/said.h"
 #include "broker/core/still.h"
@@ -17,6 +18,8 @@ typedef struct t2 {
     cb_error decision; /* as it was recorded */
     bool has_session;
     cb_session_row session;
+    cb_id card;
+    cb_card_use use;
 } t2;
 
 /* All that T1 relied on must still be so, and the key still be the one in use. */
@@ -125,6 +128,9 @@ static cb_error run_result(cb_txn *txn, void *context)
                                 cb_level_needs_pin(intent.reached));
     if (!error)
         error = put_session(txn, t, &intent, now, leaf);
+    if (!error && !t->decision && t->request->counter > 0)
+        error = cb_card_used_in(txn, &intent.tap, &intent.card, now, &t->use);
+    t->card = intent.card;
     if (t->decision)
         cb_txn_commit_only(txn);
     return error;
@@ -170,6 +176,8 @@ cb_error cb_decide_result(cb_store *store, const cb_result_request *request)
                         .until = CB_UNTIL_STORED,
                         .committed = &committed};
     cb_error error = cb_store_write(store, &change);
+    if (committed)
+        cb_card_use_tell(&t.card, &t.use);
     if (error && committed && !t.decision)
         withhold(store, &t);
     if (error && !committed)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/card_proof.h"
 #include "broker/core/said.h"
 #include "broker/core/state.h"
 #include "broker/core/still.h"
@@ -108,7 +109,7 @@ typedef struct maintain {
     const cb_intent_request *request;
     const char *reason;
     int64_t time, until;
-    cb_error decision;
+    cb_card_use use;
 } maintain;
 
 typedef struct search {
@@ -202,8 +203,15 @@ static cb_error run_maintain(cb_txn *txn, void *context)
     uint8_t state;
     maintain *m = context;
     int64_t now = cb_clock_wall_us();
+    const cb_intent_request *r = m->request;
     cb_error error = judge(txn, m, now, &state);
-    return error ? error : write_down(txn, m, now, state);
+    if (!error && r->counter > 0)
+        error = cb_card_proof_in(txn, &r->card, r->counter, now);
+    if (!error)
+        error = write_down(txn, m, now, state);
+    if (!error && r->counter > 0)
+        error = cb_card_used_in(txn, &r->context.tap, &r->card, now, &m->use);
+    return error;
 }
 
 cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request,
@@ -219,6 +227,8 @@ cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
         error = cb_store_write(store, &change);
+    if (!error)
+        cb_card_use_tell(&request->card, &m.use);
     *until = m.until;
     return error;
 }

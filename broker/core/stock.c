@@ -342,6 +342,14 @@ void cb_mismatch_of_issue(cb_store *store, const char *actor, const cb_card_new 
         cb_log_failure("stock.unrecorded", error, "that a card was not issued is not recorded");
 }
 
+cb_error cb_mismatch_of_card_in(cb_txn *txn, const char *kind, const cb_id *card, int64_t now)
+{
+    const cb_act act = {.actor = "cardbrokerd", .time = now};
+    cb_mismatch m = {.card = *card};
+    snprintf(m.kind, sizeof m.kind, "%s", kind);
+    return put_mismatch(txn, &act, &m);
+}
+
 /* ---- Reading ---- */
 
 typedef struct stock_page {

@@ -89,4 +89,8 @@ cb_error cb_application_use(cb_txn *txn, const cb_card *card, const cb_card_new 
 void cb_mismatch_of_issue(cb_store *store, const char *actor, const cb_card_new *fresh,
                           const cb_id *card, cb_error error);
 
+/* Writes down what does not fit of a card that was issued, as found by the broker itself; within a
+ * transaction. */
+cb_error cb_mismatch_of_card_in(cb_txn *txn, const char *kind, const cb_id *card, int64_t now);
+
 #endif

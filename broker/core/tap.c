@@ -55,6 +55,9 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
                           .pin_tries_left = known->pin_tries_left,
                           .profile = context->profile,
                           .wrong_pins = known->wrong_pins,
+                          .proof_heard = known->proof_heard,
+                          .counter = known->counter,
+                          .begun = known->begun,
                           .limits = &limits};
     cb_error recorded = cb_decide_refused(taps->parts.store, &refusal, &effect);
     if (recorded)
@@ -198,6 +201,7 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
     entry->context = (cb_tap_context){.tap = *tap, .terminal = *terminal, .profile = profile};
     cb_buf_init(&entry->certificates, CB_CARD_CERTIFICATES_MAX);
     entry->stage = CB_TAP_BEGUN;
+    entry->begun = cb_clock_wall_us();
     entry->expires = cb_deadline_in(BEGUN_SECONDS * CB_SECOND);
     cb_tap_table_put(taps->table, entry);
     *expires_in = BEGUN_SECONDS;

@@ -119,6 +119,9 @@ typedef struct cb_tap_outcome {
     bool pin_seen;          /* a PIN was verified that the terminal saw */
     uint8_t pin_tries_left; /* for CB_E_PIN_WRONG */
     uint32_t wrong_pins;    /* as cb_refusal; counted when the tap has ended */
+    bool proof_heard;       /* as cb_refusal */
+    uint32_t counter;
+    int64_t begun;
     cb_id session;          /* zero: none */
     uint8_t kind;           /* cb_session_kind; 0: none (PIN purposes) */
     cb_buf value;           /* as cb_login_result; for a relayed session the one-time URL */

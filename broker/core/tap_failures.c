@@ -60,7 +60,11 @@ void cb_tap_failed(cb_taps *taps, const cb_refusal *refusal, cb_failure_effect *
 {
     count(taps, effect);
     if (effect->suspended) {
-        tell("failures.suspended", "A card was suspended after too many wrong PINs.", refusal);
+        tell("failures.suspended",
+             refusal->error == CB_E_CARD_COUNTER
+                 ? "A card was suspended, for there is a copy of it: replace it."
+                 : "A card was suspended after too many wrong PINs.",
+             refusal);
         cut(taps, &(cb_session_match){.card = refusal->card}, &effect->of_card);
     }
     if (effect->stopped) {

@@ -125,7 +125,8 @@ static cb_error record_result(proof_run *run, cb_error outcome)
                                  .kind = run->login.kind,
                                  .expires = run->login.expires,
                                  .pin_seen = run->outcome->pin_seen,
-                                 .pad = run->pad};
+                                 .pad = run->pad,
+                                 .counter = run->outcome->counter};
     if (!outcome && run->login.kind == CB_SESSION_RELAYED)
         request.session = run->outcome->session;
     return cb_decide_result(run->taps->parts.store, &request);
@@ -151,6 +152,7 @@ static cb_error authenticate(proof_run *run)
                                 .card = outcome->card,
                                 .holder = outcome->holder,
                                 .generation = run->identity.generation,
+                                .counter = outcome->counter,
                                 .reached = outcome->level,
                                 .pin_seen = outcome->pin_seen,
                                 .pad = run->pad};
@@ -214,8 +216,12 @@ static cb_error record_pin(proof_run *run)
                                  .card = run->outcome->card,
                                  .holder = run->outcome->holder,
                                  .reached = run->outcome->level,
-                                 .generation = run->identity.generation};
-    return cb_decide_pin(run->taps->parts.store, &request);
+                                 .generation = run->identity.generation,
+                                 .counter = run->outcome->counter};
+    cb_error error = cb_decide_pin(run->taps->parts.store, &request);
+    if (error == CB_E_CARD_COUNTER)
+        cb_tap_refuse(run->taps, run->context, run->outcome, error);
+    return error;
 }
 
 /* A refusal is recorded as one: nothing was done. */
@@ -225,7 +231,8 @@ static cb_error record_maintenance(proof_run *run, const char *reason)
     cb_intent_request request = {.context = *run->context,
                                  .card = run->outcome->card,
                                  .holder = run->outcome->holder,
-                                 .reached = run->outcome->level};
+                                 .reached = run->outcome->level,
+                                 .counter = run->outcome->counter};
     cb_error error = cb_decide_maintenance(run->taps->parts.store, &request, reason,
                                            time ? time : DEFAULT_MAINTENANCE,
                                            &run->outcome->expires);
@@ -272,6 +279,7 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
     run.identity.binding = CB_BUF(CB_BINDING_MAX);
     cb_intent_grant_init(&run.grant);
     strcpy(outcome->service, entry->context.service);
+    outcome->begun = entry->begun;
     bool registers = run.context->purpose == CB_TAP_REGISTER;
     bool renews = run.context->purpose == CB_TAP_RENEW;
     error = registers ? cb_tap_register_end(taps, entry, answers, outcome)

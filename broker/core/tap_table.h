@@ -19,6 +19,7 @@ typedef struct cb_tap_entry {
     bool pad;               /* the terminal says that the PIN is typed on its pad */
     char reason[34];        /* of maintenance: the text, as far as it fits; longer is none */
     int64_t expires;        /* monotonic */
+    int64_t begun;          /* wall clock */
     cb_id card, holder;     /* that the challenge was made for, where that is known; else zero */
     uint64_t sequence;      /* of a tap that renews its card's binding: the card's, */
     cb_digest binding;      /* and the SHA-256 of the binding that is renewed */

@@ -10,7 +10,7 @@
 static const char *const names[] = {"no state", "issued",  "active", "suspended", "revoked",
                                     "pending", "removed", "live",   "retired",
                                     "expired", "returned", "destroyed",
-                                    "registered", "deactivated", "disposed", "maintenance"};
+                                    "registered", "deactivated", "disposed", "maintenance", "used"};
 
 static uint64_t number_of(const char *state)
 {
@@ -25,6 +25,15 @@ static void set(cb_check *check, char kind, const cb_id *id, const char *state)
 {
     if (!check->error && !cb_id_is_zero(id))
         check->error = cb_id_map_set(&check->states, kind, id, number_of(state));
+}
+
+/* A card is used for the first time once. */
+static void set_used(cb_check *check, uint64_t position, const cb_id *card)
+{
+    if (cb_id_map_find(&check->states, 'u', card))
+        cb_check_finding(check, position, "card.first_use",
+                         "This card was used for the first time before.");
+    set(check, 'u', card, "used");
 }
 
 static bool begins(const char *kind, const char *prefix)
@@ -48,7 +57,6 @@ static bool changes_state(const char *kind)
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
     const char *kind = leaf->kind;
-    (void)position;
     if (begins(kind, "card.") && leaf->state[0])
         set(check, 'c', &leaf->card, leaf->state);
     else if (begins(kind, "terminal.") && leaf->state[0] && changes_state(kind))
@@ -59,6 +67,8 @@ void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *le
         set(check, 'k', &leaf->key, "live");
     else if (strcmp(kind, "enrolment.key_retired") == 0)
         set(check, 'k', &leaf->key, "retired");
+    else if (strcmp(kind, "card.first_use") == 0)
+        set_used(check, position, &leaf->card);
 }
 
 static const char *thing(char kind)
@@ -70,6 +80,8 @@ static const char *thing(char kind)
         return "terminal";
     case 'e':
         return "enrolment";
+    case 'u':
+        return "first use of card";
     default:
         return "key";
     }

@@ -36,7 +36,7 @@
 #include "broker/store/row_failure.h"
 
 typedef struct cb_table_row {
-    char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key */
+    char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key, 'u' a card's first use */
     cb_id id;
     const char *state; /* "revoked" …; of a key "live" or "retired" */
 } cb_table_row;
@@ -69,7 +69,7 @@ typedef struct cb_finding {
                   "table.content",
                   "failures.count", "failures.format", "terminal_log.batch",
                   "terminal_log.record", "terminal_log.head", "checkpoint.format",
-                  "checkpoint.record", "checkpoint.words" */
+                  "checkpoint.record", "checkpoint.words", "card.first_use" */
     char detail[160]; /* a sentence */
 } cb_finding;
 

@@ -91,7 +91,8 @@ static cb_error file_rows(void *context,
         file->txn.sql, "SELECT 'c', id, state FROM card UNION ALL "
                        "SELECT 't', id, state FROM terminal UNION ALL "
                        "SELECT 'e', id, state FROM enrolment UNION ALL "
-                       "SELECT 'k', id, iif(state = 'retired', state, 'live') FROM enrolment_key");
+                       "SELECT 'k', id, iif(state = 'retired', state, 'live') FROM enrolment_key "
+                       "UNION ALL SELECT 'u', card, 'used' FROM card_proof WHERE first_use > 0");
     while (!error && cb_query_next(&q)) {
         char kind[2], state[16];
         cb_table_row row = {.state = state};

@@ -103,7 +103,7 @@ cb_error cb_proof_facts_get(cb_cursor *cursor, bool tells, cb_proof_facts *out)
     if (tells && (out->generation == 0 || out->generation > CB_NATIVE_VERSION_MAX))
         return CB_E_CARD_ANSWER;
     bool presented = out->pin_form != CB_PIN_FORM_NONE;
-    if (!cb_cursor_ok(cursor) || out->pin_form > CB_PIN_FORM_RESET ||
+    if (!cb_cursor_ok(cursor) || out->counter == 0 || out->pin_form > CB_PIN_FORM_RESET ||
         out->pin_state > CB_PIN_BLOCKED || presented != (out->pin_state != CB_PIN_NOT_PRESENTED) ||
         out->life_cycle < CB_LIFE_PERSONALISED || out->life_cycle > CB_LIFE_TERMINATED)
         return CB_E_CARD_ANSWER;

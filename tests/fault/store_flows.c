@@ -219,6 +219,7 @@ static cb_error decide(void *context)
     cb_intent_grant grant;
     cb_intent_request request = intent_of(&s->w);
     request.context.tap = s->tap;
+    request.counter = ++s->counter;
     cb_intent_grant_init(&grant);
     cb_error error = cb_decide_intent(s->w.store, &request, &grant);
     if (!error && (grant.key.sealed.len == 0 || !cb_id_same(&grant.enrolment, &s->enrolment)))
@@ -226,7 +227,8 @@ static cb_error decide(void *context)
     cb_intent_grant_free(&grant);
     if (error)
         return error;
-    cb_result_request result = {.tap = s->tap, .session = s->session};
+    cb_result_request result = {
+        .tap = s->tap, .session = s->session, .counter = request.counter};
     error = cb_decide_result(s->w.store, &result);
     /* As the caller does: what ended before T2 could be written is written as what it was. */
     if (error) {

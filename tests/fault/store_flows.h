@@ -17,6 +17,7 @@ typedef struct store_flows {
     cb_tree_head remembered[2];
     cb_id tap, session; /* of this run */
     cb_id enrolment;
+    uint32_t counter; /* that the card signed last; so that the tap is its first, and a mismatch */
     cb_error result_of_open;
     /* After a fault of the disk nobody knows whether what was refused is on it: it is there as a
      * whole, or not at all. */

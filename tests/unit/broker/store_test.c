@@ -153,7 +153,7 @@ static void a_database_of_the_first_version_is_brought_up_to_date(void **state)
     cb_intent_grant_free(&grant);
     world_close(&w);
     cb_buf_put_str(&back, "PRAGMA legacy_alter_table = ON;"
-                          "DROP TABLE maintainer; DROP TABLE terminal_maintenance;"
+                          "DROP TABLE card_proof; DROP TABLE maintainer; DROP TABLE terminal_maintenance;"
                           "DROP TABLE registration; DROP TABLE software; DROP TABLE terminal_software;"
                           "DROP TABLE suspension_code; DROP TABLE terminal_log_batch; DROP TABLE terminal_log;"
                           "DROP TABLE failure; DROP TABLE failure_day; DROP TABLE failure_at;"
