@@ -374,15 +374,16 @@ readers = "{readers or self.readers}"
         return self.ctl("terminal", "enrol", "--name", name, "--certificate", self.etc / f"{name}.pem", *chosen)
 
     def make_card(self, name, pin="123456", code="12345678", authority="cards", batch="batch",
-                  broker="brokers/authority.cvc:10:01"):
-        """A card of the batch; returns the path of its certificate. PIN and unblocking code go by a descriptor."""
+                  broker="brokers/authority.cvc:10:01", more=()):
+        """A card of the batch; returns the path of its certificate. PIN and unblocking code go by a descriptor. more: words
+        for cardlink-issuer."""
         reading, writing = os.pipe()
         os.write(writing, f"{pin}\n{code}\n".encode())
         os.close(writing)
         try:
             self.issuer("card", "make", "--authority", self.pki / authority, "--batch", self.pki / batch,
                         "--broker", f"{self.pki}/{broker}", "--state", self.cards / f"{name}.card",
-                        "--certificate", self.cards / f"{name}.cvc", "--secrets-fd", reading, pass_fds=(reading,))
+                        "--certificate", self.cards / f"{name}.cvc", "--secrets-fd", reading, *more, pass_fds=(reading,))
         finally:
             os.close(reading)
         return self.cards / f"{name}.cvc"
