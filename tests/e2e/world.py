@@ -226,8 +226,14 @@ class World(Environment):
         if name in self.programs and self.programs[name].poll() is None:
             return place
         self.spawn(name, [self.program("cardlink-vcard"), "--socket", place, self.cards / f"{card}.card"])
-        wait_until(name, place.exists, 10 * PATIENCE, self.programs[name])
+        wait_until(name, lambda: self.is_listened_at(place), 10 * PATIENCE, self.programs[name])
         return place
+
+    @staticmethod
+    def is_listened_at(place):
+        """The file of a socket is there a moment before anybody can connect to it."""
+        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        return any(line[3] == "00010000" and line[7:] == [str(place)] for line in lines)
 
     def take_away(self, card):
         self.stop_one(f"reader of {card}")
