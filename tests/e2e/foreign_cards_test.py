@@ -150,16 +150,16 @@ class SecureMessaging(unittest.TestCase):
         self.assertEqual(w.tap().get("outcome"), "accepted")
 
     def test_a_card_whose_content_signer_is_none_is_registered_without_it_or_not(self):
-        w.make_piv("Mei", *w.content_signer("other", agency="stranger"))
-        holder = w.ctl("holder", "add", "--name", "Mei")["id"]
-        path = w.read_card("Mei")
+        w.make_piv("Fumi", *w.content_signer("other", agency="stranger"))
+        holder = w.ctl("holder", "add", "--name", "Fumi")["id"]
+        path = w.read_card("Fumi")
         self.assertRaisesRegex(Failure, "card.certificate", w.ctl, "card", "register", "--holder", holder, "--card", path)
         said = json.loads(path.read_text())
         self.assertEqual([one["use"] for one in said["certificates"]], [0x9A, 0x9E, 0x04])
         path.write_text(json.dumps({**said, "certificates": said["certificates"][:2]}))
         card = w.ctl("card", "register", "--holder", holder, "--card", path, "--activate")
-        w.holders["Mei"], w.card_ids["Mei"] = holder, card["id"]
-        w.enrol("Mei", "desk")
+        w.holders["Fumi"], w.card_ids["Fumi"] = holder, card["id"]
+        w.enrol("Fumi", "desk")
         with Terminal(w) as terminal:
             script = self.challenged(terminal, lambda answers: answers).json["script"]
         self.assertEqual([item["apdu"][:8].upper() for item in script], ["00200080", "0087119A"])
