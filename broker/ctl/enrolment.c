@@ -4,11 +4,13 @@
  */
 #include "broker/ctl/enrolment.h"
 
+#include "base/json_text.h"
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/new_key.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
+#include "connectors/host/jwk.h"
 
 enum { CHAIN_MAX = 8, PEM_MAX = 64 * 1024 };
 
@@ -101,7 +103,36 @@ static cb_ctl_status remove_enrolment(cb_ctl *ctl, const cb_ctl_args *args)
     return status ? status : finish(ctl, id, "removed", "removed");
 }
 
-cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id)
+/* Whether a key set has that key, and no other. */
+static bool is_key_set_of(const json_t *set, cb_bytes public_key)
+{
+    const char *name;
+    const json_t *value;
+    cb_buf text = CB_BUF(2048);
+    const json_t *keys = json_object_get(set, "keys");
+    const json_t *said = json_array_get(keys, 0);
+    cb_error error = cb_jwk_of(public_key, &text);
+    json_t *own = error ? NULL : cb_json_load(cb_buf_bytes(&text), 0, NULL);
+    bool same = own && json_array_size(keys) == 1;
+    json_object_foreach(own, name, value)
+    {
+        if (strcmp(name, "kid") != 0) /* which the holder's data may give it */
+            same = same && json_equal(json_object_get(said, name), value);
+    }
+    json_decref(own);
+    cb_buf_free(&text);
+    return same;
+}
+
+bool cb_ctl_is_for_service(const json_t *given, cb_bytes public_key, const json_t *data)
+{
+    const json_t *subject = json_object_get(data, "subject");
+    return is_key_set_of(json_object_get(given, "jwks"), public_key) &&
+           (!subject || json_equal(subject, json_object_get(given, "subject")));
+}
+
+cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id,
+                                           cb_bytes public_key, const json_t *data)
 {
     const char *out = cb_ctl_arg(args, "for-service");
     char path[96];
@@ -111,7 +142,11 @@ cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args,
     snprintf(path, sizeof path, "/v1/enrolments/%s/for-service", id);
     cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &answer);
     const json_t *given = json_object_get(answer, "for_service");
-    if (!status && json_object_size(given) > 0)
+    if (!status && json_object_size(given) > 0 && !cb_ctl_is_for_service(given, public_key, data))
+        status = cb_ctl_fail(ctl, CB_E_EVIDENCE,
+                             "the broker names another key, or another subject, than were recorded; "
+                             "give the service nothing, and find out why");
+    else if (!status && json_object_size(given) > 0)
         status = cb_ctl_write_json(ctl, out, given);
     else if (!status)
         cb_ctl_note(ctl, "There is nothing to give to this service but a certificate request.");
@@ -126,8 +161,6 @@ static cb_ctl_status show(cb_ctl *ctl, const cb_ctl_args *args)
     cb_ctl_status status = cb_ctl_enrolment_get(ctl, args->operand[0], id, &enrolment);
     if (!status)
         status = cb_ctl_object(ctl, enrolment, all_columns);
-    if (!status)
-        status = cb_ctl_enrolment_for_service(ctl, args, id);
     json_decref(enrolment);
     return status;
 }
@@ -168,7 +201,6 @@ static const cb_ctl_option add_options[] = {
     {0}};
 static const cb_ctl_option renew_options[] = {
     CB_CTL_NEW_KEY_OPTIONS, CB_CTL_FOR_SERVICE_OPTION, {0}};
-static const cb_ctl_option show_options[] = {CB_CTL_FOR_SERVICE_OPTION, {0}};
 static const cb_ctl_option certify_options[] = {
     {"certificate", "PEMFILE", "the holder's certificate, then its chain", true, false}, {0}};
 static const cb_ctl_option list_options[] = {
@@ -186,5 +218,5 @@ const cb_ctl_command cb_ctl_enrolment_commands[] = {
     {"enrolment", "remove", "ENROLMENT", 1, 1, NULL, "End an enrolment for good, at once",
      remove_enrolment},
     {"enrolment", "list", "", 0, 0, list_options, "List enrolments", list},
-    {"enrolment", "show", "ENROLMENT", 1, 1, show_options, "Show one enrolment", show},
+    {"enrolment", "show", "ENROLMENT", 1, 1, NULL, "Show one enrolment", show},
     {0}};

@@ -16,10 +16,15 @@ cb_ctl_status cb_ctl_enrolment_get(cb_ctl *ctl, const char *text, char *id, json
 /* Installs the certificates (PEM, the holder's first) of an enrolment. */
 cb_ctl_status cb_ctl_enrolment_install(cb_ctl *ctl, const char *id, const cb_buf *pem);
 
-/* --for-service: writes what the service has to be given so that it takes the newest key to the file
- * that was named there, or nothing where its connector has nothing to say. Without the option
- * nothing is asked. */
-cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id);
+/* --for-service: writes what the service has to be given so that it takes the key to the file that
+ * was named there, or nothing where its connector has nothing to say. Without the option nothing is
+ * asked. The front end says it, and is not believed: it has to be about the key that hsmd made
+ * (public_key, DER) and about nobody but the subject that data names (NULL: not compared). */
+cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id,
+                                           cb_bytes public_key, const json_t *data);
+
+/* That comparison. */
+bool cb_ctl_is_for_service(const json_t *given, cb_bytes public_key, const json_t *data);
 
 #define CB_CTL_FOR_SERVICE_OPTION                                                                  \
     {"for-service", "OUT", "write what the service has to be given here (jwt: a JSON Web Key Set)", \

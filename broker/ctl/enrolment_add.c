@@ -93,7 +93,8 @@ static cb_ctl_status read_add(cb_ctl *ctl, const cb_ctl_args *args, cb_ctl_new_k
 
 /* After the enrolment is recorded: its certificate, if it was brought along; the result; what comes
  * next. */
-static cb_ctl_status complete(cb_ctl *ctl, const cb_ctl_args *args, json_t *made, const cb_buf *pem)
+static cb_ctl_status complete(cb_ctl *ctl, const cb_ctl_args *args, json_t *made, const cb_buf *pem,
+                              const cb_ctl_new_key *key, const json_t *data)
 {
     const char *id = cb_ctl_text_field(made, "id");
     cb_ctl_status status = pem->len ? cb_ctl_enrolment_install(ctl, id, pem) : CB_CTL_DONE;
@@ -107,7 +108,9 @@ static cb_ctl_status complete(cb_ctl *ctl, const cb_ctl_args *args, json_t *made
     status = cb_ctl_done(ctl, made, "enrolment %s added%s%s", id, *state ? ", " : "", state);
     if (!status && strcmp(state, "pending") == 0)
         say_next(ctl, id, args);
-    return status ? status : cb_ctl_enrolment_for_service(ctl, args, id);
+    return status ? status
+                  : cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key->public_key),
+                                                 data);
 }
 
 cb_ctl_status cb_ctl_enrolment_add(cb_ctl *ctl, const cb_ctl_args *args)
@@ -144,7 +147,7 @@ cb_ctl_status cb_ctl_enrolment_add(cb_ctl *ctl, const cb_ctl_args *args)
     }
     status = record(ctl, args, &key, "/v1/enrolments", body, &made);
     if (!status)
-        status = complete(ctl, args, made, &pem);
+        status = complete(ctl, args, made, &pem, &key, data);
 out:
     json_decref(data);
     json_decref(body);
@@ -199,7 +202,7 @@ cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
         say_next(ctl, id, args);
     }
     if (!status)
-        status = cb_ctl_enrolment_for_service(ctl, args, id);
+        status = cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key.public_key), NULL);
 out:
     json_decref(enrolment);
     json_decref(body);

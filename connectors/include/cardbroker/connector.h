@@ -265,7 +265,7 @@ typedef struct cardbroker_connector {
     cardbroker_status (*check)(const cardbroker_host *host, cardbroker_login *login);
 
     /* What an administrator hands to the service so that it accepts this key (set_enrolment;
-     * cardbrokerctl enrolment show --for-service). May be NULL. */
+     * cardbrokerctl enrolment add --for-service). May be NULL. */
     cardbroker_status (*enrol)(const cardbroker_host *host, cardbroker_login *login);
 
     /* Logs in and sets a result. Never NULL. */
