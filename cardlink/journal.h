@@ -26,8 +26,8 @@ enum {
 
 /* The numbers are on disks and in databases: they stay. */
 typedef enum cb_journal_event {
-    CB_JOURNAL_STARTED = 1, /* version, digests of program and configuration */
-    CB_JOURNAL_STOPPED = 2, /* code */
+    CB_JOURNAL_STARTED = 1,       /* version, digests of program and configuration */
+    CB_JOURNAL_STOPPED = 2,       /* code */
     CB_JOURNAL_TAP_BEGUN = 3,     /* tap; "-": it has no identifier yet */
     CB_JOURNAL_TAP_ENDED = 4,     /* tap, code */
     CB_JOURNAL_READER_FAILED = 5, /* code */

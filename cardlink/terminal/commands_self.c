@@ -134,9 +134,8 @@ cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spoo
         error = cb_spool_add(*log, CB_JOURNAL_TAP_BEGUN, text);
     if (error == CB_E_TERMINAL_LOG) { /* no agent has brought it, perhaps because none runs */
         cb_error shipped = cb_ship(config, *log, config->timeout, &unread);
-        error = shipped == CB_E_TERMINAL_DISPOSED
-                    ? shipped
-                    : cb_spool_add(*log, CB_JOURNAL_TAP_BEGUN, text);
+        error = shipped == CB_E_TERMINAL_DISPOSED ? shipped
+                                                  : cb_spool_add(*log, CB_JOURNAL_TAP_BEGUN, text);
     }
     if (error)
         cb_spool_close(log);

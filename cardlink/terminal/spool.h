@@ -26,8 +26,9 @@ typedef struct cb_spool cb_spool;
 cb_error cb_spool_open(const char *path, cb_spool **out);
 void cb_spool_close(cb_spool **spool);
 
-/* Adds an entry with the time of now (0 for a clock that is before 1970); what journal.h does not let stand in a text becomes
- * a "-", and what is too long is cut. As cb_spool_open, and CB_E_TERMINAL_LOG. */
+/* Adds an entry with the time of now (0 for a clock that is before 1970); what journal.h does not
+ * let stand in a text becomes a "-", and what is too long is cut. As cb_spool_open, and
+ * CB_E_TERMINAL_LOG. */
 cb_error cb_spool_add(cb_spool *spool, cb_journal_event event, const char *text);
 
 /* Whether anything waits for the broker. */
