@@ -70,9 +70,12 @@ static cb_error open_tap(login *own)
         if (!error)
             error = cb_relay_challenge(own->relay, &own->begun, &question,
                                        cb_buf_bytes(&own->answers), own->problem);
-        if (attempt > 0 || !challenging || error != CB_E_BROKER_DOWN || !end_at_broker(own, error))
+        if (attempt > 0 || !challenging || error != CB_E_BROKER_DOWN)
             return error;
+        bool ended = end_at_broker(own, error);
         own->begun.id = (cb_id){{0}};
+        if (!ended)
+            return error;
     }
 }
 

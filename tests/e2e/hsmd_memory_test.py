@@ -120,7 +120,7 @@ class Lost(Case):
         self.assertEqual(made, [])
         self.assertFalse(memory("bound-cards").exists())
         shutil.copyfile(self.kept / "bound-cards", memory("bound-cards"))
-        issue.join(60)
+        issue.join(60 * PATIENCE)
         self.assertEqual([card["state"] for card in made], ["issued"])
 
     def test_a_missing_folder_is_one_whose_disk_is_not_mounted(self):
