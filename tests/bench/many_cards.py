@@ -43,7 +43,7 @@ def look(w, file, count, said, before):
 
 
 def issue(w, count, threads, kill_after):
-    """Of an installation without holders."""
+    """Of an installation without holders. kill_after: seconds; None: as soon as it has noted that something is done."""
     file = w.folder / "many.csv"
     with open(file, "wb") as out:
         subprocess.run([w.build / "tests" / "bench" / "many_cards", w.pki / "cards", str(count)], stdout=out, check=True)
@@ -51,7 +51,9 @@ def issue(w, count, threads, kill_after):
             "--threads", str(threads)]
     began = time.monotonic()
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    time.sleep(kill_after)
+    while process.poll() is None and (time.monotonic() - began < kill_after if kill_after else settled(file) == 0):
+        time.sleep(0.005)
+    killed = process.poll() is None
     process.kill()
     process.wait()
     first, before = time.monotonic() - began, settled(file)
@@ -61,7 +63,7 @@ def issue(w, count, threads, kill_after):
     rest, said = time.monotonic() - began, json.loads(done.stdout)
     after = w.ctl("status")["broker"]["store"]
     look(w, file, count, said, before)
-    return {"cards": count, "first": first, "rest": rest, "settled": before, **{name: said[name] for name in ("issued", "already", "bad")},
+    return {"cards": count, "first": first, "rest": rest, "killed": killed, "settled": before, **{name: said[name] for name in ("issued", "already", "bad")},
             "changes": after["changes"] - store["changes"], "groups": after["groups"] - store["groups"],
             "database": os.path.getsize(w.state / "cardbroker.db")}
 

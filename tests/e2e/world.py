@@ -232,8 +232,8 @@ class World(Environment):
     @staticmethod
     def is_listened_at(place):
         """The file of a socket is there a moment before anybody can connect to it."""
-        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-        return any(line[3] == "00010000" and line[7:] == [str(place)] for line in lines)
+        lines = [line.split(maxsplit=7) for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        return any(line[3] == "00010000" and line[7:] == [str(place)] for line in lines)    # a name may have spaces
 
     def take_away(self, card):
         self.stop_one(f"reader of {card}")
