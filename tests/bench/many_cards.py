@@ -6,8 +6,10 @@ once, and says how long it took. Native cards: what others issued is registered 
 CARDBROKER_BUILD=build tests/bench/many_cards.py [COUNT [THREADS]]        (100,000 and 16 if nothing is said)
 """
 import collections
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +24,10 @@ def settled(file):
     """How many lines a run that was killed has done with; 0: it has noted nothing yet."""
     progress = file.with_name(file.name + ".progress")
     return int(progress.read_text().split()[1]) if progress.exists() else 0
+
+
+def entered(database):
+    return database.execute("SELECT count(*) FROM card").fetchone()[0]
 
 
 def look(w, file, count, said, before):
@@ -43,7 +49,7 @@ def look(w, file, count, said, before):
 
 
 def issue(w, count, threads, kill_after):
-    """Of an installation without holders. kill_after: seconds; None: as soon as it has noted that something is done."""
+    """Of an installation without holders. kill_after: seconds; None: as soon as a tenth of the cards is there."""
     file = w.folder / "many.csv"
     with open(file, "wb") as out:
         subprocess.run([w.build / "tests" / "bench" / "many_cards", w.pki / "cards", str(count)], stdout=out, check=True)
@@ -51,8 +57,9 @@ def issue(w, count, threads, kill_after):
             "--threads", str(threads)]
     began = time.monotonic()
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    while process.poll() is None and (time.monotonic() - began < kill_after if kill_after else settled(file) == 0):
-        time.sleep(0.005)
+    with contextlib.closing(sqlite3.connect(f"file:{w.state / 'cardbroker.db'}?mode=ro", uri=True)) as database:
+        while process.poll() is None and (time.monotonic() - began < kill_after if kill_after else entered(database) < count / 10):
+            time.sleep(0.002)
     killed = process.poll() is None
     process.kill()
     process.wait()
