@@ -11,6 +11,13 @@ void cb_id_map_free(cb_id_map *map)
     *map = (cb_id_map){0};
 }
 
+/* Of three quarters the next free place is few steps away; more would cost memory at ten million
+ * entries, less would cost searches. */
+static bool has_room_for(const cb_id_map *map, size_t more)
+{
+    return map->count + more <= map->room / 4 * 3;
+}
+
 /* Seeded, so that nobody can choose identifiers that all fall on one place. */
 static size_t start_of(const cb_id_map *map, char kind, const cb_id *id)
 {
@@ -58,14 +65,14 @@ static cb_error grow(cb_id_map *map)
 cb_error cb_id_map_reserve(cb_id_map *map, size_t more)
 {
     cb_error error = CB_OK;
-    while (!error && map->count + more > map->room / 2)
+    while (!error && !has_room_for(map, more))
         error = grow(map);
     return error;
 }
 
 cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t value)
 {
-    if (map->count >= map->room / 2) {
+    if (!has_room_for(map, 1)) {
         cb_error error = grow(map);
         if (error)
             return error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A hash table from identifiers, each of a kind, to numbers. 32 bytes an entry, half of its room
- * used at least.
+ * A hash table from identifiers, each of a kind, to numbers. 32 bytes an entry; of its room,
+ * which doubles, at most three quarters are used.
  */
 #ifndef CB_BROKER_EVIDENCE_ID_MAP_H
 #define CB_BROKER_EVIDENCE_ID_MAP_H

@@ -54,11 +54,30 @@ static void what_was_taken_out_is_gone_and_the_rest_is_still_found(void **state)
     free(ids);
 }
 
+static void most_of_its_room_is_used_before_it_doubles(void **state)
+{
+    cb_id_map map = {0};
+    size_t room = 0;
+    (void)state;
+    assert_int_equal(cb_id_map_reserve(&map, MANY), CB_OK);
+    room = map.room;
+    for (uint64_t i = 0; map.room == room; i++) {
+        cb_id id = cb_id_random();
+        assert_int_equal(cb_id_map_set(&map, 'c', &id, i), CB_OK);
+        assert_in_range(map.count, 1, room / 4 * 3 + 1);
+    }
+    assert_int_equal(map.count, room / 4 * 3 + 1);
+    assert_int_equal(map.room, 2 * room);
+    assert_int_equal(room, 4096); /* MANY of 3072 */
+    cb_id_map_free(&map);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_put_in_is_found_and_nothing_else),
         cmocka_unit_test(what_was_taken_out_is_gone_and_the_rest_is_still_found),
+        cmocka_unit_test(most_of_its_room_is_used_before_it_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
