@@ -78,7 +78,7 @@ typedef struct cb_card_claim {
     uint8_t pin;            /* cb_pin_state, as the card signed it */
     uint8_t pin_tries_left;
     uint16_t pin_failures;  /* wrong PINs since the last proof */
-    uint32_t counter;       /* the card's transaction counter */
+    uint32_t counter;       /* which of its proofs this is, from 1, as the card proves it; 0: it does not say (PIV, JPKI) */
     uint8_t generation;     /* of a native card: KVN of the newest key it has of the authority above
                                this broker; 0: others */
     bool over; /* what vouches for it was good until some day, which is over: whatever it proves

@@ -78,42 +78,51 @@ cb_error cb_card_proof_refused_in(cb_txn *txn, const cb_card_proof *proof, int64
 
 /* ---- The first use ---- */
 
-static cb_error put_leaf(cb_txn *txn, const cb_id *tap, const cb_id *card, int64_t now,
+static cb_error put_leaf(cb_txn *txn, const cb_id *tap, const cb_card *card, int64_t now,
                          const cb_card_proof_row *row)
 {
-    cb_card of;
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_card_init(&of);
-    cb_error error = cb_row_card_get(txn, card, &of);
     cb_leaf_begin(&leaf, "card.first_use", now);
     cb_leaf_id(&leaf, "tap", tap);
-    cb_leaf_id(&leaf, "card", card);
+    cb_leaf_id(&leaf, "card", &card->id);
     cb_leaf_number(&leaf, "counter", row->counter);
     cb_leaf_number(&leaf, "heard", row->heard);
-    cb_leaf_number(&leaf, "generation", of.generation);
-    if (!error)
-        error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_card_free(&of);
+    cb_leaf_number(&leaf, "generation", card->generation);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
+    return error;
+}
+
+static cb_error first_use(cb_txn *txn, const cb_id *tap, const cb_card *card, int64_t now,
+                          cb_card_proof_row *row, cb_card_use *out)
+{
+    const bool native = card->profile == CB_PROFILE_NATIVE;
+    row->first_use = native ? now : CB_FIRST_USE_UNKNOWN;
+    cb_error error = cb_row_card_proof_set(txn, &card->id, row);
+    if (error || !native)
+        return error;
+    error = put_leaf(txn, tap, card, now, row);
+    if (!error && row->counter > row->heard)
+        error = cb_mismatch_of_card_in(txn, "used-before", &card->id, now);
+    if (!error)
+        *out = (cb_card_use){true, row->counter, row->heard};
     return error;
 }
 
 cb_error cb_card_used_in(cb_txn *txn, const cb_id *tap, const cb_id *card, int64_t now,
                          cb_card_use *out)
 {
+    cb_card of;
     cb_card_proof_row row;
     *out = (cb_card_use){.first = false};
     cb_error error = cb_row_card_proof_get(txn, card, &row);
     if (error || row.first_use != 0)
         return error;
-    row.first_use = now;
-    error = cb_row_card_proof_set(txn, card, &row);
+    cb_card_init(&of);
+    error = cb_row_card_get(txn, card, &of);
     if (!error)
-        error = put_leaf(txn, tap, card, now, &row);
-    if (!error && row.counter > row.heard)
-        error = cb_mismatch_of_card_in(txn, "used-before", card, now);
-    if (!error)
-        *out = (cb_card_use){true, row.counter, row.heard};
+        error = first_use(txn, tap, &of, now, &row, out);
+    cb_card_free(&of);
     return error;
 }
 

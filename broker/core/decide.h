@@ -36,7 +36,7 @@ typedef struct cb_intent_request {
     bool pad;      /* the terminal says that the PIN was typed on its pad */
     uint8_t
         generation; /* that the card signed, where its row has another; 0: nothing to write down */
-    uint32_t counter; /* of a native card: which of its proofs this is, as it signed it; 0: others */
+    uint32_t counter; /* of native and SCP03 cards: which of their proofs this is; 0: others */
 } cb_intent_request;
 
 typedef struct cb_intent_grant {
@@ -98,7 +98,7 @@ typedef struct cb_refusal {
     uint8_t pin_tries_left; /* recorded for CB_E_PIN_WRONG and CB_E_PIN_BLOCKED */
     uint8_t profile;        /* cb_profile_id */
     uint32_t wrong_pins;    /* since its last proof, as the card has signed and hsmd believed it */
-    bool proof_heard;       /* of a native card: its proof came here */
+    bool proof_heard;       /* a proof came here that its card has counted */
     uint32_t counter;       /* which of its proofs, if hsmd believed it; otherwise 0 */
     int64_t begun;          /* the tap; wall clock */
     const cb_failure_limits *limits; /* NULL: only counted */

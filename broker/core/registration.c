@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "broker/core/card_issue.h"
+#include "broker/core/card_proof.h"
 #include "broker/core/decide.h"
 #include "broker/core/said.h"
 #include "broker/core/still.h"
@@ -301,25 +302,30 @@ static cb_error again(cb_txn *txn, const using *u)
                                     : error;
 }
 
+static cb_error issue(cb_txn *txn, using *u, cb_registration_row *row)
+{
+    cb_error error = cb_card_issue_in(txn, &u->act, u->fresh, &u->card);
+    if (!error)
+        error = cb_card_act_in(txn, &u->act, &u->card.id, CB_CARD_ACTIVATE);
+    row->state = CB_CODE_USED;
+    row->changed = u->act.time;
+    row->card = u->card.id;
+    row->terminal = u->use->terminal;
+    if (!error)
+        error = cb_row_registration_set(txn, row);
+    return error ? error : put_leaf(txn, "registration.used", &u->act, row, &u->use->tap);
+}
+
 static cb_error run_use(cb_txn *txn, void *context)
 {
     using *u = context;
     cb_registration_row row;
     cb_error error = look_up(txn, u, &row);
-    if (!error && u->there)
-        return again(txn, u);
-    if (error)
-        return error;
-    error = cb_card_issue_in(txn, &u->act, u->fresh, &u->card);
     if (!error)
-        error = cb_card_act_in(txn, &u->act, &u->card.id, CB_CARD_ACTIVATE);
-    row.state = CB_CODE_USED;
-    row.changed = u->act.time;
-    row.card = u->card.id;
-    row.terminal = u->use->terminal;
-    if (!error)
-        error = cb_row_registration_set(txn, &row);
-    return error ? error : put_leaf(txn, "registration.used", &u->act, &row, &u->use->tap);
+        error = u->there ? again(txn, u) : issue(txn, u, &row);
+    if (!error && u->use->counter > 0)
+        error = cb_card_proof_in(txn, &u->card.id, u->use->counter, u->act.time);
+    return error;
 }
 
 cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out)

@@ -44,13 +44,14 @@ cb_error cb_registration_sequence(cb_store *store, const cb_id *code, uint64_t *
 typedef struct cb_registration_use {
     cb_id code, tap, terminal;
     cb_bytes binding, certificates; /* as hsmd made it, and as cb_card_add */
+    uint32_t counter;               /* which of the card's proofs this is; 0: it does not say */
     const cb_card_rules *rules;     /* NULL: none */
 } cb_registration_use;
 
 /* The card becomes its holder's, active, by the code: one transaction with what became of the code.
- * Again, for the same card, it changes nothing. Errors as cb_card_issue; CB_E_REGISTRATION_…;
- * CB_E_HSM_RECORD (the binding is of another holder than the record has). out is begun by the
- * caller. */
+ * Again, for the same card, it changes nothing but how many proofs it has made. Errors as
+ * cb_card_issue and cb_card_proof_in; CB_E_REGISTRATION_…; CB_E_HSM_RECORD (the binding is of
+ * another holder than the record has). out is begun by the caller. */
 cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out);
 
 #endif

@@ -106,10 +106,18 @@ static bool renews_early(const cb_taps *taps, const cb_tap_context *context, con
            card->expires - cb_clock_wall_us() < early;
 }
 
-/* Which of its proofs this is, where hsmd has believed that; cards of others do not say. */
-static uint32_t counter(const cb_tap_context *context, const cb_card_claim *claim, cb_error error)
+/* Which of its proofs this is, where the card says that and hsmd has believed it. */
+static uint32_t counter(const cb_card_claim *claim, cb_error error)
 {
-    return context->profile == CB_PROFILE_NATIVE && is_believed(error) ? claim->counter : 0;
+    return is_believed(error) ? claim->counter : 0;
+}
+
+/* A native card has counted a proof that was refused before hsmd looked at it all the same: what it
+ * signs at its first use is compared with how many came. Of others a number counts, or nothing. */
+static bool is_heard(const cb_tap_context *context, const cb_tap_outcome *outcome, cb_error error)
+{
+    bool of_a_card = !cb_id_is_zero(&outcome->card) && error != CB_E_CARD_PROOF;
+    return outcome->counter > 0 || (context->profile == CB_PROFILE_NATIVE && of_a_card);
 }
 
 cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
@@ -143,11 +151,10 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
     if (!error && !password) {
         error = activate(&a);
         outcome->wrong_pins = wrong_pins(context, &claim, error);
-        outcome->counter = counter(context, &claim, error);
+        outcome->counter = counter(&claim, error);
     }
     outcome->may_renew = !error && renews_early(taps, context, &card);
-    outcome->proof_heard = context->profile == CB_PROFILE_NATIVE &&
-                           !cb_id_is_zero(&outcome->card) && error != CB_E_CARD_PROOF;
+    outcome->proof_heard = is_heard(context, outcome, error);
     outcome->may_end = error == CB_E_CARD_REVOKED && context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;

@@ -101,7 +101,7 @@ static cb_error bind_at(void *context, const cb_feed_head *head)
                            &run->binding);
 }
 
-static cb_error record(const binding_run *run, cb_tap_outcome *outcome)
+static cb_error record(const binding_run *run, const cb_card_claim *claim, cb_tap_outcome *outcome)
 {
     cb_card card;
     const cb_tap_entry *entry = run->entry;
@@ -110,6 +110,7 @@ static cb_error record(const binding_run *run, cb_tap_outcome *outcome)
                                      .terminal = entry->context.terminal,
                                      .binding = cb_buf_bytes(&run->binding),
                                      .certificates = cb_buf_bytes(&entry->certificates),
+                                     .counter = claim->counter,
                                      .rules = run->taps->parts.rules};
     cb_card_init(&card);
     cb_error error = cb_registration_use_code(run->taps->parts.store, &use, &card);
@@ -117,6 +118,11 @@ static cb_error record(const binding_run *run, cb_tap_outcome *outcome)
         outcome->card = card.id;
         outcome->holder = card.holder;
         outcome->level = card.level;
+    }
+    if (error == CB_E_CARD_COUNTER) { /* of a card that this code has registered before */
+        outcome->card = claim->card;
+        outcome->counter = claim->counter;
+        outcome->proof_heard = true;
     }
     cb_card_free(&card);
     return error;
@@ -135,7 +141,7 @@ cb_error cb_tap_register_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes 
     if (!error)
         error = cb_tap_with_head(taps, &entry->context.tap, bind_at, &run);
     if (!error)
-        error = record(&run, outcome);
+        error = record(&run, &claim, outcome);
     cb_buf_free(&run.binding);
     return error;
 }

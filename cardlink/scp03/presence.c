@@ -26,7 +26,7 @@ cb_error cb_scp03_presence_open(const cb_sm *sm, const cb_sm_mark *mark, cb_byte
         uint8_t version = cb_cursor_u8(&cursor);
         uint32_t sent = cb_cursor_u32(&cursor);
         cb_bytes echoed = cb_cursor_take(&cursor, CB_SHA256_SIZE);
-        if (!cb_cursor_done(&cursor) || version != VERSION ||
+        if (!cb_cursor_done(&cursor) || version != VERSION || sent == 0 ||
             !cb_equal(echoed, cb_digest_bytes(context)))
             error = CB_E_CARD_ANSWER;
         else

@@ -12,8 +12,10 @@
  * signature this convinces only whoever holds the card's keys, and could have been made by it.
  *
  * The counter is of the application: 0 when the card was made, incremented and made durable before
- * each such answer, never set back; after 4,294,967,295 of them the card proves nothing more. A
- * counter that is not greater than the last one seen is a copy of the card.
+ * each such answer, never set back; after 4,294,967,295 of them the card proves nothing more. So it
+ * is never 0, and a number that is not greater than one of before is a copy's
+ * (broker/core/card_proof.h). Cards have it whether their challenges are random or come from a
+ * sequence counter (scp03.h), which is another number: that one counts for whoever asks.
  */
 #ifndef CB_CARDLINK_SCP03_PRESENCE_H
 #define CB_CARDLINK_SCP03_PRESENCE_H
@@ -26,7 +28,7 @@ enum { CB_SCP03_PRESENCE_ANSWER = 1 + 4 + CB_SHA256_SIZE };
 cb_error cb_scp03_presence_put(cb_sm *sm, const cb_digest *context, cb_buf *out, cb_sm_mark *mark);
 
 /* Opens the answer (with status word). CB_E_CARD_PROOF unless it was made with the channel's keys,
- * to that command; CB_E_CARD_ANSWER unless it is over that context. */
+ * to that command; CB_E_CARD_ANSWER unless it is over that context, and a number from 1. */
 cb_error cb_scp03_presence_open(const cb_sm *sm, const cb_sm_mark *mark, cb_bytes answer,
                                 const cb_digest *context, uint32_t *counter);
 

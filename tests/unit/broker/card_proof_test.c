@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What native cards sign of how often they proved themselves: the first use of a card, what it was
- * used for before, and numbers that do not follow.
+ * What cards say of how often they proved themselves: the first use of a native card, what it was
+ * used for before, and numbers that do not follow, of SCP03 cards as well.
  */
 #include <stdio.h>
 
@@ -9,6 +9,7 @@
 #include "base/leaf.h"
 #include "broker/core/registry.h"
 #include "broker/core/stock.h"
+#include "hsm/client.h"
 #include "tests/unit/broker/support.h"
 
 /* T1 of a tap in which the card signed that number, and its end. */
@@ -303,6 +304,59 @@ static void a_claim_that_hsmd_has_not_believed_sets_no_number(void **state)
     sound(&w);
 }
 
+/* ---- SCP03 cards ---- */
+
+/* In the place of the world's own card. */
+static void with_scp03_card(world *w)
+{
+    cb_id id = cb_id_new();
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    const cb_binding_info info = {.card = id,
+                                  .holder = w->holder.id,
+                                  .profile = CB_PROFILE_SCP03,
+                                  .level = CB_LEVEL_POSSESSION,
+                                  .sequence = 2};
+    make_binding_of(&info, &binding);
+    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_OK);
+    cb_buf_free(&binding);
+    w->card = id;
+    change(w, CB_CARD_ACTIVATE);
+}
+
+/* What it did before it was registered here nobody wrote down, and its issuer may have tried it. */
+static void the_first_tap_of_an_scp03_card_is_no_first_use_whatever_it_has_counted(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    with_scp03_card(&w);
+    assert_int_equal(tap_with(&w, 40, CB_OK), CB_OK);
+    assert_int_equal(tap_with(&w, 43, CB_OK), CB_OK); /* some were interrupted */
+    assert_int_equal(first_of(&w).leaves, 0);
+    assert_int_equal(mismatches(&w, "used-before"), 0);
+    sound(&w);
+}
+
+static void an_scp03_card_whose_number_goes_back_or_repeats_is_suspended_as_copied(void **state)
+{
+    static const uint32_t before[] = {5, 4, 1};
+    world w;
+    (void)state;
+    world_begin(&w);
+    with_scp03_card(&w);
+    assert_int_equal(tap_with(&w, 5, CB_OK), CB_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(tap_with(&w, before[i], CB_OK), CB_E_CARD_COUNTER);
+        assert_true(refused_with(&w, before[i], CB_E_CARD_COUNTER));
+        assert_int_equal(tap_with(&w, 6, CB_OK), CB_E_CARD_SUSPENDED);
+        assert_int_equal(mismatches(&w, "counter-back"), 1);
+        change(&w, CB_CARD_RESUME);
+    }
+    assert_int_equal(tap_with(&w, 6, CB_OK), CB_OK);
+    sound(&w);
+}
+
 /* ---- The record ---- */
 
 static void edited(const char *sql, const char *what)
@@ -359,6 +413,8 @@ int main(void)
         cmocka_unit_test(a_copy_is_seen_by_what_only_refusals_told),
         cmocka_unit_test(a_copy_that_has_set_a_pin_is_refused_too),
         cmocka_unit_test(a_claim_that_hsmd_has_not_believed_sets_no_number),
+        cmocka_unit_test(the_first_tap_of_an_scp03_card_is_no_first_use_whatever_it_has_counted),
+        cmocka_unit_test(an_scp03_card_whose_number_goes_back_or_repeats_is_suspended_as_copied),
         cmocka_unit_test(an_audit_finds_what_was_edited),
         cmocka_unit_test(a_second_first_use_is_a_finding),
     };

@@ -40,6 +40,8 @@ static void bind(const cb_id *card, const cb_id *holder, uint8_t level, uint64_t
     make_binding_of(&info, out);
 }
 
+static uint32_t counter; /* of the card, as hsmd believed it */
+
 static cb_error use_as(world *w, const cb_id *code, const cb_id *card, const cb_id *holder,
                        uint8_t level, cb_card *out)
 {
@@ -52,6 +54,7 @@ static cb_error use_as(world *w, const cb_id *code, const cb_id *card, const cb_
     cb_registration_use use = {.code = *code,
                                .tap = cb_id_new(),
                                .terminal = w->terminal.id,
+                               .counter = counter,
                                .binding = cb_buf_bytes(&binding)};
     if (!error)
         error = cb_registration_use_code(w->store, &use, out ? out : &made);
@@ -158,6 +161,41 @@ static void the_same_card_may_come_again_and_no_other(void **state)
     assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_CARD_SUSPENDED);
     assert_int_equal(open_for(&w, &allowed.code, &id), CB_E_CARD_SUSPENDED);
     verify_and_end(&w);
+}
+
+/* T1 of a tap in which the card said that number. */
+static cb_error tap_with(world *w, const cb_id *card, uint32_t number)
+{
+    cb_intent_grant grant;
+    cb_intent_request request = intent_of(w);
+    request.card = *card;
+    request.counter = number;
+    cb_intent_grant_init(&grant);
+    cb_error error = cb_decide_intent(w->store, &request, &grant);
+    cb_intent_grant_free(&grant);
+    return error;
+}
+
+/* Or a copy that was made before would have a tap free. */
+static void the_proof_of_a_registration_counts_as_any(void **state)
+{
+    world w;
+    cb_id id = cb_id_new();
+    (void)state;
+    world_begin(&w);
+    cb_registration_row allowed = allow(&w);
+    counter = 7;
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
+    assert_int_equal(tap_with(&w, &id, 7), CB_E_CARD_COUNTER);
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_E_CARD_COUNTER);
+    counter = 8;
+    assert_int_equal(use(&w, &allowed.code, &id, NULL), CB_OK);
+    assert_int_equal(tap_with(&w, &id, 8), CB_E_CARD_COUNTER);
+    assert_int_equal(tap_with(&w, &id, 9), CB_OK);
+    counter = 0;
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
 }
 
 static void a_card_that_is_there_is_not_registered_again(void **state)
@@ -352,6 +390,7 @@ int main(void)
         cmocka_unit_test(rules_are_looked_at_before_the_card_is_bound),
         cmocka_unit_test(card_and_code_are_one_act),
         cmocka_unit_test(the_same_card_may_come_again_and_no_other),
+        cmocka_unit_test(the_proof_of_a_registration_counts_as_any),
         cmocka_unit_test(a_card_that_is_there_is_not_registered_again),
         cmocka_unit_test(the_binding_must_be_what_was_allowed),
         cmocka_unit_test(a_terminal_that_was_revoked_meanwhile_registers_nothing),

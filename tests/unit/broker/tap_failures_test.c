@@ -107,6 +107,57 @@ static void who_speaks_for_a_card_without_its_keys_is_counted_at_that_card(void 
     }
 }
 
+/* PIV and JPKI cards say none. */
+static void which_of_its_proofs_it_was_goes_with_the_tap_of_each_card_that_says_it(void **state)
+{
+    (void)state;
+    static const uint8_t kinds[] = {CB_PROFILE_NATIVE, CB_PROFILE_SCP03};
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        cb_tap_outcome outcome;
+        kind_of_card = kinds[i];
+        failing = NULL;
+        said_counter = 7;
+        intended_counter = 0;
+        assert_int_equal(run(&outcome), CB_OK);
+        assert_int_equal(intended_counter, 7);
+        cb_tap_outcome_free(&outcome);
+        free(entered);
+        entered = NULL;
+        failing = "intent";
+        failure = CB_E_CARD_COUNTER;
+        assert_int_equal(run(&outcome), CB_E_CARD_COUNTER);
+        assert_int_equal(recorded_counter, 7);
+        assert_true(recorded_heard);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
+/* So no terminal ends a card with a number that it has invented. */
+static void a_number_that_hsmd_has_not_believed_is_nobodys(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        cb_error error;
+    } cases[] = {{"challenge", CB_E_CARD_PROOF},  {"finish", CB_E_CARD_PROOF},
+                 {"finish", CB_E_CARD_ANSWER},    {"lookup", CB_E_CARD_UNKNOWN},
+                 {"state", CB_E_CARD_SUSPENDED},  {"activate", CB_E_CARD_PROOF},
+                 {"activate", CB_E_HSM_RECORD},   {"activate", CB_E_TERMINAL_REVOKED}};
+    kind_of_card = CB_PROFILE_SCP03;
+    said_counter = 7;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        recorded_counter = 99;
+        recorded_heard = true;
+        failing = cases[i].step;
+        failure = cases[i].error;
+        assert_int_equal(run(&outcome), cases[i].error);
+        assert_int_equal(recorded_counter, 0);
+        assert_false(recorded_heard);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
 static void whom_counting_has_ended_is_cut_off(void **state)
 {
     (void)state;
@@ -136,6 +187,8 @@ int main(void)
         T(wrong_pins_that_cannot_be_counted_end_the_tap),
         T(what_hsmd_did_not_believe_is_no_word_of_the_card),
         T(who_speaks_for_a_card_without_its_keys_is_counted_at_that_card),
+        T(which_of_its_proofs_it_was_goes_with_the_tap_of_each_card_that_says_it),
+        T(a_number_that_hsmd_has_not_believed_is_nobodys),
         T(whom_counting_has_ended_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
 cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim)
 {
     (void)hsm, (void)tap, (void)answers;
-    *claim = (cb_card_claim){.pin_tries_left = 2};
+    *claim = (cb_card_claim){.card = {{1}}, .pin_tries_left = 2, .counter = 7};
     return step("finish");
 }
 
@@ -92,6 +92,7 @@ cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *us
     (void)store;
     assert_int_equal(use->binding.len, 7); /* of the last round only */
     assert_int_equal(use->certificates.len, 4);
+    assert_int_equal(use->counter, 7);
     out->id = (cb_id){{1}};
     out->holder = (cb_id){{2}};
     out->level = CB_LEVEL_TERMINAL_PIN;
@@ -289,6 +290,20 @@ static void each_step_of_the_end_can_fail(void **state)
     }
 }
 
+/* It is told of whom, so that the card is suspended that there are two of. */
+static void a_card_whose_number_does_not_follow_is_named_with_it(void **state)
+{
+    cb_tap_outcome outcome;
+    (void)state;
+    assert_int_equal(ask(1), CB_OK);
+    failing = "record";
+    failure = CB_E_CARD_COUNTER;
+    assert_int_equal(finish(&outcome), CB_E_CARD_COUNTER);
+    assert_int_equal(outcome.card.bytes[0], 1);
+    assert_int_equal(outcome.counter, 7);
+    assert_true(outcome.proof_heard);
+}
+
 static void a_card_of_the_brokers_own_is_not_registered_so(void **state)
 {
     (void)state;
@@ -339,6 +354,7 @@ int main(void)
         T(each_step_can_fail_and_none_comes_after_it),
         T(no_issuer_that_is_known_means_no),
         T(each_step_of_the_end_can_fail),
+        T(a_card_whose_number_does_not_follow_is_named_with_it),
         T(a_card_of_the_brokers_own_is_not_registered_so),
         T(what_is_refused_before_its_rate_was_asked_takes_from_it),
         T(a_terminal_tries_few_a_minute_and_is_told_to_wait),

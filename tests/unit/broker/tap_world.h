@@ -32,6 +32,10 @@ static cb_id recorded_card, recorded_claimed;
 static const char *recorded_step; /* of the last refusal */
 static uint32_t recorded_pins;    /* wrong ones, that were counted last */
 static uint32_t signed_pins;      /* wrong ones, as the card says */
+static uint32_t said_counter;     /* which of its proofs this is, likewise */
+static uint32_t intended_counter; /* of the last intent */
+static uint32_t recorded_counter; /* of the last refusal */
+static bool recorded_heard;       /* likewise */
 static uint64_t failed_here;      /* at the terminal */
 static cb_failure_effect led_to;  /* what counting does */
 static uint8_t login_kind;
@@ -80,7 +84,8 @@ cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_byt
 cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_card_claim *claim)
 {
     (void)hsm, (void)tap, (void)answers;
-    *claim = (cb_card_claim){.card = {{1}}, .pin_failures = (uint16_t)signed_pins};
+    *claim = (cb_card_claim){
+        .card = {{1}}, .pin_failures = (uint16_t)signed_pins, .counter = said_counter};
     return step("finish");
 }
 
@@ -282,6 +287,8 @@ static inline int open_taps(void **state)
     kind_of_card = CB_PROFILE_NATIVE;
     entered = NULL;
     recorded_pins = signed_pins = 0;
+    said_counter = intended_counter = recorded_counter = 0;
+    recorded_heard = false;
     failed_here = 0;
     led_to = (cb_failure_effect){.noted = false};
     return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;

@@ -143,6 +143,7 @@ cb_error cb_decide_intent(cb_store *store, const cb_intent_request *request, cb_
     assert_int_equal(request->reached, CB_LEVEL_PIN);
     assert_int_equal(request->holder.bytes[0], 2);
     intended_pin_seen = request->pin_seen;
+    intended_counter = request->counter;
     return step("intent");
 }
 
@@ -163,6 +164,8 @@ cb_error cb_decide_refused(cb_store *store, const cb_refusal *refusal, cb_failur
     recorded_claimed = refusal->claimed;
     recorded_step = refusal->step;
     recorded_pins = refusal->wrong_pins;
+    recorded_counter = refusal->counter;
+    recorded_heard = refusal->proof_heard;
     *effect = led_to;
     return step("refused");
 }

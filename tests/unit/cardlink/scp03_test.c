@@ -452,6 +452,13 @@ static void presence_is_for_one_context_and_one_command(void **state)
     assert_int_equal(
         cb_scp03_presence_open(&host.sm, &mark, cb_buf_bytes(&answer), &context, &counter),
         CB_E_CARD_ANSWER);
+    cb_buf_reset(&answer); /* the number of no proof, which nobody could compare */
+    cb_buf_reset(&data);
+    cb_scp03_presence_answer(&data, &context, 0);
+    assert_int_equal(cb_sm_wrap_answer(&card.sm, cb_buf_bytes(&data), &answer), CB_OK);
+    assert_int_equal(
+        cb_scp03_presence_open(&host.sm, &mark, cb_buf_bytes(&answer), &context, &counter),
+        CB_E_CARD_ANSWER);
     cb_buf_free(&command);
     cb_buf_free(&out);
     cb_buf_free(&answer);
