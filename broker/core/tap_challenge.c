@@ -5,16 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "broker/core/act.h"
 #include "broker/core/software.h"
 #include "broker/core/state.h"
 #include "broker/core/tap_parts.h"
 #include "cardlink/apdu.h"
 #include "cardlink/script.h"
-
-/* As hsmd keeps it, hsm/client.h: a tap that has expired here has expired there. */
-enum { CHALLENGED_SECONDS = 60 };
 
 /* Of the cards with an application of ours: they sign what becomes of their PIN. */
 static bool has_own_pin(const cb_card_profile *profile)
@@ -271,10 +267,24 @@ static cb_error pin_may_be_seen(cb_taps *taps, const cb_tap_entry *entry, cb_byt
     return error;
 }
 
-/* Asks for the proof, once everything is allowed. */
-static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_question *question,
-                    cb_buf *script)
+static cb_error admit(cb_taps *taps, cb_tap_entry *entry, const void *asked)
 {
+    const cb_tap_question *question = asked;
+    cb_service service;
+    entry->pad = question->pad;
+    snprintf(entry->reason, sizeof entry->reason, "%s", question->text ? question->text : "");
+    cb_service_init(&service);
+    cb_error error = describe(taps, question, &entry->context, &service);
+    if (!error)
+        error = cb_tap_permit(taps, &entry->context, &service, question->pad);
+    cb_service_free(&service);
+    return error;
+}
+
+/* Asks for the proof, once everything is allowed. */
+static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const void *asked, cb_buf *script)
+{
+    const cb_tap_question *question = asked;
     cb_card card;
     const cb_tap_context *context = &entry->context;
     if (question->card)
@@ -300,64 +310,9 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_question *q
     return error;
 }
 
-/* So that the terminal can put them right while the card stays. */
-bool cb_tap_may_ask_again(cb_error error)
-{
-    switch (error) {
-    case CB_E_PIN_REQUIRED:
-    case CB_E_SERVICE_UNKNOWN:
-    case CB_E_SERVICE_BUSY:
-    case CB_E_TERMINAL_SERVICE:
-    case CB_E_TERMINAL_KIND:
-    case CB_E_PIN_PAD:
-    case CB_E_TERMINAL_RATE:
-    case CB_E_ARGUMENT:
-    case CB_E_TOO_LARGE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-unsigned cb_tap_challenged(cb_taps *taps, cb_tap_entry *entry)
-{
-    entry->stage = CB_TAP_CHALLENGED;
-    entry->expires = cb_deadline_in(CHALLENGED_SECONDS * CB_SECOND);
-    cb_tap_table_put(taps->table, entry);
-    return CHALLENGED_SECONDS;
-}
-
 cb_error cb_tap_challenge(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                           const cb_tap_question *question, cb_buf *script, unsigned *expires_in)
 {
-    cb_tap_entry *entry;
-    cb_service service;
-    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    const cb_tap_context begun = entry->context;
-    entry->pad = question->pad;
-    snprintf(entry->reason, sizeof entry->reason, "%s", question->text ? question->text : "");
-    cb_service_init(&service);
-    error = describe(taps, question, &entry->context, &service);
-    if (!error)
-        error = cb_tap_permit(taps, &entry->context, &service, question->pad);
-    cb_service_free(&service);
-    if (error && cb_tap_may_ask_again(error)) {
-        entry->context = begun;
-        cb_tap_table_put(taps->table, entry);
-        return error;
-    }
-    if (error)
-        cb_tap_refuse_early(taps, &entry->context, error);
-    else
-        error = ask(taps, entry, question, script);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    *expires_in = cb_tap_challenged(taps, entry);
-    return CB_OK;
+    const cb_tap_asking asking = {question, admit, ask};
+    return cb_tap_put_question(taps, terminal, tap, &asking, script, expires_in);
 }

@@ -62,8 +62,21 @@ cb_error cb_tap_permit(cb_taps *taps, const cb_tap_context *context, const cb_se
 /* Mistakes of the question, which leave the tap as it was. */
 bool cb_tap_may_ask_again(cb_error error);
 
-/* Puts a tap back whose second script was made; for how many seconds. */
-unsigned cb_tap_challenged(cb_taps *taps, cb_tap_entry *entry);
+/* What a tap's second request asks for. */
+typedef struct cb_tap_asking {
+    const void *question;
+    /* Whether it may be asked at this terminal now; writes what it is for into the tap's context.
+     */
+    cb_error (*admit)(cb_taps *taps, cb_tap_entry *entry, const void *question);
+    /* Makes the second script; records why it does not. */
+    cb_error (*ask)(cb_taps *taps, cb_tap_entry *entry, const void *question, cb_buf *script);
+} cb_tap_asking;
+
+/* Puts it to a tap that has begun. Where admit finds a mistake the tap is as it was, and may be
+ * asked something else; with any other error it is over; otherwise it is challenged, for so many
+ * seconds. CB_E_TAP_…, and as the two functions. */
+cb_error cb_tap_put_question(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
+                             const cb_tap_asking *asking, cb_buf *script, unsigned *expires_in);
 
 /* Appends the certificates of X.509 in what was read, as the card's row has them.
  * CB_E_CERTIFICATE_FORM, CB_E_MEMORY. */

@@ -31,20 +31,31 @@ static cb_error take_try(cb_taps *taps, const cb_id *terminal)
     return error == CB_E_TERMINAL_RATE ? CB_E_REGISTRATION_RATE : error;
 }
 
-static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_tap_registration *registration,
-                    cb_buf *script)
+static cb_error admit(cb_taps *taps, cb_tap_entry *entry, const void *unused)
+{
+    (void)unused;
+    entry->context.purpose = CB_TAP_REGISTER;
+    return cb_profile_find(entry->context.profile)->recognise
+               ? cb_tap_permit(taps, &entry->context, NULL, false)
+               : CB_E_CARD_FOREIGN;
+}
+
+static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const void *asked, cb_buf *script)
 {
     cb_id card;
+    const cb_tap_registration *registration = asked;
+    cb_foreign_reading reading = registration->reading;
+    reading.profile = entry->context.profile;
     entry->code = cb_registration_id(registration->word.point);
     cb_error error = take_try(taps, &entry->context.terminal);
     if (!error)
-        error = look_at_card(taps, &registration->reading, &entry->code, &card);
+        error = look_at_card(taps, &reading, &entry->code, &card);
     if (!error)
-        error = cb_tap_take_certificates(&registration->reading, &entry->certificates);
+        error = cb_tap_take_certificates(&reading, &entry->certificates);
     if (!error)
         error = cb_tap_ask_issuers(taps, cb_buf_bytes(&entry->certificates));
     if (!error)
-        error = cb_hsm_tap_register(taps->parts.hsm, &entry->context, &registration->reading,
+        error = cb_hsm_tap_register(taps->parts.hsm, &entry->context, &reading,
                                     &registration->word, script);
     /* The card is not on record as what it says: nobody has proven that, nor is it registered. */
     return error ? cb_tap_refuse(taps, &entry->context, NULL, error) : CB_OK;
@@ -54,34 +65,8 @@ cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                          const cb_tap_registration *registration, cb_buf *script,
                          unsigned *expires_in)
 {
-    cb_tap_entry *entry;
-    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    const cb_tap_context begun = entry->context;
-    entry->context.purpose = CB_TAP_REGISTER;
-    const cb_card_profile *profile = cb_profile_find(entry->context.profile);
-    cb_tap_registration here = *registration;
-    here.reading.profile = entry->context.profile;
-    error = profile->recognise ? cb_tap_permit(taps, &entry->context, NULL, false)
-                               : CB_E_CARD_FOREIGN;
-    if (error && cb_tap_may_ask_again(error)) {
-        entry->context = begun;
-        cb_tap_table_put(taps->table, entry);
-        return error;
-    }
-    if (error)
-        cb_tap_refuse_early(taps, &entry->context, error);
-    else
-        error = ask(taps, entry, &here, script);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    *expires_in = cb_tap_challenged(taps, entry);
-    return CB_OK;
+    const cb_tap_asking asking = {registration, admit, ask};
+    return cb_tap_put_question(taps, terminal, tap, &asking, script, expires_in);
 }
 
 /* ---- The end ---- */

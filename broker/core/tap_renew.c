@@ -65,13 +65,23 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_foreign_reading
     return error;
 }
 
-static cb_error ask_and_say(cb_taps *taps, cb_tap_entry *entry, const cb_foreign_reading *reading,
-                            cb_buf *script)
+static cb_error admit(cb_taps *taps, cb_tap_entry *entry, const void *unused)
+{
+    (void)unused;
+    entry->context.purpose = CB_TAP_RENEW;
+    return cb_profile_find(entry->context.profile)->certificates > 0
+               ? cb_tap_permit(taps, &entry->context, NULL, false)
+               : CB_E_CARD_FOREIGN;
+}
+
+static cb_error ask_and_say(cb_taps *taps, cb_tap_entry *entry, const void *asked, cb_buf *script)
 {
     cb_card card;
     bool new = true;
+    cb_foreign_reading reading = *(const cb_foreign_reading *)asked;
+    reading.profile = entry->context.profile;
     cb_card_init(&card);
-    cb_error error = ask(taps, entry, reading, &card, &new, script);
+    cb_error error = ask(taps, entry, &reading, &card, &new, script);
     cb_card_free(&card);
     if (error && new) { /* a card that has nothing new has done nothing; its terminal's rate has */
         const cb_tap_outcome known = {.card = entry->card, .holder = entry->holder};
@@ -84,34 +94,8 @@ static cb_error ask_and_say(cb_taps *taps, cb_tap_entry *entry, const cb_foreign
 cb_error cb_tap_renew(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                       const cb_foreign_reading *reading, cb_buf *script, unsigned *expires_in)
 {
-    cb_tap_entry *entry;
-    cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_BEGUN, &entry);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    const cb_tap_context begun = entry->context;
-    entry->context.purpose = CB_TAP_RENEW;
-    const cb_card_profile *profile = cb_profile_find(entry->context.profile);
-    cb_foreign_reading here = *reading;
-    here.profile = entry->context.profile;
-    error = profile->certificates > 0 ? cb_tap_permit(taps, &entry->context, NULL, false)
-                                      : CB_E_CARD_FOREIGN;
-    if (error && cb_tap_may_ask_again(error)) {
-        entry->context = begun;
-        cb_tap_table_put(taps->table, entry);
-        return error;
-    }
-    if (error)
-        cb_tap_refuse_early(taps, &entry->context, error);
-    else
-        error = ask_and_say(taps, entry, &here, script);
-    if (error) {
-        cb_tap_drop(taps, entry);
-        return error;
-    }
-    *expires_in = cb_tap_challenged(taps, entry);
-    return CB_OK;
+    const cb_tap_asking asking = {reading, admit, ask_and_say};
+    return cb_tap_put_question(taps, terminal, tap, &asking, script, expires_in);
 }
 
 /* ---- The end ---- */
