@@ -86,17 +86,24 @@ static DIR *open_tokens(void)
 /* ---- One token's folder ---- */
 
 /* Nobody else writes it meanwhile; SoftHSM's own tools lock it likewise. */
-static int open_locked(int folder)
+static bool lock(int fd)
 {
     struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    int fd = openat(folder, OBJECT, READ_ONLY);
-    for (int i = 0; fd >= 0 && fcntl(fd, F_SETLK, &all) != 0; i++) {
-        if (i == 100 || (errno != EAGAIN && errno != EACCES)) {
-            close(fd);
-            errno = EBUSY;
-            return -1;
-        }
+    for (int i = 0; fcntl(fd, F_SETLK, &all) != 0; i++) {
+        if (i == 100 || (errno != EAGAIN && errno != EACCES))
+            return false;
         usleep(10000);
+    }
+    return true;
+}
+
+static int open_locked(int folder)
+{
+    int fd = openat(folder, OBJECT, READ_ONLY);
+    if (fd >= 0 && !lock(fd)) {
+        close(fd);
+        errno = EBUSY;
+        return -1;
     }
     return fd;
 }
@@ -255,11 +262,12 @@ static bool keep(int tokens, int folder, const char *name, const void *unused)
 /* ---- On the disk ---- */
 
 /* Linux tells of a failed write once, and takes what was not written for written; so that the next
- * sync has something to write, and is not told that all is well, the file is made anew. */
+ * sync has something to write, and is not told that all is well, the file is made anew. Whoever has
+ * it locked for long is writing all of it, which the next sync has to write as well. */
 static void write_anew(int folder, const char *name, int fd)
 {
     cb_buf content = CB_BUF(CB_SOFTHSM_FILE_MOST);
-    if (read_all(fd, &content))
+    if (lock(fd) && read_all(fd, &content))
         put_new(folder, name, cb_buf_bytes(&content), false);
     cb_buf_free(&content);
 }

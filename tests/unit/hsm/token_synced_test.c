@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,6 +22,8 @@
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
+int __real_usleep(useconds_t time);
+int __wrap_usleep(useconds_t time);
 
 enum { FILES = 128, SIZE = 4096, PATH = 256 };
 
@@ -36,6 +39,7 @@ static struct {
     unsigned copies;
     unsigned syncs;
     unsigned fails; /* the sync of that number; 0: none */
+    const char *fails_at; /* each sync of that file; NULL: none */
     bool asleep;    /* nothing is synced, and nobody told: who made it was killed before */
 } disk;
 
@@ -91,7 +95,7 @@ int __wrap_fsync(int fd)
     copy *one = copy_of(path);
     if (!one)
         one = new_copy(path);
-    if (++disk.syncs == disk.fails) {
+    if (++disk.syncs == disk.fails || (disk.fails_at && strcmp(path, disk.fails_at) == 0)) {
         one->lost = about;
         errno = EIO;
         return -1;
@@ -343,6 +347,102 @@ static void a_sync_that_fails_is_an_error_and_nothing_is_sealed_before_one_succe
     cb_log_init("test", CB_LOG_WARNING);
 }
 
+/* ---- Somebody else's tool that writes an object ---- */
+
+static struct {
+    pid_t process; /* that has it locked, and half of it written; 0: none */
+    int go_on;     /* a pipe: what it waits for */
+} writer;
+
+static void write_half_and_wait(const char *path, const uint8_t *content, size_t size, int ready,
+                                int go_on)
+{
+    char byte = 0;
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_WRONLY);
+    bool good = fd >= 0 && fcntl(fd, F_SETLK, &all) == 0 && ftruncate(fd, 0) == 0 &&
+                write(fd, content, size / 2) == (ssize_t)(size / 2) && write(ready, "", 1) == 1 &&
+                read(go_on, &byte, 1) >= 0 &&
+                write(fd, content + size / 2, size - size / 2) == (ssize_t)(size - size / 2);
+    _exit(good ? 0 : 1);
+}
+
+static void begin_writing(const char *path, const uint8_t *content, size_t size)
+{
+    char byte;
+    int ready[2], go_on[2];
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go_on), 0);
+    writer.process = fork();
+    assert_true(writer.process >= 0);
+    if (writer.process == 0) {
+        close(go_on[1]);
+        write_half_and_wait(path, content, size, ready[1], go_on[0]);
+    }
+    close(ready[1]);
+    close(go_on[0]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    writer.go_on = go_on[1];
+}
+
+static void let_it_end(void)
+{
+    int status = 1;
+    if (writer.process == 0)
+        return;
+    close(writer.go_on);
+    assert_int_equal(waitpid(writer.process, &status, 0), writer.process);
+    assert_int_equal(status, 0);
+    writer.process = 0;
+}
+
+/* Whoever waits for the lock gets it at once. */
+int __wrap_usleep(useconds_t time)
+{
+    if (writer.process == 0)
+        return __real_usleep(time);
+    let_it_end();
+    return 0;
+}
+
+static char an_object[PATH];
+
+static void note_object(const char *path)
+{
+    if (!strstr(path, "/token.object"))
+        snprintf(an_object, sizeof an_object, "%s", path);
+}
+
+static void an_object_that_somebody_writes_meanwhile_is_made_anew_as_a_whole(void **state)
+{
+    uint8_t content[SIZE], now[SIZE];
+    (void)state;
+    cb_keyring *keyring = softhsm_open(&hsm);
+    cb_log_init("test", CB_LOG_ERROR + 1);
+    each_object(note_object);
+    int fd = open(an_object, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t size = read(fd, content, SIZE);
+    close(fd);
+    assert_true(size > 0 && size < SIZE);
+    begin();
+    begin_writing(an_object, content, (size_t)size);
+    disk.fails_at = an_object;
+    assert_int_equal(cb_token_sync(cb_keyring_token(keyring)), CB_E_IO);
+    let_it_end();
+    fd = open(an_object, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, now, SIZE), size);
+    assert_memory_equal(now, content, (size_t)size);
+    close(fd);
+    disk.fails_at = NULL;
+    assert_int_equal(cb_token_sync(cb_keyring_token(keyring)), CB_OK);
+    is_on_the_disk(an_object);
+    cb_log_init("test", CB_LOG_WARNING);
+    cb_keyring_close(&keyring);
+}
+
 static void where_the_folder_is_not_found_nothing_is_believed_to_be_on_the_disk(void **state)
 {
     char path[PATH];
@@ -366,6 +466,7 @@ int main(void)
         cmocka_unit_test(so_it_does_where_who_made_the_generation_was_killed_before_it_was_synced),
         cmocka_unit_test(new_keys_towards_cards_are_on_the_disk_before_they_are_said_to_be_made),
         cmocka_unit_test(a_sync_that_fails_is_an_error_and_nothing_is_sealed_before_one_succeeds),
+        cmocka_unit_test(an_object_that_somebody_writes_meanwhile_is_made_anew_as_a_whole),
         cmocka_unit_test(where_the_folder_is_not_found_nothing_is_believed_to_be_on_the_disk),
     };
     return cmocka_run_group_tests(tests, make, clean);
