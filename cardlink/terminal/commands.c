@@ -135,15 +135,18 @@ static cb_error log_in(cb_command_context *context, const cb_login_order *order)
     cb_relay *relay = NULL;
     cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
-    cb_error error = cb_command_open_relay(context, &relay);
+    cb_error error = cb_command_open_log(context, &log);
     if (error)
-        return cb_command_fail(context, error, NULL);
-    error = cb_command_begin(context, &none, &log);
-    if (!error) {
+        return error;
+    error = cb_command_open_relay(context, &relay);
+    if (error) {
+        cb_command_fail(context, error, NULL);
+    } else if ((error = cb_command_begin(context, &none, log)) == CB_OK) {
         error = cb_login_run(relay, order, &report);
         cb_error stored = cb_output_tap(context->output, "password", &report);
         error = cb_command_end(context, &log, &report, error ? error : stored);
     }
+    cb_spool_close(&log);
     cb_tap_report_free(&report);
     cb_relay_close(&relay);
     return error;

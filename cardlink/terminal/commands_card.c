@@ -89,23 +89,22 @@ cb_error cb_command_wait(cb_command_context *context, cb_readers *readers, cb_re
 }
 
 static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_relay *relay,
-                         cb_tap_order *order)
+                         cb_spool **log, cb_tap_order *order)
 {
     cb_command_card card;
     cb_problem problem;
     cb_relay_tap first;
-    cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
     cb_relay_tap_init(&first);
     cb_error error = cb_command_wait(context, readers, relay, &first, &card, &problem);
     if (error) {
         cb_command_say(context, &problem);
-    } else if ((error = cb_command_begin(context, cb_tap_known(&first, &card.profiles), &log)) ==
+    } else if ((error = cb_command_begin(context, cb_tap_known(&first, &card.profiles), *log)) ==
                CB_OK) {
         order->profiles = &card.profiles;
         error = cb_tap_run(relay, readers, card.reader, &first, order, &report);
         cb_error stored = cb_output_tap(context->output, card.reader, &report);
-        error = cb_command_end(context, &log, &report, error ? error : stored);
+        error = cb_command_end(context, log, &report, error ? error : stored);
     }
     cb_tap_report_free(&report);
     cb_relay_tap_free(&first);
@@ -118,6 +117,7 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
     cb_pins pins = {.form = CB_PIN_FORM_NONE};
     cb_readers *readers = NULL;
     cb_relay *relay = NULL;
+    cb_spool *log = NULL;
     cb_error error = CB_OK;
     order->pin_pad = context->config->pin_pad;
     if (form != CB_PIN_FORM_NONE && order->pin_pad == CB_PAD_REQUIRE)
@@ -129,6 +129,8 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
             cb_command_fail(context, error,
                             error == CB_E_IO ? "no terminal to ask at; use --pin-fd" : NULL);
     }
+    if (!error)
+        error = cb_command_open_log(context, &log);
     if (!error) {
         error = cb_command_open_readers(context, &readers);
         if (!error)
@@ -136,9 +138,10 @@ cb_error cb_command_tap(cb_command_context *context, cb_tap_order *order, cb_pin
         if (error)
             cb_command_fail(context, error, NULL);
         else
-            error = tap_once(context, readers, relay, order);
+            error = tap_once(context, readers, relay, &log, order);
     }
     cb_pins_wipe(&pins);
+    cb_spool_close(&log);
     cb_relay_close(&relay);
     cb_readers_close(&readers);
     return error;
@@ -153,19 +156,23 @@ cb_error cb_command_register(cb_command_context *context, cb_registering_order *
     cb_relay *relay = NULL;
     cb_spool *log = NULL;
     cb_tap_report report = {.result = NULL};
-    cb_error error = cb_command_open_readers(context, &readers);
+    cb_error error = cb_command_open_log(context, &log);
+    if (error)
+        return error;
+    error = cb_command_open_readers(context, &readers);
     if (!error)
         error = cb_command_open_relay(context, &relay);
     if (error) {
         cb_command_fail(context, error, NULL);
     } else if ((error = cb_command_wait(context, readers, NULL, NULL, &card, &problem)) != CB_OK) {
         cb_command_say(context, &problem);
-    } else if ((error = cb_command_begin(context, &none, &log)) == CB_OK) {
+    } else if ((error = cb_command_begin(context, &none, log)) == CB_OK) {
         order->profiles = &card.profiles;
         error = cb_registering_run(relay, readers, card.reader, order, &report);
         cb_error stored = cb_output_tap(context->output, card.reader, &report);
         error = cb_command_end(context, &log, &report, error ? error : stored);
     }
+    cb_spool_close(&log);
     cb_tap_report_free(&report);
     cb_relay_close(&relay);
     cb_readers_close(&readers);

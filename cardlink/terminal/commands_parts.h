@@ -29,12 +29,19 @@ typedef struct cb_command_card {
     cb_profile_order profiles;
 } cb_command_card;
 
-/* Enter the begin and the end of a tap into the terminal's log, as the agent does, which may run
- * beside this. What is not written down is not done: unless cb_command_begin gives CB_OK, which it
- * has said then, the tap is not to be begun. A log that is full is brought to the broker first.
- * tap: zero where it has no identifier yet. cb_command_end returns the error that it is given, or
- * why the end could not be entered, and closes the log. */
-cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spool **log);
+/* Opens the terminal's log, and sees that a tap has room in it: one that is full is brought to the
+ * broker. To be called before the broker is asked for anything, and before the connection is opened
+ * on which it is: what is brought is brought with the key that the terminal has by now, and once a
+ * renewed key was used the one of before is not heard any more. What went wrong is said. *log: NULL
+ * after an error, and where no log is kept. */
+cb_error cb_command_open_log(cb_command_context *context, cb_spool **log);
+
+/* Enter the begin and the end of a tap into it, as the agent does, which may run beside this. What
+ * is not written down is not done: unless cb_command_begin gives CB_OK (otherwise it has said why),
+ * the tap is not to be begun. tap: zero where it has no identifier yet. cb_command_end returns the
+ * error that it is given, or why the end could not be entered, and closes the log. log NULL:
+ * nothing is kept. */
+cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spool *log);
 cb_error cb_command_end(cb_command_context *context, cb_spool **log, const cb_tap_report *report,
                         cb_error error);
 

@@ -120,26 +120,33 @@ void cb_command_note(cb_command_context *context, cb_journal_event event, const 
     cb_spool_close(&spool);
 }
 
-cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spool **log)
+cb_error cb_command_open_log(cb_command_context *context, cb_spool **log)
 {
     const cb_terminal_config *config = context->config;
-    char text[CB_JOURNAL_TEXT_MAX + 1];
     cb_problem unread;
     *log = NULL;
     if (!config->log[0])
         return CB_OK;
-    cb_journal_tap(tap, "", text);
     cb_error error = cb_spool_open(config->log, log);
     if (!error)
-        error = cb_spool_add(*log, CB_JOURNAL_TAP_BEGUN, text);
+        error = cb_spool_room(*log);
     if (error == CB_E_TERMINAL_LOG) { /* no agent has brought it, perhaps because none runs */
         cb_error shipped = cb_ship(config, *log, config->timeout, &unread);
-        error = shipped == CB_E_TERMINAL_DISPOSED ? shipped
-                                                  : cb_spool_add(*log, CB_JOURNAL_TAP_BEGUN, text);
+        error = shipped == CB_E_TERMINAL_DISPOSED ? shipped : cb_spool_room(*log);
     }
     if (error)
         cb_spool_close(log);
     return error ? cb_command_fail(context, error, config->log) : CB_OK;
+}
+
+cb_error cb_command_begin(cb_command_context *context, const cb_id *tap, cb_spool *log)
+{
+    char text[CB_JOURNAL_TEXT_MAX + 1];
+    if (!log)
+        return CB_OK;
+    cb_journal_tap(tap, "", text);
+    cb_error error = cb_spool_add(log, CB_JOURNAL_TAP_BEGUN, text);
+    return error ? cb_command_fail(context, error, context->config->log) : CB_OK;
 }
 
 cb_error cb_command_end(cb_command_context *context, cb_spool **log, const cb_tap_report *report,

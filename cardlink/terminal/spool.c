@@ -242,20 +242,24 @@ static cb_error append(cb_spool *spool, cb_bytes record)
     return error;
 }
 
+static bool has_room(const cb_spool *spool, uint8_t event, size_t record)
+{
+    size_t room = event == CB_JOURNAL_TAP_BEGUN ? CB_SPOOL_MAX - CB_SPOOL_RESERVE : CB_SPOOL_MAX;
+    return spool->content.len + record <= room;
+}
+
 static cb_error add(cb_spool *spool, const cb_journal_entry *entry)
 {
     cb_journal_entry again;
     cb_journal_head head = spool->last;
     cb_buf record = CB_BUF(RECORD_MAX);
-    size_t room =
-        entry->event == CB_JOURNAL_TAP_BEGUN ? CB_SPOOL_MAX - CB_SPOOL_RESERVE : CB_SPOOL_MAX;
     cb_error error = cb_journal_put(entry, &record);
     if (!error) {
         cb_cursor from = cb_cursor_over(cb_buf_bytes(&record));
         error = cb_journal_take(&from, &again, &head);
         cb_buf_put(&record, cb_bytes_make(head.hash.bytes, CHECK));
     }
-    if (!error && spool->content.len + record.len > room)
+    if (!error && !has_room(spool, entry->event, record.len))
         error = CB_E_TERMINAL_LOG;
     if (!error)
         error = append(spool, cb_buf_bytes(&record));
@@ -277,6 +281,22 @@ cb_error cb_spool_add(cb_spool *spool, cb_journal_event event, const char *text)
         entry.text[i] = cb_journal_char_ok(text[i]) ? text[i] : '-';
     cb_error error = enter(spool);
     return leave(spool, error ? error : add(spool, &entry));
+}
+
+cb_error cb_spool_room(cb_spool *spool)
+{
+    cb_journal_entry entry = {.event = CB_JOURNAL_TAP_BEGUN};
+    cb_buf record = CB_BUF(RECORD_MAX);
+    cb_journal_tap(&(cb_id){{1}}, "", entry.text);
+    cb_error error = cb_journal_put(&entry, &record);
+    size_t size = record.len + CHECK;
+    cb_buf_free(&record);
+    if (error)
+        return error;
+    error = enter(spool);
+    if (!error && !has_room(spool, entry.event, size))
+        error = CB_E_TERMINAL_LOG;
+    return leave(spool, error);
 }
 
 /* ---- Shipping ---- */

@@ -31,6 +31,9 @@ void cb_spool_close(cb_spool **spool);
  * CB_E_TERMINAL_LOG. */
 cb_error cb_spool_add(cb_spool *spool, cb_journal_event event, const char *text);
 
+/* Whether a tap could be begun: CB_OK, CB_E_TERMINAL_LOG; as cb_spool_open. */
+cb_error cb_spool_room(cb_spool *spool);
+
 /* Whether anything waits for the broker. */
 bool cb_spool_waits(cb_spool *spool);
 

@@ -686,6 +686,8 @@ class Log(unittest.TestCase):
         self.assertEqual([leaf["kind"] for leaf in w.leaves("--from", before)], ["terminal.log_refused"])
         self.assertEqual((w.cards / "Hanako.card").read_bytes(), card)
         self.assertEqual(self.known("full"), 0)
+        w.remove_card()     # nor is a card waited for, and the broker asked meanwhile what to say to it
+        self.assertEqual(w.tap(terminal="full", seconds=1)["code"], "terminal.log_full")
 
     def test_a_full_log_is_brought_by_who_finds_it_where_no_agent_runs(self):
         w.enrol_terminal_freely("unattended")
@@ -697,6 +699,19 @@ class Log(unittest.TestCase):
         log = w.ctl("terminal", "log", "unattended", "--last", 3)
         self.assertTrue(log["verified"], log["findings"])
         self.assertEqual([entry["event"] for entry in log["entries"]], ["tap.begun", "tap.ended", "started"])
+
+    def test_a_full_log_is_brought_before_the_connection_for_the_tap_is_opened(self):
+        """It is brought with the key of now, and the one of before, which an older connection shows, is not heard after that."""
+        w.make("hurried")
+        w.remove_card()
+        last = self.fill("hurried", 1)
+        typed = w.spawn("hurried", [w.program("cardlink"), "--config", w.etc / "hurried.conf", "tap", "--service", "nginx", "--timeout", 60 * PATIENCE])
+        wait_until("it to ask for the card", lambda: "Present the card" in w.log_of("hurried"), 20 * PATIENCE, typed)
+        w.cardlink("renew", terminal="hurried")
+        w.insert_card("Hanako")
+        wait_until("the tap", lambda: typed.poll() is not None, 60 * PATIENCE)
+        self.assertEqual(typed.returncode, 0, w.log_of("hurried"))
+        self.assertEqual(self.known("hurried"), last)
 
 
 class ZRecord(unittest.TestCase):

@@ -232,6 +232,7 @@ static void a_full_log_takes_no_tap_and_then_nothing(void **state)
     uint64_t count;
     cb_spool *spool = begin();
     (void)state;
+    assert_int_equal(cb_spool_room(spool), CB_OK);
     cb_spool_close(&spool);
     /* As adding one by one would have left it, without the waiting for the disk. */
     assert_int_equal(cb_file_read(path, &file), CB_OK);
@@ -250,6 +251,13 @@ static void a_full_log_takes_no_tap_and_then_nothing(void **state)
     memset(text, 'y', sizeof text - 1);
     text[sizeof text - 1] = 0;
     assert_int_equal(cb_spool_add(spool, CB_JOURNAL_TAP_BEGUN, text), CB_E_TERMINAL_LOG);
+    const cb_id tap = cb_id_new();
+    char of_tap[CB_JOURNAL_TEXT_MAX + 1];
+    cb_journal_tap(&tap, "", of_tap);
+    while (cb_spool_room(spool) == CB_OK) /* who asks for room is told what adding finds */
+        assert_int_equal(cb_spool_add(spool, CB_JOURNAL_TAP_BEGUN, of_tap), CB_OK);
+    assert_int_equal(cb_spool_room(spool), CB_E_TERMINAL_LOG);
+    assert_int_equal(cb_spool_add(spool, CB_JOURNAL_TAP_BEGUN, of_tap), CB_E_TERMINAL_LOG);
     cb_error error;
     int more = 0;
     while ((error = cb_spool_add(spool, CB_JOURNAL_TAP_ENDED, text)) == CB_OK)
