@@ -26,7 +26,8 @@ enum {
 typedef struct cb_foreign_reading {
     uint8_t profile;  /* cb_profile_id */
     cb_bytes answers; /* to the profile's first script, encoded as in cardlink/script.h */
-    size_t keys;      /* at most CB_CARD_KEYS_MAX; 0: the profile's cards have no certificates */
+    size_t keys;      /* at most CB_CARD_KEYS_MAX; 0: the profile's cards have no certificates. Those
+                         that sign by their numbers, then the one of secure messaging: PIV 9A, 9E, 04 */
     struct {
         uint8_t use;          /* of the key that it certifies, in the profile's numbers */
         cb_bytes certificate; /* DER; for a PIV key 04 that of who signed its own, and then the

@@ -124,13 +124,27 @@ static bool has_signing_key(const cb_card_profile *profile, const cb_foreign_rea
     return card->keys == 0;
 }
 
+/* The keys that sign by their numbers, then the one that is attested, and none twice. A binding is
+ * known by its keys in their order (cb_binding_digest): in another one the same keys would be taken
+ * for others, and the first ones be retired for good. */
+static bool in_order(const cb_card_profile *profile, const cb_foreign_reading *card)
+{
+    for (size_t i = 1; i < card->keys; i++) {
+        uint8_t before = card->key[i - 1].use, use = card->key[i].use;
+        if (before == profile->attested || (use <= before && use != profile->attested))
+            return false;
+    }
+    return true;
+}
+
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,
                                int64_t now, cb_binding_info *out)
 {
     cb_script answers;
     const cb_card_profile *profile = cb_profile_find(card->profile);
     if (!profile || !profile->recognise || card->keys > CB_CARD_KEYS_MAX ||
-        (card->keys > 0) != (profile->certificates > 0) || !has_signing_key(profile, card))
+        (card->keys > 0) != (profile->certificates > 0) || !has_signing_key(profile, card) ||
+        !in_order(profile, card))
         return CB_E_ARGUMENT;
     out->profile = card->profile;
     out->keys = (cb_card_keys){0};
@@ -141,10 +155,8 @@ cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_r
     if (!error && card->keys > 0 && trust->profile != card->profile)
         error = CB_E_CARD_CERTIFICATE;
     for (size_t i = 0; !error && i < card->keys; i++) {
-        error = cb_card_keys_find(&out->keys, card->key[i].use) ? CB_E_ARGUMENT : CB_OK;
-        if (!error)
-            error = check_key(trust, profile, &answers, card->key[i].use, card->key[i].certificate,
-                              now, &out->keys.key[i], &out->expires);
+        error = check_key(trust, profile, &answers, card->key[i].use, card->key[i].certificate, now,
+                          &out->keys.key[i], &out->expires);
         out->keys.count = i + 1;
         if (!error && is_twice(&out->keys, i))
             error = CB_E_ARGUMENT;

@@ -45,7 +45,8 @@ void cb_foreign_trust_init(cb_foreign_trust *trust);
 void cb_foreign_trust_free(cb_foreign_trust *trust);
 
 /* Fills in card, profile and keys of a binding. now: seconds since 1970. CB_E_ARGUMENT (a profile
- * whose cards say themselves who they are; keys that the profile does not have),
+ * whose cards say themselves who they are; keys that the profile does not have, or in another order
+ * than the one that cb_foreign_reading names),
  * CB_E_CARD_CERTIFICATE (also when no anchors are configured for the profile), CB_E_CERTIFICATE_…,
  * CB_E_CARD_FOREIGN, CB_E_CARD_ANSWER, CB_E_MEMORY. */
 cb_error cb_foreign_card_check(const cb_foreign_trust *trust, const cb_foreign_reading *card,

@@ -90,6 +90,20 @@ static void what_was_read_is_bound_whole_or_not(void **state)
     r.card.keys = 1;
     expect(CB_E_ARGUMENT, secure_check(&r, &info));
     r.card = all;
+    /* Each order but the one. */
+    for (size_t i = 0; i < SECURE_USES; i++) {
+        for (size_t j = 0; j < SECURE_USES; j++) {
+            size_t third = SECURE_USES - i - j;
+            if (i == j || third >= SECURE_USES || third == i || third == j)
+                continue;
+            r.card.key[0] = all.key[i];
+            r.card.key[1] = all.key[j];
+            r.card.key[2] = all.key[third];
+            r.card.keys = SECURE_USES;
+            expect(i == 0 && j == 1 ? CB_OK : CB_E_ARGUMENT, secure_check(&r, &info));
+        }
+    }
+    r.card = all;
     /* The answer to the offer is not there. */
     cb_buf two = CB_BUF(CB_SCRIPT_BYTES_MAX);
     good(cb_script_read(cb_buf_bytes(&r.answers), CB_ANSWER_MAX, &answers));

@@ -251,6 +251,31 @@ static void without_the_pin_only_what_needs_none(void **state)
     piv_card_free(&c);
 }
 
+/* What a terminal makes of the order must not become the card's for good: an honest reading of its
+ * newer certificates would then change the order, and retire what is bound. */
+static void a_card_is_bound_in_one_order_whatever_a_terminal_brings(void **state)
+{
+    piv_card c;
+    attempt a;
+    cb_binding_info info;
+    (void)state;
+    make(&c);
+    allow(&holder, CB_LEVEL_TERMINAL_PIN);
+    begin(&a, &c);
+    cb_foreign_reading was = a.reading;
+    a.reading.key[0] = was.key[1];
+    a.reading.key[1] = was.key[0];
+    say(&a);
+    expect(CB_E_ARGUMENT, ask(&a));
+    assert_int_equal(a.script.len, 0);
+    end(&a);
+    assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
+    good(attempt_with(&c, PIV_PIN, &info));
+    assert_int_equal(info.keys.key[0].use, CB_VPIV_AUTHENTICATION);
+    assert_int_equal(info.keys.key[1].use, CB_VPIV_CARD_AUTHENTICATION);
+    piv_card_free(&c);
+}
+
 static void a_code_is_for_one_card_which_may_come_again(void **state)
 {
     piv_card c, second;
@@ -820,6 +845,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_card_is_bound_to_the_holder_of_the_code),
         cmocka_unit_test(without_the_pin_only_what_needs_none),
+        cmocka_unit_test(a_card_is_bound_in_one_order_whatever_a_terminal_brings),
         cmocka_unit_test(a_code_is_for_one_card_which_may_come_again),
         cmocka_unit_test(of_two_terminals_at_a_time_one_has_it),
         cmocka_unit_test(a_card_that_was_bound_meanwhile_costs_no_code),

@@ -48,10 +48,13 @@ static int teardown(void **state)
     return walk_teardown(state);
 }
 
+static bool turned; /* the keys are read in the other order */
+
 static int begin(void **state)
 {
     (void)state;
     make_card();
+    turned = false;
     trust->renewal = CB_X509_RENEWAL_SAME_SUBJECT;
     return 0;
 }
@@ -100,7 +103,8 @@ static void put_reading(cb_buf *body, const state_of_card *s)
     cb_buf_put_u8(body, CB_PROFILE_PIV);
     cb_buf_put_var(body, cb_buf_bytes(&answers));
     cb_buf_put_u8(body, (s->certificate[0].len > 0) + (s->certificate[1].len > 0));
-    for (unsigned i = 0; i < KEYS; i++) {
+    for (unsigned n = 0; n < KEYS; n++) {
+        unsigned i = turned ? KEYS - 1 - n : n;
         if (s->certificate[i].len == 0)
             continue;
         cb_buf_put_u8(body, uses[i]);
@@ -217,6 +221,25 @@ static void holder_and_level_stay(void **state)
         cb_digest digest = cb_sha256(cb_buf_bytes(&now.certificate[i]));
         assert_memory_equal(&info.keys.key[i].certificate, &digest, sizeof digest);
     }
+    finish(&old);
+    finish(&now);
+}
+
+static void the_keys_have_one_order(void **state)
+{
+    state_of_card old, now;
+    (void)state;
+    bound(&old, &now);
+    for (unsigned i = 0; i < KEYS; i++)
+        certify(&now, i, NULL, NULL, 1);
+    turned = true;
+    expect(CB_E_ARGUMENT, renew(&old, &now, 2));
+    expect(CB_E_ARGUMENT, bind(&now));
+    turned = false;
+    good(renew(&old, &now, 2));
+    cb_binding_info before = info_of(&old), info = info_of(&now);
+    cb_id one = cb_binding_subject(&before), other = cb_binding_subject(&info);
+    assert_true(cb_id_same(&one, &other));
     finish(&old);
     finish(&now);
 }
@@ -548,6 +571,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_rule_decides),
         TEST(holder_and_level_stay),
+        TEST(the_keys_have_one_order),
         TEST(there_is_a_certificate_for_each_key_and_one_is_new),
         TEST(what_is_renewed_is_what_hsmd_has_made),
         TEST(another_card_renews_nothing),

@@ -166,7 +166,7 @@ static void tap_free(attempt *a)
     cb_buf_free(&a->binding);
 }
 
-static cb_error tap_ask(attempt *a, const bound *old, const bound *now)
+static void put_shown(attempt *a, const bound *now)
 {
     a->reading.keys = 0;
     for (unsigned i = 0; i < KEYS; i++) {
@@ -175,6 +175,10 @@ static cb_error tap_ask(attempt *a, const bound *old, const bound *now)
         a->reading.key[a->reading.keys].use = uses[i];
         a->reading.key[a->reading.keys++].certificate = cb_buf_bytes(&now->certificate[i]);
     }
+}
+
+static cb_error ask_reading(attempt *a, const bound *old)
+{
     cb_buf_reset(&a->body);
     cb_buf_reset(&a->script);
     cb_put_context(&a->body, &a->context);
@@ -182,6 +186,12 @@ static cb_error tap_ask(attempt *a, const bound *old, const bound *now)
     cb_buf_put_var(&a->body, cb_buf_bytes(&old->binding));
     cb_buf_put_var(&a->body, cb_buf_bytes(&old->all));
     return walk_ask(&use, CB_HSM_TAP_RENEW, &a->body, &a->script);
+}
+
+static cb_error tap_ask(attempt *a, const bound *old, const bound *now)
+{
+    put_shown(a, now);
+    return ask_reading(a, old);
 }
 
 static cb_error tap_finish(attempt *a, const char *pin)
@@ -247,6 +257,22 @@ static void retire(const bound *b)
     tell(CB_FEED_KEY_RETIRED, &subject);
 }
 
+/* The two that are there in the other order. */
+static void turn_round(cb_foreign_reading *reading)
+{
+    assert_int_equal(reading->keys, KEYS);
+    cb_foreign_reading was = *reading;
+    reading->key[0] = was.key[1];
+    reading->key[1] = was.key[0];
+}
+
+static cb_error ask_turned(attempt *a, const bound *old, const bound *now)
+{
+    put_shown(a, now);
+    turn_round(&a->reading);
+    return ask_reading(a, old);
+}
+
 /* ---- ---- */
 
 static void the_same_keys_are_renewed_without_a_pin(void **state)
@@ -267,6 +293,29 @@ static void the_same_keys_are_renewed_without_a_pin(void **state)
     assert_int_equal(info.sequence, 2);
     cb_digest digest = cb_sha256(cb_buf_bytes(&now.certificate[1]));
     assert_memory_equal(&info.keys.key[1].certificate, &digest, sizeof digest);
+    finish(&old);
+    finish(&now);
+}
+
+/* In another order the same keys would be another binding, whose record retires that of before:
+ * each later reading would then show keys that are retired. The holder's PIN was there for it. */
+static void keys_in_another_order_are_not_taken_for_other_keys(void **state)
+{
+    bound old, now;
+    attempt a;
+    (void)state;
+    bind_card(&old, CB_LEVEL_TERMINAL_PIN);
+    init(&now);
+    for (unsigned i = 0; i < KEYS; i++)
+        certify(&now, i, NULL, NULL, 1);
+    tap_begin(&a);
+    expect(CB_E_ARGUMENT, ask_turned(&a, &old, &now));
+    assert_int_equal(a.script.len, 0);
+    tap_free(&a);
+    good(renew(&old, &now, "", 2));
+    cb_binding_info info = info_of(&now), before = info_of(&old);
+    cb_id one = cb_binding_subject(&before), other = cb_binding_subject(&info);
+    assert_true(cb_id_same(&one, &other));
     finish(&old);
     finish(&now);
 }
@@ -540,6 +589,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(the_same_keys_are_renewed_without_a_pin),
+        TEST(keys_in_another_order_are_not_taken_for_other_keys),
         TEST(nothing_is_renewed_at_taps_unless_that_is_configured),
         TEST(the_rule_decides),
         TEST(a_new_key_is_bound_that_the_card_has_and_with_its_pin),
