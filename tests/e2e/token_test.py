@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An HSM that fails and comes back, while everything runs: taps are refused and nothing else goes wrong, and then they work again."""
 
+import fcntl
 import os
 import secrets
 import signal
@@ -91,6 +92,30 @@ class Gone(Case):
         else:
             self.fail("hsmd ended: " + w.programs["cardbroker-hsmd"].last_words())
 
+
+    def waits_for_the_token(self, known):
+        """A worker that was started since, and waits for its turn to log in."""
+        waiting = Path("/proc/locks").read_text().splitlines()
+        return [pid for pid, _ in w.processes("cardbroker-hsmd")[1:]
+                if pid not in known and any("->" in line and str(pid) in line.split() for line in waiting)]
+
+    def test_a_worker_that_is_still_at_its_login_does_not_keep_the_next_hsmd_out(self):
+        """It outlives the one that was killed: SoftHSM's file must not be left half written."""
+        known = [pid for pid, _ in w.processes("cardbroker-hsmd")]
+        with open(w.keys / "hsmd" / "token.lock", "rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            os.kill(known[1], signal.SIGKILL)
+            wait_until("a worker that waits", lambda: self.waits_for_the_token(known), 10 * PATIENCE)
+            late, = self.waits_for_the_token(known)
+            w.programs["cardbroker-hsmd"].process.send_signal(signal.SIGKILL)
+            w.programs["cardbroker-hsmd"].process.wait()
+            wait_until("the other workers to end", lambda: all(self.ended(pid) for pid in known), 10 * PATIENCE)
+            w.start_hsmd()
+            time.sleep(0.3)
+            self.assertIsNone(w.programs["cardbroker-hsmd"].poll(), w.programs["cardbroker-hsmd"].last_words())
+            self.assertFalse(self.ended(late))
+        w.works_again(seconds=15)
+        wait_until("the late one to end", lambda: self.ended(late), 10 * PATIENCE)
 
     @staticmethod
     def ended(pid):
