@@ -4,6 +4,8 @@
  */
 #include "broker/ctl/enrolment.h"
 
+#include <string.h>
+
 #include "base/json_text.h"
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
@@ -103,32 +105,52 @@ static cb_ctl_status remove_enrolment(cb_ctl *ctl, const cb_ctl_args *args)
     return status ? status : finish(ctl, id, "removed", "removed");
 }
 
-/* Whether a key set has that key, and no other. */
-static bool is_key_set_of(const json_t *set, cb_bytes public_key)
+/* How a key signs is its kind's to say; of the two ways of RSA the service's configuration says
+ * which, and so the broker. */
+static bool signs_by(const json_t *key, const char *algorithm)
 {
-    const char *name;
-    const json_t *value;
-    cb_buf text = CB_BUF(2048);
-    const json_t *keys = json_object_get(set, "keys");
-    const json_t *said = json_array_get(keys, 0);
-    cb_error error = cb_jwk_of(public_key, &text);
-    json_t *own = error ? NULL : cb_json_load(cb_buf_bytes(&text), 0, NULL);
-    bool same = own && json_array_size(keys) == 1;
-    json_object_foreach(own, name, value)
-    {
-        if (strcmp(name, "kid") != 0) /* which the holder's data may give it */
-            same = same && json_equal(json_object_get(said, name), value);
-    }
-    json_decref(own);
-    cb_buf_free(&text);
-    return same;
+    const char *curve = json_string_value(json_object_get(key, "crv"));
+    if (!curve)
+        return strcmp(algorithm, "PS256") == 0 || strcmp(algorithm, "RS256") == 0;
+    return strcmp(algorithm, strcmp(curve, "P-256") == 0 ? "ES256" : "ES384") == 0;
 }
 
-bool cb_ctl_is_for_service(const json_t *given, cb_bytes public_key, const json_t *data)
+/* {"jwks":{"keys":[…]}} of the key that hsmd made, with the name that the holder's data give it. */
+static json_t *key_set_of(cb_bytes public_key, const char *algorithm, const json_t *data)
 {
-    const json_t *subject = json_object_get(data, "subject");
-    return is_key_set_of(json_object_get(given, "jwks"), public_key) &&
-           (!subject || json_equal(subject, json_object_get(given, "subject")));
+    cb_buf text = CB_BUF(2048);
+    const char *name = json_string_value(json_object_get(data, "key_id"));
+    cb_error error = cb_jwk_of(public_key, &text);
+    json_t *key = error ? NULL : cb_json_load(cb_buf_bytes(&text), 0, NULL), *set = NULL;
+    bool good = key && algorithm && signs_by(key, algorithm);
+    if (good && name && *name)
+        good = json_object_set_new(key, "kid", json_string(name)) == 0;
+    good = good && json_object_set_new(key, "alg", json_string(algorithm)) == 0 &&
+           json_object_set_new(key, "use", json_string("sig")) == 0;
+    if (good)
+        set = json_pack("{s:{s:[O]}}", "jwks", "keys", key);
+    json_decref(key);
+    cb_buf_free(&text);
+    return set;
+}
+
+json_t *cb_ctl_for_service(const json_t *given, cb_bytes public_key, const json_t *data)
+{
+    const json_t *keys = json_object_get(json_object_get(given, "jwks"), "keys");
+    const json_t *said = json_array_get(keys, 0);
+    const char *algorithm = json_string_value(json_object_get(said, "alg"));
+    json_t *subject = json_object_get(data, "subject");
+    json_t *expected = subject ? subject : json_object_get(given, "subject");
+    json_t *own = key_set_of(public_key, algorithm, data), *whole = json_copy(own);
+    bool same = own && whole &&
+                (!expected ||
+                 (json_is_string(expected) && json_object_set(whole, "subject", expected) == 0)) &&
+                json_equal(given, whole);
+    json_decref(whole);
+    if (same && (!subject || json_object_set(own, "subject", subject) == 0))
+        return own;
+    json_decref(own);
+    return NULL;
 }
 
 cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args, const char *id,
@@ -136,20 +158,25 @@ cb_ctl_status cb_ctl_enrolment_for_service(cb_ctl *ctl, const cb_ctl_args *args,
 {
     const char *out = cb_ctl_arg(args, "for-service");
     char path[96];
-    json_t *answer = NULL;
+    json_t *answer = NULL, *own = NULL;
     if (!out)
         return CB_CTL_DONE;
     snprintf(path, sizeof path, "/v1/enrolments/%s/for-service", id);
     cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &answer);
     const json_t *given = json_object_get(answer, "for_service");
-    if (!status && json_object_size(given) > 0 && !cb_ctl_is_for_service(given, public_key, data))
-        status = cb_ctl_fail(ctl, CB_E_EVIDENCE,
-                             "the broker names another key, or another subject, than were recorded; "
-                             "give the service nothing, and find out why");
-    else if (!status && json_object_size(given) > 0)
-        status = cb_ctl_write_json(ctl, out, given);
-    else if (!status)
+    bool nothing = json_is_object(given) && json_object_size(given) == 0;
+    if (!status && !nothing)
+        own = cb_ctl_for_service(given, public_key, data);
+    if (!status && nothing)
         cb_ctl_note(ctl, "There is nothing to give to this service but a certificate request.");
+    else if (!status && !own)
+        status = cb_ctl_fail(ctl, CB_E_EVIDENCE,
+                             "the broker names another key, another name of it or another subject "
+                             "than were recorded (--data says both), or something besides; give "
+                             "the service nothing, and find out why");
+    else if (!status)
+        status = cb_ctl_write_json(ctl, out, own);
+    json_decref(own);
     json_decref(answer);
     return status;
 }
@@ -200,7 +227,12 @@ static const cb_ctl_option add_options[] = {
     CB_CTL_FOR_SERVICE_OPTION,
     {0}};
 static const cb_ctl_option renew_options[] = {
-    CB_CTL_NEW_KEY_OPTIONS, CB_CTL_FOR_SERVICE_OPTION, {0}};
+    CB_CTL_NEW_KEY_OPTIONS,
+    {"data", "JSONFILE",
+     "with --for-service: what the connector knows of this holder, as it was given to \"add\"",
+     false, false},
+    CB_CTL_FOR_SERVICE_OPTION,
+    {0}};
 static const cb_ctl_option certify_options[] = {
     {"certificate", "PEMFILE", "the holder's certificate, then its chain", true, false}, {0}};
 static const cb_ctl_option list_options[] = {

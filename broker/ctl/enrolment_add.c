@@ -108,9 +108,9 @@ static cb_ctl_status complete(cb_ctl *ctl, const cb_ctl_args *args, json_t *made
     status = cb_ctl_done(ctl, made, "enrolment %s added%s%s", id, *state ? ", " : "", state);
     if (!status && strcmp(state, "pending") == 0)
         say_next(ctl, id, args);
-    return status ? status
-                  : cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key->public_key),
-                                                 data);
+    return status
+               ? status
+               : cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key->public_key), data);
 }
 
 cb_ctl_status cb_ctl_enrolment_add(cb_ctl *ctl, const cb_ctl_args *args)
@@ -165,11 +165,24 @@ static uint64_t next_sequence(const json_t *enrolment)
            1;
 }
 
+/* What the connector knows of the holder stays as it is: here it is for a comparison alone. */
+static cb_ctl_status read_renew(cb_ctl *ctl, const cb_ctl_args *args, cb_ctl_new_key *key,
+                                json_t **data)
+{
+    const char *file = cb_ctl_arg(args, "data");
+    cb_ctl_status status = CB_CTL_DONE;
+    if (file && !cb_ctl_arg(args, "for-service"))
+        status = cb_ctl_misuse(ctl, "--data goes with --for-service here: it changes nothing");
+    else if (file)
+        status = cb_ctl_read_object(ctl, file, data);
+    return status ? status : cb_ctl_new_key_read(ctl, args, key);
+}
+
 cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
 {
     cb_ctl_new_key key;
     char id[CB_ID_TEXT], path[96];
-    json_t *enrolment = NULL, *body = NULL, *made = NULL;
+    json_t *enrolment = NULL, *body = NULL, *made = NULL, *data = NULL;
     bool certificate = false;
     cb_ctl_new_key_init(&key);
     cb_ctl_status status = cb_ctl_enrolment_get(ctl, args->operand[0], id, &enrolment);
@@ -183,7 +196,7 @@ cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status && json_is_object(json_object_get(enrolment, "next_key")))
         status = cb_ctl_fail(ctl, CB_E_STATE, "a renewed key waits for its certificate already");
     if (!status)
-        status = cb_ctl_new_key_read(ctl, args, &key);
+        status = read_renew(ctl, args, &key, &data);
     if (!status)
         status = cb_ctl_new_key_make(ctl, &key);
     if (status)
@@ -202,11 +215,12 @@ cb_ctl_status cb_ctl_enrolment_renew(cb_ctl *ctl, const cb_ctl_args *args)
         say_next(ctl, id, args);
     }
     if (!status)
-        status = cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key.public_key), NULL);
+        status = cb_ctl_enrolment_for_service(ctl, args, id, cb_buf_bytes(&key.public_key), data);
 out:
     json_decref(enrolment);
     json_decref(body);
     json_decref(made);
+    json_decref(data);
     cb_ctl_new_key_free(&key);
     return status;
 }

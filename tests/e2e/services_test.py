@@ -98,11 +98,24 @@ class ForService(unittest.TestCase):
         said = json.loads(given.read_text())
         self.assertEqual(said, {"subject": "jiro", "jwks": {"keys": [{**jwk, "kid": thumbprint, "alg": "ES256", "use": "sig"}]}})
         w.ctl("enrolment", "renew", made["id"], "--algorithm", "ec-p384", "--for-service", given)
-        renewed = json.loads(given.read_text())["jwks"]["keys"]
-        self.assertEqual([(one["crv"], one["alg"]) for one in renewed], [("P-384", "ES384")])
+        renewed = json.loads(given.read_text())
+        self.assertEqual([(one["crv"], one["alg"]) for one in renewed["jwks"]["keys"]], [("P-384", "ES384")])
+        self.assertNotIn("subject", renewed, "the administrator has not said it")
+        data = w.folder / "Jiro.data"
+        for algorithm, signs in (("ec-p256", "ES256"), ("rsa-2048", "PS256")):
+            w.ctl("enrolment", "renew", made["id"], "--algorithm", algorithm, "--data", data, "--for-service", given)
+            renewed = json.loads(given.read_text())
+            self.assertEqual((renewed["subject"], [one["alg"] for one in renewed["jwks"]["keys"]]), ("jiro", [signs]))
+        data.write_text(json.dumps({"subject": "saburo"}))
+        given.unlink()
+        w.ctl("enrolment", "renew", made["id"], "--algorithm", "ec-p256", "--data", data, "--for-service", given, ok=(1,))
+        self.assertFalse(given.exists(), "it is another subject than was said")
+        w.ctl("enrolment", "renew", made["id"], "--algorithm", "ec-p256", "--data", data, ok=(2,))
 
     def test_a_name_of_the_key_that_was_given_is_its_name(self):
-        _, given, _ = self.add("Saburo", {"subject": "saburo", "key_id": "number one"})
+        made, given, _ = self.add("Saburo", {"subject": "saburo", "key_id": "number one"})
+        self.assertEqual(json.loads(given.read_text())["jwks"]["keys"][0]["kid"], "number one")
+        w.ctl("enrolment", "renew", made["id"], "--algorithm", "ec-p256", "--data", w.folder / "Saburo.data", "--for-service", given)
         self.assertEqual(json.loads(given.read_text())["jwks"]["keys"][0]["kid"], "number one")
 
     def test_what_is_missing_for_it_is_said_and_the_enrolment_is_there(self):

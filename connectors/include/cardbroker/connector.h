@@ -265,7 +265,8 @@ typedef struct cardbroker_connector {
     cardbroker_status (*check)(const cardbroker_host *host, cardbroker_login *login);
 
     /* What an administrator hands to the service so that it accepts this key (set_enrolment;
-     * cardbrokerctl enrolment add --for-service). May be NULL. */
+     * cardbrokerctl enrolment add --for-service, which takes {"subject":…,"jwks":{"keys":[…]}} with
+     * this key and "alg" and "use", and nothing else). May be NULL. */
     cardbroker_status (*enrol)(const cardbroker_host *host, cardbroker_login *login);
 
     /* Logs in and sets a result. Never NULL. */
