@@ -237,23 +237,23 @@ class Scp03(unittest.TestCase):
         self.assertEqual((leaf["failure"], leaf["card"]), ("proof", w.card_ids["Mio"]), "it counts as what it is")
 
     def test_a_copy_is_refused_and_neither_of_the_two_gets_in(self):
-        w.make_scp03("Sora")
-        w.add_foreign_holder("Sora", ("nginx",))
+        w.make_scp03("Nagi")
+        w.add_foreign_holder("Nagi", ("nginx",))
         self.assertEqual(w.tap().get("outcome"), "accepted")
         w.remove_card()
-        copy = w.cards / "Sora-copy.card"
-        copy.write_bytes((w.cards / "Sora.card").read_bytes())
+        copy = w.cards / "Nagi-copy.card"
+        copy.write_bytes((w.cards / "Nagi.card").read_bytes())
         copy.chmod(0o600)
-        self.assertEqual(w.tap_with("Sora").get("outcome"), "accepted")
+        self.assertEqual(w.tap_with("Nagi").get("outcome"), "accepted")
         before = w.size()
-        self.assertEqual(w.tap_with("Sora-copy").get("code"), "card.counter")
+        self.assertEqual(w.tap_with("Nagi-copy").get("code"), "card.counter")
         leaves = [w.fields(leaf) for leaf in w.leaves("--from", before)]
         refused, = [leaf for leaf in leaves if leaf["kind"] == "tap.refused"]
-        self.assertEqual((refused["outcome"], refused["card"]), ("card.counter", w.card_ids["Sora"]))
+        self.assertEqual((refused["outcome"], refused["card"]), ("card.counter", w.card_ids["Nagi"]))
         suspended, = [leaf for leaf in leaves if leaf["kind"] == "card.suspended"]
-        self.assertEqual((suspended["card"], suspended["actor"], suspended["reason"]), (w.card_ids["Sora"], "cardbrokerd", "copied"))
-        self.assertEqual([m["what"] for m in w.ctl("report", "mismatches") if m["card"] == w.card_ids["Sora"]], ["counter-back"])
-        for card in ("Sora-copy", "Sora"):
+        self.assertEqual((suspended["card"], suspended["actor"], suspended["reason"]), (w.card_ids["Nagi"], "cardbrokerd", "copied"))
+        self.assertEqual([m["what"] for m in w.ctl("report", "mismatches") if m["card"] == w.card_ids["Nagi"]], ["counter-back"])
+        for card in ("Nagi-copy", "Nagi"):
             self.assertEqual(w.tap_with(card).get("code"), "card.suspended")
 
     def test_it_is_revoked_like_any_other(self):

@@ -677,6 +677,7 @@ class Log(unittest.TestCase):
     def test_who_types_at_a_terminal_gets_nothing_while_its_log_is_full(self):
         w.enrol_terminal_freely("full")
         w.insert_card("Hanako")
+        self.addCleanup(w.insert_card, "Hanako")
         self.fill("full", 6)            # the broker does not take what is not the first
         card = (w.cards / "Hanako.card").read_bytes()
         before = w.size()
@@ -703,6 +704,7 @@ class Log(unittest.TestCase):
     def test_a_full_log_is_brought_before_the_connection_for_the_tap_is_opened(self):
         """It is brought with the key of now, and the one of before, which an older connection shows, is not heard after that."""
         w.make("hurried")
+        self.addCleanup(w.insert_card, "Hanako")
         w.remove_card()
         last = self.fill("hurried", 1)
         typed = w.spawn("hurried", [w.program("cardlink"), "--config", w.etc / "hurried.conf", "tap", "--service", "nginx", "--timeout", 60 * PATIENCE])
