@@ -70,16 +70,36 @@ static void say_reloaded(cb_program *p, cb_error error)
     cb_buf_reset(&p->why);
 }
 
-static void serve(cb_program *p, const sigset_t *signals)
+/* Without it nothing is heard of the certificates of foreign cards, and who serves holds too much
+ * to begin it once more. It ends at once, as if it had been killed itself, but in order. */
+static cb_error say_fetcher_ended(cb_program *p)
+{
+    cb_log(
+        CB_LOG_ERROR, "status.fetcher_ended",
+        "The process that has the status of certificates fetched was ended: the program ends, to "
+        "be started again",
+        NULL);
+    p->config.stop_time = 0;
+    return CB_E_INTERNAL;
+}
+
+/* Until somebody ends it: CB_OK; or until it has to be started again. */
+static cb_error serve(cb_program *p, const sigset_t *signals)
 {
     int number = 0;
+    cb_error error = CB_OK;
     cb_watch_view view;
     cb_watch_see(p->api.watch, &view);
     cb_log(CB_LOG_INFO, "ready", "Serves", "version", CB_VERSION, "hsm", cb_error_code(view.hsm),
            "connectors", cb_error_code(view.connectors), NULL);
-    while (sigwait(signals, &number) == 0 && number == SIGHUP)
-        say_reloaded(p, reload(p));
+    while (!error && sigwait(signals, &number) == 0 && (number == SIGHUP || number == SIGCHLD)) {
+        if (number == SIGHUP)
+            say_reloaded(p, reload(p));
+        else if (cb_fetcher_ended(p->fetcher)) /* or it was the configuration's reader */
+            error = say_fetcher_ended(p);
+    }
     cb_log(CB_LOG_INFO, "stopping", "Finishes what is under way", NULL);
+    return error;
 }
 
 /* Signals are for sigwait in the first thread, and blocked in every thread that it makes. */
@@ -89,8 +109,10 @@ static void take_signals(sigset_t *signals)
     sigaddset(signals, SIGTERM);
     sigaddset(signals, SIGINT);
     sigaddset(signals, SIGHUP);
+    sigaddset(signals, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* whoever started it may have had it ignored */
 }
 
 static int run(cb_program *p, bool check_only)
@@ -105,12 +127,12 @@ static int run(cb_program *p, bool check_only)
         take_signals(&signals);
         error = cb_program_start(p);
     }
-    if (!error)
-        serve(p, &signals);
-    else
+    if (error)
         cb_log(CB_LOG_ERROR, "start.failed",
                p->why.len > 0 ? cb_buf_cstr(&p->why) : cb_error_text(error), "error",
                cb_error_code(error), NULL);
+    else
+        error = serve(p, &signals);
     cb_program_end(p);
     if (!error)
         cb_log(CB_LOG_INFO, "stopped", "Everything is recorded and closed", NULL);

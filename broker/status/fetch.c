@@ -86,6 +86,15 @@ cb_error cb_fetcher_open(const char *user, bool sandbox, cb_fetcher **out)
     return CB_E_MEMORY;
 }
 
+bool cb_fetcher_ended(cb_fetcher *fetcher)
+{
+    if (!fetcher || fetcher->process <= 0 ||
+        waitpid(fetcher->process, NULL, WNOHANG) != fetcher->process)
+        return false;
+    fetcher->process = 0;
+    return true;
+}
+
 void cb_fetcher_stop(cb_fetcher *fetcher)
 {
     if (!fetcher || fetcher->process <= 0)

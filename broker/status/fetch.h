@@ -20,9 +20,14 @@
 typedef struct cb_fetcher cb_fetcher;
 
 /* Begins the keeper, which becomes user (NULL: stays who it is), confines itself unless sandbox is
- * false, and is begun again should it end. To be called while the program has one thread.
- * CB_E_MEMORY, CB_E_IO. */
+ * false, and is begun again should it end, by a process that does nothing else. To be called while
+ * the program has one thread. CB_E_MEMORY, CB_E_IO. */
 cb_error cb_fetcher_open(const char *user, bool sandbox, cb_fetcher **out);
+
+/* Whether the process that begins the keeper again has ended itself, and the keeper with it: then
+ * nothing is fetched any more, and nobody but a program that has just started can begin it. To be
+ * asked after SIGCHLD, by the thread that stops it. Takes NULL. */
+bool cb_fetcher_ended(cb_fetcher *fetcher);
 
 /* Ends its processes: what is being fetched fails at once, and so does all that is asked for from
  * now on. Takes NULL. */
@@ -42,7 +47,7 @@ typedef struct cb_fetch {
  * CB_E_MEMORY. Any thread. */
 cb_error cb_fetcher_get(cb_fetcher *fetcher, const cb_fetch *what, cb_buf *answer);
 
-/* For tests: the keeper's process. */
+/* For tests: the process that begins the keeper. */
 int cb_fetcher_process(const cb_fetcher *fetcher);
 
 #endif

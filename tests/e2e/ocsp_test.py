@@ -2,7 +2,10 @@
 """Cards of an agency that says by a responder (OCSP) what it has revoked, and in no list: what taps make of a real one's answers, and of its
 silence."""
 
+import os
+import signal
 import subprocess
+import sys
 import time
 import unittest
 
@@ -113,6 +116,34 @@ class Responder(unittest.TestCase):
     def test_4_when_it_is_back_so_are_they(self):
         w.start_responder()
         wait_until("the responder to be asked again", lambda: w.tap_with("Good").get("outcome") == "accepted", 20 * PATIENCE)
+
+    def fetchers(self):
+        """Who begins the keeper, and the keeper, once there are both."""
+        def both():
+            return [pid for pid, _ in w.processes("cardbrokerd")][1:]
+        wait_until("the keeper", lambda: len(both()) >= 2, 20 * PATIENCE)
+        return both()[:2]
+
+    def test_4_who_asks_is_killed_and_asks_again(self):
+        """Whoever has just started has not asked yet."""
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        first, keeper = self.fetchers()
+        os.kill(keeper, signal.SIGKILL)
+        self.accepted("Good")
+        self.assertEqual(w.processes("cardbrokerd")[1][0], first)
+
+    def test_4_with_who_begins_the_keeper_the_broker_ends_to_be_started_again(self):
+        broker = w.programs["cardbrokerd"]
+        before = time.monotonic()
+        os.kill(self.fetchers()[0], signal.SIGKILL)
+        broker.process.wait(20 * PATIENCE)
+        w.start_broker()
+        print(f"\nserves again {1000 * (time.monotonic() - before):.0f} ms after who begins the keeper was killed", file=sys.stderr)
+        self.assertEqual(broker.returncode, 1, "a service manager would not start it again")
+        self.assertIn("status.fetcher_ended", w.log_of("cardbrokerd"))
+        self.accepted("Good")
+        self.assertTrue(w.verify()["verified"])
 
     def test_5_what_it_knew_dies_with_the_broker(self):
         """Answers are kept in no file: who starts without the responder knows nothing good."""
