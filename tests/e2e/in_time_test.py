@@ -62,13 +62,17 @@ class Victim:
 class Held(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.seen = collections.Counter()
+        cls.seen, cls.ran = collections.Counter(), set()
+
+    def setUp(self):
+        self.ran.add(self._testMethodName)
 
     @classmethod
     def tearDownClass(cls):
         print("\nHeld at a step, ended, let go: " + ", ".join(f"{what} {n}" for what, n in cls.seen.most_common()), file=sys.stderr)
         in_the_middle = {what for what in cls.seen if not what.startswith("not")}
-        if len(in_the_middle) < 3 or "accepted" not in in_the_middle:
+        of_all = cls.ran == set(unittest.defaultTestLoader.getTestCaseNames(cls))   # one process alone may see little of it
+        if of_all and (len(in_the_middle) < 3 or "accepted" not in in_the_middle):
             raise AssertionError(f"hardly anything was ended in the middle of a tap: {cls.seen}")
 
     def ended_at(self, role, n, what):
