@@ -4,12 +4,13 @@ here. CARDBROKER_FAULTS says how many steps are taken: all, or every N-th; other
 
 import mmap
 import os
+import signal
 import struct
 from pathlib import Path
 
 from world import PATIENCE, World, wait_until
 
-FORMAT = "=ii24s24sIIIII24s"    # the plan in kill_steps.c
+FORMAT = "=ii24s24sIIIII24s4xq"    # the plan in kill_steps.c
 CHOICE = "=ii24s"
 LASTING = ("pwrite64", "pwrite", "write", "fdatasync", "fsync", "ftruncate64", "ftruncate", "rename", "link", "unlink")
 FAULTS = os.environ.get("CARDBROKER_FAULTS", "")
@@ -21,11 +22,20 @@ def stride(usual):
 
 
 def children_of(pid):
-    """In the order in which they were made."""
+    """Those that run, in the order in which they were made."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if runs(child)]
     except OSError:
         return []
+
+
+def runs(pid, session=None):
+    """Whether there is such a process, in that session if one is named. A zombie only waits to be collected."""
+    try:
+        state, _, _, its_session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:4]
+    except OSError:
+        return False
+    return state not in "ZX" and session in (None, int(its_session))
 
 
 class Steps:
@@ -36,14 +46,18 @@ class Steps:
 
     def arm(self, nth, pid=0, children=0, program="", only="", hold=False):
         """nth 0: counts only. only: calls of that name. hold: until go()."""
-        quiet = struct.pack(FORMAT, 0, 0, b"", only.encode(), nth, hold, 0, 0, 0, b"")
+        quiet = struct.pack(FORMAT, 0, 0, b"", only.encode(), nth, hold, 0, 0, 0, b"", 0)
         self.memory[:len(quiet)] = quiet
         self.memory[:struct.calcsize(CHOICE)] = struct.pack(CHOICE, pid, children, program.encode())
 
     def look(self):
         """The process that was struck (0: none), the call that it did not make, how many calls there were."""
-        *_, counted, struck, call = struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])
+        *_, counted, struck, call, _ = struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])
         return struck, call.rstrip(b"\0").decode(), counted
+
+    def when(self):
+        """As time.monotonic() says it."""
+        return struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])[-1] / 1e9
 
     def go(self):
         at = struct.calcsize("=ii24s24sII")
@@ -68,6 +82,10 @@ class Role:
         if self.place is not None:
             pid = world.child(self.program, self.place)
         return {"children": pid} if self.below else {"pid": pid}
+
+    def pids(self, world):
+        (how, pid), = self.plan(world).items()
+        return children_of(pid) if how == "children" else [pid]
 
 
 class Fragile(World):
@@ -94,6 +112,25 @@ class Fragile(World):
         self.places[pid] = [child if child in now else new.pop(0) for child in known]
         return self.places[pid][place]
 
+    def kill(self, role):
+        """kill -9, and nothing of it is left. That its parent starts it again, or that what it started dies with it, is not waited for."""
+        for pid in role.pids(self):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            wait_until(f"the end of {pid}", lambda: not runs(pid), 20 * PATIENCE)
+
+    def start_what_ended(self, start):
+        """What the system's service manager does. It starts nothing beside what is left of an earlier run, which must end by itself:
+        each program is a session of its own, as it would be a control group."""
+        for name, again in start.items():
+            program = self.programs.get(name)
+            if program and program.poll() is not None:
+                wait_until(f"all processes of {name} to end with it", lambda: not any(
+                    runs(pid, program.pid) for pid in os.listdir("/proc") if pid.isdigit()), 20 * PATIENCE)
+                again()
+
     def in_danger(self, action):
         """What is run for an action only can be struck as well."""
         usual, self.env = self.env, self.loaded
@@ -103,4 +140,4 @@ class Fragile(World):
             self.env = usual
 
 
-__all__ = ["ALL", "Fragile", "LASTING", "Role", "Steps", "children_of", "stride"]
+__all__ = ["ALL", "Fragile", "LASTING", "Role", "Steps", "children_of", "runs", "stride"]

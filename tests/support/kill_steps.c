@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { NAME = 24 };
@@ -34,7 +35,8 @@ typedef struct plan {
     atomic_uint go;      /* ends the hold */
     atomic_uint counted;
     atomic_uint struck;
-    char call[NAME]; /* that was not made */
+    char call[NAME];      /* that was not made */
+    _Atomic int64_t when; /* monotonic, nanoseconds */
 } plan;
 
 static plan *shared;
@@ -71,6 +73,9 @@ static void step(const char *call)
     unsigned mine = atomic_fetch_add(&shared->counted, 1) + 1;
     if (mine != atomic_load(&shared->unlucky))
         return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_store(&shared->when, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
     strncpy(shared->call, call, NAME - 1);
     atomic_store(&shared->struck, (unsigned)me);
     if (atomic_load(&shared->hold)) {
