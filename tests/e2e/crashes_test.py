@@ -432,6 +432,15 @@ class Revocation(Case):
         self.assertTrue({"pwrite", "pwrite64"} & set(calls), calls)
         self.assertIn("fdatasync", calls)
 
+    def test_the_connector_whose_session_is_cut(self):
+        """It is acknowledged before that has come to an end there."""
+        def revoke_and_see_it_end():
+            there = set(PROCESSES["a login"].pids(w))
+            acknowledged = self.revoke()
+            wait_until("the session's process to end", lambda: there - set(PROCESSES["a login"].pids(w)), 20 * PATIENCE)
+            return acknowledged
+        self.revoked(PROCESSES["connectord, the connector"], revoke_and_see_it_end)
+
     def test_who_takes_no_step_of_it(self):
         """At the steps of the broker. The session's process is one of them: it is cut."""
         others = [name for name in PROCESSES if name not in ("cardbrokerd", "the card", "the terminal's agent")]
