@@ -126,6 +126,10 @@ static void serve_card(server *own, const cb_reader_info *info)
     cb_tap_run(own->relay, own->readers, own->reader, &own->first, &order, &report);
     cb_output_tap(own->order->output, own->reader, &report);
     note_tap(own, CB_JOURNAL_TAP_ENDED, &report.tap, cb_tap_code(&report));
+    if (!stopped(own->order) &&
+        cb_tap_renew_early(own->relay, own->readers, own->reader, &order, &report))
+        cb_output_event(own->order->output, "card.renewed", own->reader,
+                        "the card's new certificates count from now on", NULL);
     own->disposed = report.problem.error == CB_E_TERMINAL_DISPOSED;
     cb_tap_report_free(&report);
     own->last_card = cb_clock_monotonic_us();

@@ -105,6 +105,8 @@ static cb_error tap_once(cb_command_context *context, cb_readers *readers, cb_re
         error = cb_tap_run(relay, readers, card.reader, &first, order, &report);
         cb_error stored = cb_output_tap(context->output, card.reader, &report);
         error = cb_command_end(context, log, &report, error ? error : stored);
+        if (!atomic_load(context->stop)) /* it was said already how the tap ended */
+            cb_tap_renew_early(relay, readers, card.reader, order, &report);
     }
     cb_tap_report_free(&report);
     cb_relay_tap_free(&first);

@@ -31,6 +31,7 @@ typedef struct tap {
     bool asked;                     /* it is the second one */
     bool over;                      /* its batch is, as far as can be seen here */
     bool pad;                       /* a PIN in the clear is typed on the reader's pad */
+    bool gave_pin;                  /* the one that was typed went to the card in the clear */
     cb_application selected;
     cb_relay_tap *held; /* fetched in advance, and not used yet */
     cb_relay_tap begun;
@@ -103,6 +104,8 @@ static cb_error play(tap *own)
         error = CB_E_FORMAT;
     if (!error && cb_script_wants_pin(&script) && !own->pad && own->order->pin_pad == CB_PAD_REQUIRE)
         error = CB_E_PIN_PAD;
+    if (!error && cb_script_wants_pin(&script) && io.pin.len > 0)
+        own->gave_pin = true;
     if (!error)
         error = cb_play(&io, &script, answers);
     cb_application_forget(&own->selected);
@@ -515,7 +518,7 @@ static cb_error run_again(tap *own, const char *reader, cb_tap_report *report)
 {
     cb_relay_tap_free(&own->begun);
     cb_relay_tap_init(&own->begun);
-    own->asked = own->over = own->challenging = false;
+    own->asked = own->over = own->challenging = own->gave_pin = false;
     *own->problem = (cb_problem){.retry_after = -1, .tries_left = -1};
     report->renewed = true;
     return run(own, reader, report);
@@ -539,7 +542,8 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     if (error && report->problem.may_renew && renewed(&own, reader))
         error = run_again(&own, reader, report);
     else if (!error && json_is_true(json_object_get(report->result, "may_renew")))
-        report->renewed = renewed(&own, reader);
+        report->renewable = own.profile;
+    report->gave_pin = own.gave_pin;
     if (!error)
         report->problem.error = CB_OK;
     else if (!report->problem.error)
@@ -551,4 +555,19 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     cb_application_forget(&own.selected);
     cb_buf_free(&own.answers);
     return error;
+}
+
+bool cb_tap_renew_early(cb_relay *relay, cb_readers *readers, const char *reader,
+                        const cb_tap_order *order, const cb_tap_report *report)
+{
+    cb_tap_order again = *order;
+    cb_problem unread = {.error = CB_OK};
+    const tap accepted = {.relay = relay,
+                          .readers = readers,
+                          .order = &again,
+                          .profile = report->renewable,
+                          .problem = &unread};
+    if (!report->gave_pin)
+        again.pins = NULL;
+    return report->renewable && renewed(&accepted, reader);
 }

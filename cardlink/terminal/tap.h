@@ -16,7 +16,10 @@
  *
  * A card of others whose certificates do not count any more is asked for those that it has now, if
  * the broker would take newer ones, in another tap; if it took them, the first is begun once more.
- * If not, the refusal is reported, or what was wrong with the PIN that this took.
+ * If not, the refusal is reported, or what was wrong with the PIN that this took. Where the card is
+ * let in all the same, for they are only soon over, the tap ends with that: what it brought is
+ * handed out first, then they are asked for (cb_tap_renew_early), and whatever comes of it takes
+ * nothing back. Nobody is asked for a PIN once more for it.
  *
  * A tap that ends here is ended at the broker too, with the reason. A proof whose answer does not
  * come is brought again for a few seconds, on new connections: the broker answers it once, and says
@@ -50,6 +53,9 @@ typedef struct cb_tap_report {
     bool prefetched; /* the first script was there when the card came */
     bool card_ended; /* the card is revoked, and was ended for good */
     bool renewed;    /* the broker knows it by its new certificates now */
+    bool gave_pin;   /* the card was given the PIN of the order in the clear */
+    const cb_card_profile *renewable; /* of a card that was let in and may be asked for newer
+                                         certificates; NULL: there is no need */
 } cb_tap_report;
 
 void cb_tap_report_free(cb_tap_report *report);
@@ -82,5 +88,12 @@ bool cb_tap_end_at_broker(cb_relay *relay, const cb_relay_tap *begun, const cb_p
  * an accept; otherwise report->problem says why. */
 cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb_relay_tap *first,
                     const cb_tap_order *order, cb_tap_report *report);
+
+/* After an accept, and once what it brought was handed out: if the report says renewable, brings
+ * the broker the certificates that the card has now. The order's PIN is used if the tap has used
+ * it; where it takes a PIN otherwise, this is left to another tap. Whether the broker knows the
+ * card by them from now on; nothing else of it is anybody's to know. */
+bool cb_tap_renew_early(cb_relay *relay, cb_readers *readers, const char *reader,
+                        const cb_tap_order *order, const cb_tap_report *report);
 
 #endif

@@ -240,6 +240,16 @@ def terminal_tap():
     for name, end in (("another", b"\x1e"), ("none", b"\x1f")):
         for kind, before in (("begun", b"\0"), ("held", b"\x08" + first)):
             put("terminal_tap", f"{name}-{kind}", before + take + piv + good + second + good + accept + end)
+    # A card that is let in and shows newer certificates, for which a PIN is wanted, at a reader with a pad and without.
+    certificate = b"\3" + text(bytes.fromhex("530c70053003020100710100fe00"))
+    soon_over = raw(200, {"outcome": "accepted", "service": "tax", "may_renew": True})
+    verify = b"\1\x1e\1\5" + text(bytes.fromhex("00200080"))
+    for name, end in (("soon-over", b"\x1e"), ("soon-over-pad", b"\x9e")):
+        shown = take + piv + good + certificate + certificate
+        put("terminal_tap", name, b"\0" + take + piv + good + second + good + soon_over + shown + second + good
+            + raw(200, {"outcome": "renewed"}) + end)
+        put("terminal_tap", name + "-pin", b"\0" + take + piv + good + second + good + soon_over + shown + verify + good + good
+            + raw(200, {"outcome": "renewed"}) + end)
     put("terminal_tap", "wild", b"\0" + take + good + piv + good + second + good + accept + b"\x1c")
     for name, start in (("services", b"\x10"), ("services-json", b"\x14")):
         put("terminal_tap", name, start + raw(200, {"services": [{"name": "tax", "title": "Tax \x1b[31moffice", "level": 1}, 7]}))

@@ -312,6 +312,7 @@ CURLcode __wrap_curl_easy_perform(CURL *easy)
 /* ---- The card ---- */
 
 static bool taken;
+static bool handed_out; /* what the tap has brought: nobody types any more */
 static unsigned takes, releases, transmits;
 
 static cb_error error_said(void)
@@ -410,7 +411,7 @@ cb_error __wrap_cb_card_verify(cb_readers *readers, cb_bytes header, bool padded
 {
     static const uint8_t verify[] = {0x00, 0x20, 0x00};
     (void)padded;
-    must(__wrap_cb_card_has_pad(readers) && taken && ++transmits <= TRANSMITS_MAX);
+    must(__wrap_cb_card_has_pad(readers) && !handed_out && taken && ++transmits <= TRANSMITS_MAX);
     must(header.len == 4 && memcmp(header.data, verify, sizeof verify) == 0);
     return answer_something(answer);
 }
@@ -521,10 +522,14 @@ static void do_tap(cb_relay *relay)
     must(takes == 1 || offered || error == CB_E_CARD_REVOKED);
     must(!report.card_ended || takes >= 2);
     must(!report.renewed || count[RENEWS] == 1);
+    must(!report.renewable || (!error && !report.renewed && count[RENEWS] == 0));
     must((error == CB_OK) == (report.result != NULL) && error == report.problem.error);
     must(!error || (report.problem.code[0] && report.problem.detail[0]));
     must(error || (accepted && count[PROVES] >= 1));
     check_said(&report, error, wish & 4);
+    handed_out = true;
+    bool newer = cb_tap_renew_early(relay, NULL, "reader", &order, &report);
+    must(!taken && (report.renewable ? count[RENEWS] == 1 || !newer : !newer));
     cb_tap_report_free(&report);
     cb_relay_tap_free(&first);
 }
@@ -544,7 +549,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wish = cb_cursor_u8(&in);
     memset(count, 0, sizeof count);
     takes = releases = transmits = 0;
-    taken = accepted = offered = false;
+    taken = accepted = offered = handed_out = false;
     tap[0] = 0;
     must(cb_relay_open(&settings, &relay) == CB_OK);
     if (wish & 16)

@@ -426,6 +426,76 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
         self.assertEqual(json.loads(path.read_text(encoding="utf-8"))["token"]["access_token"], "secret-token")
 
+    # --- certificates that are soon over ---
+
+    def others_cards(self):
+        """A terminal that takes others' cards alone, for as long as the test lasts."""
+        port = self.scene.path("port").read_text(encoding="ascii")
+        self.scene.configure(port, more="profiles = {piv}\nprefetch = false\n")
+        self.addCleanup(self.scene.configure, port)
+        self.addCleanup(self.scene.mode, "accept")      # and nobody waits for an answer any more
+
+    def asked(self):
+        return [one["path"].rsplit("/", 1)[1] for one in self.scene.requests()]
+
+    def wait_for_renewal(self):
+        self.assertTrue(wait_until(lambda: "renewal" in self.asked()), self.asked())
+
+    def test_what_a_tap_has_brought_is_handed_out_before_newer_certificates_are_asked_for(self):
+        self.others_cards()
+        self.scene.insert()
+        self.scene.mode("soon-over-stalled")
+        path = self.scene.path("delivery")
+        path.unlink(missing_ok=True)
+        with open(self.scene.path("tap.out"), "w", encoding="utf-8") as out:
+            tap = subprocess.Popen([CARDLINK, "--config", self.scene.path("cardlink.conf"), "tap", "--json", "--timeout", "10",
+                                    "--delivery", path], env=self.scene.environment, stdout=out)
+        self.scene.others.append(tap)
+        self.wait_for_renewal()
+        said = self.scene.path("tap.out").read_text(encoding="utf-8").splitlines()
+        self.assertEqual([json.loads(line)["event"] for line in said], ["tap.accepted"])
+        self.assertEqual(json.loads(path.read_text(encoding="utf-8"))["kind"], "relayed")
+        self.scene.mode("soon-over")
+        self.assertEqual(tap.wait(timeout=60), 0)
+        self.assertEqual(self.asked(), ["taps", "challenge", "proof", "taps", "renewal", "proof"])
+        self.assertEqual(self.scene.path("tap.out").read_text(encoding="utf-8").splitlines(), said, "nothing more is said")
+
+    def test_a_renewal_that_comes_to_nothing_takes_nothing_from_an_accept(self):
+        self.others_cards()
+        self.scene.insert()
+        self.scene.mode("soon-over-pin")
+        self.assertEqual(self.tap()["event"], "tap.accepted")
+        self.assertEqual(self.asked(), ["taps", "challenge", "proof", "taps", "renewal"])
+
+    def test_a_pin_is_used_for_newer_certificates_where_the_tap_has_used_it_and_nowhere_else(self):
+        self.others_cards()
+        self.scene.insert()
+        for mode, renewed in (("soon-over-pin", False), ("soon-over-both", True)):
+            with self.subTest(mode=mode):
+                self.scene.mode(mode)
+                self.scene.forget_requests()
+                self.assertEqual(self.tap_with_pin(b"739154", 0)["event"], "tap.accepted")
+                proofs = [one["body"]["answers"] for one in self.scene.requests() if one["path"].endswith("/proof")]
+                # The plain card knows no VERIFY: who sends it one sees 6d00.
+                self.assertEqual([answers[0] == "6d00" for answers in proofs], [True, True] if renewed else [False])
+
+    def test_the_agent_says_who_came_before_it_asks_for_newer_certificates(self):
+        self.others_cards()
+        self.scene.mode("soon-over-stalled")
+        folder = self.scene.path("deliveries")
+        folder.mkdir(exist_ok=True)
+        agent = self.scene.agent("--delivery", str(folder))
+        self.wait_for_event("reader.ready", 2)
+        self.scene.insert(0, wait=False)
+        self.wait_for_renewal()
+        accepted, = [one for one in self.scene.events() if one["event"] == "tap.accepted"]
+        self.assertTrue(pathlib.Path(accepted["delivery_file"]).exists())
+        self.assertEqual(self.scene.count("card.renewed"), 0)
+        self.scene.mode("soon-over")
+        self.wait_for_event("card.renewed")
+        self.assertEqual(self.scene.count("tap.accepted"), 1)
+        self.stop_agent(agent)
+
     # --- the broker ---
 
     def test_faults_of_the_broker_are_told_apart(self):

@@ -20,6 +20,10 @@ The first line of the file --mode says what to do with the next request; it is r
   long              a second script whose answers are long (61xx, 6Cxx)
   clear-pin         a second script that wants the PIN's digits in VERIFY
   early-pin         a first script that does
+  soon-over         an accept that says that newer certificates would be taken, and then takes them
+  soon-over-pin     the same, and the script for them wants the PIN's digits in VERIFY
+  soon-over-both    the same, and so does the second script of the tap
+  soon-over-stalled the same as soon-over, but who brings certificates gets no answer while this is the mode
   slow              begins to answer after three seconds
   drop              closes the connection without an answer
   renews            at a batch of the terminal's log, terminal.pem and .key beside the mode become next.pem and .key
@@ -44,6 +48,7 @@ BATCH = [FIRST[0], {"apdu": "00cabf2106a6048302110100"}]
 VERIFY = {"apdu": "00200080", "pin": "padded", "go_on": True}
 SECOND = {
     "clear-pin": [VERIFY, {"apdu": "80d000000301020300"}],
+    "soon-over-both": [VERIFY, {"apdu": "80d000000301020300"}],
     "accept": [{"apdu": "80d000000301020300"}],
     "remove": [{"apdu": "80d000000301020300"}, {"apdu": "80e0000000"}, {"apdu": "80d0000001ff00"}],
     "hang": [{"apdu": "80e2000000"}],
@@ -58,6 +63,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = 30
     expired = set()
+    renewing = set()        # paths of taps
     lock = threading.Lock()
 
     def log_message(self, *_):
@@ -123,6 +129,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(201, {"tap": str(uuid.uuid4()), "script": script, "expires_in": 30, **time_told})
         elif path.endswith("/challenge"):
             self.challenge(mode)
+        elif path.endswith("/renewal"):
+            self.renewal(path.removesuffix("renewal"))
+        elif path.endswith("/proof") and path.removesuffix("proof") in self.renewing:
+            self.reply(200, {"outcome": "renewed", "card": str(uuid.uuid4())})
         elif path.endswith("/proof"):
             self.proof(mode, json.loads(body))
         elif path.endswith("/end"):
@@ -138,6 +148,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.problem(410, "tap.expired", "The tap took too long.")
             return
         self.reply(200, {"script": SECOND.get(mode, SECOND["accept"]), "expires_in": 60})
+
+    def renewal(self, tap):
+        while self.mode() == "soon-over-stalled":
+            time.sleep(0.05)
+        self.renewing.add(tap)
+        pin = self.mode() in ("soon-over-pin", "soon-over-both")
+        self.reply(200, {"script": SECOND["clear-pin" if pin else "accept"], "expires_in": 60})
 
     def log(self, mode, body):
         number, head, entries = body["after"], bytes.fromhex(body["previous"]), bytes.fromhex(body["entries"])
@@ -162,8 +179,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             kind = {"kind": "token", "token": {"access_token": "secret-token"}} if mode == "token" else \
                 {"kind": "relayed", "url": "https://label.relay.test/.cardbroker/enter?code=one-time"}
+            soon_over = {"may_renew": True} if mode.startswith("soon-over") else {}
             self.reply(200, {"outcome": "accepted", "service": "tax", "holder": str(uuid.uuid4()), "level": 1,
-                             "card": str(uuid.uuid4()), "session": str(uuid.uuid4()), "delivery": kind})
+                             "card": str(uuid.uuid4()), "session": str(uuid.uuid4()), "delivery": kind, **soon_over})
 
     do_GET = do_POST = handle_request
 

@@ -11,6 +11,7 @@ Commands it knows, by INS:
   B2  6Cxx unless Le is P2; then P2 bytes
   C0  GET RESPONSE
   82  what MUTUAL AUTHENTICATE answers: a session key and a receipt that are none
+  CB  a PIV card's object with what is no certificate
   D0  the data it was sent
   E0  leaves the reader without an answer, and comes back after a second
   E2  never answers
@@ -59,6 +60,8 @@ class Card:
             return self.give(self.rest)
         if ins == 0x82:
             return b"\x5F\x49\x41" + POINT + b"\x86\x10" + bytes(16) + b"\x90\x00"
+        if ins == 0xCB:
+            return bytes.fromhex("530C70053003020100710100FE00") + b"\x90\x00"
         if ins == 0xD0:
             return command[5:5 + command[4]] + b"\x90\x00"
         if ins == 0xE0:
