@@ -4,6 +4,7 @@
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/asn.h>
 #include <wolfssl/wolfcrypt/ecc.h>
+#include <wolfssl/wolfcrypt/error-crypt.h>
 #include <wolfssl/wolfcrypt/hash.h>
 #include <wolfssl/wolfcrypt/rsa.h>
 
@@ -81,12 +82,14 @@ static bool rsa_ok(cb_bytes data)
            e >= EXPONENT_MIN && e & 1;
 }
 
-static bool import_point(const cb_card_key *key, ecc_key *ecc)
+/* As wolfCrypt does: 0 when it went well. */
+static int import_point(const cb_card_key *key, ecc_key *ecc)
 {
     bool p256 = key->kind == CB_CARD_KEY_P256;
-    return key->len == (size_t)(p256 ? CB_P256_POINT : P384_POINT) && key->data[0] == 0x04 &&
-           wc_ecc_import_x963_ex(key->data, (word32)key->len, ecc,
-                                 p256 ? ECC_SECP256R1 : ECC_SECP384R1) == 0;
+    if (key->len != (size_t)(p256 ? CB_P256_POINT : P384_POINT) || key->data[0] != 0x04)
+        return BAD_FUNC_ARG;
+    return wc_ecc_import_x963_ex(key->data, (word32)key->len, ecc,
+                                 p256 ? ECC_SECP256R1 : ECC_SECP384R1);
 }
 
 bool cb_card_key_ok(const cb_card_key *key)
@@ -98,7 +101,7 @@ bool cb_card_key_ok(const cb_card_key *key)
         return rsa_ok(cb_bytes_make(key->data, key->len));
     if (!cb_card_key_kind_name(key->kind) || wc_ecc_init(&ecc) != 0)
         return false;
-    bool good = import_point(key, &ecc) && wc_ecc_check_key(&ecc) == 0;
+    bool good = import_point(key, &ecc) == 0 && wc_ecc_check_key(&ecc) == 0;
     wc_ecc_free(&ecc);
     return good;
 }
@@ -161,45 +164,67 @@ cb_error cb_card_signature_rsa(cb_bytes signature, cb_card_signature *out)
     return CB_OK;
 }
 
-static bool ecdsa_verify(const cb_card_key *key, const cb_card_signature *s)
+/* A card whose signature could not be looked at has not signed wrongly. */
+static cb_error judged(int status, bool good)
+{
+    if (status == MEMORY_E || status == MP_MEM)
+        return CB_E_MEMORY;
+    return status >= 0 && good ? CB_OK : CB_E_CARD_PROOF;
+}
+
+static cb_error ecdsa_check(const cb_card_key *key, const cb_card_signature *s)
 {
     ecc_key ecc;
     int good = 0;
     size_t half = key->kind == CB_CARD_KEY_P256 ? CB_P256_SCALAR : P384_HALF;
-    if (s->len != 2 * half || s->digest_len != half || wc_ecc_init(&ecc) != 0)
-        return false;
+    if (s->len != 2 * half || s->digest_len != half)
+        return CB_E_CARD_PROOF;
+    int status = wc_ecc_init(&ecc);
+    if (status != 0)
+        return judged(status, false);
     cb_buf der = CB_BUF(160);
     cb_ecdsa_to_der(cb_bytes_make(s->bytes, s->len), &der);
-    bool checked = !cb_buf_error(&der) && import_point(key, &ecc) &&
-                   wc_ecc_verify_hash(der.data, (word32)der.len, s->digest, (word32)s->digest_len,
-                                      &good, &ecc) == 0;
+    if (cb_buf_error(&der))
+        status = cb_buf_error(&der) == CB_E_MEMORY ? MEMORY_E : BAD_FUNC_ARG;
+    if (status == 0)
+        status = import_point(key, &ecc);
+    if (status == 0)
+        status = wc_ecc_verify_hash(der.data, (word32)der.len, s->digest, (word32)s->digest_len,
+                                    &good, &ecc);
     cb_buf_free(&der);
     wc_ecc_free(&ecc);
-    return checked && good == 1;
+    return judged(status, good == 1);
 }
 
 /* What was signed is made anew and compared whole, so that nothing is parsed that a forger may have
  * arranged. */
-static bool rsa_verify(const cb_card_key *key, const cb_card_signature *s)
+static cb_error rsa_check(const cb_card_key *key, const cb_card_signature *s)
 {
     uint8_t plain[MODULUS], wanted[CB_DIGEST_INFO];
     RsaKey rsa;
     word32 at = 0;
-    if (s->len != MODULUS || s->digest_len != CB_SHA256_SIZE || wc_InitRsaKey(&rsa, NULL) != 0)
-        return false;
+    if (s->len != MODULUS || s->digest_len != CB_SHA256_SIZE)
+        return CB_E_CARD_PROOF;
+    int status = wc_InitRsaKey(&rsa, NULL);
+    if (status != 0)
+        return judged(status, false);
     cb_digest_info(s->digest, wanted);
-    int status = wc_RsaPublicKeyDecode(key->data, &at, &rsa, (word32)key->len);
-    int len = status == 0
-                  ? wc_RsaSSL_Verify(s->bytes, (word32)s->len, plain, (word32)sizeof plain, &rsa)
-                  : -1;
+    status = wc_RsaPublicKeyDecode(key->data, &at, &rsa, (word32)key->len);
+    if (status == 0)
+        status = wc_RsaSSL_Verify(s->bytes, (word32)s->len, plain, (word32)sizeof plain, &rsa);
     wc_FreeRsaKey(&rsa);
-    return len == CB_DIGEST_INFO && memcmp(plain, wanted, sizeof wanted) == 0;
+    return judged(status, status == CB_DIGEST_INFO && memcmp(plain, wanted, sizeof wanted) == 0);
+}
+
+cb_error cb_card_key_check(const cb_card_key *key, const cb_card_signature *signature)
+{
+    if (key->use != signature->use || !cb_card_key_kind_name(key->kind))
+        return CB_E_CARD_PROOF;
+    return key->kind == CB_CARD_KEY_RSA_2048 ? rsa_check(key, signature)
+                                             : ecdsa_check(key, signature);
 }
 
 bool cb_card_key_verify(const cb_card_key *key, const cb_card_signature *signature)
 {
-    if (key->use != signature->use || !cb_card_key_kind_name(key->kind))
-        return false;
-    return key->kind == CB_CARD_KEY_RSA_2048 ? rsa_verify(key, signature)
-                                             : ecdsa_verify(key, signature);
+    return cb_card_key_check(key, signature) == CB_OK;
 }

@@ -78,7 +78,9 @@ cb_error cb_card_signature_ecdsa(cb_bytes der, cb_card_signature *out);
 /* An RSA signature beside that digest: CB_E_CARD_ANSWER unless it is 256 bytes. */
 cb_error cb_card_signature_rsa(cb_bytes signature, cb_card_signature *out);
 
-/* Whether the signature is the key's, over the digest that stands beside it. */
+/* Whether the signature is the key's, over the digest that stands beside it; check says
+ * CB_E_CARD_PROOF when it is not, and CB_E_MEMORY when that could not be told. */
+cb_error cb_card_key_check(const cb_card_key *key, const cb_card_signature *signature);
 bool cb_card_key_verify(const cb_card_key *key, const cb_card_signature *signature);
 
 #endif

@@ -35,8 +35,13 @@ bool cb_profile_has_cards(const cb_card_profile *profile)
     return profile->id != CB_PROFILE_PASSWORD;
 }
 
-bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys)
+cb_error cb_profile_check(const cb_card_claim *claim, const cb_card_keys *keys)
 {
     const cb_card_key *key = cb_card_keys_find(keys, claim->signature.use);
-    return key && cb_card_key_verify(key, &claim->signature);
+    return key ? cb_card_key_check(key, &claim->signature) : CB_E_CARD_PROOF;
+}
+
+bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys)
+{
+    return cb_profile_check(claim, keys) == CB_OK;
 }

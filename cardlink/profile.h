@@ -10,7 +10,7 @@
  *   challenge  first answers, and what the tap is for → second script; ends with the command that asks for the proof
  *   finish     second answers → the card's claim: who it says it is, and its signature
  *
- * The claim is worth nothing until cb_profile_verify has checked it with the public key of the card's binding.
+ * The claim is worth nothing until cb_profile_check has checked it with the public key of the card's binding.
  * A profile keeps its state in memory that the caller provides (state_size bytes, zeroed, wiped by end).
  */
 #ifndef CB_CARDLINK_PROFILE_H
@@ -179,7 +179,9 @@ uint8_t cb_profile_level(const cb_card_profile *profile, bool with_pin);
 /* Whether its proofs come from cards, that lie at a reader. */
 bool cb_profile_has_cards(const cb_card_profile *profile);
 
-/* Whether the claim was signed by one of the keys of the card's binding. */
+/* Whether the claim was signed by one of the keys of the card's binding; check says CB_E_CARD_PROOF
+ * when it was not, and CB_E_MEMORY when that could not be told. */
+cb_error cb_profile_check(const cb_card_claim *claim, const cb_card_keys *keys);
 bool cb_profile_verify(const cb_card_claim *claim, const cb_card_keys *keys);
 
 #endif

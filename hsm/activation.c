@@ -213,7 +213,7 @@ static cb_error believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob, cb_bind
         return CB_E_CARD_EXPIRED;
     if (tap->profile->proven_in_channel)
         return CB_OK;
-    return cb_profile_verify(&tap->claim, &binding->keys) ? CB_OK : CB_E_CARD_PROOF;
+    return cb_profile_check(&tap->claim, &binding->keys);
 }
 
 /* A password that somebody else gave opens nothing. */
@@ -309,9 +309,10 @@ static cb_error intent_check(const cb_taps *taps, const cb_tap *tap, const cb_se
     const cb_vault *vault = taps->setup.vault;
     if (!is_near(place->time))
         return CB_E_HSM_INTENT;
-    if (vault->head_check(vault->context, &place->head, &place->mac))
-        return CB_E_HSM_INTENT;
-    cb_error error = intent_leaf(tap, key, place->time, &leaf);
+    cb_error error = vault->head_check(vault->context, &place->head, &place->mac);
+    if (error)
+        return error == CB_E_HSM_RECORD ? CB_E_HSM_INTENT : error;
+    error = intent_leaf(tap, key, place->time, &leaf);
     if (error)
         return error;
     return cb_merkle_includes(&place->head, place->index, &leaf, &place->path) ? CB_OK

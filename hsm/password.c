@@ -42,9 +42,9 @@ static cb_error compare(const cb_vault *vault, const cb_tap *tap, const cb_bindi
     cb_error error = cb_password_verifier(vault, &claim->card, claim->shown, &verifier);
     bool same = !error && cb_equal(cb_digest_bytes(&verifier),
                                    cb_bytes_make(binding->keys.key[0].data, CB_SHA256_SIZE));
-    bool signature = cb_profile_verify(claim, &shown);
-    *right = same && signature && binding->keys.count == 1;
-    return error;
+    cb_error signature = cb_profile_check(claim, &shown);
+    *right = same && !signature && binding->keys.count == 1;
+    return !error && signature != CB_E_CARD_PROOF ? signature : error;
 }
 
 cb_error cb_password_believe(cb_taps *taps, const cb_tap *tap, cb_bytes blob,

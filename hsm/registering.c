@@ -154,8 +154,10 @@ static cb_error proven(const cb_tap *tap, const cb_binding_info *info)
     bool with_pin = tap->claim.pin == CB_PIN_VERIFIED;
     if (!cb_id_same(&tap->claim.card, &info->card))
         return CB_E_CARD_PROOF;
-    if (!tap->profile->proven_in_channel && !cb_profile_verify(&tap->claim, &info->keys))
-        return CB_E_CARD_PROOF;
+    cb_error error =
+        tap->profile->proven_in_channel ? CB_OK : cb_profile_check(&tap->claim, &info->keys);
+    if (error)
+        return error;
     return cb_level_reaches(cb_profile_level(tap->profile, with_pin), tap->context.level)
                ? CB_OK
                : CB_E_TAP_LEVEL;

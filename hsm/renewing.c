@@ -158,9 +158,11 @@ static cb_error proven(const cb_tap *tap, const cb_renewing *r)
 {
     uint8_t use = 0;
     bool with_pin = tap->claim.pin == CB_PIN_VERIFIED;
-    if (!cb_id_same(&tap->claim.card, &r->info.card) ||
-        !cb_profile_verify(&tap->claim, &r->info.keys))
+    if (!cb_id_same(&tap->claim.card, &r->info.card))
         return CB_E_CARD_PROOF;
+    cb_error error = cb_profile_check(&tap->claim, &r->info.keys);
+    if (error)
+        return error;
     if (to_be_proven(tap, r, &use) > 0 && tap->claim.signature.use != use)
         return CB_E_CERTIFICATE_RENEWAL;
     return cb_level_reaches(cb_profile_level(tap->profile, with_pin), tap->context.level)

@@ -37,27 +37,34 @@ static bool anchor_same(const cb_trust_anchor *a, const cb_trust_anchor *b)
            memcmp(a->point, b->point, CB_P256_POINT) == 0;
 }
 
-/* The anchor that signed a certificate, or NULL. Two roots may have one name while one follows the
- * other. */
-static const cb_trust_anchor *signer_of(const cb_cvc *cvc, const cb_trust_anchor *anchors,
-                                        size_t count)
+/* The anchor that signed a certificate: CB_E_CARD_CERTIFICATE when there is none, CB_E_MEMORY. Two
+ * roots may have one name while one follows the other. */
+static cb_error find_signer(const cb_cvc *cvc, const cb_trust_anchor *anchors, size_t count,
+                            const cb_trust_anchor **out)
 {
     for (size_t i = 0; i < count; i++) {
-        if (cb_bytes_same(cvc->issuer, cb_bytes_make(anchors[i].name, anchors[i].name_len)) &&
-            cb_cvc_verify(cvc, CB_BYTES_OF(anchors[i].point)))
-            return &anchors[i];
+        if (!cb_bytes_same(cvc->issuer, cb_bytes_make(anchors[i].name, anchors[i].name_len)))
+            continue;
+        cb_error error = cb_cvc_check(cvc, CB_BYTES_OF(anchors[i].point));
+        *out = &anchors[i];
+        if (error != CB_E_CRYPTO)
+            return error;
     }
-    return NULL;
+    return CB_E_CARD_CERTIFICATE;
 }
 
 cb_error cb_card_certificate_check(cb_bytes bytes, const cb_trust_anchor *anchors, size_t count,
                                    cb_id *card, uint8_t point[CB_P256_POINT])
 {
     cb_cvc cvc;
+    const cb_trust_anchor *signer;
     if (cb_cvc_parse(bytes, &cvc) || cvc.usage != CB_CVC_CARD_PROOF ||
         cvc.subject.len != CB_ID_SIZE || !cb_cvc_valid_on(&cvc, cb_cvc_day(cb_clock_wall_us())) ||
-        !cb_p256_is_point(cvc.point) || !signer_of(&cvc, anchors, count))
+        !cb_p256_is_point(cvc.point))
         return CB_E_CARD_CERTIFICATE;
+    cb_error error = find_signer(&cvc, anchors, count, &signer);
+    if (error)
+        return error;
     memcpy(card->bytes, cvc.subject.data, CB_ID_SIZE);
     memcpy(point, cvc.point.data, CB_P256_POINT);
     return CB_OK;
@@ -87,16 +94,17 @@ static bool cache_holds(const cb_digest *digest, const cb_trust_anchor *anchors,
     return false;
 }
 
-static bool batch_verify(const cb_cvc *cvc, const cb_digest *digest, const cb_trust_anchor *anchors,
-                         size_t count)
+static cb_error batch_check(const cb_cvc *cvc, const cb_digest *digest,
+                            const cb_trust_anchor *anchors, size_t count)
 {
-    const cb_trust_anchor *anchor =
-        cb_p256_is_point(cvc->point) ? signer_of(cvc, anchors, count) : NULL;
-    if (!anchor)
-        return false;
+    const cb_trust_anchor *anchor;
+    cb_error error = cb_p256_is_point(cvc->point) ? find_signer(cvc, anchors, count, &anchor)
+                                                  : CB_E_CARD_CERTIFICATE;
+    if (error)
+        return error;
     cache[cache_next] = (verified){*digest, *anchor};
     cache_next = (cache_next + 1) % VERIFIED_MAX;
-    return true;
+    return CB_OK;
 }
 
 cb_error cb_batch_certificate_check(cb_bytes bytes, const cb_trust_anchor *anchors, size_t count,
@@ -107,8 +115,10 @@ cb_error cb_batch_certificate_check(cb_bytes bytes, const cb_trust_anchor *ancho
     uint32_t today = cb_cvc_day(cb_clock_wall_us());
     if (cb_cvc_parse(bytes, &cvc) || cvc.usage != CB_CVC_AGREEMENT || cvc.first_day > today)
         return CB_E_CARD_CERTIFICATE;
-    if (!cache_holds(&digest, anchors, count) && !batch_verify(&cvc, &digest, anchors, count))
-        return CB_E_CARD_CERTIFICATE;
+    cb_error error =
+        cache_holds(&digest, anchors, count) ? CB_OK : batch_check(&cvc, &digest, anchors, count);
+    if (error)
+        return error;
     *out = (cb_batch_facts){.first_day = cvc.first_day, .over = cvc.last_day < today};
     memcpy(out->point, cvc.point.data, CB_P256_POINT);
     return CB_OK;

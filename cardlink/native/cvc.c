@@ -109,10 +109,15 @@ cb_error cb_cvc_parse(cb_bytes bytes, cb_cvc *out)
     return CB_OK;
 }
 
-bool cb_cvc_verify(const cb_cvc *cvc, cb_bytes issuer_point)
+cb_error cb_cvc_check(const cb_cvc *cvc, cb_bytes issuer_point)
 {
     cb_digest digest = cb_sha256(cvc->signed_bytes);
-    return cb_p256_verify(issuer_point, &digest, cvc->signature);
+    return cb_p256_check(issuer_point, &digest, cvc->signature);
+}
+
+bool cb_cvc_verify(const cb_cvc *cvc, cb_bytes issuer_point)
+{
+    return cb_cvc_check(cvc, issuer_point) == CB_OK;
 }
 
 static void put_number(cb_buf *buf, uint32_t tag, uint32_t number, size_t size)

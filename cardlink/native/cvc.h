@@ -46,6 +46,7 @@ typedef struct cb_cvc {
 cb_error cb_cvc_parse(cb_bytes bytes, cb_cvc *out);
 
 /* Whether the signature is the issuer's. */
+cb_error cb_cvc_check(const cb_cvc *cvc, cb_bytes issuer_point);
 bool cb_cvc_verify(const cb_cvc *cvc, cb_bytes issuer_point);
 
 /* Makes a certificate from serial, issuer, subject, usage, days, discretionary and point, signed

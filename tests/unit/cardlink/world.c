@@ -106,6 +106,30 @@ void world_redate(world *w, cb_issue_days batch, uint32_t today)
     cb_buf_free(&made);
 }
 
+void world_next_make(world_next *next, world *w)
+{
+    cb_profile_host *host = &w->host;
+    uint8_t version = host->key_version;
+    world_make(&next->keys, false);
+    cb_buf_init(&next->link, CB_CVC_MAX);
+    MUST(cb_issue_link(&w->brokers, &next->keys.brokers.anchor, host->key_id, version,
+                       (uint8_t)(version + 1), cb_issue_days_from_today(5), &next->link));
+    next->older = (cb_host_older){host->keys, version, host->agreement_certificate,
+                                  host->signer_certificate, cb_buf_bytes(&next->link)};
+    host->older = &next->older;
+    host->older_count = 1;
+    host->keys = &next->keys;
+    host->key_version++;
+    host->agreement_certificate = next->keys.host.agreement_certificate;
+    host->signer_certificate = next->keys.host.signer_certificate;
+}
+
+void world_next_free(world_next *next)
+{
+    world_free(&next->keys);
+    cb_buf_free(&next->link);
+}
+
 void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)
 {
     cb_script commands;

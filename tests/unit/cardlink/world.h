@@ -36,6 +36,17 @@ void world_free(world *w);
  * and knows this date. */
 void world_redate(world *w, cb_issue_days batch, uint32_t today);
 
+/* What a broker is under the next key of the authority above brokers. */
+typedef struct world_next {
+    world keys;
+    cb_host_older older;
+    cb_buf link;
+} world_next;
+
+/* From now on the world's broker is that as well, and moves cards to it. */
+void world_next_make(world_next *next, world *w);
+void world_next_free(world_next *next);
+
 /* Plays a script to a card as a terminal does; answers is emptied first. */
 void world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers);
 

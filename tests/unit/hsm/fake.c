@@ -150,7 +150,9 @@ static cb_error head_mac(void *context, const cb_tree_head *head, cb_digest *mac
     cb_buf text = CB_BUF(64);
     cb_buf_put_u64(&text, head->size);
     cb_buf_put(&text, cb_digest_bytes(&head->root));
-    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
+    cb_error error = cb_buf_error(&text);
+    if (!error)
+        error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
     cb_buf_free(&text);
     return error;
 }
@@ -168,7 +170,9 @@ static cb_error password_mac(void *context, const cb_id *password, cb_bytes key,
     (void)context;
     cb_buf_put(&text, cb_id_bytes(password));
     cb_buf_put(&text, key);
-    cb_error error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
+    cb_error error = cb_buf_error(&text);
+    if (!error)
+        error = cb_hmac_sha256(CB_BYTES_OF(secret), cb_buf_bytes(&text), mac);
     cb_buf_free(&text);
     return error;
 }
@@ -205,7 +209,10 @@ static cb_error generate(void *context, cb_sealed_info *info, cb_bytes subject, 
     cb_buf_put(public_key, CB_BYTES_OF(point));
     if (csr)
         cb_buf_put(csr, subject);
-    return fake_make_sealed(info, sealed);
+    cb_error error = cb_buf_error(public_key) ? cb_buf_error(public_key)
+                     : csr                    ? cb_buf_error(csr)
+                                              : CB_OK;
+    return error ? error : fake_make_sealed(info, sealed);
 }
 
 static cb_error import(void *context, cb_sealed_info *info, cb_bytes wrapped, cb_buf *sealed,
@@ -298,13 +305,15 @@ void fake_make(fake *f, world *w)
     MUST(cb_durable_make(f->config.log_path) == CB_OK);
 }
 
-static cb_host *make_host(const world *w)
+static cb_host *make_host(const fake *f)
 {
     cb_host *host = cb_host_new();
     MUST(host);
-    host->profile = w->host;
+    host->profile = f->w->host;
     host->profile.salt = password_salt;
     host->ready = true;
+    if (f->trust)
+        f->trust(host);
     return host;
 }
 
@@ -312,7 +321,7 @@ void fake_lane(fake *f, cb_lane_kind kind, unsigned index, cb_lane *out)
 {
     *out = (cb_lane){.kind = kind, .index = index, .config = &f->config, .vault = &fake_vault};
     if (kind != CB_LANE_LOG)
-        out->host = make_host(f->w);
+        out->host = make_host(f);
     if (kind == CB_LANE_LOG)
         MUST(cb_loghead_open(f->config.log_path, &out->loghead) == CB_OK);
     if (kind != CB_LANE_LOG)

@@ -29,6 +29,7 @@ typedef struct fake {
     char folder[64]; /* run and state */
     cb_hsmd_config config;
     world *w;
+    void (*trust)(cb_host *host); /* says whom, for cards that others issued; NULL: nobody */
     pid_t pid[FAKE_WORKERS + 2]; /* use-0, use-1, log, manage */
     int listener[FAKE_WORKERS + 2];
 } fake;

@@ -60,8 +60,8 @@ static cb_error encrypt_pin(const front_wish *wish, const cb_tap_context *contex
     if (!error)
         error = cb_pin_encrypt(cb_pin_form_for(context->purpose), cb_bytes_str(wish->pin),
                                cb_tap_purpose_foreign(context->purpose) ? (cb_bytes){0}
-                                                                      : cb_bytes_str("9876"),
-                             card_key, out);
+                                                                        : cb_bytes_str("9876"),
+                               card_key, out);
     return error;
 }
 
@@ -74,8 +74,10 @@ cb_error front_challenge(front *f, front_wish wish, front_tap *tap, cb_buf *scri
         tap->context.level = wish.level;
         memcpy(tap->context.service, wish.service, strlen(wish.service));
         world_play(f->w->card, script, &answers);
-        error = encrypt_pin(&wish, &tap->context, &answers, &pin);
+        error = cb_buf_error(&answers);
     }
+    if (!error)
+        error = encrypt_pin(&wish, &tap->context, &answers, &pin);
     cb_buf_reset(script);
     if (!error)
         error = cb_hsm_tap_challenge(f->hsm, &tap->context, cb_buf_bytes(&answers),
@@ -91,8 +93,10 @@ cb_error front_finish(front *f, front_wish wish, front_tap *tap)
     cb_error error = front_challenge(f, wish, tap, &script);
     if (!error) {
         world_play(f->w->card, &script, &answers);
-        error = cb_hsm_tap_finish(f->hsm, &tap->context.tap, cb_buf_bytes(&answers), &tap->claim);
+        error = cb_buf_error(&answers);
     }
+    if (!error)
+        error = cb_hsm_tap_finish(f->hsm, &tap->context.tap, cb_buf_bytes(&answers), &tap->claim);
     cb_buf_free(&script);
     cb_buf_free(&answers);
     return error;
@@ -124,14 +128,17 @@ cb_error front_record(front *f, const cb_intent *intent, cb_intent_proof *proof)
     cb_merkle_frontier before = f->log;
     cb_signed_head head;
     cb_intent_leaf(intent, &leaf);
+    cb_error error = cb_buf_error(&leaf);
     cb_digest hash = cb_merkle_leaf(cb_buf_bytes(&leaf));
     cb_buf_free(&leaf);
+    if (error)
+        return error;
     cb_merkle_append(&f->log, &hash);
     cb_merkle_consistency(&before, &hash, 1, &extends);
     *proof = (cb_intent_proof){.intent = *intent, .index = before.size};
     proof->head = (cb_tree_head){f->log.size, cb_merkle_root(&f->log)};
     cb_merkle_inclusion(&before, &hash, 1, 0, &proof->path);
-    cb_error error = cb_hsm_sign_head(f->hsm, &proof->head, &extends, &head, NULL);
+    error = cb_hsm_sign_head(f->hsm, &proof->head, &extends, &head, NULL);
     if (!error)
         proof->head_mac = head.mac;
     return error;
