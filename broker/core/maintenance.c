@@ -219,16 +219,20 @@ cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request
 {
     maintain m = {.request = request, .reason = reason, .time = time};
     uint8_t purpose = request->context.purpose;
+    bool committed = false;
     if ((purpose != CB_TAP_MAINTENANCE && purpose != CB_TAP_MAINTENANCE_END) ||
         cb_act_check("maintainer", reason))
         return CB_E_ARGUMENT;
-    cb_change change = {
-        .run = run_maintain, .context = &m, .urgency = CB_WRITE_DUE, .until = CB_UNTIL_STORED};
+    cb_change change = {.run = run_maintain,
+                        .context = &m,
+                        .urgency = CB_WRITE_DUE,
+                        .until = CB_UNTIL_STORED,
+                        .committed = &committed};
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
         error = cb_store_write(store, &change);
-    if (!error)
+    if (committed)
         cb_card_use_tell(&request->card, &m.use);
     *until = m.until;
-    return error;
+    return error == CB_E_HSM_DOWN && committed ? CB_E_UNSIGNED : error;
 }

@@ -29,7 +29,8 @@ cb_error cb_maintenance_get(cb_store *store, const cb_id *terminal, cb_maintenan
  * maintenance there, in the transaction that does so. reason as registry.h; time: how long it
  * lasts, microseconds; *until is when it has to be over (of an end: 0). CB_E_CARD_…,
  * CB_E_TERMINAL_…, CB_E_MAINTAINER (the holder is none there, or is too late), CB_E_STATE. CB_OK
- * when it is recorded and its head is stored. */
+ * when it is recorded and its head is stored; CB_E_UNSIGNED when it is recorded and that was not in
+ * time. */
 cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request,
                                const char *reason, int64_t time, int64_t *until);
 

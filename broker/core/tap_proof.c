@@ -236,7 +236,7 @@ static cb_error record_maintenance(proof_run *run, const char *reason)
     cb_error error = cb_decide_maintenance(run->taps->parts.store, &request, reason,
                                            time ? time : DEFAULT_MAINTENANCE,
                                            &run->outcome->expires);
-    if (error)
+    if (error && error != CB_E_UNSIGNED)
         cb_tap_refuse(run->taps, run->context, run->outcome, error);
     return error;
 }

@@ -86,6 +86,23 @@ static void a_maintainer_begins_and_ends_it(void **state)
     finish(&w);
 }
 
+/* And is not said to have failed, nor asked for again. */
+static void it_is_done_though_its_record_is_not_signed_in_time(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    set_signer(&w.signer->refuse, CB_E_HSM_DOWN);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_UNSIGNED);
+    assert_int_equal(state_of(&w), CB_TERMINAL_MAINTENANCE);
+    assert_int_equal(maintain(&w, BEGIN), CB_E_STATE);
+    assert_int_equal(maintain(&w, END), CB_E_UNSIGNED);
+    assert_int_equal(state_of(&w), CB_TERMINAL_ACTIVE);
+    set_signer(&w.signer->refuse, CB_OK);
+    finish(&w);
+}
+
 static void a_tap_that_was_under_way_does_not_count(void **state)
 {
     world w;
@@ -301,7 +318,7 @@ static void an_end_that_nobody_signed_is_ended_again(void **state)
             assert_int_equal(maintain(&w, BEGIN), CB_OK);
         set_signer(&w.signer->fail, CB_E_HSM_DOWN);
         if (i == ENDED || i == BOTH)
-            assert_int_equal(maintain(&w, END), CB_E_HSM_DOWN);
+            assert_int_equal(maintain(&w, END), CB_E_UNSIGNED);
         if (i == DEACTIVATED || i == BOTH) /* acknowledged all the same */
             assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
         if (i == REACTIVATED)
@@ -325,6 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_maintainer_begins_and_ends_it),
+        cmocka_unit_test(it_is_done_though_its_record_is_not_signed_in_time),
         cmocka_unit_test(a_tap_that_was_under_way_does_not_count),
         cmocka_unit_test(a_proof_for_one_is_none_for_the_other),
         cmocka_unit_test(it_takes_a_card_and_a_terminal_that_are_good),

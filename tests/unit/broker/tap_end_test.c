@@ -188,6 +188,33 @@ static void what_the_record_would_not_take_as_a_reason_is_refused_at_once(void *
     }
 }
 
+/* The record has it as done, and not as refused as well. */
+static void what_is_done_and_not_signed_in_time_is_no_refusal(void **state)
+{
+    (void)state;
+    static const struct {
+        cb_error error;
+        const char *trace;
+    } cases[] = {{CB_E_UNSIGNED, "finish lookup state activate maintenance end"},
+                 {CB_E_MAINTAINER, "finish lookup state activate maintenance refused end"},
+                 {CB_E_HSM_DOWN, "finish lookup state activate maintenance refused end"}};
+    cb_tap_question question = {.purpose = CB_TAP_MAINTENANCE, .pin = CB_BYTES_OF("pin")};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_id tap;
+        cb_tap_outcome outcome;
+        failing = NULL;
+        assert_int_equal(start(&tap), CB_OK);
+        assert_int_equal(ask(&tap, &question), CB_OK);
+        failing = "maintenance";
+        failure = cases[i].error;
+        trace[0] = 0;
+        assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &outcome),
+                         cases[i].error);
+        assert_string_equal(trace, cases[i].trace);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
 /* Neither by a word nor by what is done. The record says what it was, but names no card for having
  * been named. */
 static void what_has_become_of_a_card_is_nobodys_to_ask_by_naming_it(void **state)
@@ -283,6 +310,7 @@ int main(void)
         T(what_is_under_way_is_not_swept_away),
         T(a_new_pin_without_the_code_is_for_a_card_that_is_named),
         T(what_the_record_would_not_take_as_a_reason_is_refused_at_once),
+        T(what_is_done_and_not_signed_in_time_is_no_refusal),
         T(what_has_become_of_a_card_is_nobodys_to_ask_by_naming_it),
         T(a_revoked_card_is_ended_when_its_terminal_says_in_which_tap_it_was),
     };
