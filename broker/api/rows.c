@@ -83,12 +83,12 @@ static json_t *time_or_null(int64_t wall_us)
 
 json_t *cb_json_card(const cb_card *card)
 {
-    return json_pack("{so, so, ss, si, si, sI, so, so, so, so, so}", "id", cb_json_id(&card->id),
+    return json_pack("{so, so, ss, si, si, sI, so, so, so, so, so, so}", "id", cb_json_id(&card->id),
                      "holder", cb_json_id(&card->holder), "state", cb_card_state_name(card->state),
                      "profile", (int)card->profile, "level", (int)card->level, "sequence",
                      (json_int_t)card->sequence, "created", cb_json_time(card->created), "changed",
-                     cb_json_time(card->changed), "expires", time_or_null(card->expires), "due",
-                     time_or_null(card->due), "generation",
+                     cb_json_time(card->changed), "expires", time_or_null(card->expires), "own_expires",
+                     time_or_null(card->own_expires), "due", time_or_null(card->due), "generation",
                      card->generation > 0 ? json_integer(card->generation) : json_null());
 }
 

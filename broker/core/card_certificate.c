@@ -57,6 +57,17 @@ cb_error cb_card_certificates_end(const cb_card *card, int64_t *end)
     return cb_card_status(card, latest, end);
 }
 
+int64_t cb_card_own_day(const cb_card *card)
+{
+    int64_t certified = 0;
+    if (card->own_expires > 0)
+        return card->own_expires;
+    /* Of cards from before it was written down: a day that comes before their certificates'. */
+    bool own = cb_card_certificates_end(card, &certified) == CB_OK &&
+               (certified == 0 || card->expires < certified);
+    return own ? card->expires : 0;
+}
+
 static cb_error any(void *context, cb_bytes certificate)
 {
     (void)context, (void)certificate;

@@ -33,8 +33,8 @@ static cb_error last_day(const cb_card_new *fresh, const cb_binding_info *info, 
      * see: its name goes on. */
     bool dated = info->expires && info->profile == CB_PROFILE_NATIVE;
     card->expires = dated ? info->expires : certified;
-    if (fresh->expires > 0 && (card->expires == 0 || fresh->expires < card->expires))
-        card->expires = fresh->expires;
+    card->expires = cb_first_day(card->expires, fresh->expires);
+    card->own_expires = fresh->expires;
     return error;
 }
 
@@ -99,6 +99,8 @@ static cb_error put_leaf(cb_txn *txn, const cb_act *act, const cb_card_new *fres
     cb_leaf_hex(&leaf, "binding_sha256", cb_digest_bytes(&binding));
     if (card->expires > 0)
         cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
+    if (card->own_expires > 0)
+        cb_leaf_number(&leaf, "own_expires", (uint64_t)card->own_expires);
     if (fresh->station)
         cb_leaf_text(&leaf, "station", fresh->station);
     if (stock->serial[0]) {

@@ -34,21 +34,11 @@ static cb_error check(const cb_card *card, cb_bytes binding, cb_binding_info *be
     return good ? CB_OK : CB_E_ARGUMENT;
 }
 
-/* A day of the card's own, earlier than its certificates', that is still to come: who set it did
- * not mean these certificates only. 0: there is none. */
-static int64_t own_day(const cb_card *card, int64_t now)
-{
-    int64_t certified = 0;
-    bool own = cb_card_certificates_end(card, &certified) == CB_OK && card->expires > now &&
-               (certified == 0 || card->expires < certified);
-    return own ? card->expires : 0;
-}
-
 /* One that had expired comes back suspended, which is how hsmd has it: who resumes it asks there
  * too. */
 static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequence)
 {
-    int64_t expires = 0, own = own_day(card, renew->act.time);
+    int64_t certified = 0, own = cb_card_own_day(card);
     cb_error error = cb_card_next(card->state, CB_CARD_RENEW, &card->state);
     if (error)
         return error;
@@ -64,8 +54,11 @@ static cb_error replace(cb_card *card, const renew_card *renew, uint64_t sequenc
     if (!error)
         error = cb_card_certificates_check(card);
     if (!error)
-        error = cb_card_certificates_end(card, &expires);
-    card->expires = own > 0 && (expires == 0 || own < expires) ? own : expires;
+        error = cb_card_certificates_end(card, &certified);
+    /* Who set it did not mean these certificates only; but who renews a card after it wants the
+     * card used. A tap does not come as far as here then. */
+    card->own_expires = own > renew->act.time ? own : 0;
+    card->expires = cb_first_day(certified, card->own_expires);
     return error;
 }
 
@@ -83,6 +76,8 @@ static cb_error write_renewed(cb_txn *txn, const renew_card *renew, const cb_car
     }
     cb_leaf_number(&leaf, "sequence", card->sequence);
     cb_leaf_number(&leaf, "expires", (uint64_t)card->expires);
+    if (card->own_expires > 0)
+        cb_leaf_number(&leaf, "own_expires", (uint64_t)card->own_expires);
     cb_leaf_hex(&leaf, "binding_sha256", cb_digest_bytes(&binding));
     cb_leaf_hex(&leaf, "certificates_sha256", cb_digest_bytes(&certificates));
     cb_error error = cb_row_card_renew(txn, card);
@@ -162,8 +157,8 @@ static cb_error run_renew_at_tap(cb_txn *txn, void *context)
     cb_error error = cb_still_terminal(txn, &renew->tap->terminal, NULL, 0);
     if (!error)
         error = cb_row_card_get(txn, renew->id, card);
-    if (!error && card->state != CB_CARD_ACTIVE)
-        error = cb_card_refusal(card);
+    if (!error)
+        error = cb_card_renewal_refusal(card, renew->act.time);
     if (!error)
         error = is_still(card, renew->tap);
     return error ? error : renew_in(txn, renew, card);

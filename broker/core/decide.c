@@ -56,6 +56,14 @@ cb_error cb_card_refusal(const cb_card *card)
     }
 }
 
+cb_error cb_card_renewal_refusal(const cb_card *card, int64_t now)
+{
+    if (card->state != CB_CARD_ACTIVE)
+        return cb_card_refusal(card);
+    int64_t own = cb_card_own_day(card);
+    return own > 0 && now >= own ? CB_E_CARD_EXPIRED : CB_OK;
+}
+
 /* ---- What is asked under the writer's lock, at T1 and again at T2 ---- */
 
 cb_error cb_still_card(cb_txn *txn, const cb_id *id, const cb_id *holder)

@@ -27,6 +27,10 @@ cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out)
  * CB_E_CARD_EXPIRED, CB_E_CARD_REVOKED (also for one that was given back or destroyed). */
 cb_error cb_card_refusal(const cb_card *card);
 
+/* Why a tap gives it no new certificates: CB_OK also for one that is over by those that it has, and
+ * not marked so yet; otherwise the same. */
+cb_error cb_card_renewal_refusal(const cb_card *card, int64_t now);
+
 typedef struct cb_intent_request {
     cb_tap_context context; /* purpose CB_TAP_AUTHENTICATE; as the card's proof was made for */
     cb_id card;             /* these three as hsmd activated them */

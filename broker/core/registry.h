@@ -73,7 +73,7 @@ typedef struct cb_card_rules {
 /* What is known of a card that is issued. NULL texts and zero identifiers: not given. */
 typedef struct cb_card_new {
     cb_bytes binding, certificates; /* as cb_card_add */
-    int64_t expires;                /* an own last moment, wall clock; only the earliest counts; 0: none */
+    int64_t expires;                /* an own last moment, wall clock; the card ends then, or with its certificates before; 0: none */
     const char *station;            /* the machine that it is issued at */
     const char *manufacturer, *serial; /* as the manufacturer's list has it; both or none */
     cb_id application;                 /* that it is issued for */
@@ -99,8 +99,8 @@ typedef struct cb_card_tap_renewal {
     cb_bytes binding, certificates;
 } cb_card_tap_renewal;
 
-/* The same by a tap of the card, if card and terminal are active and it has the binding of before: otherwise CB_E_STATE, or what ended them. The
- * actor is "tap". */
+/* The same by a tap of the card, if card and terminal are active, its own day is not over and it has the binding of before: otherwise CB_E_STATE, or what
+ * ended them. The actor is "tap". */
 cb_error cb_card_renew_at_tap(cb_store *store, const cb_card_tap_renewal *what, cb_card *out);
 
 /* Whether a certificate counts now, as its issuer says: CB_OK or CB_E_CERTIFICATE_… */
@@ -112,6 +112,15 @@ cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void 
 
 /* When the last of its certificates is no longer valid (before that hsmd looks at each); 0: it has none that says. As cb_card_status. */
 cb_error cb_card_certificates_end(const cb_card *card, int64_t *end);
+
+/* The first of two days, of which 0 is none. */
+static inline int64_t cb_first_day(int64_t one, int64_t other)
+{
+    return one == 0 || (other > 0 && other < one) ? other : one;
+}
+
+/* The day that an operator set for it, which no certificate puts off; 0: none. */
+int64_t cb_card_own_day(const cb_card *card);
 
 /* Whether the row's certificates are those of the binding and no more: CB_E_ARGUMENT. */
 cb_error cb_card_certificates_check(const cb_card *card);

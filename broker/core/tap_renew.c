@@ -21,14 +21,6 @@ static cb_error recognise(const cb_taps *taps, const cb_foreign_reading *reading
     return error ? error : cb_decide_lookup_card(taps->parts.store, &id, card);
 }
 
-/* One that is only over, and not marked so yet, is renewed as long as it is; what has ended it
- * otherwise stays an operator's. */
-static cb_error refusal(const cb_card *card)
-{
-    bool over = card->state == CB_CARD_ACTIVE && cb_card_is_over(card, cb_clock_wall_us());
-    return over ? CB_OK : cb_card_refusal(card);
-}
-
 static void remember(cb_tap_entry *entry, const cb_card *card)
 {
     entry->card = card->id;
@@ -45,7 +37,7 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_foreign_reading
     cb_error error = recognise(taps, reading, card);
     if (!error) {
         remember(entry, card);
-        error = refusal(card);
+        error = cb_card_renewal_refusal(card, cb_clock_wall_us());
     }
     if (!error)
         error = cb_tap_take_certificates(reading, &entry->certificates);

@@ -27,6 +27,7 @@ static const cb_ctl_column all_columns[] = {
     {"card", "id"},         {"holder", "holder"},   {"state", "state"},
     {"profile", "profile"}, {"level", "level"},     {"binding", "sequence"},
     {"created", "created"}, {"changed", "changed"}, {"expires", "expires"},
+    {"own last day", "own_expires"},
     {"due back", "due"},    {"generation", "generation"}, CB_CTL_FAILURES, {0}};
 
 cb_ctl_status cb_ctl_level(cb_ctl *ctl, const char *text, uint8_t *level)

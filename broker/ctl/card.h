@@ -18,7 +18,7 @@ cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t *
 
 /* These options, for the tables of commands. */
 #define CB_CTL_ISSUE_OPTIONS                                                                       \
-    {"expires", "DAY", "an own last day, as 2031-03-31; the earlier of it and the certificate's counts", false, false}, \
+    {"expires", "DAY", "an own last day, as 2031-03-31; the card ends then, or with its certificate before", false, false}, \
     {"serial", "MANUFACTURER/SERIAL", "which card of stock it is, where the list does not have its identity", false, false}, \
     {"application", "APPLICATION", "that it is issued for (default: the first that is approved, if one is required)", false, false}, \
     {"station", "NAME", "the machine that the card is issued at (default: this one's name)", false, false}

@@ -24,7 +24,8 @@ typedef struct cb_check {
     size_t logged_count;
     cb_id_map logs; /* 'l': its place there */
     cb_id_map keys; /* 'k': a terminal and a key, see check_terminal.c */
-    cb_id_map states;    /* kinds of cb_table_row; value: see check_states.c */
+    cb_id_map states;    /* kinds of cb_table_row; value: see check_state.c */
+    cb_id_map days;      /* of cards, those that are not 0: 'x', when each expires; 'o', its own day */
     uint64_t unfinished; /* results that are not accepts */
 
     struct cb_feed_seen *feed; /* entries that leaves tell of, in order */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The states to which the leaves lead, compared with those in the tables.
+ * The states to which the leaves lead, and the days of cards, compared with those in the tables.
  */
 #include <stdio.h>
 
@@ -25,6 +25,21 @@ static void set(cb_check *check, char kind, const cb_id *id, const char *state)
 {
     if (!check->error && !cb_id_is_zero(id))
         check->error = cb_id_map_set(&check->states, kind, id, number_of(state));
+}
+
+static void set_day(cb_check *check, char kind, const cb_id *card, uint64_t day)
+{
+    cb_id_entry *entry = cb_id_map_find(&check->days, kind, card);
+    if (entry)
+        entry->value = day;
+    else if (day > 0 && !check->error)
+        check->error = cb_id_map_set(&check->days, kind, card, day);
+}
+
+static uint64_t day_of(const cb_check *check, char kind, const cb_id *card)
+{
+    const cb_id_entry *entry = cb_id_map_find(&check->days, kind, card);
+    return entry ? entry->value : 0;
 }
 
 /* A card is used for the first time once. */
@@ -59,7 +74,11 @@ void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *le
     const char *kind = leaf->kind;
     if (begins(kind, "card.") && leaf->state[0])
         set(check, 'c', &leaf->card, leaf->state);
-    else if (begins(kind, "terminal.") && leaf->state[0] && changes_state(kind))
+    if (strcmp(kind, "card.added") == 0 || strcmp(kind, "card.renewed") == 0) {
+        set_day(check, 'x', &leaf->card, leaf->expires);
+        set_day(check, 'o', &leaf->card, leaf->own_expires);
+    }
+    if (begins(kind, "terminal.") && leaf->state[0] && changes_state(kind))
         set(check, 't', &leaf->terminal, leaf->state);
     else if (begins(kind, "enrolment.") && leaf->state[0])
         set(check, 'e', &leaf->enrolment, leaf->state);
@@ -111,6 +130,10 @@ static cb_error check_row(void *context, const cb_table_row *row)
                  names[entry->value]);
         report(check, "table.state", row->kind, &row->id, problem);
     }
+    if (row->kind == 'c' && (row->expires != day_of(check, 'x', &row->id) ||
+                             row->own_expires != day_of(check, 'o', &row->id)))
+        report(check, "table.content", row->kind, &row->id,
+               "ends on another day in the table than in the log");
     return CB_OK;
 }
 

@@ -129,6 +129,10 @@ static bool take_field(const line *l, cb_leaf_fields *out)
         return number(l->value, &out->failures);
     if (is(l->name, "reached"))
         return number(l->value, &out->reached);
+    if (is(l->name, "expires"))
+        return number(l->value, &out->expires);
+    if (is(l->name, "own_expires"))
+        return number(l->value, &out->own_expires);
     if (is(l->name, "intent"))
         return out->has_intent = number(l->value, &out->intent);
     if (is(l->name, "feed"))

@@ -208,6 +208,7 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
         error = CB_E_EVIDENCE;
     cb_id_map_free(&p->check.open);
     cb_id_map_free(&p->check.states);
+    cb_id_map_free(&p->check.days);
     cb_id_map_free(&p->check.failures);
     cb_id_map_free(&p->check.keys);
     cb_check_checkpoint_free(&p->check);

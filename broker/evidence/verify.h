@@ -21,7 +21,8 @@
  *
  * And of a database only:
  *
- *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead;
+ *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead,
+ *             cards end on the days that the leaves say;
  *             services, terminals, enrolments, software and maintainers are what the last leaf about
  *             each says, unless a start took its word back (what hsmd seals it checks itself)
  *   failures  failed proofs, wrong PINs and wrong passwords are counted as the leaves say
@@ -39,6 +40,7 @@ typedef struct cb_table_row {
     char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key, 'u' a card's first use */
     cb_id id;
     const char *state; /* "revoked" …; of a key "live" or "retired" */
+    uint64_t expires, own_expires; /* of a card; 0: no such day */
 } cb_table_row;
 
 typedef struct cb_evidence_source {

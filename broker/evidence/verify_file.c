@@ -88,11 +88,12 @@ static cb_error file_rows(void *context,
     cb_evidence_file *file = context;
     cb_error error = CB_OK;
     cb_query q = cb_query_begin(
-        file->txn.sql, "SELECT 'c', id, state FROM card UNION ALL "
-                       "SELECT 't', id, state FROM terminal UNION ALL "
-                       "SELECT 'e', id, state FROM enrolment UNION ALL "
-                       "SELECT 'k', id, iif(state = 'retired', state, 'live') FROM enrolment_key "
-                       "UNION ALL SELECT 'u', card, 'used' FROM card_proof WHERE first_use > 0");
+        file->txn.sql, "SELECT 'c', id, state, expires, own_expires FROM card UNION ALL "
+                       "SELECT 't', id, state, 0, 0 FROM terminal UNION ALL "
+                       "SELECT 'e', id, state, 0, 0 FROM enrolment UNION ALL "
+                       "SELECT 'k', id, iif(state = 'retired', state, 'live'), 0, 0 "
+                       "FROM enrolment_key UNION ALL "
+                       "SELECT 'u', card, 'used', 0, 0 FROM card_proof WHERE first_use > 0");
     while (!error && cb_query_next(&q)) {
         char kind[2], state[16];
         cb_table_row row = {.state = state};
@@ -100,6 +101,8 @@ static cb_error file_rows(void *context,
         cb_column_id(&q, 1, &row.id);
         cb_column_text(&q, 2, state, sizeof state);
         row.kind = kind[0];
+        row.expires = (uint64_t)cb_column_number(&q, 3);
+        row.own_expires = (uint64_t)cb_column_number(&q, 4);
         error = q.error ? q.error : each(each_context, &row);
     }
     cb_error end = cb_query_end(&q);

@@ -3,12 +3,12 @@
 
 #define COLUMNS                                                                                    \
     "id, holder, state, profile, level, sequence, created, changed, expires, due, binding, "       \
-    "certificates, generation"
+    "certificates, generation, own_expires"
 
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO card (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &card->id);
     cb_query_id(&q, &card->holder);
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));
@@ -22,6 +22,7 @@ cb_error cb_row_card_put(cb_txn *txn, const cb_card *card)
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     cb_query_number(&q, card->generation);
+    cb_query_number(&q, card->own_expires);
     return cb_query_run(&q);
 }
 
@@ -40,6 +41,7 @@ static void read_card(cb_query *q, cb_card *out)
     cb_column_buf(q, 10, &out->binding);
     cb_column_buf(q, 11, &out->certificates);
     out->generation = cb_column_byte(q, 12);
+    out->own_expires = cb_column_number(q, 13);
 }
 
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out)
@@ -64,12 +66,13 @@ cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t 
 cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card)
 {
     cb_query q = cb_query_begin(txn->sql, "UPDATE card SET state = ?, sequence = ?, changed = ?, "
-                                          "expires = ?, binding = ?, certificates = ? "
+                                          "expires = ?, own_expires = ?, binding = ?, certificates = ? "
                                           "WHERE id = ?");
     cb_query_text(&q, cb_row_state(cb_card_states, card->state));
     cb_query_number(&q, (int64_t)card->sequence);
     cb_query_number(&q, card->changed);
     cb_query_number(&q, card->expires);
+    cb_query_number(&q, card->own_expires);
     cb_query_blob(&q, cb_buf_bytes(&card->binding));
     cb_query_blob(&q, cb_buf_bytes(&card->certificates));
     cb_query_id(&q, &card->id);

@@ -55,7 +55,8 @@ typedef struct cb_card {
     uint8_t level; /* highest */
     uint64_t sequence;
     int64_t created, changed;
-    int64_t expires; /* refused from then on; 0: no such day */
+    int64_t expires; /* refused from then on, the first of its days; 0: no such day */
+    int64_t own_expires; /* what an operator set, whatever its certificates say; 0: nothing (see cb_card_own_day) */
     uint8_t generation; /* of a native card, as it last signed it; 0: not heard yet */
     int64_t due;     /* to be given back by then, or it is revoked; 0: nobody asks for it */
     cb_buf binding;

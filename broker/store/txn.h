@@ -124,7 +124,7 @@ cb_error cb_row_holder_each(cb_txn *txn, const cb_id *after, unsigned limit, cb_
 typedef cb_error (*cb_card_visitor)(void *context, const cb_card *card);
 cb_error cb_row_card_put(cb_txn *txn, const cb_card *card);
 cb_error cb_row_card_get(cb_txn *txn, const cb_id *id, cb_card *out);
-/* Replaces binding, sequence, certificates, state and the day it expires. */
+/* Replaces binding, sequence, certificates, state and its days. */
 cb_error cb_row_card_renew(cb_txn *txn, const cb_card *card);
 cb_error cb_row_card_state(cb_txn *txn, const cb_id *id, uint8_t state, int64_t changed);
 cb_error cb_row_card_generation(cb_txn *txn, const cb_id *id, uint8_t generation);

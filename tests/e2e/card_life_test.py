@@ -82,6 +82,7 @@ class Days(unittest.TestCase):
         card = w.ctl("card", "issue", "--holder", holder, "--certificate", w.make_card("Certified"), "--expires", "2999-12-31")
         self.assertRegex(card["expires"], r"^20\d\d-\d\d-\d\dT00:00:00")
         self.assertLess(card["expires"], "2999")
+        self.assertEqual(card["own_expires"], "3000-01-01T00:00:00.000000Z", "for the certificates that may come")
 
     def test_no_such_day(self):
         holder = w.ctl("holder", "add", "--name", "Nobody")["id"]
@@ -317,6 +318,8 @@ class End(unittest.TestCase):
         w.enrol("Edited too", "nginx")
         wait_until("the card to expire", lambda: state(expired) == "expired", 20 * PATIENCE)
         with sqlite3.connect(w.state / "cardbroker.db", timeout=20) as database:
+            days = {one: database.execute("SELECT expires, due FROM card WHERE id = ?", (bytes.fromhex(one.replace("-", "")),)).fetchone()
+                    for one in (card, expired)}
             for one in (card, expired):
                 database.execute("UPDATE card SET state = 'active', expires = 0, due = 0 WHERE id = ?",
                                  (bytes.fromhex(one.replace("-", "")),))
@@ -324,7 +327,7 @@ class End(unittest.TestCase):
         self.assertEqual(w.tap_with("Edited2").get("code"), "card.suspended")
         with sqlite3.connect(w.state / "cardbroker.db", timeout=20) as database:
             for one, was in ((card, "revoked"), (expired, "expired")):
-                database.execute("UPDATE card SET state = ? WHERE id = ?", (was, bytes.fromhex(one.replace("-", ""))))
+                database.execute("UPDATE card SET state = ?, expires = ?, due = ? WHERE id = ?", (was, *days[one], bytes.fromhex(one.replace("-", ""))))
 
 
 if __name__ == "__main__":

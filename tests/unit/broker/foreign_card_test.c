@@ -4,9 +4,11 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/leaf.h"
+#include "cardlink/x509/der.h"
 #include "tests/unit/broker/support.h"
 
 static cb_error count_up(void *context, cb_bytes certificate)
@@ -219,6 +221,163 @@ static void of_two_taps_that_renew_one_is_recorded(void **state)
     world_end(&w);
 }
 
+/* ---- Days ---- */
+
+/* A certificate as far as its days are read; the number tells it from others of that day. */
+static cb_bytes certificate_until(int64_t end, uint8_t number, cb_buf *out)
+{
+    const uint8_t serial[] = {CB_DER_INTEGER, 1, number}, none[] = {CB_DER_SEQUENCE, 0},
+                  signature[] = {CB_DER_BIT_STRING, 1, 0};
+    cb_buf days = CB_BUF(64), said = CB_BUF(128), whole = CB_BUF(128);
+    char text[32];
+    struct tm at;
+    time_t last = (time_t)(end / CB_SECOND - 1); /* it is included */
+    strftime(text, sizeof text, "%Y%m%d%H%M%SZ", gmtime_r(&last, &at));
+    cb_der_put(&days, CB_DER_GENERALIZED_TIME, cb_bytes_str("20200101000000Z"));
+    cb_der_put(&days, CB_DER_GENERALIZED_TIME, cb_bytes_str(text));
+    cb_buf_put(&said, CB_BYTES_OF(serial));
+    cb_buf_put(&said, CB_BYTES_OF(none)); /* algorithm */
+    cb_buf_put(&said, CB_BYTES_OF(none)); /* issuer */
+    cb_der_put(&said, CB_DER_SEQUENCE, cb_buf_bytes(&days));
+    cb_buf_put(&said, CB_BYTES_OF(none)); /* subject */
+    cb_buf_put(&said, CB_BYTES_OF(none)); /* key */
+    cb_der_put(&whole, CB_DER_SEQUENCE, cb_buf_bytes(&said));
+    cb_buf_put(&whole, CB_BYTES_OF(none)); /* algorithm */
+    cb_buf_put(&whole, CB_BYTES_OF(signature));
+    cb_buf_reset(out);
+    cb_der_put(out, CB_DER_SEQUENCE, cb_buf_bytes(&whole));
+    cb_buf_free(&days);
+    cb_buf_free(&said);
+    cb_buf_free(&whole);
+    return cb_buf_bytes(out);
+}
+
+/* A card that is in use, with a certificate until then and a day of its own. 0: none. */
+typedef struct dated {
+    world w;
+    cb_binding_info info;
+    cb_buf binding, certificate;
+    cb_card card;
+    uint8_t number;
+} dated;
+
+static void dated_begin(dated *d, int64_t certified, int64_t own)
+{
+    *d = (dated){.info = {.card = cb_id_new(),
+                          .profile = CB_PROFILE_PIV,
+                          .level = CB_LEVEL_TERMINAL_PIN},
+                 .binding = CB_BUF(CB_BINDING_MAX),
+                 .certificate = CB_BUF(256),
+                 .number = 1};
+    world_begin(&d->w);
+    cb_card_init(&d->card);
+    d->info.holder = d->w.holder.id;
+    certificate_until(certified, d->number, &d->certificate);
+    renewal_of(&d->info, d->number, 1, cb_buf_bytes(&d->certificate), &d->binding);
+    const cb_card_new fresh = {.binding = cb_buf_bytes(&d->binding),
+                               .certificates = cb_buf_bytes(&d->certificate),
+                               .expires = own,
+                               .activate = true};
+    assert_int_equal(cb_card_issue(d->w.store, "test", &fresh, &d->card), CB_OK);
+}
+
+static void dated_end(dated *d)
+{
+    cb_evidence_summary summary;
+    cb_buf_free(&d->binding);
+    cb_buf_free(&d->certificate);
+    cb_card_free(&d->card);
+    world_close(&d->w);
+    assert_int_equal(verify_file(&d->w, &summary), CB_OK);
+    world_end(&d->w);
+}
+
+/* With a certificate until then; at a tap, or by a manager. */
+static cb_error renew_until(dated *d, int64_t certified, bool at_tap)
+{
+    cb_digest before = cb_sha256(cb_buf_bytes(&d->card.binding));
+    certificate_until(certified, ++d->number, &d->certificate);
+    renewal_of(&d->info, d->number, 1, cb_buf_bytes(&d->certificate), &d->binding);
+    cb_bytes binding = cb_buf_bytes(&d->binding), certificates = cb_buf_bytes(&d->certificate);
+    const cb_card_tap_renewal what = {.tap = cb_id_new(),
+                                      .terminal = d->w.terminal.id,
+                                      .card = d->info.card,
+                                      .before = before,
+                                      .binding = binding,
+                                      .certificates = certificates};
+    return at_tap ? cb_card_renew_at_tap(d->w.store, &what, &d->card)
+                  : cb_card_renew(d->w.store, "test", &d->info.card, binding, certificates,
+                                  &d->card);
+}
+
+static int64_t in_hours(int hours)
+{
+    return (cb_clock_wall_us() / CB_SECOND + hours * INT64_C(3600)) * CB_SECOND;
+}
+
+static void a_day_of_its_own_after_its_first_certificates_ends_it_still(void **state)
+{
+    (void)state;
+    for (int at_tap = 0; at_tap < 2; at_tap++) {
+        dated d;
+        const int64_t first = in_hours(1), own = in_hours(2);
+        dated_begin(&d, first, own);
+        assert_true(d.card.expires == first);
+        assert_int_equal(renew_until(&d, in_hours(3), at_tap), CB_OK);
+        assert_true(d.card.expires == own);
+        assert_int_equal(renew_until(&d, in_hours(4), at_tap), CB_OK);
+        assert_true(d.card.expires == own);
+        dated_end(&d);
+    }
+}
+
+static void a_tap_revives_no_card_whose_own_day_is_over(void **state)
+{
+    (void)state;
+    for (int certified = -2; certified < 2; certified += 3) { /* its certificates may be over too */
+        dated d;
+        const int64_t own = in_hours(-1);
+        dated_begin(&d, in_hours(certified), own);
+        assert_int_equal(renew_until(&d, in_hours(3), true), CB_E_CARD_EXPIRED);
+        assert_int_equal(cb_card_get(d.w.store, &d.info.card, &d.card), CB_OK);
+        assert_int_equal(d.card.sequence, 1);
+        assert_int_equal(renew_until(&d, in_hours(3), false), CB_OK); /* a manager may */
+        assert_int_equal(renew_until(&d, in_hours(4), true), CB_OK);
+        dated_end(&d);
+    }
+}
+
+static void a_tap_renews_a_card_that_only_its_certificates_ended(void **state)
+{
+    const int64_t owns[] = {0, in_hours(2)};
+    (void)state;
+    for (size_t i = 0; i < sizeof owns / sizeof *owns; i++) {
+        dated d;
+        const int64_t first = in_hours(-1), next = in_hours(3);
+        dated_begin(&d, first, owns[i]);
+        assert_true(d.card.expires == first);
+        assert_int_equal(renew_until(&d, next, true), CB_OK);
+        assert_true(d.card.expires == (owns[i] ? owns[i] : next));
+        dated_end(&d);
+    }
+}
+
+/* Then nothing but the day itself says that it came from somebody. */
+static void a_day_that_was_set_before_it_was_written_down_stays(void **state)
+{
+    dated d;
+    const int64_t own = in_hours(1);
+    (void)state;
+    dated_begin(&d, in_hours(2), own);
+    world_close(&d.w);
+    tamper(&d.w, "UPDATE card SET own_expires = 0");
+    world_open(&d.w);
+    assert_int_equal(renew_until(&d, in_hours(3), true), CB_OK);
+    assert_true(d.card.expires == own);
+    assert_true(d.card.own_expires == own);
+    dated_end(&d);
+}
+
 static void a_day_of_its_own_outlives_a_renewal(void **state)
 {
     static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
@@ -282,6 +441,10 @@ int main(void)
         cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
         cmocka_unit_test(of_two_taps_that_renew_one_is_recorded),
         cmocka_unit_test(a_day_of_its_own_outlives_a_renewal),
+        cmocka_unit_test(a_day_of_its_own_after_its_first_certificates_ends_it_still),
+        cmocka_unit_test(a_day_that_was_set_before_it_was_written_down_stays),
+        cmocka_unit_test(a_tap_revives_no_card_whose_own_day_is_over),
+        cmocka_unit_test(a_tap_renews_a_card_that_only_its_certificates_ended),
         cmocka_unit_test(a_native_card_is_not_renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 #include "tests/unit/broker/tap_binding_world.h"
 
 static uint8_t state_of_card;
-static int64_t end_of_card;
+static int64_t own_day_of_card;
 
 /* ---- What is replaced ---- */
 
@@ -29,20 +29,17 @@ cb_error cb_decide_lookup_card(cb_store *store, const cb_id *card, cb_card *out)
     out->holder = (cb_id){{2}};
     out->sequence = 4;
     out->state = state_of_card;
-    out->expires = end_of_card;
+    out->own_expires = own_day_of_card;
     cb_buf_put_str(&out->binding, "before");
     cb_buf_put(&out->certificates, cb_bytes_make("\x30\x01\x07", 3));
     return step("look");
 }
 
-bool cb_card_is_over(const cb_card *card, int64_t now)
+cb_error cb_card_renewal_refusal(const cb_card *card, int64_t now)
 {
-    return card->expires > 0 && now >= card->expires;
-}
-
-cb_error cb_card_refusal(const cb_card *card)
-{
-    return card->state == CB_CARD_ACTIVE ? CB_OK : CB_E_CARD_SUSPENDED;
+    if (card->state != CB_CARD_ACTIVE)
+        return CB_E_CARD_SUSPENDED;
+    return card->own_expires > 0 && now >= card->own_expires ? CB_E_CARD_EXPIRED : CB_OK;
 }
 
 cb_error cb_tap_pass_feed_on(cb_taps *of, const cb_id *which)
@@ -67,7 +64,7 @@ static int open_taps(void **state)
 {
     (void)state;
     state_of_card = CB_CARD_ACTIVE;
-    end_of_card = 0;
+    own_day_of_card = 0;
     return open_taps_for(CB_TAP_RENEW);
 }
 
@@ -128,11 +125,15 @@ static void nothing_new_is_no_refusal_and_asks_nobody(void **state)
     assert_int_equal(dropped, 1);
 }
 
-/* One that is only over is renewed as long as nothing else was made of that. */
+/* One that is only over by its certificates is renewed as long as nothing else was made of that. */
 static void a_card_that_is_ended_here_is_not_renewed(void **state)
 {
     (void)state;
-    end_of_card = 1;
+    own_day_of_card = 1;
+    assert_int_equal(ask(1), CB_E_CARD_EXPIRED);
+    assert_string_equal(trace, "permit recognise look");
+    assert_int_equal(refused, CB_E_CARD_EXPIRED);
+    own_day_of_card = 0;
     assert_int_equal(ask(1), CB_OK);
     cb_tap_entry_free(take(CB_TAP_CHALLENGED));
     state_of_card = CB_CARD_SUSPENDED;

@@ -181,6 +181,37 @@ static void what_an_enrolment_says_is_compared_as_well(void **state)
     }
 }
 
+/* Nobody else remembers the day that an operator set. */
+static void the_days_of_cards_are_compared_as_well(void **state)
+{
+    static const char *const others[] = {
+        "UPDATE card SET expires = 0 WHERE expires > 0",
+        "UPDATE card SET expires = expires + 1 WHERE expires > 0",
+        "UPDATE card SET own_expires = 0 WHERE own_expires > 0",
+        "UPDATE card SET own_expires = own_expires + 1 WHERE own_expires > 0",
+        "UPDATE card SET expires = 1 WHERE expires = 0",
+        "UPDATE card SET own_expires = 1 WHERE own_expires = 0"};
+    (void)state;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        world w;
+        cb_id id = cb_id_new();
+        cb_buf binding = CB_BUF(CB_BINDING_MAX);
+        world_begin(&w); /* with a card without */
+        make_binding(&id, &w.holder.id, &binding);
+        const cb_card_new fresh = {.binding = cb_buf_bytes(&binding),
+                                   .expires = cb_clock_wall_us() + 3600 * CB_SECOND};
+        assert_int_equal(cb_card_issue(w.store, "test", &fresh, NULL), CB_OK);
+        cb_buf_free(&binding);
+        world_close(&w);
+        assert_int_equal(verify_file(&w, NULL), CB_OK);
+        tamper(&w, others[i]);
+        assert_int_equal(verify_file(&w, NULL), CB_E_EVIDENCE);
+        assert_int_equal(findings_of("table.content"), 1);
+        assert_int_equal(findings_of(NULL), 1);
+        world_end(&w);
+    }
+}
+
 /* More than the tables are read at a time; the last is looked at as the first. */
 static void the_last_of_many_rows_is_compared_as_well(void **state)
 {
@@ -516,6 +547,7 @@ int main(void)
         cmocka_unit_test(another_key_or_another_log_does_not_verify),
         cmocka_unit_test(each_edit_is_found),
         cmocka_unit_test(what_an_enrolment_says_is_compared_as_well),
+        cmocka_unit_test(the_days_of_cards_are_compared_as_well),
         cmocka_unit_test(the_last_of_many_rows_is_compared_as_well),
         cmocka_unit_test(a_record_written_anew_is_found_by_its_heads),
         cmocka_unit_test(lost_receipts_are_counted_and_too_many_are_a_finding),
