@@ -164,7 +164,7 @@ static cb_error read_all(int from, int64_t deadline, cb_buf *out)
 }
 
 /* The heading goes into a buffer of its own first, so that the body need not be moved. */
-static cb_error read_heading(int from, int64_t deadline)
+static cb_error read_heading(int from, int64_t deadline, uint64_t *length)
 {
     uint8_t bytes[CB_FETCH_HEADING];
     size_t len = 0;
@@ -175,25 +175,40 @@ static cb_error read_heading(int from, int64_t deadline)
             return CB_E_SERVICE_SLOW;
         ssize_t got = read(from, bytes + len, sizeof bytes - len);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
-            return CB_E_SERVICE_DOWN; /* whoever fetched it ended before it had anything */
+            return CB_E_CLOSED;
         len += got > 0 ? (size_t)got : 0;
     }
     cb_cursor in = cb_cursor_over(CB_BYTES_OF(bytes));
     cb_error error = cb_error_from_wire(cb_cursor_u32(&in));
+    *length = cb_cursor_u64(&in);
     return error == CB_E_PROTOCOL ? CB_E_SERVICE_ANSWER : error;
 }
 
-cb_error cb_fetcher_get(cb_fetcher *fetcher, const cb_fetch *what, cb_buf *answer)
+/* CB_E_CLOSED: whoever fetched it ended before it had handed over all. */
+static cb_error fetch_once(const cb_fetcher *fetcher, const cb_fetch *what, cb_buf *answer)
 {
     int ends[2];
+    uint64_t length = 0;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return CB_E_MEMORY;
     cb_error error = send_order(fetcher, what, answer->max, ends[1]);
     close(ends[1]);
     if (!error)
-        error = read_heading(ends[0], what->deadline);
+        error = read_heading(ends[0], what->deadline, &length);
     if (!error)
         error = read_all(ends[0], what->deadline, answer);
     close(ends[0]);
-    return error;
+    return !error && answer->len != length ? CB_E_CLOSED : error;
+}
+
+/* That somebody killed its process is no fault of the server's, which would not be asked again for
+ * a while. Once more only: what came may have been the end of the first. */
+cb_error cb_fetcher_get(cb_fetcher *fetcher, const cb_fetch *what, cb_buf *answer)
+{
+    cb_error error = fetch_once(fetcher, what, answer);
+    if (error == CB_E_CLOSED) {
+        cb_buf_reset(answer);
+        error = fetch_once(fetcher, what, answer);
+    }
+    return error == CB_E_CLOSED ? CB_E_SERVICE_DOWN : error;
 }

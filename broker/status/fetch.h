@@ -42,7 +42,8 @@ typedef struct cb_fetch {
     int64_t deadline;  /* monotonic, of clock.h */
 } cb_fetch;
 
-/* The body, of at most answer->max bytes. CB_E_FORMAT (the URL), CB_E_SERVICE_DOWN,
+/* The body, of at most answer->max bytes, into an empty buffer; what a process that was ended
+ * did not come to is asked for once more. CB_E_FORMAT (the URL), CB_E_SERVICE_DOWN,
  * CB_E_SERVICE_SLOW, CB_E_SERVICE_REFUSED, CB_E_SERVICE_ANSWER, CB_E_TOO_LARGE, CB_E_BUSY,
  * CB_E_MEMORY. Any thread. */
 cb_error cb_fetcher_get(cb_fetcher *fetcher, const cb_fetch *what, cb_buf *answer);

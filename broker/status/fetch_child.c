@@ -117,8 +117,10 @@ static cb_error receive_all(int connection, int64_t deadline, cb_buf *out)
 static void hand_over(int out, cb_error error, cb_bytes body)
 {
     cb_buf heading = CB_BUF(CB_FETCH_HEADING);
+    body = error ? (cb_bytes){0} : body;
     cb_buf_put_u32(&heading, (uint32_t)error);
-    cb_bytes parts[] = {cb_buf_bytes(&heading), error ? (cb_bytes){0} : body};
+    cb_buf_put_u64(&heading, body.len);
+    cb_bytes parts[] = {cb_buf_bytes(&heading), body};
     for (size_t i = 0; i < 2; i++) {
         cb_cursor left = cb_cursor_over(parts[i]);
         while (left.rest.len > 0) {

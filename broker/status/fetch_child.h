@@ -9,8 +9,8 @@
 
 enum { CB_FETCH_ORDER = 1, CB_FETCH_QUESTION_MAX = 4096, CB_FETCHES_MAX = 32 };
 
-/* How an answer travels through the pipe: u32 error, then the body. */
-enum { CB_FETCH_HEADING = 4 };
+/* How an answer travels through the pipe: u32 error, u64 length, then the body. */
+enum { CB_FETCH_HEADING = 12 };
 
 /* The keeper: takes orders (URL, question, u64 most bytes, u64 deadline, and the pipe's end) from a
  * packet socket until it closes. Its exit status. */

@@ -360,6 +360,30 @@ class Processes(Status):
         self.assertEqual(found, ["ok", "4"])
         self.assertNotEqual(driver.children(), [first, keeper])
 
+    def test_a_question_whose_process_was_killed_is_asked_again(self):
+        def answer(handler):
+            if len(handler.server.asked) == 1:
+                os.kill(keeper, signal.SIGKILL)     # and with it whoever asks
+                self.assertEqual(handler.rfile.read(1), b"")
+            else:
+                handler.give(b"here")
+        server = self.server(answer)
+        driver = self.driver(f"http://127.0.0.1:{free_port()}/")
+        _, keeper = driver.children()
+        self.assertEqual(driver.say(f"get {server.url}/ 100 5000"), ["ok", "4"])
+        self.assertEqual(len(server.asked), 2)
+
+    def test_but_not_without_end(self):
+        def answer(handler):
+            keepers = subprocess.run(["pgrep", "-P", str(first)], capture_output=True, text=True, check=True).stdout.split()
+            os.kill(int(keepers[0]), signal.SIGKILL)
+            self.assertEqual(handler.rfile.read(1), b"")
+        server = self.server(answer)
+        driver = self.driver(f"http://127.0.0.1:{free_port()}/")
+        first, _ = driver.children()
+        self.assertEqual(driver.say(f"get {server.url}/ 100 5000"), ["service.unreachable", "0"])
+        self.assertEqual(len(server.asked), 2)
+
     def test_nothing_is_left_behind(self):
         server = self.server(lambda handler: time.sleep(3))
         driver = self.driver(server.url + "/", fetch=3000)
