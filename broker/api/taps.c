@@ -89,6 +89,14 @@ static cb_error count_failure(cb_request *request, cb_error error)
     return error ? count(request, error) : CB_OK;
 }
 
+/* What an error's answer has beside its code. Without it the answer would say too little, and the
+ * terminal tell its holder less than it should: then it is an error of ours instead. */
+static cb_error with_more(cb_reply *reply, cb_error error, json_t *more)
+{
+    reply->extra = more;
+    return more ? error : CB_E_MEMORY;
+}
+
 /* ---- Steps ---- */
 
 cb_error cb_api_tap_start(cb_request *request, cb_reply *reply)
@@ -193,7 +201,7 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
                                                     &request->match.parameters[0].id, &question,
                                                     &script, &expires_in));
         if (cb_tap_may_renew(error))
-            reply->extra = json_pack("{sb}", "may_renew", 1);
+            error = with_more(reply, error, json_pack("{sb}", "may_renew", 1));
     }
     if (!error) /* within the terminal's rate: it will have to say something of it */
         cb_allowance_give(cb_api_of(request)->log_bytes, &request->terminal, CB_ALLOWANCE_A_TAP,
@@ -271,12 +279,14 @@ static json_t *outcome_json(const cb_tap_outcome *outcome)
     return json;
 }
 
-static void add_more(cb_reply *reply, cb_error error, const cb_tap_outcome *outcome)
+static cb_error add_more(cb_reply *reply, cb_error error, const cb_tap_outcome *outcome)
 {
     if (error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED)
-        reply->extra = json_pack("{si}", "tries_left", (int)outcome->pin_tries_left);
+        return with_more(reply, error,
+                         json_pack("{si}", "tries_left", (int)outcome->pin_tries_left));
     if (error == CB_E_CARD_REVOKED && outcome->may_end)
-        reply->extra = json_pack("{sb}", "may_end", 1);
+        return with_more(reply, error, json_pack("{sb}", "may_end", 1));
+    return error;
 }
 
 cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
@@ -295,7 +305,7 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
         error = count(request, cb_tap_proof(cb_api_of(request)->taps, &request->terminal,
                                             &request->match.parameters[0].id,
                                             cb_buf_bytes(&answers), &outcome));
-        add_more(reply, error, &outcome);
+        error = add_more(reply, error, &outcome);
         if (!error && outcome.renewed) /* keys may have been retired */
             cb_watch_feed(cb_api_of(request)->watch);
     }

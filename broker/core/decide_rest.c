@@ -10,12 +10,16 @@
 #include "broker/core/still.h"
 #include "broker/evidence/tap_leaf.h"
 
+/* What has happened does not happen again: a card has forgotten the wrong PINs that it has signed,
+ * and has its new PIN. So what there was no memory for is tried once more. */
 static cb_error write_leaf(cb_store *store, cb_txn_function run, const void *context,
                            cb_urgency urgency, cb_until until)
 {
-    cb_change change = {.run = run, .urgency = urgency, .until = until};
+    bool committed = false;
+    cb_change change = {.run = run, .urgency = urgency, .until = until, .committed = &committed};
     memcpy(&change.context, &context, sizeof context); /* run does not write to it */
-    return cb_store_write(store, &change);
+    cb_error error = cb_store_write(store, &change);
+    return error == CB_E_MEMORY && !committed ? cb_store_write(store, &change) : error;
 }
 
 /* NULL: the tap is not about the PIN. */

@@ -199,34 +199,46 @@ static void make_certificate(api_world *w)
     cb_buf_free(&der);
 }
 
-static void add_service(api_world *w, const char *name, const char *connector, bool certificate)
+static void add_service(api_world *w, const char *name, const char *connector, uint8_t level,
+                        bool certificate)
 {
     cb_service_new service = {.name = name,
                               .title = "Office",
                               .connector = connector,
                               .config = "{}",
-                              .level = CB_LEVEL_POSSESSION,
+                              .level = level,
                               .certificate = certificate};
     MUST(cb_service_add(w->api.store, "test", &service));
 }
 
-static void enrol(api_world *w, const char *service)
+static void enrol(api_world *w, const char *service, uint8_t level)
 {
-    cb_id key = cb_id_new();
-    char hex[2 * CB_SEALED_MAX + 1];
+    cb_sealed_info info = {.key = cb_id_new(),
+                           .holder = w->holder,
+                           .algorithm = CB_KEY_EC_P256,
+                           .level = level,
+                           .uses = 1,
+                           .generation = 1,
+                           .sequence = 1};
     cb_buf sealed = CB_BUF(CB_SEALED_MAX);
-    api_sealed(&key, &w->holder, service, 1, 1, hex);
-    MUST(cb_unhex(cb_bytes_str(hex), &sealed));
+    snprintf(info.service, sizeof info.service, "%s", service);
+    MUST(fake_make_sealed(&info, &sealed));
     cb_enrolment_new enrolment = {
         .holder = w->holder, .service = service, .sealed = cb_buf_bytes(&sealed)};
     MUST(cb_enrolment_add(w->api.store, "test", &enrolment, NULL));
     cb_buf_free(&sealed);
 }
 
+void api_serve(api_world *w, const char *name, const char *connector, uint8_t level)
+{
+    add_service(w, name, connector, level, false);
+    enrol(w, name, level);
+}
+
 static void add_terminal(api_world *w)
 {
     cb_terminal terminal;
-    cb_terminal_new fresh = {.name = "counter 1"};
+    cb_terminal_new fresh = {.name = "counter 1", .passwords = true};
     cb_buf key = CB_BUF(CB_PUBLIC_KEY_MAX);
     MUST(cb_unhex(cb_bytes_str(w->public_key), &key));
     fresh.key = cb_sha256(cb_buf_bytes(&key));
@@ -248,7 +260,9 @@ static void add_card(api_world *w)
     cb_buf_free(&binding);
 }
 
-void api_world_make(api_world *w)
+void api_world_make(api_world *w) { api_world_make_trusting(w, NULL); }
+
+void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host))
 {
     char pem[160], key[160];
     cb_holder holder;
@@ -257,6 +271,7 @@ void api_world_make(api_world *w)
     world_make(&w->card, false);
     fake_make(&w->hsmd, &w->card);
     w->hsmd.config.taps = 4096; /* many are begun and left */
+    w->hsmd.trust = trust;
     fake_start(&w->hsmd);
     start_connectord(w);
     alloc_faults_pause(false);
@@ -267,11 +282,9 @@ void api_world_make(api_world *w)
     MUST(api_world_open(w));
     MUST(cb_holder_add(w->api.store, "test", "Hanako", &holder));
     w->holder = holder.id;
-    add_service(w, "tax", "gives", false);
-    add_service(w, "bus", "relays", false);
-    add_service(w, "gov", "gives", true);
-    enrol(w, "tax");
-    enrol(w, "bus");
+    api_serve(w, "tax", "gives", CB_LEVEL_POSSESSION);
+    api_serve(w, "bus", "relays", CB_LEVEL_POSSESSION);
+    add_service(w, "gov", "gives", CB_LEVEL_POSSESSION, true);
     add_terminal(w);
     add_card(w);
     api_world_close(w);

@@ -28,6 +28,7 @@ static const char question[] =
     " UNION ALL SELECT 'mismatch '||kind, count(*) FROM mismatch GROUP BY 1"
     " UNION ALL SELECT 'application '||state, count(*) FROM application GROUP BY 1"
     " UNION ALL SELECT 'code', count(*) FROM terminal_code"
+    " UNION ALL SELECT 'registration '||state, count(*) FROM registration GROUP BY 1"
     " UNION ALL SELECT 'log '||resume, count(*) FROM terminal_log GROUP BY 1"
     " UNION ALL SELECT 'intent', count(*) FROM intent"
     " UNION ALL SELECT 'session', count(*) FROM session"

@@ -51,7 +51,8 @@ static cb_error open_parts(api_world *w)
     const cb_taps_parts taps = {.store = api->store,
                                 .hsm = api->hsm,
                                 .connectors = api->connectors,
-                                .sessions = api->sessions};
+                                .sessions = api->sessions,
+                                .certificate_status = w->status};
     if (!error)
         error = cb_taps_open(&taps, &api->taps);
     if (!error)
@@ -177,22 +178,51 @@ static void put_json(char *out, const json_t *json)
     cb_json_text_free(&text);
 }
 
-static json_t *played(cb_vcard *card, const json_t *script)
+static uint8_t flags_of(const json_t *command)
 {
-    const json_t *command;
+    const char *pin = json_string_value(json_object_get(command, "pin"));
+    uint8_t form = !pin                        ? 0
+                   : strcmp(pin, "ascii") == 0 ? CB_SCRIPT_PIN_ASCII
+                                               : CB_SCRIPT_PIN_PADDED;
+    return (uint8_t)((json_is_true(json_object_get(command, "go_on")) ? CB_SCRIPT_GO_ON : 0) |
+                     (json_is_true(json_object_get(command, "part")) ? CB_SCRIPT_PART : 0) | form);
+}
+
+static void put_bytes(const json_t *hex, cb_buf *out)
+{
+    cb_buf_reset(out);
+    if (hex)
+        MUST(cb_unhex(cb_bytes_str(json_string_value(hex)), out));
+}
+
+/* Encoded as between processes. */
+static void encode(api_world *w, const json_t *script, cb_buf *commands)
+{
     size_t index;
+    const json_t *command;
+    w->script = 0;
+    json_array_foreach(script, index, command)
+    {
+        cb_buf apdu = CB_BUF(CB_COMMAND_MAX), when = CB_BUF(CB_SCRIPT_WHEN_MAX);
+        put_bytes(json_object_get(command, "apdu"), &apdu);
+        put_bytes(json_object_get(command, "when"), &when);
+        cb_script_put_when(commands, flags_of(command), cb_buf_bytes(&when), cb_buf_bytes(&apdu));
+        w->script += 2 * apdu.len;
+        cb_buf_free(&apdu);
+        cb_buf_free(&when);
+    }
+}
+
+static json_t *played(api_world *w, const json_t *script)
+{
     json_t *list = json_array();
     cb_buf commands = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_script read;
-    json_array_foreach(script, index, command)
-    {
-        cb_buf apdu = CB_BUF(CB_COMMAND_MAX);
-        MUST(cb_unhex(cb_bytes_str(json_string_value(json_object_get(command, "apdu"))), &apdu));
-        cb_script_put(&commands, json_is_true(json_object_get(command, "go_on")) ? 1 : 0,
-                      cb_buf_bytes(&apdu));
-        cb_buf_free(&apdu);
-    }
-    world_play(card, &commands, &answers);
+    encode(w, script, &commands);
+    if (w->play)
+        w->play(w->player, &commands, &answers);
+    else
+        world_play(w->card.card, &commands, &answers);
     MUST(cb_script_read(cb_buf_bytes(&answers), CB_ANSWER_MAX, &read));
     for (size_t i = 0; i < read.count; i++) {
         char hex[2 * CB_ANSWER_MAX + 1];
@@ -202,6 +232,24 @@ static json_t *played(cb_vcard *card, const json_t *script)
     cb_buf_free(&commands);
     cb_buf_free(&answers);
     return list;
+}
+
+void api_answers(const api_world *w, cb_buf *out)
+{
+    size_t index;
+    const json_t *hex;
+    alloc_faults_pause(true);
+    json_t *list = json_loads(w->answers, 0, NULL);
+    json_array_foreach(list, index, hex)
+    {
+        cb_buf answer = CB_BUF(CB_ANSWER_MAX);
+        put_bytes(hex, &answer);
+        cb_script_put(out, 0, cb_buf_bytes(&answer));
+        cb_buf_free(&answer);
+    }
+    json_decref(list);
+    MUST(cb_buf_error(out));
+    alloc_faults_pause(false);
 }
 
 bool api_play(api_world *w)
@@ -216,7 +264,7 @@ bool api_play(api_world *w)
         snprintf(w->tap, sizeof w->tap, "%s", tap);
     }
     if (there) {
-        json_t *list = played(w->card.card, script);
+        json_t *list = played(w, script);
         put_json(w->answers, list);
         json_decref(list);
     }

@@ -29,12 +29,21 @@ typedef struct api_world {
     calm_answer answer;
     char tap[CB_ID_TEXT];   /* the one under way */
     char answers[API_BODY]; /* the card's, to the last script: a JSON list */
+    size_t script;          /* characters of the commands of that script */
+    /* What is laid down in the place of the world's card: answers is empty. NULL: that card. */
+    void (*play)(void *context, const cb_buf *script, cb_buf *answers);
+    void *player;
+    cb_certificate_status status; /* says what issuers say; NULL: no issuer is known */
 } api_world;
 
 /* With services "tax" (a token), "bus" (a relayed session), "gov" (certificates); the holder is
- * enrolled at the first two. Nothing is open. */
+ * enrolled at the first two. Nothing is open. trust: as in fake.h. */
 void api_world_make(api_world *w);
+void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host));
 void api_world_end(api_world *w);
+
+/* Of the open world: one more service, at which the holder is enrolled with a key of this level. */
+void api_serve(api_world *w, const char *name, const char *connector, uint8_t level);
 
 /* CB_E_*: what an opening without faults never has. */
 cb_error api_world_open(api_world *w);
@@ -49,6 +58,9 @@ void api_ask_dialled(api_world *w, const char *method, const char *path, const c
 /* Lets the card answer the script of the answer, and the tap's identifier be remembered if it has
  * one. False: there is no script. */
 bool api_play(api_world *w);
+
+/* Appends those answers, as encoded in cardlink/script.h. No fault strikes. */
+void api_answers(const api_world *w, cb_buf *out);
 
 /* The terminal's three requests, each from what was played; the status. */
 int api_tap_start(api_world *w);
