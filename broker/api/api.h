@@ -81,6 +81,7 @@ cb_error cb_api_holder_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_holder_get(cb_request *request, cb_reply *reply);
 
 cb_error cb_api_card_add(cb_request *request, cb_reply *reply);
+cb_error cb_api_card_issuable(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_list(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_get(cb_request *request, cb_reply *reply);
 cb_error cb_api_card_binding(cb_request *request, cb_reply *reply);

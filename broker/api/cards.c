@@ -65,6 +65,31 @@ cb_error cb_api_card_add(cb_request *request, cb_reply *reply)
     return error;
 }
 
+cb_error cb_api_card_issuable(cb_request *request, cb_reply *reply)
+{
+    cb_card_new fresh = {.rules = &cb_api_of(request)->rules};
+    cb_card card;
+    int64_t profile = 0;
+    cb_card_init(&card);
+    const cb_field fields[] = {
+        {"holder", CB_FIELD_ID, true, 0, &card.holder},
+        {"profile", CB_FIELD_NUMBER, true, UINT8_MAX, &profile},
+        {"card", CB_FIELD_ID, false, 0, &card.id},
+        {"holder_name", CB_FIELD_TEXT, false, CB_NAME_MAX, &fresh.holder_name},
+        {"manufacturer", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &fresh.manufacturer},
+        {"serial", CB_FIELD_TEXT, false, CB_STOCK_NAME_MAX, &fresh.serial},
+        {"application", CB_FIELD_ID, false, 0, &fresh.application},
+        {"replaces", CB_FIELD_ID, false, 0, &fresh.replaces}};
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    card.profile = (uint8_t)profile;
+    if (!error)
+        error = cb_card_issuable(cb_api_of(request)->store, request->actor, &fresh, &card);
+    if (!error)
+        error = cb_reply_json(reply, 200, json_pack("{sb}", "issuable", 1));
+    cb_card_free(&card);
+    return error;
+}
+
 cb_error cb_api_card_renew(cb_request *request, cb_reply *reply)
 {
     cb_buf binding = CB_BUF(CB_BINDING_MAX), certificates = CB_BUF(CB_CARD_CERTIFICATES_MAX);

@@ -45,6 +45,7 @@ const cb_route cb_api_routes[] = {
 
     {"POST",   "/v1/cards",                        ADMIN,    cb_api_card_add,              0, STAFF},
     {"GET",    "/v1/cards",                        ADMIN,    cb_api_card_list,             0, STAFF},
+    {"POST",   "/v1/cards/issuable",               ADMIN,    cb_api_card_issuable,         0, STAFF},
     {"GET",    "/v1/cards/{id}",                   ADMIN,    cb_api_card_get,              0, STAFF},
     {"GET",    "/v1/cards/{id}/binding",           ADMIN,    cb_api_card_binding,          0, STAFF},
     {"POST",   "/v1/cards/{id}/renew",             ADMIN,    cb_api_card_renew,            0, STAFF},

@@ -153,6 +153,41 @@ cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fre
     return error ? error : put_leaf(txn, act, fresh, card, &stock);
 }
 
+typedef struct issuable {
+    const cb_card_new *fresh;
+    const cb_card *card;
+} issuable;
+
+static cb_error run_issuable(cb_txn *txn, void *context)
+{
+    const issuable *i = context;
+    cb_holder holder;
+    cb_card there;
+    cb_card_init(&there);
+    cb_error error = cb_row_card_get(txn, &i->card->id, &there);
+    cb_card_free(&there);
+    if (error != CB_E_NOT_FOUND)
+        return error ? error : CB_E_EXISTS;
+    error = cb_row_holder_get(txn, &i->card->holder, &holder);
+    if (error == CB_E_NOT_FOUND && i->fresh->holder_name)
+        error = cb_name_ok(i->fresh->holder_name) ? CB_OK : CB_E_ARGUMENT;
+    else if (!error && i->fresh->holder_name && strcmp(holder.name, i->fresh->holder_name) != 0)
+        error = CB_E_EXISTS;
+    return error ? error : cb_card_issue_look(txn, i->fresh, i->card);
+}
+
+cb_error cb_card_issuable(cb_store *store, const char *actor, const cb_card_new *fresh,
+                          const cb_card *card)
+{
+    issuable i = {.fresh = fresh, .card = card};
+    if (cb_act_check(actor, NULL) || !from_list(fresh))
+        return CB_E_ARGUMENT;
+    cb_error error = cb_store_read(store, run_issuable, &i);
+    if (cb_card_issue_refused(error))
+        cb_mismatch_of_issue(store, actor, fresh, &card->id, error);
+    return error;
+}
+
 bool cb_card_issue_refused(cb_error error)
 {
     return error == CB_E_CARD_UNLISTED || error == CB_E_APPLICATION_NONE;

@@ -87,6 +87,12 @@ typedef struct cb_card_new {
  * recorded as a mismatch. */
 cb_error cb_card_issue(cb_store *store, const char *actor, const cb_card_new *fresh, cb_card *out);
 
+/* Whether it may be issued, asked before hsmd binds it, which is for good. Of fresh: what the list calls it, application, replaces, holder_name,
+ * rules. Of the card: holder, profile, and its id if that is known (zero: what a list says of it by its id alone is not looked at). Errors and
+ * mismatches as of cb_card_issue; CB_E_NOT_FOUND: there is no such holder. */
+cb_error cb_card_issuable(cb_store *store, const char *actor, const cb_card_new *fresh,
+                          const cb_card *card);
+
 /* Puts the record that cb_hsm_renew_foreign made, and the certificates in it, in the place of the card's. When keys changed, the feed retires the
  * binding of before in the same transaction. CB_E_ARGUMENT (of another card, holder, profile or level; not numbered higher; a native card),
  * CB_E_EXISTS (it is the card's already), CB_E_STATE (revoked). */

@@ -292,13 +292,17 @@ static bool demanded(const cb_card *card, const cb_card_new *fresh)
 
 cb_error cb_stock_look(cb_txn *txn, const cb_card *card, const cb_card_new *fresh, cb_stock *found)
 {
+    bool unnamed = cb_id_is_zero(&card->id);
     *found = (cb_stock){.state = 0};
+    if (unnamed && !fresh->serial)
+        return CB_OK; /* nothing says yet which it is */
     cb_error error = find_stock(txn, card, fresh, found);
     if (error == CB_E_NOT_FOUND)
         return fresh->serial || demanded(card, fresh) ? CB_E_CARD_UNLISTED : CB_OK;
     if (error)
         return error;
-    bool other = !cb_id_is_zero(&found->identity) && !cb_id_same(&found->identity, &card->id);
+    bool other = !unnamed && !cb_id_is_zero(&found->identity) &&
+                 !cb_id_same(&found->identity, &card->id);
     return other || cb_card_next(found->state, CB_CARD_ISSUE, &found->state) ? CB_E_CARD_UNLISTED
                                                                             : CB_OK;
 }

@@ -5,13 +5,29 @@
 #ifndef CB_BROKER_CTL_CARD_H
 #define CB_BROKER_CTL_CARD_H
 
-#include "broker/ctl/ctl.h"
+#include "broker/ctl/http.h"
 
 /* Where cardbrokerd is asked to record a card, and what it is told besides the binding. */
 typedef struct cb_ctl_record {
     const char *path;
-    json_t *fields; /* an object; NULL: nothing */
+    json_t *fields;       /* an object; NULL: nothing */
+    const char *replaces; /* the card in whose place it comes, or NULL */
 } cb_ctl_record;
+
+/* A card before hsmd binds it. */
+typedef struct cb_ctl_card {
+    uint8_t profile;
+    cb_id id; /* zero: not known yet */
+} cb_ctl_card;
+
+/* Of the certificate of a card of the broker's own issuers, which is not verified. */
+cb_ctl_card cb_ctl_card_native(cb_bytes certificate);
+
+/* Asks cardbrokerd whether it would record it now: a binding is for good, and one that nobody records costs the card. holder_name: of one who is
+ * entered with it, or NULL. */
+cb_ctl_status cb_ctl_card_issuable(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
+                                   const char *holder_name, const cb_ctl_record *record,
+                                   cb_ctl_answer *answer);
 
 /* What --expires and --station say, and the name of this machine where no station is named. fields is the caller's. */
 cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields);
@@ -33,9 +49,9 @@ typedef cb_error (*cb_ctl_binder)(cb_hsm *hsm, const void *what, const cb_id *ho
                                   uint64_t sequence, cb_buf *binding);
 
 /* The same for a card of any kind. certificates: DER, one after another, of a foreign card's keys; otherwise none. */
-cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, cb_bytes certificates,
-                               const cb_ctl_record *record, json_t **card);
+cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_ctl_card *of, const cb_id *holder,
+                               uint8_t level, cb_ctl_binder bind, const void *what,
+                               cb_bytes certificates, const cb_ctl_record *record, json_t **card);
 
 /* Activates a card that was made if --activate says so, and says what was done with it: "issued", "registered". */
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what);

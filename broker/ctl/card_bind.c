@@ -3,6 +3,7 @@
  * Cards that are given to a holder. hsmd alone can bind a card to one; cardbrokerd alone can record
  * it.
  */
+#include <string.h>
 #include <unistd.h>
 
 #include "broker/ctl/card.h"
@@ -10,6 +11,7 @@
 #include "broker/ctl/http.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
+#include "cardlink/native/cvc.h"
 
 static cb_ctl_status highest(void *context, json_t *card)
 {
@@ -30,19 +32,58 @@ cb_ctl_status cb_ctl_next_sequence(cb_ctl *ctl, const char *holder, uint64_t *se
     return status;
 }
 
-cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, cb_ctl_binder bind,
-                               const void *what, cb_bytes certificates,
-                               const cb_ctl_record *record, json_t **card)
+cb_ctl_card cb_ctl_card_native(cb_bytes certificate)
 {
-    char text[CB_ID_TEXT], path[64];
+    cb_cvc cvc;
+    cb_ctl_card card = {.profile = CB_PROFILE_NATIVE};
+    if (cb_cvc_parse(certificate, &cvc) == CB_OK && cvc.subject.len == CB_ID_SIZE)
+        memcpy(card.id.bytes, cvc.subject.data, CB_ID_SIZE);
+    return card;
+}
+
+cb_ctl_status cb_ctl_card_issuable(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
+                                   const char *holder_name, const cb_ctl_record *record,
+                                   cb_ctl_answer *answer)
+{
+    static const char *const taken[] = {"manufacturer", "serial", "application"};
+    char text[CB_ID_TEXT];
+    cb_id_text(holder, text);
+    json_t *body = json_pack("{s:s, s:i}", "holder", text, "profile", (int)card->profile);
+    cb_id_text(&card->id, text);
+    cb_ctl_put_text(&body, "card", cb_id_is_zero(&card->id) ? NULL : text);
+    cb_ctl_put_text(&body, "holder_name", holder_name);
+    cb_ctl_put_text(&body, "replaces", record->replaces);
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        cb_ctl_put_text(&body, taken[i],
+                        json_string_value(json_object_get(record->fields, taken[i])));
+    cb_ctl_status status = body ? cb_ctl_ask(ctl, "POST", "/v1/cards/issuable", body, answer)
+                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    json_decref(body);
+    return status;
+}
+
+static cb_ctl_status look_first(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
+                                const cb_ctl_record *record)
+{
+    cb_ctl_answer answer = {0};
+    cb_ctl_status status = cb_ctl_card_issuable(ctl, card, holder, NULL, record, &answer);
+    if (!status && (answer.status < 200 || answer.status > 299))
+        status = cb_ctl_problem(ctl, &answer);
+    cb_ctl_answer_free(&answer);
+    return status;
+}
+
+cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_ctl_card *of, const cb_id *holder,
+                               uint8_t level, cb_ctl_binder bind, const void *what,
+                               cb_bytes certificates, const cb_ctl_record *record, json_t **card)
+{
+    char text[CB_ID_TEXT];
     uint64_t sequence = 0;
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    json_t *body = NULL, *known = NULL;
+    json_t *body = NULL;
     cb_id_text(holder, text);
-    /* The holder first: hsmd would bind a card to anybody, and a binding that nobody records is of
-     * no use. */
-    snprintf(path, sizeof path, "/v1/holders/%s", text);
-    cb_ctl_status status = cb_ctl_call(ctl, "GET", path, NULL, &known);
+    /* hsmd would bind a card to anybody. */
+    cb_ctl_status status = look_first(ctl, of, holder, record);
     if (!status)
         status = cb_ctl_next_sequence(ctl, text, &sequence);
     if (status)
@@ -61,7 +102,6 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_id *holder, uint8_t level, 
                   : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
 out:
     json_decref(body);
-    json_decref(known);
     cb_buf_free(&binding);
     return status;
 }
@@ -76,8 +116,9 @@ static cb_error bind_native(cb_hsm *hsm, const void *what, const cb_id *holder, 
 cb_ctl_status cb_ctl_card_issue(cb_ctl *ctl, const cb_id *holder, cb_bytes certificate,
                                 uint8_t level, const cb_ctl_record *record, json_t **card)
 {
-    return cb_ctl_card_bind(ctl, holder, level, bind_native, &certificate, (cb_bytes){0}, record,
-                            card);
+    const cb_ctl_card of = cb_ctl_card_native(certificate);
+    return cb_ctl_card_bind(ctl, &of, holder, level, bind_native, &certificate, (cb_bytes){0},
+                            record, card);
 }
 
 static void put_station(json_t **object, const cb_ctl_args *args)

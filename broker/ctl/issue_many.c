@@ -135,17 +135,26 @@ static cb_ctl_status find_holder(worker *w, const cb_card_line *l, cb_bytes cert
     return status ? status : cb_ctl_next_sequence(&w->ctl, text, sequence);
 }
 
-static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes binding, bool known)
+/* What the line says of the card. */
+static json_t *line_fields(const cb_card_line *l)
 {
     const char *slash = strchr(l->serial, '/');
-    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
-    json_t *body = json_pack("{s:o,s:b}", "binding", cb_ctl_hex(binding), "activate", activate);
-    cb_ctl_put_text(&body, "holder_name", known ? NULL : l->holder);
-    cb_ctl_put_text(&body, "application", *l->application ? l->application : NULL);
-    cb_ctl_put_text(&body, "serial", slash ? slash + 1 : NULL);
-    cb_ctl_put_textn(&body, "manufacturer", slash ? l->serial : NULL,
+    json_t *fields = json_object();
+    cb_ctl_put_text(&fields, "application", *l->application ? l->application : NULL);
+    cb_ctl_put_text(&fields, "serial", slash ? slash + 1 : NULL);
+    cb_ctl_put_textn(&fields, "manufacturer", slash ? l->serial : NULL,
                      slash ? (size_t)(slash - l->serial) : 0);
-    if (body && json_object_update(body, w->m->fields) != 0) {
+    return fields;
+}
+
+static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes binding, bool known)
+{
+    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
+    json_t *body = line_fields(l);
+    cb_ctl_put_text(&body, "holder_name", known ? NULL : l->holder);
+    if (body && (json_object_set_new(body, "binding", cb_ctl_hex(binding)) != 0 ||
+                 json_object_set_new(body, "activate", json_boolean(activate)) != 0 ||
+                 json_object_update(body, w->m->fields) != 0)) {
         json_decref(body);
         body = NULL;
     }
@@ -153,10 +162,11 @@ static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes bindin
 }
 
 /* A card that is there: by an earlier try of this line, or somebody else's. */
-static cb_ctl_status look_again(worker *w, const cb_id *card, const cb_id *holder, bool *activate)
+static cb_ctl_status is_there(worker *w, const cb_id *card, const cb_id *holder)
 {
     char path[96], text[CB_ID_TEXT];
     cb_id of;
+    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
     json_t *there = NULL;
     cb_id_text(card, text);
     snprintf(path, sizeof path, "/v1/cards/%s", text);
@@ -165,37 +175,55 @@ static cb_ctl_status look_again(worker *w, const cb_id *card, const cb_id *holde
         status = cb_ctl_id_field(&w->ctl, there, "holder", &of);
     if (!status && !cb_id_same(&of, holder))
         status = cb_ctl_fail(&w->ctl, CB_E_CARD_BOUND, NULL);
-    *activate = *activate && strcmp(cb_ctl_text_field(there, "state"), "issued") == 0;
+    activate = activate && strcmp(cb_ctl_text_field(there, "state"), "issued") == 0;
     json_decref(there);
-    return status;
+    return status || !activate ? status : cb_ctl_card_change(&w->ctl, text, "activate", NULL);
+}
+
+/* Done, or it is there already, or it cannot be. */
+static cb_ctl_status answered(worker *w, const cb_ctl_answer *answer, const cb_id *card,
+                              const cb_id *holder, bool *already)
+{
+    const char *code = answer->body ? cb_ctl_text_field(answer->body, "code") : "";
+    *already = answer->status == 409 && strcmp(code, "resource.exists") == 0;
+    if (*already)
+        return is_there(w, card, holder);
+    return answer->status >= 200 && answer->status <= 299 ? CB_CTL_DONE
+                                                          : cb_ctl_problem(&w->ctl, answer);
 }
 
 static cb_ctl_status record(worker *w, const cb_card_line *l, const cb_id *holder, cb_bytes binding,
                             bool known, bool *already)
 {
-    char text[CB_ID_TEXT];
     cb_binding_info info;
     cb_ctl_answer answer = {0};
-    bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
     json_t *body = card_body(w, l, binding, known);
     if (!body)
         return cb_ctl_fail_text(&w->ctl, "the line", l->serial);
     cb_ctl_status status = cb_binding_info_read(binding, &info)
                                ? cb_ctl_fail(&w->ctl, CB_E_PROTOCOL, NULL)
                                : cb_ctl_ask(&w->ctl, "POST", "/v1/cards", body, &answer);
-    const char *code = answer.body ? cb_ctl_text_field(answer.body, "code") : "";
-    *already = !status && answer.status == 409 && strcmp(code, "resource.exists") == 0;
-    if (*already)
-        status = look_again(w, &info.card, holder, &activate);
-    else
-        activate = false; /* was asked for with the card */
-    if (!*already && !status && (answer.status < 200 || answer.status > 299))
-        status = cb_ctl_problem(&w->ctl, &answer);
-    if (!status && activate) {
-        cb_id_text(&info.card, text);
-        status = cb_ctl_card_change(&w->ctl, text, "activate", NULL);
-    }
+    if (!status)
+        status = answered(w, &answer, &info.card, holder, already);
     json_decref(body);
+    cb_ctl_answer_free(&answer);
+    return status;
+}
+
+/* Before the card is bound, which is for good. */
+static cb_ctl_status look_first(worker *w, const cb_card_line *l, const cb_id *holder,
+                                cb_bytes certificate, bool known, bool *already)
+{
+    const cb_ctl_card card = cb_ctl_card_native(certificate);
+    const cb_ctl_record record = {.fields = line_fields(l)};
+    cb_ctl_answer answer = {0};
+    cb_ctl_status status =
+        record.fields ? cb_ctl_card_issuable(&w->ctl, &card, holder, known ? NULL : l->holder,
+                                             &record, &answer)
+                      : cb_ctl_fail_text(&w->ctl, "the line", l->serial);
+    if (!status)
+        status = answered(w, &answer, &card.id, holder, already);
+    json_decref(record.fields);
     cb_ctl_answer_free(&answer);
     return status;
 }
@@ -214,13 +242,15 @@ static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
         status = cb_ctl_fail(&w->ctl, CB_E_FORMAT, "the certificate is no hexadecimal");
     if (!status)
         status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence, &known);
-    if (!status) {
+    if (!status)
+        status = look_first(w, l, &holder, cb_buf_bytes(&certificate), known, already);
+    if (!status && !*already) {
         cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &holder, w->m->level,
                                      sequence, &binding);
         if (error)
             status = cb_ctl_fail_hsm(&w->ctl, error, NULL);
     }
-    if (!status)
+    if (!status && !*already)
         status = record(w, l, &holder, cb_buf_bytes(&binding), known, already);
     cb_buf_free(&certificate);
     cb_buf_free(&binding);

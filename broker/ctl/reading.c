@@ -104,10 +104,11 @@ cb_ctl_status cb_ctl_reading_bind(cb_ctl *ctl, const cb_ctl_reading *r, const cb
                                   uint8_t level, const cb_ctl_record *record, json_t **card)
 {
     cb_buf all = CB_BUF(CB_CARD_CERTIFICATES_MAX);
+    const cb_ctl_card of = {.profile = r->card.profile};
     cb_ctl_status status = cb_ctl_reading_certificates(ctl, r, &all);
     if (!status)
-        status = cb_ctl_card_bind(ctl, holder, level, bind_foreign, &r->card, cb_buf_bytes(&all),
-                                  record, card);
+        status = cb_ctl_card_bind(ctl, &of, holder, level, bind_foreign, &r->card,
+                                  cb_buf_bytes(&all), record, card);
     cb_buf_free(&all);
     return status;
 }

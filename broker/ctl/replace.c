@@ -61,7 +61,7 @@ static cb_ctl_status issue_new(cb_ctl *ctl, const cb_ctl_args *args, replacement
 {
     char path[96];
     json_t *card = NULL;
-    cb_ctl_record record = {.path = path};
+    cb_ctl_record record = {.path = path, .replaces = r->old_id};
     snprintf(path, sizeof path, "/v1/cards/%s/replace", r->old_id);
     cb_ctl_status status = cb_ctl_issue_fields(ctl, args, &record.fields);
     if (!status && json_object_set_new(record.fields, "reason", json_string(reason)) != 0)

@@ -267,7 +267,13 @@ class ZDemands(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         for number in (1, 2):
             issue(number, ok=(1,))
-        card = issue(0)["id"]
+        wrong = w.ctl("holder", "add", "--name", "Not an applicant")["id"]
+        w.ctl("card", "issue", "--holder", wrong, "--certificate", certificates[0], "--serial", "acme/S-0", ok=(1,))
+        line = w.folder / "unknown.csv"
+        line.write_text(f"{certificates[0].read_bytes().hex()},acme/S-0,,Somebody new\n")
+        w.ctl("card", "issue-many", line, ok=(1,))
+        self.assertIn("application.none", (w.folder / "unknown.csv.rejected").read_text())
+        card = issue(0)["id"]                           # to whom it should go: no refusal has bound it
         w.enrol("Applicant", "nginx")
         self.assertEqual(w.tap_with("listed0").get("outcome"), "accepted")
         shown = w.ctl("application", "show", mine)
@@ -275,9 +281,28 @@ class ZDemands(unittest.TestCase):
         issue(0, ok=(1,))
         kinds = [m["what"] for m in w.ctl("stock", "mismatches")]
         self.assertEqual(kinds.count("issue-unlisted"), 2)
-        self.assertEqual(kinds.count("issue-without-application"), 1)
+        self.assertEqual(kinds.count("issue-without-application"), 3)
         w.ctl("card", "replace", card, "--certificate", certificates[1], ok=(1,))
         self.assertEqual(w.tap_with("listed0").get("outcome"), "accepted", "nothing was revoked")
+        self.from_a_file(serials)
+
+    def from_a_file(self, serials):
+        serials.write_text("S-3\n")
+        for words in (["enter", serials, "--batch", "B2"], ["send", serials, "--delivery", "D2"], ["receive", serials, "--delivery", "D2"]):
+            w.ctl("stock", *words, "--manufacturer", "acme")
+        second = w.ctl("holder", "add", "--name", "Second applicant")["id"]
+        application = w.ctl("application", "add", "--holder", second, "--reason", "first")["id"]
+        self.as_nobody("application", "approve", application)
+        file = w.folder / "one.csv"
+        file.write_text(f"{w.make_card('listed3').read_bytes().hex()},acme/S-3,{application},{second}\n")
+        said = w.ctl("card", "issue-many", file, "--station", "desk-3", "--expires", "2031-03-31", "--level", "1", "--activate")
+        self.assertEqual(said["issued"], 1, said)
+        card, = [card for card in w.ctl("card", "list") if card["holder"] == second]
+        self.assertEqual((card["level"], card["state"], card["expires"][:10]), (1, "active", "2031-04-01"))       # when the day is over
+        how, = [row for row in w.ctl("report", "issues") if row["card"] == card["id"]]
+        self.assertEqual([how[name] for name in ("manufacturer", "serial", "application", "operator", "station")],
+                         ["acme", "S-3", application, "root", "desk-3"])
+        self.assertIn(("root", "desk-3"), [(row["operator"], row["station"]) for row in w.ctl("report", "issued")])
 
 
 class End(unittest.TestCase):

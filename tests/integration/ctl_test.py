@@ -358,6 +358,28 @@ class Cards(Case):
                        self.write("bad.json", json.dumps({**good, **wrong})))
         self.assertEqual(self.fake.changes(), [])
 
+    def test_nothing_is_bound_that_would_not_be_recorded(self):
+        """A binding is for good."""
+        read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}]}
+        path, many = self.write("card.json", json.dumps(read)), self.write("many.csv", f"{CVC.hex()},,,{HOLDER}\n{CVC.hex()},,,Somebody\n")
+        self.fake.on("POST", "/v1/cards/issuable", 403, problem("application.none", "No.", 403))
+        for words in (["issue", "--holder", HOLDER, "--certificate", self.cvc], ["register", "--holder", HOLDER, "--card", path],
+                      ["replace", CARD, "--certificate", self.cvc], ["replace", CARD, "--card", path]):
+            self.fails(1, "error [application.none]", "card", *words)
+        self.assertEqual(json.loads(self.run_ctl("card", "issue-many", many, "--json").stdout)["bad"], 2)
+        self.assertIn("application.none", (self.folder / "many.csv.rejected").read_text())
+        self.assertFalse((self.folder / "hsm-calls").exists())
+        self.assertEqual(self.fake.changes(), [])
+        asked = self.fake.asked("POST", "/v1/cards/issuable")
+        self.assertEqual([(body["profile"], body.get("replaces")) for body in asked[:4]], [(1, None), (2, None), (1, CARD), (2, CARD)])
+        self.assertEqual(sorted(str(body.get("holder_name")) for body in asked[4:]), ["None", "Somebody"])
+
+    def test_what_a_line_of_a_file_says_is_looked_at_with_the_card(self):
+        many = self.write("many.csv", f"{CVC.hex()},acme/S-7,{OTHER},{HOLDER}\n")
+        self.run_ctl("card", "issue-many", many)
+        looked, = self.fake.asked("POST", "/v1/cards/issuable")
+        self.assertEqual(looked, {"holder": HOLDER, "profile": 1, "manufacturer": "acme", "serial": "S-7", "application": OTHER})
+
     def test_what_hsmd_refuses_is_not_recorded(self):
         self.hsm_fails("bind", ERRORS["card.certificate"])
         self.fails(1, "error [card.certificate]", "card", "issue", "--holder", HOLDER, "--certificate", self.cvc)
