@@ -69,14 +69,14 @@ typedef enum cb_error_class {
     X(CB_E_CERTIFICATE_EARLY,    CARD,        "certificate.not_yet_valid","The card's certificate, or one above it, is not valid yet: check the broker's clock, or come back when it is.") \
     X(CB_E_CERTIFICATE_EXPIRED,  CARD,        "certificate.expired",      "The card's certificate, or one above it, has expired: have the certificate on the card renewed.") \
     X(CB_E_CERTIFICATE_PATH,     CARD,        "certificate.path",         "A certificate above the card's may not issue it, or says something that this broker does not know: have the trust anchors and intermediate certificates checked.") \
-    X(CB_E_CERTIFICATE_USAGE,    CARD,        "certificate.usage",        "The card's certificate is not meant for this use: use the card's certificate for authentication, or have the configured usages checked.") \
+    X(CB_E_CERTIFICATE_USAGE,    CARD,        "certificate.usage",        "The card's certificate is not meant for this use: use the card's certificate for authentication; if it is that one, its issuer has to make one with the usages that are asked for here.") \
     X(CB_E_CERTIFICATE_POLICY,   CARD,        "certificate.policy",       "The card's certificate was not issued under a policy that is accepted here: use another card, or have the configured policies checked.") \
     X(CB_E_CERTIFICATE_ALGORITHM,CARD,        "certificate.algorithm",    "The card's certificate, or one above it, has a key or signature of a kind or size that is not accepted: use a newer card.") \
     X(CB_E_CERTIFICATE_RENEWAL,  CARD,        "certificate.not_renewed",  "The card's certificates do not renew those that it was registered with, by the rule for cards of this kind: read the card again, or have the rule checked.") \
     X(CB_E_CERTIFICATE_REVOKED,  CARD,        "certificate.revoked",      "The issuer has revoked the card's certificate, or one above it: ask the issuer for a new one.") \
     X(CB_E_CERTIFICATE_STATUS,   UNAVAILABLE, "certificate.status_unknown","Whether the issuer has revoked the card's certificate cannot be told now: try again later; if this stays, have the issuer's status service checked.") \
     X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \
-    X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued first.") \
+    X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued or registered first.") \
     X(CB_E_CARD_BOUND,           CONFLICT,    "card.bound",               "The card is bound already, to another holder or level or under another name, which stays so: use another card.") \
     X(CB_E_CARD_NOT_ACTIVE,      CARD,        "card.not_active",          "The card is not active yet: have it activated first.") \
     X(CB_E_CARD_SUSPENDED,       CARD,        "card.suspended",           "The card is suspended: have it resumed, or use another card.") \
@@ -93,7 +93,7 @@ typedef enum cb_error_class {
     X(CB_E_PIN_PAD,              CARD,        "pin.pad",                  "This service takes the PIN from a PIN pad alone: use a terminal that has one.") \
     X(CB_E_PIN_CANCELLED,        CARD,        "pin.cancelled",            "No PIN was typed on the PIN pad in time, or its entry was cancelled: present the card again.") \
     X(CB_E_PIN_WRONG,            CARD,        "pin.wrong",                "The PIN was wrong: try again; the answer says how many tries are left.") \
-    X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock it with the unblocking code.") \
+    X(CB_E_PIN_BLOCKED,          CARD,        "pin.blocked",              "The PIN is blocked after too many wrong tries: unblock a card of the broker's with its unblocking code, or at a desk; any other where its issuer does that.") \
     X(CB_E_PIN_RESET_REFUSED,    CARD,        "pin.reset_refused",        "No manager has allowed this card a new PIN at this terminal now: the permission was used, is over, or is for another card; ask for another.") \
     X(CB_E_PIN_FORMAT,           INVALID,     "pin.format",               "The PIN or code has the wrong length or characters: enter digits of the allowed length.") \
     X(CB_E_PIN_UNCERTAIN,        CARD,        "pin.uncertain",            "The tap ended while the PIN was being set: whether it was set is not certain; use the new PIN first, and if it is wrong the one before.") \
