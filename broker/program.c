@@ -239,10 +239,12 @@ static cb_error open_server(cb_program *p)
     return cb_server_open(&config, &p->api.server);
 }
 
-/* Both are off unless somebody asked for them, so that a first card needs neither a list nor a
- * second person; whoever serves a country should know that he has not. */
-static void say_what_is_not_demanded(const cb_card_rules *rules)
+/* All are off unless somebody asked for them, so that a first card needs neither a list nor a
+ * second person, nor a first terminal a list of programs; whoever serves a country should know that
+ * he has not. */
+static void say_what_is_not_demanded(const cb_broker_config *config)
 {
+    const cb_card_rules *rules = &config->rules;
     if (!rules->applications)
         cb_log(
             CB_LOG_WARNING, "start.applications",
@@ -254,13 +256,18 @@ static void say_what_is_not_demanded(const cb_card_rules *rules)
                "Cards may be issued that no manufacturer's list has: set stock = \"native\" or "
                "\"required\" in the section cards of the configuration",
                NULL);
+    if (config->software == CB_SOFTWARE_OFF)
+        cb_log(CB_LOG_WARNING, "start.software",
+               "Terminals may run programs that nobody listed: set software = \"report\" or "
+               "\"enforce\" in the section terminals of the configuration",
+               NULL);
 }
 
 cb_error cb_program_start(cb_program *p)
 {
     p->api.started = cb_clock_wall_us();
     p->api.rules = p->config.rules;
-    say_what_is_not_demanded(&p->api.rules);
+    say_what_is_not_demanded(&p->config);
     raise_descriptors(p);
     cb_error error = cb_program_status_begin(p);
     if (!error)

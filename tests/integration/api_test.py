@@ -441,6 +441,14 @@ class Program(unittest.TestCase):
                 for rule, event in said.items():
                     self.assertEqual(text.count(f'"event":"{event}"'), rules[rule] == "optional", text)
 
+    def test_it_says_at_its_start_that_no_list_holds_for_what_terminals_run(self):
+        for software in (None, "off", "report", "enforce"):
+            with self.subTest(software=software):
+                broker = Broker(name=f"programs-{software}", more=f'terminals {{ software = "{software}" }}\n' if software else "")
+                self.addCleanup(broker.process.kill)
+                text = broker.stop()[1]
+                self.assertEqual(text.count('"event":"start.software"'), software in (None, "off"), text)
+
     def test_two_do_not_share_a_database(self):
         first = Broker(name="first")
         text = open(first.config, encoding="ascii").read().replace(str(first.port), "0")
