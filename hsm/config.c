@@ -191,6 +191,19 @@ static cb_error renewal(const reading *r, cfg_t *section, cb_x509_renewal *out)
     return wrong(r, "renewal", "must be \"never\", \"same-key\" or \"same-subject\"");
 }
 
+/* A card that is known by its certificate is another card with another one. */
+static cb_error renewable(const reading *r, const cb_card_profile *profile,
+                          const cb_hsmd_foreign *section)
+{
+    if (profile->id != CB_PROFILE_JPKI ||
+        (section->renewal == CB_X509_RENEWAL_NEVER && !section->renewal_at_taps))
+        return CB_OK;
+    return wrong(r, "foreign",
+                 "\"jpki\" takes neither renewal nor renewal-at-taps, for with a new certificate "
+                 "it is a new card: leave them out, and have such cards replaced (cardbrokerctl "
+                 "card replace)");
+}
+
 static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
 {
     const cb_card_profile *profile = cb_profile_named(cfg_title(section));
@@ -207,7 +220,9 @@ static cb_error foreign(const reading *r, cfg_t *section, cb_hsmd_foreign *out)
     if (!error && out->anchors == 0)
         error = wrong(r, "foreign", "needs anchors: files with certificates in PEM");
     out->renewal_at_taps = cfg_getbool(section, "renewal-at-taps");
-    return error ? error : renewal(r, section, &out->renewal);
+    if (!error)
+        error = renewal(r, section, &out->renewal);
+    return error ? error : renewable(r, profile, out);
 }
 
 static cb_error former(const reading *r, cfg_t *section, cb_hsmd_former *out)

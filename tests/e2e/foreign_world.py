@@ -177,7 +177,7 @@ default_crl_days = 7
         path = self.etc / "hsmd.conf"
         own = f' renewal = "{rule}"' + (" renewal-at-taps = true" if at_taps else "")
         path.write_text("".join(re.sub(r'( renewal = "[a-z-]*")?( renewal-at-taps = true)? }\n', f"{own} }}\n", line)
-                                if line.startswith("foreign") else line for line in path.read_text().splitlines(keepends=True)))
+                                if line.startswith('foreign "piv"') else line for line in path.read_text().splitlines(keepends=True)))
         self.stop_one("cardbroker-hsmd")
         self.start_hsmd()
         wait_until("hsmd to serve", lambda: self.admin("GET", "/v1/ready").status == 200, 20 * PATIENCE)
