@@ -69,9 +69,22 @@ static bool changes_state(const char *kind)
     return true;
 }
 
+/* A renewal says the state of the card, which it takes from the row. */
+static void check_renewal(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    const cb_id_entry *entry = cb_id_map_find(&check->states, 'c', &leaf->card);
+    const uint64_t now = number_of(leaf->state);
+    if (entry && entry->value != now &&
+        !(entry->value == number_of("expired") && now == number_of("suspended")))
+        cb_check_finding(check, position, "card.state",
+                         "This card was in another state when it was renewed.");
+}
+
 void cb_check_state(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
 {
     const char *kind = leaf->kind;
+    if (strcmp(kind, "card.renewed") == 0)
+        check_renewal(check, position, leaf);
     if (begins(kind, "card.") && leaf->state[0])
         set(check, 'c', &leaf->card, leaf->state);
     if (strcmp(kind, "card.added") == 0 || strcmp(kind, "card.renewed") == 0) {

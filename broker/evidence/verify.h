@@ -71,7 +71,7 @@ typedef struct cb_finding {
                   "table.content",
                   "failures.count", "failures.format", "terminal_log.batch",
                   "terminal_log.record", "terminal_log.head", "checkpoint.format",
-                  "checkpoint.record", "checkpoint.words", "card.first_use" */
+                  "checkpoint.record", "checkpoint.words", "card.first_use", "card.state" */
     char detail[160]; /* a sentence */
 } cb_finding;
 

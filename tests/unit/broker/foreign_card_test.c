@@ -261,7 +261,7 @@ typedef struct dated {
     uint8_t number;
 } dated;
 
-static void dated_begin(dated *d, int64_t certified, int64_t own)
+static void dated_issue(dated *d, int64_t certified, int64_t own, bool active)
 {
     *d = (dated){.info = {.card = cb_id_new(),
                           .profile = CB_PROFILE_PIV,
@@ -277,8 +277,13 @@ static void dated_begin(dated *d, int64_t certified, int64_t own)
     const cb_card_new fresh = {.binding = cb_buf_bytes(&d->binding),
                                .certificates = cb_buf_bytes(&d->certificate),
                                .expires = own,
-                               .activate = true};
+                               .activate = active};
     assert_int_equal(cb_card_issue(d->w.store, "test", &fresh, &d->card), CB_OK);
+}
+
+static void dated_begin(dated *d, int64_t certified, int64_t own)
+{
+    dated_issue(d, certified, own, true);
 }
 
 static void dated_end(dated *d)
@@ -412,6 +417,108 @@ static void a_day_of_its_own_outlives_a_renewal(void **state)
     }
 }
 
+/* ---- States that somebody wrote into the database ---- */
+
+static void edit(world *w, const char *sql)
+{
+    world_close(w);
+    tamper(w, sql);
+    world_open(w);
+}
+
+/* The leaf of a renewal says the state as well: it would be the record's then. */
+static void a_card_that_nobody_activated_is_not_renewed_as_an_active_one(void **state)
+{
+    dated d;
+    (void)state;
+    dated_issue(&d, in_hours(1), 0, false);
+    edit(&d.w, "UPDATE card SET state = 'active'");
+    for (int at_tap = 0; at_tap < 2; at_tap++)
+        assert_int_equal(renew_until(&d, in_hours(2), at_tap), CB_E_HSM_RECORD);
+    edit(&d.w, "UPDATE card SET state = 'issued' WHERE sequence = 1 AND profile = 2");
+    assert_int_equal(renew_until(&d, in_hours(2), false), CB_OK);
+    assert_int_equal(d.card.state, CB_CARD_ISSUED);
+    assert_int_equal(cb_card_change(d.w.store, "test", &d.info.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+    assert_int_equal(renew_until(&d, in_hours(3), true), CB_OK);
+    dated_end(&d);
+}
+
+static void password_of(const cb_binding_info *info, uint64_t sequence, cb_buf *out)
+{
+    cb_binding_info of = *info;
+    of.sequence = sequence;
+    of.keys.count = 1;
+    of.keys.key[0] = (cb_card_key){
+        .kind = CB_CARD_KEY_PASSWORD, .len = CB_SHA256_SIZE, .data = {(uint8_t)sequence}};
+    cb_buf_reset(out);
+    make_binding_of(&of, out);
+}
+
+static void a_password_that_nobody_activated_is_not_changed(void **state)
+{
+    world w;
+    cb_terminal terminal;
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {
+        .card = cb_id_new(), .profile = CB_PROFILE_PASSWORD, .level = CB_LEVEL_PASSWORD};
+    const cb_terminal_new desk = {
+        .name = "desk", .key = cb_sha256(cb_bytes_str("desk")), .passwords = true};
+    (void)state;
+    world_begin(&w);
+    info.holder = w.holder.id;
+    assert_int_equal(cb_terminal_add(w.store, "test", &desk, &terminal), CB_OK);
+    password_of(&info, 1, &binding);
+    cb_digest before = cb_sha256(cb_buf_bytes(&binding));
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL),
+                     CB_OK);
+    edit(&w, "UPDATE card SET state = 'active'");
+    cb_intent_request request = intent_of(&w);
+    request.context.terminal = terminal.id;
+    request.card = info.card;
+    password_of(&info, 2, &binding);
+    assert_int_equal(cb_decide_password(w.store, &request, &before, cb_buf_bytes(&binding)),
+                     CB_E_HSM_RECORD);
+    edit(&w, "UPDATE card SET state = 'issued' WHERE profile = 5");
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+    assert_int_equal(cb_decide_password(w.store, &request, &before, cb_buf_bytes(&binding)), CB_OK);
+    cb_buf_free(&binding);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
+}
+
+/* Which the broker does not see, as hsmd does: a suspension is in the feed. */
+static void a_state_that_a_renewal_took_from_the_row_is_found(void **state)
+{
+    static const struct {
+        const char *edit;
+        unsigned findings;
+    } edits[] = {{"UPDATE card SET state = 'active' WHERE profile = 2", 1},
+                 {"UPDATE card SET state = 'expired' WHERE profile = 2", 1},
+                 {"UPDATE card SET state = 'suspended' WHERE profile = 2", 0}}; /* as it is */
+    (void)state;
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        dated d;
+        cb_evidence_summary summary;
+        dated_begin(&d, in_hours(1), 0);
+        const cb_card_act first = i == 1 ? CB_CARD_REVOKE : CB_CARD_SUSPEND;
+        assert_int_equal(cb_card_change(d.w.store, "test", &d.info.card, first, NULL, NULL), CB_OK);
+        edit(&d.w, edits[i].edit);
+        assert_int_equal(renew_until(&d, in_hours(2), false), CB_OK);
+        world_close(&d.w);
+        verify_file(&d.w, &summary);
+        assert_int_equal(findings_of("card.state"), edits[i].findings);
+        assert_int_equal(findings_of(NULL), edits[i].findings);
+        world_open(&d.w);
+        cb_buf_free(&d.binding);
+        cb_buf_free(&d.certificate);
+        cb_card_free(&d.card);
+        world_end(&d.w);
+    }
+}
+
 /* The broker's own cards have nothing that could be renewed. */
 static void a_native_card_is_not_renewed(void **state)
 {
@@ -445,6 +552,9 @@ int main(void)
         cmocka_unit_test(a_day_that_was_set_before_it_was_written_down_stays),
         cmocka_unit_test(a_tap_revives_no_card_whose_own_day_is_over),
         cmocka_unit_test(a_tap_renews_a_card_that_only_its_certificates_ended),
+        cmocka_unit_test(a_card_that_nobody_activated_is_not_renewed_as_an_active_one),
+        cmocka_unit_test(a_password_that_nobody_activated_is_not_changed),
+        cmocka_unit_test(a_state_that_a_renewal_took_from_the_row_is_found),
         cmocka_unit_test(a_native_card_is_not_renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
