@@ -5,7 +5,7 @@
 #ifndef CB_BROKER_CTL_CARD_H
 #define CB_BROKER_CTL_CARD_H
 
-#include "broker/ctl/http.h"
+#include "broker/ctl/ctl.h"
 
 /* Where cardbrokerd is asked to record a card, and what it is told besides the binding. */
 typedef struct cb_ctl_record {
@@ -23,11 +23,10 @@ typedef struct cb_ctl_card {
 /* Of the certificate of a card of the broker's own issuers, which is not verified. */
 cb_ctl_card cb_ctl_card_native(cb_bytes certificate);
 
-/* Asks cardbrokerd whether it would record it now: a binding is for good, and one that nobody records costs the card. holder_name: of one who is
- * entered with it, or NULL. */
+/* Asks cardbrokerd whether the rules let it be recorded now: a binding is for good, and one that nobody records costs the card. Of one that is there
+ * hsmd is to judge whose it is. holder_name: of one who is entered with it, or NULL. */
 cb_ctl_status cb_ctl_card_issuable(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
-                                   const char *holder_name, const cb_ctl_record *record,
-                                   cb_ctl_answer *answer);
+                                   const char *holder_name, const cb_ctl_record *record);
 
 /* What --expires and --station say, and the name of this machine where no station is named. fields is the caller's. */
 cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t **fields);

@@ -42,8 +42,7 @@ cb_ctl_card cb_ctl_card_native(cb_bytes certificate)
 }
 
 cb_ctl_status cb_ctl_card_issuable(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
-                                   const char *holder_name, const cb_ctl_record *record,
-                                   cb_ctl_answer *answer)
+                                   const char *holder_name, const cb_ctl_record *record)
 {
     static const char *const taken[] = {"manufacturer", "serial", "application"};
     char text[CB_ID_TEXT];
@@ -56,19 +55,14 @@ cb_ctl_status cb_ctl_card_issuable(cb_ctl *ctl, const cb_ctl_card *card, const c
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         cb_ctl_put_text(&body, taken[i],
                         json_string_value(json_object_get(record->fields, taken[i])));
-    cb_ctl_status status = body ? cb_ctl_ask(ctl, "POST", "/v1/cards/issuable", body, answer)
-                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
-    json_decref(body);
-    return status;
-}
-
-static cb_ctl_status look_first(cb_ctl *ctl, const cb_ctl_card *card, const cb_id *holder,
-                                const cb_ctl_record *record)
-{
     cb_ctl_answer answer = {0};
-    cb_ctl_status status = cb_ctl_card_issuable(ctl, card, holder, NULL, record, &answer);
-    if (!status && (answer.status < 200 || answer.status > 299))
+    cb_ctl_status status = body ? cb_ctl_ask(ctl, "POST", "/v1/cards/issuable", body, &answer)
+                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    const char *code = answer.body ? cb_ctl_text_field(answer.body, "code") : "";
+    bool there = answer.status == 409 && strcmp(code, "resource.exists") == 0;
+    if (!status && !there && (answer.status < 200 || answer.status > 299))
         status = cb_ctl_problem(ctl, &answer);
+    json_decref(body);
     cb_ctl_answer_free(&answer);
     return status;
 }
@@ -83,7 +77,7 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_ctl_card *of, const cb_id *
     json_t *body = NULL;
     cb_id_text(holder, text);
     /* hsmd would bind a card to anybody. */
-    cb_ctl_status status = look_first(ctl, of, holder, record);
+    cb_ctl_status status = cb_ctl_card_issuable(ctl, of, holder, NULL, record);
     if (!status)
         status = cb_ctl_next_sequence(ctl, text, &sequence);
     if (status)

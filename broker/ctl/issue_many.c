@@ -212,19 +212,15 @@ static cb_ctl_status record(worker *w, const cb_card_line *l, const cb_id *holde
 
 /* Before the card is bound, which is for good. */
 static cb_ctl_status look_first(worker *w, const cb_card_line *l, const cb_id *holder,
-                                cb_bytes certificate, bool known, bool *already)
+                                cb_bytes certificate, bool known)
 {
     const cb_ctl_card card = cb_ctl_card_native(certificate);
     const cb_ctl_record record = {.fields = line_fields(l)};
-    cb_ctl_answer answer = {0};
     cb_ctl_status status =
-        record.fields ? cb_ctl_card_issuable(&w->ctl, &card, holder, known ? NULL : l->holder,
-                                             &record, &answer)
-                      : cb_ctl_fail_text(&w->ctl, "the line", l->serial);
-    if (!status)
-        status = answered(w, &answer, &card.id, holder, already);
+        record.fields
+            ? cb_ctl_card_issuable(&w->ctl, &card, holder, known ? NULL : l->holder, &record)
+            : cb_ctl_fail_text(&w->ctl, "the line", l->serial);
     json_decref(record.fields);
-    cb_ctl_answer_free(&answer);
     return status;
 }
 
@@ -243,14 +239,14 @@ static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
     if (!status)
         status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence, &known);
     if (!status)
-        status = look_first(w, l, &holder, cb_buf_bytes(&certificate), known, already);
-    if (!status && !*already) {
+        status = look_first(w, l, &holder, cb_buf_bytes(&certificate), known);
+    if (!status) {
         cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &holder, w->m->level,
                                      sequence, &binding);
         if (error)
             status = cb_ctl_fail_hsm(&w->ctl, error, NULL);
     }
-    if (!status && !*already)
+    if (!status)
         status = record(w, l, &holder, cb_buf_bytes(&binding), known, already);
     cb_buf_free(&certificate);
     cb_buf_free(&binding);
