@@ -247,7 +247,7 @@ static void add_terminal(api_world *w)
     w->terminal = terminal.id;
 }
 
-static void add_card(api_world *w)
+void api_add_card(api_world *w, cb_id *out)
 {
     cb_card card;
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
@@ -256,19 +256,21 @@ static void add_card(api_world *w)
     cb_card_init(&card);
     MUST(cb_card_add(w->api.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, &card));
     MUST(cb_card_change(w->api.store, "test", &card.id, CB_CARD_ACTIVATE, NULL, NULL));
+    *out = card.id;
     cb_card_free(&card);
     cb_buf_free(&binding);
 }
 
-void api_world_make(api_world *w) { api_world_make_trusting(w, NULL); }
-
-void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host))
+static void make(api_world *w, void (*trust)(cb_host *host), void (*change)(world *card))
 {
     char pem[160], key[160];
     cb_holder holder;
+    cb_id card;
     *w = (api_world){0};
     alloc_faults_pause(true); /* also in what is forked */
     world_make(&w->card, false);
+    if (change)
+        change(&w->card);
     fake_make(&w->hsmd, &w->card);
     w->hsmd.config.taps = 4096; /* many are begun and left */
     w->hsmd.trust = trust;
@@ -286,9 +288,15 @@ void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host))
     api_serve(w, "bus", "relays", CB_LEVEL_POSSESSION);
     add_service(w, "gov", "gives", CB_LEVEL_POSSESSION, true);
     add_terminal(w);
-    add_card(w);
+    api_add_card(w, &card);
     api_world_close(w);
 }
+
+void api_world_make(api_world *w) { make(w, NULL, NULL); }
+
+void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host)) { make(w, trust, NULL); }
+
+void api_world_make_with(api_world *w, void (*change)(world *card)) { make(w, NULL, change); }
 
 void api_world_end(api_world *w)
 {

@@ -40,6 +40,7 @@ typedef struct api_world {
  * enrolled at the first two. Nothing is open. trust: as in fake.h. */
 void api_world_make(api_world *w);
 void api_world_make_trusting(api_world *w, void (*trust)(cb_host *host));
+void api_world_make_with(api_world *w, void (*change)(world *card)); /* before hsmd's lanes begin */
 void api_world_end(api_world *w);
 
 /* Of the open world: one more service, at which the holder is enrolled with a key of this level. */
@@ -53,6 +54,7 @@ void api_world_close(api_world *w);
  * NULL: none. The answer is in w. No fault strikes who asks. */
 void api_ask(api_world *w, const char *method, const char *path, const char *body);
 void api_dial(api_world *w);
+void api_dial_as(api_world *w, struct WOLFSSL_CTX *tls); /* another terminal, or nobody */
 void api_ask_dialled(api_world *w, const char *method, const char *path, const char *body);
 
 /* Lets the card answer the script of the answer, and the tap's identifier be remembered if it has
@@ -61,6 +63,9 @@ bool api_play(api_world *w);
 
 /* Appends those answers, as encoded in cardlink/script.h. No fault strikes. */
 void api_answers(const api_world *w, cb_buf *out);
+
+/* Binds the card that lies on the reader to the holder, and has it be active. */
+void api_add_card(api_world *w, cb_id *card);
 
 /* The terminal's three requests, each from what was played; the status. */
 int api_tap_start(api_world *w);
