@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import time
 import unittest
+from urllib.parse import urljoin
 
 from world import PATIENCE, Terminal, main, wait_until, world
 
@@ -95,10 +96,15 @@ class Days(unittest.TestCase):
         w.add_holder("Slow")
         done = w.tap_with("Slow")
         self.assertEqual(done.get("outcome"), "accepted")
+        browser = w.browser()
+        self.assertEqual(browser.get(done["delivery"]["url"]).status, 200)
         w.ctl("card", "recall", w.card_ids["Slow"], "--by", "2999-01-01")
         self.assertEqual(w.ctl("card", "recall", w.card_ids["Slow"])["due"], None)
         w.ctl("card", "recall", w.card_ids["Slow"], "--by", "2024-01-01")
         wait_until("the card to lapse", lambda: state(w.card_ids["Slow"]) == "revoked", 20 * PATIENCE)
+        page = urljoin(done["delivery"]["url"], "/whoami")
+        wait_until("the session to be cut", lambda: browser.get(page).status == 410, 10 * PATIENCE)
+        self.assertIn("session.ended", browser.get(page).text)
         self.assertEqual(w.tap_with("Slow").get("code"), "card.revoked")
         lapse, = [w.fields(leaf) for leaf in w.leaves("--kind", "card.revoked") if w.fields(leaf)["card"] == w.card_ids["Slow"]]
         self.assertEqual((lapse["actor"], lapse["reason"]), ("cardbrokerd", "not-returned"))
