@@ -6,19 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from foreign_world import PIN, ForeignWorld
+from steps import Fragile, Role, stride
 from world import PATIENCE, main, run, wait_until
 
 from environment import free_port  # world knows where
 
 w = None
+hands = ThreadPoolExecutor(1)   # its thread lasts: what it starts would end with it
 COUNTS_FOR = 60     # seconds: as short as openssl's responder can say
 
 
-class OcspWorld(ForeignWorld):
+class OcspWorld(Fragile, ForeignWorld):
     """The responder is openssl's, and answers from the authority's own index."""
 
     HOW_LONG_IT_COUNTS = "clock-skew-seconds = 0"
@@ -143,6 +147,49 @@ class Responder(unittest.TestCase):
         self.assertEqual(broker.returncode, 1, "a service manager would not start it again")
         self.assertIn("status.fetcher_ended", w.log_of("cardbrokerd"))
         self.accepted("Good")
+        self.assertTrue(w.verify()["verified"])
+
+    def killed_at(self, n, which):
+        """The tap of a card that a broker who has just started has to ask about: its outcome, whether it had so many steps, and how long
+        after the kill a tap was accepted. which: 0 who begins the keeper, 1 the keeper."""
+        w.stop_one("cardbrokerd")
+        broker, over, killed = w.start_broker(), threading.Event(), []
+        process = self.fetchers()[which]
+
+        def strike():
+            while not w.steps.look()[0] and not over.is_set():
+                time.sleep(0.001)
+            if w.steps.look()[0]:
+                os.kill(process, signal.SIGKILL)
+                killed.append(time.monotonic())
+            w.steps.go()
+            if killed and which == 0:
+                self.assertEqual(broker.process.wait(20 * PATIENCE), 1)
+                w.start_broker()
+        w.steps.arm(n, hold=True, **Role("cardbrokerd").plan(w))
+        striking = hands.submit(strike)
+        outcome = w.tap().get("outcome")
+        over.set()
+        striking.result()
+        w.steps.disarm()
+        if outcome != "accepted":
+            wait_until("a tap", lambda: w.tap().get("outcome") == "accepted", 20 * PATIENCE)
+        return outcome, bool(killed), time.monotonic() - killed[0] if killed else 0
+
+    def test_4_z_killed_at_any_step_of_a_tap_they_are_back_at_once(self):
+        """At each step of the broker, which is held there."""
+        self.accepted("Good")
+        for which, name in enumerate(("who begins the keeper", "the keeper")):
+            n, killed, away = 1, True, []
+            while killed:
+                outcome, killed, back = self.killed_at(n, which)
+                if which == 1:
+                    self.assertEqual(outcome, "accepted", f"step {n}")
+                away += [back] * killed
+                n += stride(53)
+            self.assertGreater(len(away), 1)
+            print(f"\naccepted again {1000 * sorted(away)[len(away) // 2]:.0f} ms after {name} was killed (median), "
+                  f"{1000 * max(away):.0f} ms at most, of {len(away)}", file=sys.stderr)
         self.assertTrue(w.verify()["verified"])
 
     def test_5_what_it_knew_dies_with_the_broker(self):
