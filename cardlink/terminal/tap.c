@@ -465,7 +465,7 @@ static cb_error renew(tap *own, const char *reader)
     json_t *result = NULL;
     cb_error error = cb_card_take(own->readers, reader);
     if (error)
-        return error;
+        return cb_problem_set(own->problem, error, NULL);
     error = begin(own, own->profile);
     if (!error)
         error = show_certificates(own);
@@ -482,11 +482,26 @@ static cb_error renew(tap *own, const char *reader)
     return error;
 }
 
-/* What the holder has to know of, for his PIN is used for it, or is missing. */
-static bool is_of_pin(cb_error error)
+/* What the holder has to know of, for his PIN is used for it, or is missing, or because it broke
+ * off and the same again may do. */
+static bool is_of_holder(cb_error error)
 {
-    return error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED || error == CB_E_PIN_REQUIRED ||
-           error == CB_E_PIN_PAD || error == CB_E_PIN_CANCELLED;
+    switch (error) {
+    case CB_E_PIN_WRONG:
+    case CB_E_PIN_BLOCKED:
+    case CB_E_PIN_REQUIRED:
+    case CB_E_PIN_PAD:
+    case CB_E_PIN_CANCELLED:
+    case CB_E_CARD_REMOVED:
+    case CB_E_CARD_ABSENT:
+    case CB_E_READER:
+    case CB_E_BROKER_DOWN:
+    case CB_E_TIMEOUT:
+    case CB_E_TAP_UNHEARD:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* Whether the card of a tap that was refused, or was accepted by certificates that are soon over,
@@ -506,7 +521,7 @@ static bool renewed(const tap *refused, const char *reader)
     cb_application_init(&own.selected);
     cb_relay_tap_init(&own.begun);
     cb_error error = renew(&own, reader);
-    if (is_of_pin(error) && refused->problem->may_renew)
+    if (is_of_holder(error) && refused->problem->may_renew)
         *refused->problem = own_problem;
     cb_relay_tap_free(&own.begun);
     cb_buf_free(&own.answers);
@@ -539,8 +554,8 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     cb_application_init(&own.selected);
     cb_relay_tap_init(&own.begun);
     cb_error error = run(&own, reader, report);
-    if (error && report->problem.may_renew && renewed(&own, reader))
-        error = run_again(&own, reader, report);
+    if (error && report->problem.may_renew)
+        error = renewed(&own, reader) ? run_again(&own, reader, report) : report->problem.error;
     else if (!error && json_is_true(json_object_get(report->result, "may_renew")))
         report->renewable = own.profile;
     report->gave_pin = own.gave_pin;

@@ -2,6 +2,10 @@
 """What an agency does to a PIV card of its own that lies on a reader: keys made on the card, and certificates put there, after its
 management key (AES). NIST SP 800-73-4, part 2, 3.3."""
 
+from datetime import timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.ciphers import modes
 
 from piv_channel import aes, tlv, untlv
@@ -40,3 +44,17 @@ class ManagedCard:
 
     def put_certificate(self, slot, der):
         self.send(0xDB, 0x3F, 0xFF, tlv("5C", bytes.fromhex(OBJECTS[slot])) + tlv("53", tlv("70", der) + tlv("71", b"\0") + tlv("FE", b"")))
+
+
+def certify_again(old, authority, key, public=None, days=300):
+    """The certificate, DER, that takes the place of an old one: begins a second later, under the same names, by an authority (its
+    certificate and key in PEM), for the old one's key or another (DER)."""
+    before, issuer = x509.load_der_x509_certificate(old), x509.load_pem_x509_certificate(authority)
+    usage = x509.KeyUsage(True, *[False] * 8)
+    begins = before.not_valid_before + timedelta(seconds=1)
+    made = (x509.CertificateBuilder().subject_name(before.subject).issuer_name(issuer.subject).serial_number(x509.random_serial_number())
+            .public_key(serialization.load_der_public_key(public) if public else before.public_key())
+            .not_valid_before(begins).not_valid_after(begins + timedelta(days=days))
+            .add_extension(usage, critical=True)
+            .add_extension(before.extensions.get_extension_for_class(x509.SubjectAlternativeName).value, critical=False))
+    return made.sign(serialization.load_pem_private_key(key, None), hashes.SHA256()).public_bytes(serialization.Encoding.DER)
