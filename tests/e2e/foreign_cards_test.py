@@ -677,6 +677,140 @@ class RenewalAtTap(unittest.TestCase):
         self.assertTrue(w.verify()["verified"])
 
 
+class RenewalByAgent(unittest.TestCase):
+    """The same at a door, where nobody begins a tap: an agent meets the cards, at a reader without a pad, or with one on which their holder types."""
+
+    started = 0
+
+    @classmethod
+    def setUpClass(cls):
+        w.renewal_rule("same-subject", at_taps=True)
+        w.write_terminal_configuration("door", readers="pcsc")
+        w.enrol_terminal_freely("door")
+        w.make_jpki("Yumi")
+        w.add_foreign_holder("Yumi", ("nginx",))
+        add_managed_holder("Nana")
+        add_managed_holder("Oto")
+        renew_on_card("Nana", 0x9A, 0x9E)
+        renew_on_card("Oto", 0x9A, new_keys=(0x9A,))
+        pem = w.cards / "Yumi.pem"
+        run(["openssl", "x509", "-inform", "DER", "-in", w.cards / "Yumi.der", "-out", pem])
+        cls.revoked = [w.cards / "Nana" / "9a.pem", w.cards / "Nana" / "9e.pem", w.cards / "Oto" / "9a.pem", pem]
+        cls.begun = w.size()
+
+    def setUp(self):
+        self.before = w.size()
+        self.agent = None
+        self.addCleanup(self.stop)
+
+    def serve(self, digits=None):
+        """Another agent; digits: what is typed on the pad, where there is one."""
+        self.stop()
+        RenewalByAgent.started += 1
+        self.agent, typed = f"agent-{self.started}", w.folder / f"typed-{self.started}"
+        self.asked, env = w.folder / f"asked-{self.started}", None
+        if digits is not None:
+            typed.write_text(digits)
+            env = {**w.env, "LD_PRELOAD": str(w.build / "tests" / "support" / "pad_reader.so"), "CB_PAD_READER": str(w.reader),
+                   "CB_PAD_DIGITS": str(typed), "CB_PAD_ASKED": str(self.asked),
+                   "ASAN_OPTIONS": w.env.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+        self.process = w.spawn(self.agent, [w.program("cardlink"), "--config", w.etc / f"{'terminal' if digits is None else 'door'}.conf", "--json",
+                                            "agent", "--service", "nginx"], env)
+
+    def stop(self):
+        w.remove_card()
+        if self.agent:
+            w.stop_one(self.agent)
+        self.agent = None
+
+    def events(self, *kinds):
+        said = (json.loads(line) for line in w.log_of(self.agent).splitlines() if line.startswith("{") and line.endswith("}"))
+        return [event for event in said if event.get("event") in kinds]
+
+    def met(self, name):
+        """What the agent says of a card that is laid down: one word for each."""
+        w.remove_card()
+        wait_until("the agent to wait for a card", lambda: self.events("reader.ready") and
+                   len(self.events("card.present")) == len(self.events("card.removed")), 20 * PATIENCE, self.process)
+        before = len(self.events("tap.accepted", "tap.refused"))
+        # Nobody else asks the card anything meanwhile: it talks to one at a time.
+        w.spawn("card", [w.program("cardlink-vcard"), "--socket", w.reader, w.cards / f"{name}.card"])
+        wait_until(f"{name}'s tap", lambda: len(self.events("tap.accepted", "tap.refused")) > before, 20 * PATIENCE, self.process)
+        said, = self.events("tap.accepted", "tap.refused")[before:]
+        return said
+
+    def times_asked(self):
+        """How often the pad has asked for the PIN."""
+        return self.asked.stat().st_size if self.asked.exists() else 0
+
+    def accepted(self, said, name, level, renewed=None):
+        self.assertEqual((said["event"], said.get("card"), said.get("level"), said.get("renewed")),
+                         ("tap.accepted", w.card_ids[name], level, renewed), said)
+
+    def refused(self, said, code):
+        self.assertEqual((said["event"], said.get("code"), said.get("renewed")), ("tap.refused", code, None), said)
+
+    def renewals(self, name):
+        """Since these tests began, with the terminal of each."""
+        leaves = [w.fields(leaf) for leaf in w.leaves("--from", self.begun) if leaf["kind"] == "card.renewed"]
+        self.assertEqual({leaf["actor"] for leaf in leaves} - {"tap"}, set())
+        return [leaf["terminal"] for leaf in leaves if leaf["card"] == w.card_ids[name]]
+
+    def test_1_what_its_issuer_has_not_revoked_is_asked_for_nothing_more(self):
+        self.serve()
+        self.accepted(self.met("Nana"), "Nana", 1)
+        self.refused(self.met("Yumi"), "pin.required")      # a JPKI card does nothing without
+        self.serve(JPKI_PIN)
+        self.accepted(self.met("Yumi"), "Yumi", 3)
+        self.assertEqual(self.times_asked(), 1)
+        self.assertEqual(self.renewals("Nana") + self.renewals("Yumi"), [])
+
+    def test_2_a_card_is_renewed_while_it_lies_there_and_let_in(self):
+        entries = w.ctl("status")["broker"]["issuer_lists"][0]["entries"] + len(self.revoked)
+        w.publish(*self.revoked)
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        wait_until("the list to be heard of", lambda: w.ctl("status")["broker"]["issuer_lists"][0]["entries"] == entries, 20 * PATIENCE)
+        self.serve()
+        for renewed in (True, None):
+            self.accepted(self.met("Nana"), "Nana", 1, renewed)
+            self.assertEqual(self.renewals("Nana"), [w.ctl("terminal", "show", "terminal")["id"]])
+
+    def test_3_another_key_takes_the_pin_and_without_it_its_holder_is_told(self):
+        self.serve()
+        self.refused(self.met("Oto"), "pin.required")
+        for digits, code in (("", "pin.cancelled"), (WRONG_PIN, "pin.wrong")):
+            self.serve(digits)
+            self.refused(self.met("Oto"), code)
+            self.assertEqual((self.times_asked(), self.renewals("Oto")), (1, []))
+        self.serve(PIN)
+        self.accepted(self.met("Oto"), "Oto", 1, True)
+        self.assertEqual((self.times_asked(), self.renewals("Oto")), (1, [w.ctl("terminal", "show", "door")["id"]]))
+        self.serve()
+        self.accepted(self.met("Oto"), "Oto", 1)
+        self.assertEqual(len(self.renewals("Oto")), 1)
+
+    def test_4_a_jpki_card_is_renewed_by_no_tap_and_replaced_by_an_operator(self):
+        """Its new certificate is another card. For the old one nobody is asked for a PIN."""
+        self.serve(JPKI_PIN)
+        self.refused(self.met("Yumi"), "certificate.revoked")
+        self.assertEqual((self.times_asked(), self.renewals("Yumi")), (0, []))
+        refused = [w.fields(leaf) for leaf in w.leaves("--from", self.before) if leaf["kind"] == "tap.refused"]
+        self.assertEqual([(leaf["outcome"], leaf["card"], leaf.get("purpose")) for leaf in refused if leaf["outcome"] != "tap.expired"],
+                         [("certificate.revoked", w.card_ids["Yumi"], None)], "that it has nothing new is no refusal")
+        self.stop()
+        w.make_jpki("Yumi-new")
+        replaced = w.ctl("card", "replace", w.card_ids["Yumi"], "--card", w.read_card("Yumi-new"), "--reason", "renewed")
+        w.card_ids["Yumi-new"] = replaced["new"]["id"]
+        self.serve(JPKI_PIN)
+        said = self.met("Yumi-new")
+        self.accepted(said, "Yumi-new", 3)
+        self.assertEqual(said["holder"], w.holders["Yumi"])
+        self.refused(self.met("Yumi"), "card.revoked")
+        self.assertEqual(self.times_asked(), 1)
+        self.assertTrue(w.verify()["verified"])
+
+
 class Refused(unittest.TestCase):
     def test_a_card_that_is_not_registered(self):
         w.make_piv("Stray")
