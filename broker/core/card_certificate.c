@@ -38,16 +38,28 @@ cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void 
     return cb_cursor_done(&row) ? CB_OK : CB_E_HSM_RECORD;
 }
 
-static cb_error latest(void *context, cb_bytes certificate)
+/* When it is no longer valid; 0: it does not say. */
+static int64_t end_of(cb_bytes certificate)
 {
-    int64_t *end = context;
     cb_x509 parsed;
     /* What hsmd bound it has read; of what is not one, nothing is said here. */
     if (cb_x509_parse(certificate, &parsed) || parsed.not_after >= INT64_MAX / CB_SECOND)
-        return CB_OK;
-    int64_t after = (parsed.not_after + 1) * CB_SECOND; /* the last second is included */
+        return 0;
+    return (parsed.not_after + 1) * CB_SECOND; /* the last second is included */
+}
+
+static cb_error latest(void *context, cb_bytes certificate)
+{
+    int64_t *end = context, after = end_of(certificate);
     if (after > *end)
         *end = after;
+    return CB_OK;
+}
+
+static cb_error earliest(void *context, cb_bytes certificate)
+{
+    int64_t *end = context;
+    *end = cb_first_day(*end, end_of(certificate));
     return CB_OK;
 }
 
@@ -55,6 +67,12 @@ cb_error cb_card_certificates_end(const cb_card *card, int64_t *end)
 {
     *end = 0;
     return cb_card_status(card, latest, end);
+}
+
+cb_error cb_card_certificates_first_end(const cb_card *card, int64_t *end)
+{
+    *end = 0;
+    return cb_card_status(card, earliest, end);
 }
 
 int64_t cb_card_own_day(const cb_card *card)

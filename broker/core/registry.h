@@ -119,6 +119,9 @@ cb_error cb_card_status(const cb_card *card, cb_certificate_status status, void 
 /* When the last of its certificates is no longer valid (before that hsmd looks at each); 0: it has none that says. As cb_card_status. */
 cb_error cb_card_certificates_end(const cb_card *card, int64_t *end);
 
+/* The same of the first of them. */
+cb_error cb_card_certificates_first_end(const cb_card *card, int64_t *end);
+
 /* The first of two days, of which 0 is none. */
 static inline int64_t cb_first_day(int64_t one, int64_t other)
 {

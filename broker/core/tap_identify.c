@@ -97,13 +97,15 @@ static uint32_t wrong_pins(const cb_tap_context *context, const cb_card_claim *c
     return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
 }
 
-/* Whether a card that taps may be asked for newer certificates, for its own will soon be over. */
+/* Whether a card that taps may be asked for newer certificates, for one of its own will soon be over:
+ * each is needed, and no new one puts off a day that an operator set for the card. */
 static bool renews_early(const cb_taps *taps, const cb_tap_context *context, const cb_card *card)
 {
-    int64_t early = taps->parts.renewal;
+    int64_t early = taps->parts.renewal, end = 0;
     return early > 0 && context->purpose == CB_TAP_AUTHENTICATE &&
-           cb_profile_find(context->profile)->certificates > 0 && card->expires > 0 &&
-           card->expires - cb_clock_wall_us() < early;
+           cb_profile_find(context->profile)->certificates > 0 &&
+           cb_card_certificates_first_end(card, &end) == CB_OK && end > 0 &&
+           end - cb_clock_wall_us() < early;
 }
 
 /* Which of its proofs this is, where the card says that and hsmd has believed it. */

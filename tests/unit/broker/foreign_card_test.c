@@ -320,6 +320,50 @@ static int64_t in_hours(int hours)
     return (cb_clock_wall_us() / CB_SECOND + hours * INT64_C(3600)) * CB_SECOND;
 }
 
+/* Of several: the card is over with the last, and asked for newer ones before the first. */
+static void of_certificates_the_first_and_the_last_end_are_told(void **state)
+{
+    const struct {
+        int hours[3]; /* 0: one that says none */
+        int first, last;
+    } ends[] = {{{2, 1, 3}, 1, 3}, {{1, 2, 3}, 1, 3}, {{0, 3, 2}, 2, 3}, {{0, 0, 0}, 0, 0}};
+    const int64_t now = in_hours(0), hour = 3600 * CB_SECOND;
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        cb_card card;
+        int64_t first = 7, last = 7;
+        cb_buf one = CB_BUF(256);
+        cb_binding_info info = {.card = cb_id_new(),
+                                .holder = cb_id_new(),
+                                .profile = CB_PROFILE_PIV,
+                                .level = CB_LEVEL_TERMINAL_PIN,
+                                .sequence = 1,
+                                .keys = {.count = 3}};
+        static const uint8_t uses[] = {0x9A, 0x9E, 0x04}, none[] = {CB_DER_SEQUENCE, 1, 7};
+        cb_card_init(&card);
+        for (size_t k = 0; k < 3; k++) {
+            int64_t end = now + ends[i].hours[k] * hour;
+            cb_bytes der = ends[i].hours[k] ? certificate_until(end, (uint8_t)k, &one)
+                                            : CB_BYTES_OF(none);
+            info.keys.key[k] = (cb_card_key){.use = uses[k],
+                                             .kind = CB_CARD_KEY_P256,
+                                             .len = 65,
+                                             .data = {4, (uint8_t)k},
+                                             .certificate = cb_sha256(der)};
+            cb_buf_put(&card.certificates, der);
+        }
+        make_binding_of(&info, &card.binding);
+        assert_int_equal(cb_card_certificates_first_end(&card, &first), CB_OK);
+        assert_int_equal(cb_card_certificates_end(&card, &last), CB_OK);
+        assert_true(first == (ends[i].first ? now + ends[i].first * hour : 0));
+        assert_true(last == (ends[i].last ? now + ends[i].last * hour : 0));
+        card.certificates.len--;
+        assert_int_equal(cb_card_certificates_first_end(&card, &first), CB_E_HSM_RECORD);
+        cb_buf_free(&one);
+        cb_card_free(&card);
+    }
+}
+
 static void a_day_of_its_own_after_its_first_certificates_ends_it_still(void **state)
 {
     (void)state;
@@ -548,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
         cmocka_unit_test(of_two_taps_that_renew_one_is_recorded),
         cmocka_unit_test(a_day_of_its_own_outlives_a_renewal),
+        cmocka_unit_test(of_certificates_the_first_and_the_last_end_are_told),
         cmocka_unit_test(a_day_of_its_own_after_its_first_certificates_ends_it_still),
         cmocka_unit_test(a_day_that_was_set_before_it_was_written_down_stays),
         cmocka_unit_test(a_tap_revives_no_card_whose_own_day_is_over),

@@ -139,6 +139,30 @@ static void a_connector_cannot_use_the_key_without_end(void **state)
     cb_tap_outcome_free(&outcome);
 }
 
+/* Not when the card ends by a day of its own, which no certificate puts off. */
+static void newer_certificates_are_asked_for_when_the_first_of_them_ends_soon(void **state)
+{
+    const int64_t day = 86400 * CB_SECOND, now = cb_clock_wall_us();
+    const struct {
+        int64_t card, first; /* ends in so many days; 0: never */
+        bool asked;
+    } ends[] = {{1, 700, false}, {700, 1, true}, {1, 1, true}, {700, 700, false}, {0, 1, true},
+                {1, 0, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        for (int configured = 0; configured < 2; configured++) {
+            cb_tap_outcome outcome;
+            kind_of_card = CB_PROFILE_JPKI;
+            taps->parts.renewal = configured * 10 * day;
+            card_expires = ends[i].card ? now + ends[i].card * day : 0;
+            certificate_ends = ends[i].first ? now + ends[i].first * day : 0;
+            assert_int_equal(run(&outcome), CB_OK);
+            assert_int_equal(outcome.may_renew, configured && ends[i].asked);
+            cb_tap_outcome_free(&outcome);
+        }
+    }
+}
+
 static void steps_come_once_and_in_order_and_from_the_same_terminal(void **state)
 {
     (void)state;
@@ -261,6 +285,7 @@ int main(void)
         T(a_revocation_of_another_card_does_not_refuse_this_one),
         T(a_connector_cannot_use_the_key_without_end),
         T(steps_come_once_and_in_order_and_from_the_same_terminal),
+        T(newer_certificates_are_asked_for_when_the_first_of_them_ends_soon),
         T(a_mistake_can_be_put_right_while_the_card_stays),
         T(a_mistake_leaves_nothing_in_the_tap),
         T(a_pin_change_uses_no_key_and_is_recorded),

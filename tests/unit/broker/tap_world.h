@@ -51,6 +51,7 @@ static bool pad_needed;
 static uint8_t asks_pin; /* flags of the second script's command */
 static bool intended_pin_seen;
 static uint8_t kind_of_card = CB_PROFILE_NATIVE;
+static int64_t card_expires, certificate_ends; /* wall clock; 0: no such day */
 static size_t receipts_recorded;
 
 static cb_error step(const char *name)
@@ -173,7 +174,8 @@ const cb_card_profile *cb_profile_find(uint8_t id)
     static const cb_card_profile foreign = {.id = CB_PROFILE_JPKI,
                                             .name = "jpki",
                                             .level_with_pin = CB_LEVEL_TERMINAL_PIN,
-                                            .recognise = recognise_it};
+                                            .recognise = recognise_it,
+                                            .certificates = 1};
     static const cb_card_profile password = {.id = CB_PROFILE_PASSWORD,
                                              .name = "password",
                                              .level_with_pin = CB_LEVEL_PASSWORD};
@@ -285,6 +287,7 @@ static inline int open_taps(void **state)
     pad_needed = false;
     asks_pin = 0;
     kind_of_card = CB_PROFILE_NATIVE;
+    card_expires = certificate_ends = 0;
     entered = NULL;
     recorded_pins = signed_pins = 0;
     said_counter = intended_counter = recorded_counter = 0;
