@@ -114,12 +114,28 @@ static uint32_t counter(const cb_card_claim *claim, cb_error error)
     return is_believed(error) ? claim->counter : 0;
 }
 
-/* A native card has counted a proof that was refused before hsmd looked at it all the same: what it
- * signs at its first use is compared with how many came. Of others a number counts, or nothing. */
-static bool is_heard(const cb_tap_context *context, const cb_tap_outcome *outcome, cb_error error)
+/* What else hsmd has against a card only when it believed its proof. */
+static bool is_believed_of(cb_error error)
 {
-    bool of_a_card = !cb_id_is_zero(&outcome->card) && error != CB_E_CARD_PROOF;
-    return outcome->counter > 0 || (context->profile == CB_PROFILE_NATIVE && of_a_card);
+    return is_believed(error) || error == CB_E_CARD_SUSPENDED || error == CB_E_CARD_REVOKED ||
+           error == CB_E_CARD_GENERATION;
+}
+
+/* A native card has counted its proof whatever the registry has against it, and what it signs at its
+ * first use is compared with how many came. So hsmd is asked whose proof that was, of cards that may
+ * still be used one day; the tap ends all the same. Others have no such count. */
+static bool looks_at_refused(const cb_tap_context *context, cb_error error)
+{
+    return context->profile == CB_PROFILE_NATIVE &&
+           (error == CB_E_CARD_NOT_ACTIVE || error == CB_E_CARD_SUSPENDED);
+}
+
+static bool is_refused_cards(activating *a)
+{
+    cb_activation unused = {0};
+    activating look = *a;
+    look.activation = &unused;
+    return is_believed_of(activate(&look));
 }
 
 cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
@@ -149,14 +165,17 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
             error = activate_password(&a, found);
         else if (!error)
             error = found ? found : refusal(context, &card);
+        if (!found && looks_at_refused(context, error))
+            outcome->proof_heard = is_refused_cards(&a);
     }
     if (!error && !password) {
         error = activate(&a);
         outcome->wrong_pins = wrong_pins(context, &claim, error);
         outcome->counter = counter(&claim, error);
+        outcome->proof_heard = outcome->counter > 0 || (context->profile == CB_PROFILE_NATIVE &&
+                                                        is_believed_of(error));
     }
     outcome->may_renew = !error && renews_early(taps, context, &card);
-    outcome->proof_heard = is_heard(context, outcome, error);
     outcome->may_end = error == CB_E_CARD_REVOKED && context->profile == CB_PROFILE_NATIVE;
     outcome->pin_tries_left = activation.pin_tries_left;
     outcome->level = activation.level;

@@ -132,6 +132,53 @@ static void which_of_its_proofs_it_was_goes_with_the_tap_of_each_card_that_says_
     }
 }
 
+/* What a card has counted is explained by its own proofs alone: not by what somebody with the key of a
+ * batch says in its name. */
+static void only_a_proof_that_hsmd_believed_is_heard(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *step;
+        cb_error error;
+        bool heard;
+    } cases[] = {{"activate", CB_E_CARD_PROOF, false},   {"activate", CB_E_HSM_RECORD, false},
+                 {"activate", CB_E_CARD_EXPIRED, false}, {"activate", CB_E_IO, false},
+                 {"activate", CB_E_PIN_WRONG, true},     {"activate", CB_E_PIN_BLOCKED, true},
+                 {"activate", CB_E_PIN_REQUIRED, true},  {"activate", CB_E_TAP_LEVEL, true},
+                 {"activate", CB_E_CARD_SUSPENDED, true}, {"activate", CB_E_CARD_REVOKED, true},
+                 {"activate", CB_E_CARD_GENERATION, true},
+                 {"finish", CB_E_PIN_WRONG, false},      {"lookup", CB_E_CARD_UNKNOWN, false},
+                 {"state", CB_E_CARD_NOT_ACTIVE, true},  {"state", CB_E_CARD_SUSPENDED, true},
+                 {"state", CB_E_CARD_EXPIRED, false},    {"state", CB_E_CARD_REVOKED, false}};
+    said_counter = 7;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cb_tap_outcome outcome;
+        recorded_heard = !cases[i].heard;
+        failing = cases[i].step;
+        failure = cases[i].error;
+        assert_int_equal(run(&outcome), cases[i].error);
+        print_message("%s %s\n", cases[i].step, cb_error_code(cases[i].error));
+        assert_int_equal(recorded_heard, cases[i].heard);
+        cb_tap_outcome_free(&outcome);
+    }
+}
+
+/* The registry's word stands, and hsmd is asked for nothing but whose proof that was. */
+static void a_proof_of_a_card_that_is_not_active_is_looked_at_all_the_same(void **state)
+{
+    (void)state;
+    cb_tap_outcome outcome;
+    said_counter = 7;
+    failing = "state";
+    failure = CB_E_CARD_NOT_ACTIVE;
+    forged = true;
+    assert_int_equal(run(&outcome), CB_E_CARD_NOT_ACTIVE);
+    assert_non_null(strstr(trace, "state activate refused"));
+    assert_int_equal(outcome.level, 0);
+    assert_false(recorded_heard);
+    cb_tap_outcome_free(&outcome);
+}
+
 /* So no terminal ends a card with a number that it has invented. */
 static void a_number_that_hsmd_has_not_believed_is_nobodys(void **state)
 {
@@ -188,6 +235,8 @@ int main(void)
         T(what_hsmd_did_not_believe_is_no_word_of_the_card),
         T(who_speaks_for_a_card_without_its_keys_is_counted_at_that_card),
         T(which_of_its_proofs_it_was_goes_with_the_tap_of_each_card_that_says_it),
+        T(only_a_proof_that_hsmd_believed_is_heard),
+        T(a_proof_of_a_card_that_is_not_active_is_looked_at_all_the_same),
         T(a_number_that_hsmd_has_not_believed_is_nobodys),
         T(whom_counting_has_ended_is_cut_off),
     };

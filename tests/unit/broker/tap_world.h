@@ -35,6 +35,7 @@ static uint32_t signed_pins;      /* wrong ones, as the card says */
 static uint32_t said_counter;     /* which of its proofs this is, likewise */
 static uint32_t intended_counter; /* of the last intent */
 static uint32_t recorded_counter; /* of the last refusal */
+static bool forged; /* the proof: hsmd does not believe it */
 static bool recorded_heard;       /* likewise */
 static uint64_t failed_here;      /* at the terminal */
 static cb_failure_effect led_to;  /* what counting does */
@@ -104,7 +105,8 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
                            .level = CB_LEVEL_PIN,
                            .pin = CB_PIN_VERIFIED,
                            .pin_tries_left = 2};
-    return step("activate");
+    cb_error error = step("activate");
+    return !error && forged ? CB_E_CARD_PROOF : error;
 }
 
 cb_error cb_hsm_tap_password(cb_hsm *hsm, const cb_id *tap, cb_bytes before,
@@ -291,7 +293,7 @@ static inline int open_taps(void **state)
     entered = NULL;
     recorded_pins = signed_pins = 0;
     said_counter = intended_counter = recorded_counter = 0;
-    recorded_heard = false;
+    forged = recorded_heard = false;
     failed_here = 0;
     led_to = (cb_failure_effect){.noted = false};
     return cb_taps_open(&parts, &taps) == CB_OK ? 0 : -1;
