@@ -5,7 +5,7 @@
  * A tap that did not succeed has left no session and no intent open, and is not told as accepted;
  * the next tap works.
  */
-#include "tests/fault/api_world.h"
+#include "tests/fault/api_judge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,70 +22,32 @@
 #include "broker/core/terminal_log.h"
 #include "tests/support/alloc_faults.h"
 
-/* What a flow returns when its client was given what it must not be; it is no listed error. */
-#define WRONG CB_ERROR_COUNT
-
-/* What wolfSSL loses when a handshake fails (http_test.c), and a turn that libmicrohttpd drops. */
-enum { THEIRS = 40, UNTOLD = 1, RUNS = 10, FEW = 8, ALL = 0 };
+/* What wolfSSL loses when a handshake fails (http_test.c). */
+enum { THEIRS = 40, RUNS = 10, FEW = 8, ALL = 0 };
 
 typedef struct taps {
     api_world w;
     const char *service;
     long proves; /* 1: the last step */
     api_tally before;
-    size_t script; /* characters of the answers to it, in a run without faults */
+    size_t script; /* characters of its commands, in a run without faults */
 } taps;
-
-/* ---- Judging ---- */
-
-static cb_error wrong(const taps *t, const char *why)
-{
-    fprintf(stderr, "%s: %s%s\n", why, t->w.answer.head, t->w.answer.body);
-    return WRONG;
-}
-
-static cb_error judge(const taps *t, int status)
-{
-    const calm_answer *answer = &t->w.answer;
-    if (answer->silent)
-        return wrong(t, "silence");
-    if (answer->status == 0)
-        return CB_E_CLOSED;
-    if (answer->status >= 500 && strstr(answer->body, "\"code\":"))
-        return CB_E_MEMORY;
-    return answer->status == status ? CB_OK : wrong(t, "a wrong answer");
-}
-
-/* The card plays what it is given: a script of which a part is missing leads to fewer answers. */
-static cb_error judge_script(taps *t, int status)
-{
-    cb_error error = judge(t, status);
-    if (error)
-        return error;
-    if (!api_play(&t->w))
-        return wrong(t, "no script");
-    if (t->script == 0)
-        t->script = strlen(t->w.answers);
-    return strlen(t->w.answers) == t->script ? CB_OK : wrong(t, "not the whole script");
-}
 
 static cb_error judge_outcome(const taps *t)
 {
-    static const char *const parts[] = {"\"outcome\":\"accepted\"",
-                                        "\"holder\":\"",
-                                        "\"card\":\"",
-                                        "\"level\":1",
-                                        "\"service\":\"",
-                                        "\"session\":\"",
-                                        "\"delivery\":{\"kind\":\""};
-    cb_error error = judge(t, 200);
-    for (size_t i = 0; !error && i < sizeof parts / sizeof *parts; i++)
-        if (!strstr(t->w.answer.body, parts[i]))
-            error = wrong(t, parts[i]);
     const char *given = strcmp(t->service, "tax") == 0
                             ? "\"kind\":\"token\",\"token\":{\"access_token\":\"let me in\"}"
                             : "\"kind\":\"relayed\",\"url\":\"https://";
-    return error || strstr(t->w.answer.body, given) ? error : wrong(t, "nothing is given");
+    const char *const parts[] = {"\"outcome\":\"accepted\"",
+                                 "\"holder\":\"",
+                                 "\"card\":\"",
+                                 "\"level\":1",
+                                 "\"service\":\"",
+                                 "\"session\":\"",
+                                 "\"delivery\":{\"kind\":\"",
+                                 given,
+                                 NULL};
+    return api_judge_parts(&t->w, 200, parts);
 }
 
 /* ---- The steps ---- */
@@ -127,14 +89,14 @@ static cb_error start(void *context)
 {
     taps *t = context;
     api_tap_start(&t->w);
-    return judge_script(t, 201);
+    return api_judge_script(&t->w, 201, &t->script);
 }
 
 static cb_error challenge(void *context)
 {
     taps *t = context;
     api_tap_challenge(&t->w, t->service);
-    return judge_script(t, 200);
+    return api_judge_script(&t->w, 200, &t->script);
 }
 
 static cb_error prove(void *context)
@@ -152,7 +114,7 @@ static cb_error prove_nothing(void *context)
     cb_id_text(&nobodys, t->w.tap);
     strcpy(t->w.answers, "[\"01029000\",\"6985\"]");
     api_tap_proof(&t->w);
-    return judge(t, 404);
+    return api_judge(&t->w, 404);
 }
 
 static cb_error dial_and_ask(void *context)
@@ -162,11 +124,11 @@ static cb_error dial_and_ask(void *context)
     if (!t->w.line)
         return CB_E_CLOSED;
     api_ask_dialled(&t->w, "GET", "/v1/services", NULL);
-    cb_error error = judge(t, 200);
+    cb_error error = api_judge(&t->w, 200);
     if (!error &&
         (!strstr(t->w.answer.body, "\"bus\"") || !strstr(t->w.answer.body, "\"gov\"") ||
          !strstr(t->w.answer.body, "{\"name\":\"tax\",\"title\":\"Office\",\"level\":1}")))
-        error = wrong(t, "not the whole list");
+        error = api_wrong(&t->w, "not the whole list");
     return error;
 }
 
@@ -225,22 +187,11 @@ static cb_error bring_log(void *context)
 {
     taps *t = context;
     api_ask_dialled(&t->w, "POST", "/v1/log", t->w.answers);
-    cb_error error = judge(t, 200);
-    return !error && !strstr(t->w.answer.body, "\"hash\":\"") ? wrong(t, "no head") : error;
+    cb_error error = api_judge(&t->w, 200);
+    return !error && !strstr(t->w.answer.body, "\"hash\":\"") ? api_wrong(&t->w, "no head") : error;
 }
 
 /* ---- Afterwards ---- */
-
-static void added(taps *t, api_tally *out)
-{
-    api_tally after;
-    const cb_api *api = &t->w.api;
-    for (int i = 0; i < 20000 && cb_server_busy(api->server) > 0; i++)
-        usleep(500);
-    cb_store_settle(api->store);
-    api_count(&t->w, &after);
-    api_added(&t->before, &after, out);
-}
 
 static void tap_whole(taps *t)
 {
@@ -254,7 +205,7 @@ static void told_as_it_was(void *context, cb_error result, bool struck)
     taps *t = context;
     api_tally is;
     (void)struck;
-    added(t, &is);
+    api_settled(&t->w, &t->before, &is);
     long accepted = api_number(&is, "leaf tap.result accepted"),
          withheld = api_number(&is, "leaf tap.withheld"),
          results = accepted + api_number(&is, "leaf tap.result"),
@@ -276,7 +227,7 @@ static void nothing_is_told(void *context, cb_error result, bool struck)
     taps *t = context;
     api_tally is;
     (void)result, (void)struck;
-    added(t, &is);
+    api_settled(&t->w, &t->before, &is);
     assert_int_equal(is.count, 0);
     api_world_close(&t->w);
 }
@@ -287,7 +238,7 @@ static void log_is_there_once(void *context, cb_error result, bool struck)
     taps *t = context;
     api_tally is;
     (void)struck;
-    added(t, &is);
+    api_settled(&t->w, &t->before, &is);
     long leaves = api_number(&is, "leaf terminal.log");
     assert_true(leaves == 0 || leaves == 1);
     if (result == CB_OK)
@@ -296,7 +247,7 @@ static void log_is_there_once(void *context, cb_error result, bool struck)
     assert_int_equal(api_world_open(&t->w), CB_OK);
     api_dial(&t->w);
     assert_int_equal(bring_log(t), CB_OK);
-    added(t, &is);
+    api_settled(&t->w, &t->before, &is);
     assert_int_equal(api_number(&is, "leaf terminal.log"), 1);
     api_world_close(&t->w);
 }
@@ -320,7 +271,7 @@ static void a_tap_succeeds_or_has_not_been(void **state)
         t.service = strstr(flow[i].name, "relayed") ? "bus" : "tax";
         t.proves = flow[i].run == prove;
         t.script = 0;
-        fault_theirs(flow[i].run == dial_and_ask ? THEIRS : UNTOLD);
+        fault_theirs(flow[i].run == dial_and_ask ? THEIRS : API_UNTOLD);
         fault_each(&alloc_faults, &flow[i], &t,
                    flow[i].run == prove_nothing ? ALL
                    : flow[i].run == bring_log   ? FEW
