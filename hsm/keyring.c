@@ -105,22 +105,36 @@ cb_error cb_keyring_refresh(cb_keyring *keyring)
     return error;
 }
 
-/* Not every broker has such cards. */
+static cb_error read_number(cb_keyring *keyring, CK_OBJECT_HANDLE handle, CK_ATTRIBUTE_TYPE type,
+                            CK_ULONG *out)
+{
+    cb_buf value = CB_BUF(sizeof *out);
+    cb_error error = cb_token_attribute(keyring->token, handle, type, &value);
+    if (!error && value.len != sizeof *out)
+        error = CB_E_HSM_TOKEN;
+    if (!error)
+        memcpy(out, value.data, sizeof *out);
+    cb_buf_free(&value);
+    return error;
+}
+
+/* Not every broker has such cards. It comes from outside, by hand: what is no key for CMACs is found
+ * here, not by the first card. */
 static cb_error find_scp03(cb_keyring *keyring)
 {
     CK_OBJECT_HANDLE handle;
-    CK_ULONG len = 0;
-    cb_buf value = CB_BUF(sizeof len);
+    CK_ULONG type = 0, len = 0;
     keyring->scp03 = cb_token_key_named(CKO_SECRET_KEY, CB_LABEL_SCP03);
     cb_error error = cb_token_find(keyring->token, &keyring->scp03, &handle);
     if (error)
         return error == CB_E_NOT_FOUND ? CB_OK : error;
     error = cb_keyring_check_locked(keyring, &keyring->scp03);
     if (!error)
-        error = cb_token_attribute(keyring->token, handle, CKA_VALUE_LEN, &value);
-    if (!error && value.len == sizeof len)
-        memcpy(&len, value.data, sizeof len);
-    cb_buf_free(&value);
+        error = check_flag(keyring, &keyring->scp03, CKA_SIGN, true);
+    if (!error)
+        error = read_number(keyring, handle, CKA_KEY_TYPE, &type);
+    if (!error && type == CKK_AES)
+        error = read_number(keyring, handle, CKA_VALUE_LEN, &len);
     if (!error && len != 16 && len != 24 && len != 32)
         error = cb_log_failure("keyring.attributes", CB_E_CONFIG, CB_LABEL_SCP03);
     keyring->scp03_len = error ? 0 : (uint8_t)len;
