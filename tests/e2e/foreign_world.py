@@ -34,6 +34,7 @@ class ForeignWorld(World):
     """An installation that trusts an agency for PIV and JPKI cards, and whose HSM has the master key of SCP03 cards."""
 
     HOW_LONG_IT_COUNTS = "refresh-minutes = 1"
+    PUBLISHER = Publisher
 
     def write_terminal_configuration(self, name, readers=None, profiles="native, piv, jpki, scp03"):
         super().write_terminal_configuration(name, readers)
@@ -42,14 +43,26 @@ class ForeignWorld(World):
 
     def make_token(self):
         super().make_token()
-        key = secrets.token_bytes(32)
+        self.put_master()
+
+    def at_token(self, *args):
+        run(["pkcs11-tool", "--module", self.TOKEN_MODULE, "--token-label", "cardbroker", "--login", "--pin", "env:TOKEN_PIN", *args,
+             "--type", "secrkey", "--label", "cardbroker.scp03-master"],
+            env={**self.env, "TOKEN_PIN": (self.etc / "hsm.pin").read_text().strip()})
+
+    def put_master(self, kind="AES", size=32, flags=("--usage-sign", "--sensitive", "--private")):
+        """A master key on the token, and in the file that cards are made from."""
+        key = secrets.token_bytes(size)
         self.secret_file("scp03.master", key.hex())
         (self.etc / "scp03.bin").write_bytes(key)
-        pin = (self.etc / "hsm.pin").read_text().strip()
-        run(["pkcs11-tool", "--module", self.TOKEN_MODULE, "--token-label", "cardbroker", "--login", "--pin", "env:TOKEN_PIN",
-             "--write-object", self.etc / "scp03.bin", "--type", "secrkey", "--key-type", "AES:32", "--label",
-             "cardbroker.scp03-master", "--usage-sign", "--sensitive", "--private"], env={**self.env, "TOKEN_PIN": pin})
+        self.at_token("--write-object", self.etc / "scp03.bin", "--key-type", f"{kind}:{size}", *flags)
         (self.etc / "scp03.bin").unlink()
+
+    def put_another_master(self, **what):
+        """In the place of the one that is there."""
+        self.at_token("--delete-object")
+        (self.etc / "scp03.master").unlink()
+        self.put_master(**what)
 
     def make_scp03(self, name):
         self.issuer("scp03", "make", "--master", self.etc / "scp03.master", "--key-version", "30", "--state",
@@ -57,7 +70,7 @@ class ForeignWorld(World):
 
     def write_hsmd_configuration(self):
         super().write_hsmd_configuration()
-        self.publisher = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher)
+        self.publisher = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.PUBLISHER)
         threading.Thread(target=self.publisher.serve_forever, daemon=True).start()
         for name in ("agency", "stranger"):
             run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
@@ -81,7 +94,11 @@ class ForeignWorld(World):
 
     def publish(self, *certificates):
         """A list of the agency's with these certificates on it."""
-        authority = self.folder / "agency"
+        Publisher.revoked = self.list_of("agency", *certificates)
+
+    def list_of(self, name, *certificates):
+        """What an authority has revoked, these certificates besides."""
+        authority = self.folder / name
         authority.mkdir(exist_ok=True)
         index = authority / "index.txt"
         for file, text in ((index, ""), (authority / "number", "01\n"), (authority / "ca.conf", f"""\
@@ -91,8 +108,8 @@ default_ca = agency
 database = {index}
 crlnumber = {authority}/number
 unique_subject = no
-certificate = {self.pki}/agency.pem
-private_key = {self.pki}/agency.key
+certificate = {self.pki}/{name}.pem
+private_key = {self.pki}/{name}.key
 default_md = sha256
 default_crl_days = 7
 """)):
@@ -101,7 +118,7 @@ default_crl_days = 7
         for certificate in certificates:
             run(["openssl", "ca", "-config", authority / "ca.conf", "-revoke", certificate])
         run(["openssl", "ca", "-config", authority / "ca.conf", "-gencrl", "-out", authority / "crl.pem"])
-        Publisher.revoked = run(["openssl", "crl", "-in", authority / "crl.pem", "-outform", "DER"]).stdout
+        return run(["openssl", "crl", "-in", authority / "crl.pem", "-outform", "DER"]).stdout
 
     def tear_down(self):
         super().tear_down()

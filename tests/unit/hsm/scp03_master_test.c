@@ -176,6 +176,7 @@ static void a_master_key_that_could_come_out_or_can_do_nothing_is_refused(void *
         {MASTER_256, CKK_AES, CK_TRUE, CK_TRUE, CK_TRUE},   /* can be wrapped and carried off */
         {MASTER_256, CKK_AES, CK_FALSE, CK_TRUE, CK_TRUE},
         {MASTER_256, CKK_AES, CK_TRUE, CK_FALSE, CK_FALSE},
+        {MASTER_128 "50515253", CKK_AES, CK_TRUE, CK_FALSE, CK_TRUE}, /* which SoftHSM keeps */
         {MASTER_256, CKK_GENERIC_SECRET, CK_TRUE, CK_FALSE, CK_TRUE},
         {MASTER_128, CKK_GENERIC_SECRET, CK_TRUE, CK_FALSE, CK_TRUE},
         {MASTER_128 "50515253", CKK_GENERIC_SECRET, CK_TRUE, CK_FALSE, CK_TRUE},
