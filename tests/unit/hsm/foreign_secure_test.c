@@ -7,6 +7,7 @@
 
 #include "cardlink/card/key.h"
 #include "cardlink/piv/commands.h"
+#include "cardlink/x509/der.h"
 #include "secure_cards.h"
 
 static void a_card_is_bound_with_its_key(void **state)
@@ -64,6 +65,53 @@ static void only_a_content_signer_of_the_agency_certifies(void **state)
     secure_make_signer(&secure_issuer, "2.16.840.1.101.3.6.7", 0, &secure_signer_certificate);
     secure_show_signer(&secure_far, (cb_bytes){0});
     expect(CB_E_CARD_CERTIFICATE, secure_check_card(&info));
+}
+
+/* The signer's certificate with a policy; NULL: with none. */
+static void show_signer_with(const char *policy)
+{
+    cb_x509 old;
+    cb_buf extensions = CB_BUF(512), made = CB_BUF(CB_ISSUE_X509_MAX);
+    good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &old));
+    cb_issue_key_usage(&extensions, 0x80);
+    cb_issue_extended_usage(&extensions, "2.16.840.1.101.3.6.7", true);
+    if (policy)
+        cb_issue_policy(&extensions, policy);
+    const cb_issue_x509 what = {.subject = old.subject,
+                                .key = &secure_signer,
+                                .extensions = cb_buf_bytes(&extensions),
+                                .not_before = old.not_before,
+                                .not_after = old.not_after};
+    good(cb_issue_x509_make(&what, &secure_issuer.signer, &made));
+    cb_buf_reset(&secure_signer_certificate);
+    cb_buf_put(&secure_signer_certificate, cb_buf_bytes(&made));
+    secure_show_signer(&secure_far, (cb_bytes){0});
+    cb_buf_free(&extensions);
+    cb_buf_free(&made);
+}
+
+static void a_content_signer_needs_one_of_the_policies_too(void **state)
+{
+    static const char *const policies[] = {"2.16.840.1.101.3.2.1.3.13", "2.16.840.1.101.3.2.1.3.17",
+                                           "2.16.840.1.101.3.2.1.3.39"};
+    cb_foreign_trust *trust = &secure_lane.host->foreign[0];
+    cb_buf oid[3];
+    cb_binding_info info;
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        cb_buf_init(&oid[i], CB_FOREIGN_OID_MAX);
+        good(cb_oid_parse(policies[i], &oid[i]));
+        trust->policy[i] = cb_buf_bytes(&oid[i]);
+    }
+    for (trust->policies = 2; trust->policies <= 3; trust->policies++) {
+        show_signer_with(NULL);
+        expect(CB_E_CERTIFICATE_POLICY, secure_check_card(&info));
+        show_signer_with(policies[2]);
+        expect(trust->policies == 2 ? CB_E_CERTIFICATE_POLICY : CB_OK, secure_check_card(&info));
+    }
+    trust->policies = 0;
+    for (size_t i = 0; i < 3; i++)
+        cb_buf_free(&oid[i]);
 }
 
 static void another_cards_certificate_is_refused(void **state)
@@ -278,6 +326,7 @@ int main(void)
         TEST(a_card_is_bound_with_its_key),
         TEST(a_card_that_does_not_have_all_of_it_is_bound_without),
         TEST(only_a_content_signer_of_the_agency_certifies),
+        TEST(a_content_signer_needs_one_of_the_policies_too),
         TEST(another_cards_certificate_is_refused),
         TEST(what_was_read_is_bound_whole_or_not),
         TEST(an_intermediate_certificate_may_stand_between),
