@@ -283,6 +283,7 @@ static void look(cards *c, cb_error result, api_tally *is)
 static void open_again(cards *c)
 {
     api_tally now;
+    api_wait_signed(&c->w);
     api_open_again(&c->w, &now);
 }
 

@@ -61,6 +61,19 @@ void api_settled(api_world *w, const api_tally *before, api_tally *out)
     api_added(before, &after, out);
 }
 
+void api_wait_signed(const api_world *w)
+{
+    cb_store_state state;
+    int64_t deadline = cb_deadline_in(60 * CB_SECOND);
+    do {
+        assert_int_equal(cb_store_status(w->api.store, &state), CB_OK);
+        if (!state.signer && state.leaves_unsigned == 0)
+            return;
+        usleep(5000);
+    } while (cb_deadline_left_ms(deadline) > 0);
+    fail_msg("nothing is signed any more");
+}
+
 void api_sessions_are_over(const api_world *w)
 {
     int64_t deadline = cb_deadline_in(60 * CB_SECOND);

@@ -31,6 +31,10 @@ cb_error api_judge_script(api_world *w, int status, size_t *whole);
 /* What was added to the record, once nothing is under way. */
 void api_settled(api_world *w, const api_tally *before, api_tally *out);
 
+/* Waits until all that was written is under a signed head: a key service that was not heard is asked
+ * again within half a second. What a stop leaves unsigned counts for nothing after the next start. */
+void api_wait_signed(const api_world *w);
+
 /* Waits until no session lives any more: one that was cut without memory is taken off the list by
  * the next look at it. */
 void api_sessions_are_over(const api_world *w);

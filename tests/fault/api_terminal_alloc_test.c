@@ -270,6 +270,7 @@ static void done_or_not(void *context, cb_error result, bool struck)
         api_say("is", &is);
         fail_msg("half done");
     }
+    api_wait_signed(&t->w);
     api_open_again(&t->w, &now);
     dial(t);
     send_request(t);
