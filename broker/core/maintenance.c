@@ -121,8 +121,9 @@ typedef struct search {
 static cb_error look_at(void *context, const cb_maintainer *maintainer)
 {
     search *s = context;
-    s->found = s->found || cb_said_of_maintainer(s->txn, maintainer) == CB_OK;
-    return CB_OK;
+    cb_error error = cb_said_of_maintainer(s->txn, maintainer);
+    s->found = s->found || error == CB_OK;
+    return error == CB_E_MEMORY ? error : CB_OK;
 }
 
 static cb_error is_maintainer(cb_txn *txn, const cb_intent_request *r)
