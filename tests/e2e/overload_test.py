@@ -150,7 +150,8 @@ class Overload(unittest.TestCase):
             for terminal, (tap, answers) in zip(terminals[:LOGINS], played):
                 threads.append(threading.Thread(target=prove, args=(terminal, tap, answers)))
                 threads[-1].start()
-            wait_until("the logins", lambda: metric("cardbroker_http_busy") >= LOGINS + 1, 10 * PATIENCE)
+            # A request that is busy may not have its place yet; one whose intent is on record has.
+            wait_until("the logins", lambda: sum("service stalled" in leaf["leaf"] for leaf in w.leaves("--kind", "tap.intent")) >= LOGINS, 10 * PATIENCE)
             began = time.monotonic()
             refused = late.proof(*played[-1])
             self.assertEqual((refused.status, refused.code), (503, "service.busy"))

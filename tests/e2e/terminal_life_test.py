@@ -626,7 +626,9 @@ class Log(unittest.TestCase):
         w.ctl("terminal", "enrol", "--name", "desk", "--certificate", w.etc / "desk.pem", "--rate", 1000, "--passwords")
         w.insert_card("Hanako")
         before, said = w.size(), []
-        agent = w.spawn("beside", [w.program("cardlink"), "--config", w.etc / "desk.conf", "--json", "agent"])   # it leaves the reader alone
+        beside = w.etc / "beside.conf"      # the same terminal, at a reader where nothing lies: two looks at a virtual card meet
+        beside.write_text(re.sub('readers = ".*"', f'readers = "virtual:{w.folder}/no-card"', (w.etc / "desk.conf").read_text()))
+        agent = w.spawn("beside", [w.program("cardlink"), "--config", beside, "--json", "agent"])
         for ask in self.acts("desk"):
             done = ask()
             said.append(done.get("outcome") or done["code"])

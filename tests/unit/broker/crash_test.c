@@ -43,7 +43,7 @@ static void wait_for_checkpoint(const world *w)
 {
     char name[160];
     snprintf(name, sizeof name, "%s-checkpoint", w->path);
-    for (int i = 0; i < 2000 && access(name, F_OK) != 0; i++)
+    for (int i = 0; i < 10000 && access(name, F_OK) != 0; i++)
         usleep(1000);
 }
 
@@ -60,7 +60,7 @@ static void live(world *w, plan *p)
         if (tap_once(w, &p->told->tap[p->told->accepted], &session) != CB_OK)
             _exit(4);
         p->told->accepted++;
-        if (checkpoints && i == 3)
+        if (checkpoints && i == 5)
             wait_for_checkpoint(w);
     }
     if (cb_card_change(w->store, "test", &w->card, CB_CARD_REVOKE, NULL, NULL) != CB_OK)
