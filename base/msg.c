@@ -50,10 +50,12 @@ static cb_error address_of(const char *path, struct sockaddr_un *out)
     return CB_OK;
 }
 
-cb_error cb_msg_connect(const char *path, int *out)
+/* *full: somebody listens, and nobody accepts. */
+static cb_error connect_to(const char *path, int *out, bool *full)
 {
     struct sockaddr_un address;
     cb_error error = address_of(path, &address);
+    *full = false;
     if (error)
         return error;
     int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -68,6 +70,7 @@ cb_error cb_msg_connect(const char *path, int *out)
         failed = connect(s, (struct sockaddr *)&address, sizeof address);
     while (failed && errno == EINTR);
     if (failed) {
+        *full = errno == EAGAIN;
         error = errno == ECONNREFUSED || errno == ENOENT || errno == EAGAIN ? CB_E_CLOSED
                 : errno == EACCES                                           ? CB_E_DENIED
                                                                             : CB_E_IO;
@@ -76,6 +79,12 @@ cb_error cb_msg_connect(const char *path, int *out)
     }
     *out = s;
     return CB_OK;
+}
+
+cb_error cb_msg_connect(const char *path, int *out)
+{
+    bool full;
+    return connect_to(path, out, &full);
 }
 
 /* Binds under a private umask, so that nobody can connect before the mode is set. */
@@ -94,8 +103,10 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
     if (error)
         return error;
     int probe = -1;
-    if (cb_msg_connect(path, &probe) == CB_OK) {
-        close(probe);
+    bool full;
+    if (connect_to(path, &probe, &full) == CB_OK || full) {
+        if (probe >= 0)
+            close(probe);
         return CB_E_EXISTS;
     }
     unlink(path);

@@ -224,7 +224,7 @@ static cb_error listen_when_free(const program *p, const char *path, unsigned mo
 {
     cb_error error = cb_msg_listen(path, mode, listener);
     while (error == CB_E_EXISTS && cb_deadline_left_ms(p->sockets_free_by) > 0) {
-        usleep(10000);
+        usleep(100000); /* each look waits in the backlog until somebody accepts */
         error = cb_msg_listen(path, mode, listener);
     }
     return error;

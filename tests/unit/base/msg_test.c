@@ -238,6 +238,28 @@ static void a_socket_is_private_and_taken_once(void **state)
     assert_int_equal(cb_msg_listen(far_too_long, 0600, &listening), CB_E_CONFIG);
 }
 
+static void who_listens_and_accepts_nobody_is_not_put_out(void **state)
+{
+    enum { MANY = 200 };
+    char folder[] = "/tmp/cb-msg-XXXXXX";
+    char path[64];
+    int listening, second, client[MANY], count = 0;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    assert_int_equal(cb_msg_listen(path, 0600, &listening), CB_OK);
+    while (count < MANY && cb_msg_connect(path, &client[count]) == CB_OK)
+        count++;
+    assert_in_range(count, 1, MANY - 1); /* the next found no place */
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    while (count > 0)
+        close(client[--count]);
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    close(listening);
+    unlink(path);
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +275,7 @@ int main(void)
                                         close_pair),
         cmocka_unit_test_setup_teardown(a_call_takes_only_its_own_answer, open_pair, close_pair),
         cmocka_unit_test(a_socket_is_private_and_taken_once),
+        cmocka_unit_test(who_listens_and_accepts_nobody_is_not_put_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
