@@ -301,6 +301,12 @@ cb_error cb_stock_look(cb_txn *txn, const cb_card *card, const cb_card_new *fres
         return fresh->serial || demanded(card, fresh) ? CB_E_CARD_UNLISTED : CB_OK;
     if (error)
         return error;
+    if (!unnamed && fresh->serial && cb_id_is_zero(&found->identity)) {
+        cb_stock known; /* by another serial */
+        error = cb_row_stock_find(txn, &card->id, &known);
+        if (error != CB_E_NOT_FOUND)
+            return error ? error : CB_E_CARD_UNLISTED;
+    }
     bool other = !unnamed && !cb_id_is_zero(&found->identity) &&
                  !cb_id_same(&found->identity, &card->id);
     return other || cb_card_next(found->state, CB_CARD_ISSUE, &found->state) ? CB_E_CARD_UNLISTED

@@ -20,7 +20,7 @@ typedef struct cb_ctl_card {
     cb_id id; /* zero: not known yet */
 } cb_ctl_card;
 
-/* Of the certificate of a card of the broker's own issuers, which is not verified. */
+/* Of the certificate of a card of the broker's own issuers, which nobody has verified yet. */
 cb_ctl_card cb_ctl_card_native(cb_bytes certificate);
 
 /* Asks cardbrokerd whether the rules let it be recorded now: a binding is for good, and one that nobody records costs the card. Of one that is there

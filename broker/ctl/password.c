@@ -155,7 +155,7 @@ static cb_ctl_status set(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status)
         status = ask(ctl, args, &p);
     if (!status)
-        status = cb_ctl_card_bind(ctl, &(cb_ctl_card){.profile = CB_PROFILE_PASSWORD}, &holder,
+        status = cb_ctl_card_bind(ctl, &(cb_ctl_card){.profile = CB_PROFILE_PASSWORD, .id = p.id}, &holder,
                                   CB_LEVEL_PASSWORD, bind, &p, (cb_bytes){0}, &record, &card);
     if (!status)
         status = cb_ctl_card_change(ctl, p.text, "activate", NULL);

@@ -219,6 +219,45 @@ static void only_what_is_in_stock_is_issued_and_once(void **state)
     world_end(&w);
 }
 
+static cb_error ask(world *w, const cb_id *id, const cb_id *holder, const char *name,
+                    const char *serial, const cb_card_rules *rules)
+{
+    const cb_card card = {.id = *id, .holder = *holder, .profile = CB_PROFILE_NATIVE};
+    cb_card_new fresh = {.rules = rules, .serial = serial, .holder_name = name};
+    fresh.manufacturer = serial ? "acme" : NULL;
+    return cb_card_issuable(w->store, "test", &fresh, &card);
+}
+
+static void asked_before_it_says_what_recording_would(void **state)
+{
+    static const cb_card_rules demand = {.stock = CB_STOCK_OF_NATIVE};
+    const cb_id unnamed = {{0}};
+    world w;
+    (void)state;
+    world_begin(&w);
+    const cb_id *holder = &w.holder.id;
+    cb_id one = cb_id_new(), two = cb_id_new(), stranger = cb_id_new(), nobody = cb_id_new();
+    put_in_stock(&w, "s1", &one);
+    put_in_stock(&w, "s2", NULL);
+    assert_int_equal(ask(&w, &stranger, holder, NULL, NULL, &demand), CB_E_CARD_UNLISTED);
+    assert_int_equal(ask(&w, &stranger, holder, NULL, "s1", &demand), CB_E_CARD_UNLISTED);
+    assert_int_equal(ask(&w, &one, holder, NULL, "s2", &demand), CB_E_CARD_UNLISTED); /* it is s1 */
+    assert_int_equal(issue(&w, &one, "s2", &demand, NULL), CB_E_CARD_UNLISTED);
+    assert_int_equal(mismatches(&w, "issue-unlisted"), 4);
+    assert_int_equal(ask(&w, &two, &nobody, NULL, "s2", &demand), CB_E_NOT_FOUND);
+    assert_int_equal(ask(&w, &two, &nobody, "Somebody", "s2", &demand), CB_OK);
+    assert_int_equal(ask(&w, &two, holder, "not his name", "s2", &demand), CB_E_EXISTS);
+    assert_int_equal(ask(&w, &unnamed, holder, NULL, NULL, &demand), CB_OK); /* it cannot know */
+    assert_int_equal(ask(&w, &unnamed, holder, NULL, "s9", &demand), CB_E_CARD_UNLISTED);
+    assert_int_equal(ask(&w, &two, holder, NULL, "s2", &demand), CB_OK);
+    assert_int_equal(state_of(&w, "s2"), CB_CARD_IN_STOCK); /* asking takes nothing */
+    assert_int_equal(issue(&w, &two, "s2", &demand, NULL), CB_OK);
+    assert_int_equal(ask(&w, &two, holder, NULL, "s2", &demand), CB_E_EXISTS);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
+}
+
 /* ---- Applications ---- */
 
 static cb_application apply(world *w, const char *actor, const char *reason)
@@ -364,6 +403,7 @@ int main(void)
         cmocka_unit_test(of_two_cards_with_one_serial_neither_comes_into_stock),
         cmocka_unit_test(each_act_on_stock_does_what_the_table_says),
         cmocka_unit_test(only_what_is_in_stock_is_issued_and_once),
+        cmocka_unit_test(asked_before_it_says_what_recording_would),
         cmocka_unit_test(an_application_is_approved_by_another_and_gives_one_card),
         cmocka_unit_test(a_replacement_needs_an_application_of_its_own),
         cmocka_unit_test(an_approval_that_the_record_does_not_know_gives_no_card),
