@@ -159,6 +159,8 @@ static void newer_certificates_are_asked_for_when_the_first_of_them_ends_soon(vo
             assert_int_equal(run(&outcome), CB_OK);
             assert_int_equal(outcome.may_renew, configured && ends[i].asked);
             cb_tap_outcome_free(&outcome);
+            free(entered);
+            entered = NULL;
         }
     }
 }
