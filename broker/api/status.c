@@ -21,6 +21,8 @@ static cb_error readiness(cb_api *api, cb_store_state *store, cb_watch_view *vie
         store->error = error;
     if (store->error)
         return store->error;
+    if (store->signer)
+        return CB_E_HSM_DOWN;
     if (view->hsm)
         return view->hsm;
     return view->connectors;

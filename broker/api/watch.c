@@ -10,6 +10,7 @@
 #include "broker/core/decide.h"
 
 #define LOOK_EVERY (2 * CB_SECOND)
+#define LOOK_WHILE_DOWN (250 * CB_MILLISECOND) /* who comes back serves at once */
 
 enum { ENTRIES = 256 };
 
@@ -24,7 +25,7 @@ struct cb_watch {
     void (*duty)(void *context);
     void *duty_context;
     cb_watch_view view;
-    int64_t next; /* when all is looked at again: the thread's own */
+    int64_t next, next_duty; /* when all is looked at, and done, again: the thread's own */
 };
 
 /* Hands hsmd what it has not heard of yet. */
@@ -52,24 +53,28 @@ static void tell_change(const char *event, cb_error before, cb_error now)
         cb_log(CB_LOG_INFO, event, "It answers again", NULL);
 }
 
-static void do_duty(cb_watch *watch)
+static void do_duties(cb_watch *watch)
 {
+    if (cb_clock_monotonic_us() < watch->next_duty)
+        return;
+    cb_store_settle(watch->store);
     pthread_mutex_lock(&watch->lock);
     void (*duty)(void *) = watch->duty;
     void *context = watch->duty_context;
     pthread_mutex_unlock(&watch->lock);
     if (duty)
         duty(context);
+    watch->next_duty = cb_clock_monotonic_us() + LOOK_EVERY;
 }
 
-static void look(cb_watch *watch, bool everything)
+/* Looks; after how long all is to be looked at again. */
+static int64_t look(cb_watch *watch, bool everything)
 {
     cb_watch_view view;
     cb_watch_see(watch, &view);
     cb_watch_view before = view;
     if (everything) {
-        cb_store_settle(watch->store);
-        do_duty(watch);
+        do_duties(watch);
         view.hsm = cb_hsm_ping(watch->hsm);
         view.connectors = cb_connectors_ping(watch->connectors, NULL);
     }
@@ -79,6 +84,7 @@ static void look(cb_watch *watch, bool everything)
     pthread_mutex_lock(&watch->lock);
     watch->view = view;
     pthread_mutex_unlock(&watch->lock);
+    return view.hsm || view.connectors ? LOOK_WHILE_DOWN : LOOK_EVERY;
 }
 
 /* False when it is time to end; *everything when it is time to look at all, however much there is
@@ -102,11 +108,10 @@ static void *run(void *context)
 {
     cb_watch *watch = context;
     bool everything = true;
-    watch->next = cb_clock_monotonic_us() + LOOK_EVERY;
     while (wait_for_work(watch, &everything)) {
-        look(watch, everything);
+        int64_t until = look(watch, everything);
         if (everything)
-            watch->next = cb_clock_monotonic_us() + LOOK_EVERY;
+            watch->next = cb_clock_monotonic_us() + until;
     }
     return NULL;
 }
@@ -126,7 +131,7 @@ cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, 
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&watch->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    look(watch, true);
+    watch->next = look(watch, true) + cb_clock_monotonic_us();
     watch->running = pthread_create(&watch->thread, NULL, run, watch) == 0;
     if (!watch->running)
         cb_watch_close(out);

@@ -21,7 +21,7 @@ typedef struct cb_watch_view {
 } cb_watch_view;
 
 /* Looks once before it returns, then every two seconds, also while there are revocations to pass on
- * all the time. */
+ * all the time; four times a second while one of the two does not answer. */
 cb_error cb_watch_open(cb_store *store, cb_hsm *hsm, cb_connectors *connectors, cb_watch **out);
 /* What else is to be done each time it looks at all: soon over. NULL: nothing. */
 void cb_watch_duty(cb_watch *watch, void (*duty)(void *context), void *context);

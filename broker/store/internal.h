@@ -123,6 +123,7 @@ struct cb_store {
     bool short_of_space;
     int64_t space_asked; /* when, monotonic */
     cb_error lane;       /* CB_OK, or why the signer did not sign last time */
+    int64_t lane_retry;  /* after how long it is asked again */
     cb_waiters urgent, queue;
     unsigned queued;          /* in queue */
     cb_waiters unsigned_wait; /* stage COMMITTED */

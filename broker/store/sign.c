@@ -16,7 +16,9 @@
 #include "base/log.h"
 #include "broker/store/internal.h"
 
-#define RETRY (500 * CB_MILLISECOND)
+/* An hsmd that was restarted is back in a moment; one that is away is not asked all the time. */
+#define FIRST_RETRY (10 * CB_MILLISECOND)
+#define LONGEST_RETRY (500 * CB_MILLISECOND)
 
 /* What to sign, copied so that the lock is not held meanwhile. */
 typedef struct job {
@@ -222,6 +224,8 @@ static void lane_is(cb_store *store, cb_error error)
                error ? "Log heads are not being signed: only revocations are taken"
                      : "Log heads are being signed",
                "error", error ? cb_error_code(error) : NULL, NULL);
+    int64_t longer = store->lane ? 2 * store->lane_retry : FIRST_RETRY;
+    store->lane_retry = longer < LONGEST_RETRY ? longer : LONGEST_RETRY;
     store->lane = error;
 }
 
@@ -256,7 +260,7 @@ static bool wait_for_round(cb_store *store)
             pthread_cond_wait(&store->sign, &store->lock);
         return store->tail.count > 0 && store->settled;
     }
-    int64_t due = cb_clock_monotonic_us() + RETRY;
+    int64_t due = cb_clock_monotonic_us() + store->lane_retry;
     struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
     int status = 0;
     while (!store->signer_stops && (refused || status == 0)) {

@@ -117,6 +117,15 @@ class Restarts(unittest.TestCase):
     def test_connectord_is_restarted(self):
         self.restarted("cardbroker-connectord", w.start_connectord)
 
+    def test_who_is_told_that_it_is_ready_is_not_refused(self):
+        """hsmd goes while log heads are on their way to it."""
+        with Load():
+            for number in range(8):
+                w.stop_one("cardbroker-hsmd")
+                w.start_hsmd()
+                wait_until("it to be ready", w.ready, 20 * PATIENCE)
+                w.ctl("holder", "add", "--name", f"Holder {number}")
+
     def test_a_reload_refuses_nobody(self):
         def act():
             for _ in range(3):

@@ -328,6 +328,26 @@ static void a_lost_frontier_is_computed_again(void **state)
     }
 }
 
+/* After ten milliseconds, twenty, and so on: six times in less than the three seconds after which
+ * it would have been, were it asked each half of a second. */
+static void a_key_service_that_went_is_asked_again_at_once(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_DOWN);
+    int64_t began = cb_clock_monotonic_us();
+    unsigned before = __atomic_load_n(&w.signer->asked, __ATOMIC_SEQ_CST), asked = 0;
+    while (asked < 6 && cb_clock_monotonic_us() < began + 2500 * CB_MILLISECOND) {
+        usleep(5000);
+        asked = __atomic_load_n(&w.signer->asked, __ATOMIC_SEQ_CST) - before;
+    }
+    assert_in_range(asked, 6, 60); /* nor all the time */
+    set_signer(&w.signer->fail, CB_OK);
+    world_end(&w);
+}
+
 static void it_starts_and_revokes_while_the_key_service_is_away(void **state)
 {
     world w;
@@ -622,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_key_service_with_older_memory_is_proven_the_way_from_there),
         cmocka_unit_test(an_edited_end_of_the_log_is_refused),
         cmocka_unit_test(a_lost_frontier_is_computed_again),
+        cmocka_unit_test(a_key_service_that_went_is_asked_again_at_once),
         cmocka_unit_test(it_starts_and_revokes_while_the_key_service_is_away),
         cmocka_unit_test(a_change_that_fails_leaves_nothing_behind),
         cmocka_unit_test(a_full_queue_is_said_and_revocations_go_first),

@@ -16,6 +16,7 @@
 static cb_error soft_state(void *context, cb_tree_head *remembered)
 {
     soft_signer *signer = context;
+    __atomic_fetch_add(&signer->asked, 1, __ATOMIC_SEQ_CST);
     cb_error fail = (cb_error)__atomic_load_n(&signer->fail, __ATOMIC_SEQ_CST);
     if (fail)
         return fail;

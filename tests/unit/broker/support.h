@@ -25,6 +25,7 @@ typedef struct soft_signer {
     uint8_t scalar[CB_P256_SCALAR];
     uint8_t point[CB_P256_POINT];
     cb_tree_head remembered;
+    unsigned asked; /* how often, for the head that it remembers */
     /* Set with set_signer while the store is open. */
     int fail; /* a cb_error that sign and state return */
     int refuse; /* one that sign alone returns */

@@ -132,6 +132,21 @@ static void it_looks_when_nobody_asks(void **state)
     assert_true(duties >= 1);
 }
 
+/* Who asks /v1/ready is told soon. The bound is that of a slow machine: twenty looks in less than
+ * the ten seconds after which five would have been. */
+static void who_is_down_is_asked_again_soon_and_nothing_else_is_done_more_often(void **state)
+{
+    (void)state;
+    hsm_is = CB_E_HSM_DOWN;
+    int64_t began = cb_clock_monotonic_us();
+    while (pinged < 20 && cb_clock_monotonic_us() < began + 10 * CB_SECOND)
+        usleep(10000);
+    assert_true(pinged >= 20);
+    unsigned most = (unsigned)((cb_clock_monotonic_us() - began) / (2 * CB_SECOND)) + 2;
+    assert_true(settled <= most);
+    assert_true(duties <= most);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +155,8 @@ int main(void)
             who_revokes_without_pause_keeps_nothing_else_from_being_looked_at, fresh, gone),
         cmocka_unit_test_setup_teardown(what_is_new_is_passed_on_at_once, fresh, gone),
         cmocka_unit_test_setup_teardown(it_looks_when_nobody_asks, fresh, gone),
+        cmocka_unit_test_setup_teardown(
+            who_is_down_is_asked_again_soon_and_nothing_else_is_done_more_often, fresh, gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
