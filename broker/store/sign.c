@@ -224,7 +224,8 @@ static void lane_is(cb_store *store, cb_error error)
                error ? "Log heads are not being signed: only revocations are taken"
                      : "Log heads are being signed",
                "error", error ? cb_error_code(error) : NULL, NULL);
-    int64_t longer = store->lane ? 2 * store->lane_retry : FIRST_RETRY;
+    /* 0: whoever found it away was not the signer (store.c, write.c). */
+    int64_t longer = store->lane && store->lane_retry > 0 ? 2 * store->lane_retry : FIRST_RETRY;
     store->lane_retry = longer < LONGEST_RETRY ? longer : LONGEST_RETRY;
     store->lane = error;
 }

@@ -348,6 +348,25 @@ static void a_key_service_that_went_is_asked_again_at_once(void **state)
     world_end(&w);
 }
 
+/* Nor without a pause where it was away from the beginning. */
+static void a_key_service_that_was_never_there_is_not_asked_all_the_time(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    int64_t began = cb_clock_monotonic_us();
+    unsigned before = __atomic_load_n(&w.signer->asked, __ATOMIC_SEQ_CST);
+    world_open(&w);
+    usleep(400000);
+    unsigned asked = __atomic_load_n(&w.signer->asked, __ATOMIC_SEQ_CST) - before;
+    int64_t lasted = cb_clock_monotonic_us() - began;
+    assert_in_range(asked, 1, 20 + lasted / (400 * CB_MILLISECOND));
+    set_signer(&w.signer->fail, CB_OK);
+    world_end(&w);
+}
+
 static void it_starts_and_revokes_while_the_key_service_is_away(void **state)
 {
     world w;
@@ -643,6 +662,7 @@ int main(void)
         cmocka_unit_test(an_edited_end_of_the_log_is_refused),
         cmocka_unit_test(a_lost_frontier_is_computed_again),
         cmocka_unit_test(a_key_service_that_went_is_asked_again_at_once),
+        cmocka_unit_test(a_key_service_that_was_never_there_is_not_asked_all_the_time),
         cmocka_unit_test(it_starts_and_revokes_while_the_key_service_is_away),
         cmocka_unit_test(a_change_that_fails_leaves_nothing_behind),
         cmocka_unit_test(a_full_queue_is_said_and_revocations_go_first),
