@@ -59,6 +59,11 @@ int cb_deadline_left_ms(int64_t deadline)
     return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+void cb_pause(int64_t us)
+{
+    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
+}
+
 void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT])
 {
     /* Before 1970 too the fraction counts upwards. */

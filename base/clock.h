@@ -43,6 +43,9 @@ int64_t cb_deadline_before(int64_t deadline, int64_t us);
 /* Milliseconds until the deadline, at least 0, rounded up; for poll(2). */
 int cb_deadline_left_ms(int64_t deadline);
 
+/* Nothing for that long, or until a signal came. */
+void cb_pause(int64_t us);
+
 /* A wall time in UTC as RFC 3339 text with microseconds. */
 void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT]);
 

@@ -344,11 +344,6 @@ static void dismiss(place *places, const cb_reader_list *known)
     }
 }
 
-static void pause_for(int64_t us)
-{
-    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
-}
-
 /* One round of watching. */
 static cb_error watch(cb_readers **readers, cb_reader_list *known, const cb_agent_order *order)
 {
@@ -360,7 +355,7 @@ static cb_error watch(cb_readers **readers, cb_reader_list *known, const cb_agen
         error = cb_readers_wait(*readers, known, true, cb_deadline_in(SLICE));
     if (error == CB_E_READER_NONE || error == CB_E_READER) {
         known->count = 0;
-        pause_for(SLICE);
+        cb_pause(SLICE);
     }
     return error;
 }

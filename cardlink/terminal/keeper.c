@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "cardlink/terminal/certify.h"
@@ -33,11 +32,6 @@ struct cb_keeper {
     unsigned shipped;  /* renewals that there were when the log was brought last */
     struct stat shown; /* the certificate that is in use */
 };
-
-static void pause_for(int64_t us)
-{
-    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
-}
 
 /* Another program may renew the key as well ("cardlink renew"). */
 static void look_at_key(cb_keeper *keeper)
@@ -149,7 +143,7 @@ static void *keep(void *context)
         look_at_key(keeper);
         if (keeper->spool && cb_clock_monotonic_us() >= next_log)
             next_log = ship(keeper, &pause);
-        pause_for(SLICE);
+        cb_pause(SLICE);
     }
     return NULL;
 }
@@ -164,7 +158,7 @@ static void *watch(void *context)
             cb_ending(keeper->config, CB_ENDING_TAMPER, keeper->output);
             break;
         }
-        pause_for(SLICE);
+        cb_pause(SLICE);
     }
     return NULL;
 }

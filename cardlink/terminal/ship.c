@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/ship.h"
 
-#include <time.h>
-
 #include "base/clock.h"
 #include "base/secret.h"
 #include "cardlink/terminal/identity.h"
@@ -11,7 +9,7 @@
 enum {
     ROUNDS = CB_SPOOL_MAX / (CB_JOURNAL_BATCH_ENTRIES * 10) + 1,
     READS = 3,
-    READ_AGAIN_NS = 50 * 1000 * 1000,
+    READ_AGAIN_MS = 50,
     WHY_MAX = 1024
 };
 
@@ -36,7 +34,7 @@ static cb_error read_credential(const cb_terminal_config *config, credential *ou
     cb_error error = CB_E_CONFIG;
     for (int i = 0; error == CB_E_CONFIG && i < READS; i++) {
         if (i > 0)
-            nanosleep(&(struct timespec){.tv_nsec = READ_AGAIN_NS}, NULL);
+            cb_pause(READ_AGAIN_MS * CB_MILLISECOND);
         cb_buf_reset(&out->certificate);
         cb_buf_reset(&out->key);
         cb_buf_reset(why);

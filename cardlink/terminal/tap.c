@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "cardlink/terminal/tap.h"
 
-#include <time.h>
-
 #include "base/clock.h"
 #include "cardlink/apdu.h"
 #include "cardlink/terminal/application.h"
@@ -327,11 +325,6 @@ static cb_error about_pin(tap *own, cb_error error)
     return cb_problem_set(own->problem, CB_E_PIN_UNCERTAIN, cb_error_code(error));
 }
 
-static void pause_for(int64_t us)
-{
-    nanosleep(&(struct timespec){.tv_sec = us / CB_SECOND, .tv_nsec = us % CB_SECOND * 1000}, NULL);
-}
-
 /* Brings the proof until its answer has come. */
 cb_error cb_tap_bring(cb_relay *relay, const cb_relay_tap *begun, cb_bytes answers,
                       cb_relay_bringer bring, json_t **result, cb_problem *problem)
@@ -352,7 +345,7 @@ cb_error cb_tap_bring(cb_relay *relay, const cb_relay_tap *begun, cb_bytes answe
         int64_t left = cb_deadline_left_ms(until) * CB_MILLISECOND;
         if (left == 0)
             break;
-        pause_for(pause < left ? pause : left);
+        cb_pause(pause < left ? pause : left);
         pause = 2 * pause < PAUSE_MOST ? 2 * pause : PAUSE_MOST;
     }
     return cb_problem_set(problem, CB_E_TAP_UNHEARD, NULL);

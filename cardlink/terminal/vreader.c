@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -200,7 +199,7 @@ static cb_error vreader_wait(void *state, cb_reader_list *known, bool plug, int6
         if (left == 0)
             return CB_E_TIMEOUT;
         int ms = left < POLL_MS ? left : POLL_MS;
-        nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
+        cb_pause(ms * CB_MILLISECOND);
     }
 }
 

@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -103,7 +102,7 @@ static void before_hsmd_looks(passwords *p)
     int64_t ahead = (int64_t)(++p->looks) - (int64_t)rate.burst / 2;
     int64_t left = p->since + ahead * (int64_t)rate.each_us - cb_clock_monotonic_us();
     if (left > 0)
-        nanosleep(&(struct timespec){left / CB_SECOND, left % CB_SECOND * 1000}, NULL);
+        cb_pause(left);
 }
 
 /* ---- The steps ---- */

@@ -5,8 +5,6 @@
  */
 #include "attacks.h"
 
-#include <time.h>
-
 #include "base/clock.h"
 #include "hsm/pin_reset.h"
 #include "hsm/protocol.h"
@@ -99,7 +97,7 @@ static void a_permission_is_for_one_terminal_and_for_its_time(void **state)
     expect(CB_E_PIN_RESET_REFUSED, refused(f, &elsewhere, cb_buf_bytes(&f->binding)));
     int64_t over = cb_clock_wall_us() + CB_SECOND + 50 * CB_MILLISECOND;
     while (cb_clock_wall_us() < over)
-        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+        cb_pause(20 * CB_MILLISECOND);
     expect(CB_E_PIN_RESET_REFUSED, mine(f));
 }
 
