@@ -153,6 +153,11 @@ cb_error cb_hsm_call(cb_hsm *hsm, unsigned lane, cb_msg *msg, int64_t time)
     return as_down(error);
 }
 
+unsigned cb_hsm_lane_of(const cb_id *tap)
+{
+    return tap->bytes[0] < CB_HSM_WORKERS_MAX ? tap->bytes[0] : CB_HSM_WORKERS_MAX - 1;
+}
+
 unsigned cb_hsm_workers(cb_hsm *hsm, bool again)
 {
     char path[256];

@@ -43,6 +43,9 @@ extern const int64_t cb_hsm_call_time, cb_hsm_long_time;
  * CB_E_PROTOCOL, or the answer's own. */
 cb_error cb_hsm_call(cb_hsm *hsm, unsigned lane, cb_msg *msg, int64_t time);
 
+/* The worker that a tap lives in. */
+unsigned cb_hsm_lane_of(const cb_id *tap);
+
 /* How many workers there are: looks for their sockets when none is known, or again is set. */
 unsigned cb_hsm_workers(cb_hsm *hsm, bool again);
 

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/client_pool.h"
 
-/* The worker that a tap lives in. */
-static unsigned lane_of(const cb_id *tap)
-{
-    return tap->bytes[0] < CB_HSM_WORKERS_MAX ? tap->bytes[0] : CB_HSM_WORKERS_MAX - 1;
-}
-
 /* Sends it, and appends the whole answer to out, which may be NULL. */
 static cb_error exchange(cb_hsm *hsm, unsigned lane, cb_msg *msg, cb_buf *out)
 {
@@ -46,7 +40,7 @@ cb_error cb_hsm_tap_register(cb_hsm *hsm, const cb_tap_context *context,
     cb_put_reading(&msg.body, reading);
     cb_buf_put(&msg.body, CB_BYTES_OF(word->point));
     cb_buf_put(&msg.body, CB_BYTES_OF(word->signature));
-    return exchange(hsm, lane_of(&context->tap), &msg, script);
+    return exchange(hsm, cb_hsm_lane_of(&context->tap), &msg, script);
 }
 
 cb_error cb_hsm_tap_renew(cb_hsm *hsm, const cb_tap_context *context,
@@ -64,7 +58,7 @@ cb_error cb_hsm_tap_renew(cb_hsm *hsm, const cb_tap_context *context,
     cb_put_reading(&msg.body, reading);
     cb_buf_put_var(&msg.body, binding);
     cb_buf_put_var(&msg.body, certificates);
-    return exchange(hsm, lane_of(&context->tap), &msg, script);
+    return exchange(hsm, cb_hsm_lane_of(&context->tap), &msg, script);
 }
 
 cb_error cb_hsm_tap_bind(cb_hsm *hsm, const cb_id *tap, uint64_t sequence, const cb_feed_head *feed,
@@ -75,7 +69,7 @@ cb_error cb_hsm_tap_bind(cb_hsm *hsm, const cb_id *tap, uint64_t sequence, const
     cb_put_id(&msg.body, tap);
     cb_buf_put_u64(&msg.body, sequence);
     cb_put_feed_head(&msg.body, feed);
-    return exchange(hsm, lane_of(tap), &msg, binding);
+    return exchange(hsm, cb_hsm_lane_of(tap), &msg, binding);
 }
 
 cb_error cb_hsm_registration_allow(cb_hsm *hsm, const cb_id *code,

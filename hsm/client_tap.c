@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "hsm/client_pool.h"
 
-/* The worker that a tap lives in. */
-static unsigned lane_of(const cb_id *tap)
-{
-    return tap->bytes[0] < CB_HSM_WORKERS_MAX ? tap->bytes[0] : CB_HSM_WORKERS_MAX - 1;
-}
-
 static cb_error call(cb_hsm *hsm, unsigned lane, cb_msg *msg)
 {
     return cb_hsm_call(hsm, lane, msg, cb_hsm_call_time);
@@ -67,7 +61,7 @@ cb_error cb_hsm_tap_challenge(cb_hsm *hsm, const cb_tap_context *context, cb_byt
     cb_buf_put_var(&msg.body, answers);
     cb_buf_put_var(&msg.body, pin);
     cb_buf_put_var(&msg.body, binding);
-    cb_error error = call(hsm, lane_of(&context->tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(&context->tap), &msg);
     if (!error) {
         cb_buf_put(script, cb_buf_bytes(&msg.body));
         error = cb_buf_error(script);
@@ -84,7 +78,7 @@ cb_error cb_hsm_tap_finish(cb_hsm *hsm, const cb_id *tap, cb_bytes answers, cb_c
     cb_msg_init(&msg, CB_HSM_TAP_FINISH);
     cb_put_id(&msg.body, tap);
     cb_buf_put_var(&msg.body, answers);
-    cb_error error = call(hsm, lane_of(tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(tap), &msg);
     if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED) {
         cb_cursor in = cb_msg_cursor(&msg);
         cb_get_claim(&in, claim);
@@ -104,7 +98,7 @@ cb_error cb_hsm_tap_activate(cb_hsm *hsm, const cb_id *tap, cb_bytes binding,
     cb_put_id(&msg.body, tap);
     cb_buf_put_var(&msg.body, binding);
     cb_put_feed_head(&msg.body, feed);
-    cb_error error = call(hsm, lane_of(tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(tap), &msg);
     if (!error || error == CB_E_PIN_WRONG || error == CB_E_PIN_BLOCKED) {
         cb_cursor in = cb_msg_cursor(&msg);
         cb_get_activation(&in, out);
@@ -124,7 +118,7 @@ cb_error cb_hsm_tap_password(cb_hsm *hsm, const cb_id *tap, cb_bytes before,
     cb_put_id(&msg.body, tap);
     cb_buf_put_var(&msg.body, before);
     cb_put_feed_head(&msg.body, feed);
-    cb_error error = call(hsm, lane_of(tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(tap), &msg);
     if (!error)
         cb_buf_put(binding, cb_buf_bytes(&msg.body));
     cb_msg_free(&msg);
@@ -148,7 +142,7 @@ cb_error cb_hsm_tap_open_key(cb_hsm *hsm, const cb_id *tap, cb_bytes sealed,
     cb_put_head(&msg.body, &proof->head);
     cb_put_digest(&msg.body, &proof->head_mac);
     cb_merkle_proof_put(&msg.body, &proof->path);
-    cb_error error = call(hsm, lane_of(tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(tap), &msg);
     cb_msg_free(&msg);
     return error;
 }
@@ -164,7 +158,7 @@ cb_error cb_hsm_use(cb_hsm *hsm, const cb_id *tap, uint8_t operation, uint8_t ha
     cb_buf_put_u8(&msg.body, operation);
     cb_buf_put_u8(&msg.body, hash);
     cb_buf_put_var(&msg.body, data);
-    cb_error error = call(hsm, lane_of(tap), &msg);
+    cb_error error = call(hsm, cb_hsm_lane_of(tap), &msg);
     if (!error) {
         cb_cursor in = cb_msg_cursor(&msg);
         cb_buf_put(result, cb_cursor_var(&in, CB_USE_RESULT_MAX));
@@ -182,7 +176,7 @@ void cb_hsm_tap_end(cb_hsm *hsm, const cb_id *tap)
     cb_msg msg;
     cb_msg_init(&msg, CB_HSM_TAP_END);
     cb_put_id(&msg.body, tap);
-    call(hsm, lane_of(tap), &msg);
+    call(hsm, cb_hsm_lane_of(tap), &msg);
     cb_msg_free(&msg);
 }
 
@@ -216,13 +210,13 @@ static cb_error feed_extend(cb_hsm *hsm, unsigned lane, const cb_feed_entry *ent
 
 cb_error cb_hsm_feed_state(cb_hsm *hsm, const cb_id *tap, cb_feed_head *out)
 {
-    return feed_state(hsm, lane_of(tap), out);
+    return feed_state(hsm, cb_hsm_lane_of(tap), out);
 }
 
 cb_error cb_hsm_feed_extend(cb_hsm *hsm, const cb_id *tap, const cb_feed_entry *entries,
                             size_t count)
 {
-    return feed_extend(hsm, lane_of(tap), entries, count);
+    return feed_extend(hsm, cb_hsm_lane_of(tap), entries, count);
 }
 
 /* What to do at one worker after another until one answers; entries NULL asks for the state. */

@@ -121,6 +121,13 @@ static cb_error find_tap(cb_lane *lane, const request *row, const cb_msg *questi
     return error == CB_E_TAP_UNKNOWN && wants_activation ? CB_E_HSM_ACTIVATION : error;
 }
 
+cb_error cb_only_if_good(cb_error error, cb_buf *out)
+{
+    if (error)
+        cb_buf_reset(out);
+    return error;
+}
+
 /* Two errors say that the front end must tell hsmd, or look, again; all others end the tap. */
 static bool leaves_tap(cb_error error)
 {

@@ -26,6 +26,9 @@ const char *cb_request_name(uint16_t type);
  * nothing must leave out empty. tap is NULL for requests that concern none. */
 typedef cb_error (*cb_request_handler)(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);
 
+/* What a call wrote before it failed is not sent. */
+cb_error cb_only_if_good(cb_error error, cb_buf *out);
+
 /* The handlers, by folder of work: request_tap.c, request_log.c, request_manage.c,
  * request_bind.c, request_register.c, request_terminal.c. */
 cb_error cb_handle_hello(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out);

@@ -90,18 +90,11 @@ cb_error cb_handle_import(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out
     return error;
 }
 
-static cb_error only_if_good(cb_error error, cb_buf *out)
-{
-    if (error)
-        cb_buf_reset(out);
-    return error;
-}
-
 cb_error cb_handle_rewrap(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     (void)tap;
     cb_bytes sealed = cb_cursor_rest(in);
-    return only_if_good(lane->vault->rewrap(lane->vault->context, sealed, out), out);
+    return cb_only_if_good(lane->vault->rewrap(lane->vault->context, sealed, out), out);
 }
 
 cb_error cb_handle_generation(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
@@ -130,7 +123,7 @@ cb_error cb_handle_public_key(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf 
     if (!cb_cursor_done(in))
         return CB_E_PROTOCOL;
     memcpy(name, text.data, text.len);
-    return only_if_good(lane->vault->public_key(lane->vault->context, name, out), out);
+    return cb_only_if_good(lane->vault->public_key(lane->vault->context, name, out), out);
 }
 
 cb_error cb_handle_receipt_check(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)

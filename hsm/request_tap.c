@@ -18,14 +18,6 @@ cb_error cb_handle_hello(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
     return CB_OK;
 }
 
-/* What a call wrote before it failed is not sent. */
-static cb_error only_if_good(cb_error error, cb_buf *out)
-{
-    if (error)
-        cb_buf_reset(out);
-    return error;
-}
-
 cb_error cb_handle_begin(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
 {
     UNUSED(tap);
@@ -73,7 +65,7 @@ cb_error cb_handle_challenge(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *
         cb_tap_ask_card(lane->taps, tap, &context, answers, pin, binding, out);
     if (!error && (context.purpose == CB_TAP_CARD_END || context.purpose == CB_TAP_PIN_RESET))
         tell_command(&context, binding);
-    return only_if_good(error, out);
+    return cb_only_if_good(error, out);
 }
 
 cb_error cb_handle_finish(cb_lane *lane, cb_tap *tap, cb_cursor *in, cb_buf *out)
