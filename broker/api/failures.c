@@ -135,12 +135,6 @@ cb_error cb_api_report_failures(cb_request *request, cb_reply *reply)
 
 /* ---- Metrics ---- */
 
-static void put_counter(cb_buf *out, const char *name, const char *help, uint64_t value)
-{
-    cb_metric_begin(out, name, "counter", help);
-    cb_metric_value(out, name, "", value);
-}
-
 void cb_failures_metrics(cb_taps *taps, cb_buf *out)
 {
     char label[48];
@@ -151,12 +145,15 @@ void cb_failures_metrics(cb_taps *taps, cb_buf *out)
         snprintf(label, sizeof label, "kind=\"%s\"", cb_failure_name(i));
         cb_metric_value(out, "cardbroker_failures_total", label, all.failed[i]);
     }
-    put_counter(out, "cardbroker_cards_suspended_total",
-                "Cards that were suspended after too many wrong PINs, or for a copy.", all.suspended);
-    put_counter(out, "cardbroker_terminals_slowed_total",
-                "How often a terminal was slowed down, for too much failed there.", all.slowed);
-    put_counter(out, "cardbroker_terminals_stopped_total",
-                "Terminals that were de-activated after too many failed proofs.", all.stopped);
-    put_counter(out, "cardbroker_failures_noted_total",
-                "How often much was claimed of a card or holder in a day.", all.noted);
+    cb_metric_counter(out, "cardbroker_cards_suspended_total",
+                      "Cards that were suspended after too many wrong PINs, or for a copy.",
+                      all.suspended);
+    cb_metric_counter(out, "cardbroker_terminals_slowed_total",
+                      "How often a terminal was slowed down, for too much failed there.",
+                      all.slowed);
+    cb_metric_counter(out, "cardbroker_terminals_stopped_total",
+                      "Terminals that were de-activated after too many failed proofs.",
+                      all.stopped);
+    cb_metric_counter(out, "cardbroker_failures_noted_total",
+                      "How often much was claimed of a card or holder in a day.", all.noted);
 }

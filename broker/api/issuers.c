@@ -58,8 +58,7 @@ void cb_issuers_metrics(cb_status *status, cb_buf *out)
     cb_metric_value(out, questions, "answer=\"good\"", counts.good);
     cb_metric_value(out, questions, "answer=\"revoked\"", counts.revoked);
     cb_metric_value(out, questions, "answer=\"unknown\"", counts.unknown);
-    cb_metric_begin(out, waits, "counter", "Of these, those that waited for a responder.");
-    cb_metric_value(out, waits, "", counts.waited);
+    cb_metric_counter(out, waits, "Of these, those that waited for a responder.", counts.waited);
     put_outcomes("cardbroker_issuer_list_fetches_total", "Fetches of lists, by outcome.",
                  counts.lists_fetched, counts.list_failures, out);
     put_outcomes("cardbroker_issuer_answer_fetches_total", "Questions to responders, by outcome.",

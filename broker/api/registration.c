@@ -26,11 +26,6 @@ static json_t *profiles_json(uint8_t profiles)
     return list;
 }
 
-static json_t *id_or_null(const cb_id *id)
-{
-    return cb_id_is_zero(id) ? json_null() : cb_json_id(id);
-}
-
 static json_t *row_json(const cb_registration_row *row)
 {
     return json_pack("{so, so, so, si, ss, ss, so, so, so, so, so}", "code", cb_json_id(&row->code),
@@ -38,7 +33,8 @@ static json_t *row_json(const cb_registration_row *row)
                      "level", (int)row->level, "operator", row->operator, "state",
                      cb_code_state_name(row->state), "created", cb_json_time(row->created),
                      "expires", cb_json_time(row->expires), "changed", cb_json_time(row->changed),
-                     "card", id_or_null(&row->card), "terminal", id_or_null(&row->terminal));
+                     "card", cb_json_id_or_null(&row->card), "terminal",
+                     cb_json_id_or_null(&row->terminal));
 }
 
 static cb_error read_profiles(cb_reply *reply, const json_t *list, uint8_t *out)

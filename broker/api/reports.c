@@ -40,18 +40,14 @@ cb_error cb_api_report_issued(cb_request *request, cb_reply *reply)
     return cb_page_reply(reply, &page, "issued", "first", error);
 }
 
-static json_t *id_or_null(const cb_id *id)
-{
-    return cb_id_is_zero(id) ? json_null() : cb_json_id(id);
-}
-
 static cb_error add_issue(void *page, const cb_issue_row *i)
 {
-    return cb_page_add(
-        page, json_pack("{so, so, ss, ss, ss, ss, so, so}", "card", cb_json_id(&i->card), "day",
-                        day_json(i->day), "operator", i->operator, "station", i->station,
-                        "manufacturer", i->manufacturer, "serial", i->serial, "application",
-                        id_or_null(&i->application), "replaces", id_or_null(&i->replaces)));
+    return cb_page_add(page,
+                       json_pack("{so, so, ss, ss, ss, ss, so, so}", "card", cb_json_id(&i->card),
+                                 "day", day_json(i->day), "operator", i->operator, "station",
+                                 i->station, "manufacturer", i->manufacturer, "serial", i->serial,
+                                 "application", cb_json_id_or_null(&i->application), "replaces",
+                                 cb_json_id_or_null(&i->replaces)));
 }
 
 cb_error cb_api_report_issues(cb_request *request, cb_reply *reply)

@@ -20,6 +20,11 @@ json_t *cb_json_id(const cb_id *id)
     return json_string(text);
 }
 
+json_t *cb_json_id_or_null(const cb_id *id)
+{
+    return cb_id_is_zero(id) ? json_null() : cb_json_id(id);
+}
+
 json_t *cb_json_time(int64_t wall_us)
 {
     char text[CB_TIME_TEXT];

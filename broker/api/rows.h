@@ -10,6 +10,7 @@
 #include "broker/store/rows.h"
 
 json_t *cb_json_id(const cb_id *id);
+json_t *cb_json_id_or_null(const cb_id *id); /* null for an identifier that is zero */
 json_t *cb_json_time(int64_t wall_us);
 json_t *cb_json_hex(cb_bytes bytes);
 

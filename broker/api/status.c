@@ -96,18 +96,6 @@ cb_error cb_api_status(cb_request *request, cb_reply *reply)
 
 /* ---- Metrics ---- */
 
-static void gauge(cb_buf *out, const char *name, const char *help, uint64_t value)
-{
-    cb_metric_begin(out, name, "gauge", help);
-    cb_metric_value(out, name, "", value);
-}
-
-static void counter(cb_buf *out, const char *name, const char *help, uint64_t value)
-{
-    cb_metric_begin(out, name, "counter", help);
-    cb_metric_value(out, name, "", value);
-}
-
 static void put_taps(cb_api *api, cb_buf *out)
 {
     char label[96];
@@ -119,39 +107,43 @@ static void put_taps(cb_api *api, cb_buf *out)
         if (count || i == CB_OK)
             cb_metric_value(out, "cardbroker_taps_total", label, count);
     }
-    gauge(out, "cardbroker_taps", "Taps under way.", cb_taps_count(api->taps));
-    gauge(out, "cardbroker_sessions", "Sessions that the broker can cut.",
-          cb_sessions_count(api->sessions));
+    cb_metric_gauge(out, "cardbroker_taps", "Taps under way.", cb_taps_count(api->taps));
+    cb_metric_gauge(out, "cardbroker_sessions", "Sessions that the broker can cut.",
+                    cb_sessions_count(api->sessions));
 }
 
 static void put_store(const cb_store_state *store, cb_buf *out)
 {
-    gauge(out, "cardbroker_store_up", "1 when the database takes changes.", store->error == CB_OK);
-    gauge(out, "cardbroker_store_queued", "Changes that wait.", store->queued);
-    counter(out, "cardbroker_store_groups_total", "Transactions committed.", store->groups);
-    counter(out, "cardbroker_store_changes_total", "Changes in them.", store->changes);
-    counter(out, "cardbroker_evidence_leaves_total", "Leaves of the evidence log.", store->leaves);
-    gauge(out, "cardbroker_evidence_unsigned", "Leaves that are not under a signed head yet.",
-          store->leaves_unsigned);
-    gauge(out, "cardbroker_evidence_unread",
-          "Leaves that were there at the start and were not read again yet.",
-          store->leaves_found - store->leaves_checked);
-    counter(out, "cardbroker_revocations_total", "Entries of the revocation feed.",
-            store->feed_number);
+    cb_metric_gauge(out, "cardbroker_store_up", "1 when the database takes changes.",
+                    store->error == CB_OK);
+    cb_metric_gauge(out, "cardbroker_store_queued", "Changes that wait.", store->queued);
+    cb_metric_counter(out, "cardbroker_store_groups_total", "Transactions committed.",
+                      store->groups);
+    cb_metric_counter(out, "cardbroker_store_changes_total", "Changes in them.", store->changes);
+    cb_metric_counter(out, "cardbroker_evidence_leaves_total", "Leaves of the evidence log.",
+                      store->leaves);
+    cb_metric_gauge(out, "cardbroker_evidence_unsigned",
+                    "Leaves that are not under a signed head yet.", store->leaves_unsigned);
+    cb_metric_gauge(out, "cardbroker_evidence_unread",
+                    "Leaves that were there at the start and were not read again yet.",
+                    store->leaves_found - store->leaves_checked);
+    cb_metric_counter(out, "cardbroker_revocations_total", "Entries of the revocation feed.",
+                      store->feed_number);
 }
 
 static void put_connections(cb_api *api, cb_buf *out)
 {
     cb_acceptor_state state;
     cb_acceptor_status(api->acceptor, &state);
-    gauge(out, "cardbroker_connections", "TLS connections open.", state.connections);
-    gauge(out, "cardbroker_handshakes", "TLS handshakes under way.", state.handshakes);
-    counter(out, "cardbroker_connections_total", "Connections accepted.", state.accepted);
-    counter(out, "cardbroker_connections_refused_total", "Connections over a limit.",
-            state.refused);
-    counter(out, "cardbroker_handshakes_total", "TLS handshakes done.", state.handshakes_done);
-    counter(out, "cardbroker_handshakes_failed_total", "TLS handshakes that failed.",
-            state.handshakes_failed);
+    cb_metric_gauge(out, "cardbroker_connections", "TLS connections open.", state.connections);
+    cb_metric_gauge(out, "cardbroker_handshakes", "TLS handshakes under way.", state.handshakes);
+    cb_metric_counter(out, "cardbroker_connections_total", "Connections accepted.", state.accepted);
+    cb_metric_counter(out, "cardbroker_connections_refused_total", "Connections over a limit.",
+                      state.refused);
+    cb_metric_counter(out, "cardbroker_handshakes_total", "TLS handshakes done.",
+                      state.handshakes_done);
+    cb_metric_counter(out, "cardbroker_handshakes_failed_total", "TLS handshakes that failed.",
+                      state.handshakes_failed);
 }
 
 cb_error cb_api_metrics(cb_request *request, cb_reply *reply)
@@ -161,10 +153,10 @@ cb_error cb_api_metrics(cb_request *request, cb_reply *reply)
     cb_watch_view view;
     cb_buf *out = &reply->body;
     cb_error error = readiness(api, &store, &view);
-    gauge(out, "cardbroker_ready", "1 when taps can succeed.", error == CB_OK);
-    gauge(out, "cardbroker_hsm_up", "1 when the key service answers.", view.hsm == CB_OK);
-    gauge(out, "cardbroker_connectors_up", "1 when the connectors answer.",
-          view.connectors == CB_OK);
+    cb_metric_gauge(out, "cardbroker_ready", "1 when taps can succeed.", error == CB_OK);
+    cb_metric_gauge(out, "cardbroker_hsm_up", "1 when the key service answers.", view.hsm == CB_OK);
+    cb_metric_gauge(out, "cardbroker_connectors_up", "1 when the connectors answer.",
+                    view.connectors == CB_OK);
     put_taps(api, out);
     cb_failures_metrics(api->taps, out);
     put_store(&store, out);

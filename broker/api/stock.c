@@ -118,18 +118,13 @@ cb_error cb_api_stock_act(cb_request *request, cb_reply *reply)
     return error;
 }
 
-static json_t *id_or_null(const cb_id *id)
-{
-    return cb_id_is_zero(id) ? json_null() : cb_json_id(id);
-}
-
 static cb_error add_stock(void *page, const cb_stock *stock)
 {
-    return cb_page_add(page,
-                       json_pack("{ss, ss, ss, ss, so, so}", "manufacturer", stock->manufacturer,
-                                 "serial", stock->serial, "state", cb_card_state_name(stock->state),
-                                 "delivery", stock->delivery, "card", id_or_null(&stock->identity),
-                                 "changed", cb_json_time(stock->changed)));
+    return cb_page_add(
+        page, json_pack("{ss, ss, ss, ss, so, so}", "manufacturer", stock->manufacturer, "serial",
+                        stock->serial, "state", cb_card_state_name(stock->state), "delivery",
+                        stock->delivery, "card", cb_json_id_or_null(&stock->identity), "changed",
+                        cb_json_time(stock->changed)));
 }
 
 cb_error cb_api_stock_list(cb_request *request, cb_reply *reply)
@@ -149,12 +144,12 @@ cb_error cb_api_stock_list(cb_request *request, cb_reply *reply)
 
 static cb_error add_mismatch(void *page, const cb_mismatch *m)
 {
-    return cb_page_add(page,
-                       json_pack("{so, ss, ss, ss, ss, so, so, ss, so}", "id", cb_json_id(&m->id),
-                                 "what", m->kind, "manufacturer", m->manufacturer, "serial",
-                                 m->serial, "delivery", m->delivery, "card", id_or_null(&m->card),
-                                 "application", id_or_null(&m->application), "actor", m->actor,
-                                 "time", cb_json_time(m->time)));
+    return cb_page_add(page, json_pack("{so, ss, ss, ss, ss, so, so, ss, so}", "id",
+                                       cb_json_id(&m->id), "what", m->kind, "manufacturer",
+                                       m->manufacturer, "serial", m->serial, "delivery",
+                                       m->delivery, "card", cb_json_id_or_null(&m->card),
+                                       "application", cb_json_id_or_null(&m->application), "actor",
+                                       m->actor, "time", cb_json_time(m->time)));
 }
 
 cb_error cb_api_mismatch_list(cb_request *request, cb_reply *reply)
@@ -175,7 +170,7 @@ static json_t *application_json(const cb_application *a)
                      cb_json_id(&a->holder), "profile", (int)a->profile, "reason", a->reason,
                      "state", cb_application_state_name(a->state), "operator", a->operator,
                      "approver", a->approver[0] ? json_string(a->approver) : json_null(), "card",
-                     id_or_null(&a->card), "created", cb_json_time(a->created), "changed",
+                     cb_json_id_or_null(&a->card), "created", cb_json_time(a->created), "changed",
                      cb_json_time(a->changed));
 }
 

@@ -32,6 +32,18 @@ void cb_metric_value(cb_buf *out, const char *name, const char *labels, uint64_t
         cb_buf_printf(out, "%s %" PRIu64 "\n", name, value);
 }
 
+void cb_metric_counter(cb_buf *out, const char *name, const char *help, uint64_t value)
+{
+    cb_metric_begin(out, name, "counter", help);
+    cb_metric_value(out, name, "", value);
+}
+
+void cb_metric_gauge(cb_buf *out, const char *name, const char *help, uint64_t value)
+{
+    cb_metric_begin(out, name, "gauge", help);
+    cb_metric_value(out, name, "", value);
+}
+
 static void put_bucket(cb_buf *out, const char *name, const char *labels, const char *bound,
                        uint64_t value)
 {

@@ -24,6 +24,11 @@ void cb_histogram_add(cb_histogram *histogram, int64_t us);
  * values. labels is "" or like route="/v1/taps",status="200" (no braces). */
 void cb_metric_begin(cb_buf *out, const char *name, const char *type, const char *help);
 void cb_metric_value(cb_buf *out, const char *name, const char *labels, uint64_t value);
+
+/* A whole family of one value without labels. */
+void cb_metric_counter(cb_buf *out, const char *name, const char *help, uint64_t value);
+void cb_metric_gauge(cb_buf *out, const char *name, const char *help, uint64_t value);
+
 void cb_metric_histogram(cb_buf *out, const char *name, const char *labels,
                          cb_histogram *histogram);
 

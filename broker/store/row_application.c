@@ -80,7 +80,7 @@ cb_error cb_row_application_set(cb_txn *txn, const cb_application *application)
         "UPDATE application SET state = ?, approver = ?, card = ?, changed = ? WHERE id = ?");
     cb_query_text(&q, cb_row_state(cb_application_states, application->state));
     cb_query_text(&q, application->approver);
-    cb_query_id(&q, cb_id_is_zero(&application->card) ? NULL : &application->card);
+    cb_query_id_or_null(&q, &application->card);
     cb_query_number(&q, application->changed);
     cb_query_id(&q, &application->id);
     return cb_query_change_one(&q);

@@ -14,11 +14,6 @@ const char *cb_code_state_name(uint8_t state)
     return name ? name : "unknown";
 }
 
-static void bind_known(cb_query *q, const cb_id *id)
-{
-    cb_query_id(q, cb_id_is_zero(id) ? NULL : id);
-}
-
 cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO registration (" COLUMNS
@@ -32,8 +27,8 @@ cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
     cb_query_number(&q, row->created);
     cb_query_number(&q, row->expires);
     cb_query_number(&q, row->changed);
-    bind_known(&q, &row->card);
-    bind_known(&q, &row->terminal);
+    cb_query_id_or_null(&q, &row->card);
+    cb_query_id_or_null(&q, &row->terminal);
     return cb_query_run(&q);
 }
 
@@ -68,8 +63,8 @@ cb_error cb_row_registration_set(cb_txn *txn, const cb_registration_row *row)
                                           "card = ?, terminal = ? WHERE code = ?");
     cb_query_text(&q, cb_row_state(states, row->state));
     cb_query_number(&q, row->changed);
-    bind_known(&q, &row->card);
-    bind_known(&q, &row->terminal);
+    cb_query_id_or_null(&q, &row->card);
+    cb_query_id_or_null(&q, &row->terminal);
     cb_query_id(&q, &row->code);
     return cb_query_change_one(&q);
 }

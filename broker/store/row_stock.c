@@ -9,11 +9,6 @@
 #define STOCK "manufacturer, serial, batch, state, identity, delivery, line, changed"
 #define MISMATCH "id, kind, manufacturer, serial, delivery, card, application, actor, time"
 
-static void bind_known(cb_query *q, const cb_id *id)
-{
-    cb_query_id(q, cb_id_is_zero(id) ? NULL : id);
-}
-
 /* ---- Batches ---- */
 
 cb_error cb_row_batch_put(cb_txn *txn, const cb_batch *batch)
@@ -53,7 +48,7 @@ cb_error cb_row_stock_put(cb_txn *txn, const cb_stock *stock)
     cb_query_text(&q, stock->serial);
     cb_query_id(&q, &stock->batch);
     cb_query_text(&q, cb_row_state(cb_card_states, stock->state));
-    bind_known(&q, &stock->identity);
+    cb_query_id_or_null(&q, &stock->identity);
     cb_query_text(&q, stock->delivery);
     cb_query_number(&q, stock->line);
     cb_query_number(&q, stock->changed);
@@ -102,7 +97,7 @@ cb_error cb_row_stock_set(cb_txn *txn, const cb_stock *stock)
                                 "UPDATE stock SET state = ?, identity = ?, delivery = ?, line = ?, "
                                 "changed = ? WHERE manufacturer = ? AND serial = ?");
     cb_query_text(&q, cb_row_state(cb_card_states, stock->state));
-    bind_known(&q, &stock->identity);
+    cb_query_id_or_null(&q, &stock->identity);
     cb_query_text(&q, stock->delivery);
     cb_query_number(&q, stock->line);
     cb_query_number(&q, stock->changed);
@@ -163,8 +158,8 @@ cb_error cb_row_mismatch_put(cb_txn *txn, const cb_mismatch *mismatch)
     cb_query_text(&q, mismatch->manufacturer);
     cb_query_text(&q, mismatch->serial);
     cb_query_text(&q, mismatch->delivery);
-    bind_known(&q, &mismatch->card);
-    bind_known(&q, &mismatch->application);
+    cb_query_id_or_null(&q, &mismatch->card);
+    cb_query_id_or_null(&q, &mismatch->application);
     cb_query_text(&q, mismatch->actor);
     cb_query_number(&q, mismatch->time);
     return cb_query_run(&q);

@@ -294,6 +294,11 @@ void cb_query_id(cb_query *query, const cb_id *value)
         cb_query_text(query, NULL);
 }
 
+void cb_query_id_or_null(cb_query *query, const cb_id *value)
+{
+    cb_query_id(query, cb_id_is_zero(value) ? NULL : value);
+}
+
 void cb_query_digest(cb_query *query, const cb_digest *value)
 {
     cb_query_blob(query, cb_digest_bytes(value));

@@ -89,6 +89,7 @@ cb_query cb_query_begin(cb_sql *sql, const char *text);
 
 /* Bind the next parameter. What they point to must live until cb_query_end. */
 void cb_query_id(cb_query *query, const cb_id *value); /* NULL binds NULL */
+void cb_query_id_or_null(cb_query *query, const cb_id *value); /* zero binds NULL */
 void cb_query_digest(cb_query *query, const cb_digest *value);
 void cb_query_text(cb_query *query, const char *value); /* NULL binds NULL */
 void cb_query_blob(cb_query *query, cb_bytes value);    /* never NULL: empty is an empty blob */
