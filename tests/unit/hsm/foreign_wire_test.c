@@ -5,7 +5,7 @@
  * more at its end. The tap is refused, or the byte is in the table of those that carry nothing;
  * never is anything else accepted than what was asked, and never does the card lose more than the
  * try that a wrong PIN costs. (Native cards: tests/unit/cardlink/wire_test.c; PIV cards:
- * foreign_test.c, foreign_secure_tap_test.c.)
+ * foreign_attack_test.c, foreign_secure_tap_test.c.)
  */
 #include <stdlib.h>
 #include <time.h>
