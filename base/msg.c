@@ -104,7 +104,10 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
         return error;
     int probe = -1;
     bool full;
-    if (connect_to(path, &probe, &full) == CB_OK || full) {
+    error = connect_to(path, &probe, &full);
+    if (error == CB_E_IO)
+        return error; /* whether somebody listens is not known */
+    if (!error || full) {
         if (probe >= 0)
             close(probe);
         return CB_E_EXISTS;

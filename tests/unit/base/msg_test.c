@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -238,6 +239,30 @@ static void a_socket_is_private_and_taken_once(void **state)
     assert_int_equal(cb_msg_listen(far_too_long, 0600, &listening), CB_E_CONFIG);
 }
 
+/* Whether somebody listens is not known then. */
+static void who_has_no_descriptor_left_puts_out_nobody(void **state)
+{
+    char folder[] = "/tmp/cb-msg-XXXXXX";
+    char path[64];
+    int listening, second, client;
+    struct rlimit before, none = {0};
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    assert_int_equal(cb_msg_listen(path, 0600, &listening), CB_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cb_error error = cb_msg_listen(path, 0600, &second);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(error, CB_E_IO);
+    assert_int_equal(cb_msg_connect(path, &client), CB_OK);
+    close(client);
+    close(listening);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void who_listens_and_accepts_nobody_is_not_put_out(void **state)
 {
     enum { MANY = 200 };
@@ -275,6 +300,7 @@ int main(void)
                                         close_pair),
         cmocka_unit_test_setup_teardown(a_call_takes_only_its_own_answer, open_pair, close_pair),
         cmocka_unit_test(a_socket_is_private_and_taken_once),
+        cmocka_unit_test(who_has_no_descriptor_left_puts_out_nobody),
         cmocka_unit_test(who_listens_and_accepts_nobody_is_not_put_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
