@@ -180,9 +180,18 @@ cb_error cb_card_issuable(cb_store *store, const char *actor, const cb_card_new 
                           const cb_card *card)
 {
     issuable i = {.fresh = fresh, .card = card};
+    /* In its turn with what is written, for an application counts as the log says of it, and of that
+     * a reader may see more or less than of the row; and what would keep a card from being recorded,
+     * keeps it from being bound. */
+    const cb_change change = {.run = run_issuable,
+                              .context = &i,
+                              .urgency = CB_WRITE_ORDINARY,
+                              .until = CB_UNTIL_COMMITTED};
     if (cb_act_check(actor, NULL) || !from_list(fresh))
         return CB_E_ARGUMENT;
-    cb_error error = cb_store_read(store, run_issuable, &i);
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+    if (!error)
+        error = cb_store_write(store, &change);
     if (cb_card_issue_refused(error))
         cb_mismatch_of_issue(store, actor, fresh, &card->id, error);
     return error;

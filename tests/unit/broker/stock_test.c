@@ -308,6 +308,26 @@ static void an_application_is_approved_by_another_and_gives_one_card(void **stat
     world_end(&w);
 }
 
+/* Before the record was read again nothing is known of applications, and nobody has altered one. */
+static void asked_while_the_record_is_not_read_yet_it_says_so(void **state)
+{
+    world w;
+    cb_application now;
+    (void)state;
+    world_begin(&w);
+    cb_id one = cb_id_new();
+    cb_application a = apply(&w, "ann", "first");
+    assert_int_equal(cb_application_approve(w.store, "bob", &a.id, NULL, &now), CB_OK);
+    assert_int_equal(ask(&w, &one, &w.holder.id, NULL, NULL, &asked_for), CB_OK);
+    world_close(&w);
+    set_signer(&w.signer->fail, CB_E_HSM_DOWN);
+    world_open(&w);
+    assert_int_equal(issue(&w, &one, NULL, &asked_for, NULL), CB_E_HSM_DOWN);
+    assert_int_equal(ask(&w, &one, &w.holder.id, NULL, NULL, &asked_for), CB_E_HSM_DOWN);
+    set_signer(&w.signer->fail, CB_OK);
+    world_end(&w);
+}
+
 static void a_replacement_needs_an_application_of_its_own(void **state)
 {
     world w;
@@ -405,6 +425,7 @@ int main(void)
         cmocka_unit_test(only_what_is_in_stock_is_issued_and_once),
         cmocka_unit_test(asked_before_it_says_what_recording_would),
         cmocka_unit_test(an_application_is_approved_by_another_and_gives_one_card),
+        cmocka_unit_test(asked_while_the_record_is_not_read_yet_it_says_so),
         cmocka_unit_test(a_replacement_needs_an_application_of_its_own),
         cmocka_unit_test(an_approval_that_the_record_does_not_know_gives_no_card),
         cmocka_unit_test(what_was_entered_by_another_is_what_the_record_says),
