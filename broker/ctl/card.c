@@ -266,6 +266,7 @@ static const cb_ctl_option many_options[] = {
     {"activate", NULL, "activate them at once", false, false},
     {"threads", "NUMBER", "cards at a time (default: 16)", false, false},
     {"report", "FILE", "where bad lines are written (default: FILE.rejected)", false, false},
+    {"suspension-codes", "FILE", "make a suspension code for each card, and write it there (a new file, for you alone)", false, false},
     {0}};
 static const cb_ctl_option register_options[] = {
     {"holder", "HOLDER", "whose card it is: identifier or exact name", true, false},

@@ -14,6 +14,7 @@
  * Each line is done or not, whatever becomes of the others, and doing one again changes nothing: so
  * a run that was killed is started again. How far it came stands in a file beside (lines before
  * that are not looked at again); lines that could not be done stand in a report, with the reason.
+ * Suspension codes stand in a file of their own, if they are asked for (issue_code.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 #include "broker/ctl/card.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
+#include "broker/ctl/issue_code.h"
 #include "broker/ctl/issue_progress.h"
 #include "broker/ctl/lines.h"
 #include "broker/ctl/output.h"
@@ -48,6 +50,7 @@ typedef struct many {
     uint8_t level;
     pthread_mutex_t lock; /* of what follows */
     cb_progress progress;
+    cb_kept codes; /* if they are asked for */
     cb_card_lines file;
     int open;             /* the file, locked */
     int64_t lines;        /* in all */
@@ -66,6 +69,13 @@ struct worker {
     size_t said_len;
     int64_t line; /* in hand; 0: none */
 };
+
+/* A card that was issued by a line, or was there. */
+typedef struct card_of_line {
+    cb_id id, holder;
+    bool already;
+    char created[CB_TIME_TEXT]; /* if it was there */
+} card_of_line;
 
 /* ---- How far it came ---- */
 
@@ -162,38 +172,38 @@ static json_t *card_body(const worker *w, const cb_card_line *l, cb_bytes bindin
 }
 
 /* A card that is there: by an earlier try of this line, or somebody else's. */
-static cb_ctl_status is_there(worker *w, const cb_id *card, const cb_id *holder)
+static cb_ctl_status is_there(worker *w, card_of_line *card)
 {
     char path[96], text[CB_ID_TEXT];
     cb_id of;
     bool activate = cb_ctl_arg(w->m->args, "activate") != NULL;
     json_t *there = NULL;
-    cb_id_text(card, text);
+    cb_id_text(&card->id, text);
     snprintf(path, sizeof path, "/v1/cards/%s", text);
     cb_ctl_status status = cb_ctl_call(&w->ctl, "GET", path, NULL, &there);
     if (!status)
         status = cb_ctl_id_field(&w->ctl, there, "holder", &of);
-    if (!status && !cb_id_same(&of, holder))
+    if (!status && !cb_id_same(&of, &card->holder))
         status = cb_ctl_fail(&w->ctl, CB_E_CARD_BOUND, NULL);
+    snprintf(card->created, sizeof card->created, "%s", cb_ctl_text_field(there, "created"));
     activate = activate && strcmp(cb_ctl_text_field(there, "state"), "issued") == 0;
     json_decref(there);
     return status || !activate ? status : cb_ctl_card_change(&w->ctl, text, "activate", NULL);
 }
 
 /* Done, or it is there already, or it cannot be. */
-static cb_ctl_status answered(worker *w, const cb_ctl_answer *answer, const cb_id *card,
-                              const cb_id *holder, bool *already)
+static cb_ctl_status answered(worker *w, const cb_ctl_answer *answer, card_of_line *card)
 {
     const char *code = answer->body ? cb_ctl_text_field(answer->body, "code") : "";
-    *already = answer->status == 409 && strcmp(code, "resource.exists") == 0;
-    if (*already)
-        return is_there(w, card, holder);
+    card->already = answer->status == 409 && strcmp(code, "resource.exists") == 0;
+    if (card->already)
+        return is_there(w, card);
     return answer->status >= 200 && answer->status <= 299 ? CB_CTL_DONE
                                                           : cb_ctl_problem(&w->ctl, answer);
 }
 
-static cb_ctl_status record(worker *w, const cb_card_line *l, const cb_id *holder, cb_bytes binding,
-                            bool known, bool *already)
+static cb_ctl_status record(worker *w, const cb_card_line *l, cb_bytes binding, bool known,
+                            card_of_line *card)
 {
     cb_binding_info info;
     cb_ctl_answer answer = {0};
@@ -203,8 +213,10 @@ static cb_ctl_status record(worker *w, const cb_card_line *l, const cb_id *holde
     cb_ctl_status status = cb_binding_info_read(binding, &info)
                                ? cb_ctl_fail(&w->ctl, CB_E_PROTOCOL, NULL)
                                : cb_ctl_ask(&w->ctl, "POST", "/v1/cards", body, &answer);
-    if (!status)
-        status = answered(w, &answer, &info.card, holder, already);
+    if (!status) {
+        card->id = info.card;
+        status = answered(w, &answer, card);
+    }
     json_decref(body);
     cb_ctl_answer_free(&answer);
     return status;
@@ -224,9 +236,22 @@ static cb_ctl_status look_first(worker *w, const cb_card_line *l, const cb_id *h
     return status;
 }
 
+static cb_ctl_status code_for(worker *w, const cb_card_line *l, const card_of_line *card)
+{
+    many *m = w->m;
+    const cb_issue_code of = {.codes = &m->codes,
+                              .lock = &m->lock,
+                              .begun = m->progress.begun,
+                              .card = card->id,
+                              .holder = card->holder,
+                              .serial = l->serial,
+                              .created = card->already ? card->created : NULL};
+    return m->progress.kept ? cb_ctl_issue_code(&w->ctl, &of) : CB_CTL_DONE;
+}
+
 static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
 {
-    cb_id holder;
+    card_of_line card = {.already = false};
     uint64_t sequence = 0;
     bool known = false;
     cb_buf certificate = CB_BUF(CB_CARD_LINE_MAX / 2), binding = CB_BUF(CB_BINDING_MAX);
@@ -237,17 +262,20 @@ static cb_ctl_status one_card(worker *w, cb_card_line *l, bool *already)
     if (!status && (cb_unhex(cb_bytes_str(l->certificate), &certificate) || certificate.len == 0))
         status = cb_ctl_fail(&w->ctl, CB_E_FORMAT, "the certificate is no hexadecimal");
     if (!status)
-        status = find_holder(w, l, cb_buf_bytes(&certificate), &holder, &sequence, &known);
+        status = find_holder(w, l, cb_buf_bytes(&certificate), &card.holder, &sequence, &known);
     if (!status)
-        status = look_first(w, l, &holder, cb_buf_bytes(&certificate), known);
+        status = look_first(w, l, &card.holder, cb_buf_bytes(&certificate), known);
     if (!status) {
-        cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &holder, w->m->level,
+        cb_error error = cb_hsm_bind(w->ctl.hsm, cb_buf_bytes(&certificate), &card.holder, w->m->level,
                                      sequence, &binding);
         if (error)
             status = cb_ctl_fail_hsm(&w->ctl, error, NULL);
     }
     if (!status)
-        status = record(w, l, &holder, cb_buf_bytes(&binding), known, already);
+        status = record(w, l, cb_buf_bytes(&binding), known, &card);
+    if (!status)
+        status = code_for(w, l, &card);
+    *already = card.already;
     cb_buf_free(&certificate);
     cb_buf_free(&binding);
     return status;
@@ -267,6 +295,9 @@ static bool take_line(many *m, worker *w, cb_card_line *l, bool *whole)
  * and this line is not settled. */
 static void note(many *m, worker *w, cb_ctl_status status, bool already)
 {
+    m->stop = m->stop || m->codes.unwritten; /* what cannot be written is said once, at the end */
+    if (status && m->codes.unwritten)
+        return;
     if (status == CB_CTL_UNREACHABLE || (status && w->ctl.for_now)) {
         if (!m->stop)
             fprintf(m->ctl->err, "\n%s", w->said ? w->said : "");
@@ -349,6 +380,8 @@ static cb_ctl_status run_all(many *m, unsigned threads)
     }
     mark(m);
     show(m);
+    if (m->codes.unwritten)
+        return cb_ctl_fail(m->ctl, CB_E_IO, m->codes.path);
     if (m->progress.unwritten)
         return cb_ctl_fail(m->ctl, CB_E_IO, m->progress.report_path);
     return status ? status : m->stop ? CB_CTL_UNREACHABLE : CB_CTL_DONE;
@@ -374,15 +407,18 @@ static cb_ctl_status map_file(many *m, const char *path, cb_digest *digest)
 
 static cb_ctl_status say(many *m, cb_ctl_status status)
 {
-    json_t *now = json_pack("{sI,sI,sI,sb,ss}", "issued", (json_int_t)m->issued, "already",
+    json_t *now = json_pack("{sI,sI,sI,sb,ss,ss*,sI}", "issued", (json_int_t)m->issued, "already",
                             (json_int_t)m->already, "bad", (json_int_t)m->bad, "complete",
-                            status == CB_CTL_DONE, "report", m->progress.report_path);
+                            status == CB_CTL_DONE, "report", m->progress.report_path,
+                            "suspension_codes", m->codes.path, "codes", (json_int_t)m->codes.rows);
     if (watched(m))
         fputc('\n', m->ctl->err);
     cb_ctl_status said =
         cb_ctl_done(m->ctl, now, "%lld issued, %lld were there already, %lld bad lines (%s)",
                     (long long)m->issued, (long long)m->already, (long long)m->bad, m->progress.report_path);
     json_decref(now);
+    if (m->codes.path)
+        cb_ctl_note(m->ctl, "%lld suspension codes are in %s, and nowhere else.", (long long)m->codes.rows, m->codes.path);
     if (status)
         cb_ctl_note(m->ctl, "It stopped half-way: run the same command again.");
     return status ? status : said ? said : m->bad > 0 ? CB_CTL_FAILED : CB_CTL_DONE;
@@ -393,6 +429,10 @@ cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
     uint64_t threads = THREADS_USUAL;
     cb_digest digest;
     many m = {.ctl = ctl, .args = args, .level = CB_LEVEL_PIN, .open = -1};
+    m.codes = (cb_kept){.path = cb_ctl_arg(args, "suspension-codes"),
+                        .option = "--suspension-codes",
+                        .heading = CB_ISSUE_CODE_HEADING};
+    m.progress.kept = m.codes.path ? &m.codes : NULL;
     if (cb_ctl_number(cb_ctl_arg(args, "threads"), THREADS_MAX, &threads) || threads == 0)
         return cb_ctl_misuse(ctl, "--threads is a number from 1 to 64");
     pthread_mutex_init(&m.lock, NULL);
@@ -409,6 +449,7 @@ cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args)
     if (!status)
         status = say(&m, run_all(&m, (unsigned)threads));
     cb_progress_close(&m.progress);
+    cb_kept_close(&m.codes);
     if (m.file.text)
         munmap((void *)(uintptr_t)m.file.text, m.file.size);
     if (m.open >= 0)

@@ -23,22 +23,101 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
     return fits ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the path is too long");
 }
 
-/* A mark is two lines, "<digest> <line>" and where its report is. What is no mark of this file
- * settles nothing: its lines are tried again, which changes nothing. */
-static int64_t read_mark(const cb_progress *p, char place[PATH_MAX])
+/* What a mark says of the rows that are kept. */
+typedef struct kept_mark {
+    char place[PATH_MAX]; /* "": none are */
+    long long size;       /* that was on the disk */
+} kept_mark;
+
+/* The rest of a mark's first line, where rows are kept: when the first run began, their size, and
+ * how long the place of the report is, after which theirs stands. */
+static bool read_kept(cb_progress *p, const char *rest, char place[PATH_MAX], kept_mark *kept)
 {
-    char digest[2 * CB_SHA256_SIZE + 1] = "";
-    long long line = 0;
     size_t len = 0;
-    FILE *file = fopen(p->mark_path, "r");
-    bool read = file && fscanf(file, "%64s %lld", digest, &line) == 2 && fgetc(file) == '\n';
+    if (strcmp(rest, "\n") == 0)
+        return true;
+    if (sscanf(rest, " %27s %lld %zu", p->begun, &kept->size, &len) != 3 || kept->size <= 0 ||
+        len >= strlen(place) || place[len] != '\n')
+        return false;
+    place[len] = 0;
+    snprintf(kept->place, sizeof kept->place, "%s", place + len + 1);
+    return kept->place[0] != 0;
+}
+
+/* A mark is two lines, "<digest> <line>" and where its report is; where rows are kept the first says
+ * more, and a third where they are. What is no mark of this file settles nothing: its lines are
+ * tried again, which changes nothing. */
+static int64_t read_mark(cb_progress *p, char place[PATH_MAX], kept_mark *kept)
+{
+    char digest[2 * CB_SHA256_SIZE + 1] = "", rest[128] = "", *text = malloc(2 * PATH_MAX);
+    long long line = -1;
+    size_t len = 0;
+    FILE *file = text ? fopen(p->mark_path, "r") : NULL;
+    bool read = file && fscanf(file, "%64s %lld", digest, &line) == 2 && line >= 0 &&
+                fgets(rest, sizeof rest, file) && strchr(rest, '\n');
     if (read)
-        len = fread(place, 1, PATH_MAX, file);
-    read = read && len > 1 && place[len - 1] == '\n';
-    place[read ? len - 1 : 0] = 0;
+        len = fread(text, 1, 2 * PATH_MAX - 1, file);
+    read = read && len > 1 && len < 2 * PATH_MAX - 1 && text[len - 1] == '\n' &&
+           strcmp(digest, p->digest) == 0;
+    if (read) {
+        text[len - 1] = 0;
+        read = read_kept(p, rest, text, kept) && strlen(text) < PATH_MAX;
+    }
+    snprintf(place, PATH_MAX, "%s", read ? text : "");
+    if (!read)
+        *kept = (kept_mark){.size = 0};
     if (file)
         fclose(file);
-    return read && strcmp(digest, p->digest) == 0 && line > 0 ? line : 0;
+    free(text);
+    /* Without a report on a disk nothing is settled. */
+    return *place ? line : 0;
+}
+
+/* ---- Rows that are kept ---- */
+
+/* The codes of lines that are settled stand in one file, or nowhere. */
+static cb_ctl_status same_rows(cb_ctl *ctl, const cb_progress *p, const kept_mark *before)
+{
+    if (before->place[0] && !p->kept) {
+        cb_ctl_misuse(ctl, "the run that is to go on writes rows into %s: name that file as before", before->place);
+        return CB_CTL_USAGE;
+    }
+    if (before->place[0] || !p->kept || p->settled == 0)
+        return CB_CTL_DONE;
+    cb_ctl_misuse(ctl, "lines up to %lld were settled without %s: go on without it, or remove %s",
+                  (long long)p->settled, p->kept->option, p->mark_path);
+    return CB_CTL_USAGE;
+}
+
+static bool write_mark(const cb_progress *p, int64_t settled)
+{
+    cb_buf text = CB_BUF(2 * PATH_MAX + 256);
+    cb_buf_printf(&text, "%s %lld", p->digest, (long long)settled);
+    if (p->kept)
+        cb_buf_printf(&text, " %s %lld %zu", p->begun, (long long)p->kept->size, strlen(p->place));
+    cb_buf_printf(&text, "\n%s\n", p->place);
+    if (p->kept)
+        cb_buf_printf(&text, "%s\n", p->kept->place);
+    bool good = cb_buf_error(&text) == CB_OK &&
+                cb_file_replace(p->mark_path, cb_buf_bytes(&text), 0644) == CB_OK;
+    cb_buf_free(&text);
+    return good;
+}
+
+/* Before anything is done: whatever becomes of this run, the next finds the rows. */
+static cb_ctl_status open_rows(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
+{
+    struct stat rows, report;
+    bool goes_on = before->place[0] != 0;
+    if (!goes_on)
+        cb_time_text(cb_clock_wall_us(), p->begun);
+    cb_ctl_status status = cb_kept_open(ctl, p->kept, goes_on ? before->place : NULL, before->size);
+    if (!status && (!write_mark(p, p->settled) || fstat(p->kept->fd, &rows) != 0 || rows.st_nlink != 1))
+        status = cb_ctl_fail(ctl, CB_E_IO, p->mark_path);
+    if (!status && fstat(fileno(p->report), &report) == 0 && report.st_dev == rows.st_dev &&
+        report.st_ino == rows.st_ino)
+        status = cb_ctl_misuse(ctl, "the report and %s are one file", p->kept->option);
+    return status;
 }
 
 /* ---- The report of the runs before ---- */
@@ -158,9 +237,13 @@ static cb_ctl_status begin(cb_ctl *ctl, cb_progress *p)
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *p)
 {
     char before[PATH_MAX];
+    kept_mark rows = {.size = 0};
     cb_hex(cb_digest_bytes(digest), p->digest);
-    p->settled = read_mark(p, before);
-    return p->settled > 0 ? go_on(ctl, before, p) : begin(ctl, p);
+    p->settled = read_mark(p, before, &rows);
+    cb_ctl_status status = same_rows(ctl, p, &rows);
+    if (!status)
+        status = p->settled > 0 ? go_on(ctl, before, p) : begin(ctl, p);
+    return status || !p->kept ? status : open_rows(ctl, &rows, p);
 }
 
 void cb_progress_close(cb_progress *p)
@@ -186,15 +269,10 @@ void cb_progress_reason(cb_progress *p, int64_t line, const char *reason)
 
 bool cb_progress_mark(cb_progress *p, int64_t settled)
 {
-    cb_buf text = CB_BUF(PATH_MAX + 256);
-    p->unwritten = p->unwritten || !sync_report(p->report);
-    if (p->unwritten)
-        return false;
-    /* A run that was stopped before it got to its first line takes nothing back. */
-    cb_buf_printf(&text, "%s %lld\n%s\n", p->digest,
-                  (long long)(settled > p->settled ? settled : p->settled), p->place);
-    if (cb_buf_error(&text) == CB_OK)
-        (void)cb_file_replace(p->mark_path, cb_buf_bytes(&text), 0644);
-    cb_buf_free(&text);
-    return true;
+    p->unwritten = p->unwritten || !sync_report(p->report) || (p->kept && !cb_kept_sync(p->kept));
+    /* A run that was stopped before it got to its first line takes nothing back. Where no mark can be
+     * written the one before stands. */
+    if (!p->unwritten)
+        (void)write_mark(p, settled > p->settled ? settled : p->settled);
+    return !p->unwritten;
 }

@@ -9,8 +9,10 @@
 
 #include <limits.h>
 
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "broker/ctl/ctl.h"
+#include "broker/ctl/kept.h"
 
 enum { CB_PROGRESS_PATH = 1024 };
 
@@ -21,7 +23,9 @@ typedef struct cb_progress {
     FILE *report;
     int64_t settled; /* by runs before this one; 0: none */
     int64_t bad;     /* of these */
-    bool unwritten;  /* some of the report */
+    bool unwritten;  /* some of the report, or of the rows that are kept */
+    cb_kept *kept;   /* rows that this run writes besides, the caller's; NULL: none */
+    char begun[CB_TIME_TEXT]; /* with them: when the first run began */
 } cb_progress;
 
 /* Names the files: of FILE, and the report (NULL: beside it). */
@@ -29,7 +33,8 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
 
 /* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves
  * the old report or the new one. Without them (the report is gone, cannot be read, or is another)
- * nothing is begun. */
+ * nothing is begun; nor without the rows that they kept, or if they kept none and this one is to, or
+ * the other way round. With kept rows the first mark stands before it returns. */
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *progress);
 void cb_progress_close(cb_progress *progress);
 
@@ -37,8 +42,8 @@ void cb_progress_close(cb_progress *progress);
 void cb_progress_reason(cb_progress *progress, int64_t line, const char *reason);
 
 /* Lines up to this one are settled. A crash leaves the old mark or the new one, of the machine too.
- * Nothing counts as settled whose reason is not in the report on the disk: false when that cannot
- * be written. */
+ * Nothing counts as settled whose reason or row is not on the disk: false when that cannot be
+ * written. */
 bool cb_progress_mark(cb_progress *progress, int64_t settled);
 
 #endif

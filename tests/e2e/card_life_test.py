@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of cards: what a day does to them, giving them back, and another card in their place."""
 
+import csv
 import hashlib
 import json
 import os
 import pty
 import re
+import resource
 import signal
+import socket
 import sqlite3
 import subprocess
+import threading
 import time
 import unittest
 from urllib.parse import urljoin
@@ -229,6 +233,181 @@ class Many(unittest.TestCase):
                     self.assertEqual((json.loads(said)["issued"], seen), (count, ""))
                 else:
                     self.assertIn(f"{count} issued, 0 were there already, 0 bad lines", said)
+
+
+class Between:
+    """A run folder of which the administration socket is the broker's but for one answer, at which the client is killed: cut is
+    the end of the path that is changed, how many such answers still come, and the client."""
+
+    def __init__(self, name):
+        self.folder, self.cut = w.folder / name, None
+        self.folder.mkdir()
+        for other in w.run_folder.iterdir():
+            if other.name != "admin.sock":
+                (self.folder / other.name).symlink_to(other)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.folder / "admin.sock"))
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    @staticmethod
+    def message(source):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = source.recv(65536)
+            if not part:
+                return b""
+            data += part
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", data)
+        whole = data.index(b"\r\n\r\n") + 4 + (int(length[1]) if length else 0)
+        while len(data) < whole:
+            data += source.recv(65536)
+        return data
+
+    def serve(self, client):
+        with client, socket.socket(socket.AF_UNIX) as broker:
+            broker.connect(str(w.run_folder / "admin.sock"))
+            try:
+                while question := self.message(client):
+                    broker.sendall(question)
+                    answer = self.message(broker)
+                    if self.cut and question.startswith(b"POST") and question.split(b"\r\n")[0].endswith(self.cut[0] + b" HTTP/1.1"):
+                        self.cut[1] -= 1
+                        if self.cut[1] < 0:
+                            os.kill(self.cut[2](), signal.SIGKILL)
+                            return
+                    client.sendall(answer)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+class Codes(unittest.TestCase):
+    """A file of cards, and one of the codes for their letters."""
+
+    def lines(self, name, count):
+        file = w.folder / f"{name}.csv"
+        file.write_text("".join(f"{w.make_card(f'{name}{number}').read_bytes().hex()},,,{name} {number}\n" for number in range(count)))
+        return file, w.folder / f"{name}-codes.csv"
+
+    def argv(self, file, codes, *words, run=None):
+        return [str(w.program("cardbrokerctl")), "--run", str(run or w.run_folder), "--json", "card", "issue-many", str(file),
+                "--activate", *(["--suspension-codes", str(codes)] if codes else []), *words]
+
+    def run_it(self, *args, ok=(0,), **options):
+        done = subprocess.run(self.argv(*args), capture_output=True, text=True, timeout=120 * PATIENCE, **options)
+        self.assertIn(done.returncode, ok, done.stdout + done.stderr)
+        return done
+
+    def good(self, codes):
+        """The rows, each with the code that the broker has of its card."""
+        with open(codes, encoding="ascii", newline="") as text:
+            rows = list(csv.DictReader(text))
+        base = sqlite3.connect(f"file:{w.state / 'cardbroker.db'}?mode=ro", uri=True)
+        known = {card.hex(): digest for card, digest in base.execute("SELECT card, hash FROM suspension_code")}
+        base.close()
+        for row in rows:
+            symbols = row["code"].replace("-", "").encode()
+            self.assertEqual(known.get(row["card"].replace("-", "")), hashlib.sha256(b"cardbroker suspension code 1\0" + symbols).digest(), row)
+        self.assertEqual(len({row["card"] for row in rows}), len(rows), "each card once")
+        return rows
+
+    def test_each_card_has_the_code_that_the_file_says_and_nothing_else_says_it(self):
+        file, codes = self.lines("coded", 9)
+        before = file.read_text()
+        first = before.splitlines()[0]
+        older = w.ctl("holder", "add", "--name", "Older")["id"]
+        certificate = w.make_card("older")
+        old = w.ctl("card", "issue", "--holder", older, "--certificate", certificate)["id"]
+        letter = w.ctl("card", "suspension-code", old)["suspension_code"]
+        file.write_text(before + f"{first}\nzz,,,Nobody\n{certificate.read_bytes().hex()},,,{older}\n")
+        done = self.run_it(file, codes, ok=(1,))
+        said = json.loads(done.stdout)
+        self.assertEqual((said["issued"], said["bad"], said["codes"], said["suspension_codes"]), (9, 2, 9, str(codes)))
+        report = (w.folder / "coded.csv.rejected").read_text()
+        self.assertEqual(sorted(row.split(",")[0] for row in report.splitlines()[1:]), ["11", "12"])
+        self.assertIn(f"card suspension-code {old}", report)
+        rows = self.good(codes)
+        self.assertEqual(len(rows), 9)
+        holders = {holder["id"]: holder["name"] for holder in w.ctl("holder", "list")}
+        cards = {card["id"]: card["holder"] for card in w.ctl("card", "list")}
+        self.assertEqual({cards[row["card"]] for row in rows}, {row["holder"] for row in rows})
+        self.assertEqual(sorted(holders[row["holder"]] for row in rows), sorted(f"coded {number}" for number in range(9)))
+        self.assertEqual(codes.stat().st_mode & 0o777, 0o600)
+        places = [w.logs / "cardbrokerd.log", w.state / "cardbroker.db", w.state / "cardbroker.db-wal", w.folder / "coded.csv.rejected",
+                  w.folder / "coded.csv.progress"]
+        for row in rows:
+            self.assertNotIn(row["code"], done.stdout + done.stderr)
+            for place in places:
+                self.assertNotIn(row["code"].encode(), place.read_bytes() if place.exists() else b"", place)
+        with Terminal(w, None) as nobody:
+            for code in (rows[3]["code"], letter):      # the holder's, from his letter; the other, that it was left alone
+                answer = nobody.ask("POST", "/v1/suspensions", {"code": code})
+                self.assertNotEqual(answer.code, "suspension.refused")
+        self.assertEqual(state(rows[3]["card"]), "suspended")
+        whole = codes.read_bytes()
+        self.run_it(file, codes, ok=(1,))
+        self.assertEqual(codes.read_bytes(), whole, "a finished file changes nothing")
+        self.good(codes)
+        for others in (None, w.folder / "other-codes.csv"):
+            self.assertIn("coded-codes.csv" if not others else "other-codes.csv", self.run_it(file, others, ok=(1, 2)).stderr)
+        self.assertFalse((w.folder / "other-codes.csv").exists())
+        # Lines may be tried again: those who have a letter keep what it says.
+        (w.folder / "coded.csv.progress").unlink()
+        self.assertIn("there already", self.run_it(file, codes, ok=(1,)).stderr)
+        again = json.loads(self.run_it(file, w.folder / "new-codes.csv", ok=(1,)).stdout)
+        self.assertEqual((again["codes"], again["bad"]), (0, 12))
+        self.assertEqual(len(self.good(codes)), 9)
+
+    def test_wherever_a_run_is_killed_no_code_is_lost_and_none_that_was_written_is_replaced(self):
+        count = 4
+        file, codes = self.lines("cut", count)
+        between, running, seen = Between("between"), [], b""
+        try:
+            for line in range(count):
+                # The answer is lost: the card, or its code, is there and nobody was told.
+                for ask, before in ((b"/v1/cards", line), (b"/suspension-code", 0)):
+                    between.cut = [ask, before, lambda: running[-1].pid]
+                    running.append(subprocess.Popen(self.argv(file, codes, "--threads", "1", run=between.folder),
+                                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                    self.assertEqual(running[-1].wait(60 * PATIENCE), -signal.SIGKILL)
+                    now = codes.read_bytes()
+                    self.assertTrue(now.startswith(seen), "what was written stays")
+                    self.assertEqual(len(self.good(codes)), line)
+                    seen = now
+                    with open(codes, "ab") as half:     # of a row, as a power cut leaves it
+                        half.write(b"0189f7c2-0000-70")
+        finally:
+            between.close()
+        self.run_it(file, codes)
+        self.assertTrue(codes.read_bytes().startswith(seen), "what was written stays")
+        self.assertEqual(len(self.good(codes)), count)
+
+    def test_a_disk_that_is_full_ends_the_run_and_it_goes_on_when_there_is_room(self):
+        file, codes = self.lines("full", 7)
+
+        def little_room():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (480, 480))
+        stopped = self.run_it(file, codes, "--threads", "3", ok=(1,), preexec_fn=little_room, restore_signals=False)
+        self.assertIn("full-codes.csv", stopped.stderr)
+        self.assertFalse(json.loads(stopped.stdout)["complete"])
+        written = codes.read_bytes()
+        self.assertEqual((written[-1:], written.count(b"\n")), (b"\n", 5), "no part of a row")
+        done = self.run_it(file, codes)
+        self.assertEqual((json.loads(done.stdout)["bad"], codes.read_bytes()[:len(written)]), (0, written))
+        self.assertEqual(len(self.good(codes)), 7)
 
 
 @unittest.skipIf(os.geteuid() != 0, "two operators are two users, which takes root")
