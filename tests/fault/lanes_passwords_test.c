@@ -59,13 +59,19 @@ static void has_password(void *context)
     lanes_connect_anew(l);
 }
 
+/* Who types: the password that is shown, and the next one (NULL: it is not changed). */
+typedef struct typist {
+    cb_tap_context context;
+    const secret *shown, *into;
+} typist;
+
 /* The terminal's part, which derives no key here: that takes long. */
-static cb_error answer_question(const cb_tap_context *context, const secret *shown,
-                                const secret *into, cb_bytes command, cb_buf *answer)
+static void answer_question(const typist *who, cb_bytes command, cb_buf *answer)
 {
     uint8_t signature[CB_P256_SIGNATURE];
     cb_password_question question;
-    cb_tap_context signed_context = *context;
+    cb_tap_context signed_context = who->context;
+    const secret *shown = who->shown, *into = who->into;
     MUST(cb_password_question_get(command, &question));
     signed_context.terminal = question.terminal;
     signed_context.level = question.level;
@@ -77,16 +83,12 @@ static cb_error answer_question(const cb_tap_context *context, const secret *sho
     if (into)
         cb_buf_put(answer, CB_BYTES_OF(into->point));
     cb_buf_put(answer, CB_BYTES_OF(signature));
-    return cb_buf_error(answer);
 }
 
-static cb_error play_password(const cb_tap_context *context, const secret *shown,
-                              const secret *into, const cb_buf *script, cb_buf *answers)
+static void play_password(void *context, const cb_buf *script, cb_buf *answers)
 {
     static const uint8_t ok[] = {0x90, 0x00};
     cb_script read;
-    alloc_faults_pause(true);
-    cb_buf own = CB_BUF(CB_SCRIPT_BYTES_MAX);
     MUST(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
     for (size_t i = 0; i < read.count; i++) {
         cb_bytes command = read.item[i].apdu;
@@ -94,18 +96,12 @@ static cb_error play_password(const cb_tap_context *context, const secret *shown
         if (cb_bytes_same(command, CB_BYTES_OF(cb_password_get_name)))
             cb_buf_put(&answer, cb_id_bytes(&name));
         else if (!cb_bytes_same(command, CB_BYTES_OF(cb_password_select)))
-            MUST(answer_question(context, shown, into, command, &answer));
+            answer_question(context, command, &answer);
         cb_buf_put(&answer, CB_BYTES_OF(ok));
-        cb_script_put(&own, 0, cb_buf_bytes(&answer));
+        MUST(cb_buf_error(&answer));
+        cb_script_put(answers, 0, cb_buf_bytes(&answer));
         cb_buf_free(&answer);
     }
-    alloc_faults_pause(false);
-    cb_buf_reset(answers);
-    cb_buf_put(answers, cb_buf_bytes(&own));
-    alloc_faults_pause(true);
-    cb_buf_free(&own);
-    alloc_faults_pause(false);
-    return cb_buf_error(answers);
 }
 
 /* A tap up to the claim, of a login or (into) of a change. */
@@ -114,24 +110,27 @@ static cb_error claim(lanes *l, const secret *shown, const secret *into, cb_id *
     cb_card_claim claimed;
     cb_hsm *hsm = l->front.hsm;
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_tap_context context = {.terminal = l->front.terminal,
+    typist who = {.context = {.terminal = l->front.terminal,
                               .profile = CB_PROFILE_PASSWORD,
                               .purpose = into ? CB_TAP_PASSWORD_CHANGE : CB_TAP_AUTHENTICATE,
-                              .level = CB_LEVEL_PASSWORD};
-    strcpy(context.service, into ? "" : "library");
+                              .level = CB_LEVEL_PASSWORD},
+                  .shown = shown,
+                  .into = into};
+    cb_tap_context *context = &who.context;
+    strcpy(context->service, into ? "" : "library");
     cb_error error =
-        cb_hsm_tap_begin(hsm, CB_PROFILE_PASSWORD, &context.terminal, &context.tap, &script);
+        cb_hsm_tap_begin(hsm, CB_PROFILE_PASSWORD, &context->terminal, &context->tap, &script);
     if (!error)
-        error = play_password(&context, shown, into, &script, &answers);
+        error = lanes_play(play_password, &who, &script, &answers);
     cb_buf_reset(&script);
     if (!error)
-        error = cb_hsm_tap_challenge(hsm, &context, cb_buf_bytes(&answers), (cb_bytes){0},
+        error = cb_hsm_tap_challenge(hsm, context, cb_buf_bytes(&answers), (cb_bytes){0},
                                      (cb_bytes){0}, &script);
     if (!error)
-        error = play_password(&context, shown, into, &script, &answers);
+        error = lanes_play(play_password, &who, &script, &answers);
     if (!error)
-        error = cb_hsm_tap_finish(hsm, &context.tap, cb_buf_bytes(&answers), &claimed);
-    *tap = context.tap;
+        error = cb_hsm_tap_finish(hsm, &context->tap, cb_buf_bytes(&answers), &claimed);
+    *tap = context->tap;
     cb_buf_free(&script);
     cb_buf_free(&answers);
     return error;

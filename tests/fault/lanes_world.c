@@ -25,17 +25,29 @@ const front_wish lanes_wish = {.service = "tax", .pin = WORLD_PIN, .level = CB_L
 void __real_world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers);
 void __wrap_world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers);
 
-void __wrap_world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)
+cb_error lanes_play(void (*play)(void *context, const cb_buf *script, cb_buf *answers),
+                    void *context, const cb_buf *script, cb_buf *answers)
 {
     alloc_faults_pause(true);
     cb_buf own = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    __real_world_play(card, script, &own);
+    play(context, script, &own);
     alloc_faults_pause(false);
     cb_buf_reset(answers);
     cb_buf_put(answers, cb_buf_bytes(&own));
     alloc_faults_pause(true);
     cb_buf_free(&own);
     alloc_faults_pause(false);
+    return cb_buf_error(answers);
+}
+
+static void play_card(void *card, const cb_buf *script, cb_buf *answers)
+{
+    __real_world_play(card, script, answers);
+}
+
+void __wrap_world_play(cb_vcard *card, const cb_buf *script, cb_buf *answers)
+{
+    lanes_play(play_card, card, script, answers);
 }
 
 /* ---- What lanes keep ---- */

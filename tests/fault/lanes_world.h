@@ -43,6 +43,11 @@ void lanes_are_alive(const lanes *l);
 void lanes_lay_card(lanes *l);
 void lanes_lay_another_card(lanes *l);
 
+/* What answers a script, and is not what is tested here: it is struck by no fault; what it has said
+ * is put into answers, in the place of what is there, where one may strike. */
+cb_error lanes_play(void (*play)(void *context, const cb_buf *script, cb_buf *answers),
+                    void *context, const cb_buf *script, cb_buf *answers);
+
 /* A whole tap, from its begin to the use of the key; activation may be NULL. */
 cb_error lanes_tap(lanes *l, cb_activation *activation);
 
