@@ -95,8 +95,6 @@ static void ask(cards *c)
     }
 }
 
-static void prove(cards *c) { api_step(&c->w, "proof", "%s", ""); }
-
 /* ---- What is there before ---- */
 
 static void begun_as(cards *c, const char *purpose)
@@ -113,16 +111,14 @@ static void challenged_as(cards *c, const char *purpose)
 {
     begun_as(c, purpose);
     ask(c);
-    assert_int_equal(c->w.answer.status, 200);
-    assert_true(api_play(&c->w));
-    api_dial(&c->w);
+    api_come_to_proof(&c->w);
 }
 
 static void maintain(cards *c, const char *purpose)
 {
     c->maintained = strcmp(purpose, "maintenance_end") == 0;
     challenged_as(c, purpose);
-    prove(c);
+    api_bring_proof(&c->w);
     assert_int_equal(c->w.answer.status, 200);
 }
 
@@ -172,7 +168,7 @@ static void was_revoked(void *context)
 /* By the tap that is named when the next one ends the card. */
 static void was_refused(cards *c)
 {
-    prove(c);
+    api_bring_proof(&c->w);
     assert_int_equal(c->w.answer.status, 422);
     memcpy(c->refused, c->w.tap, sizeof c->refused);
     api_count(&c->w, &c->before);
@@ -227,7 +223,7 @@ static cb_error run_ask(void *context)
 
 static cb_error run_prove(cards *c, int status, const char *const *parts)
 {
-    prove(c);
+    api_bring_proof(&c->w);
     return api_judge_parts(&c->w, status, parts);
 }
 

@@ -39,6 +39,24 @@ cb_error api_judge_parts(const api_world *w, int status, const char *const *part
     return error;
 }
 
+cb_error api_judge_accept(const api_world *w, int level, const char *service, bool relayed)
+{
+    char reached[16], at[64] = "";
+    const char *const parts[] = {
+        "\"outcome\":\"accepted\"",
+        "\"holder\":\"",
+        "\"card\":\"",
+        reached,
+        service ? at : NULL,
+        "\"session\":\"",
+        relayed ? "\"delivery\":{\"kind\":\"relayed\",\"url\":\"https://"
+                : "\"delivery\":{\"kind\":\"token\",\"token\":{\"access_token\":\"let me in\"}",
+        NULL};
+    snprintf(reached, sizeof reached, "\"level\":%d", level);
+    snprintf(at, sizeof at, "\"service\":\"%s\"", service ? service : "");
+    return api_judge_parts(w, 200, parts);
+}
+
 cb_error api_judge_script(api_world *w, int status, size_t *whole)
 {
     cb_error error = api_judge(w, status);
@@ -126,6 +144,23 @@ void api_step(api_world *w, const char *step, const char *format, ...)
     snprintf(path, sizeof path, "/v1/taps/%s/%s", w->tap, step);
     snprintf(body, sizeof body, "{\"answers\":%s%s}", w->answers, more);
     api_ask_dialled(w, "POST", path, body);
+}
+
+void api_come_to_proof(api_world *w)
+{
+    assert_int_equal(w->answer.status, 200);
+    assert_true(api_play(w));
+    api_dial(w);
+}
+
+void api_bring_proof(api_world *w) { api_step(w, "proof", "%s", ""); }
+
+bool api_bring_again(api_world *w)
+{
+    api_dial(w);
+    api_bring_proof(w);
+    assert_false(w->answer.silent);
+    return w->answer.status == 200;
 }
 
 void api_accepted_as_told(const api_tally *is, bool relayed, bool told)

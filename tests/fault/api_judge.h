@@ -24,6 +24,10 @@ cb_error api_judge(const api_world *w, int status);
 /* Likewise; and each of the parts, of which the last is NULL, is in the answer. */
 cb_error api_judge_parts(const api_world *w, int status, const char *const *parts);
 
+/* Likewise, of an accept: at this level, with what a connector of this service has given, which is
+ * a session that the broker relays or a token. service NULL: nothing was asked for at any. */
+cb_error api_judge_accept(const api_world *w, int level, const char *service, bool relayed);
+
 /* Likewise, of an answer with a script, which is then played. whole: its characters; 0: not known
  * yet. */
 cb_error api_judge_script(api_world *w, int status, size_t *whole);
@@ -53,6 +57,15 @@ void api_begin(api_world *w, const char *profile);
  * what is given, if anything: "" or ",\"service\":…". */
 __attribute__((format(printf, 3, 4))) void api_step(api_world *w, const char *step,
                                                     const char *format, ...);
+
+/* What the last request was answered with, without faults, is a script: it is played, and the proof
+ * is at hand. */
+void api_come_to_proof(api_world *w);
+void api_bring_proof(api_world *w);
+
+/* The terminal brings the same answers once more. True: they are said again to be good; false: an
+ * error. */
+bool api_bring_again(api_world *w);
 
 /* What is said of a tap that may have been accepted; of a relayed session it is opened at most
  * once. result: CB_OK if it was told to be accepted. Fails the test if it is not so. */

@@ -207,9 +207,7 @@ static void come_to_proof(own_cards *c, bool code)
 {
     begin(c);
     bring(c, code);
-    assert_int_equal(c->w.answer.status, 200);
-    assert_true(api_play(&c->w));
-    api_dial(&c->w);
+    api_come_to_proof(&c->w);
 }
 
 static void with_code(void *context)
@@ -283,14 +281,14 @@ static cb_error judge(const own_cards *c, bool code)
 static cb_error prove_with_code(void *context)
 {
     own_cards *c = context;
-    api_step(&c->w, "proof", "%s", "");
+    api_bring_proof(&c->w);
     return judge(c, true);
 }
 
 static cb_error prove_renewed(void *context)
 {
     own_cards *c = context;
-    api_step(&c->w, "proof", "%s", "");
+    api_bring_proof(&c->w);
     return judge(c, false);
 }
 
@@ -324,10 +322,8 @@ static void card_is_known(own_cards *c)
 {
     begin(c);
     api_step(&c->w, "challenge", ",\"service\":\"tax\"");
-    assert_int_equal(c->w.answer.status, 200);
-    assert_true(api_play(&c->w));
-    api_dial(&c->w);
-    api_step(&c->w, "proof", "%s", "");
+    api_come_to_proof(&c->w);
+    api_bring_proof(&c->w);
     assert_int_equal(c->w.answer.status, 422);
     assert_non_null(strstr(c->w.answer.body, "\"code\":\"enrolment.none\""));
 }
@@ -335,16 +331,14 @@ static void card_is_known(own_cards *c)
 /* The terminal brings the same answers of the card once more. */
 static void bring_again(own_cards *c, bool code)
 {
-    api_dial(&c->w);
-    api_step(&c->w, "proof", "%s", "");
-    assert_false(c->w.answer.silent);
-    assert_true(done(c, code) == 1 || c->w.answer.status != 200);
+    bool told = api_bring_again(&c->w);
+    assert_true(done(c, code) == 1 || !told);
 }
 
 static void do_it(own_cards *c, bool code)
 {
     come_to_proof(c, code);
-    api_step(&c->w, "proof", "%s", "");
+    api_bring_proof(&c->w);
     MUST(judge(c, code));
     assert_int_equal(done(c, code), 1);
 }

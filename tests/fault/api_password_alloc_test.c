@@ -121,15 +121,13 @@ static void come_to_proof(passwords *p)
     api_begin(&p->w, "password");
     api_dial(&p->w);
     ask(p);
-    assert_int_equal(p->w.answer.status, 200);
-    assert_true(api_play(&p->w));
-    api_dial(&p->w);
+    api_come_to_proof(&p->w);
 }
 
 static void bring_proof(passwords *p)
 {
     before_hsmd_looks(p);
-    api_step(&p->w, "proof", "%s", "");
+    api_bring_proof(&p->w);
 }
 
 /* A whole tap with what is typed; service NULL: a change. */
@@ -210,31 +208,12 @@ static cb_error challenge(void *context)
 
 static cb_error judge_accept(const passwords *p)
 {
-    static const char *const token[] = {"\"outcome\":\"accepted\"",
-                                        "\"holder\":\"",
-                                        "\"card\":\"",
-                                        "\"level\":4",
-                                        "\"service\":\"net\"",
-                                        "\"session\":\"",
-                                        "\"delivery\":{\"kind\":\"token\",\"token\":"
-                                        "{\"access_token\":\"let me in\"}",
-                                        NULL};
-    static const char *const relayed[] = {"\"outcome\":\"accepted\"",
-                                          "\"holder\":\"",
-                                          "\"card\":\"",
-                                          "\"level\":4",
-                                          "\"service\":\"web\"",
-                                          "\"session\":\"",
-                                          "\"delivery\":{\"kind\":\"relayed\",\"url\":\"https://",
-                                          NULL};
-    return api_judge_parts(&p->w, 200, strcmp(p->service, "web") == 0 ? relayed : token);
+    return api_judge_accept(&p->w, CB_LEVEL_PASSWORD, p->service, strcmp(p->service, "web") == 0);
 }
 
 static cb_error judge_change(const passwords *p)
 {
-    static const char *const parts[] = {"\"outcome\":\"accepted\"", "\"holder\":\"", "\"card\":\"",
-                                        "\"level\":4", NULL};
-    return api_judge_parts(&p->w, 200, parts);
+    return api_judge_accept(&p->w, CB_LEVEL_PASSWORD, NULL, false);
 }
 
 static cb_error judge_refusal(const passwords *p)
@@ -285,10 +264,8 @@ static unsigned guesses(const passwords *p)
 /* The terminal brings the same answers once more: said again as it was, or an error. */
 static bool bring_again(passwords *p)
 {
-    api_dial(&p->w);
-    bring_proof(p);
-    assert_false(p->w.answer.silent);
-    return p->w.answer.status == 200;
+    before_hsmd_looks(p);
+    return api_bring_again(&p->w);
 }
 
 static void types_right(passwords *p)

@@ -116,9 +116,7 @@ static void come_to_proof(pins *p)
     api_begin(&p->w, "native");
     api_dial(&p->w);
     ask(p);
-    assert_int_equal(p->w.answer.status, 200);
-    assert_true(api_play(&p->w));
-    api_dial(&p->w);
+    api_come_to_proof(&p->w);
 }
 
 /* A whole tap without faults. */
@@ -127,7 +125,7 @@ static void tap(pins *p, const wish *of)
     const wish *was = p->wish;
     p->wish = of;
     come_to_proof(p);
-    api_step(&p->w, "proof", "%s", "");
+    api_bring_proof(&p->w);
     p->wish = was;
 }
 
@@ -182,29 +180,18 @@ static cb_error challenge(void *context)
 
 static cb_error judge_accept(const pins *p)
 {
-    static const char *const parts[] = {"\"outcome\":\"accepted\"",
-                                        "\"holder\":\"",
-                                        "\"card\":\"",
-                                        "\"level\":2",
-                                        "\"service\":\"vip\"",
-                                        "\"session\":\"",
-                                        "\"delivery\":{\"kind\":\"token\",\"token\":"
-                                        "{\"access_token\":\"let me in\"}",
-                                        NULL};
-    return api_judge_parts(&p->w, 200, parts);
+    return api_judge_accept(&p->w, CB_LEVEL_PIN, "vip", false);
 }
 
 static cb_error judge_done(const pins *p)
 {
-    static const char *const parts[] = {"\"outcome\":\"accepted\"", "\"holder\":\"", "\"card\":\"",
-                                        "\"level\":2", NULL};
-    return api_judge_parts(&p->w, 200, parts);
+    return api_judge_accept(&p->w, CB_LEVEL_PIN, NULL, false);
 }
 
 static cb_error prove(void *context)
 {
     pins *p = context;
-    api_step(&p->w, "proof", "%s", "");
+    api_bring_proof(&p->w);
     return judge_accept(p);
 }
 
@@ -212,27 +199,18 @@ static cb_error prove_wrong(void *context)
 {
     static const char *const parts[] = {"\"code\":\"pin.wrong\"", "\"tries_left\":2", NULL};
     pins *p = context;
-    api_step(&p->w, "proof", "%s", "");
+    api_bring_proof(&p->w);
     return api_judge_parts(&p->w, 422, parts);
 }
 
 static cb_error prove_done(void *context)
 {
     pins *p = context;
-    api_step(&p->w, "proof", "%s", "");
+    api_bring_proof(&p->w);
     return judge_done(p);
 }
 
 /* ---- Afterwards ---- */
-
-/* The terminal brings the same answers once more: said again as it was, or an error. */
-static bool bring_again(pins *p)
-{
-    api_dial(&p->w);
-    api_step(&p->w, "proof", "%s", "");
-    assert_false(p->w.answer.silent);
-    return p->w.answer.status == 200;
-}
 
 static uint64_t wrong_pins(const pins *p)
 {
@@ -260,7 +238,7 @@ static void told_as_it_was(void *context, cb_error result, bool struck)
         assert_true(wrong_pins(p) == p->failures ||
                     (wrong_pins(p) == 0 && api_number(&is, "leaf tap.result accepted") == 0));
         if (i == 0)
-            told = bring_again(p);
+            told = api_bring_again(&p->w);
     }
     api_let_it_sign(&p->w);
     logs_in(p, &log_in);
@@ -280,7 +258,7 @@ static void counted_once(void *context, cb_error result, bool struck)
         if (result == CB_OK)
             assert_int_equal(wrong_pins(p), 1);
         if (i == 0)
-            assert_false(bring_again(p));
+            assert_false(api_bring_again(&p->w));
     }
     api_let_it_sign(&p->w);
     logs_in(p, &log_in);
@@ -330,7 +308,7 @@ static void suspended_or_not(void *context, cb_error result, bool struck)
     pins *p = context;
     (void)struck;
     assert_true(suspended(p) == 1 || result != CB_OK);
-    assert_false(bring_again(p));
+    assert_false(api_bring_again(&p->w));
     long done = suspended(p);
     api_let_it_sign(&p->w);
     if (done) {
@@ -377,7 +355,7 @@ static void on_record_as_told(void *context, cb_error result, bool struck)
     pins *p = context;
     (void)struck;
     assert_true(recorded(p) == 1 || result != CB_OK);
-    bool told = bring_again(p);
+    bool told = api_bring_again(&p->w);
     assert_true(recorded(p) == 1 || !told);
     assert_true(has_pin(p, FRESH_PIN));
     api_let_it_sign(&p->w);
