@@ -5,6 +5,7 @@
  * says so, or is without meaning; never does the broker hear something else than the card said, and
  * never does the card lose more than an honest tap would cost it.
  */
+#include "meddle.h"
 #include "world.h"
 
 #include <setjmp.h>
@@ -34,12 +35,6 @@ static const kind kinds[] = {
     {"wrong code", CB_TAP_PIN_UNBLOCK, {"00000000", "777777"}, CB_PIN_WRONG, 9, 1, {4, 4}},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0], RIGHT_PIN = 1 };
-
-/* A message of a tap. */
-typedef struct place {
-    size_t script, command;
-    bool answer;
-} place;
 
 /* What the terminal does with a message before it passes it on. */
 typedef void (*terminal)(void *context, place at, cb_buf *message);
@@ -137,21 +132,16 @@ static bool card_is_legal(const world *w, const kind *k, const cb_vcard_state *n
 
 /* ---- One byte ---- */
 
-/* BIT and BYTE change a byte, CUT ends the message before it; LONGER adds one at the end. */
-typedef enum how { BIT, BYTE, CUT, LONGER, CHANGES } how;
-
 /* What is without meaning, and why. Every row must be seen to be taken. */
 typedef struct row {
     place at;
     size_t first, last; /* bytes */
-    unsigned changes;   /* bits of how */
+    unsigned changes;   /* one bit for each kind */
     bool pin;           /* only in taps with a PIN, and */
     bool wrong;         /* with a wrong one */
     const char *why;
 } row;
 
-#define FLIP (1u << BIT | 1u << BYTE)
-#define ANY (FLIP | 1u << CUT)
 static const row meaningless[] = {
     {{0, 0, false}, 17, 17, ANY, false, false, "SELECT: Le"},
     {{0, 0, true}, 4, 15, FLIP, false, false, "SELECT: the AID, said back"},
@@ -172,43 +162,12 @@ static const row meaningless[] = {
 enum { ROWS = sizeof meaningless / sizeof meaningless[0] };
 static size_t taken[ROWS];
 
-typedef struct meddling {
-    place at;
-    size_t byte;
-    how change;
-    bool hit; /* there was such a byte */
-} meddling;
-
-static bool same_place(place a, place b)
-{
-    return a.script == b.script && a.command == b.command && a.answer == b.answer;
-}
-
-static void meddle(void *context, place at, cb_buf *message)
-{
-    meddling *m = context;
-    if (!same_place(at, m->at))
-        return;
-    if (m->change == LONGER)
-        m->byte = message->len;
-    m->hit = m->byte < message->len || m->change == LONGER;
-    if (!m->hit)
-        return;
-    if (m->change == CUT)
-        message->len = m->byte;
-    else if (m->change == LONGER)
-        cb_buf_put_u8(message, 0);
-    else
-        message->data[m->byte] ^= m->change == BIT ? (uint8_t)(1u << (m->byte % 8)) : 0xFF;
-}
-
 static bool is_meaningless(const kind *k, const meddling *m)
 {
     bool with_pin = k->pin.secret != NULL, wrong = k->pin_state == CB_PIN_WRONG, found = false;
     for (size_t i = 0; i < ROWS; i++) {
         const row *r = &meaningless[i];
-        bool here = same_place(r->at, m->at) && m->byte >= r->first && m->byte <= r->last &&
-                    (r->changes >> m->change & 1) &&
+        bool here = meddles_in(m, r->at, r->first, r->last, r->changes) &&
                     (m->at.script == 0 || (r->pin ? with_pin : !with_pin || m->at.command < 2)) &&
                     (!r->pin || m->at.command != 2 || !m->at.answer || r->wrong == wrong);
         taken[i] += here;
@@ -230,7 +189,7 @@ static bool disturb(world *w, const kind *k, meddling *m)
         assert_int_equal(error, CB_OK);
     else if (!card_is_legal(w, k, now) || (error && !says_what_happened(error)) ||
              expected != (error == CB_OK))
-        fail_msg("%s: script %zu %s %zu, byte %zu, change %d: %s", k->name, m->at.script + 1,
+        fail_msg("%s: script %zu %s %zu, byte %zu, change %u: %s", k->name, m->at.script + 1,
                  m->at.answer ? "answer" : "command", m->at.command, m->byte, m->change,
                  cb_error_code(error));
     if (!error)
@@ -241,11 +200,12 @@ static bool disturb(world *w, const kind *k, meddling *m)
     return m->hit;
 }
 
-/* How many taps that made. There is one way to make a message longer. */
-static size_t disturb_message(world *w, const kind *k, place at, how change)
+/* How many taps that made. change: a kind, or less than BYTE for another bit of each byte. There is
+ * one way to make a message longer. */
+static size_t disturb_message(world *w, const kind *k, place at, unsigned change)
 {
     for (size_t byte = 0;; byte++) {
-        meddling m = {.at = at, .byte = byte, .change = change};
+        meddling m = {.at = at, .byte = byte, .change = change < BYTE ? byte % 8 : change};
         bool hit = disturb(w, k, &m);
         if (!hit || change == LONGER)
             return byte + hit;
@@ -261,8 +221,8 @@ static size_t disturb_kind(world *w, const kind *k)
             if (script == 1 && command < 2 && k != &kinds[RIGHT_PIN])
                 continue;
             for (int answer = 0; answer < 2; answer++) {
-                for (int i = 0; i < CHANGES; i++)
-                    taps += disturb_message(w, k, (place){script, command, answer}, (how)i);
+                for (unsigned change = BYTE - 1; change < CHANGES; change++)
+                    taps += disturb_message(w, k, (place){script, command, answer}, change);
             }
         }
     }

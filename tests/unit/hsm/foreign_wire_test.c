@@ -19,25 +19,12 @@
 #include "fake.h"
 #include "foreign_cards.h"
 #include "hsm/activation.h"
+#include "meddle.h"
 #include "test.h"
 
 #define JPKI_PIN "2718"
 
 enum { SCRIPTS = 2 };
-
-/* A message of a tap. */
-typedef struct place {
-    size_t script, command;
-    bool answer;
-} place;
-
-/* Less than BYTE: the bit of that number. BYTE changes all bits, CUT ends the message before the
- * byte, LONGER adds one at its end. */
-enum { BYTE = 8, CUT, LONGER, CHANGES };
-
-#define BITS 0xFFu
-#define FLIP (BITS | 1u << BYTE)
-#define ANY (FLIP | 1u << CUT)
 
 /* What carries nothing, and why. Every row must be seen to be taken. */
 typedef struct row {
@@ -161,35 +148,6 @@ static cb_vcard *lay(const kind *k)
 
 /* ---- What the terminal does ---- */
 
-typedef struct meddling {
-    place at;
-    size_t byte;
-    unsigned change;
-    bool hit; /* there was such a byte */
-} meddling;
-
-static bool same_place(place a, place b)
-{
-    return a.script == b.script && a.command == b.command && a.answer == b.answer;
-}
-
-static void meddle(meddling *m, place at, cb_buf *message)
-{
-    if (!m || !same_place(at, m->at))
-        return;
-    if (m->change == LONGER)
-        m->byte = message->len;
-    m->hit = m->byte < message->len || m->change == LONGER;
-    if (!m->hit)
-        return;
-    if (m->change == CUT)
-        message->len = m->byte;
-    else if (m->change == LONGER)
-        cb_buf_put_u8(message, 0);
-    else
-        message->data[m->byte] ^= m->change == BYTE ? 0xFF : (uint8_t)(1u << m->change);
-}
-
 static void put_command(const cb_script_item *item, const char *pin, cb_buf *message)
 {
     cb_buf_put(message, item->apdu);
@@ -275,8 +233,7 @@ static bool is_meaningless(kind *k, const meddling *m)
     bool found = false;
     for (size_t i = 0; i < k->count; i++) {
         row *r = &k->rows[i];
-        bool here = same_place(r->at, m->at) && m->byte >= r->first && m->byte <= r->last &&
-                    (r->changes >> m->change & 1);
+        bool here = meddles_in(m, r->at, r->first, r->last, r->changes);
         r->taken += here;
         found = found || here;
     }
