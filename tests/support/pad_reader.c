@@ -17,13 +17,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <winscard.h>
 
-#include <PCSC/reader.h>
+#include "pcsc_calls.h"
 
-enum { CONTEXT = 7, CODE = 0x42330006, DIGITS_MAX = 16, HEADER = 4, PAUSE_US = 20000 };
-
-const SCARD_IO_REQUEST g_rgSCardT0Pci, g_rgSCardT1Pci;
+enum { DIGITS_MAX = 16, HEADER = 4, PAUSE_US = 20000 };
 
 static const char *reader_name(void)
 {
@@ -69,19 +66,6 @@ static LONG transmit(int fd, const uint8_t *command, size_t len, uint8_t *answer
 }
 
 /* ---- The service and its reader ---- */
-
-LONG SCardEstablishContext(DWORD scope, LPCVOID reserved, LPCVOID reserved_too, LPSCARDCONTEXT out)
-{
-    (void)scope, (void)reserved, (void)reserved_too;
-    *out = CONTEXT;
-    return SCARD_S_SUCCESS;
-}
-
-LONG SCardReleaseContext(SCARDCONTEXT context)
-{
-    (void)context;
-    return SCARD_S_SUCCESS;
-}
 
 LONG SCardListReaders(SCARDCONTEXT context, LPCSTR groups, LPSTR names, LPDWORD len)
 {
@@ -162,18 +146,6 @@ LONG SCardReconnect(SCARDHANDLE card, DWORD share, DWORD protocols, DWORD how, L
     return SCARD_S_SUCCESS;
 }
 
-LONG SCardBeginTransaction(SCARDHANDLE card)
-{
-    (void)card;
-    return SCARD_S_SUCCESS;
-}
-
-LONG SCardEndTransaction(SCARDHANDLE card, DWORD how)
-{
-    (void)card, (void)how;
-    return SCARD_S_SUCCESS;
-}
-
 LONG SCardDisconnect(SCARDHANDLE card, DWORD how)
 {
     (void)how;
@@ -228,10 +200,9 @@ static LONG verify(int fd, const uint8_t *block, size_t len, uint8_t *answer, DW
 LONG SCardControl(SCARDHANDLE card, DWORD code, LPCVOID send, DWORD len, LPVOID answer, DWORD room,
                   LPDWORD answer_len)
 {
-    static const uint8_t features[] = {
-        FEATURE_VERIFY_PIN_DIRECT, 4, CODE >> 24, CODE >> 16 & 0xFF, CODE >> 8 & 0xFF, CODE & 0xFF};
+    static const uint8_t features[] = {PAD_FEATURE};
     *answer_len = room;
-    if (code == CODE)
+    if (code == PAD_CODE)
         return verify((int)card, send, len, answer, answer_len);
     *answer_len = 0;
     if (code != CM_IOCTL_GET_FEATURE_REQUEST || room < sizeof features)

@@ -10,20 +10,16 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <winscard.h>
-
-#include <PCSC/reader.h>
 
 #include "base/clock.h"
 #include "cardlink/terminal/pad.h"
 #include "cardlink/terminal/play.h"
 #include "cardlink/terminal/reader.h"
+#include "tests/support/pcsc_calls.h"
 
-enum { CODE = 0x42330006, CARD = 8 };
+enum { CARD = 8 };
 
 /* ---- The reader ---- */
-
-const SCARD_IO_REQUEST g_rgSCardT0Pci, g_rgSCardT1Pci;
 
 static uint8_t features[64];
 static size_t features_len;
@@ -34,37 +30,12 @@ static uint8_t asked[128];
 static size_t asked_len;
 static int transmitted;
 
-LONG SCardEstablishContext(DWORD scope, LPCVOID a, LPCVOID b, LPSCARDCONTEXT out)
-{
-    (void)scope, (void)a, (void)b;
-    *out = 7;
-    return SCARD_S_SUCCESS;
-}
-
-LONG SCardReleaseContext(SCARDCONTEXT context)
-{
-    (void)context;
-    return SCARD_S_SUCCESS;
-}
-
 LONG SCardConnect(SCARDCONTEXT context, LPCSTR reader, DWORD share, DWORD protocols,
                   LPSCARDHANDLE out, LPDWORD protocol)
 {
     (void)context, (void)reader, (void)share, (void)protocols;
     *out = CARD;
     *protocol = SCARD_PROTOCOL_T1;
-    return SCARD_S_SUCCESS;
-}
-
-LONG SCardBeginTransaction(SCARDHANDLE card)
-{
-    (void)card;
-    return SCARD_S_SUCCESS;
-}
-
-LONG SCardEndTransaction(SCARDHANDLE card, DWORD how)
-{
-    (void)card, (void)how;
     return SCARD_S_SUCCESS;
 }
 
@@ -94,7 +65,7 @@ LONG SCardControl(SCARDHANDLE card, DWORD code, LPCVOID send, DWORD len, LPVOID 
         *answer_len = features_len;
         return features_rv;
     }
-    assert_int_equal(code, CODE);
+    assert_int_equal(code, PAD_CODE);
     assert_true(len <= sizeof asked && room >= 2);
     memcpy(asked, send, len);
     asked_len = len;
@@ -103,8 +74,7 @@ LONG SCardControl(SCARDHANDLE card, DWORD code, LPCVOID send, DWORD len, LPVOID 
     return verify_rv;
 }
 
-static const uint8_t with_pad[] = {0x0A, 4,    0x42, 0x33, 0x00, 0x0A, FEATURE_VERIFY_PIN_DIRECT,
-                                   4,    0x42, 0x33, 0x00, 0x06};
+static const uint8_t with_pad[] = {0x0A, 4, 0x42, 0x33, 0x00, 0x0A, PAD_FEATURE};
 
 static cb_readers *take(const uint8_t *list, size_t len)
 {
@@ -132,7 +102,7 @@ static void the_code_is_found_among_others(void **state)
     uint32_t code = 0;
     (void)state;
     assert_true(cb_pad_find(CB_BYTES_OF(with_pad), &code));
-    assert_int_equal(code, CODE);
+    assert_int_equal(code, PAD_CODE);
     assert_false(cb_pad_find(cb_bytes_make(with_pad, 6), &code));
     assert_false(cb_pad_find((cb_bytes){0}, &code));
     for (size_t cut = 7; cut < sizeof with_pad; cut++)
