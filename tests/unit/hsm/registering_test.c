@@ -553,17 +553,6 @@ static void a_code_that_ends_meanwhile_binds_nothing(void **state)
     piv_card_free(&c);
 }
 
-static void enter_in_feed(const cb_id *subject, uint8_t kind)
-{
-    cb_buf body = CB_BUF(128);
-    good(cb_feed_refresh(use.feed));
-    cb_feed_entry entry = {cb_feed_now(use.feed).number + 1, kind, *subject, 1};
-    cb_buf_put_u16(&body, 1);
-    cb_put_feed_entry(&body, &entry);
-    good(walk_ask(&use, CB_HSM_FEED_EXTEND, &body, NULL));
-    cb_buf_free(&body);
-}
-
 static void a_revoked_card_or_terminal_registers_nothing(void **state)
 {
     piv_card c;
@@ -576,11 +565,11 @@ static void a_revoked_card_or_terminal_registers_nothing(void **state)
     say(&a);
     good(ask(&a));
     good(finish(&a, &c, PIV_PIN));
-    enter_in_feed(&a.context.terminal, CB_FEED_TERMINAL_REVOKED);
+    walk_tell(CB_FEED_TERMINAL_REVOKED, &a.context.terminal);
     expect(CB_E_TERMINAL_REVOKED, bind(&a));
     end(&a);
     good(attempt_with(&c, PIV_PIN, &info));
-    enter_in_feed(&info.card, CB_FEED_CARD_REVOKED);
+    walk_tell(CB_FEED_CARD_REVOKED, &info.card);
     expect(CB_E_CARD_REVOKED, attempt_with(&c, PIV_PIN, NULL));
     piv_card_free(&c);
 }
@@ -611,7 +600,7 @@ static void a_card_does_not_come_back_under_another_name(void **state)
         c.certificate[1] = (cb_bytes){0}; /* by 9A alone */
         good(attempt_with(&c, PIV_PIN, &info));
         if (revoked)
-            enter_in_feed(&info.card, CB_FEED_CARD_REVOKED);
+            walk_tell(CB_FEED_CARD_REVOKED, &info.card);
         c.io.transmit = rename_card;
         allow(&holder, CB_LEVEL_TERMINAL_PIN);
         expect(CB_E_CARD_BOUND, attempt_with(&c, PIV_PIN, NULL));
@@ -774,7 +763,7 @@ static void what_was_asked_in_vain_is_not_bound(void **state)
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&c, PIV_PIN, &info));
     good(fake_vault.binding_make(NULL, &info, &made));
-    enter_in_feed(&nobody, CB_FEED_CARD_REVOKED);
+    walk_tell(CB_FEED_CARD_REVOKED, &nobody);
     begin(&a, &c);
     say(&a);
     shorten_feed(entry, false);

@@ -160,17 +160,6 @@ static cb_binding_info info_of(const state_of_card *s)
     return info;
 }
 
-static void tell(uint8_t kind, const cb_id *subject)
-{
-    cb_buf body = CB_BUF(64);
-    good(cb_feed_refresh(use.feed));
-    cb_feed_entry entry = {cb_feed_now(use.feed).number + 1, kind, *subject, 1};
-    cb_buf_put_u16(&body, 1);
-    cb_put_feed_entry(&body, &entry);
-    good(walk_ask(&use, CB_HSM_FEED_EXTEND, &body, NULL));
-    cb_buf_free(&body);
-}
-
 /* ---- ---- */
 
 static void the_rule_decides(void **state)
@@ -380,7 +369,7 @@ static void what_the_feed_ended_is_not_renewed(void **state)
     cb_binding_info before = info_of(&old), info = info_of(&now);
     cb_id subject = cb_binding_subject(&before), other = cb_binding_subject(&info);
     assert_false(cb_id_same(&subject, &other));
-    tell(CB_FEED_KEY_RETIRED, &subject);
+    walk_tell(CB_FEED_KEY_RETIRED, &subject);
     state_of_card back;
     init(&back);
     certify(&back, 0, &key, NULL, 2);
@@ -391,7 +380,7 @@ static void what_the_feed_ended_is_not_renewed(void **state)
     expect(CB_E_HSM_KEY_RETIRED, renew(&now, &back, 3));
     expect(CB_E_HSM_KEY_RETIRED, bind(&back));
     certify(&back, 0, &key, NULL, 2);
-    tell(CB_FEED_CARD_REVOKED, &info.card);
+    walk_tell(CB_FEED_CARD_REVOKED, &info.card);
     expect(CB_E_CARD_REVOKED, renew(&now, &back, 4));
     finish(&back);
     finish(&old);
@@ -555,7 +544,7 @@ static void keys_that_were_renewed_prove_nothing(void **state)
     expect(CB_E_HSM_RECORD, tap_with(&same, &now));
     cb_binding_info before = info_of(&same);
     cb_id subject = cb_binding_subject(&before);
-    tell(CB_FEED_KEY_RETIRED, &subject);
+    walk_tell(CB_FEED_KEY_RETIRED, &subject);
     expect(CB_E_HSM_RECORD, tap(&same));
     expect(CB_E_HSM_RECORD, tap(&old));
     expect(CB_E_HSM_RECORD, tap_with(&same, &now));

@@ -239,22 +239,11 @@ static cb_binding_info info_of(const bound *b)
     return info;
 }
 
-static void tell(uint8_t kind, const cb_id *subject)
-{
-    cb_buf body = CB_BUF(64);
-    good(cb_feed_refresh(use.feed));
-    cb_feed_entry entry = {cb_feed_now(use.feed).number + 1, kind, *subject, 1};
-    cb_buf_put_u16(&body, 1);
-    cb_put_feed_entry(&body, &entry);
-    good(walk_ask(&use, CB_HSM_FEED_EXTEND, &body, NULL));
-    cb_buf_free(&body);
-}
-
 static void retire(const bound *b)
 {
     cb_binding_info info = info_of(b);
     cb_id subject = cb_binding_subject(&info);
-    tell(CB_FEED_KEY_RETIRED, &subject);
+    walk_tell(CB_FEED_KEY_RETIRED, &subject);
 }
 
 /* The two that are there in the other order. */
@@ -504,11 +493,11 @@ static void what_was_revoked_suspended_or_retired_is_not_renewed(void **state)
     good(tap_ask(&a, &back, &now));
     good(tap_finish(&a, ""));
     cb_binding_info info = info_of(&back);
-    tell(CB_FEED_CARD_SUSPENDED, &info.card);
+    walk_tell(CB_FEED_CARD_SUSPENDED, &info.card);
     expect(CB_E_CARD_SUSPENDED, tap_bind(&a, 4));
     tap_free(&a);
     expect_at_once(CB_E_CARD_SUSPENDED, &back, &now);
-    tell(CB_FEED_CARD_REVOKED, &info.card);
+    walk_tell(CB_FEED_CARD_REVOKED, &info.card);
     expect_at_once(CB_E_CARD_REVOKED, &back, &now);
     finish(&old);
     finish(&now);

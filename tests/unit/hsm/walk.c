@@ -66,6 +66,17 @@ cb_error walk_ask(cb_lane *lane, uint16_t type, const cb_buf *body, cb_buf *answ
     return walk_ask_len(lane, type, body ? cb_buf_bytes(body) : (cb_bytes){0}, answer, &kept);
 }
 
+void walk_tell(uint8_t kind, const cb_id *subject)
+{
+    cb_buf body = CB_BUF(64);
+    good(cb_feed_refresh(use.feed));
+    cb_feed_entry entry = {cb_feed_now(use.feed).number + 1, kind, *subject, 1};
+    cb_buf_put_u16(&body, 1);
+    cb_put_feed_entry(&body, &entry);
+    good(walk_ask(&use, CB_HSM_FEED_EXTEND, &body, NULL));
+    cb_buf_free(&body);
+}
+
 void walk_free(walk *t)
 {
     cb_buf_free(&t->binding);

@@ -24,6 +24,9 @@ cb_error walk_ask_len(cb_lane *lane, uint16_t type, cb_bytes body, cb_buf *answe
 /* The same; body may be NULL. */
 cb_error walk_ask(cb_lane *lane, uint16_t type, const cb_buf *body, cb_buf *answer);
 
+/* One more entry of the feed, of which the use worker is told. */
+void walk_tell(uint8_t kind, const cb_id *subject);
+
 /* The body of each step of one tap, made as the tap goes. */
 typedef struct walk {
     cb_tap_context context;
