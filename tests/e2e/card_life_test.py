@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 import unittest
+from pathlib import Path
 from urllib.parse import urljoin
 
 from world import PATIENCE, Terminal, main, wait_until, world
@@ -186,7 +187,10 @@ class Many(unittest.TestCase):
         os.kill(broker, signal.SIGSTOP)
         try:
             first = start()
-            time.sleep(1.2)
+            inode = f":{file.stat().st_ino}"
+            wait_until("the first run", lambda: any(inode in line and "FLOCK" in line for line in
+                       Path("/proc/locks").read_text().splitlines()), 20 * PATIENCE, first)
+            time.sleep(1.2)         # so that the first mark is due
             self.assertEqual(subprocess.run(argv, capture_output=True, timeout=60 * PATIENCE).returncode, 2, "one run at a time")
             wait_until("the first mark", let_the_broker_do_little, 20 * PATIENCE)
             kill(first)

@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 
-from world import PATIENCE, World, run, wait_until
+from world import World, run
 
 PIN, PUK = "271828", "12345678"
 JPKI_PIN = "2718"
@@ -195,9 +195,7 @@ default_crl_days = 7
         own = f' renewal = "{rule}"' + (" renewal-at-taps = true" if at_taps else "")
         path.write_text("".join(re.sub(r'( renewal = "[a-z-]*")?( renewal-at-taps = true)? }\n', f"{own} }}\n", line)
                                 if line.startswith('foreign "piv"') else line for line in path.read_text().splitlines(keepends=True)))
-        self.stop_one("cardbroker-hsmd")
-        self.start_hsmd()
-        wait_until("hsmd to serve", lambda: self.admin("GET", "/v1/ready").status == 200, 20 * PATIENCE)
+        self.restart_hsmd()
 
     def add_piv_holder(self, name, *keys, services=("nginx",)):
         self.make_piv(name, *keys)

@@ -64,8 +64,7 @@ def configure(newest, former):
     signer = "{file("signature", newest)}"
 {sections}}}
 ''')
-    w.stop_one("cardbroker-hsmd")
-    w.start_hsmd()
+    w.restart_hsmd()
 
 
 def generation(name):
@@ -188,8 +187,7 @@ class Roll(unittest.TestCase):
             said = w.tap_with("Jiro")
             self.assertEqual(said.get("code"), "card.generation")
             self.assertIn("replacement card", said.get("detail") or said.get("message") or str(said))
-            w.stop_one("cardbroker-hsmd")   # it is remembered
-            w.start_hsmd()
+            w.restart_hsmd()    # it is remembered
 
     def test_5_a_replacement_is_under_the_second_generation(self):
         new = w.make_card("Jiro2", broker="brokers-2/authority.cvc:10:02")

@@ -16,8 +16,7 @@ def setUpModule():
     w = world()
     with (w.etc / "hsmd.conf").open("a") as file:
         file.write(f"renew-after = {AFTER}\n")
-    w.stop_one("cardbroker-hsmd")
-    w.start_hsmd()
+    w.restart_hsmd()
     w.add_holder("Hanako")
     w.insert_card("Hanako")
     w.works_again()

@@ -121,9 +121,7 @@ class Restarts(unittest.TestCase):
         """hsmd goes while log heads are on their way to it."""
         with Load():
             for number in range(8):
-                w.stop_one("cardbroker-hsmd")
-                w.start_hsmd()
-                wait_until("it to be ready", w.ready, 20 * PATIENCE)
+                w.restart_hsmd()
                 w.ctl("holder", "add", "--name", f"Holder {number}")
 
     def test_a_reload_refuses_nobody(self):

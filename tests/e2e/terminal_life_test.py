@@ -43,8 +43,7 @@ class Registry(World):
         path = self.etc / "hsmd.conf"
         text = re.sub(r"terminal-certificate-seconds.*\n", "", path.read_text())
         path.write_text(f"terminal-certificate-seconds = {seconds}\n{text}")
-        self.stop_one("cardbroker-hsmd")
-        self.start_hsmd()
+        self.restart_hsmd()
 
 
 def setUpModule():

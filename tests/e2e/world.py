@@ -306,6 +306,17 @@ class World(Environment):
         answer = self.browser().get(accepted["delivery"]["url"])
         return dict(line.split("=", 1) for line in answer.text.strip().splitlines() if "=" in line)
 
+    # ---- Beginning again ------------------------------------------------------------------------------------------------
+
+    def restart_hsmd(self):
+        """Until all of its workers serve and the broker knows: its sockets are there before its workers have logged in."""
+        begun = self.log_of("cardbroker-hsmd").count('"worker.ready"')
+        self.stop_one("cardbroker-hsmd")
+        program = self.start_hsmd()
+        wait_until("hsmd's workers", lambda: self.log_of("cardbroker-hsmd").count('"worker.ready"') >= begun + self.workers + 2,
+                   20 * PATIENCE, program)
+        wait_until("the broker to be ready", self.ready, 20 * PATIENCE)
+
     # ---- Looking -------------------------------------------------------------------------------------------------------
 
     def leaves(self, *filters):
