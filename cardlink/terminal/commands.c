@@ -237,16 +237,11 @@ static cb_error run_agent(cb_command_context *context)
     return error ? cb_command_fail(context, error, NULL) : CB_OK;
 }
 
-static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
-{
-    return cb_card_transmit(card, command, answer);
-}
-
 static cb_error read_card(cb_command_context *context, cb_readers *readers,
                           const cb_command_card *card)
 {
     json_t *found = NULL;
-    cb_card_io io = {.card = readers, .transmit = transmit};
+    cb_card_io io = cb_card_io_of(readers, false);
     cb_error error = cb_card_take(readers, card->reader);
     if (error)
         return cb_command_fail(context, error, NULL);

@@ -10,11 +10,6 @@
 
 enum { CERTIFICATE_MOST = 4096 };
 
-static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
-{
-    return cb_card_transmit(card, command, answer);
-}
-
 static cb_error show(cb_command_context *context, cb_bytes certificate)
 {
     char text[2 * CERTIFICATE_MOST + 1];
@@ -44,7 +39,7 @@ cb_error cb_command_read_signer(cb_command_context *context, cb_readers *readers
 {
     char pin[CB_JPKI_SIGNER_PIN_MOST + 2];
     int tries_left = -1;
-    cb_card_io io = {.card = readers, .transmit = transmit};
+    cb_card_io io = cb_card_io_of(readers, false);
     cb_buf certificate = CB_BUF(CERTIFICATE_MOST);
     cb_error error = cb_line_ask(
         "Signature PIN (6 to 16 letters and digits): ", context->options->pin_fd, pin, sizeof pin);

@@ -15,6 +15,21 @@ enum {
     INS_GET_RESPONSE = 0xC0
 };
 
+static cb_error to_card(void *card, cb_bytes command, cb_buf *answer)
+{
+    return cb_card_transmit(card, command, answer);
+}
+
+static cb_error by_pad(void *card, cb_bytes header, bool padded, cb_buf *answer)
+{
+    return cb_card_verify(card, header, padded, answer);
+}
+
+cb_card_io cb_card_io_of(cb_readers *readers, bool pad)
+{
+    return (cb_card_io){.card = readers, .transmit = to_card, .verify = pad ? by_pad : NULL};
+}
+
 /* The length of header, Lc and data; 0 if the command has no data, or is none. */
 static size_t end_of_data(cb_bytes command)
 {

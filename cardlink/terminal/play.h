@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "cardlink/script.h"
+#include "cardlink/terminal/reader.h"
 
 /* A card to play to: transmit is one raw exchange and appends data and status, as cb_card_transmit.
  */
@@ -23,6 +24,9 @@ typedef struct cb_card_io {
      * the card is not asked again. Empty: there is none. */
     cb_bytes sent, answered;
 } cb_card_io;
+
+/* The card that was taken; pad: with its reader's PIN pad. */
+cb_card_io cb_card_io_of(cb_readers *readers, bool pad);
 
 /* Plays the commands and appends the answers, encoded as answers are, to an empty buffer. CB_OK
  * also when the card refused a command and the script ended there: what that means is the broker's

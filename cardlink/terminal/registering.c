@@ -20,27 +20,15 @@ typedef struct registering {
     cb_problem *problem;
 } registering;
 
-static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
-{
-    return cb_card_transmit(card, command, answer);
-}
-
-static cb_error verify(void *card, cb_bytes header, bool padded, cb_buf *answer)
-{
-    return cb_card_verify(card, header, padded, answer);
-}
-
 /* The PIN goes to the card once, in the script that has it sign, and only where cards of its kind
  * take it so. */
 static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *answers)
 {
     cb_script script;
     const cb_pins *pins = own->order->pins;
-    cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_card_io io = cb_card_io_of(own->readers, with_pin && !pins && own->pad);
     if (with_pin && pins)
         io.pin = cb_digits_bytes(&pins->secret);
-    else if (with_pin && own->pad)
-        io.verify = verify;
     cb_application_spare(&own->selected, &io);
     cb_buf_reset(answers);
     cb_error error = cb_script_read(encoded, CB_COMMAND_MAX, &script);
@@ -63,7 +51,7 @@ static cb_error play(registering *own, cb_bytes encoded, bool with_pin, cb_buf *
 static cb_error has_application(registering *own, const cb_card_profile *profile, bool *found)
 {
     uint16_t status = 0;
-    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    const cb_card_io io = cb_card_io_of(own->readers, false);
     cb_error error = cb_application_select(&io, profile, &own->selected, &status);
     *found = !error && status == CB_SW_OK;
     return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
@@ -87,7 +75,7 @@ static cb_error find_profile(registering *own)
 
 static cb_error read_card(registering *own)
 {
-    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    const cb_card_io io = cb_card_io_of(own->readers, false);
     cb_error error = cb_relay_begin(own->relay, own->profile, &own->begun, own->problem);
     if (!error)
         error = play(own, cb_buf_bytes(&own->begun.script), false, &own->first);

@@ -66,16 +66,6 @@ const cb_id *cb_tap_known(const cb_relay_tap *first, const cb_profile_order *pro
     return is_held_for(first, profiles->profile[0]) ? &first->id : &none;
 }
 
-static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
-{
-    return cb_card_transmit(card, command, answer);
-}
-
-static cb_error verify(void *card, cb_bytes header, bool padded, cb_buf *answer)
-{
-    return cb_card_verify(card, header, padded, answer);
-}
-
 /* Digits go to the card in the clear only where the card can take them in no other way, and once
  * the broker knows the card: whoever took over its front end could ask for those of a native card,
  * too, for somebody who listens at the reader. */
@@ -90,11 +80,9 @@ static cb_error play(tap *own)
     cb_buf *answers = &own->answers;
     cb_script script;
     const cb_pins *pins = own->order->pins;
-    cb_card_io io = {.card = own->readers, .transmit = transmit};
+    cb_card_io io = cb_card_io_of(own->readers, own->pad);
     if (pins && pins->form == CB_PIN_FORM_VERIFY)
         io.pin = cb_digits_bytes(&pins->secret);
-    if (own->pad)
-        io.verify = verify;
     cb_application_spare(&own->selected, &io);
     cb_buf_reset(answers);
     cb_error error = cb_script_read(cb_buf_bytes(&own->begun.script), CB_COMMAND_MAX, &script);
@@ -116,7 +104,7 @@ static cb_error play(tap *own)
 static cb_error look_for(tap *own, const cb_card_profile *profile, bool *found)
 {
     uint16_t status = 0;
-    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    const cb_card_io io = cb_card_io_of(own->readers, false);
     cb_error error = cb_application_select(&io, profile, &own->selected, &status);
     *found =
         !error && (status == CB_SW_OK || status == CB_SW_TERMINATED || status == CB_SW_EXPIRED);
@@ -435,7 +423,7 @@ static bool ended(const tap *refused, const char *reader)
 static cb_error show_certificates(tap *own)
 {
     cb_survey_keys keys;
-    const cb_card_io io = {.card = own->readers, .transmit = transmit};
+    const cb_card_io io = cb_card_io_of(own->readers, false);
     cb_foreign_reading reading = {.profile = own->profile->id,
                                   .answers = cb_buf_bytes(&own->answers)};
     cb_survey_keys_init(&keys);

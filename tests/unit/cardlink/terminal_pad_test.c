@@ -233,16 +233,6 @@ static void a_reader_without_a_pad_is_not_asked(void **state)
 
 /* ---- In a script ---- */
 
-static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
-{
-    return cb_card_transmit(card, command, answer);
-}
-
-static cb_error verify(void *card, cb_bytes header, bool padded, cb_buf *answer)
-{
-    return cb_card_verify(card, header, padded, answer);
-}
-
 static void a_script_is_played_with_the_pad_in_the_place_of_digits(void **state)
 {
     static const uint8_t select[] = {0x00, 0xA4, 0x04, 0x00}, header[] = {0x00, 0x20, 0x00, 0x80};
@@ -250,7 +240,7 @@ static void a_script_is_played_with_the_pad_in_the_place_of_digits(void **state)
     cb_script script, played;
     (void)state;
     cb_readers *readers = take(with_pad, sizeof with_pad);
-    cb_card_io io = {.card = readers, .transmit = transmit, .verify = verify};
+    const cb_card_io io = cb_card_io_of(readers, true);
     cb_script_put(&encoded, 0, CB_BYTES_OF(select));
     cb_script_put(&encoded, CB_SCRIPT_PIN_PADDED, CB_BYTES_OF(header));
     cb_script_put(&encoded, 0, CB_BYTES_OF(select));
