@@ -177,16 +177,18 @@ static json_t *application_json(const cb_application *a)
 cb_error cb_api_application_add(cb_request *request, cb_reply *reply)
 {
     cb_application application;
-    cb_id holder;
+    cb_application_new fresh = {.reason = NULL};
     int64_t profile = CB_PROFILE_NATIVE;
-    const char *reason = NULL;
-    const cb_field fields[] = {{"holder", CB_FIELD_ID, true, 0, &holder},
-                               {"profile", CB_FIELD_NUMBER, false, UINT8_MAX, &profile},
-                               {"reason", CB_FIELD_TEXT, true, 16, &reason}};
-    cb_error error = cb_request_fields(request, reply, fields, 3);
+    const cb_field fields[] = {
+        {"id", CB_FIELD_ID, false, 0, &fresh.id},
+        {"holder", CB_FIELD_ID, true, 0, &fresh.holder},
+        {"holder_name", CB_FIELD_TEXT, false, CB_NAME_MAX, &fresh.holder_name},
+        {"profile", CB_FIELD_NUMBER, false, UINT8_MAX, &profile},
+        {"reason", CB_FIELD_TEXT, true, 16, &fresh.reason}};
+    cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
+    fresh.profile = (uint8_t)profile;
     if (!error)
-        error = cb_application_add(cb_api_of(request)->store, request->actor, &holder,
-                                   (uint8_t)profile, reason, &application);
+        error = cb_application_enter(cb_api_of(request)->store, request->actor, &fresh, &application);
     return error ? error : cb_reply_json(reply, 201, application_json(&application));
 }
 

@@ -32,6 +32,9 @@ cb_error cb_act_affected(cb_txn *txn, const cb_tap_match *match, cb_affected *af
 /* Writes a holder and his leaf, within a transaction. */
 cb_error cb_holder_put_in(cb_txn *txn, const cb_act *act, const cb_holder *holder);
 
+/* Enters somebody by this name, unless he is there: CB_E_EXISTS if by another name. */
+cb_error cb_holder_enter_in(cb_txn *txn, const cb_act *act, const cb_id *id, const char *name);
+
 /* One act on a card, within a transaction: as cb_card_change. */
 cb_error cb_card_act_in(cb_txn *txn, const cb_act *act, const cb_id *id, uint8_t what);
 

@@ -32,25 +32,40 @@ typedef struct application_work {
     const cb_id *id;
     uint8_t what; /* cb_application_act; 0: enter */
     cb_application *out;
+    const char *holder_name; /* of one who is entered with it */
 } application_work;
 
 static cb_error run_add(cb_txn *txn, void *context)
 {
     const application_work *w = context;
-    cb_error error = cb_row_application_put(txn, w->out);
+    cb_error error = w->holder_name
+                         ? cb_holder_enter_in(txn, &w->act, &w->out->holder, w->holder_name)
+                         : CB_OK;
+    if (!error)
+        error = cb_row_application_put(txn, w->out);
     return error ? error : put_leaf(txn, "application.entered", &w->act, w->out);
 }
 
 cb_error cb_application_add(cb_store *store, const char *actor, const cb_id *holder,
                             uint8_t profile, const char *reason, cb_application *out)
 {
-    application_work w = {.act = {.actor = actor, .time = cb_clock_wall_us()}, .out = out};
+    const cb_application_new fresh = {.holder = *holder, .profile = profile, .reason = reason};
+    return cb_application_enter(store, actor, &fresh, out);
+}
+
+cb_error cb_application_enter(cb_store *store, const char *actor, const cb_application_new *fresh,
+                              cb_application *out)
+{
+    application_work w = {.act = {.actor = actor, .time = cb_clock_wall_us()},
+                          .out = out,
+                          .holder_name = fresh->holder_name};
+    const char *reason = fresh->reason;
     bool known = strcmp(reason, reasons[0]) == 0 || strcmp(reason, reasons[1]) == 0;
-    if (cb_act_check(actor, NULL) || !known || !cb_profile_find(profile))
+    if (cb_act_check(actor, NULL) || !known || !cb_profile_find(fresh->profile))
         return CB_E_ARGUMENT;
-    *out = (cb_application){.id = cb_id_new(),
-                            .holder = *holder,
-                            .profile = profile,
+    *out = (cb_application){.id = cb_id_is_zero(&fresh->id) ? cb_id_new() : fresh->id,
+                            .holder = fresh->holder,
+                            .profile = fresh->profile,
                             .state = CB_APPLICATION_ENTERED,
                             .created = w.act.time,
                             .changed = w.act.time};
@@ -94,7 +109,7 @@ static cb_error run_decide(cb_txn *txn, void *context)
 static cb_error decide(cb_store *store, const char *actor, const cb_id *id, uint8_t what,
                        const char *reason, cb_application *out)
 {
-    application_work w = {{actor, reason, cb_clock_wall_us(), NULL}, id, what, out};
+    application_work w = {{actor, reason, cb_clock_wall_us(), NULL}, id, what, out, NULL};
     if (cb_act_check(actor, reason))
         return CB_E_ARGUMENT;
     return cb_act_write(store, run_decide, &w, CB_WRITE_ORDINARY);

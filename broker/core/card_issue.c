@@ -114,20 +114,6 @@ static cb_error put_leaf(cb_txn *txn, const cb_act *act, const cb_card_new *fres
     return error;
 }
 
-static cb_error enter_holder(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
-                             const cb_card *card)
-{
-    cb_holder holder;
-    cb_error error = cb_row_holder_get(txn, &card->holder, &holder);
-    if (!error)
-        return strcmp(holder.name, fresh->holder_name) == 0 ? CB_OK : CB_E_EXISTS;
-    if (error != CB_E_NOT_FOUND)
-        return error;
-    holder = (cb_holder){.id = card->holder, .created = act->time};
-    snprintf(holder.name, sizeof holder.name, "%s", fresh->holder_name);
-    return cb_holder_put_in(txn, act, &holder);
-}
-
 cb_error cb_card_issue_look(cb_txn *txn, const cb_card_new *fresh, const cb_card *card)
 {
     cb_stock stock;
@@ -141,7 +127,8 @@ cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fre
 {
     cb_stock stock;
     cb_id application;
-    cb_error error = fresh->holder_name ? enter_holder(txn, act, fresh, card) : CB_OK;
+    cb_error error = fresh->holder_name ? cb_holder_enter_in(txn, act, &card->holder, fresh->holder_name)
+                                        : CB_OK;
     if (!error)
         error = cb_row_card_put(txn, card);
     if (!error)

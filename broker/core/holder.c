@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
+#include <string.h>
+
 #include "base/clock.h"
 #include "broker/core/act.h"
 
@@ -17,6 +19,21 @@ cb_error cb_holder_put_in(cb_txn *txn, const cb_act *act, const cb_holder *holde
         error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
     return error;
+}
+
+cb_error cb_holder_enter_in(cb_txn *txn, const cb_act *act, const cb_id *id, const char *name)
+{
+    cb_holder holder;
+    if (!cb_name_ok(name) || cb_id_is_zero(id))
+        return CB_E_ARGUMENT;
+    cb_error error = cb_row_holder_get(txn, id, &holder);
+    if (!error)
+        return strcmp(holder.name, name) == 0 ? CB_OK : CB_E_EXISTS;
+    if (error != CB_E_NOT_FOUND)
+        return error;
+    holder = (cb_holder){.id = *id, .created = act->time};
+    memcpy(holder.name, name, strlen(name) + 1);
+    return cb_holder_put_in(txn, act, &holder);
 }
 
 static cb_error run_add(cb_txn *txn, void *context)

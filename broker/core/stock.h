@@ -54,6 +54,17 @@ cb_error cb_mismatch_page(cb_store *store, const cb_id *after, unsigned limit,
 cb_error cb_application_add(cb_store *store, const char *actor, const cb_id *holder,
                             uint8_t profile, const char *reason, cb_application *out);
 
+typedef struct cb_application_new {
+    cb_id id; /* of one that may be entered again, which changes nothing: CB_E_EXISTS; zero: a new one */
+    cb_id holder;
+    const char *holder_name; /* enters the holder by this name in the same act, unless he is there: CB_E_EXISTS if by another name; NULL: he is there */
+    uint8_t profile;
+    const char *reason;
+} cb_application_new;
+
+cb_error cb_application_enter(cb_store *store, const char *actor, const cb_application_new *fresh,
+                              cb_application *out);
+
 /* CB_E_APPLICATION_SELF: who entered it may not approve it. */
 cb_error cb_application_approve(cb_store *store, const char *actor, const cb_id *id,
                                 const char *reason, cb_application *out);

@@ -12,6 +12,7 @@
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
+#include "broker/ctl/many.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -264,8 +265,7 @@ static const cb_ctl_option many_options[] = {
     {"expires", "DAY", "an own last day of all, as 2031-03-31", false, false},
     {"station", "NAME", "the machine that they are issued at (default: this one's name)", false, false},
     {"activate", NULL, "activate them at once", false, false},
-    {"threads", "NUMBER", "cards at a time (default: 16)", false, false},
-    {"report", "FILE", "where bad lines are written (default: FILE.rejected)", false, false},
+    CB_CTL_MANY_OPTIONS,
     {"suspension-codes", "FILE", "make a suspension code for each card, and write it there (a new file, for you alone)", false, false},
     {0}};
 static const cb_ctl_option register_options[] = {

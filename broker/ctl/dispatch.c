@@ -41,7 +41,7 @@ static void print_usage(FILE *out)
             char words[64];
             snprintf(words, sizeof words, "%s%s%s", c->group, c->verb ? " " : "",
                      c->verb ? c->verb : "");
-            fprintf(out, "  %-22s %s\n", words, c->summary);
+            fprintf(out, "  %-24s %s\n", words, c->summary);
         }
     fputs("\n  cardbrokerctl COMMAND --help      what a command takes\n"
           "  cardbrokerctl --version\n\n"

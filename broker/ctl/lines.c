@@ -47,6 +47,23 @@ const char *cb_card_line_split(cb_card_line *line)
     return *at ? NULL : "the holder is missing";
 }
 
+const char *cb_quoted_next(char **at)
+{
+    char *from = *at, *to = from;
+    const char *text = from;
+    if (*from++ != '"')
+        return NULL;
+    for (; *from && (*from != '"' || from[1] == '"'); from++) {
+        from += *from == '"';
+        *to++ = *from;
+    }
+    if (*from != '"' || (from[1] && from[1] != ','))
+        return NULL;
+    *at = from + (from[1] ? 2 : 1);
+    *to = 0;
+    return text;
+}
+
 bool cb_serial_lines_next(cb_serial_lines *lines, const char **serial, const char **identity)
 {
     if (!lines->next || !*lines->next)

@@ -39,6 +39,10 @@ bool cb_card_lines_next(cb_card_lines *lines, int64_t settled, cb_card_line *out
 /* Parts it at its first three commas. NULL, or a sentence on what is wrong. */
 const char *cb_card_line_split(cb_card_line *line);
 
+/* A column in quotes (RFC 4180: a quote in it is doubled), parted where it lies; NULL: it is none.
+ * *at is then behind its comma, or at the end of the text. */
+const char *cb_quoted_next(char **at);
+
 /* A text that is parted where it lies. Lines end with LF, CR LF or CR. */
 typedef struct cb_serial_lines {
     char *next; /* what is left; NULL: nothing */

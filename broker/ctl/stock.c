@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/ctl/application_many.h"
 #include "broker/ctl/card.h"
 #include "broker/ctl/commands.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
 #include "broker/ctl/lines.h"
+#include "broker/ctl/many.h"
 #include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
@@ -352,6 +354,12 @@ static const cb_ctl_option apply_options[] = {
     {"reason", "REASON", "first or replacement", true, false},
     {"profile", "NUMBER", "the kind of card (default: 1, native)", false, false},
     {0}};
+static const cb_ctl_option add_many_options[] = {
+    {"entered", "FILE", "where each application is written (default: FILE.entered)", false, false},
+    CB_CTL_MANY_OPTIONS,
+    {0}};
+static const cb_ctl_option approve_many_options[] = {
+    {"reason", "WORD", "a short word for the record", false, false}, CB_CTL_MANY_OPTIONS, {0}};
 static const cb_ctl_option decide_options[] = {
     {"reason", "WORD", "a short word for the record", false, false}, {0}};
 static const cb_ctl_option applications_options[] = {
@@ -374,8 +382,14 @@ const cb_ctl_command cb_ctl_stock_commands[] = {
      "List what did not fit: unknown, missing and double cards, and cards that were not issued",
      mismatches},
     {"application", "add", "", 0, 0, apply_options, "Enter that somebody asks for a card", apply},
+    {"application", "add-many", "FILE", 1, 1, add_many_options,
+     "Enter an application for each line of a file; may be stopped and run again",
+     cb_ctl_application_add_many},
     {"application", "approve", "APPLICATION", 1, 1, decide_options,
      "Agree to an application that another operator entered", approve},
+    {"application", "approve-many", "FILE", 1, 1, approve_many_options,
+     "Agree to all applications of a file that application add-many wrote for another operator",
+     cb_ctl_application_approve_many},
     {"application", "refuse", "APPLICATION", 1, 1, decide_options, "End an application", refuse},
     {"application", "list", "", 0, 0, applications_options, "List applications", list_applications},
     {"application", "show", "APPLICATION", 1, 1, NULL, "Show one application", show_application},

@@ -66,7 +66,7 @@ cb_error cb_row_application_find(cb_txn *txn, const cb_id *holder, uint8_t profi
 {
     cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM application WHERE holder = ? "
                                           "AND profile = ? AND reason = ? AND state = 'approved' "
-                                          "ORDER BY id LIMIT 1");
+                                          "ORDER BY created, id LIMIT 1");
     cb_query_id(&q, holder);
     cb_query_number(&q, profile);
     cb_query_text(&q, reason);

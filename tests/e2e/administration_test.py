@@ -144,6 +144,10 @@ class Commands(unittest.TestCase):
             self.ctl("application", "approve", mine, as_json=as_json, ok=(1,))     # one's own
             self.ctl("application", "refuse", mine, as_json=as_json)
             self.assertEqual(self.both("application", "show", mine)["state"], "refused")
+            many = w.folder / f"applications{number}.csv"
+            many.write_text(f"form {number},first,,Applicant of {number}\n")
+            self.ctl("application", "add-many", many, as_json=as_json)
+            self.ctl("application", "approve-many", f"{many}.entered", as_json=as_json, ok=(1,))   # one's own
         self.assertEqual({row["state"] for row in self.both("stock", "list", "--manufacturer", "acme")}, {"destroyed"})
         serials.write_text("strange\n")
         self.ctl("stock", "receive", serials, "--manufacturer", "acme", "--delivery", "D9")

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -474,6 +475,84 @@ class ZDemands(unittest.TestCase):
         w.ctl("card", "replace", card, "--certificate", certificates[1], ok=(1,))
         self.assertEqual(w.tap_with("listed0").get("outcome"), "accepted", "nothing was revoked")
         self.from_a_file(serials)
+
+    def test_many_from_a_file_of_applications_and_another_operator_to_a_file_of_cards(self):
+        there = w.ctl("holder", "add", "--name", "Known \"already\"")["id"]
+        good = [("A-1", "One, of many"), ("A-2", "Twin"), ("A-3", "Twin"), ("A-4", there)]
+        bad = {2: ",first,,Not entered", 4: "A-5,other,,Not entered", 6: "A-6,first,300,Not entered", 8: "A-7,first,99,Not entered",
+               9: f"A-8,first,,{there[:-4]}0000", 10: "A-9,first", 11: "A-1,replacement,,One, of many", 12: "A-1,first,,Somebody else",
+               13: "x" * 65 + ",first,,Not entered", 14: "A-10,first,," + "n" * 200}
+        lines = [f"{reference},first,,{name}" for reference, name in good]
+        for at, text in sorted(bad.items()):
+            lines.insert(at - 1, text)
+        file, entered = w.folder / "applications.csv", w.folder / "applications.csv.entered"
+        file.write_text("\n".join(lines) + "\n")
+        before = len(w.ctl("application", "list"))
+        between, running = Between("applying"), []
+        try:
+            for number in range(len(good)):     # each is entered, and nobody was told
+                between.cut = [b"/v1/applications", number, lambda: running[-1].pid]
+                running.append(subprocess.Popen([str(w.program("cardbrokerctl")), "--run", str(between.folder), "application", "add-many",
+                                                 str(file), "--threads", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+                self.assertEqual(running[-1].wait(60 * PATIENCE), -signal.SIGKILL)
+        finally:
+            between.close()
+        said = w.ctl("application", "add-many", file, ok=(1,))
+        report = (w.folder / "applications.csv.rejected").read_text().splitlines()
+        self.assertEqual((sorted(int(row.split(",")[0]) for row in report[1:]), said["bad"], said["applications"]), (sorted(bad), len(bad), 4), report)
+        with open(entered, encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text))
+        self.assertEqual(sorted((row["reference"], row["name"]) for row in rows), sorted([*good[:3], ("A-4", "Known \"already\"")]))
+        self.assertEqual(len({row["holder"] for row in rows}), 4, "two of one name are two")
+        self.assertEqual(len(w.ctl("application", "list")) - before, 4, "each once")
+        names = [holder["name"] for holder in w.ctl("holder", "list")]
+        self.assertEqual((names.count("One, of many"), names.count("Twin"), names.count("Not entered")), (1, 2, 0))
+        size = w.size()
+        w.ctl("application", "add-many", file, ok=(1,))
+        self.assertEqual(w.size(), size, "a finished file changes nothing")
+        again = w.folder / "again.csv"          # the same forms in another file
+        again.write_text("\n".join(line for line in lines if line.split(",")[0] in ("A-2", "A-3")) + "\n")
+        said = w.ctl("application", "add-many", again)
+        self.assertEqual([said[name] for name in ("entered", "already", "applications")], [0, 2, 2])
+
+        serials = w.folder / "many-serials.csv"
+        serials.write_text("".join(f"M-{number}\n" for number in range(5)))
+        for words in (["enter", serials, "--batch", "B7"], ["send", serials, "--delivery", "D7"], ["receive", serials, "--delivery", "D7"]):
+            w.ctl("stock", *words, "--manufacturer", "acme")
+        rows.sort(key=lambda row: row["reference"])
+        certificates = [w.make_card(f"many{number}").read_bytes().hex() for number in range(5)]
+
+        def issue(name, which, ok=(0,)):
+            cards = w.folder / name
+            cards.write_text("".join(f"{certificates[number]},acme/M-{number},{rows[row]['application']},{rows[row]['holder']}\n"
+                                     for number, row in which))
+            return w.ctl("card", "issue-many", cards, "--activate", ok=ok)
+        all_four = [(number, number) for number in range(4)]
+        self.assertEqual(issue("too-early.csv", all_four, ok=(1,))["issued"], 0)
+        w.ctl("application", "approve-many", entered, ok=(1,))
+        report = (w.folder / "applications.csv.entered.rejected").read_text()
+        self.assertEqual(report.count("application.same_operator"), 4, report)
+        self.assertEqual(issue("not-by-oneself.csv", all_four, ok=(1,))["issued"], 0)
+
+        desk = w.folder / "desk"                # what the other has been given, to look at
+        desk.mkdir()
+        shutil.chown(desk, "nobody")
+        theirs = desk / "approve.csv"
+        text = entered.read_text()
+        other = text.replace("One, of many", "Someone else").replace(rows[1]["holder"], rows[2]["holder"], 1).replace(
+            f"first,\"{rows[3]['reference']}\"", f"replacement,\"{rows[3]['reference']}\"")
+        theirs.write_text(other)
+        self.assertEqual(self.as_nobody("application", "approve-many", theirs).returncode, 1)
+        report = (desk / "approve.csv.rejected").read_text()
+        self.assertEqual(report.count("not what the broker has"), 3, report)
+        theirs.write_text(text + "nonsense\n")
+        done = self.as_nobody("--json", "application", "approve-many", theirs, "--reason", "looked-at")
+        self.assertEqual([json.loads(done.stdout)[name] for name in ("approved", "already", "bad")], [3, 1, 1], done.stderr)
+        self.assertEqual({w.ctl("application", "show", row["application"])["approver"] for row in rows}, {"nobody"})
+        said = issue("cards.csv", all_four)
+        self.assertEqual((said["issued"], said["bad"]), (4, 0), said)
+        self.assertEqual(issue("twice.csv", [(4, 0)], ok=(1,))["issued"], 0, "each gives one card")
+        self.assertEqual({w.ctl("application", "show", row["application"])["state"] for row in rows}, {"issued"})
 
     def from_a_file(self, serials):
         serials.write_text("S-3\n")

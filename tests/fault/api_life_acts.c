@@ -114,6 +114,18 @@ static void add_application(api_acts *a)
     act_body(a, "{\"holder\":\"%s\",\"reason\":\"first\"}", holder);
 }
 
+static void add_application_and_holder(api_acts *a)
+{
+    char id[CB_ID_TEXT], holder[CB_ID_TEXT];
+    cb_id made = cb_id_new();
+    cb_id_text(&made, id);
+    made = cb_id_new();
+    cb_id_text(&made, holder);
+    act_request(a, "POST", "applications", NULL, NULL);
+    act_body(a, "{\"id\":\"%s\",\"holder\":\"%s\",\"holder_name\":\"New\",\"reason\":\"first\"}", id,
+             holder);
+}
+
 static void approve_application(api_acts *a)
 {
     cb_id id = make_application(a, "another");
@@ -267,6 +279,7 @@ const api_act api_life_table[] = {
     {"stock", list_stock, 200, READING},
     {"mismatches", list_mismatches, 200, READING},
     {"an application entered", add_application, 201, ACT},
+    {"an application entered with its holder", add_application_and_holder, 201, ACT},
     {"an application approved", approve_application, 200, ACT},
     {"an application refused", refuse_application, 200, ACT},
     {"an application", read_application, 200, READING},

@@ -86,8 +86,33 @@ static void try_serials(const char *text, size_t size)
     free(copy);
 }
 
+/* What was read in quotes and is written again is what was there. */
+static void try_quoted(const char *text, size_t size)
+{
+    char *copy = calloc(1, size + 1), *again = calloc(2, size + 2);
+    must(copy != NULL && again != NULL);
+    memcpy(copy, text, size);
+    char *at = copy;
+    for (const char *column; (column = cb_quoted_next(&at)) != NULL;) {
+        size_t begin = (size_t)(column - copy), len = 0;
+        again[len++] = '"';
+        for (; *column; column++) {
+            if (*column == '"')
+                again[len++] = '"';
+            again[len++] = *column;
+        }
+        again[len++] = '"';
+        must(at > copy && at <= copy + strlen(at) + size && begin + len <= size);
+        must(memcmp(text + begin, again, len) == 0);
+        must(*at || begin + len <= size);
+    }
+    free(again);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    try_quoted((const char *)data, size);
     try_cards((const char *)data, size);
     try_serials((const char *)data, size);
     return 0;

@@ -25,7 +25,7 @@ class Program(Case):
 
     def test_every_command_has_help(self):
         listing = subprocess.run([CTL, "--help"], text=True, capture_output=True, check=True, timeout=20).stdout
-        commands = [line[2:25].split() for line in listing.splitlines() if line.startswith("  ") and not line.startswith("  card" + "broker")]
+        commands = [line[2:27].split() for line in listing.splitlines() if line.startswith("  ") and not line.startswith("  card" + "broker")]
         self.assertGreater(len(commands), 25)
         for words in commands:
             self.assertIn("usage: cardbrokerctl " + " ".join(words), self.ok(*words, "--help"))

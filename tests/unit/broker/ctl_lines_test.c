@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <stdio.h>
+
 #include "tests/unit/base/test.h"
 
 static cb_card_line line;
@@ -111,6 +113,24 @@ static void a_serial_has_its_line_and_perhaps_an_identity(void **state)
     assert_false(cb_serial_lines_next(&file, &serial, &identity));
 }
 
+static void a_column_in_quotes_is_read_as_it_was_written(void **state)
+{
+    static const char *const none[] = {"", "a", "\"", "\"a", "\"a\"b", "\"a\"\"", "\"a\" ,"};
+    char text[] = "\"a,\"\"b\"\"\",\"\",\"c\"", *at = text;
+    (void)state;
+    assert_string_equal(cb_quoted_next(&at), "a,\"b\"");
+    assert_string_equal(cb_quoted_next(&at), "");
+    assert_string_equal(cb_quoted_next(&at), "c");
+    assert_string_equal(at, "");
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        char copy[16];
+        snprintf(copy, sizeof copy, "%s", none[i]);
+        at = copy;
+        assert_null(cb_quoted_next(&at));
+        assert_ptr_equal(at, copy);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +139,7 @@ int main(void)
         cmocka_unit_test(lines_that_say_nothing_are_counted_and_passed_over),
         cmocka_unit_test(what_does_not_fit_or_is_no_text_is_said_and_the_next_is_taken),
         cmocka_unit_test(a_serial_has_its_line_and_perhaps_an_identity),
+        cmocka_unit_test(a_column_in_quotes_is_read_as_it_was_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -308,6 +308,49 @@ static void an_application_is_approved_by_another_and_gives_one_card(void **stat
     world_end(&w);
 }
 
+static void an_application_is_entered_with_its_holder_once_however_often_it_is_tried(void **state)
+{
+    world w;
+    cb_application now;
+    cb_holder holder;
+    (void)state;
+    world_begin(&w);
+    cb_application_new fresh = {.id = cb_id_new(),
+                                .holder = cb_id_new(),
+                                .holder_name = "Somebody new",
+                                .profile = CB_PROFILE_NATIVE,
+                                .reason = "first"};
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_OK);
+    assert_true(cb_id_same(&now.id, &fresh.id));
+    assert_int_equal(cb_holder_get(w.store, &fresh.holder, &holder), CB_OK);
+    assert_string_equal(holder.name, "Somebody new");
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_E_EXISTS);
+    assert_int_equal(cb_application_approve(w.store, "ann", &fresh.id, NULL, &now),
+                     CB_E_APPLICATION_SELF);
+    /* By somebody else: it stays the first one's. */
+    assert_int_equal(cb_application_enter(w.store, "bob", &fresh, &now), CB_E_EXISTS);
+    assert_int_equal(cb_application_approve(w.store, "ann", &fresh.id, NULL, &now),
+                     CB_E_APPLICATION_SELF);
+    assert_int_equal(cb_application_approve(w.store, "bob", &fresh.id, NULL, &now), CB_OK);
+    /* What is not entered enters nobody. */
+    cb_id first = fresh.id, other = fresh.holder = cb_id_new();
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_E_EXISTS);
+    fresh.id = cb_id_new();
+    fresh.profile = 99;
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_E_ARGUMENT);
+    fresh.profile = CB_PROFILE_NATIVE;
+    fresh.holder_name = "";
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_E_ARGUMENT);
+    assert_int_equal(cb_holder_get(w.store, &other, &holder), CB_E_NOT_FOUND);
+    assert_int_equal(cb_application_get(w.store, &first, &now), CB_OK);
+    fresh.holder = now.holder;
+    fresh.holder_name = "Another name";
+    assert_int_equal(cb_application_enter(w.store, "ann", &fresh, &now), CB_E_EXISTS);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
+}
+
 /* Before the record was read again nothing is known of applications, and nobody has altered one. */
 static void asked_while_the_record_is_not_read_yet_it_says_so(void **state)
 {
@@ -425,6 +468,7 @@ int main(void)
         cmocka_unit_test(only_what_is_in_stock_is_issued_and_once),
         cmocka_unit_test(asked_before_it_says_what_recording_would),
         cmocka_unit_test(an_application_is_approved_by_another_and_gives_one_card),
+        cmocka_unit_test(an_application_is_entered_with_its_holder_once_however_often_it_is_tried),
         cmocka_unit_test(asked_while_the_record_is_not_read_yet_it_says_so),
         cmocka_unit_test(a_replacement_needs_an_application_of_its_own),
         cmocka_unit_test(an_approval_that_the_record_does_not_know_gives_no_card),
