@@ -10,13 +10,9 @@
 
 #include "base/config.h"
 #include "base/secret.h"
-#include "tests/support/softhsm.h"
-#include "tests/unit/base/test.h"
+#include "keyring_steps.h"
 
 enum { OAEP = 384 };
-
-static softhsm hsm;
-static cb_keyring *keyring;
 
 static void put_file(const char *name, cb_bytes content)
 {
@@ -42,31 +38,14 @@ static bool shell(const char *line)
     return system(command) == 0;
 }
 
-static int open_token(void **state)
+static int setup(void **state)
 {
-    (void)state;
     cb_buf spki = CB_BUF(CB_PUBLIC_KEY_MAX);
-    softhsm_make(&hsm);
-    keyring = softhsm_open(&hsm);
+    int failed = open_token(state);
     assert_int_equal(cb_keyring_public(keyring, CB_OWN_IMPORT, &spki), CB_OK);
     put_file("import.der", cb_buf_bytes(&spki));
     cb_buf_free(&spki);
-    return 0;
-}
-
-static int close_token(void **state)
-{
-    (void)state;
-    cb_keyring_close(&keyring);
-    softhsm_remove(&hsm);
-    return 0;
-}
-
-static size_t session_objects(void)
-{
-    size_t count = 0;
-    assert_int_equal(cb_token_count(cb_keyring_token(keyring), false, &count), CB_OK);
-    return count;
+    return failed;
 }
 
 /* Wraps key.bin as client.h says, with a transport key of that many bytes. */
@@ -84,16 +63,6 @@ static cb_buf wrapped_key(unsigned transport_bytes)
         transport_bytes, bits);
     assert_true(shell(line));
     return get_file("wrapped.bin");
-}
-
-static cb_sealed_info info_for(uint8_t algorithm)
-{
-    return (cb_sealed_info){.holder = {{1}},
-                            .service = "tax",
-                            .algorithm = algorithm,
-                            .level = CB_LEVEL_POSSESSION,
-                            .uses = 1,
-                            .sequence = 1};
 }
 
 static cb_error use(cb_bytes sealed, uint8_t operation, cb_bytes data, cb_buf *result)
@@ -366,5 +335,5 @@ int main(void)
         cmocka_unit_test(what_is_no_key_inside_a_genuine_wrapping_is_refused_and_leaves_nothing),
         cmocka_unit_test(a_password_is_the_same_after_rewrapping),
     };
-    return cmocka_run_group_tests(tests, open_token, close_token);
+    return cmocka_run_group_tests(tests, setup, close_token);
 }

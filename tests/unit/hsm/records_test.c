@@ -9,28 +9,7 @@
 #include "hsm/receipt.h"
 #include "hsm/record_codec.h"
 #include "hsm/record_mac.h"
-#include "hsm/sealed.h"
-#include "tests/support/softhsm.h"
-#include "tests/unit/base/test.h"
-
-static softhsm hsm;
-static cb_keyring *keyring;
-
-static int open_token(void **state)
-{
-    (void)state;
-    softhsm_make(&hsm);
-    keyring = softhsm_open(&hsm);
-    return 0;
-}
-
-static int close_token(void **state)
-{
-    (void)state;
-    cb_keyring_close(&keyring);
-    softhsm_remove(&hsm);
-    return 0;
-}
+#include "keyring_steps.h"
 
 static cb_sealed_info a_sealed(void)
 {

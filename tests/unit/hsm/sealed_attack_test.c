@@ -9,34 +9,14 @@
 #include "hsm/record_codec.h"
 #include "hsm/record_mac.h"
 #include "hsm/sealed_parts.h"
-#include "hsm/token_parts.h"
-#include "tests/support/softhsm.h"
-#include "tests/unit/base/test.h"
+#include "keyring_steps.h"
 
 enum { MANY = 2000 };
 
-static softhsm hsm;
-static cb_keyring *keyring;
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static CK_OBJECT_CLASS private_class = CKO_PRIVATE_KEY, secret_class = CKO_SECRET_KEY;
 static CK_KEY_TYPE ec = CKK_EC, generic = CKK_GENERIC_SECRET;
 static CK_MECHANISM key_wrap = {CKM_AES_KEY_WRAP_PAD, NULL, 0};
-
-static int open_token(void **state)
-{
-    (void)state;
-    softhsm_make(&hsm);
-    keyring = softhsm_open(&hsm);
-    return 0;
-}
-
-static int close_token(void **state)
-{
-    (void)state;
-    cb_keyring_close(&keyring);
-    softhsm_remove(&hsm);
-    return 0;
-}
 
 static CK_FUNCTION_LIST *f(void) { return cb_keyring_token(keyring)->f; }
 

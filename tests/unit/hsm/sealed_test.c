@@ -16,35 +16,7 @@
 #include "hsm/client.h"
 #include "hsm/receipt.h"
 #include "hsm/record_codec.h"
-#include "hsm/token_parts.h"
-#include "tests/support/softhsm.h"
-#include "tests/unit/base/test.h"
-
-static softhsm hsm;
-static cb_keyring *keyring;
-
-static int open_token(void **state)
-{
-    (void)state;
-    softhsm_make(&hsm);
-    keyring = softhsm_open(&hsm);
-    return 0;
-}
-
-static int close_token(void **state)
-{
-    (void)state;
-    cb_keyring_close(&keyring);
-    softhsm_remove(&hsm);
-    return 0;
-}
-
-static size_t session_objects(void)
-{
-    size_t count = 0;
-    assert_int_equal(cb_token_count(cb_keyring_token(keyring), false, &count), CB_OK);
-    return count;
-}
+#include "keyring_steps.h"
 
 static void destroy_session_objects(void)
 {
@@ -65,16 +37,6 @@ static size_t persistent_objects(void)
     size_t count = 0;
     assert_int_equal(cb_token_count(cb_keyring_token(keyring), true, &count), CB_OK);
     return count;
-}
-
-static cb_sealed_info info_for(uint8_t algorithm)
-{
-    return (cb_sealed_info){.holder = {{1}},
-                            .service = "tax",
-                            .algorithm = algorithm,
-                            .level = CB_LEVEL_POSSESSION,
-                            .uses = 1,
-                            .sequence = 1};
 }
 
 typedef struct made {
