@@ -23,14 +23,6 @@ static cb_error use(world *w, const char *symbols, uint8_t *now, cb_affected *af
     return error;
 }
 
-static void verify_and_end(world *w)
-{
-    world_close(w);
-    assert_int_equal(verify_file(w, NULL), CB_OK);
-    assert_int_equal(findings_of(NULL), 0);
-    world_end(w);
-}
-
 static void the_code_stops_its_card_and_no_other(void **state)
 {
     world w;

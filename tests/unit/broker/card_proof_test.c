@@ -121,14 +121,6 @@ static unsigned mismatches(world *w, const char *what)
     return f.count;
 }
 
-static void sound(world *w)
-{
-    world_close(w);
-    assert_int_equal(verify_file(w, NULL), CB_OK);
-    assert_int_equal(findings_of(NULL), 0);
-    world_end(w);
-}
-
 /* ---- The first use ---- */
 
 static void the_first_accepted_tap_of_a_card_is_a_leaf_and_no_other_is(void **state)
@@ -145,7 +137,7 @@ static void the_first_accepted_tap_of_a_card_is_a_leaf_and_no_other_is(void **st
     assert_int_equal(pin_with(&w, 3), CB_OK);
     assert_int_equal(first_of(&w).leaves, 1);
     assert_int_equal(mismatches(&w, "used-before"), 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_tap_that_was_not_accepted_is_no_use(void **state)
@@ -156,7 +148,7 @@ static void a_tap_that_was_not_accepted_is_no_use(void **state)
     assert_int_equal(tap_with(&w, 1, CB_E_SERVICE_DOWN), CB_OK);
     refused_with(&w, 2, CB_E_PIN_WRONG);
     assert_int_equal(first_of(&w).leaves, 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_new_pin_is_a_first_use_too(void **state)
@@ -169,7 +161,7 @@ static void a_new_pin_is_a_first_use_too(void **state)
     assert_int_equal(tap_with(&w, 2, CB_OK), CB_OK);
     assert_int_equal(first_of(&w).leaves, 1);
     assert_int_equal(mismatches(&w, "used-before"), 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_card_that_made_more_proofs_than_came_here_is_a_mismatch_once(void **state)
@@ -185,7 +177,7 @@ static void a_card_that_made_more_proofs_than_came_here_is_a_mismatch_once(void 
     assert_int_equal(tap_with(&w, 20, CB_OK), CB_OK); /* interrupted ones, later on */
     assert_int_equal(mismatches(&w, "used-before"), 1);
     assert_int_equal(first_of(&w).leaves, 1);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void what_came_and_was_refused_explains_what_a_card_has_counted(void **state)
@@ -202,7 +194,7 @@ static void what_came_and_was_refused_explains_what_a_card_has_counted(void **st
     assert_int_equal(use.counter, 4);
     assert_int_equal(use.heard, 4);
     assert_int_equal(mismatches(&w, "used-before"), 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_refused_pin_is_heard_as_well(void **state)
@@ -216,7 +208,7 @@ static void a_refused_pin_is_heard_as_well(void **state)
     assert_int_equal(tap_with(&w, 2, CB_OK), CB_OK);
     assert_int_equal(first_of(&w).heard, 2);
     assert_int_equal(mismatches(&w, "used-before"), 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void of_cards_from_before_no_first_use_is_known(void **state)
@@ -231,7 +223,7 @@ static void of_cards_from_before_no_first_use_is_known(void **state)
     assert_int_equal(first_of(&w).leaves, 0);
     assert_int_equal(mismatches(&w, "used-before"), 0);
     assert_int_equal(tap_with(&w, 40, CB_OK), CB_E_CARD_COUNTER);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 /* ---- Numbers that do not follow ---- */
@@ -251,7 +243,7 @@ static void a_number_that_was_there_is_a_copys_and_suspends_the_card(void **stat
         change(&w, CB_CARD_RESUME);
     }
     assert_int_equal(tap_with(&w, 6, CB_OK), CB_OK);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_proof_that_was_late_is_refused_and_nothing_more(void **state)
@@ -268,7 +260,7 @@ static void a_proof_that_was_late_is_refused_and_nothing_more(void **state)
     /* The very number that came is nobody's late one. */
     assert_true(refused_since(&w, 6, CB_E_CARD_COUNTER, begun));
     assert_int_equal(mismatches(&w, "counter-back"), 1);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_copy_is_seen_by_what_only_refusals_told(void **state)
@@ -279,7 +271,7 @@ static void a_copy_is_seen_by_what_only_refusals_told(void **state)
     assert_false(refused_with(&w, 7, CB_E_PIN_WRONG));
     assert_int_equal(tap_with(&w, 7, CB_OK), CB_E_CARD_COUNTER);
     assert_int_equal(tap_with(&w, 8, CB_OK), CB_OK);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_copy_that_has_set_a_pin_is_refused_too(void **state)
@@ -290,7 +282,7 @@ static void a_copy_that_has_set_a_pin_is_refused_too(void **state)
     assert_int_equal(tap_with(&w, 5, CB_OK), CB_OK);
     assert_int_equal(pin_with(&w, 5), CB_E_CARD_COUNTER);
     assert_int_equal(pin_with(&w, 6), CB_OK);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void a_claim_that_hsmd_has_not_believed_sets_no_number(void **state)
@@ -301,7 +293,7 @@ static void a_claim_that_hsmd_has_not_believed_sets_no_number(void **state)
     assert_int_equal(tap_with(&w, 1, CB_OK), CB_OK);
     assert_false(refused_with(&w, 0, CB_E_CARD_SUSPENDED));
     assert_int_equal(tap_with(&w, 2, CB_OK), CB_OK);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 /* ---- SCP03 cards ---- */
@@ -335,7 +327,7 @@ static void the_first_tap_of_an_scp03_card_is_no_first_use_whatever_it_has_count
     assert_int_equal(tap_with(&w, 43, CB_OK), CB_OK); /* some were interrupted */
     assert_int_equal(first_of(&w).leaves, 0);
     assert_int_equal(mismatches(&w, "used-before"), 0);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 static void an_scp03_card_whose_number_goes_back_or_repeats_is_suspended_as_copied(void **state)
@@ -354,7 +346,7 @@ static void an_scp03_card_whose_number_goes_back_or_repeats_is_suspended_as_copi
         change(&w, CB_CARD_RESUME);
     }
     assert_int_equal(tap_with(&w, 6, CB_OK), CB_OK);
-    sound(&w);
+    verify_and_end(&w);
 }
 
 /* ---- The record ---- */

@@ -10,15 +10,6 @@
 
 /* ---- Helpers ---- */
 
-static cb_error t1(world *w, const cb_intent_request *request)
-{
-    cb_intent_grant grant;
-    cb_intent_grant_init(&grant);
-    cb_error error = cb_decide_intent(w->store, request, &grant);
-    cb_intent_grant_free(&grant);
-    return error;
-}
-
 static cb_error t2(world *w, const cb_id *tap, cb_error outcome)
 {
     cb_result_request result = {.tap = *tap, .outcome = outcome};

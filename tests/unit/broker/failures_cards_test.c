@@ -28,7 +28,7 @@ static void a_wrong_pin_counts_for_card_holder_and_terminal(void **state)
     query = (cb_failure_query){.to = INT32_MAX, .of = CB_OF_TERMINAL};
     assert_int_equal(cb_failures_report(w.store, &query, add_day, &few), CB_OK);
     assert_int_equal(few.count, 1);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void a_tap_that_succeeds_ends_the_row_and_only_one_with_the_pin_that_of_pins(void **state)
@@ -58,7 +58,7 @@ static void a_tap_that_succeeds_ends_the_row_and_only_one_with_the_pin_that_of_p
     request.context.service[0] = 0;
     assert_int_equal(cb_decide_pin(w.store, &request), CB_OK);
     assert_int_equal(of_card(&w).pins_row, 0);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void a_login_that_fails_ends_no_row(void **state)
@@ -75,7 +75,7 @@ static void a_login_that_fails_ends_no_row(void **state)
     cb_result_request result = {.tap = request.context.tap, .outcome = CB_E_SERVICE_DOWN};
     assert_int_equal(cb_decide_result(w.store, &result), CB_OK);
     assert_int_equal(of_card(&w).pins_row, 2);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 /* ---- Cards ---- */
@@ -106,7 +106,7 @@ static void too_many_wrong_pins_in_a_row_suspend_the_card(void **state)
     assert_int_equal(card_state(&w), CB_CARD_ACTIVE);
     wrong_pins(&w, 1);
     assert_int_equal(card_state(&w), CB_CARD_SUSPENDED);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void too_many_in_a_day_suspend_it_whatever_is_between(void **state)
@@ -121,7 +121,7 @@ static void too_many_in_a_day_suspend_it_whatever_is_between(void **state)
     assert_int_equal(card_state(&w), CB_CARD_ACTIVE);
     wrong_pins(&w, 2);
     assert_int_equal(card_state(&w), CB_CARD_SUSPENDED);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 /* Wrong PINs that only the next proof tells of count before that tap goes on. */
@@ -144,7 +144,7 @@ static void wrong_pins_that_a_terminal_kept_to_itself_count_as_well(void **state
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_CARD_SUSPENDED);
     refusal.wrong_pins = 0;
     assert_int_equal(cb_decide_wrong_pins(w.store, &refusal, &effect), CB_E_ARGUMENT);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void zero_is_no_limit(void **state)
@@ -163,7 +163,7 @@ static void zero_is_no_limit(void **state)
     assert_int_equal(card_state(&w), CB_CARD_ACTIVE);
     assert_int_equal(terminal_state(&w), CB_TERMINAL_ACTIVE);
     assert_int_equal(of_card(&w).count[CB_FAILURE_WRONG_PIN], 15000);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 int main(void)

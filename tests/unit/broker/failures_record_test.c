@@ -156,7 +156,7 @@ static void threads_that_count_at_a_time_lose_nothing(void **state)
     }
     assert_int_equal(of_card(&w).count[CB_FAILURE_WRONG_PIN], 400);
     assert_int_equal(of_terminal(&w).pins_row, 400);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 typedef struct death {

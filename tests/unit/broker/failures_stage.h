@@ -97,13 +97,6 @@ static inline uint8_t terminal_state(world *w)
     return terminal.state;
 }
 
-static inline void end_and_verify(world *w)
-{
-    world_close(w);
-    assert_int_equal(verify_file(w, NULL), CB_OK);
-    world_end(w);
-}
-
 typedef struct days {
     unsigned count;
     uint64_t pins;

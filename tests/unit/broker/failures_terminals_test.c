@@ -37,7 +37,7 @@ static void when_a_terminal_is_slowed_down_does_not_tell_whether_there_is_a_name
             guess(&w, &nobody, &made_up[1]);
         assert_true(last_effect.slowed);
         counted[there] = of_terminal(&w).counted;
-        end_and_verify(&w);
+        verify_and_end(&w);
     }
     assert_int_equal(counted[0], counted[1]);
 }
@@ -68,7 +68,7 @@ static void no_claim_ever_ends_somebody_elses_card(void **state)
     assert_int_equal(of_card(&w).count[CB_FAILURE_PASSWORD], 40);
     assert_int_equal(noted, 1); /* once a day, of card and holder at a time */
     assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void many_cards_slow_a_terminal_down_and_then_end_it(void **state)
@@ -102,7 +102,7 @@ static void many_cards_slow_a_terminal_down_and_then_end_it(void **state)
     row = of_terminal(&w);
     assert_false(cb_failures_slow(&row, &limits, cb_clock_wall_us()));
     assert_int_equal(slowed, 1);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 /* Somebody at a kiosk with one card, or with toys that are no cards of ours. */
@@ -121,7 +121,7 @@ static void one_card_and_cards_that_nobody_knows_end_no_terminal(void **state)
     assert_int_equal(of_terminal(&w).counted, 4);
     assert_int_equal(of_terminal(&w).count[CB_FAILURE_PROOF], 120);
     assert_int_equal(terminal_state(&w), CB_TERMINAL_ACTIVE);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void a_busy_terminal_is_not_slowed_by_the_mistakes_of_some(void **state)
@@ -139,7 +139,7 @@ static void a_busy_terminal_is_not_slowed_by_the_mistakes_of_some(void **state)
     cb_failure_row row = of_terminal(&w);
     assert_int_equal(row.counted, 12);
     assert_false(cb_failures_slow(&row, &limits, cb_clock_wall_us()));
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void what_cards_have_signed_is_not_held_against_the_terminal(void **state)
@@ -154,7 +154,7 @@ static void what_cards_have_signed_is_not_held_against_the_terminal(void **state
     }
     assert_int_equal(of_terminal(&w).counted, 0);
     assert_int_equal(of_terminal(&w).count[CB_FAILURE_WRONG_PIN], 90);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 static void passwords_slow_a_terminal_down_and_end_nothing(void **state)
@@ -169,7 +169,7 @@ static void passwords_slow_a_terminal_down_and_end_nothing(void **state)
         assert_false(last_effect.stopped);
     }
     assert_int_equal(terminal_state(&w), CB_TERMINAL_ACTIVE);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 /* Or the time that it takes would tell which names there are. */
@@ -190,7 +190,7 @@ static void a_name_that_there_is_not_is_counted_like_one_that_there_is(void **st
     refusal.profile = CB_PROFILE_NATIVE; /* a card that is not registered has failed at nothing */
     assert_int_equal(refuse(&w, &refusal), CB_OK);
     assert_int_equal(of_terminal(&w).count[CB_FAILURE_PROOF], 0);
-    end_and_verify(&w);
+    verify_and_end(&w);
 }
 
 int main(void)

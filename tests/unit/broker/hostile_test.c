@@ -4,26 +4,12 @@
  * Whatever is in the file, it is refused or not believed, and nothing is run.
  */
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tests/unit/broker/support.h"
-
-/* A second connection beside the broker's, as an attacker has one; checks do not bind him. */
-static void meddle(const world *w, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *why = NULL;
-    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
-    sqlite3_busy_timeout(db, 5000);
-    sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-        fail_msg("%s: %s", sql, why);
-    sqlite3_close(db);
-}
 
 static const char *const schemas[] = {
     "CREATE TRIGGER quick AFTER INSERT ON intent BEGIN UPDATE card SET state = 'active'; END",

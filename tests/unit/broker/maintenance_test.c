@@ -42,25 +42,9 @@ static uint8_t state_of(world *w)
     return now.state;
 }
 
-static cb_error t1(world *w, const cb_intent_request *request)
-{
-    cb_intent_grant grant;
-    cb_intent_grant_init(&grant);
-    cb_error error = cb_decide_intent(w->store, request, &grant);
-    cb_intent_grant_free(&grant);
-    return error;
-}
-
 static cb_error change(world *w, cb_terminal_act act)
 {
     return cb_terminal_change(w->store, "admin", &w->terminal.id, act, NULL, NULL);
-}
-
-static void finish(world *w)
-{
-    world_close(w);
-    assert_int_equal(verify_file(w, NULL), CB_OK);
-    world_end(w);
 }
 
 static void a_maintainer_begins_and_ends_it(void **state)
@@ -83,7 +67,7 @@ static void a_maintainer_begins_and_ends_it(void **state)
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_TERMINAL_MAINTENANCE);
     assert_int_equal(maintain(&w, END), CB_OK);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 /* And is not said to have failed, nor asked for again. */
@@ -100,7 +84,7 @@ static void it_is_done_though_its_record_is_not_signed_in_time(void **state)
     assert_int_equal(maintain(&w, END), CB_E_UNSIGNED);
     assert_int_equal(state_of(&w), CB_TERMINAL_ACTIVE);
     set_signer(&w.signer->refuse, CB_OK);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void a_tap_that_was_under_way_does_not_count(void **state)
@@ -120,7 +104,7 @@ static void a_tap_that_was_under_way_does_not_count(void **state)
         if (!ended)
             assert_int_equal(maintain(&w, END), CB_OK);
     }
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void a_proof_for_one_is_none_for_the_other(void **state)
@@ -144,7 +128,7 @@ static void a_proof_for_one_is_none_for_the_other(void **state)
     assert_int_equal(cb_decide_maintenance(w.store, &maintenance, "No word", CB_SECOND, &until),
                      CB_E_ARGUMENT);
     assert_int_equal(cb_decide_maintenance(w.store, &maintenance, "", CB_SECOND, &until), CB_OK);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void it_takes_a_card_and_a_terminal_that_are_good(void **state)
@@ -173,7 +157,7 @@ static void it_takes_a_card_and_a_terminal_that_are_good(void **state)
     assert_int_equal(maintain(&w, BEGIN), CB_OK);
     assert_int_equal(change(&w, CB_TERMINAL_REVOKE), CB_OK);
     assert_int_equal(maintain(&w, END), CB_E_TERMINAL_REVOKED);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void an_administrator_ends_it_too_and_may_do_more(void **state)
@@ -192,7 +176,7 @@ static void an_administrator_ends_it_too_and_may_do_more(void **state)
     assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
     assert_int_equal(maintain(&w, BEGIN), CB_OK);
     assert_int_equal(change(&w, CB_TERMINAL_DISPOSE), CB_OK);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static uint32_t proofs_in_row(world *w)
@@ -231,7 +215,7 @@ static void its_end_forgives_nothing_and_activation_does(void **state)
     assert_int_equal(proofs_in_row(&w), 1);
     assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
     assert_int_equal(proofs_in_row(&w), 0);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void what_was_not_ended_in_time_is_an_administrators_to_end(void **state)
@@ -251,7 +235,7 @@ static void what_was_not_ended_in_time_is_an_administrators_to_end(void **state)
     assert_int_equal(maintain(&w, END), CB_E_HSM_RECORD);
     assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 static void writing_the_database_makes_nobody_a_maintainer_and_ends_nothing(void **state)
@@ -299,7 +283,7 @@ static void a_renewal_meanwhile_is_no_finding(void **state)
         cb_terminal_certify(w.store, &w.terminal.id, &next, cb_bytes_str("c"), later), CB_OK);
     assert_int_equal(cb_terminal_find(w.store, &next, &found), CB_OK);
     assert_int_equal(found.state, CB_TERMINAL_MAINTENANCE);
-    finish(&w);
+    verify_and_end(&w);
 }
 
 /* An act that no signed head covered when the broker stopped counts for nothing afterwards: an
@@ -334,7 +318,7 @@ static void an_end_that_nobody_signed_is_ended_again(void **state)
         assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_E_STATE);
         assert_int_equal(maintain(&w, BEGIN), CB_OK);
         assert_int_equal(maintain(&w, END), CB_OK);
-        finish(&w);
+        verify_and_end(&w);
     }
 }
 

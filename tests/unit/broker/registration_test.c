@@ -83,14 +83,6 @@ static uint64_t size_of_log(world *w)
     return head.size;
 }
 
-static void verify_and_end(world *w)
-{
-    world_close(w);
-    assert_int_equal(verify_file(w, NULL), CB_OK);
-    assert_int_equal(findings_of(NULL), 0);
-    world_end(w);
-}
-
 static cb_error open_for(const world *w, const cb_id *code, const cb_id *card)
 {
     return cb_registration_open(w->store, code, card, CB_PROFILE_PIV, NULL);

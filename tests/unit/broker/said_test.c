@@ -3,7 +3,6 @@
  * Rows on which a login depends are believed only as the log has them: whoever writes the database
  * changes a row, or adds a leaf of his own, and nobody is logged in by it.
  */
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,18 +13,6 @@
 #include "broker/evidence/vouch.h"
 #include "broker/store/txn.h"
 #include "tests/unit/broker/support.h"
-
-static void meddle(const world *w, const char *sql)
-{
-    sqlite3 *db = NULL;
-    char *why = NULL;
-    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
-    sqlite3_busy_timeout(db, 5000);
-    sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
-    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-        fail_msg("%s: %s", sql, why);
-    sqlite3_close(db);
-}
 
 static const char *const edits[] = {
     "UPDATE service SET config = '{\"url\":\"https://evil.example\"}'",

@@ -234,6 +234,15 @@ cb_error error_without_fault(world *w)
     return status.error;
 }
 
+cb_error t1(world *w, const cb_intent_request *request)
+{
+    cb_intent_grant grant;
+    cb_intent_grant_init(&grant);
+    cb_error error = cb_decide_intent(w->store, request, &grant);
+    cb_intent_grant_free(&grant);
+    return error;
+}
+
 cb_error tap_once(world *w, cb_id *tap, const cb_id *session)
 {
     cb_intent_grant grant;
@@ -297,6 +306,26 @@ cb_error verify_file(world *w, cb_evidence_summary *summary)
                                summary ? summary : &own);
     cb_evidence_file_close(&file);
     return error;
+}
+
+void verify_and_end(world *w)
+{
+    world_close(w);
+    assert_int_equal(verify_file(w, NULL), CB_OK);
+    assert_int_equal(findings_of(NULL), 0);
+    world_end(w);
+}
+
+void meddle(const world *w, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *why = NULL;
+    assert_int_equal(sqlite3_open(w->path, &db), SQLITE_OK);
+    sqlite3_busy_timeout(db, 5000);
+    sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    sqlite3_close(db);
 }
 
 static int add_text(void *text, int columns, char **values, char **names)

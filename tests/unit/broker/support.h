@@ -61,6 +61,9 @@ void world_close(world *w);
 /* Closes and removes everything. */
 void world_end(world *w);
 
+/* The same, of a world whose record is sound. */
+void verify_and_end(world *w);
+
 /* Records as hsmd makes them. */
 void make_binding(const cb_id *card, const cb_id *holder, cb_buf *out);
 void make_binding_of(const cb_binding_info *info, cb_buf *out);
@@ -73,6 +76,8 @@ cb_id add_card(world *w, bool active);
 cb_error add_enrolment(world *w, const char *service, uint64_t sequence, cb_enrolment *out);
 
 cb_intent_request intent_of(const world *w);
+
+cb_error t1(world *w, const cb_intent_request *request);
 
 /* T1 and T2 of a new tap; the first error. */
 cb_error tap_once(world *w, cb_id *tap, const cb_id *session);
@@ -89,6 +94,10 @@ cb_error verify_file(world *w, cb_evidence_summary *summary);
 
 /* How many findings of a name (NULL: any) the last verify_file had. */
 unsigned findings_of(const char *what);
+
+/* Runs SQL on the open database by a second connection beside the broker's, as an attacker has one;
+ * checks do not bind him. */
+void meddle(const world *w, const char *sql);
 
 /* Runs SQL on the closed database, as an attacker who has the file would. */
 void tamper(world *w, const char *sql);

@@ -8,15 +8,6 @@
 #include "base/leaf.h"
 #include "tests/unit/broker/support.h"
 
-static cb_error t1(world *w, const cb_intent_request *request)
-{
-    cb_intent_grant grant;
-    cb_intent_grant_init(&grant);
-    cb_error error = cb_decide_intent(w->store, request, &grant);
-    cb_intent_grant_free(&grant);
-    return error;
-}
-
 static cb_error t2(world *w, const cb_intent_request *request)
 {
     cb_result_request result = {
