@@ -30,6 +30,7 @@ typedef struct tap {
     bool over;                      /* its batch is, as far as can be seen here */
     bool pad;                       /* a PIN in the clear is typed on the reader's pad */
     bool gave_pin;                  /* the one that was typed went to the card in the clear */
+    cb_id card;                     /* whom others' card showed first; zero: nobody yet */
     cb_application selected;
     cb_relay_tap *held; /* fetched in advance, and not used yet */
     cb_relay_tap begun;
@@ -173,10 +174,31 @@ static cb_error encrypt_pin(tap *own, cb_buf *pin)
     return error ? cb_problem_set(own->problem, error, NULL) : CB_OK;
 }
 
+/* A PIN is typed once, and may be used for a tap, for its card's newer certificates, and for the
+ * tap once more. Between these the card is let go: what lies there then is looked at before
+ * anything else of it is asked, so that no other card is given the PIN. Of one that does not say
+ * who it is nothing is known, and the broker knows none such. */
+static cb_error look_who(tap *own)
+{
+    cb_script answers;
+    cb_id card = {{0}};
+    if (!own->profile->recognise ||
+        cb_script_read(cb_buf_bytes(&own->answers), CB_ANSWER_MAX, &answers) ||
+        own->profile->recognise(&answers, &card))
+        card = (cb_id){{0}};
+    if (cb_id_is_zero(&own->card))
+        own->card = card;
+    return cb_id_same(&own->card, &card)
+               ? CB_OK
+               : cb_problem_set(own->problem, CB_E_CARD_REMOVED, "another card lies there now");
+}
+
 static cb_error challenge(tap *own)
 {
     cb_buf pin = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
-    cb_error error = encrypt_pin(own, &pin);
+    cb_error error = look_who(own);
+    if (!error)
+        error = encrypt_pin(own, &pin);
     if (!error) {
         cb_relay_question question = {.purpose = own->order->purpose,
                                       .card = own->order->card,
@@ -449,6 +471,8 @@ static cb_error renew(tap *own, const char *reader)
         return cb_problem_set(own->problem, error, NULL);
     error = begin(own, own->profile);
     if (!error)
+        error = look_who(own);
+    if (!error)
         error = show_certificates(own);
     own->asked = !error;
     if (!error)
@@ -495,9 +519,10 @@ static bool renewed(const tap *refused, const char *reader)
                .order = refused->order,
                .profile = refused->profile,
                .pad = refused->pad,
+               .card = refused->card,
                .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
                .problem = &own_problem};
-    if (refused->profile->certificates == 0)
+    if (refused->profile->certificates == 0 || cb_id_is_zero(&refused->card))
         return false;
     cb_application_init(&own.selected);
     cb_relay_tap_init(&own.begun);
@@ -538,7 +563,7 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
     if (error && report->problem.may_renew)
         error = renewed(&own, reader) ? run_again(&own, reader, report) : report->problem.error;
     else if (!error && json_is_true(json_object_get(report->result, "may_renew")))
-        report->renewable = own.profile;
+        report->renewable = own.profile, report->card = own.card;
     report->gave_pin = own.gave_pin;
     if (!error)
         report->problem.error = CB_OK;
@@ -562,6 +587,7 @@ bool cb_tap_renew_early(cb_relay *relay, cb_readers *readers, const char *reader
                           .readers = readers,
                           .order = &again,
                           .profile = report->renewable,
+                          .card = report->card,
                           .problem = &unread};
     if (!report->gave_pin)
         again.pins = NULL;

@@ -19,7 +19,9 @@
  * If not, the refusal is reported, or what was wrong with the PIN that this took. Where the card is
  * let in all the same, for they are only soon over, the tap ends with that: what it brought is
  * handed out first, then they are asked for (cb_tap_renew_early), and whatever comes of it takes
- * nothing back. Nobody is asked for a PIN once more for it.
+ * nothing back. Nobody is asked for a PIN once more for it; and one that was typed for the first of
+ * these taps is for its card alone: where another lies there at a later one, that ends with
+ * CB_E_CARD_REMOVED before anything is brought or asked for.
  *
  * A tap that ends here is ended at the broker too, with the reason. A proof whose answer does not
  * come is brought again for a few seconds, on new connections: the broker answers it once, and says
@@ -56,6 +58,7 @@ typedef struct cb_tap_report {
     bool gave_pin;   /* the card was given the PIN of the order in the clear */
     const cb_card_profile *renewable; /* of a card that was let in and may be asked for newer
                                          certificates; NULL: there is no need */
+    cb_id card; /* then: as whom its first answers make it known (cb_card_profile) */
 } cb_tap_report;
 
 void cb_tap_report_free(cb_tap_report *report);
@@ -90,9 +93,10 @@ cb_error cb_tap_run(cb_relay *relay, cb_readers *readers, const char *reader, cb
                     const cb_tap_order *order, cb_tap_report *report);
 
 /* After an accept, and once what it brought was handed out: if the report says renewable, brings
- * the broker the certificates that the card has now. The order's PIN is used if the tap has used
- * it; where it takes a PIN otherwise, this is left to another tap. Whether the broker knows the
- * card by them from now on; nothing else of it is anybody's to know. */
+ * the broker the certificates that the card has now. If another card lies there, it is let be:
+ * nothing is renewed, and no PIN reaches it. The order's PIN is used if the tap has used it; where
+ * it takes a PIN otherwise, this is left to another tap. Whether the broker knows the card by them
+ * from now on; nothing else of it is anybody's to know. */
 bool cb_tap_renew_early(cb_relay *relay, cb_readers *readers, const char *reader,
                         const cb_tap_order *order, const cb_tap_report *report);
 

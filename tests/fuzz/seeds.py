@@ -244,11 +244,13 @@ def terminal_tap():
     certificate = b"\3" + text(bytes.fromhex("530c70053003020100710100fe00"))
     soon_over = raw(200, {"outcome": "accepted", "service": "tax", "may_renew": True})
     verify = b"\1\x1e\1\5" + text(bytes.fromhex("00200080"))
+    who, other = (b"\3" + text(bytes.fromhex("532d3019") + bytes(25) + b"\x34\x10" + bytes(15) + number) for number in (b"\1", b"\2"))
     for name, end in (("soon-over", b"\x1e"), ("soon-over-pad", b"\x9e")):
-        shown = take + piv + good + certificate + certificate
-        put("terminal_tap", name, b"\0" + take + piv + good + second + good + soon_over + shown + second + good
+        shown = take + piv + who + certificate + certificate
+        put("terminal_tap", name, b"\0" + take + piv + who + second + good + soon_over + shown + second + good
             + raw(200, {"outcome": "renewed"}) + end)
-        put("terminal_tap", name + "-pin", b"\0" + take + piv + good + second + good + soon_over + shown + verify + good + good
+        put("terminal_tap", name + "-other", b"\0" + take + piv + who + second + good + soon_over + take + piv + other + end)
+        put("terminal_tap", name + "-pin", b"\0" + take + piv + who + second + good + soon_over + shown + verify + good + good
             + raw(200, {"outcome": "renewed"}) + end)
     put("terminal_tap", "wild", b"\0" + take + good + piv + good + second + good + accept + b"\x1c")
     for name, start in (("services", b"\x10"), ("services-json", b"\x14")):

@@ -6,6 +6,7 @@ is asked for the newer certificates of a card after its tap.
 usage: terminal_broker_test.py CARDLINK [NAME...]
 """
 import json
+import os
 import pathlib
 import subprocess
 import unittest
@@ -66,10 +67,10 @@ class TerminalAndBrokerTest(Case):
 
     # --- certificates that are soon over ---
 
-    def others_cards(self):
+    def others_cards(self, more=""):
         """A terminal that takes others' cards alone, for as long as the test lasts."""
         port = self.scene.path("port").read_text(encoding="ascii")
-        self.scene.configure(port, more="profiles = {piv}\nprefetch = false\n")
+        self.scene.configure(port, more="profiles = {piv}\nprefetch = false\n" + more)
         self.addCleanup(self.scene.configure, port)
         self.addCleanup(self.scene.mode, "accept")      # and nobody waits for an answer any more
 
@@ -116,6 +117,34 @@ class TerminalAndBrokerTest(Case):
                 proofs = [one["body"]["answers"] for one in self.scene.requests() if one["path"].endswith("/proof")]
                 # The plain card knows no VERIFY: who sends it one sees 6d00.
                 self.assertEqual([answers[0] == "6d00" for answers in proofs], [True, True] if renewed else [False])
+
+    def test_a_pin_that_was_typed_for_one_card_is_given_to_no_other_that_is_laid_down_meanwhile(self):
+        # What is asked, and what the tap says, when another card takes the first one's place while the broker is at one of its steps.
+        for late, step, then, asked, status in (
+                ("soon-over-late", "proof", "soon-over-both", ["taps", "challenge", "proof", "taps", "end"], 0),
+                ("newer-challenged", "challenge", "newer", ["taps", "challenge", "taps", "end"], 3),
+                ("newer-renewed", "proof", "newer", ["taps", "challenge", "taps", "renewal", "proof", "taps", "end"], 3)):
+            with self.subTest(mode=late):
+                self.others_cards(more="timeout = 60\n")
+                self.scene.insert(0, "--number", "1")
+                self.scene.mode(late)
+                self.scene.forget_requests()
+                read, write = os.pipe()
+                os.write(write, b"739154\n")
+                os.close(write)
+                with open(self.scene.path("tap.out"), "w", encoding="utf-8") as out:
+                    tap = subprocess.Popen([CARDLINK, "--config", self.scene.path("cardlink.conf"), "tap", "--json", "--timeout", "10",
+                                            "--pin-fd", str(read)], env=self.scene.environment, stdout=out, pass_fds=[read])
+                os.close(read)
+                self.scene.others.append(tap)
+                self.assertTrue(wait_until(lambda: step in self.asked()), self.asked())
+                self.scene.insert(0, "--number", "2")
+                self.scene.mode(then)
+                self.assertEqual(tap.wait(timeout=60), status)
+                self.assertEqual(self.asked(), asked)
+                self.assertEqual(self.scene.requests()[-1]["body"], {"reason": "card.removed"})
+                said, = [json.loads(line) for line in self.scene.path("tap.out").read_text(encoding="utf-8").splitlines()]
+                self.assertEqual(said["event"] if status == 0 else said["code"], "card.removed" if status else "tap.accepted")
 
     def test_the_agent_says_who_came_before_it_asks_for_newer_certificates(self):
         self.others_cards()

@@ -24,6 +24,11 @@ The first line of the file --mode says what to do with the next request; it is r
   soon-over-pin     the same, and the script for them wants the PIN's digits in VERIFY
   soon-over-both    the same, and so does the second script of the tap
   soon-over-stalled the same as soon-over, but who brings certificates gets no answer while this is the mode
+  soon-over-late    the same as soon-over-both, but the proof gets no answer while this is the mode
+  newer-challenged  a card whose certificates are over, for which newer ones would be taken, and PINs are wanted in VERIFY; who brings
+                    the challenge gets no answer while this is the mode
+  newer-renewed     the same, but who brings the proof for the newer ones gets none
+  newer             the same, and each gets its answer
   slow              begins to answer after three seconds
   drop              closes the connection without an answer
   renews            at a batch of the terminal's log, terminal.pem and .key beside the mode become next.pem and .key
@@ -44,11 +49,15 @@ import uuid
 FIRST = [{"apdu": "00a404000cf04341524442524f4b455201"},
          {"apdu": "00b2000400", "go_on": True},
          {"apdu": "8082011103aabbcc00"}]
+PIV = [{"apdu": "00a4040005a00000030800"}, {"apdu": "00cb3fff055c035fc10250"}]
 BATCH = [FIRST[0], {"apdu": "00cabf2106a6048302110100"}]
 VERIFY = {"apdu": "00200080", "pin": "padded", "go_on": True}
 SECOND = {
     "clear-pin": [VERIFY, {"apdu": "80d000000301020300"}],
     "soon-over-both": [VERIFY, {"apdu": "80d000000301020300"}],
+    "soon-over-late": [VERIFY, {"apdu": "80d000000301020300"}],
+    "newer": [VERIFY, {"apdu": "80d000000301020300"}],
+    "newer-renewed": [VERIFY, {"apdu": "80d000000301020300"}],
     "accept": [{"apdu": "80d000000301020300"}],
     "remove": [{"apdu": "80d000000301020300"}, {"apdu": "80e0000000"}, {"apdu": "80d0000001ff00"}],
     "hang": [{"apdu": "80e2000000"}],
@@ -64,6 +73,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     timeout = 30
     expired = set()
     renewing = set()        # paths of taps
+    renewed = set()         # not empty: newer certificates were taken in the modes that begin with newer
     lock = threading.Lock()
 
     def log_message(self, *_):
@@ -123,6 +133,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, {"services": [{"name": "tax", "title": "Tax \u001b[31moffice", "level": 1}]})
         elif path == "/v1/taps":
             script = FIRST * 20 if mode == "oversized" else FIRST + [VERIFY] if mode == "early-pin" else FIRST
+            if mode.startswith(("soon-over", "newer")):
+                script = PIV
             time_told = {}
             if mode.startswith("later"):
                 script, time_told = BATCH, {"time": 4070908800}
@@ -132,9 +144,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path.endswith("/renewal"):
             self.renewal(path.removesuffix("renewal"))
         elif path.endswith("/proof") and path.removesuffix("proof") in self.renewing:
+            self.stall("newer-renewed")
+            if mode.startswith("newer"):
+                self.renewed.add(1)
             self.reply(200, {"outcome": "renewed", "card": str(uuid.uuid4())})
         elif path.endswith("/proof"):
-            self.proof(mode, json.loads(body))
+            self.stall("soon-over-late")
+            self.proof(self.mode(), json.loads(body))
         elif path.endswith("/end"):
             self.reply(200, {"outcome": "ended"})
         elif path == "/v1/log":
@@ -142,7 +158,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.problem(404, "resource.unknown", "There is no such thing.")
 
+    def stall(self, mode):
+        while self.mode() == mode:
+            time.sleep(0.05)
+
     def challenge(self, mode):
+        self.stall("newer-challenged")
+        if mode.startswith("newer") and not self.renewed:
+            self.problem(422, "certificate.expired", "The card's certificate is over.", may_renew=True)
+            return
         if mode == "expired-once" and not self.expired:
             self.expired.add(1)
             self.problem(410, "tap.expired", "The tap took too long.")
@@ -150,10 +174,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(200, {"script": SECOND.get(mode, SECOND["accept"]), "expires_in": 60})
 
     def renewal(self, tap):
-        while self.mode() == "soon-over-stalled":
-            time.sleep(0.05)
+        self.stall("soon-over-stalled")
         self.renewing.add(tap)
-        pin = self.mode() in ("soon-over-pin", "soon-over-both")
+        pin = self.mode() in ("soon-over-pin", "soon-over-both", "newer", "newer-renewed")
         self.reply(200, {"script": SECOND["clear-pin" if pin else "accept"], "expires_in": 60})
 
     def log(self, mode, body):

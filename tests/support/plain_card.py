@@ -11,7 +11,7 @@ Commands it knows, by INS:
   B2  6Cxx unless Le is P2; then P2 bytes
   C0  GET RESPONSE
   82  what MUTUAL AUTHENTICATE answers: a session key and a receipt that are none
-  CB  a PIV card's object with what is no certificate
+  CB  a PIV card's objects: its CHUID (--number says whose), and otherwise what is no certificate
   D0  the data it was sent
   E0  leaves the reader without an answer, and comes back after a second
   E2  never answers
@@ -36,7 +36,8 @@ class Removed(Exception):
 
 
 class Card:
-    def __init__(self):
+    def __init__(self, number=1):
+        self.number = number
         self.rest = b""
         self.log = []
 
@@ -60,6 +61,8 @@ class Card:
             return self.give(self.rest)
         if ins == 0x82:
             return b"\x5F\x49\x41" + POINT + b"\x86\x10" + bytes(16) + b"\x90\x00"
+        if ins == 0xCB and command[7:10] == b"\x5F\xC1\x02":
+            return b"\x53\x2D\x30\x19" + bytes(25) + b"\x34\x10" + self.number.to_bytes(16, "big") + b"\x90\x00"
         if ins == 0xCB:
             return bytes.fromhex("530C70053003020100710100FE00") + b"\x90\x00"
         if ins == 0xD0:
@@ -100,6 +103,7 @@ def main():
     parser.add_argument("--port", type=int)
     parser.add_argument("--unix")
     parser.add_argument("--contactless", action="store_true")
+    parser.add_argument("--number", type=int, default=1)
     options = parser.parse_args()
     atr = ATR_CONTACTLESS if options.contactless else ATR_CONTACT
     listener = None
@@ -110,7 +114,7 @@ def main():
         else:
             stream = socket.create_connection(("127.0.0.1", options.port))
         try:
-            serve(stream, Card(), atr)
+            serve(stream, Card(options.number), atr)
         except Removed:
             if listener:
                 os.unlink(options.unix)
