@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static int64_t now(clockid_t which)
@@ -75,4 +76,26 @@ void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT])
         strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0)
         snprintf(date, sizeof date, "0000-00-00T00:00:00");
     snprintf(out, CB_TIME_TEXT, "%.19s.%06uZ", date, (unsigned)fraction % 1000000u);
+}
+
+bool cb_day_end(const char *text, int64_t *end)
+{
+    static const char form[] = "0000-00-00";
+    struct tm parsed = {0};
+    *end = 0;
+    if (strlen(text) != CB_DAY_TEXT)
+        return false;
+    for (size_t i = 0; i < CB_DAY_TEXT; i++) {
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (digit != (form[i] == '0') || (!digit && text[i] != form[i]))
+            return false;
+    }
+    const char *rest = strptime(text, "%Y-%m-%d", &parsed);
+    struct tm same = parsed;
+    time_t midnight = timegm(&same); /* puts right what there is not: 30 February */
+    if (!rest || *rest || same.tm_mday != parsed.tm_mday || same.tm_mon != parsed.tm_mon ||
+        midnight <= 0)
+        return false;
+    *end = ((int64_t)midnight + 24 * 3600) * CB_SECOND;
+    return true;
 }

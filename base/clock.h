@@ -12,7 +12,10 @@
 #define CB_SECOND INT64_C(1000000)
 #define CB_MILLISECOND INT64_C(1000)
 
-enum { CB_TIME_TEXT = 28 /* "2026-01-31T12:00:00.000000Z" and a zero */ };
+enum {
+    CB_TIME_TEXT = 28, /* "2026-01-31T12:00:00.000000Z" and a zero */
+    CB_DAY_TEXT = 10   /* "2031-03-31" without one */
+};
 
 int64_t cb_clock_monotonic_us(void);
 int64_t cb_clock_wall_us(void);
@@ -48,5 +51,9 @@ void cb_pause(int64_t us);
 
 /* A wall time in UTC as RFC 3339 text with microseconds. */
 void cb_time_text(int64_t wall_us, char out[CB_TIME_TEXT]);
+
+/* When a day in UTC, as "2031-03-31", is over. False: there is no such day, or it is not one
+ * after the first of 1970. */
+bool cb_day_end(const char *text, int64_t *end);
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -46,18 +45,9 @@ json_t *cb_json_hex(cb_bytes bytes)
 
 cb_error cb_api_day(cb_reply *reply, const char *day, int64_t *end)
 {
-    struct tm parsed = {0};
     *end = 0;
-    if (!day)
-        return CB_OK;
-    const char *rest = strptime(day, "%Y-%m-%d", &parsed);
-    struct tm same = parsed;
-    time_t midnight = timegm(&same);
-    bool exists = rest && !*rest && strlen(day) == CB_DAY_TEXT && same.tm_mday == parsed.tm_mday &&
-                  same.tm_mon == parsed.tm_mon && midnight > 0;
-    if (!exists)
+    if (day && !cb_day_end(day, end))
         return cb_reply_fail(reply, CB_E_ARGUMENT, "A day must be one after 1970, as 2031-03-31.");
-    *end = ((int64_t)midnight + 24 * 3600) * CB_SECOND;
     return CB_OK;
 }
 

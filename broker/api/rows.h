@@ -15,7 +15,6 @@ json_t *cb_json_time(int64_t wall_us);
 json_t *cb_json_hex(cb_bytes bytes);
 
 /* A last day "2031-03-31" of a request as the moment after it (UTC); NULL gives 0. CB_E_ARGUMENT, said in the reply. */
-enum { CB_DAY_TEXT = 10 };
 cb_error cb_api_day(cb_reply *reply, const char *day, int64_t *end);
 
 json_t *cb_json_holder(const cb_holder *holder);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "broker/ctl/card.h"
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
@@ -130,6 +131,9 @@ cb_ctl_status cb_ctl_issue_fields(cb_ctl *ctl, const cb_ctl_args *args, json_t *
     const char *slash = serial ? strchr(serial, '/') : NULL;
     if (serial && !slash)
         return cb_ctl_misuse(ctl, "--serial is MANUFACTURER/SERIAL");
+    int64_t end = 0; /* cardbrokerd would refuse the day when hsmd has bound the card */
+    if (expires && !cb_day_end(expires, &end))
+        return cb_ctl_misuse(ctl, "--expires is a day after 1970, as 2031-03-31");
     *fields = json_object();
     put_station(fields, args);
     cb_ctl_put_text(fields, "expires", expires);

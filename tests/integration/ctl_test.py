@@ -374,6 +374,18 @@ class Cards(Case):
         self.assertEqual([(body["profile"], body.get("replaces")) for body in asked[:4]], [(1, None), (2, None), (1, CARD), (2, CARD)])
         self.assertEqual(sorted(str(body.get("holder_name")) for body in asked[4:]), ["None", "Somebody"])
 
+    def test_a_day_that_there_is_not_is_refused_before_anything_is_bound(self):
+        read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}]}
+        path, many = self.write("card.json", json.dumps(read)), self.write("many.csv", f"{CVC.hex()},,,{HOLDER}\n")
+        for words in (["issue", "--holder", HOLDER, "--certificate", self.cvc], ["register", "--holder", HOLDER, "--card", path],
+                      ["replace", CARD, "--certificate", self.cvc], ["replace", CARD, "--card", path], ["issue-many", many]):
+            for day in ("2026-02-30", "2031-3-31", "1969-12-31", "soon"):
+                self.fails(2, "--expires is a day", "card", *words, "--expires", day)
+        self.assertFalse((self.folder / "hsm-calls").exists())
+        self.assertFalse((self.folder / "many.csv.rejected").exists())
+        self.assertEqual(self.fake.changes(), [])
+        self.assertEqual(self.fake.asked("POST", "/v1/cards/issuable"), [])
+
     def test_what_a_line_of_a_file_says_is_looked_at_with_the_card(self):
         many = self.write("many.csv", f"{CVC.hex()},acme/S-7,{OTHER},{HOLDER}\n")
         self.run_ctl("card", "issue-many", many)

@@ -51,9 +51,26 @@ static void a_clock_that_is_set_is_noticed_and_believed_after_a_while(void **sta
     assert_true(cb_clock_running_us() >= cb_clock_monotonic_us() - CB_SECOND);
 }
 
+static void a_day_is_one_that_there_is(void **state)
+{
+    static const char *const none[] = {"",           "2026-02-30",  "2025-02-29", "2026-13-01",
+                                       "2026-00-10", "2026-04-31",  "2026-4-010", " 2026-4-10",
+                                       "+026-04-10", "2026-04-10 ", "2026/04/10", "1970-01-01",
+                                       "1969-12-31", "tomorrow--"};
+    int64_t end = 0;
+    (void)state;
+    assert_true(cb_day_end("2024-02-29", &end));
+    assert_true(end == INT64_C(1709251200) * CB_SECOND);
+    assert_true(cb_day_end("1970-01-02", &end));
+    assert_true(end == INT64_C(2 * 24 * 3600) * CB_SECOND);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_false(cb_day_end(none[i], &end));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_day_is_one_that_there_is),
         cmocka_unit_test(a_clock_that_is_set_is_noticed_and_believed_after_a_while),
         cmocka_unit_test(any_number_is_a_deadline),
         cmocka_unit_test(what_is_left_is_rounded_up),
