@@ -374,6 +374,21 @@ class Cards(Case):
         self.assertEqual([(body["profile"], body.get("replaces")) for body in asked[:4]], [(1, None), (2, None), (1, CARD), (2, CARD)])
         self.assertEqual(sorted(str(body.get("holder_name")) for body in asked[4:]), ["None", "Somebody"])
 
+    def test_it_is_asked_by_its_identity_whether_somebody_elses_card_may_be_bound(self):
+        fasc_n, guid = bytes(range(25)), bytes(range(100, 116))
+        chuid = b"\x53\x2D\x30\x19" + fasc_n + b"\x34\x10" + guid + b"\x90\x00"
+        digest = bytearray(hashlib.sha256(b"cardbroker foreign card 1\0" + b"\x02" + fasc_n + guid).digest()[:16])
+        digest[6], digest[8] = 0x80 | digest[6] & 0x0F, 0x80 | digest[8] & 0x3F
+        read = {"profile": "piv", "answers": ["9000", chuid.hex()], "certificates": [{"use": 0x9E, "der": "30020500"}]}
+        path = self.write("card.json", json.dumps(read))
+        self.fake.on("POST", "/v1/cards/issuable", 403, problem("application.none", "No.", 403))
+        for words in (["register", "--holder", HOLDER, "--card", path], ["replace", CARD, "--card", path]):
+            self.fails(1, "error [application.none]", "card", *words)
+        self.assertEqual([(body["profile"], body.get("card")) for body in self.fake.asked("POST", "/v1/cards/issuable")],
+                         [(2, str(uuid.UUID(bytes=bytes(digest))))] * 2)
+        self.assertFalse((self.folder / "hsm-calls").exists())
+        self.assertEqual(self.fake.changes(), [])
+
     def test_a_day_that_there_is_not_is_refused_before_anything_is_bound(self):
         read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}]}
         path, many = self.write("card.json", json.dumps(read)), self.write("many.csv", f"{CVC.hex()},,,{HOLDER}\n")
