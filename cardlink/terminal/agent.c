@@ -56,12 +56,15 @@ static bool stopped(const cb_agent_order *order) { return atomic_load(order->sto
 
 /* ---- one reader ---- */
 
+/* Nothing is fetched for a tap that could not be written down: what is fetched is a tap at the
+ * broker already. */
 static bool prefetch_due(const server *own)
 {
     const cb_terminal_config *config = own->order->config;
     int64_t now = cb_clock_monotonic_us();
     return config->prefetch && !own->serving && now >= own->ask_again &&
-           now - own->last_card < config->prefetch_for && !cb_tap_fresh(&own->first);
+           now - own->last_card < config->prefetch_for && !cb_tap_fresh(&own->first) &&
+           cb_keeper_room(own->keeper);
 }
 
 /* For the first of the configured order: which card will come nobody knows. */

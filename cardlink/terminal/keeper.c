@@ -90,6 +90,11 @@ cb_error cb_keeper_note(cb_keeper *keeper, cb_journal_event event, const char *t
     return error;
 }
 
+bool cb_keeper_room(cb_keeper *keeper)
+{
+    return !keeper->spool || cb_spool_room(keeper->spool) == CB_OK;
+}
+
 /* Returns when to try again (monotonic); *pause grows while it fails. */
 static int64_t ship(cb_keeper *keeper, int64_t *pause)
 {

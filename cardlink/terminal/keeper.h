@@ -26,6 +26,9 @@ void cb_keeper_stop(cb_keeper **keeper, cb_error why);
  * (cb_keeper_over), but for a tap's beginning for which there is no room. */
 cb_error cb_keeper_note(cb_keeper *keeper, cb_journal_event event, const char *text);
 
+/* Whether a tap's beginning could be entered now. */
+bool cb_keeper_room(cb_keeper *keeper);
+
 /* Says that a tap begins, and that it is over: meanwhile the keeper does not use a key for the
  * first time. */
 void cb_keeper_tap(cb_keeper *keeper, bool begins);

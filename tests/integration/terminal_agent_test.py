@@ -31,11 +31,11 @@ class AgentTest(Case):
         self.stop_agent(agent)
 
     @staticmethod
-    def log_of(entries):
+    def log_of(entries, said=b"-"):
         """A terminal's log as it lies on its disk (cardlink/terminal/spool.h)."""
         head, text = bytes(32), b"cblog 1\n" + bytes(40)
         for number in range(1, entries + 1):
-            entry = (10 ** 15).to_bytes(8, "big") + b"\x03\x01-"
+            entry = (10 ** 15).to_bytes(8, "big") + bytes([3, len(said)]) + said
             head = hashlib.sha256(b"cardbroker terminal log entry 1\0" + head + number.to_bytes(8, "big") + entry).digest()
             text += entry + head[:8]
         return text
@@ -67,6 +67,23 @@ class AgentTest(Case):
             log.unlink()
             for name, content in zip(files, before):
                 self.scene.path(name).write_bytes(content)
+
+    def test_an_agent_whose_log_is_full_asks_for_nothing_but_that_it_is_taken(self):
+        log = self.scene.path("terminal.key.log")
+        log.write_bytes(self.log_of(4509, b"x" * 200))  # no room for a tap's beginning, and room for what comes besides
+        log.chmod(0o600)
+        self.addCleanup(log.unlink, missing_ok=True)
+        asked = lambda: [one["path"] for one in self.scene.requests()]
+        self.scene.mode("keeps-no-log")
+        agent = self.scene.agent()
+        self.wait_for_event("reader.ready", 2)
+        self.assertTrue(wait_until(lambda: asked().count("/v1/log") >= 2))
+        self.scene.insert(0, wait=False)
+        self.wait_for_event("card.not_served")
+        self.assertEqual(set(asked()), {"/v1/log"})
+        self.scene.mode("accept")
+        self.assertTrue(wait_until(lambda: "/v1/taps" in asked(), 60), "once it was taken, for the other reader")
+        self.stop_agent(agent)
 
     def test_the_agent_survives_a_restart_of_pcscd(self):
         agent = self.scene.agent()

@@ -31,6 +31,7 @@ The first line of the file --mode says what to do with the next request; it is r
   newer             the same, and each gets its answer
   slow              begins to answer after three seconds
   drop              closes the connection without an answer
+  keeps-no-log      503 to a batch of the terminal's log, all else as accept
   renews            at a batch of the terminal's log, terminal.pem and .key beside the mode become next.pem and .key
 
 Each request is a JSON line in the file --log: method, path, body, the certificate's SHA-256.
@@ -153,6 +154,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.proof(self.mode(), json.loads(body))
         elif path.endswith("/end"):
             self.reply(200, {"outcome": "ended"})
+        elif path == "/v1/log" and mode == "keeps-no-log":
+            self.problem(503, "broker.busy", "All places are taken.")
         elif path == "/v1/log":
             self.log(mode, json.loads(body))
         else:
