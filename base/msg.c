@@ -18,6 +18,8 @@
 #include "base/log.h"
 #include "base/secret.h"
 
+#define FREE_PAUSE 100000 /* microseconds */
+
 enum { BACKLOG = 128, CONNECT_SECONDS = 1 };
 
 void cb_msg_init(cb_msg *msg, uint16_t type)
@@ -122,6 +124,16 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
     }
     *out = s;
     return CB_OK;
+}
+
+cb_error cb_msg_listen_when_free(const char *path, unsigned mode, int64_t free_by, int *out)
+{
+    cb_error error = cb_msg_listen(path, mode, out);
+    while (error == CB_E_EXISTS && cb_deadline_left_ms(free_by) > 0) {
+        usleep(FREE_PAUSE); /* each look waits in the backlog until somebody accepts */
+        error = cb_msg_listen(path, mode, out);
+    }
+    return error;
 }
 
 static cb_error wait_for(int socket, short events, int64_t deadline)

@@ -55,6 +55,12 @@ cb_error cb_msg_pair(int out[2]);
  * Path length is limited to 107 bytes (CB_E_CONFIG). */
 cb_error cb_msg_listen(const char *path, unsigned mode, int *out);
 
+/* The same, and looks again for so long as somebody listens there, until free_by (monotonic). Where
+ * a program was killed, processes of it may be at their end with its sockets still open; they serve
+ * nobody any more, and CB_MSG_FREE_TIME is enough for them. */
+#define CB_MSG_FREE_TIME (3 * CB_SECOND)
+cb_error cb_msg_listen_when_free(const char *path, unsigned mode, int64_t free_by, int *out);
+
 /* Connects to a path. CB_E_CLOSED when nobody listens there, or nobody accepts for a second while others wait. */
 cb_error cb_msg_connect(const char *path, int *out);
 

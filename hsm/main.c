@@ -31,7 +31,7 @@
 #include "hsm/vault_keyring.h"
 #include "hsm/worker.h"
 
-enum { EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2, SOCKETS_FREE_SECONDS = 3 };
+enum { EXIT_CONFIG = 78, PLANS_MAX = CB_HSM_WORKERS_MAX + 2 };
 
 typedef struct program {
     cb_hsmd_command command;
@@ -218,18 +218,6 @@ static cb_error print_terminal_ca(program *p)
     return error;
 }
 
-/* Where a key service was killed, one of its workers may still be finishing a login (worker.c), with
- * its sockets open; it serves nobody any more. */
-static cb_error listen_when_free(const program *p, const char *path, unsigned mode, int *listener)
-{
-    cb_error error = cb_msg_listen(path, mode, listener);
-    while (error == CB_E_EXISTS && cb_deadline_left_ms(p->sockets_free_by) > 0) {
-        usleep(100000); /* each look waits in the backlog until somebody accepts */
-        error = cb_msg_listen(path, mode, listener);
-    }
-    return error;
-}
-
 /* Only its lane's user may open a socket; and the worker asks the kernel who connected (lanes.h).
  */
 static cb_error listen_on(program *p, cb_worker_plan *plan)
@@ -238,7 +226,9 @@ static cb_error listen_on(program *p, cb_worker_plan *plan)
     const cb_hsmd_users *users = &p->config.users;
     bool many = plan->kind == CB_LANE_MANAGE && users->separated;
     snprintf(path, sizeof path, "%s/%s.sock", p->config.run, plan->name);
-    cb_error error = listen_when_free(p, path, many ? 0666 : 0600, &plan->listener);
+    /* Of one that was killed, a worker may still be finishing a login (worker.c). */
+    cb_error error =
+        cb_msg_listen_when_free(path, many ? 0666 : 0600, p->sockets_free_by, &plan->listener);
     if (!error && users->separated && !many && chown(path, users->front_end, (gid_t)-1) != 0)
         error = CB_E_IO;
     if (error)
@@ -272,7 +262,7 @@ static void remove_old_sockets(const program *p)
 static cb_error add_workers(program *p)
 {
     cb_error error = CB_OK;
-    p->sockets_free_by = cb_deadline_in(SOCKETS_FREE_SECONDS * CB_SECOND);
+    p->sockets_free_by = cb_deadline_in(CB_MSG_FREE_TIME);
     for (unsigned i = 0; i < p->config.workers && !error; i++)
         error = add_worker(p, CB_LANE_USE, i);
     if (!error)

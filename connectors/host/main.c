@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/sandbox.h"
@@ -148,8 +149,13 @@ static cb_error make_sockets(cb_buf *why)
     unsigned mode = self.dispatcher.client_count > 0 ? 0666 : 0600;
     cb_buf_printf(&path, "%s/" CB_CONNECTORS_SOCKET, self.run);
     const char *name = cb_buf_cstr(&path);
-    cb_error error = name ? cb_msg_listen(name, mode, &self.dispatcher.listener) : CB_E_CONFIG;
-    if (error)
+    /* Of one that was killed, processes of its logins may not be gone yet. */
+    cb_error error = name ? cb_msg_listen_when_free(name, mode, cb_deadline_in(CB_MSG_FREE_TIME),
+                                                    &self.dispatcher.listener)
+                          : CB_E_CONFIG;
+    if (error == CB_E_EXISTS)
+        complain(why, "another cardbroker-connectord serves the socket in run", name);
+    else if (error)
         complain(why, "cannot listen on the socket in run", name);
     if (!error)
         error = cb_msg_pair(self.registrations);

@@ -5,16 +5,19 @@
  * processes that are killed or stopped. What a service does wrong: connectors_stages_test.c.
  */
 #include <netinet/in.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/msg.h"
 #include "connectors/protocol.h"
 #include "tests/integration/connectors_support.h"
 
@@ -538,6 +541,29 @@ static void a_killed_connectord_takes_everything_along_and_can_be_started_again(
     cb_session_end(&session);
 }
 
+/* Of one that was killed, somebody may still hold the socket when the next is started. */
+static void the_socket_of_an_earlier_connectord_is_waited_for(void **state)
+{
+    char path[PATH_SIZE + 32];
+    int earlier, looked, pid = 0;
+    unsigned uid, gid;
+    (void)state;
+    bench_stop_connectord(&b, SIGTERM);
+    snprintf(path, sizeof path, "%s/" CB_CONNECTORS_SOCKET, b.dir);
+    assert_int_equal(cb_msg_listen(path, 0600, &earlier), CB_OK);
+    bench_launch_connectord(&b);
+    struct pollfd p = {.fd = earlier, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 60 * 1000), 1);
+    looked = accept(earlier, NULL, NULL);
+    assert_int_equal(cb_msg_peer(looked, &pid, &uid, &gid), CB_OK);
+    assert_int_equal(pid, b.connectord);
+    close(looked);
+    close(earlier);
+    bench_await_connectord(&b);
+    cb_session *session = log_in_at_service(&b, &anna, b.port);
+    cb_session_end(&session);
+}
+
 static bool nothing_is_left(void *unused)
 {
     (void)unused;
@@ -570,6 +596,7 @@ int main(void)
         cmocka_unit_test(started_as_root_connectors_are_another_user),
         cmocka_unit_test(nothing_is_left_of_any_of_this),
         cmocka_unit_test(a_killed_zygote_ends_its_sessions_and_is_made_anew),
-        cmocka_unit_test(a_killed_connectord_takes_everything_along_and_can_be_started_again)};
+        cmocka_unit_test(a_killed_connectord_takes_everything_along_and_can_be_started_again),
+        cmocka_unit_test(the_socket_of_an_earlier_connectord_is_waited_for)};
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -55,7 +55,7 @@ static void write_config(const bench *b, const char *connectors)
     fclose(file);
 }
 
-void bench_start_connectord(bench *b)
+void bench_launch_connectord(bench *b)
 {
     char path[PATH_SIZE + 32];
     snprintf(path, sizeof path, "%s/connectord.conf", b->dir);
@@ -66,6 +66,10 @@ void bench_start_connectord(bench *b)
         execl(getenv("CB_CONNECTORD"), "cardbroker-connectord", "--config", path, (char *)NULL);
         _exit(127);
     }
+}
+
+void bench_await_connectord(bench *b)
+{
     cb_error error = CB_E_CONNECTOR_DOWN;
     for (int i = 0; i < 400 && error; i++) {
         error = cb_connectors_ping(b->connectors, NULL);
@@ -73,6 +77,12 @@ void bench_start_connectord(bench *b)
             usleep(25000);
     }
     CHECK(error == CB_OK);
+}
+
+void bench_start_connectord(bench *b)
+{
+    bench_launch_connectord(b);
+    bench_await_connectord(b);
 }
 
 void bench_stop_connectord(bench *b, int signal)

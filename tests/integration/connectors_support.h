@@ -37,6 +37,8 @@ typedef struct holder {
 void bench_start(bench *b, const char *connectors, bool with_service);
 void bench_stop(bench *b);
 void bench_start_connectord(bench *b);
+void bench_launch_connectord(bench *b); /* waits for nothing */
+void bench_await_connectord(bench *b);
 void bench_stop_connectord(bench *b, int signal);
 
 /* Makes a key and a certificate at the service's authority. algorithm: "ec-p256", … */

@@ -239,6 +239,36 @@ static void a_socket_is_private_and_taken_once(void **state)
     assert_int_equal(cb_msg_listen(far_too_long, 0600, &listening), CB_E_CONFIG);
 }
 
+static void *ends_when_somebody_looked(void *context)
+{
+    int listening = *(int *)context, looked = accept(listening, NULL, NULL);
+    close(looked);
+    close(listening);
+    return NULL;
+}
+
+static void who_is_at_his_end_is_waited_for(void **state)
+{
+    char folder[] = "/tmp/cb-msg-XXXXXX";
+    char path[64];
+    int before, listening, none;
+    pthread_t thread;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    assert_int_equal(cb_msg_listen(path, 0600, &before), CB_OK);
+    assert_int_equal(pthread_create(&thread, NULL, ends_when_somebody_looked, &before), 0);
+    assert_int_equal(
+        cb_msg_listen_when_free(path, 0600, cb_deadline_in(60 * CB_SECOND), &listening), CB_OK);
+    pthread_join(thread, NULL);
+    assert_int_equal(cb_msg_listen_when_free(path, 0600, cb_deadline_in(0), &none), CB_E_EXISTS);
+    assert_int_equal(cb_msg_listen_when_free(path, 0600, cb_deadline_in(CB_MILLISECOND), &none),
+                     CB_E_EXISTS);
+    close(listening);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Whether somebody listens is not known then. */
 static void who_has_no_descriptor_left_puts_out_nobody(void **state)
 {
@@ -300,6 +330,7 @@ int main(void)
                                         close_pair),
         cmocka_unit_test_setup_teardown(a_call_takes_only_its_own_answer, open_pair, close_pair),
         cmocka_unit_test(a_socket_is_private_and_taken_once),
+        cmocka_unit_test(who_is_at_his_end_is_waited_for),
         cmocka_unit_test(who_has_no_descriptor_left_puts_out_nobody),
         cmocka_unit_test(who_listens_and_accepts_nobody_is_not_put_out),
     };
