@@ -21,7 +21,7 @@ enum { RUN_SECONDS = 60 };
 
 static struct {
     const fault_kind *kind; /* NULL: no run is under way */
-    const fault_flow *flow;
+    fault_flow flow;        /* a copy: a test that fails leaves the function that has it */
     unsigned nth;
     bool lasting;
 } now;
@@ -38,17 +38,19 @@ static long kept(void) { return alloc_faults_live() + (also ? also() : 0); }
 static void say_where(void)
 {
     fprintf(stderr, "at %s %s %u of flow \"%s\"\n", now.kind->name,
-            now.lasting ? "failing for good from call" : "failing at call", now.nth,
-            now.flow->name);
+            now.lasting ? "failing for good from call" : "failing at call", now.nth, now.flow.name);
     if (now.kind->where)
         now.kind->where();
 }
 
+/* Also after a test has failed, when the program ends beside the threads that it has left. */
 static void crashed(int number)
 {
-    now.kind->disarm();
+    if (now.kind)
+        now.kind->disarm();
     fprintf(stderr, number == SIGALRM ? "hangs " : "signal %d ", number);
-    say_where();
+    if (now.kind)
+        say_where();
     signal(number, SIG_DFL);
     raise(number == SIGALRM ? SIGABRT : number);
 }
@@ -73,21 +75,21 @@ static unsigned one_run(void *context, unsigned nth, bool lasting, long *leaked)
     now.lasting = lasting;
     alarm(RUN_SECONDS * (unsigned)(factor > 1 ? factor : 1));
     long before = kept();
-    if (now.flow->before)
-        now.flow->before(context);
+    if (now.flow.before)
+        now.flow.before(context);
     now.kind->arm(nth, lasting);
-    cb_error result = now.flow->run(context);
+    cb_error result = now.flow.run(context);
     unsigned calls = now.kind->disarm();
     bool struck = nth > 0 && calls >= nth;
     if ((unsigned)result >= CB_ERROR_COUNT)
         fail_msg("%d is no error that is listed", (int)result);
     if (!struck && result)
         fail_msg("without a fault: %s", cb_error_code(result));
-    now.flow->after(context, result, struck);
+    now.flow.after(context, result, struck);
     *leaked = kept() - before;
     alarm(0);
     if (getenv("CARDBROKER_FAULTS_SHOW") && struck) {
-        fprintf(stderr, "%ld %s %u: %s\n", (long)time(NULL), now.flow->name, nth,
+        fprintf(stderr, "%ld %s %u: %s\n", (long)time(NULL), now.flow.name, nth,
                 cb_error_code(result));
     }
     return calls;
@@ -127,7 +129,7 @@ void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, u
     if (only && !strstr(flow->name, only))
         return;
     now.kind = kind;
-    now.flow = flow;
+    now.flow = *flow;
     watch();
     one_run(context, 0, false, &leaked);
     unsigned calls = one_run(context, 0, false, &leaked);
