@@ -87,14 +87,23 @@ static bool is_believed(cb_error error)
            error == CB_E_PIN_REQUIRED || error == CB_E_TAP_LEVEL;
 }
 
+/* What else hsmd has against a card only when it believed its proof. */
+static bool is_believed_of(cb_error error)
+{
+    return is_believed(error) || error == CB_E_CARD_SUSPENDED || error == CB_E_CARD_REVOKED ||
+           error == CB_E_CARD_GENERATION;
+}
+
 /* Wrong PINs that the card has signed, of which its answer to this tap may be one. Cards of others
- * sign nothing about them. */
+ * sign nothing about them, and what a revoked one tells is of no use any more. */
 static uint32_t wrong_pins(const cb_tap_context *context, const cb_card_claim *claim,
                            cb_error error)
 {
-    if (context->profile != CB_PROFILE_NATIVE || !is_believed(error))
+    bool this_one = error == CB_E_PIN_WRONG || claim->pin == CB_PIN_WRONG;
+    if (context->profile != CB_PROFILE_NATIVE || !is_believed_of(error) ||
+        error == CB_E_CARD_REVOKED)
         return 0;
-    return error == CB_E_PIN_WRONG && claim->pin_failures == 0 ? 1 : claim->pin_failures;
+    return this_one && claim->pin_failures == 0 ? 1 : claim->pin_failures;
 }
 
 /* Whether a card that taps may be asked for newer certificates, for one of its own will soon be over:
@@ -114,28 +123,22 @@ static uint32_t counter(const cb_card_claim *claim, cb_error error)
     return is_believed(error) ? claim->counter : 0;
 }
 
-/* What else hsmd has against a card only when it believed its proof. */
-static bool is_believed_of(cb_error error)
-{
-    return is_believed(error) || error == CB_E_CARD_SUSPENDED || error == CB_E_CARD_REVOKED ||
-           error == CB_E_CARD_GENERATION;
-}
-
-/* A native card has counted its proof whatever the registry has against it, and what it signs at its
- * first use is compared with how many came. So hsmd is asked whose proof that was, of cards that may
- * still be used one day; the tap ends all the same. Others have no such count. */
+/* A native card has counted its proof whatever the registry has against it, and what it signs at
+ * its first use is compared with how many came; the wrong PINs that it tells of it tells this once.
+ * So hsmd is asked whose proof that was, of cards that may still be used one day; the tap ends all
+ * the same. Others have no such counts. */
 static bool looks_at_refused(const cb_tap_context *context, cb_error error)
 {
     return context->profile == CB_PROFILE_NATIVE &&
            (error == CB_E_CARD_NOT_ACTIVE || error == CB_E_CARD_SUSPENDED);
 }
 
-static bool is_refused_cards(activating *a)
+static cb_error look_at_refused(activating *a)
 {
     cb_activation unused = {0};
     activating look = *a;
     look.activation = &unused;
-    return is_believed_of(activate(&look));
+    return activate(&look);
 }
 
 cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes answers,
@@ -165,8 +168,11 @@ cb_error cb_tap_identify(cb_taps *taps, const cb_tap_context *context, cb_bytes 
             error = activate_password(&a, found);
         else if (!error)
             error = found ? found : refusal(context, &card);
-        if (!found && looks_at_refused(context, error))
-            outcome->proof_heard = is_refused_cards(&a);
+        if (!found && looks_at_refused(context, error)) {
+            cb_error whose = look_at_refused(&a);
+            outcome->proof_heard = is_believed_of(whose);
+            outcome->wrong_pins = wrong_pins(context, &claim, whose);
+        }
     }
     if (!error && !password) {
         error = activate(&a);

@@ -63,10 +63,13 @@ static void what_hsmd_did_not_believe_is_no_word_of_the_card(void **state)
         cb_error error;
         uint32_t pins;
     } cases[] = {{"activate", CB_E_PIN_WRONG, 3},       {"activate", CB_E_PIN_BLOCKED, 3},
-                 {"activate", CB_E_TAP_LEVEL, 3},       {"activate", CB_E_CARD_PROOF, 0},
-                 {"activate", CB_E_HSM_RECORD, 0},      {"activate", CB_E_CARD_REVOKED, 0},
-                 {"finish", CB_E_PIN_WRONG, 0},         {"finish", CB_E_CARD_PROOF, 0},
-                 {"lookup", CB_E_CARD_UNKNOWN, 0},      {"activate", CB_E_TERMINAL_REVOKED, 0}};
+                 {"activate", CB_E_TAP_LEVEL, 3},       {"activate", CB_E_CARD_SUSPENDED, 3},
+                 {"state", CB_E_CARD_NOT_ACTIVE, 3},    {"state", CB_E_CARD_SUSPENDED, 3},
+                 {"state", CB_E_CARD_EXPIRED, 0},       {"state", CB_E_CARD_REVOKED, 0},
+                 {"activate", CB_E_CARD_PROOF, 0},      {"activate", CB_E_HSM_RECORD, 0},
+                 {"activate", CB_E_CARD_REVOKED, 0},    {"finish", CB_E_PIN_WRONG, 0},
+                 {"finish", CB_E_CARD_PROOF, 0},        {"lookup", CB_E_CARD_UNKNOWN, 0},
+                 {"activate", CB_E_TERMINAL_REVOKED, 0}};
     signed_pins = 3;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cb_tap_outcome outcome;
@@ -169,6 +172,8 @@ static void a_proof_of_a_card_that_is_not_active_is_looked_at_all_the_same(void 
     (void)state;
     cb_tap_outcome outcome;
     said_counter = 7;
+    signed_pins = 2;
+    recorded_pins = 99;
     failing = "state";
     failure = CB_E_CARD_NOT_ACTIVE;
     forged = true;
@@ -176,6 +181,7 @@ static void a_proof_of_a_card_that_is_not_active_is_looked_at_all_the_same(void 
     assert_non_null(strstr(trace, "state activate refused"));
     assert_int_equal(outcome.level, 0);
     assert_false(recorded_heard);
+    assert_int_equal(recorded_pins, 0);
     cb_tap_outcome_free(&outcome);
 }
 
