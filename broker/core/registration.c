@@ -213,7 +213,7 @@ cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *c
                               uint8_t profile, const cb_card_rules *rules)
 {
     reading r = {.code = code, .card = card, .profile = profile, .rules = rules};
-    return cb_store_read(store, run_open, &r);
+    return cb_store_read_said(store, run_open, &r);
 }
 
 static cb_error highest(void *context, const cb_card *card)

@@ -6,9 +6,9 @@
 #include "base/leaf.h"
 #include "base/log.h"
 
-static cb_error judge(bool as_said, const char *what, const char *name)
+static cb_error judge(cb_txn *txn, bool as_said, const char *what, const char *name)
 {
-    if (!as_said)
+    if (!as_said && !cb_txn_is_asked_again(txn))
         cb_log(
             CB_LOG_ERROR, "store.altered",
             "A row is not what the log says of it: it was changed outside the product, or the act "
@@ -24,7 +24,7 @@ static cb_error judge_lines(cb_txn *txn, char kind, const cb_id *id, cb_buf *lin
     cb_error error = cb_buf_error(lines);
     cb_digest digest = cb_sha256(cb_buf_bytes(lines));
     if (error != CB_E_MEMORY) /* nobody has changed anything then */
-        error = judge(!error && cb_txn_vouched(txn, kind, id, &digest), what, name);
+        error = judge(txn, !error && cb_txn_vouched(txn, kind, id, &digest), what, name);
     cb_buf_free(lines);
     return error;
 }
@@ -52,9 +52,9 @@ cb_error cb_said_of_terminal(cb_txn *txn, const cb_terminal *terminal)
     cb_id_text(&terminal->id, name);
     cb_error error = cb_said_of_terminal_but_state(txn, terminal);
     if (!error && terminal->state != CB_TERMINAL_DEACTIVATED)
-        error = judge(!cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
+        error = judge(txn, !cb_txn_vouched(txn, 'd', &terminal->id, NULL), "terminal", name);
     if (!error && terminal->state != CB_TERMINAL_MAINTENANCE)
-        error = judge(!cb_txn_vouched(txn, 'u', &terminal->id, NULL), "terminal", name);
+        error = judge(txn, !cb_txn_vouched(txn, 'u', &terminal->id, NULL), "terminal", name);
     return error;
 }
 
@@ -145,7 +145,7 @@ cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
 {
     char name[CB_ID_TEXT];
     cb_id_text(card, name);
-    return judge(!cb_txn_vouched(txn, 'i', card, NULL), "card", name);
+    return judge(txn, !cb_txn_vouched(txn, 'i', card, NULL), "card", name);
 }
 
 /* The last lines of cb_intent_leaf. */

@@ -125,7 +125,7 @@ cb_error cb_terminal_get_vouched(cb_store *store, const cb_id *id, cb_terminal *
 {
     get_terminal get = {.id = id, .vouched = true, .out = out};
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
-    return error ? error : cb_store_read(store, run_get, &get);
+    return error ? error : cb_store_read_said(store, run_get, &get);
 }
 
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out)

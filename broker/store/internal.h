@@ -74,6 +74,7 @@ struct cb_txn {
     cb_log_tail leaves;  /* hashes appended by this group; base is not used */
     cb_vouch_list words; /* what its leaves say of rows */
     cb_until until;      /* of the change that runs */
+    bool asked_again;    /* by a reader, who runs once more if it finds a row altered */
 };
 
 /* Which file a name stood for. */

@@ -88,9 +88,9 @@ void cb_reader_give(cb_store *store, cb_sql **reader)
     *reader = NULL;
 }
 
-cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context)
+static cb_error read_snapshot(cb_store *store, cb_txn_function run, void *context, bool again)
 {
-    cb_txn txn = {.store = store};
+    cb_txn txn = {.store = store, .asked_again = again};
     cb_error error = cb_reader_take(store, &txn.sql);
     if (error)
         return error;
@@ -104,3 +104,18 @@ cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context)
     cb_reader_give(store, &txn.sql);
     return error;
 }
+
+cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context)
+{
+    return read_snapshot(store, run, context, false);
+}
+
+cb_error cb_store_read_said(cb_store *store, cb_txn_function run, void *context)
+{
+    const cb_change change = {
+        .run = run, .context = context, .urgency = CB_WRITE_DUE, .until = CB_UNTIL_COMMITTED};
+    cb_error error = read_snapshot(store, run, context, true);
+    return error == CB_E_HSM_RECORD ? cb_store_write(store, &change) : error;
+}
+
+bool cb_txn_is_asked_again(const cb_txn *txn) { return txn->asked_again; }

@@ -68,6 +68,15 @@ cb_error cb_store_write(cb_store *store, const cb_change *change);
 /* Reads on a snapshot. run must not write. */
 cb_error cb_store_read(cb_store *store, cb_txn_function run, void *context);
 
+/* The same for what compares rows with the log (said.h). The rows are those of one moment and the
+ * log's words those of another while somebody changes both: so a row that seems altered
+ * (CB_E_HSM_RECORD) is looked at once more in turn with what is written, and that counts. run may
+ * run twice. */
+cb_error cb_store_read_said(cb_store *store, cb_txn_function run, void *context);
+
+/* Whether what is found altered now is looked at once more, and not to be told yet. */
+bool cb_txn_is_asked_again(const cb_txn *txn);
+
 /* The head of the feed as it is committed; what changes are refused with, if they are. */
 cb_error cb_store_feed_head(cb_store *store, cb_feed_head *out);
 

@@ -3,6 +3,7 @@
  * Rows on which a login depends are believed only as the log has them: whoever writes the database
  * changes a row, or adds a leaf of his own, and nobody is logged in by it.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,6 +273,62 @@ static void nor_does_it_when_the_key_service_was_away(void **state)
     for (int i = 0; i < 500 && !cb_store_signs(w.store); i++)
         usleep(10000);
     assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_RECORD);
+    world_end(&w);
+}
+
+typedef struct looker {
+    world *w;
+    pthread_t thread;
+    cb_error found;
+    bool armed, looks;
+    int over;
+} looker;
+
+static void *look_at_terminal(void *context)
+{
+    looker *l = context;
+    cb_terminal terminal;
+    l->found = cb_terminal_get_vouched(l->w->store, &l->w->terminal.id, &terminal);
+    __atomic_store_n(&l->over, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* Between the commit of a change and the moment in which its words count. */
+static void look_in_between(void *context, const char *step)
+{
+    looker *l = context;
+    cb_store_state status = {.queued = 0};
+    if (strcmp(step, "committed") != 0 || !l->armed)
+        return;
+    l->armed = false;
+    l->looks = pthread_create(&l->thread, NULL, look_at_terminal, l) == 0;
+    for (int i = 0; i < 10000 && status.queued == 0 && !__atomic_load_n(&l->over, __ATOMIC_SEQ_CST);
+         i++) {
+        usleep(1000);
+        cb_store_status(l->w->store, &status);
+    }
+}
+
+static void who_reads_while_a_row_is_changed_finds_nothing_altered(void **state)
+{
+    world w;
+    looker l = {.w = &w};
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    w.options.probe = look_in_between;
+    w.options.probe_context = &l;
+    world_open(&w);
+    const cb_id *id = &w.terminal.id;
+    l.armed = true;
+    assert_int_equal(cb_terminal_describe(w.store, "test", id, CB_TERMINAL_PERSONAL, true, NULL),
+                     CB_OK);
+    assert_true(l.looks);
+    pthread_join(l.thread, NULL);
+    assert_int_equal(l.found, CB_OK);
+    meddle(&w, "UPDATE terminal SET rate = 5");
+    look_at_terminal(&l);
+    assert_int_equal(l.found, CB_E_HSM_RECORD);
     world_end(&w);
 }
 
@@ -600,6 +657,7 @@ int main(void)
         cmocka_unit_test(an_act_in_a_leaf_that_nobody_signed_does_not_count),
         cmocka_unit_test(what_was_taken_back_without_a_signature_is_not_taken_back_again),
         cmocka_unit_test(nor_does_it_when_the_key_service_was_away),
+        cmocka_unit_test(who_reads_while_a_row_is_changed_finds_nothing_altered),
         cmocka_unit_test(a_card_that_a_forged_leaf_activates_is_refused),
         cmocka_unit_test(a_forged_leaf_that_ends_an_enrolment_does_not_strip_it),
         cmocka_unit_test(an_enrolment_without_data_is_that_of_its_holder),
