@@ -207,6 +207,79 @@ class Jpki(unittest.TestCase):
         self.assertEqual(w.tap("nginx", pin=JPKI_PIN).get("code"), "card.revoked")
 
 
+class JpkiIssuer(unittest.TestCase):
+    """What the agency says of such a card's certificate, and another card in the place of one."""
+
+    @classmethod
+    def setUpClass(cls):
+        for name in ("Rin", "Ran"):
+            w.make_jpki(name)
+            w.add_foreign_holder(name, ("nginx", "desk"))
+
+    def refused(self, name, code):
+        """Before anybody is asked for a PIN, and in the record with the card."""
+        w.insert_card(name)
+        for pin in (None, JPKI_PIN):
+            before = w.size()
+            self.assertEqual(w.tap("desk", pin=pin).get("code"), code)
+            leaf, = [w.fields(leaf) for leaf in w.leaves("--from", before) if leaf["kind"] == "tap.refused"]
+            self.assertEqual((leaf["outcome"], leaf["card"]), (code, w.card_ids[name]))
+
+    def accepted(self, name, holder=None):
+        accepted = w.tap_with(name, "desk", pin=JPKI_PIN)
+        self.assertEqual((accepted.get("outcome"), accepted.get("card"), accepted.get("holder")),
+                         ("accepted", w.card_ids[name], w.holders[holder or name]), accepted)
+
+    @staticmethod
+    def begin_again():
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+
+    def test_1_a_jpki_card_whose_certificate_the_agency_revoked_gets_in_no_more(self):
+        self.accepted("Rin")
+        pem = w.cards / "Rin.pem"
+        run(["openssl", "x509", "-inform", "DER", "-in", w.cards / "Rin.der", "-out", pem])
+        w.publish(pem)
+        self.begin_again()
+        wait_until("the list to be heard of", lambda: w.tap("desk", pin=JPKI_PIN).get("code") == "certificate.revoked", 20 * PATIENCE)
+        self.refused("Rin", "certificate.revoked")
+        self.accepted("Ran")
+
+    def test_2_without_the_agencys_word_no_jpki_card_gets_in(self):
+        kept, Publisher.revoked = Publisher.revoked, b"this is no list"
+        w.stop_one("cardbrokerd")
+        for file in w.state.glob("status-*.crl"):
+            file.unlink()
+        try:
+            w.start_broker()
+            for name in ("Ran", "Rin"):
+                self.refused(name, "certificate.status_unknown")
+        finally:
+            Publisher.revoked = kept
+            self.begin_again()
+        w.insert_card("Ran")
+        wait_until("the list to be heard of", lambda: w.tap("desk", pin=JPKI_PIN).get("outcome") == "accepted", 20 * PATIENCE)
+        self.refused("Rin", "certificate.revoked")
+
+    def test_3_another_jpki_card_takes_the_place_of_the_old_one_in_one_act(self):
+        self.accepted("Ran")
+        old = w.folder / "Ran.old"
+        old.write_text(w.read_card("Ran").read_text())
+        w.make_jpki("Ran-new")
+        reading = w.read_card("Ran-new")
+        self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("code"), "card.unknown", "nobody knows it yet")
+        before = w.size()
+        done = w.ctl("card", "replace", w.card_ids["Ran"], "--card", reading, "--reason", "renewed")
+        self.assertEqual(done["old"], {"id": w.card_ids["Ran"], "revoked": True})
+        kinds = [leaf["kind"] for leaf in w.leaves("--from", before) if leaf["kind"].startswith("card.")]
+        self.assertEqual(sorted(kinds), ["card.activated", "card.added", "card.revoked"])
+        w.card_ids["Ran-new"] = done["new"]["id"]
+        self.accepted("Ran-new", "Ran")
+        self.refused("Ran", "card.revoked")
+        self.assertRaisesRegex(Failure, "card.revoked", w.ctl, "card", "register", "--holder", w.holders["Ran"], "--card", old)
+        self.assertTrue(w.verify()["verified"])
+
+
 class Scp03(unittest.TestCase):
     """Cards that know nothing but AES."""
 
