@@ -282,7 +282,7 @@ cb_error cb_terminal_code_known(cb_store *store, const char *name,
  * certificate for a key that may have one: CB_E_ACTIVATION, and no word about why. A wrong code
  * counts, and after CB_TERMINAL_CODE_TRIES of them no code is right any more. code: its symbols
  * (base/code.h). When the terminal has been activated with this very code and key already, *done is
- * set, for an answer that was lost. */
+ * set, for an answer that was lost: also after the code was used up, or is late. */
 cb_error cb_terminal_code_try(cb_store *store, const char *name,
                               const char code[CB_CODE_SYMBOLS], const cb_digest *key,
                               cb_id *terminal, bool *done);
@@ -301,7 +301,7 @@ cb_error cb_terminal_activate(cb_store *store, const cb_terminal_activation *act
 
 /* Gives an active terminal a certificate for a key that is to take the place of the one it is known
  * by, when it is used for the first time (cb_terminal_find does that). Another that waits already is
- * forgotten. CB_E_STATE: it has no certificate of the terminal CA; CB_E_EXISTS. */
+ * forgotten; the same one keeps its certificate. CB_E_STATE: it has no certificate of the terminal CA; CB_E_EXISTS. */
 cb_error cb_terminal_certify(cb_store *store, const cb_id *id, const cb_digest *key,
                              cb_bytes certificate, int64_t expires);
 

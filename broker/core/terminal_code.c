@@ -87,34 +87,38 @@ typedef struct attempt {
     cb_error judgement;
 } attempt;
 
-/* Of a code that is still good: whether this is the one. A wrong one counts. */
+static bool is_good(const cb_terminal_code_row *row)
+{
+    return row->tries > 0 && cb_clock_wall_us() < row->expires;
+}
+
+/* Whether this is the code. A wrong one counts, while the code is good. The key that was let in
+ * with it may ask again also afterwards: the answer may have been lost, and nobody can make another
+ * code for a terminal that is active. */
 static cb_error compare(cb_txn *txn, attempt *a, const cb_terminal *terminal,
                         cb_terminal_code_row *row)
 {
     cb_digest hash = hash_of(&terminal->id, a->code);
     bool right = cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row->hash));
-    bool registered = terminal->state == CB_TERMINAL_REGISTERED;
+    bool good = is_good(row);
+    bool registered = good && terminal->state == CB_TERMINAL_REGISTERED;
     a->terminal = terminal->id;
     a->done = terminal->state == CB_TERMINAL_ACTIVE &&
               memcmp(&terminal->key, a->key, sizeof *a->key) == 0;
     a->judgement = right && (registered || a->done) ? CB_OK : CB_E_ACTIVATION;
-    if (right)
+    if (right || !good)
         return CB_OK;
     row->tries--;
     a->counted = true;
     return cb_row_code_set(txn, &terminal->id, row);
 }
 
-/* The code of the terminal of that name, if it is still good; CB_E_NOT_FOUND. */
-static cb_error find_good(cb_txn *txn, const char *name, cb_terminal *terminal,
-                          cb_terminal_code_row *row)
+/* The code of the terminal of that name, good or not; CB_E_NOT_FOUND. */
+static cb_error find(cb_txn *txn, const char *name, cb_terminal *terminal,
+                     cb_terminal_code_row *row)
 {
     cb_error error = cb_row_terminal_named(txn, name, terminal);
-    if (!error)
-        error = cb_row_code_get(txn, &terminal->id, row);
-    if (!error && (row->tries == 0 || cb_clock_wall_us() >= row->expires))
-        error = CB_E_NOT_FOUND;
-    return error;
+    return error ? error : cb_row_code_get(txn, &terminal->id, row);
 }
 
 static cb_error run_known(cb_txn *txn, void *context)
@@ -122,8 +126,8 @@ static cb_error run_known(cb_txn *txn, void *context)
     attempt *a = context;
     cb_terminal terminal;
     cb_terminal_code_row row;
-    cb_error error = find_good(txn, a->name, &terminal, &row);
-    if (!error) {
+    cb_error error = find(txn, a->name, &terminal, &row);
+    if (!error && is_good(&row)) {
         cb_digest hash = hash_of(&terminal.id, a->code);
         a->done = cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash));
     }
@@ -146,7 +150,7 @@ static cb_error run_try(cb_txn *txn, void *context)
     cb_terminal_code_row row;
     a->judgement = CB_E_ACTIVATION;
     a->done = a->counted = false;
-    cb_error error = find_good(txn, a->name, &terminal, &row);
+    cb_error error = find(txn, a->name, &terminal, &row);
     if (!error)
         error = compare(txn, a, &terminal, &row);
     return error == CB_E_NOT_FOUND ? CB_OK : error;
@@ -202,8 +206,7 @@ static cb_error run_activate(cb_txn *txn, void *context)
     if (error)
         return error == CB_E_NOT_FOUND ? CB_E_ACTIVATION : error;
     cb_digest hash = hash_of(&terminal.id, activation->code);
-    if (!cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash)) || row.tries == 0 ||
-        cb_clock_wall_us() >= row.expires)
+    if (!cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash)) || !is_good(&row))
         return CB_E_ACTIVATION;
     /* The same request, twice at a time. */
     if (terminal.state == CB_TERMINAL_ACTIVE &&

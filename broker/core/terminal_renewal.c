@@ -46,7 +46,8 @@ static cb_error run_certify(cb_txn *txn, void *context)
         error = cb_said_of_terminal(txn, &terminal);
     if (!error && terminal.expires == 0)
         error = CB_E_STATE;
-    if (error)
+    /* The same request, twice at a time: the terminal gets what the first has stored. */
+    if (error || (terminal.next_expires && is_key(&terminal.next_key, c->key)))
         return error;
     terminal.next_key = *c->key;
     terminal.next_expires = c->expires;

@@ -54,7 +54,8 @@ cb_error cb_ending(const cb_terminal_config *config, const char *why, cb_output 
     cb_error error = cb_identity_erase(config->certificate, config->key);
     cb_spool_remove(config->log);
     cb_output_event(output, told ? "broker.not_told" : "broker.told", NULL,
-                    told ? "the broker could not be told: have this terminal revoked"
+                    told ? "it is not certain that the broker knows: have this terminal revoked, "
+                           "if it is not"
                          : "the broker knows that this terminal is over",
                     told ? problem_of(&problem, told) : NULL);
     cb_output_event(output, error ? "erase.failed" : "erased", NULL,

@@ -29,6 +29,7 @@ struct cb_relay {
     cb_buf body;
     cb_bytes certificate, key; /* PEM, borrowed; empty: what is in the files */
     char reason[CURL_ERROR_SIZE];
+    bool again; /* the last question was asked twice */
     bool maintenance;
 };
 
@@ -163,6 +164,8 @@ void cb_relay_close(cb_relay **handle)
 
 bool cb_relay_maintains(const cb_relay *relay) { return relay->maintenance; }
 
+bool cb_relay_asked_again(const cb_relay *relay) { return relay->again; }
+
 int64_t cb_relay_timeout(const cb_relay *relay) { return relay->timeout; }
 
 static cb_error transport_error(CURLcode rc, const cb_buf *body)
@@ -214,6 +217,7 @@ static cb_error perform(cb_relay *relay, const cb_relay_request *what, cb_proble
     for (int attempt = 0; !error; attempt++) {
         cb_buf_reset(&relay->body);
         relay->sent = 0;
+        relay->again = attempt > 0;
         relay->reason[0] = 0;
         curl_easy_setopt(relay->curl, CURLOPT_FRESH_CONNECT, (long)(attempt > 0));
         CURLcode rc = curl_easy_perform(relay->curl);

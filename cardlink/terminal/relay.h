@@ -115,7 +115,7 @@ cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reas
                       cb_problem *problem);
 
 /* Says that this terminal is over, and why ("erased", "tamper"). Asked again when the connection
- * failed. */
+ * failed. CB_OK also when the broker knows it already. */
 cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem);
 
 /* Asks for the certificate of a key: with the one-time code of the terminal of that name (not NULL),

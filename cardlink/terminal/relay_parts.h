@@ -20,6 +20,9 @@ cb_error cb_relay_exchange(cb_relay *relay, const cb_relay_request *what, json_t
 
 bool cb_relay_maintains(const cb_relay *relay);
 
+/* Whether the last exchange was tried twice, so that the broker may have heard it before. */
+bool cb_relay_asked_again(const cb_relay *relay);
+
 /* Whether it is UTF-8. */
 bool cb_relay_is_text(const char *text);
 

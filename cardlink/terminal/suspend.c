@@ -6,6 +6,19 @@
 #include "cardlink/terminal/pin_entry.h"
 #include "cardlink/terminal/relay.h"
 
+/* A question that was lost may have been heard. */
+static void say_what_holds(cb_problem *problem)
+{
+    static const char more[] = " Until this says that the card is suspended, it is not certain "
+                               "that it is: say the same code again, or call.";
+    if (problem->error != CB_E_BROKER_DOWN && problem->error != CB_E_TIMEOUT)
+        return;
+    if (strlen(problem->detail) + sizeof more > sizeof problem->detail)
+        cb_problem_set(problem, problem->error, NULL); /* without what the network said */
+    size_t used = strlen(problem->detail);
+    cb_plain(&problem->detail[used], sizeof problem->detail - used, more);
+}
+
 /* Without the terminal's own certificate: the broker takes the code from anybody. */
 static cb_error say_to_broker(const cb_terminal_config *config, const char *code,
                               const char **state, cb_problem *problem)
@@ -19,6 +32,8 @@ static cb_error say_to_broker(const cb_terminal_config *config, const char *code
     else
         error = cb_relay_suspend(relay, code, state, problem);
     cb_relay_close(&relay);
+    if (error)
+        say_what_holds(problem);
     return error;
 }
 

@@ -27,6 +27,9 @@ def setUpModule():
     w.add_holder("Hanako", services=("nginx", "vault"))
     w.add_piv_holder("Kenji", services=("nginx", "desk"))
     w.add_piv_holder("Mori", *w.content_signer("signer"), services=("nginx", "desk"))
+    # Two cards, each with one key of either kind: those of RSA take their time.
+    for name, pin, none in (("Large", "rsa-2048", "ec-p384"), ("Wide", "ec-p384", "rsa-2048")):
+        w.add_piv_holder(name, "--key", f"9A:{pin}", "--key", f"9E:{none}", services=("nginx", "desk"))
     w.make_jpki("Yuki")
     w.add_foreign_holder("Yuki", ("desk",))
     w.make_scp03("Aoi")
@@ -61,6 +64,36 @@ class PivSecured(Interrupted, unittest.TestCase):
 
 class PivSecuredPin(Interrupted, unittest.TestCase):
     card, service, pin = "Mori", "desk", PIV_PIN
+
+
+class OtherKeys(Interrupted):
+    """The card leaves; the link is what it was. A command with a key of RSA goes to the card in two parts, and its answer comes in two."""
+
+    card, parts = "Wide", (0, 0)    # in a whole tap: commands of which more follows, remainders that are asked for
+
+    test_a_link_that_fails_once_at_any_exchange_is_not_noticed = test_a_link_that_stays_away_after_any_exchange = None
+
+    def test_a_card_taken_away_at_any_command(self):
+        undisturbed()
+        self.works()
+        self.assertEqual((reader.chained, reader.fetched), self.parts)
+        super().test_a_card_taken_away_at_any_command()
+
+
+class PivP384(OtherKeys, unittest.TestCase):
+    service, pin = "desk", PIV_PIN
+
+
+class PivP384WithoutPin(OtherKeys, unittest.TestCase):
+    card = "Large"
+
+
+class PivRsa(OtherKeys, unittest.TestCase):
+    card, service, pin, parts = "Large", "desk", PIV_PIN, (1, 1)
+
+
+class PivRsaWithoutPin(OtherKeys, unittest.TestCase):
+    parts = (1, 1)
 
 
 class Jpki(Interrupted, unittest.TestCase):

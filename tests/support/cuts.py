@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What can be cut in a tap: a reader from which the card is taken after a chosen command, and a link between terminal and broker that
-ends before or after a chosen exchange. Both count, so that a test can count an undisturbed tap first and then cut it everywhere."""
+ends before or after a chosen exchange, or, with the terminal's own TLS on it, at a chosen record. All count, so that a test can count an
+undisturbed tap first and then cut it everywhere."""
 
 import http.client
 import http.server
@@ -20,6 +21,7 @@ class CutReader:
         self.path, self.place = str(path), None
         self.count, self.cut = 0, None
         self.selected = []      # the applications that were, or were not to be had, by name
+        self.chained = self.fetched = 0     # commands of which more followed; answers' remainders that were asked for
         self.turn = threading.Lock()    # the card has one reader at a time, and notices that it is gone when its connection ends
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(self.path)
@@ -34,6 +36,7 @@ class CutReader:
     def arm(self, nth=0, when=None):
         """nth 0: counts only."""
         self.count, self.cut, self.selected = 0, (nth, when), []
+        self.chained = self.fetched = 0
 
     def close(self):
         self.listener.close()
@@ -64,6 +67,8 @@ class CutReader:
                     command = self.message(terminal)
                     apdu = len(command) > 3
                     self.count += apdu
+                    self.chained += apdu and command[2] & 0x10 != 0
+                    self.fetched += apdu and command[3] == 0xC0
                     if command[3:5] == b"\xa4\x04":
                         self.selected.append(command[7:7 + command[6]].hex())
                     strike = self.cut[1] if apdu and self.cut and self.cut[0] == self.count else None
@@ -162,3 +167,85 @@ class CutLink:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class TornLink:
+    """The terminal's own TLS to the broker, of which this knows nothing but where its records begin: torn at a chosen one of these, of all that go
+    either way on the connection that counts. That record arrives nowhere, and nothing does after it."""
+
+    TO_BROKER, TO_TERMINAL = "to the broker", "to the terminal"
+    HEAD = 5
+
+    def __init__(self, broker):
+        self.broker = broker
+        self.turn = threading.Lock()
+        self.arm()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def arm(self, nth=0, stays_down=False, connection=1):
+        """nth 0: counts only. stays_down: whoever connects afterwards is sent away. connection: which one counts, of those from now on."""
+        with self.turn:
+            self.records, self.torn_at, self.stays_down, self.down = [], nth, stays_down, False
+            self.connection, self.connections = connection, 0
+
+    def close(self):
+        self.listener.close()
+
+    def serve(self):
+        while True:
+            try:
+                terminal, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve_one, args=(terminal,), daemon=True).start()
+
+    def serve_one(self, terminal):
+        with terminal, socket.socket() as broker:
+            with self.turn:
+                self.connections += 1
+                counts = self.connections == self.connection
+                if self.down:
+                    return
+            try:
+                broker.connect(("127.0.0.1", self.broker))
+                for end in (terminal, broker):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                back = threading.Thread(target=self.carry, args=(broker, terminal, counts and self.TO_TERMINAL), daemon=True)
+                back.start()
+                self.carry(terminal, broker, counts and self.TO_BROKER)
+                back.join()
+            except OSError:
+                pass
+
+    def carry(self, source, drain, way):
+        """Until one of the two has ended, or it is torn. way: False where nothing counts."""
+        try:
+            while True:
+                record = self.exactly(source, self.HEAD)
+                record += self.exactly(source, struct.unpack(">H", record[3:])[0])
+                with self.turn:
+                    self.records += [way] if way else []
+                    torn = bool(way) and len(self.records) == self.torn_at
+                    self.down = self.down or (torn and self.stays_down)
+                if torn:
+                    break
+                drain.sendall(record)
+        except OSError:
+            pass
+        for end in (source, drain):     # so that the other direction ends, too
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    @staticmethod
+    def exactly(stream, count):
+        data = b""
+        while len(data) < count:
+            part = stream.recv(count - len(data))
+            if not part:
+                raise ConnectionError
+            data += part
+        return data

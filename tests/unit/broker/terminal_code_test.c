@@ -81,6 +81,36 @@ static void a_code_works_once_and_for_one_key(void **state)
     world_end(&s.w);
 }
 
+/* Nobody can make another code for a terminal that is active. */
+static void a_code_that_is_over_answers_the_key_that_it_let_in_and_no_other(void **state)
+{
+    stage s;
+    bool done = false;
+    char wrong[CB_CODE_SYMBOLS];
+    (void)state;
+    begin(&s, 60);
+    wrong_code(&s, wrong);
+    assert_int_equal(activate(&s, &key, later()), CB_OK);
+    for (int i = 0; i < CB_TERMINAL_CODE_TRIES + 1; i++)
+        assert_int_equal(try_code(&s, "gate", wrong, &key, &done), CB_E_ACTIVATION);
+    for (int over = 0; over < 2; over++) { /* used up; and late */
+        assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_OK);
+        assert_true(done);
+        assert_int_equal(try_code(&s, "gate", wrong, &key, &done), CB_E_ACTIVATION);
+        assert_int_equal(try_code(&s, "gate", s.symbols, &another, &done), CB_E_ACTIVATION);
+        world_close(&s.w);
+        tamper(&s.w, "UPDATE terminal_code SET expires = 1");
+        world_open(&s.w);
+    }
+    cb_affected affected = {0};
+    assert_int_equal(cb_terminal_change(s.w.store, "test", &s.terminal.id, CB_TERMINAL_DEACTIVATE,
+                                        NULL, &affected),
+                     CB_OK);
+    cb_affected_free(&affected);
+    assert_int_equal(try_code(&s, "gate", s.symbols, &key, &done), CB_E_ACTIVATION);
+    world_end(&s.w);
+}
+
 static void five_wrong_codes_end_it(void **state)
 {
     stage s;
@@ -185,6 +215,8 @@ static void a_new_key_takes_the_place_of_the_old_when_it_is_used(void **state)
     assert_int_equal(cb_terminal_certify(s.w.store, id, &third, first, later()), CB_OK);
     assert_int_equal(cb_terminal_certify(s.w.store, id, &another, second, later()), CB_OK);
     assert_int_equal(cb_terminal_certify(s.w.store, id, &key, first, later()), CB_E_EXISTS);
+    /* The same request, twice at a time: nothing is stored anew. */
+    assert_int_equal(cb_terminal_certify(s.w.store, id, &another, first, later()), CB_OK);
     assert_int_equal(cb_terminal_certificate(s.w.store, id, &another, &certificate, &expires),
                      CB_OK);
     assert_true(cb_bytes_same(cb_buf_bytes(&certificate), second));
@@ -428,6 +460,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_code_works_once_and_for_one_key),
+        cmocka_unit_test(a_code_that_is_over_answers_the_key_that_it_let_in_and_no_other),
         cmocka_unit_test(five_wrong_codes_end_it),
         cmocka_unit_test(wrong_codes_at_nobody_or_at_another_terminal_open_nothing),
         cmocka_unit_test(a_key_that_some_terminal_has_is_not_given_to_another),
