@@ -200,7 +200,8 @@ cb_error cb_api_tap_challenge(cb_request *request, cb_reply *reply)
             count_failure(request, cb_tap_challenge(cb_api_of(request)->taps, &request->terminal,
                                                     &request->match.parameters[0].id, &question,
                                                     &script, &expires_in));
-        if (cb_tap_may_renew(error))
+        if (error && cb_tap_may_renew(cb_api_of(request)->taps, &request->terminal,
+                                      &request->match.parameters[0].id, error))
             error = with_more(reply, error, json_pack("{sb}", "may_renew", 1));
     }
     if (!error) /* within the terminal's rate: it will have to say something of it */
@@ -286,6 +287,8 @@ static cb_error add_more(cb_reply *reply, cb_error error, const cb_tap_outcome *
                          json_pack("{si}", "tries_left", (int)outcome->pin_tries_left));
     if (error == CB_E_CARD_REVOKED && outcome->may_end)
         return with_more(reply, error, json_pack("{sb}", "may_end", 1));
+    if (error == CB_E_CARD_PROOF && outcome->may_renew)
+        return with_more(reply, error, json_pack("{sb}", "may_renew", 1));
     return error;
 }
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "broker/core/act.h"
 #include "broker/core/decide.h"
+#include "broker/core/failures.h"
 #include "broker/core/said.h"
 #include "broker/core/state.h"
 #include "broker/core/still.h"
@@ -101,6 +102,8 @@ static cb_error retire(cb_txn *txn, const renew_card *renew, const cb_binding_in
     cb_leaf_id(&leaf, "key", &old);
     cb_error error = cb_txn_feed(txn, CB_FEED_KEY_RETIRED, &old, renew->act.time, &leaf, NULL);
     cb_buf_free(&leaf);
+    if (!error && renew->tap && renew->tap->failed) /* with a key that was not bound yet */
+        error = cb_failures_explain(txn, renew->tap->failed, renew->tap->limits, renew->act.time);
     return error;
 }
 

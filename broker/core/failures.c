@@ -197,6 +197,7 @@ static cb_error judge_terminal(cb_txn *txn, const cb_failure *f, const cb_failur
         return CB_OK;
     bool slow = cb_failures_slow(row, limits, f->time);
     cb_error error = count_at(txn, f, limits, row, &counts);
+    effect->counts = counts;
     if (!error)
         error = cb_row_failure_set(txn, CB_OF_TERMINAL, &f->terminal, row);
     if (error || !counts)
@@ -212,7 +213,8 @@ static cb_error judge_terminal(cb_txn *txn, const cb_failure *f, const cb_failur
 static void begin_effect(cb_failure_effect *effect, const cb_failure *f)
 {
     cb_failure_effect_free(effect);
-    *effect = (cb_failure_effect){.kind = f->kind, .count = f->kind ? f->count : 0};
+    *effect =
+        (cb_failure_effect){.kind = f->kind, .count = f->kind ? f->count : 0, .time = f->time};
 }
 
 cb_error cb_failures_count(cb_txn *txn, const cb_failure *failure, const cb_failure_limits *limits,
@@ -243,6 +245,66 @@ cb_error cb_failures_end(cb_txn *txn, const cb_id *card, const cb_id *holder, co
     if (!error)
         error = cb_row_failure_end(txn, CB_OF_HOLDER, holder, with_pin);
     return error ? error : cb_row_failure_end(txn, CB_OF_TERMINAL, terminal, with_pin);
+}
+
+/* ---- Taking back ---- */
+
+static void lower(uint64_t *count) { *count -= *count > 0; }
+
+/* In the window in which it counted. */
+static cb_error take_back_at(cb_txn *txn, const cb_failed_proof *failed,
+                             const cb_failure_limits *limits, cb_failure_row *row)
+{
+    if (!failed->counts || row->window != window_of(limits, failed->time))
+        return CB_OK;
+    lower(&row->counted);
+    lower(&row->proofs_seen);
+    return cb_row_failure_at_take(txn, &failed->terminal, &failed->card);
+}
+
+/* Of a row from which somebody has struck it already nothing is taken. */
+static cb_error take_back(cb_txn *txn, const cb_failed_proof *failed, uint8_t of, const cb_id *id,
+                          const cb_failure_limits *limits)
+{
+    cb_failure_row row;
+    int64_t day = failed->time / DAY;
+    cb_error error = cb_row_failure_get(txn, of, id, &row);
+    if (error || row.count[CB_FAILURE_PROOF] == 0)
+        return error;
+    row.count[CB_FAILURE_PROOF]--;
+    lower(&row.proofs_row);
+    if (row.day == day)
+        lower(&row.claims_today);
+    if (of == CB_OF_TERMINAL)
+        error = take_back_at(txn, failed, limits, &row);
+    if (!error)
+        error = cb_row_failure_set(txn, of, id, &row);
+    return error ? error : cb_row_failure_day_take(txn, of, id, day);
+}
+
+static cb_error say_explained(cb_txn *txn, const cb_failed_proof *failed, int64_t now)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "failures.explained", now);
+    cb_leaf_id(&leaf, "tap", &failed->tap);
+    cb_leaf_id(&leaf, "card", &failed->card);
+    cb_leaf_id(&leaf, "holder", &failed->holder);
+    cb_leaf_id(&leaf, "terminal", &failed->terminal);
+    cb_leaf_number(&leaf, "failed_at", (uint64_t)failed->time);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+cb_error cb_failures_explain(cb_txn *txn, const cb_failed_proof *failed,
+                             const cb_failure_limits *limits, int64_t now)
+{
+    cb_error error = say_explained(txn, failed, now);
+    if (!error)
+        error = take_back(txn, failed, CB_OF_CARD, &failed->card, limits);
+    if (!error)
+        error = take_back(txn, failed, CB_OF_HOLDER, &failed->holder, limits);
+    return error ? error : take_back(txn, failed, CB_OF_TERMINAL, &failed->terminal, limits);
 }
 
 /* ---- Reading ---- */

@@ -52,6 +52,8 @@ typedef struct cb_failure_effect {
     bool slowed;    /* the terminal, from now on */
     bool stopped;   /* the terminal */
     bool noted;     /* the card, or the holder */
+    bool counts;    /* towards the terminal's limits */
+    int64_t time;   /* of the leaf */
     cb_affected of_card, of_terminal;
 } cb_failure_effect;
 
@@ -70,6 +72,13 @@ void cb_failure_leaf(cb_buf *leaf, const cb_failure *failure);
 /* A tap of this card succeeded. */
 cb_error cb_failures_end(cb_txn *txn, const cb_id *card, const cb_id *holder, const cb_id *terminal,
                          bool with_pin);
+
+/* A failed proof was one of a key that the card's issuer made on it, which its renewal has shown:
+ * takes it back of card, holder and terminal, and says so in a leaf of its own,
+ * "failures.explained". What it has led to meanwhile stays. limits: those that it was counted with.
+ */
+cb_error cb_failures_explain(cb_txn *txn, const cb_failed_proof *failed,
+                             const cb_failure_limits *limits, int64_t now);
 
 /* ---- Reading ---- */
 

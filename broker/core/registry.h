@@ -99,14 +99,27 @@ cb_error cb_card_issuable(cb_store *store, const char *actor, const cb_card_new 
 cb_error cb_card_renew(cb_store *store, const char *actor, const cb_id *id, cb_bytes binding,
                        cb_bytes certificates, cb_card *out);
 
+/* A proof that did not verify, as it was counted. */
+typedef struct cb_failed_proof {
+    cb_id tap; /* in which it came; zero: there was none */
+    cb_id card, holder, terminal;
+    int64_t time; /* of its leaf */
+    bool counts;  /* towards the limits of the terminal, in the window of that time */
+} cb_failed_proof;
+
+struct cb_failure_limits; /* failures.h */
+
 typedef struct cb_card_tap_renewal {
     cb_id tap, terminal, card;
     cb_digest before; /* SHA-256 of the binding that is renewed */
     cb_bytes binding, certificates;
+    const cb_failed_proof *failed; /* that another key explains, if one is renewed; NULL: none */
+    const struct cb_failure_limits *limits; /* with which it was counted */
 } cb_card_tap_renewal;
 
-/* The same by a tap of the card, if card and terminal are active, its own day is not over and it has the binding of before: otherwise CB_E_STATE, or what
- * ended them. The actor is "tap". */
+/* The same by a tap of the card, if card and terminal are active, its own day is not over and it
+ * has the binding of before: otherwise CB_E_STATE, or what ended them. The actor is "tap". Where a
+ * key changed, the failed proof is taken back (failures.h). */
 cb_error cb_card_renew_at_tap(cb_store *store, const cb_card_tap_renewal *what, cb_card *out);
 
 /* Whether a certificate counts now, as its issuer says: CB_OK or CB_E_CERTIFICATE_… */

@@ -31,6 +31,27 @@ void cb_tap_drop(cb_taps *taps, cb_tap_entry *tap)
     cb_tap_entry_free(tap);
 }
 
+/* A card with certificates may have another key by its issuer, which its renewal would show. One of
+ * JPKI is its certificate: with another it is another card. */
+static bool may_be_explained(const cb_refusal *refusal)
+{
+    return refusal->error == CB_E_CARD_PROOF && refusal->profile == CB_PROFILE_PIV &&
+           refusal->purpose != CB_TAP_REGISTER && refusal->purpose != CB_TAP_RENEW;
+}
+
+/* It is counted already: what is only remembered here could be lost. */
+static void remember(cb_taps *taps, const cb_refusal *refusal, const cb_failure_effect *effect)
+{
+    const cb_failed_proof failed = {.tap = refusal->tap,
+                                    .card = refusal->card,
+                                    .holder = refusal->holder,
+                                    .terminal = refusal->terminal,
+                                    .time = effect->time,
+                                    .counts = effect->counts};
+    if (effect->kind == CB_FAILURE_PROOF && may_be_explained(refusal))
+        cb_tap_unexplained_put(taps->unexplained, &failed);
+}
+
 /* step: as the terminal says; NULL: it is the broker that refuses. */
 static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
                        cb_error error, const char *step)
@@ -60,10 +81,12 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
                           .begun = known->begun,
                           .limits = &limits};
     cb_error recorded = cb_decide_refused(taps->parts.store, &refusal, &effect);
-    if (recorded)
+    if (recorded) {
         cb_log_failure("tap.unrecorded", recorded, "a refusal could not be recorded");
-    else
+    } else {
+        remember(taps, &refusal, &effect);
         cb_tap_failed(taps, &refusal, &effect);
+    }
     cb_failure_effect_free(&effect);
     return error;
 }
@@ -129,6 +152,8 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     if (!error)
         error = cb_tap_memory_open(&taps->memory);
     if (!error)
+        error = cb_tap_unexplained_open(&taps->unexplained);
+    if (!error)
         error = cb_rate_open(&taps->rate);
     if (!error)
         error = cb_rate_open(&taps->codes);
@@ -142,6 +167,7 @@ cb_error cb_taps_open(const cb_taps_parts *parts, cb_taps **out)
     if (error) {
         cb_tap_table_close(&taps->table);
         cb_tap_memory_close(&taps->memory);
+        cb_tap_unexplained_close(&taps->unexplained);
         cb_rate_close(&taps->rate);
         cb_rate_close(&taps->codes);
         cb_places_close(&taps->places);
@@ -167,6 +193,7 @@ void cb_taps_close(cb_taps **taps)
     pthread_mutex_destroy(&t->lock);
     cb_tap_table_close(&t->table);
     cb_tap_memory_close(&t->memory);
+    cb_tap_unexplained_close(&t->unexplained);
     cb_rate_close(&t->rate);
     cb_rate_close(&t->codes);
     cb_places_close(&t->places);

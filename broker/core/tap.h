@@ -106,9 +106,9 @@ cb_error cb_tap_register(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
 cb_error cb_tap_renew(cb_taps *taps, const cb_id *terminal, const cb_id *tap,
                       const cb_foreign_reading *reading, cb_buf *script, unsigned *expires_in);
 
-/* Whether the error of a challenge is one of a card whose certificates another tap may renew while
- * it lies there, if it has newer ones. */
-bool cb_tap_may_renew(cb_error error);
+/* Whether the error with which a tap ended is one of a card whose certificates another tap may
+ * renew while it lies there, if it has newer ones. */
+bool cb_tap_may_renew(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error error);
 
 typedef struct cb_tap_outcome {
     char service[CB_SERVICE_NAME_MAX + 1]; /* "" if the purpose has none */
@@ -129,7 +129,8 @@ typedef struct cb_tap_outcome {
     bool may_end; /* the card is revoked, and could be ended by another tap while it lies there */
     bool ended;   /* it was, and said so */
     bool registered; /* the card is its holder's now */
-    bool may_renew;  /* its certificates will soon be over, and another tap could bring newer ones */
+    bool may_renew;  /* its certificates will soon be over, or its key is another than it is bound
+                        with, and another tap could bring newer ones */
     bool renewed;    /* it is bound with the certificates that it has now */
 } cb_tap_outcome;
 

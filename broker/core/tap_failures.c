@@ -104,6 +104,13 @@ cb_error cb_tap_count_pins(cb_taps *taps, const cb_tap_context *context, cb_tap_
     return error;
 }
 
+bool cb_tap_may_renew(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error error)
+{
+    if (error == CB_E_CARD_PROOF)
+        return cb_tap_unexplained_has(taps->unexplained, tap, terminal);
+    return error == CB_E_CERTIFICATE_EXPIRED || error == CB_E_CERTIFICATE_REVOKED;
+}
+
 cb_error cb_tap_rate(cb_taps *taps, const cb_terminal *terminal, uint32_t *rate)
 {
     cb_failure_row row;

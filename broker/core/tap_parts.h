@@ -13,11 +13,13 @@
 #include "broker/core/tap.h"
 #include "broker/core/tap_memory.h"
 #include "broker/core/tap_table.h"
+#include "broker/core/tap_unexplained.h"
 
 struct cb_taps {
     cb_taps_parts parts;
     cb_tap_table *table;
     cb_tap_memory *memory; /* of what was answered last */
+    cb_tap_unexplained *unexplained; /* proofs that failed, which a renewal may explain */
     cb_rate *rate;
     cb_rate *codes; /* tries with registration codes */
     cb_places *places;  /* for logins */

@@ -287,9 +287,11 @@ static cb_error prove(cb_taps *taps, cb_tap_entry *entry, cb_bytes answers, cb_t
                       : cb_tap_identify(taps, run.context, answers, outcome, &run.identity);
     if (!error && !registers && !renews)
         error = cb_tap_count_pins(taps, run.context, outcome);
-    if (error)
+    if (error) {
         refuse_claim(taps, entry, outcome, error);
-    else if (registers)
+        outcome->may_renew =
+            cb_tap_may_renew(taps, &entry->context.terminal, &entry->context.tap, error);
+    } else if (registers)
         outcome->registered = true;
     else if (renews)
         outcome->renewed = true;

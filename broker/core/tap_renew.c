@@ -6,6 +6,10 @@
  *
  * What hsmd has made and nobody has recorded, because either side ended in between, is made again
  * by the next such tap: until then the card has the binding of before.
+ *
+ * A card may have a new key while the certificates that it is bound with count: then its proof
+ * fails, and is counted as everybody's; if the renewal follows at once it is taken back
+ * (tap_unexplained.h).
  */
 #include "base/clock.h"
 #include "broker/core/tap_parts.h"
@@ -29,6 +33,13 @@ static void remember(cb_tap_entry *entry, const cb_card *card)
     entry->binding = cb_sha256(cb_buf_bytes(&card->binding));
 }
 
+/* Once, whatever comes of this tap: a renewal that fails explains nothing. */
+static void take_failed(cb_taps *taps, cb_tap_entry *entry)
+{
+    cb_tap_unexplained_take(taps->unexplained, &entry->card, &entry->context.terminal,
+                            &entry->failed);
+}
+
 /* hsmd is not asked before the issuers were: what it is told it cannot be told back. *new becomes
  * false of a card that shows those that it is bound with. */
 static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_foreign_reading *reading,
@@ -37,6 +48,7 @@ static cb_error ask(cb_taps *taps, cb_tap_entry *entry, const cb_foreign_reading
     cb_error error = recognise(taps, reading, card);
     if (!error) {
         remember(entry, card);
+        take_failed(taps, entry);
         error = cb_card_renewal_refusal(card, cb_clock_wall_us());
     }
     if (!error)
@@ -110,12 +122,16 @@ static cb_error record(const binding_run *run, cb_tap_outcome *outcome)
 {
     cb_card card;
     const cb_tap_entry *entry = run->entry;
+    const cb_failure_limits limits = cb_taps_limits(run->taps);
     const cb_card_tap_renewal what = {.tap = entry->context.tap,
                                       .terminal = entry->context.terminal,
                                       .card = entry->card,
                                       .before = entry->binding,
                                       .binding = cb_buf_bytes(&run->binding),
-                                      .certificates = cb_buf_bytes(&entry->certificates)};
+                                      .certificates = cb_buf_bytes(&entry->certificates),
+                                      .failed =
+                                          cb_id_is_zero(&entry->failed.tap) ? NULL : &entry->failed,
+                                      .limits = &limits};
     cb_card_init(&card);
     cb_error error = cb_card_renew_at_tap(run->taps->parts.store, &what, &card);
     if (!error) {
@@ -141,9 +157,4 @@ cb_error cb_tap_renew_end(cb_taps *taps, const cb_tap_entry *entry, cb_bytes ans
         error = record(&run, outcome);
     cb_buf_free(&run.binding);
     return error;
-}
-
-bool cb_tap_may_renew(cb_error error)
-{
-    return error == CB_E_CERTIFICATE_EXPIRED || error == CB_E_CERTIFICATE_REVOKED;
 }

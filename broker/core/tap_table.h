@@ -8,6 +8,7 @@
 #ifndef CB_BROKER_CORE_TAP_TABLE_H
 #define CB_BROKER_CORE_TAP_TABLE_H
 
+#include "broker/core/registry.h"
 #include "cardlink/context.h"
 
 typedef enum cb_tap_stage { CB_TAP_BEGUN = 1, CB_TAP_CHALLENGED = 2 } cb_tap_stage;
@@ -23,6 +24,7 @@ typedef struct cb_tap_entry {
     cb_id card, holder;     /* that the challenge was made for, where that is known; else zero */
     uint64_t sequence;      /* of a tap that renews its card's binding: the card's, */
     cb_digest binding;      /* and the SHA-256 of the binding that is renewed */
+    cb_failed_proof failed; /* and the proof that it may explain */
     cb_id code;             /* of a tap that registers its card: the code's, */
     cb_buf certificates;    /* and of either the card's certificates, as its row will have them */
 } cb_tap_entry;

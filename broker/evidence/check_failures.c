@@ -95,6 +95,30 @@ static void end_of(cb_check *check, const cb_leaf_fields *leaf, bool with_pin)
     end_rows(check, CB_OF_TERMINAL, &leaf->terminal, with_pin);
 }
 
+/* A renewal of the card has shown why a proof of it failed. False: there was none. */
+static bool take_back(cb_check *check, uint8_t of, const cb_id *id, const cb_leaf_fields *leaf)
+{
+    uint64_t value = value_of(check, of, CB_FAILURE_PROOF, id);
+    uint64_t today = value_of(check, of, CLAIMS_TODAY, id);
+    uint64_t day = leaf->failed_at / DAY & UINT32_MAX;
+    if (EVER(value) == 0)
+        return false;
+    set(check, of, CB_FAILURE_PROOF, id, value - 1 - (ROW(value) > 0 ? UINT64_C(1) << 32 : 0));
+    if (ROW(today) == day && EVER(today) > 0)
+        set(check, of, CLAIMS_TODAY, id, today - 1);
+    return true;
+}
+
+static void explained(cb_check *check, uint64_t position, const cb_leaf_fields *leaf)
+{
+    bool counted = take_back(check, CB_OF_CARD, &leaf->card, leaf);
+    counted = take_back(check, CB_OF_HOLDER, &leaf->holder, leaf) && counted;
+    counted = take_back(check, CB_OF_TERMINAL, &leaf->terminal, leaf) && counted;
+    if (!counted)
+        cb_check_finding(check, position, "failures.format",
+                         "The leaf takes back what was not counted.");
+}
+
 /* The level that was reached stands in the intent. */
 static void accepted(cb_check *check, const cb_leaf_fields *leaf)
 {
@@ -121,6 +145,8 @@ void cb_check_failures(cb_check *check, uint64_t position, const cb_leaf_fields 
         accepted(check, leaf);
     } else if (strcmp(leaf->kind, "tap.pin") == 0 && strcmp(leaf->outcome, "done") == 0) {
         end_of(check, leaf, true);
+    } else if (strcmp(leaf->kind, "failures.explained") == 0) {
+        explained(check, position, leaf);
     } else if (strcmp(leaf->kind, "card.resumed") == 0) {
         forgive(check, CB_OF_CARD, &leaf->card);
     } else if (strcmp(leaf->kind, "terminal.reactivated") == 0) {

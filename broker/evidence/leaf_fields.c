@@ -127,6 +127,8 @@ static bool take_field(const line *l, cb_leaf_fields *out)
         return word(l->value, out->failure, sizeof out->failure);
     if (is(l->name, "failures"))
         return number(l->value, &out->failures);
+    if (is(l->name, "failed_at"))
+        return number(l->value, &out->failed_at);
     if (is(l->name, "reached"))
         return number(l->value, &out->reached);
     if (is(l->name, "expires"))

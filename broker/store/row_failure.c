@@ -138,6 +138,16 @@ cb_error cb_row_failure_day(cb_txn *txn, uint8_t of, const cb_id *id, int64_t da
     return error ? error : forget_oldest(txn, of, id);
 }
 
+cb_error cb_row_failure_day_take(cb_txn *txn, uint8_t of, const cb_id *id, int64_t day)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE failure_day SET proofs = max(proofs - 1, 0) "
+                                          "WHERE kind = ? AND subject = ? AND day = ?");
+    cb_query_text(&q, cb_failing_name(of));
+    cb_query_id(&q, id);
+    cb_query_number(&q, day);
+    return cb_query_run(&q);
+}
+
 /* ---- What a terminal's window has of each card ---- */
 
 cb_error cb_row_failure_at(cb_txn *txn, const cb_id *terminal, const cb_id *card, uint64_t *count)
@@ -155,6 +165,15 @@ cb_error cb_row_failure_at_add(cb_txn *txn, const cb_id *terminal, const cb_id *
     cb_query q = cb_query_begin(txn->sql,
                                 "INSERT INTO failure_at (terminal, card, counted) VALUES (?, ?, 1) "
                                 "ON CONFLICT (terminal, card) DO UPDATE SET counted = counted + 1");
+    cb_query_id(&q, terminal);
+    cb_query_id(&q, card);
+    return cb_query_run(&q);
+}
+
+cb_error cb_row_failure_at_take(cb_txn *txn, const cb_id *terminal, const cb_id *card)
+{
+    cb_query q = cb_query_begin(txn->sql, "UPDATE failure_at SET counted = max(counted - 1, 0) "
+                                          "WHERE terminal = ? AND card = ?");
     cb_query_id(&q, terminal);
     cb_query_id(&q, card);
     return cb_query_run(&q);

@@ -46,6 +46,9 @@ cb_error cb_row_failure_set(cb_txn *txn, uint8_t of, const cb_id *id, const cb_f
 cb_error cb_row_failure_day(cb_txn *txn, uint8_t of, const cb_id *id, int64_t day, uint8_t kind,
                             uint64_t count);
 
+/* Takes one failed proof from a day. */
+cb_error cb_row_failure_day_take(cb_txn *txn, uint8_t of, const cb_id *id, int64_t day);
+
 /* A tap succeeded: what was in a row is not any more, wrong PINs only if the right one was there.
  */
 cb_error cb_row_failure_end(cb_txn *txn, uint8_t of, const cb_id *id, bool with_pin);
@@ -56,6 +59,7 @@ cb_error cb_row_failure_forgive(cb_txn *txn, uint8_t of, const cb_id *id);
 /* Of a card at a terminal, in the window that the caller knows: a new one begins with clear. */
 cb_error cb_row_failure_at(cb_txn *txn, const cb_id *terminal, const cb_id *card, uint64_t *count);
 cb_error cb_row_failure_at_add(cb_txn *txn, const cb_id *terminal, const cb_id *card);
+cb_error cb_row_failure_at_take(cb_txn *txn, const cb_id *terminal, const cb_id *card);
 cb_error cb_row_failure_at_clear(cb_txn *txn, const cb_id *terminal);
 
 typedef struct cb_failure_day {

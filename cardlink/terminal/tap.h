@@ -14,7 +14,8 @@
  * that, in another tap while it lies there. What comes of that is reported, and changes nothing
  * about the refusal.
  *
- * A card of others whose certificates do not count any more is asked for those that it has now, if
+ * A card of others whose certificates do not count any more, or whose proof does not verify by the
+ * key that the broker knows, is asked for those that it has now, if
  * the broker would take newer ones, in another tap; if it took them, the first is begun once more.
  * If not, the refusal is reported, or what was wrong with the PIN that this took. Where the card is
  * let in all the same, for they are only soon over, the tap ends with that: what it brought is

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from piv_agency import ManagedCard  # noqa: E402
+from piv_agency import ManagedCard, certify_again  # noqa: E402
 
 from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
 from world import PATIENCE, Card, Failure, Terminal, main, run, wait_until
@@ -511,6 +511,7 @@ class RenewedOnTheCard(unittest.TestCase):
         return made
 
     def test_what_a_card_shows_is_renewed_by_the_rule_and_its_new_key_gets_in(self):
+        w.renewal_rule("never")
         key = w.secret_file("management.key", secrets.token_hex(16))
         w.add_piv_holder("Emi", "--management", "aes-128", "--management-key", key, services=("nginx", "desk"))
         self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
@@ -637,6 +638,25 @@ def renew_on_card(name, *slots, new_keys=()):
                 managed.put_certificate(slot, w.certify_again(name, slot, bytes.fromhex(one["der"]), public if slot in new_keys else None))
 
 
+def with_pin(script, pin):
+    """What a terminal makes of a script: the PIN, where one is typed, stands where the broker wants it."""
+    padded = pin.encode().ljust(8, b"\xff").hex() if pin else ""
+    return [{**item, "apdu": f"{item['apdu']}08{padded}"} if pin and "pin" in item else item for item in script]
+
+
+def renew_by_hand(name, reading=None, pin=None):
+    """What a terminal of somebody else's making is told when it brings this of the card that lies there."""
+    w.insert_card(name)
+    with Terminal(w) as terminal, Card(w.reader) as card:
+        begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+        answers = card.play(begun.json["script"])
+        said = reading or json.loads((w.folder / f"{name}.reading").read_text())
+        asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/renewal", {"answers": answers, "certificates": said["certificates"]})
+        if asked.status != 200:
+            return asked
+        return terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/proof", {"answers": card.play(with_pin(asked.json["script"], pin))})
+
+
 class RenewalAtTap(unittest.TestCase):
     """Certificates that the agency put on the chip itself, which nobody told the broker of."""
 
@@ -659,24 +679,12 @@ class RenewalAtTap(unittest.TestCase):
         leaves = [w.fields(leaf) for leaf in w.leaves() if leaf["kind"] == "card.renewed"]
         return [leaf for leaf in leaves if leaf["card"] == w.card_ids[name]]
 
-    def by_hand(self, name, reading=None):
-        """What a terminal of somebody else's making is told when it brings this of the card that lies there."""
-        w.insert_card(name)
-        with Terminal(w) as terminal, Card(w.reader) as card:
-            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
-            answers = card.play(begun.json["script"])
-            said = reading or json.loads((w.folder / f"{name}.reading").read_text())
-            asked = terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/renewal", {"answers": answers, "certificates": said["certificates"]})
-            if asked.status != 200:
-                return asked
-            return terminal.ask("POST", f"/v1/taps/{begun.json['tap']}/proof", {"answers": card.play(asked.json["script"])})
-
     def test_1_not_unless_that_is_configured(self):
         said = w.tap_with("Mei")
         self.assertEqual((said.get("code"), said.get("renewed")), ("certificate.revoked", None), said)
         self.assertEqual(self.renewals("Mei"), [])
         w.read_card("Mei")
-        self.assertEqual(self.by_hand("Mei").code, "certificate.not_renewed")
+        self.assertEqual(renew_by_hand("Mei").code, "certificate.not_renewed")
 
     def test_2_the_same_keys_are_known_again_in_the_tap_in_which_they_are_met(self):
         w.renewal_rule("same-key", at_taps=True)
@@ -696,9 +704,9 @@ class RenewalAtTap(unittest.TestCase):
         for name in ("Mei", "Jun"):
             w.read_card(name)
         older = json.loads((w.folder / "Mei.original").read_text())
-        self.assertEqual(self.by_hand("Mei", older).code, "certificate.revoked")
-        self.assertEqual(self.by_hand("Mei").code, "certificate.not_renewed", "nothing is new")
-        self.assertEqual(self.by_hand("Mei", json.loads((w.folder / "Jun.reading").read_text())).code, "card.answer")
+        self.assertEqual(renew_by_hand("Mei", older).code, "certificate.revoked")
+        self.assertEqual(renew_by_hand("Mei").code, "certificate.not_renewed", "nothing is new")
+        self.assertEqual(renew_by_hand("Mei", json.loads((w.folder / "Jun.reading").read_text())).code, "card.answer")
         self.assertEqual(len(self.renewals("Mei")), 1)
 
     def test_4_another_key_takes_the_pin_and_retires_the_one_of_before(self):
@@ -721,7 +729,7 @@ class RenewalAtTap(unittest.TestCase):
         add_managed_holder("Kai")
         renew_on_card("Kai", 0x9A, 0x9E, new_keys=(0x9A, 0x9E))
         w.read_card("Kai")
-        self.assertEqual(self.by_hand("Kai").code, "certificate.not_renewed")
+        self.assertEqual(renew_by_hand("Kai").code, "certificate.not_renewed")
         w.ctl("card", "renew", w.card_ids["Kai"], "--card", w.folder / "Kai.reading")
         self.assertEqual(w.tap_with("Kai").get("outcome"), "accepted", "by the key that is on the chip")
 
@@ -742,12 +750,112 @@ class RenewalAtTap(unittest.TestCase):
 
     def test_7_a_card_that_was_revoked_here_stays_so(self):
         w.ctl("card", "suspend", w.card_ids["Jun"], "--reason", "lost")
-        self.assertEqual(self.by_hand("Jun").code, "card.suspended")
+        self.assertEqual(renew_by_hand("Jun").code, "card.suspended")
         w.ctl("card", "revoke", w.card_ids["Jun"], "--reason", "lost")
-        self.assertEqual(self.by_hand("Jun").code, "card.revoked")
+        self.assertEqual(renew_by_hand("Jun").code, "card.revoked")
         self.assertEqual(w.tap_with("Jun").get("code"), "card.revoked")
         self.assertEqual(self.renewals("Jun"), [])
         self.assertTrue(w.verify()["verified"])
+
+
+class RenewalOfAnotherKey(unittest.TestCase):
+    """A key that the agency made on a card whose certificates still count: its proof fails by the key that the broker knows."""
+
+    @classmethod
+    def setUpClass(cls):
+        w.renewal_rule("same-subject")
+        for name in ("Aki", "Ryo", "Sen"):
+            add_managed_holder(name, services=("nginx", "desk"))
+            renew_on_card(name, 0x9A, new_keys=(0x9A,))
+
+    def setUp(self):
+        self.before = w.size()
+
+    def of_kind(self, kind):
+        return [w.fields(leaf) for leaf in w.leaves("--from", self.before) if leaf["kind"] == kind]
+
+    def failed(self, name):
+        """Proofs, as they are counted: of the card and its holder, ever and in a row; and of the terminal."""
+        card, holder, terminal = (w.ctl(*what)["failures"] for what in
+                                  (("card", "show", w.card_ids[name]), ("holder", "show", name), ("terminal", "show", "terminal")))
+        return (*((one["failed_proofs"], one["failed_proofs_in_a_row"]) for one in (card, holder)), terminal["failed_proofs"])
+
+    def fail_by_hand(self, name):
+        """A tap with the PIN by a terminal of somebody else's making, which renews nothing."""
+        w.insert_card(name)
+        with Terminal(w) as terminal, Card(w.reader) as card:
+            begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"})
+            asked = terminal.challenge(begun.json["tap"], card.play(begun.json["script"]), "desk")
+            return terminal.proof(begun.json["tap"], card.play(with_pin(asked.json["script"], PIN)))
+
+    def counted(self):
+        """That the tables count what the record says."""
+        self.assertTrue(w.verify_database()["verified"])
+
+    def test_1_where_no_tap_may_renew_it_is_a_failed_proof(self):
+        *_, there = self.failed("Sen")
+        said = w.tap_with("Sen", "desk", pin=PIN)
+        self.assertEqual((said.get("code"), said.get("renewed")), ("card.proof", None), said)
+        self.assertEqual(self.failed("Sen"), ((1, 1), (1, 1), there + 1))
+        self.assertEqual(self.of_kind("card.renewed") + self.of_kind("failures.explained"), [])
+        self.counted()
+
+    def test_2_it_is_renewed_while_it_lies_there_and_its_proof_no_failure(self):
+        w.renewal_rule("same-subject", at_taps=True)
+        *_, there = self.failed("Ryo")
+        said = w.tap_with("Ryo", "desk", pin=PIN)
+        self.assertEqual((said.get("outcome"), said.get("renewed"), said.get("level")), ("accepted", True, 3), said)
+        self.assertEqual(self.failed("Ryo"), ((0, 0), (0, 0), there))
+        refused, = self.of_kind("tap.refused")
+        explained, = self.of_kind("failures.explained")
+        self.assertEqual((refused["outcome"], refused["failure"]), ("card.proof", "proof"))
+        for name in ("tap", "card", "holder", "terminal"):
+            self.assertEqual(explained[name], refused[name], name)
+        self.assertEqual([leaf["actor"] for leaf in self.of_kind("card.keys_retired")], ["tap"])
+        self.assertEqual(w.tap("desk", pin=PIN).get("renewed"), None)
+        self.assertEqual(w.tap().get("level"), 1)
+        self.counted()
+
+    def test_3_of_two_proofs_that_failed_the_last_alone_is_explained(self):
+        refused = self.fail_by_hand("Sen")
+        self.assertEqual((refused.code, refused.json.get("may_renew")), ("card.proof", True), refused)
+        *_, there = self.failed("Sen")
+        said = w.tap_with("Sen", "desk", pin=PIN)
+        self.assertEqual((said.get("outcome"), said.get("renewed")), ("accepted", True), said)
+        self.assertEqual(self.failed("Sen"), ((2, 0), (2, 0), there))
+        self.counted()
+
+    def test_4_what_the_broker_has_forgotten_stays_counted(self):
+        """It was begun anew between the proof and the renewal."""
+        w.read_card("Aki")
+        self.assertEqual(self.fail_by_hand("Aki").code, "card.proof")
+        w.stop_one("cardbrokerd")
+        w.start_broker()
+        self.assertEqual(renew_by_hand("Aki", pin=PIN).json.get("outcome"), "renewed")
+        self.assertEqual(self.failed("Aki")[0], (1, 1))
+        self.assertEqual(self.of_kind("failures.explained"), [])
+        self.assertEqual(w.tap("desk", pin=PIN).get("level"), 3)
+        self.counted()
+
+    def test_5_a_strangers_key_is_no_renewal_and_each_proof_of_it_counts(self):
+        """Without a certificate of the agency's for it, and with one of somebody else's."""
+        add_managed_holder("Haru", services=("nginx", "desk"))
+        *_, there = self.failed("Haru")
+        original = json.loads(w.read_card("Haru").read_text())
+        old = next(bytes.fromhex(one["der"]) for one in original["certificates"] if one["use"] == 0x9A)
+        key = bytes.fromhex((w.etc / "Haru.management").read_text())
+        with Card(w.reader) as card:
+            public = ManagedCard(card, key).generate(0x9A)
+        self.assertEqual(w.tap("desk", pin=PIN).get("code"), "card.proof")
+        self.assertEqual(self.failed("Haru"), ((1, 1), (1, 1), there + 1))
+        self.assertEqual(len(self.of_kind("tap.refused")), 1, "that it has nothing new is no refusal")
+        with Card(w.reader) as card:
+            ManagedCard(card, key).put_certificate(0x9A, certify_again(old, (w.pki / "stranger.pem").read_bytes(),
+                                                                       (w.pki / "stranger.key").read_bytes(), public))
+        self.assertEqual(w.tap("desk", pin=PIN).get("code"), "card.proof")
+        self.assertEqual(self.failed("Haru"), ((2, 2), (2, 2), there + 2))
+        self.assertEqual(self.of_kind("card.renewed") + self.of_kind("failures.explained"), [])
+        self.counted()
 
 
 class RenewalByAgent(unittest.TestCase):

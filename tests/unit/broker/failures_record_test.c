@@ -11,52 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/leaf.h"
-#include "broker/evidence/tap_leaf.h"
-
 /* ---- Clocks ---- */
-
-typedef struct at_time {
-    cb_failure failure;
-    cb_failure_effect effect;
-    bool recorded;
-} at_time;
-
-static cb_error record_at(cb_txn *txn, const cb_failure *f)
-{
-    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
-    cb_leaf_begin(&leaf, "tap.refused", f->time);
-    cb_leaf_known_id(&leaf, "card", &f->card);
-    cb_leaf_known_id(&leaf, "holder", &f->holder);
-    cb_leaf_known_id(&leaf, "terminal", &f->terminal);
-    cb_failure_leaf(&leaf, f);
-    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
-    cb_buf_free(&leaf);
-    return error;
-}
-
-static cb_error run_at(cb_txn *txn, void *context)
-{
-    at_time *at = context;
-    cb_error error = at->recorded ? record_at(txn, &at->failure) : CB_OK;
-    return error ? error : cb_failures_count(txn, &at->failure, &limits, &at->effect);
-}
-
-static void fail_then(world *w, uint8_t kind, const cb_id *card, int64_t time, bool recorded)
-{
-    at_time at = {.recorded = recorded,
-                  .failure = {.kind = kind,
-                              .count = 1,
-                              .card = *card,
-                              .holder = w->holder.id,
-                              .terminal = w->terminal.id,
-                              .place = *card,
-                              .time = time}};
-    cb_change change = {.run = run_at, .context = &at, .urgency = CB_WRITE_DUE};
-    assert_int_equal(cb_store_write(w->store, &change), CB_OK);
-    last_effect = at.effect;
-    cb_failure_effect_free(&at.effect);
-}
 
 /* Without a leaf: of these the record says nothing. */
 static void fail_at(world *w, uint8_t kind, const cb_id *card, int64_t time)

@@ -8,7 +8,9 @@
 #include "tests/unit/broker/support.h"
 
 #include "base/clock.h"
+#include "base/leaf.h"
 #include "broker/core/failures.h"
+#include "broker/evidence/tap_leaf.h"
 
 #define DAY (24 * 3600 * CB_SECOND)
 #define NOON (20000 * DAY + DAY / 2)
@@ -108,6 +110,51 @@ static inline cb_error add_day(void *context, const cb_failure_day *day)
     d->count++;
     d->pins += day->count[CB_FAILURE_WRONG_PIN];
     return CB_OK;
+}
+
+/* ---- At a time of its own ---- */
+
+typedef struct at_time {
+    cb_failure failure;
+    cb_failure_effect effect;
+    bool recorded;
+} at_time;
+
+static inline cb_error record_at(cb_txn *txn, const cb_failure *f)
+{
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "tap.refused", f->time);
+    cb_leaf_known_id(&leaf, "card", &f->card);
+    cb_leaf_known_id(&leaf, "holder", &f->holder);
+    cb_leaf_known_id(&leaf, "terminal", &f->terminal);
+    cb_failure_leaf(&leaf, f);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+static inline cb_error run_at(cb_txn *txn, void *context)
+{
+    at_time *at = context;
+    cb_error error = at->recorded ? record_at(txn, &at->failure) : CB_OK;
+    return error ? error : cb_failures_count(txn, &at->failure, &limits, &at->effect);
+}
+
+/* recorded: with a leaf. */
+static inline void fail_then(world *w, uint8_t kind, const cb_id *card, int64_t time, bool recorded)
+{
+    at_time at = {.recorded = recorded,
+                  .failure = {.kind = kind,
+                              .count = 1,
+                              .card = *card,
+                              .holder = w->holder.id,
+                              .terminal = w->terminal.id,
+                              .place = *card,
+                              .time = time}};
+    cb_change change = {.run = run_at, .context = &at, .urgency = CB_WRITE_DUE};
+    assert_int_equal(cb_store_write(w->store, &change), CB_OK);
+    last_effect = at.effect;
+    cb_failure_effect_free(&at.effect);
 }
 
 #endif

@@ -221,6 +221,77 @@ static void of_two_taps_that_renew_one_is_recorded(void **state)
     world_end(&w);
 }
 
+static uint64_t failed_proofs(world *w, const cb_id *card)
+{
+    cb_failure_row row;
+    assert_int_equal(cb_failures_get(w->store, CB_OF_CARD, card, &row), CB_OK);
+    return row.count[CB_FAILURE_PROOF];
+}
+
+/* With another key alone: a card that has its old one signs as it did. */
+static void a_renewal_at_a_tap_takes_back_the_failed_proof_that_its_new_key_explains(void **state)
+{
+    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02},
+                         newer[] = {0x30, 0x01, 0x03};
+    world w;
+    cb_card card;
+    cb_failure_effect effect = {.noted = false};
+    cb_buf binding = CB_BUF(CB_BINDING_MAX);
+    cb_binding_info info = {
+        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
+    (void)state;
+    world_begin(&w);
+    cb_card_init(&card);
+    info.holder = w.holder.id;
+    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
+    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
+                     CB_OK);
+    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+    const cb_refusal refusal = {.tap = cb_id_random(),
+                                .card = info.card,
+                                .holder = info.holder,
+                                .terminal = w.terminal.id,
+                                .profile = CB_PROFILE_PIV,
+                                .error = CB_E_CARD_PROOF,
+                                .limits = &cb_failure_limits_default};
+    assert_int_equal(cb_decide_refused(w.store, &refusal, &effect), CB_OK);
+    assert_int_equal(failed_proofs(&w, &info.card), 1);
+    const cb_failed_proof failed = {.tap = refusal.tap,
+                                    .card = info.card,
+                                    .holder = info.holder,
+                                    .terminal = w.terminal.id,
+                                    .time = effect.time,
+                                    .counts = effect.counts};
+    cb_card_tap_renewal what = {.tap = cb_id_new(),
+                                .terminal = w.terminal.id,
+                                .card = info.card,
+                                .before = cb_sha256(cb_buf_bytes(&binding)),
+                                .certificates = CB_BYTES_OF(new),
+                                .failed = &failed,
+                                .limits = &cb_failure_limits_default};
+    renewal_of(&info, 2, 1, CB_BYTES_OF(new), &binding); /* the same key */
+    what.binding = cb_buf_bytes(&binding);
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_OK);
+    assert_int_equal(failed_proofs(&w, &info.card), 1);
+    what.before = cb_sha256(cb_buf_bytes(&card.binding));
+    renewal_of(&info, 3, 2, CB_BYTES_OF(newer), &binding);
+    what.binding = cb_buf_bytes(&binding);
+    what.certificates = CB_BYTES_OF(newer);
+    what.before.bytes[0] ^= 1; /* one that is not recorded takes nothing back */
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_STATE);
+    assert_int_equal(failed_proofs(&w, &info.card), 1);
+    what.before.bytes[0] ^= 1;
+    assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_OK);
+    assert_int_equal(failed_proofs(&w, &info.card), 0);
+    cb_failure_effect_free(&effect);
+    cb_buf_free(&binding);
+    cb_card_free(&card);
+    world_close(&w);
+    assert_int_equal(verify_file(&w, NULL), CB_OK);
+    world_end(&w);
+}
+
 /* ---- Days ---- */
 
 /* A certificate as far as its days are read; the number tells it from others of that day. */
@@ -591,6 +662,7 @@ int main(void)
         cmocka_unit_test(a_foreign_cards_certificates_are_those_of_its_binding),
         cmocka_unit_test(a_renewal_takes_the_place_of_what_the_card_had),
         cmocka_unit_test(of_two_taps_that_renew_one_is_recorded),
+        cmocka_unit_test(a_renewal_at_a_tap_takes_back_the_failed_proof_that_its_new_key_explains),
         cmocka_unit_test(a_day_of_its_own_outlives_a_renewal),
         cmocka_unit_test(of_certificates_the_first_and_the_last_end_are_told),
         cmocka_unit_test(a_day_of_its_own_after_its_first_certificates_ends_it_still),

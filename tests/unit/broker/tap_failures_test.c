@@ -211,6 +211,79 @@ static void a_number_that_hsmd_has_not_believed_is_nobodys(void **state)
     }
 }
 
+static void which_errors_another_tap_may_mend(void **state)
+{
+    (void)state;
+    const cb_id tap = {{5}};
+    for (unsigned error = 0; error < CB_ERROR_COUNT; error++)
+        assert_int_equal(cb_tap_may_renew(taps, &terminal, &tap, (cb_error)error),
+                         error == CB_E_CERTIFICATE_EXPIRED || error == CB_E_CERTIFICATE_REVOKED);
+}
+
+/* Where a proof fails: hsmd believes it not, or the answers in the channel of its keys. */
+static cb_error fail_at(const char *step_that_fails, cb_id *tap, cb_tap_outcome *outcome)
+{
+    *outcome = (cb_tap_outcome){.kind = 0};
+    failing = step_that_fails;
+    failure = CB_E_CARD_PROOF;
+    assert_int_equal(start(tap), CB_OK);
+    cb_error error = ask_for_tax(tap);
+    if (!error)
+        error = cb_tap_proof(taps, &terminal, tap, (cb_bytes){0}, outcome);
+    failing = NULL;
+    return error;
+}
+
+/* And it is counted first: the renewal only takes it back. */
+static void
+a_failed_proof_of_a_card_that_may_have_another_key_says_that_it_may_be_renewed(void **state)
+{
+    static const char *const steps[] = {"challenge", "finish", "activate"};
+    static const cb_id other = {{8}};
+    (void)state;
+    kind_of_card = CB_PROFILE_PIV;
+    led_to = (cb_failure_effect){.kind = CB_FAILURE_PROOF, .count = 1, .time = 77, .counts = true};
+    for (size_t i = 0; i < 3; i++) {
+        cb_id tap;
+        cb_tap_outcome outcome, again;
+        cb_failed_proof failed;
+        assert_int_equal(fail_at(steps[i], &tap, &outcome), CB_E_CARD_PROOF);
+        assert_int_equal(recorded, CB_E_CARD_PROOF);
+        assert_int_equal(cb_taps_failed(taps).failed[CB_FAILURE_PROOF], i + 1);
+        assert_true(cb_tap_may_renew(taps, &terminal, &tap, CB_E_CARD_PROOF));
+        assert_false(cb_tap_may_renew(taps, &other, &tap, CB_E_CARD_PROOF));
+        assert_int_equal(outcome.may_renew, i > 0);
+        if (i > 0) { /* who did not hear it is told the same */
+            assert_int_equal(cb_tap_proof(taps, &terminal, &tap, (cb_bytes){0}, &again),
+                             CB_E_CARD_PROOF);
+            assert_true(again.may_renew);
+        }
+        cb_tap_unexplained_take(taps->unexplained, &recorded_card, &terminal, &failed);
+        assert_true(cb_id_same(&failed.tap, &tap));
+        assert_int_equal(failed.time, 77);
+        assert_true(failed.counts);
+    }
+}
+
+static void
+of_a_card_that_is_its_certificate_or_has_none_or_that_was_not_recorded_it_says_nothing(void **state)
+{
+    static const uint8_t kinds[] = {CB_PROFILE_JPKI, CB_PROFILE_SCP03, CB_PROFILE_NATIVE,
+                                    CB_PROFILE_PIV};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds; i++) {
+        cb_id tap;
+        cb_tap_outcome outcome;
+        kind_of_card = kinds[i];
+        led_to = (cb_failure_effect){.kind = CB_FAILURE_PROOF, .count = 1};
+        if (kinds[i] == CB_PROFILE_PIV)
+            led_to.kind = CB_FAILURE_NONE;
+        assert_int_equal(fail_at("activate", &tap, &outcome), CB_E_CARD_PROOF);
+        assert_false(outcome.may_renew);
+        assert_false(cb_tap_may_renew(taps, &terminal, &tap, CB_E_CARD_PROOF));
+    }
+}
+
 static void whom_counting_has_ended_is_cut_off(void **state)
 {
     (void)state;
@@ -244,6 +317,9 @@ int main(void)
         T(only_a_proof_that_hsmd_believed_is_heard),
         T(a_proof_of_a_card_that_is_not_active_is_looked_at_all_the_same),
         T(a_number_that_hsmd_has_not_believed_is_nobodys),
+        T(which_errors_another_tap_may_mend),
+        T(a_failed_proof_of_a_card_that_may_have_another_key_says_that_it_may_be_renewed),
+        T(of_a_card_that_is_its_certificate_or_has_none_or_that_was_not_recorded_it_says_nothing),
         T(whom_counting_has_ended_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,8 @@
 
 static uint8_t state_of_card;
 static int64_t own_day_of_card;
+static cb_failed_proof explained; /* by the last renewal that was recorded, or was to be */
+static uint32_t limit_explained;
 
 /* ---- What is replaced ---- */
 
@@ -48,12 +50,20 @@ cb_error cb_tap_pass_feed_on(cb_taps *of, const cb_id *which)
     return step("feed");
 }
 
+cb_failure_limits cb_taps_limits(cb_taps *of)
+{
+    (void)of;
+    return (cb_failure_limits){.of_one_card = 5};
+}
+
 cb_error cb_card_renew_at_tap(cb_store *store, const cb_card_tap_renewal *what, cb_card *out)
 {
     cb_digest before = cb_sha256(cb_bytes_str("before"));
     (void)store;
     assert_int_equal(what->card.bytes[0], 1);
     assert_memory_equal(&what->before, &before, sizeof before);
+    explained = what->failed ? *what->failed : (cb_failed_proof){.time = 0};
+    limit_explained = what->limits->of_one_card;
     fill_bound(what->binding, what->certificates, out);
     return step("record");
 }
@@ -65,7 +75,13 @@ static int open_taps(void **state)
     (void)state;
     state_of_card = CB_CARD_ACTIVE;
     own_day_of_card = 0;
-    return open_taps_for(CB_TAP_RENEW);
+    return open_taps_for(CB_TAP_RENEW) || cb_tap_unexplained_open(&taps.unexplained) ? -1 : 0;
+}
+
+static int close_all(void **state)
+{
+    cb_tap_unexplained_close(&taps.unexplained);
+    return close_taps(state);
 }
 
 static cb_error ask_with(size_t keys, cb_bytes certificate)
@@ -143,17 +159,63 @@ static void a_card_that_is_ended_here_is_not_renewed(void **state)
     assert_int_equal(refused, CB_E_CARD_SUSPENDED);
 }
 
-static void which_errors_another_tap_may_mend(void **state)
+/* ---- What it explains ---- */
+
+static void fails(uint8_t in, uint8_t of, uint8_t at)
+{
+    const cb_failed_proof proof = {
+        .tap = {{in}}, .card = {{of}}, .holder = {{2}}, .terminal = {{at}}, .time = 77};
+    cb_tap_unexplained_put(taps.unexplained, &proof);
+}
+
+static void renew(void)
+{
+    cb_tap_outcome outcome;
+    assert_int_equal(ask(1), CB_OK);
+    assert_int_equal(finish(&outcome), CB_OK);
+}
+
+static void it_explains_the_last_proof_of_its_card_that_failed_there_once(void **state)
 {
     (void)state;
-    for (unsigned error = 0; error < CB_ERROR_COUNT; error++)
-        assert_int_equal(cb_tap_may_renew((cb_error)error),
-                         error == CB_E_CERTIFICATE_EXPIRED || error == CB_E_CERTIFICATE_REVOKED);
+    fails(20, 1, 6); /* at another terminal */
+    fails(21, 4, 7); /* of another card */
+    renew();
+    assert_int_equal(explained.tap.bytes[0], 0);
+    fails(22, 1, 7);
+    renew();
+    assert_int_equal(explained.tap.bytes[0], 22);
+    assert_int_equal(explained.time, 77);
+    assert_int_equal(limit_explained, 5);
+    renew();
+    assert_int_equal(explained.tap.bytes[0], 0);
+}
+
+/* Whether it was refused when it was asked for, or at its end. */
+static void a_renewal_that_fails_explains_nothing_nor_does_the_next(void **state)
+{
+    static const char *const steps[] = {"issuer", "hsmd", "finish", "bind", "record"};
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        cb_tap_outcome outcome;
+        fails(22, 1, 7);
+        failing = steps[i];
+        failure = CB_E_PIN_WRONG;
+        trace[0] = 0;
+        cb_error error = ask(1);
+        if (!error)
+            error = finish(&outcome);
+        assert_int_equal(error, CB_E_PIN_WRONG);
+        failing = NULL;
+        trace[0] = 0;
+        renew();
+        assert_int_equal(explained.tap.bytes[0], 0);
+    }
 }
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_taps)
+#define T(name) cmocka_unit_test_setup_teardown(name, open_taps, close_all)
     const struct CMUnitTest tests[] = {
         T(it_runs_in_order),
         T(the_issuer_is_asked_about_each_certificate),
@@ -165,7 +227,8 @@ int main(void)
         T(a_terminal_that_is_told_to_wait_has_its_tap_as_it_was),
         T(nothing_new_is_no_refusal_and_asks_nobody),
         T(a_card_that_is_ended_here_is_not_renewed),
-        T(which_errors_another_tap_may_mend),
+        T(it_explains_the_last_proof_of_its_card_that_failed_there_once),
+        T(a_renewal_that_fails_explains_nothing_nor_does_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,6 +178,11 @@ const cb_card_profile *cb_profile_find(uint8_t id)
                                             .level_with_pin = CB_LEVEL_TERMINAL_PIN,
                                             .recognise = recognise_it,
                                             .certificates = 1};
+    static const cb_card_profile piv = {.id = CB_PROFILE_PIV,
+                                        .name = "piv",
+                                        .level_with_pin = CB_LEVEL_TERMINAL_PIN,
+                                        .recognise = recognise_it,
+                                        .certificates = 3};
     static const cb_card_profile password = {.id = CB_PROFILE_PASSWORD,
                                              .name = "password",
                                              .level_with_pin = CB_LEVEL_PASSWORD};
@@ -185,6 +190,7 @@ const cb_card_profile *cb_profile_find(uint8_t id)
            : id == CB_PROFILE_PASSWORD ? &password
            : id == CB_PROFILE_SCP03    ? &recognised
            : id == CB_PROFILE_JPKI     ? &foreign
+           : id == CB_PROFILE_PIV      ? &piv
                                        : NULL;
 }
 
