@@ -28,13 +28,13 @@ static json_t *profiles_json(uint8_t profiles)
 
 static json_t *row_json(const cb_registration_row *row)
 {
-    return json_pack("{so, so, so, si, ss, ss, so, so, so, so, so}", "code", cb_json_id(&row->code),
-                     "holder", cb_json_id(&row->holder), "profiles", profiles_json(row->profiles),
-                     "level", (int)row->level, "operator", row->operator, "state",
-                     cb_code_state_name(row->state), "created", cb_json_time(row->created),
-                     "expires", cb_json_time(row->expires), "changed", cb_json_time(row->changed),
-                     "card", cb_json_id_or_null(&row->card), "terminal",
-                     cb_json_id_or_null(&row->terminal));
+    return json_pack(
+        "{so, so, so, si, ss, ss, so, so, so, so, so, so}", "code", cb_json_id(&row->code),
+        "holder", cb_json_id(&row->holder), "profiles", profiles_json(row->profiles), "level",
+        (int)row->level, "operator", row->operator, "state", cb_code_state_name(row->state),
+        "created", cb_json_time(row->created), "expires", cb_json_time(row->expires), "changed",
+        cb_json_time(row->changed), "card", cb_json_id_or_null(&row->card), "terminal",
+        cb_json_id_or_null(&row->terminal), "replaces", cb_json_id_or_null(&row->replaces));
 }
 
 static cb_error read_profiles(cb_reply *reply, const json_t *list, uint8_t *out)
@@ -56,19 +56,22 @@ cb_error cb_api_registration_add(cb_request *request, cb_reply *reply)
 {
     cb_registration_row row = {.code = {{0}}};
     json_t *profiles = NULL;
+    const char *reason = NULL;
     int64_t level = CB_LEVEL_TERMINAL_PIN, until = 0;
     const cb_field fields[] = {{"code", CB_FIELD_ID, true, 0, &row.code},
                                {"holder", CB_FIELD_ID, true, 0, &row.holder},
                                {"profiles", CB_FIELD_LIST, true, CB_PROFILES_MAX, &profiles},
                                {"level", CB_FIELD_NUMBER, false, UINT8_MAX, &level},
-                               {"until", CB_FIELD_NUMBER, true, UINT32_MAX, &until}};
+                               {"until", CB_FIELD_NUMBER, true, UINT32_MAX, &until},
+                               {"replaces", CB_FIELD_ID, false, 0, &row.replaces},
+                               {"reason", CB_FIELD_TEXT, false, 32, &reason}};
     cb_error error = cb_request_fields(request, reply, fields, sizeof fields / sizeof *fields);
     if (!error)
         error = read_profiles(reply, profiles, &row.profiles);
     row.level = (uint8_t)level;
     row.expires = until * CB_SECOND;
     if (!error)
-        error = cb_registration_record(cb_api_of(request)->store, request->actor, &row);
+        error = cb_registration_record(cb_api_of(request)->store, request->actor, reason, &row);
     return error ? error : cb_reply_json(reply, 201, row_json(&row));
 }
 

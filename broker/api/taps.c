@@ -256,6 +256,11 @@ static json_t *outcome_json(const cb_tap_outcome *outcome)
         json_decref(json);
         json = NULL;
     }
+    if (json && !cb_id_is_zero(&outcome->replaces) &&
+        json_object_set_new(json, "replaces", cb_json_id(&outcome->replaces)) != 0) {
+        json_decref(json);
+        json = NULL;
+    }
     if (json && outcome->may_renew && json_object_set_new(json, "may_renew", json_true()) != 0) {
         json_decref(json);
         json = NULL;

@@ -23,6 +23,15 @@ cb_error cb_card_issue_in(cb_txn *txn, const cb_act *act, const cb_card_new *fre
 /* Whether a rule was not met, which is to be recorded. */
 bool cb_card_issue_refused(cb_error error);
 
+/* One card in the place of another of its holder's (fresh->replaces), active at once; the old one
+ * is revoked, unless it is dead already, which alone has act's reason and what it ends. Errors as
+ * cb_card_replace. */
+cb_error cb_card_replace_in(cb_txn *txn, const cb_act *act, const cb_card_new *fresh,
+                            const cb_card *card);
+
+/* Revoked, given back or destroyed. */
+bool cb_card_is_dead(uint8_t state);
+
 cb_error cb_card_copy(const cb_card *from, cb_card *to);
 
 #endif

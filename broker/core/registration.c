@@ -19,21 +19,60 @@ static cb_error put_leaf(cb_txn *txn, const char *kind, const cb_act *act,
 {
     cb_buf leaf = CB_BUF(CB_LEAF_MAX);
     cb_act_leaf(&leaf, kind, act);
-    cb_leaf_id(&leaf, "code", &row->code);
-    cb_leaf_id(&leaf, "holder", &row->holder);
     if (row->state == CB_CODE_OPEN) {
-        cb_leaf_number(&leaf, "profiles", row->profiles);
-        cb_leaf_number(&leaf, "level", row->level);
-        cb_leaf_number(&leaf, "expires", (uint64_t)row->expires);
+        cb_said_registration(&leaf, row);
+    } else {
+        cb_leaf_id(&leaf, "code", &row->code);
+        cb_leaf_id(&leaf, "holder", &row->holder);
     }
     if (tap) {
         cb_leaf_id(&leaf, "tap", tap);
         cb_leaf_id(&leaf, "card", &row->card);
         cb_leaf_id(&leaf, "terminal", &row->terminal);
         cb_leaf_text(&leaf, "allowed_by", row->operator);
+        if (!cb_id_is_zero(&row->replaces))
+            cb_leaf_id(&leaf, "replaces", &row->replaces);
     }
     cb_error error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
+    return error;
+}
+
+/* ---- The card that is to be replaced ---- */
+
+static bool replaces(const cb_registration_row *row) { return !cb_id_is_zero(&row->replaces); }
+
+/* A manager says it who knows in which state it is: only a dead one leaves nothing to exchange. */
+static cb_error may_be_replaced(cb_txn *txn, const cb_registration_row *row)
+{
+    cb_card old;
+    if (!replaces(row))
+        return CB_OK;
+    cb_card_init(&old);
+    cb_error error = cb_row_card_get(txn, &row->replaces, &old);
+    if (!error && (!cb_id_same(&old.holder, &row->holder) || old.profile == CB_PROFILE_PASSWORD))
+        error = CB_E_ARGUMENT;
+    if (!error && cb_card_is_dead(old.state))
+        error = CB_E_STATE;
+    cb_card_free(&old);
+    return error;
+}
+
+/* That somebody stopped the card since the code was made may mean that it and the code's letter are
+ * in the wrong hands. Its last day means nothing of the kind. */
+static cb_error is_still_replaced(cb_txn *txn, const cb_registration_row *row)
+{
+    cb_card old;
+    if (!replaces(row))
+        return CB_OK;
+    cb_card_init(&old);
+    cb_error error = cb_row_card_get(txn, &row->replaces, &old);
+    if (error == CB_E_NOT_FOUND) /* no card is ever taken out of the table */
+        error = CB_E_HSM_RECORD;
+    if (!error && (cb_card_is_dead(old.state) ||
+                   (old.state == CB_CARD_SUSPENDED && old.changed > row->created)))
+        error = CB_E_REGISTRATION_STOPPED;
+    cb_card_free(&old);
     return error;
 }
 
@@ -50,17 +89,20 @@ typedef struct work {
 static cb_error run_record(cb_txn *txn, void *context)
 {
     const work *w = context;
-    cb_error error = cb_row_registration_put(txn, w->row);
+    cb_error error = may_be_replaced(txn, w->row);
+    if (!error)
+        error = cb_row_registration_put(txn, w->row);
     return error ? error : put_leaf(txn, w->kind, &w->act, w->row, NULL);
 }
 
-cb_error cb_registration_record(cb_store *store, const char *actor, cb_registration_row *row)
+cb_error cb_registration_record(cb_store *store, const char *actor, const char *reason,
+                                cb_registration_row *row)
 {
-    work w = {.act = {.actor = actor, .time = cb_clock_wall_us()},
+    work w = {.act = {.actor = actor, .reason = reason, .time = cb_clock_wall_us()},
               .row = row,
               .kind = "registration.allowed"};
     int64_t left = row->expires - w.act.time;
-    if (cb_act_check(actor, NULL) || cb_id_is_zero(&row->code) || left <= 0 ||
+    if (cb_act_check(actor, reason) || cb_id_is_zero(&row->code) || left <= 0 ||
         left > (int64_t)CB_REGISTRATION_MOST_S * CB_SECOND || row->profiles == 0 ||
         (row->profiles & ~CB_REGISTRATION_PROFILES) != 0 ||
         !cb_level_reaches(row->level, CB_LEVEL_POSSESSION))
@@ -188,10 +230,15 @@ static cb_error by_this_code(cb_txn *txn, const cb_id *code, const cb_card *card
 static cb_error may_be_issued(cb_txn *txn, const reading *r)
 {
     cb_registration_row row;
-    const cb_card_new fresh = {.rules = r->rules};
     cb_error error = cb_row_registration_get(txn, r->code, &row);
-    if (error)
+    if (error || row.state != CB_CODE_OPEN)
         return error == CB_E_NOT_FOUND ? CB_OK : error;
+    error = cb_said_of_registration(txn, &row);
+    if (!error)
+        error = is_still_replaced(txn, &row);
+    if (error)
+        return error;
+    const cb_card_new fresh = {.rules = r->rules, .replaces = row.replaces};
     const cb_card card = {.id = *r->card, .holder = row.holder, .profile = r->profile};
     return cb_card_issue_look(txn, &fresh, &card);
 }
@@ -213,7 +260,8 @@ cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *c
                               uint8_t profile, const cb_card_rules *rules)
 {
     reading r = {.code = code, .card = card, .profile = profile, .rules = rules};
-    return cb_store_read_said(store, run_open, &r);
+    cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+    return error ? error : cb_store_read_said(store, run_open, &r);
 }
 
 static cb_error highest(void *context, const cb_card *card)
@@ -249,9 +297,10 @@ typedef struct using
 {
     cb_act act;
     const cb_registration_use *use;
-    const cb_card_new *fresh;
+    cb_card_new *fresh;
     cb_card card;
     bool there; /* it was recorded before */
+    cb_registration_replaced *replaced;
 }
 using;
 
@@ -302,11 +351,29 @@ static cb_error again(cb_txn *txn, const using *u)
                                     : error;
 }
 
-static cb_error issue(cb_txn *txn, using *u, cb_registration_row *row)
+static cb_error issue_plain(cb_txn *txn, const using *u)
 {
     cb_error error = cb_card_issue_in(txn, &u->act, u->fresh, &u->card);
+    return error ? error : cb_card_act_in(txn, &u->act, &u->card.id, CB_CARD_ACTIVATE);
+}
+
+static cb_error issue_in_place(cb_txn *txn, const using *u)
+{
+    cb_act act = u->act;
+    act.reason = "replaced";
+    act.affected = &u->replaced->affected;
+    return cb_card_replace_in(txn, &act, u->fresh, &u->card);
+}
+
+/* Whatever state the row has: of a code that is not open the log has no word. */
+static cb_error issue(cb_txn *txn, using *u, cb_registration_row *row)
+{
+    cb_error error = cb_said_of_registration(txn, row);
     if (!error)
-        error = cb_card_act_in(txn, &u->act, &u->card.id, CB_CARD_ACTIVATE);
+        error = is_still_replaced(txn, row);
+    u->fresh->replaces = row->replaces;
+    if (!error)
+        error = replaces(row) ? issue_in_place(txn, u) : issue_plain(txn, u);
     row->state = CB_CODE_USED;
     row->changed = u->act.time;
     row->card = u->card.id;
@@ -319,29 +386,35 @@ static cb_error issue(cb_txn *txn, using *u, cb_registration_row *row)
 static cb_error run_use(cb_txn *txn, void *context)
 {
     using *u = context;
-    cb_registration_row row;
+    cb_registration_row row = {.replaces = {{0}}};
     cb_error error = look_up(txn, u, &row);
     if (!error)
         error = u->there ? again(txn, u) : issue(txn, u, &row);
     if (!error && u->use->counter > 0)
         error = cb_card_proof_in(txn, &u->card.id, u->use->counter, u->act.time);
+    u->replaced->card = row.replaces;
     return error;
 }
 
-cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out)
+cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out,
+                                  cb_registration_replaced *replaced)
 {
     cb_card_new fresh = {.binding = use->binding,
                          .certificates = use->certificates,
                          .rules = use->rules,
                          .activate = true};
-    using u = {
-        .act = {.actor = "registration", .time = cb_clock_wall_us()}, .use = use, .fresh = &fresh};
+    using u = {.act = {.actor = "registration", .time = cb_clock_wall_us()},
+               .use = use,
+               .fresh = &fresh,
+               .replaced = replaced};
     cb_card_init(&u.card);
     cb_error error = cb_card_prepare(&fresh, u.act.time, &u.card);
     if (!error)
         error = cb_act_write(store, run_use, &u, CB_WRITE_ORDINARY);
     if (cb_card_issue_refused(error))
         cb_mismatch_of_issue(store, u.act.actor, &fresh, &u.card.id, error);
+    if (error && error != CB_E_UNSIGNED)
+        replaced->card = (cb_id){{0}};
     u.card.state = CB_CARD_ACTIVE;
     if (!error)
         error = cb_card_copy(&u.card, out);

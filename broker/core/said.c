@@ -141,6 +141,15 @@ cb_error cb_said_of_entered(cb_txn *txn, const cb_application *application)
     return said_of_application(txn, 'b', application);
 }
 
+cb_error cb_said_of_registration(cb_txn *txn, const cb_registration_row *row)
+{
+    char name[CB_ID_TEXT];
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_id_text(&row->code, name);
+    cb_said_registration(&lines, row);
+    return judge_lines(txn, 'g', &row->code, &lines, "registration", name);
+}
+
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card)
 {
     char name[CB_ID_TEXT];

@@ -27,6 +27,8 @@ cb_error cb_said_of_application(cb_txn *txn, const cb_application *application);
 /* Whether it was entered as it is, by the operator whom it names. */
 cb_error cb_said_of_entered(cb_txn *txn, const cb_application *application);
 cb_error cb_said_of_card(cb_txn *txn, const cb_id *card);
+/* Whether it was allowed as it is, and is still open. */
+cb_error cb_said_of_registration(cb_txn *txn, const cb_registration_row *row);
 cb_error cb_said_of_intent(cb_txn *txn, const cb_intent_row *intent);
 
 #endif

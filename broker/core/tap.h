@@ -37,8 +37,9 @@ typedef struct cb_taps_parts {
     cb_certificate_status certificate_status; /* may wait a moment; NULL: no issuer is configured */
     void *status_context;
     const cb_failure_limits *failures; /* copied; NULL: the defaults */
-    /* A card was suspended, or a terminal de-activated, for what failed: its sessions are to be cut
-     * and hsmd told. Called by the thread of the tap; may be NULL. */
+    /* A card was suspended, or a terminal de-activated, for what failed, or a card was revoked for
+     * another one in its place: its sessions are to be cut and hsmd told. Called by the thread of
+     * the tap; may be NULL. */
     void (*ended)(void *context, const cb_session_match *match, const cb_affected *affected);
     void *ended_context;
     const cb_card_rules *rules; /* for cards that are registered in a tap; NULL: none */
@@ -129,6 +130,7 @@ typedef struct cb_tap_outcome {
     bool may_end; /* the card is revoked, and could be ended by another tap while it lies there */
     bool ended;   /* it was, and said so */
     bool registered; /* the card is its holder's now */
+    cb_id replaces;  /* and this one of his is dead; zero: none */
     bool may_renew;  /* its certificates will soon be over, or its key is another than it is bound
                         with, and another tap could bring newer ones */
     bool renewed;    /* it is bound with the certificates that it has now */

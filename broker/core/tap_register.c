@@ -86,6 +86,14 @@ static cb_error bind_at(void *context, const cb_feed_head *head)
                            &run->binding);
 }
 
+/* It is dead also where the head of the log could not be signed, and the holder comes again. */
+static void cut_replaced(const cb_taps *taps, const cb_registration_replaced *replaced)
+{
+    cb_session_match match = {.card = replaced->card};
+    if (!cb_id_is_zero(&replaced->card) && taps->parts.ended)
+        taps->parts.ended(taps->parts.ended_context, &match, &replaced->affected);
+}
+
 static cb_error record(const binding_run *run, const cb_card_claim *claim, cb_tap_outcome *outcome)
 {
     cb_card card;
@@ -97,9 +105,12 @@ static cb_error record(const binding_run *run, const cb_card_claim *claim, cb_ta
                                      .certificates = cb_buf_bytes(&entry->certificates),
                                      .counter = claim->counter,
                                      .rules = run->taps->parts.rules};
+    cb_registration_replaced replaced = {.card = {{0}}};
     cb_card_init(&card);
-    cb_error error = cb_registration_use_code(run->taps->parts.store, &use, &card);
+    cb_error error = cb_registration_use_code(run->taps->parts.store, &use, &card, &replaced);
+    cut_replaced(run->taps, &replaced);
     if (!error) {
+        outcome->replaces = replaced.card;
         outcome->card = card.id;
         outcome->holder = card.holder;
         outcome->level = card.level;
@@ -110,6 +121,7 @@ static cb_error record(const binding_run *run, const cb_card_claim *claim, cb_ta
         outcome->proof_heard = true;
     }
     cb_card_free(&card);
+    cb_affected_free(&replaced.affected);
     return error;
 }
 

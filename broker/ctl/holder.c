@@ -62,6 +62,9 @@ static const cb_ctl_option code_options[] = {
     {"level", "LEVEL", "highest level that the card may reach (default: terminal-pin)", false,
      false},
     {"valid", "TIME", "how long the code is good, at most 30d (default: 7d)", false, false},
+    {"in-place-of", "CARD", "the holder's card that is revoked when he registers the other one",
+     false, false},
+    {"reason", "WORD", "why, in a word", false, false},
     {0}};
 static const cb_ctl_option reason_options[] = {
     {"reason", "WORD", "why, in a word", false, false}, {0}};

@@ -6,6 +6,7 @@
  * what it is known. It is recorded first, then allowed by hsmd, and shown when both have been done.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/secret.h"
@@ -20,6 +21,8 @@ enum { DEFAULT_S = 7 * 86400 };
 typedef struct code_order {
     cb_registration_grant grant;
     cb_id code;
+    cb_id replaces; /* zero: none */
+    const char *reason;
     char text[CB_CODE_TEXT];
 } code_order;
 
@@ -37,6 +40,35 @@ static cb_ctl_status read_profiles(cb_ctl *ctl, const cb_ctl_args *args, uint8_t
     return CB_CTL_DONE;
 }
 
+static bool is_dead(const char *state)
+{
+    return strcmp(state, "revoked") == 0 || strcmp(state, "returned") == 0 ||
+           strcmp(state, "destroyed") == 0;
+}
+
+/* cardbrokerd looks at it, too; here it is said what is wrong with it. */
+static cb_ctl_status find_replaced(cb_ctl *ctl, const char *text, code_order *order)
+{
+    cb_id holder;
+    char id[CB_ID_TEXT], path[64];
+    json_t *card = NULL;
+    cb_ctl_status status = cb_ctl_need_id(ctl, text, "a card", &order->replaces);
+    if (status)
+        return status;
+    cb_id_text(&order->replaces, id);
+    snprintf(path, sizeof path, "/v1/cards/%s", id);
+    status = cb_ctl_call(ctl, "GET", path, NULL, &card);
+    if (!status)
+        status = cb_ctl_id_field(ctl, card, "holder", &holder);
+    if (!status && !cb_id_same(&holder, &order->grant.holder))
+        status = cb_ctl_misuse(ctl, "--in-place-of: card %s is another holder's", id);
+    if (!status && is_dead(cb_ctl_text_field(card, "state")))
+        status = cb_ctl_fail(ctl, CB_E_STATE,
+                             "the card is ended already: make a code without --in-place-of");
+    json_decref(card);
+    return status;
+}
+
 static cb_ctl_status read_order(cb_ctl *ctl, const cb_ctl_args *args, code_order *order)
 {
     uint64_t seconds = DEFAULT_S;
@@ -52,7 +84,11 @@ static cb_ctl_status read_order(cb_ctl *ctl, const cb_ctl_args *args, code_order
          seconds > CB_REGISTRATION_MOST_S))
         status = cb_ctl_misuse(ctl, "--valid is a time such as 12h or 7d, at most 30d");
     order->grant.until = (cb_clock_wall_us() / CB_SECOND + (int64_t)seconds) * CB_SECOND;
-    return status ? status : cb_ctl_find_holder(ctl, args->operand[0], &order->grant.holder);
+    order->reason = cb_ctl_arg(args, "reason");
+    const char *replaced = cb_ctl_arg(args, "in-place-of");
+    if (!status)
+        status = cb_ctl_find_holder(ctl, args->operand[0], &order->grant.holder);
+    return status || !replaced ? status : find_replaced(ctl, replaced, order);
 }
 
 static cb_error make_code(code_order *order)
@@ -88,8 +124,15 @@ static cb_ctl_status record(cb_ctl *ctl, const code_order *order, json_t **made)
     json_t *body = json_pack("{s:s,s:s,s:o,s:i,s:I}", "code", code, "holder", holder, "profiles",
                              profile_names(order->grant.profiles), "level", (int)order->grant.level,
                              "until", (json_int_t)(order->grant.until / CB_SECOND));
+    if (body && !cb_id_is_zero(&order->replaces)) {
+        char replaced[CB_ID_TEXT];
+        cb_id_text(&order->replaces, replaced);
+        cb_ctl_put_text(&body, "replaces", replaced);
+    }
+    if (body && order->reason)
+        cb_ctl_put_text(&body, "reason", order->reason);
     cb_ctl_status status = body ? cb_ctl_call(ctl, "POST", "/v1/registrations", body, made)
-                                : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+                                : cb_ctl_fail_text(ctl, "--reason", order->reason);
     json_decref(body);
     return status;
 }
@@ -109,9 +152,11 @@ static cb_ctl_status show(cb_ctl *ctl, const code_order *order, json_t *made)
 {
     if (json_object_set_new(made, "secret", json_string(order->text)) != 0)
         return cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    const char *replaced = cb_ctl_text_field(made, "replaces");
     cb_ctl_status status = cb_ctl_done(
-        ctl, made, "registration %s\nregistration code: %s (until %s)",
-        cb_ctl_text_field(made, "code"), order->text, cb_ctl_text_field(made, "expires"));
+        ctl, made, "registration %s\nregistration code: %s (until %s%s%s)",
+        cb_ctl_text_field(made, "code"), order->text, cb_ctl_text_field(made, "expires"),
+        *replaced ? "; in place of card " : "", replaced);
     if (!status)
         cb_ctl_note(ctl,
                     "Nobody can show the code again. The holder says it at a terminal, with his "
@@ -139,10 +184,16 @@ cb_ctl_status cb_ctl_holder_code(cb_ctl *ctl, const cb_ctl_args *args)
 
 /* ---- What became of them ---- */
 
-static const cb_ctl_column columns[] = {
-    {"CODE", "code"},    {"HOLDER", "holder"},       {"STATE", "state"},
-    {"AT HSMD", "hsmd"}, {"ALLOWED BY", "operator"}, {"UNTIL", "expires"},
-    {"CARD", "card"},    {"TERMINAL", "terminal"},   {0}};
+static const cb_ctl_column columns[] = {{"CODE", "code"},
+                                        {"HOLDER", "holder"},
+                                        {"STATE", "state"},
+                                        {"AT HSMD", "hsmd"},
+                                        {"ALLOWED BY", "operator"},
+                                        {"UNTIL", "expires"},
+                                        {"CARD", "card"},
+                                        {"TERMINAL", "terminal"},
+                                        {"IN PLACE OF", "replaces"},
+                                        {0}};
 
 /* What hsmd has of a code that the record has as open: "used" if it bound a card that nobody
  * recorded, for which the holder says the code again; "unknown" if it was recorded and never

@@ -78,6 +78,17 @@ void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment)
         cb_leaf_hex(leaf, "data_sha256", cb_digest_bytes(&data));
 }
 
+void cb_said_registration(cb_buf *leaf, const cb_registration_row *row)
+{
+    cb_leaf_id(leaf, "code", &row->code);
+    cb_leaf_id(leaf, "holder", &row->holder);
+    cb_leaf_number(leaf, "profiles", row->profiles);
+    cb_leaf_number(leaf, "level", row->level);
+    cb_leaf_number(leaf, "expires", (uint64_t)row->expires);
+    if (!cb_id_is_zero(&row->replaces))
+        cb_leaf_id(leaf, "replaces", &row->replaces);
+}
+
 void cb_said_code(cb_buf *leaf, const cb_terminal_code_row *code)
 {
     cb_leaf_hex(leaf, "code_sha256", cb_digest_bytes(&code->hash));

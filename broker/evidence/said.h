@@ -7,6 +7,7 @@
 #define CB_BROKER_EVIDENCE_SAID_H
 
 #include "broker/store/row_maintenance.h"
+#include "broker/store/row_registration.h"
 #include "broker/store/row_software.h"
 #include "broker/store/row_stock.h"
 
@@ -23,6 +24,8 @@ void cb_said_maintenance(cb_buf *leaf, const cb_maintenance *maintenance);
 /* That a terminal's log may go on with what does not fit. */
 void cb_said_resume(cb_buf *leaf, const cb_id *terminal);
 void cb_said_enrolment(cb_buf *leaf, const cb_enrolment *enrolment);
+/* What a manager allowed with a code. */
+void cb_said_registration(cb_buf *leaf, const cb_registration_row *row);
 
 /* The word under which an enrolment's are kept: with data or without. */
 char cb_said_enrolment_word(const cb_enrolment *enrolment);
@@ -32,14 +35,15 @@ typedef struct cb_said_row {
     char kind; /* of the word */
     cb_id id;
     cb_digest digest;
-    const char *what; /* "service", "terminal", "enrolment", "software", "maintainer" */
+    const char *what; /* "service", "terminal", "enrolment", "software", "maintainer",
+                        "registration" */
     const char *name; /* a service's; otherwise its identifier */
 } cb_said_row;
 
 typedef cb_error (*cb_said_visitor)(void *context, const cb_said_row *row);
 
 /* Each service, terminal that is not over, enrolment that is not removed, entry of the list of
- * software, and maintainer. */
+ * software, maintainer, and registration code that is open. */
 cb_error cb_said_rows(cb_txn *txn, cb_said_visitor each, void *context);
 
 #endif

@@ -43,6 +43,10 @@ static const struct {
     {"application.approved", 'a', false, "application", NULL},
     {"application.issued", 'a', true, NULL, NULL},
     {"application.refused", 'a', true, NULL, NULL},
+    {"registration.allowed", 'g', false, "code", NULL},
+    {"registration.used", 'g', true, NULL, NULL},
+    {"registration.withdrawn", 'g', true, NULL, NULL},
+    {"registration.lapsed", 'g', true, NULL, NULL},
     {"card.added", 'i', false, NULL, NULL},
     {"card.activated", 'i', true, NULL, NULL},
     {"card.resumed", 'i', true, NULL, NULL},
@@ -61,7 +65,7 @@ static const struct {
                 {'e', "enrolment", "enrolment"}, {'f', "enrolment", "enrolled"},
                 {'i', "card", "card"},           {'n', "tap", "tap"},
                 {'a', "application", "application"},
-                {'b', "application", "entered"}};
+                {'b', "application", "entered"}, {'g', "code", "registration"}};
 
 enum { WORDS = sizeof words / sizeof *words, SUBJECTS = sizeof subjects / sizeof *subjects };
 

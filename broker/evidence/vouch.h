@@ -4,9 +4,10 @@
  *
  * hsmd checks the MACs of card bindings and sealed keys itself. Where a service is and how one logs
  * in there, which key is a terminal's and what it may ask for, as whom a holder is known at a
- * service, and whether a card was ever activated, stand in the database only. The leaf of the act
- * that set them says the same, and leaves are under heads that hsmd remembers: so a login believes
- * a row only if it is what the last leaf about it says.
+ * service, whether a card was ever activated, and in whose place a registration code puts another
+ * stand in the database only. The leaf of the act that set them says the same, and leaves are under
+ * heads that hsmd remembers: so a login, or a registration, believes a row only if it is what the
+ * last leaf about it says.
  *
  *   's' service    SHA-256 of the leaf from its line "service" on
  *   't' terminal   SHA-256 of the leaf from its line "terminal" on; none once it is revoked
@@ -25,6 +26,8 @@
  *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
  *                  once a card was issued for it, or it was refused
  *   'b' application the same of the leaf by which it was entered; none when 'a' has none any more
+ *   'g' registration code  SHA-256 of the leaf that allowed it from the line "code" on; none once it
+ *                  was used, withdrawn or has lapsed
  *   'i' card       there while the card was added and not yet activated
  *
  * Of each digest 16 bytes are kept; of 'f' 8, for who changes rows chooses nothing of what they are

@@ -4,7 +4,8 @@
 #include "broker/store/row.h"
 
 #define COLUMNS                                                                                    \
-    "code, holder, profiles, level, operator, state, created, expires, changed, card, terminal"
+    "code, holder, profiles, level, operator, state, created, expires, changed, card, terminal, "  \
+    "replaces"
 
 static const char *const states[] = {NULL, "open", "used", "withdrawn", "lapsed", NULL};
 
@@ -17,7 +18,7 @@ const char *cb_code_state_name(uint8_t state)
 cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
 {
     cb_query q = cb_query_begin(txn->sql, "INSERT INTO registration (" COLUMNS
-                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+                                          ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     cb_query_id(&q, &row->code);
     cb_query_id(&q, &row->holder);
     cb_query_number(&q, row->profiles);
@@ -29,6 +30,7 @@ cb_error cb_row_registration_put(cb_txn *txn, const cb_registration_row *row)
     cb_query_number(&q, row->changed);
     cb_query_id_or_null(&q, &row->card);
     cb_query_id_or_null(&q, &row->terminal);
+    cb_query_id_or_null(&q, &row->replaces);
     return cb_query_run(&q);
 }
 
@@ -45,6 +47,7 @@ static void read_row(cb_query *q, cb_registration_row *out)
     out->changed = cb_column_number(q, 8);
     cb_column_known_id(q, 9, &out->card);
     cb_column_known_id(q, 10, &out->terminal);
+    cb_column_known_id(q, 11, &out->replaces);
 }
 
 cb_error cb_row_registration_get(cb_txn *txn, const cb_id *code, cb_registration_row *out)

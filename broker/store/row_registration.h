@@ -23,6 +23,7 @@ typedef struct cb_registration_row {
     uint8_t state;                /* cb_code_state */
     int64_t created, expires, changed;
     cb_id card, terminal; /* zero: it was not used */
+    cb_id replaces;       /* the card that dies when it is used; zero: none */
 } cb_registration_row;
 
 /* "open", "used" …; "unknown". */

@@ -272,6 +272,12 @@ static cb_error print_accepted(cb_output *output, const char *reader, const cb_t
     cb_buf_put_str(&text, registered        ? ": the card is registered and can be used"
                           : report->renewed ? ": accepted, with the card's new certificates"
                                             : ": accepted");
+    const char *replaced = text_of(report->result, "replaces");
+    if (registered && *replaced) {
+        cb_buf_put_str(&text, "; it is in the place of card ");
+        add_plain(&text, replaced);
+        cb_buf_put_str(&text, ", which is over");
+    }
     if (*service) {
         cb_buf_put_str(&text, " for ");
         add_plain(&text, service);

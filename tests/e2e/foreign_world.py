@@ -147,12 +147,12 @@ default_crl_days = 7
         os.chmod(key, 0o600)
         return "--content-signer", certificate, "--content-signer-key", key
 
-    def make_jpki(self, name):
+    def make_jpki(self, name, subject=None):
         reading, writing = os.pipe()
         os.write(writing, f"{JPKI_PIN}\nABC271\n".encode())
         os.close(writing)
         try:
-            self.issuer("jpki", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / "agency.pem",
+            self.issuer("jpki", "make", "--state", self.cards / f"{name}.card", "--name", subject or name, "--ca", self.pki / "agency.pem",
                         "--ca-key", self.pki / "agency.key", "--certificate", self.cards / f"{name}.der", "--secrets-fd", reading,
                         pass_fds=(reading,))
         finally:

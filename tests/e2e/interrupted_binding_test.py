@@ -50,6 +50,8 @@ class Registering:
     profile, level, pin, tap_pin = "piv", "terminal-pin", PIV_PIN, None
     halls = cards = 0
     card = None
+    in_place = False    # each card is registered in the place of the one before
+    last = None         # that was registered
 
     @staticmethod
     def make(name):
@@ -80,7 +82,9 @@ class Registering:
         Registering.cards += 1
         self.card = f"{self.holder}-{Registering.cards}"
         self.make(self.card)
-        code = w.ctl("holder", "code", self.holder, "--profile", self.profile, "--level", self.level)
+        self.old = self.last if self.in_place else None
+        code = w.ctl("holder", "code", self.holder, "--profile", self.profile, "--level", self.level,
+                     *(("--in-place-of", self.old) if self.old else ()))
         self.code, self.secret = code["code"], code["secret"]
         reader.lay(w.lay(self.card))
 
@@ -107,6 +111,11 @@ class Registering:
             self.assertIn(ADVICE[said["code"]], said["detail"])
         kinds = [leaf["kind"] for leaf in leaves]
         self.assertEqual(len({kinds.count(kind) for kind in ("registration.used", "card.added", "card.activated")}), 1, leaves)
+        used = [leaf for leaf in leaves if leaf["kind"] == "registration.used"]
+        self.assertEqual([leaf.get("replaces") for leaf in used], [self.old] * len(used))
+        self.assertEqual([leaf["card"] for leaf in leaves if leaf["kind"] == "card.revoked"], [self.old] * len(used) if self.old else [])
+        if used:
+            type(self).last = used[-1]["card"]
         return said, leaves, kinds.count("registration.used")
 
     def state(self):
@@ -114,6 +123,8 @@ class Registering:
 
     def works(self):
         """The same code with the same card, which opens what its holder has."""
+        if self.old:
+            self.assertIn((self.state(), w.ctl("card", "show", self.old)["state"]), {("open", "active"), ("used", "revoked")})
         said, _, _ = self.cut()
         self.assertEqual(said.get("outcome"), "registered", said)
         accepted = w.tap(pin=self.tap_pin, terminal=self.terminal, seconds=5)
@@ -169,7 +180,9 @@ class RegisteringPiv(Registering, unittest.TestCase):
 
 
 class RegisteringJpki(Registering, unittest.TestCase):
-    profile, pin, tap_pin = "jpki", JPKI_PIN, JPKI_PIN
+    """Each in the place of the one before, as cards that their issuer renews are: there is one of both at any moment."""
+
+    profile, pin, tap_pin, in_place = "jpki", JPKI_PIN, JPKI_PIN, True
 
     @staticmethod
     def make(name):

@@ -140,6 +140,75 @@ class Registration(unittest.TestCase):
         self.assertEqual((said.get("outcome"), said.get("holder")), ("registered", who), said)
         self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("outcome"), "accepted")
 
+    def test_a_jpki_card_that_was_renewed_takes_the_place_of_the_old_one(self):
+        who = holder("Yui")
+        holder("Ren", services=())
+        w.make_jpki("Yui")
+        w.make_jpki("Yui-renewed", subject="Yui")
+        w.make_piv("Yui-other")
+        old = register(code_for("Yui", profile="jpki")["secret"], "Yui", pin=JPKI_PIN)["card"]
+        w.ctl("holder", "code", "Ren", "--profile", "jpki", "--in-place-of", old, ok=(2,))
+        made = code_for("Yui", "--in-place-of", old, "--reason", "renewed", profile="jpki")
+        self.assertEqual(made["replaces"], old)
+        self.assertEqual(register(made["secret"], "Yui", pin=JPKI_PIN).get("code"), "card.registered", "the old one itself")
+        self.assertEqual(register(made["secret"], "Yui-other").get("code"), "registration.profile")
+        w.insert_card("Yui-renewed")
+        self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("code"), "card.unknown", "a new certificate makes it another card")
+
+        # Who writes the database has neither the old card stay, nor another one end.
+        edit = "UPDATE registration SET replaces = %s WHERE code = x'" + made["code"].replace("-", "") + "'"
+        for other in ("NULL", f"(SELECT id FROM card WHERE id <> x'{old.replace('-', '')}')"):
+            self.change_database(edit % other)
+            self.assertEqual(register(made["secret"], pin=JPKI_PIN).get("code"), "hsm.record", other)
+            self.assertEqual([one["what"] for one in w.verify_database(ok=(1,))["findings"]], ["table.content"], other)
+        self.change_database(edit % f"x'{old.replace('-', '')}'")
+        w.insert_card("Yui")
+        self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("card"), old)
+
+        said = register(made["secret"], "Yui-renewed", pin=JPKI_PIN)
+        self.assertEqual((said.get("outcome"), said.get("holder"), said.get("replaces")), ("registered", who, old), said)
+        card = said["card"]
+        again = register(made["secret"], pin=JPKI_PIN)
+        self.assertEqual((again.get("outcome"), again.get("card"), again.get("replaces")), ("registered", card, old), again)
+        accepted = w.tap("desk", pin=JPKI_PIN)
+        self.assertEqual((accepted.get("outcome"), accepted.get("card")), ("accepted", card), accepted)
+        w.insert_card("Yui")
+        self.assertEqual(w.tap("desk", pin=JPKI_PIN).get("code"), "card.revoked")
+        self.assertEqual([w.ctl("card", "show", one)["state"] for one in (old, card)], ["revoked", "active"])
+        listed = [one for one in w.ctl("holder", "codes", "Yui") if one["code"] == made["code"]]
+        self.assertEqual([(one["state"], one["card"], one["replaces"]) for one in listed], [("used", card, old)])
+
+        allowed = [leaf for leaf in self.of_kind("registration.allowed") if leaf["code"] == made["code"]]
+        self.assertEqual([(leaf["replaces"], leaf["reason"]) for leaf in allowed], [(old, "renewed")])
+        used = [leaf for leaf in self.of_kind("registration.used") if leaf["code"] == made["code"]]
+        self.assertEqual([(leaf["card"], leaf["replaces"]) for leaf in used], [(card, old)])
+        revoked, = self.of_kind("card.revoked")
+        self.assertEqual((revoked["card"], revoked["actor"], revoked["reason"]), (old, "registration", "replaced"))
+        self.assertEqual([leaf.get("replaces") for leaf in self.of_kind("card.added") if leaf["card"] == card], [old])
+        w.ctl("holder", "code", "Yui", "--profile", "jpki", "--in-place-of", old, ok=(1,))
+
+    @staticmethod
+    def change_database(statement):
+        other = sqlite3.connect(w.state / "cardbroker.db", isolation_level=None, timeout=10)
+        try:
+            other.execute(statement)
+        finally:
+            other.close()
+
+    def test_a_card_that_was_stopped_is_replaced_by_no_code_from_before(self):
+        holder("Lost-bag", services=("nginx",))
+        w.make_piv("Bag")
+        w.make_piv("Bag-new")
+        old = register(code_for("Lost-bag")["secret"], "Bag")["card"]
+        made = code_for("Lost-bag", "--in-place-of", old)
+        w.ctl("card", "suspend", old, "--reason", "lost")
+        self.assertEqual(register(made["secret"], "Bag-new").get("code"), "registration.stopped")
+        self.assertEqual(w.tap().get("code"), "card.unknown", "and the card that was brought was bound to nobody")
+        again = code_for("Lost-bag", "--in-place-of", old)["secret"]
+        said = register(again)
+        self.assertEqual((said.get("outcome"), said.get("replaces")), ("registered", old), said)
+        self.assertEqual(w.tap().get("outcome"), "accepted")
+
     def test_a_card_with_secure_messaging_is_bound_with_its_key_for_it(self):
         who = holder("Mori")
         w.make_piv("Mori", *w.content_signer("signer"))
@@ -196,13 +265,16 @@ class Registration(unittest.TestCase):
         holder("Stolen", services=("nginx",))
         w.make_piv("Stolen")
         made = code_for("Stolen")
-        other = sqlite3.connect(w.state / "cardbroker.db", isolation_level=None, timeout=10)
-        other.execute("BEGIN IMMEDIATE")    # nothing can be recorded
+        # Before the proof: whether a card may be recorded is asked in turn with what is written, and it would not be bound.
+        other = sqlite3.connect(w.state / "cardbroker.db", isolation_level=None, timeout=10, check_same_thread=False)
+        link.arm_meanwhile(3, lambda: other.execute("BEGIN IMMEDIATE"))    # nothing can be recorded from then on
         try:
-            said = register(made["secret"], "Stolen")
+            said = register(made["secret"], "Stolen", terminal="cut")
         finally:
-            other.execute("ROLLBACK")
+            if other.in_transaction:
+                other.execute("ROLLBACK")
             other.close()
+            link.arm()
         self.assertNotEqual(said.get("outcome"), "registered", said)
         wait_until("the database to be used again", lambda: w.admin("GET", "/v1/ready").json.get("ready") is True, 20 * PATIENCE)
         listed, = w.ctl("holder", "codes", "Stolen")

@@ -403,7 +403,7 @@ static void make_code(api_acts *a)
                                .profiles = 1 << CB_PROFILE_PIV,
                                .level = CB_LEVEL_TERMINAL_PIN,
                                .expires = cb_clock_wall_us() + 3600 * CB_SECOND};
-    MUST(cb_registration_record(a->w.api.store, "test", &row));
+    MUST(cb_registration_record(a->w.api.store, "test", NULL, &row));
     a->key = row.code;
 }
 

@@ -124,7 +124,7 @@ static void new_code(own_cards *c)
                                          .until = until,
                                          .profiles = 1 << CB_PROFILE_PIV,
                                          .level = CB_LEVEL_TERMINAL_PIN};
-    MUST(cb_registration_record(c->w.api.store, "test", &row));
+    MUST(cb_registration_record(c->w.api.store, "test", NULL, &row));
     MUST(cb_hsm_registration_allow(c->w.api.hsm, &row.code, &grant));
 }
 

@@ -44,7 +44,7 @@ static cb_id allow_registration(api_acts *a)
                                .profiles = 1U << CB_PROFILE_PIV,
                                .level = CB_LEVEL_POSSESSION,
                                .expires = ((int64_t)time(NULL) + 600) * 1000000};
-    MUST(cb_registration_record(a->w.api.store, "test", &row));
+    MUST(cb_registration_record(a->w.api.store, "test", NULL, &row));
     return row.code;
 }
 

@@ -531,6 +531,25 @@ class Cards(Case):
         self.assertEqual(self.ok("holder", "withdraw", OTHER, "--reason", "mistake"), f"code {OTHER} withdrawn\n")
         self.assertEqual(self.fake.asked("POST", f"/v1/registrations/{OTHER}/withdraw"), [{"reason": "mistake"}] * 2)
 
+    def test_a_code_may_be_for_a_card_in_the_place_of_one_of_the_holders(self):
+        made = {"code": OTHER, "holder": HOLDER, "profiles": ["jpki"], "expires": "2026-01-08T00:00:00Z", "replaces": CARD}
+        order = ("holder", "code", HOLDER, "--profile", "jpki", "--in-place-of", CARD)
+        self.fake.on("POST", "/v1/registrations", 201, made)
+        for state in ("active", "suspended", "expired"):
+            self.fake.on("GET", f"/v1/cards/{CARD}", 200, {"id": CARD, "holder": HOLDER, "state": state})
+            self.assertIn(f"; in place of card {CARD})", self.ok(*order, "--reason", "renewed"))
+        self.assertEqual([(sent["replaces"], sent["reason"]) for sent in self.fake.asked("POST", "/v1/registrations")], [(CARD, "renewed")] * 3)
+        before = len(self.hsm_calls())
+        for state in ("revoked", "returned", "destroyed"):
+            self.fake.on("GET", f"/v1/cards/{CARD}", 200, {"id": CARD, "holder": HOLDER, "state": state})
+            self.fails(1, "without --in-place-of", *order)
+        self.fake.on("GET", f"/v1/cards/{CARD}", 200, {"id": CARD, "holder": OTHER, "state": "active"})
+        self.fails(2, "another holder's", *order)
+        self.fake.on("GET", f"/v1/cards/{CARD}", 404, problem("resource.unknown", "No card.", 404))
+        self.fails(1, "resource.unknown", *order)
+        self.fails(2, "identifier of a card", *order[:-1], "Hanako")
+        self.assertEqual((len(self.fake.asked("POST", "/v1/registrations")), len(self.hsm_calls())), (3, before))
+
     def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
         for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
             self.hsm_fails("resume", ERRORS[code])

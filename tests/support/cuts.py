@@ -12,6 +12,7 @@ import struct
 import threading
 
 BEFORE, AFTER = "before", "after"   # it has reached the other side; it was done there, and the answer does not come back
+MEANWHILE = "meanwhile"
 
 
 class CutReader:
@@ -89,7 +90,7 @@ class CutLink:
     """TLS to the terminal with the broker's own certificate, and to the broker with the terminal's."""
 
     def __init__(self, world, terminal):
-        self.count, self.cut, self.down, self.paths = 0, None, False, []
+        self.count, self.cut, self.down, self.paths, self.meanwhile = 0, None, False, [], None
         self.broker = world.port
         self.upstream = ssl.create_default_context(cafile=str(world.pki / "tls" / "ca.pem"))
         self.upstream.load_cert_chain(str(world.etc / f"{terminal}.pem"), str(world.etc / f"{terminal}.key"))
@@ -124,6 +125,8 @@ class CutLink:
                 if strike == BEFORE:
                     link.down = stays_down
                     return self.end_here()
+                if strike == MEANWHILE:
+                    link.meanwhile()
                 self.to_broker.request("POST", self.path, body=body, headers={"Content-Type": "application/json"})
                 answer = self.to_broker.getresponse()
                 data = answer.read()
@@ -156,6 +159,11 @@ class CutLink:
     def arm(self, nth=0, when=None, stays_down=False):
         """nth 0: counts only. stays_down: no exchange after that one comes through either."""
         self.count, self.cut, self.down, self.paths = 0, (nth, when, stays_down), False, []
+
+    def arm_meanwhile(self, nth, call):
+        """Nothing is cut; something happens when that exchange is on its way to the broker."""
+        self.meanwhile = call
+        self.arm(nth, MEANWHILE)
 
     def strike(self, path):
         self.count += 1

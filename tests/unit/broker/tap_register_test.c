@@ -36,13 +36,19 @@ cb_error cb_registration_sequence(cb_store *store, const cb_id *code, uint64_t *
     return step("sequence");
 }
 
-cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out)
+static cb_id replaced_now; /* what the code's other card is */
+
+cb_error cb_registration_use_code(cb_store *store, const cb_registration_use *use, cb_card *out,
+                                  cb_registration_replaced *replaced)
 {
     (void)store;
     assert_int_equal(use->counter, PROOFS);
     fill_bound(use->binding, use->certificates, out);
+    replaced->card = replaced_now;
     return step("record");
 }
+
+void cb_affected_free(cb_affected *affected) { assert_null(affected->sessions); }
 
 /* ---- The tap ---- */
 
@@ -112,6 +118,36 @@ static void a_card_whose_number_does_not_follow_is_named_with_it(void **state)
     assert_true(outcome.proof_heard);
 }
 
+static cb_session_match cut_off;
+
+static void note_ended(void *context, const cb_session_match *match, const cb_affected *affected)
+{
+    (void)context, (void)affected;
+    cut_off = *match;
+}
+
+/* Whether the record of it is signed yet or not: what the old card opened ends now. */
+static void the_card_that_is_replaced_is_cut_off(void **state)
+{
+    static const cb_error ends[] = {CB_OK, CB_E_UNSIGNED};
+    cb_tap_outcome outcome;
+    (void)state;
+    taps.parts.ended = note_ended;
+    for (size_t i = 0; i < 2; i++) {
+        for (uint8_t old = 0; old < 2; old++) {
+            cut_off = (cb_session_match){.card = {{0}}};
+            replaced_now = (cb_id){{old}};
+            assert_int_equal(ask(1), CB_OK);
+            failing = ends[i] ? "record" : NULL;
+            failure = ends[i];
+            assert_int_equal(finish(&outcome), ends[i]);
+            assert_int_equal(cut_off.card.bytes[0], old);
+            assert_int_equal(outcome.replaces.bytes[0], ends[i] ? 0 : old);
+        }
+    }
+    replaced_now = (cb_id){{0}};
+}
+
 static void a_terminal_tries_few_a_minute_and_is_told_to_wait(void **state)
 {
     (void)state;
@@ -135,6 +171,7 @@ int main(void)
         T(no_issuer_that_is_known_means_no),
         T(each_step_of_the_end_can_fail),
         T(a_card_whose_number_does_not_follow_is_named_with_it),
+        T(the_card_that_is_replaced_is_cut_off),
         T(a_card_of_the_brokers_own_is_not_bound_so),
         T(what_is_refused_before_its_rate_was_asked_takes_from_it),
         T(a_terminal_that_is_told_to_wait_has_its_tap_as_it_was),
