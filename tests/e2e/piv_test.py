@@ -149,6 +149,11 @@ class OpenSc(Card):
         self.assertIn("rsa-2048", run(reader.program("cardlink-vcard"), "--show", "now.card"))
 
 
+def signed_without_pin():
+    """What yubico-piv-tool says of a signature by the key for which no PIN is asked."""
+    return run("yubico-piv-tool", "-r", "Virtual", "-a", "test-signature", "-s", "9e", "-i", "now/9e.pem")
+
+
 class OpenScP384(Card):
     """Every key on P-384."""
     keys = ("9A:ec-p384", "9C:ec-p384", "9D:ec-p384", "9E:ec-p384")
@@ -169,6 +174,9 @@ class OpenScP384(Card):
             self.sign(number, PIN)
             public_key_of(f"now/{slot}.pem")
             run("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-in", "digest", "-sigfile", "signature")
+
+    def test_one_key_signs_without_a_pin(self):
+        self.assertIn("Successful ECDSA", signed_without_pin())
 
     def test_two_parties_agree_on_a_secret(self):
         run("openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "peer.pem")
@@ -193,6 +201,9 @@ class OpenScAndRsa(Card):
         self.assertIn("No errors", said)
         self.assertIn("all 4 signature functions seem to work", said)
         self.assertIn("RSA-PKCS: OK", said)
+
+    def test_one_key_signs_without_a_pin(self):
+        self.assertIn("Successful RSA", signed_without_pin())
 
     def test_each_certificate_is_signed_by_its_own_key(self):
         for slot in ("9a", "9d", "9e"):
