@@ -209,9 +209,19 @@ static void receive(cb_vcard_reader *reader)
         take_messages(reader);
 }
 
+/* Takes what somebody said last who has gone since, as does a terminal that ends after it has taken
+ * the power away. */
+static void hear_out(cb_vcard_reader *reader)
+{
+    struct pollfd at = {.fd = reader->fd};
+    while (reader->fd >= 0 && poll(&at, 1, 0) > 0 && at.revents & POLLHUP)
+        receive(reader);
+}
+
 /* One end at a time: whoever else connects is sent away. */
 static void accept_one(cb_vcard_reader *reader)
 {
+    hear_out(reader);
     int fd = accept4(reader->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;

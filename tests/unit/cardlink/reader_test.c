@@ -98,6 +98,26 @@ static void a_card_is_there_while_its_socket_is(void **state)
     close(fd);
 }
 
+static void who_comes_after_one_that_has_gone_is_not_sent_away(void **state)
+{
+    cb_vcard_reader reader;
+    uint8_t answer[300];
+    (void)state;
+    cb_vcard_reader_init(&reader, place, false);
+    assert_int_equal(cb_vcard_reader_insert(&reader, w.card), CB_OK);
+    int fd = reach();
+    say(fd, "\0\1\1", 3);
+    turn(&reader);
+    say(fd, "\0\1\0", 3); /* the last word, which the card has not heard when the next one comes */
+    close(fd);
+    int second = reach();
+    say(second, "\0\1\1\0\1\4", 6);
+    turn(&reader);
+    assert_int_equal(hear(second, answer, sizeof answer), 2 + sizeof cb_vcard_atr);
+    close(second);
+    cb_vcard_reader_remove(&reader);
+}
+
 static void a_command_may_come_in_pieces(void **state)
 {
     cb_vcard_reader reader;
@@ -215,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_card_is_there_while_its_socket_is),
+        cmocka_unit_test(who_comes_after_one_that_has_gone_is_not_sent_away),
         cmocka_unit_test(a_command_may_come_in_pieces),
         cmocka_unit_test(power_ends_the_session),
         cmocka_unit_test(a_card_finds_the_drivers_port),
