@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from world import PATIENCE, Terminal, World, main, run, wait_until
+from world import PATIENCE, Failure, Terminal, World, main, run, wait_until
 
 w = None
 GUESSES = 40  # wrong codes that all strangers may try in a minute
@@ -412,7 +412,10 @@ class Log(unittest.TestCase):
                    w.log_of(program).count('"card.present"') == w.log_of(program).count('"card.removed"'), 20 * PATIENCE, agent)
         accepted = w.log_of(program).count('"accepted"')
         w.insert_card("Hanako")
-        wait_until("a tap", lambda: w.log_of(program).count('"accepted"') > accepted, 20 * PATIENCE, agent)
+        try:
+            wait_until("a tap", lambda: w.log_of(program).count('"accepted"') > accepted, 20 * PATIENCE, agent)
+        except Failure as failure:
+            raise Failure(f"{failure}\n{agent.last_words()}") from None
 
     def known(self, name):
         """How far the broker has it."""
