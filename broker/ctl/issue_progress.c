@@ -2,7 +2,6 @@
 #include "broker/ctl/issue_progress.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -168,21 +167,6 @@ static bool sync_report(FILE *report)
            (fsync(fileno(report)) == 0 || errno == EINVAL || errno == ENOTSUP);
 }
 
-static bool sync_folder(const char *place)
-{
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", place);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        return true;
-    slash[slash == folder] = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    if (fd >= 0)
-        close(fd);
-    return good;
-}
-
 /* The old report stays until the new one is on the disk, with all that is kept of it. */
 static const char *replace_report(cb_progress *p, FILE *old, mode_t mode)
 {
@@ -197,7 +181,7 @@ static const char *replace_report(cb_progress *p, FILE *old, mode_t mode)
         wrong = strerror(errno);
     if (wrong)
         unlink(fresh);
-    else if (!sync_folder(p->place))
+    else if (!cb_kept_sync_name(p->place))
         wrong = strerror(errno);
     return wrong;
 }
@@ -229,7 +213,7 @@ static cb_ctl_status begin(cb_ctl *ctl, cb_progress *p)
     /* A terminal or a pipe is nowhere, and no other run goes on with it. */
     if (!realpath(p->report_path, p->place))
         p->place[0] = 0;
-    return sync_folder(p->place) ? CB_CTL_DONE : cb_ctl_fail(ctl, CB_E_IO, p->report_path);
+    return cb_kept_sync_name(p->place) ? CB_CTL_DONE : cb_ctl_fail(ctl, CB_E_IO, p->report_path);
 }
 
 /* ---- This run ---- */

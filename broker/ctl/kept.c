@@ -26,13 +26,13 @@ static cb_ctl_status refuse(cb_ctl *ctl, const cb_kept *kept, const char *why)
     return status;
 }
 
-static bool sync_folder(const char *place)
+bool cb_kept_sync_name(const char *place)
 {
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, "%s", place);
     char *slash = strrchr(folder, '/');
     if (!slash)
-        return false;
+        return true;
     slash[slash == folder] = 0;
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
@@ -157,7 +157,7 @@ static const char *begin(cb_kept *kept)
     if (ftruncate(kept->fd, 0) != 0 || !put(kept, cb_bytes_str(kept->heading)) ||
         fsync(kept->fd) != 0)
         return strerror(errno);
-    return sync_folder(kept->place) ? NULL : strerror(errno);
+    return cb_kept_sync_name(kept->place) ? NULL : strerror(errno);
 }
 
 static const char *go_on(cb_kept *kept, const char *before, int64_t size)

@@ -47,6 +47,9 @@ bool cb_kept_add(cb_kept *kept, cb_bytes row);
 /* Whether all rows are on the disk. */
 bool cb_kept_sync(cb_kept *kept);
 
+/* Has the name of the file at this place, a whole path, outlast a power cut as well; "" is none. */
+bool cb_kept_sync_name(const char *place);
+
 /* A column that may hold anything but control characters: in quotes, which are doubled. */
 void cb_kept_quoted(cb_buf *out, const char *text);
 
