@@ -103,7 +103,7 @@ typedef enum cb_error_class {
     X(CB_E_REGISTRATION_WITHDRAWN, CARD,      "registration.withdrawn",   "This registration code was withdrawn: ask why, or for a new code.") \
     X(CB_E_REGISTRATION_TRIED,   CARD,        "registration.tried",       "This registration code was used wrongly too often, by something between terminal and key service: ask for a new code, and have that looked into.") \
     X(CB_E_REGISTRATION_PROFILE, CARD,        "registration.profile",     "This registration code is for a card of another kind: use the card that it was given for, or ask for another code.") \
-    X(CB_E_REGISTRATION_STOPPED, CARD,        "registration.stopped",     "The card in whose place this registration code puts another was suspended or revoked after the code was made: ask whoever gave you the code.") \
+    X(CB_E_REGISTRATION_STOPPED, CARD,        "registration.stopped",     "The card in whose place this registration code puts another was suspended or revoked, or expired, after the code was made: ask whoever gave you the code.") \
     X(CB_E_REGISTRATION_RATE,    UNAVAILABLE, "registration.rate",        "Too many registration codes were tried within a minute: wait and try again.") \
     X(CB_E_CARD_REGISTERED,      CONFLICT,    "card.registered",          "The card is registered already: nothing was done; use it as it is, or ask who registered it.") \
     X(CB_E_CARD_NAMELESS,        CARD,        "card.nameless",            "The card's certificates do not say which card they are of, so that nobody can register it but an operator: bring it to one.") \

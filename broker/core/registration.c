@@ -59,7 +59,8 @@ static cb_error may_be_replaced(cb_txn *txn, const cb_registration_row *row)
 }
 
 /* That somebody stopped the card since the code was made may mean that it and the code's letter are
- * in the wrong hands. Its last day means nothing of the kind. */
+ * in the wrong hands. Its last day means nothing of the kind, but takes the place of what was before
+ * it: of a card that has expired since nobody knows whether it was suspended. */
 static cb_error is_still_replaced(cb_txn *txn, const cb_registration_row *row)
 {
     cb_card old;
@@ -70,10 +71,24 @@ static cb_error is_still_replaced(cb_txn *txn, const cb_registration_row *row)
     if (error == CB_E_NOT_FOUND) /* no card is ever taken out of the table */
         error = CB_E_HSM_RECORD;
     if (!error && (cb_card_is_dead(old.state) ||
-                   (old.state == CB_CARD_SUSPENDED && old.changed > row->created)))
+                   ((old.state == CB_CARD_SUSPENDED || old.state == CB_CARD_EXPIRED) &&
+                    old.changed > row->created)))
         error = CB_E_REGISTRATION_STOPPED;
     cb_card_free(&old);
     return error;
+}
+
+/* Of a code that was used the log has no word, but the card that it ended is dead. */
+static cb_error was_replaced(cb_txn *txn, const cb_registration_row *row)
+{
+    cb_card old;
+    if (!replaces(row))
+        return CB_OK;
+    cb_card_init(&old);
+    cb_error error = cb_row_card_get(txn, &row->replaces, &old);
+    bool so = !error && cb_card_is_dead(old.state) && cb_id_same(&old.holder, &row->holder);
+    cb_card_free(&old);
+    return so || (error && error != CB_E_NOT_FOUND) ? error : CB_E_HSM_RECORD;
 }
 
 /* ---- Allowing, withdrawing, lapsing ---- */
@@ -226,14 +241,30 @@ static cb_error by_this_code(cb_txn *txn, const cb_id *code, const cb_card *card
     return refusal ? refusal : own ? CB_OK : CB_E_CARD_REGISTERED;
 }
 
+static cb_error refusal_of(const cb_registration_row *row, const cb_id *card)
+{
+    switch (row->state) {
+    case CB_CODE_OPEN:
+        return CB_OK;
+    case CB_CODE_USED:
+        return cb_id_same(&row->card, card) ? CB_OK : CB_E_REGISTRATION_USED;
+    case CB_CODE_LAPSED:
+        return CB_E_REGISTRATION_LAPSED;
+    default:
+        return CB_E_REGISTRATION_WITHDRAWN;
+    }
+}
+
 /* Of one that is not there. Whether the code is any good hsmd says. */
 static cb_error may_be_issued(cb_txn *txn, const reading *r)
 {
     cb_registration_row row;
     cb_error error = cb_row_registration_get(txn, r->code, &row);
-    if (error || row.state != CB_CODE_OPEN)
+    if (error)
         return error == CB_E_NOT_FOUND ? CB_OK : error;
-    error = cb_said_of_registration(txn, &row);
+    error = refusal_of(&row, r->card);
+    if (!error)
+        error = cb_said_of_registration(txn, &row);
     if (!error)
         error = is_still_replaced(txn, &row);
     if (error)
@@ -303,20 +334,6 @@ typedef struct using
     cb_registration_replaced *replaced;
 }
 using;
-
-static cb_error refusal_of(const cb_registration_row *row, const cb_id *card)
-{
-    switch (row->state) {
-    case CB_CODE_OPEN:
-        return CB_OK;
-    case CB_CODE_USED:
-        return cb_id_same(&row->card, card) ? CB_OK : CB_E_REGISTRATION_USED;
-    case CB_CODE_LAPSED:
-        return CB_E_REGISTRATION_LAPSED;
-    default:
-        return CB_E_REGISTRATION_WITHDRAWN;
-    }
-}
 
 /* The row, and whether the card is there by it already. */
 static cb_error look_up(cb_txn *txn, using *u, cb_registration_row *row)
@@ -392,6 +409,8 @@ static cb_error run_use(cb_txn *txn, void *context)
         error = u->there ? again(txn, u) : issue(txn, u, &row);
     if (!error && u->use->counter > 0)
         error = cb_card_proof_in(txn, &u->card.id, u->use->counter, u->act.time);
+    if (!error && u->there)
+        error = was_replaced(txn, &row);
     u->replaced->card = row.replaces;
     return error;
 }
