@@ -251,12 +251,17 @@ cb_error cb_failures_end(cb_txn *txn, const cb_id *card, const cb_id *holder, co
 
 static void lower(uint64_t *count) { *count -= *count > 0; }
 
-/* In the window in which it counted. */
+/* In the window in which it counted, and while the terminal has it: who activated it again forgave
+ * it that card. */
 static cb_error take_back_at(cb_txn *txn, const cb_failed_proof *failed,
                              const cb_failure_limits *limits, cb_failure_row *row)
 {
+    uint64_t of_card = 0;
     if (!failed->counts || row->window != window_of(limits, failed->time))
         return CB_OK;
+    cb_error error = cb_row_failure_at(txn, &failed->terminal, &failed->card, &of_card);
+    if (error || of_card == 0)
+        return error;
     lower(&row->counted);
     lower(&row->proofs_seen);
     return cb_row_failure_at_take(txn, &failed->terminal, &failed->card);

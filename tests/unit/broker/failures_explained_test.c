@@ -83,6 +83,28 @@ static void cards_whose_renewal_explains_them_end_no_terminal(void **state)
     }
 }
 
+/* Who activates the terminal again forgives it that card, and takes nothing from the next one. */
+static void what_was_forgiven_is_not_taken_back_from_another_card(void **state)
+{
+    static const cb_terminal_act acts[] = {CB_TERMINAL_DEACTIVATE, CB_TERMINAL_REACTIVATE};
+    world w;
+    (void)state;
+    world_begin(&w);
+    cb_id second = add_card(&w, true);
+    fail_then(&w, CB_FAILURE_PROOF, &w.card, NOON, true);
+    for (size_t i = 0; i < 2; i++) {
+        cb_affected affected = {0};
+        assert_int_equal(
+            cb_terminal_change(w.store, "test", &w.terminal.id, acts[i], NULL, &affected), CB_OK);
+        cb_affected_free(&affected);
+    }
+    fail_then(&w, CB_FAILURE_PROOF, &second, NOON, true);
+    explain(&w, &w.card, NOON, true);
+    assert_int_equal(of_card(&w).count[CB_FAILURE_PROOF], 0);
+    assert_int_equal(of_terminal(&w).counted, 1);
+    verify_and_end(&w);
+}
+
 /* By another day or window, what counts now is what came since. */
 static void what_is_explained_later_leaves_another_day_as_it_is(void **state)
 {
@@ -123,6 +145,7 @@ int main(void)
         cmocka_unit_test(a_failed_proof_that_is_explained_counts_for_nobody_any_more),
         cmocka_unit_test(it_is_one_that_is_explained_and_no_more),
         cmocka_unit_test(cards_whose_renewal_explains_them_end_no_terminal),
+        cmocka_unit_test(what_was_forgiven_is_not_taken_back_from_another_card),
         cmocka_unit_test(what_is_explained_later_leaves_another_day_as_it_is),
         cmocka_unit_test(what_nobody_counted_is_not_taken_back_unnoticed),
     };
