@@ -127,7 +127,7 @@ static cb_error run_known(cb_txn *txn, void *context)
     cb_terminal terminal;
     cb_terminal_code_row row;
     cb_error error = find(txn, a->name, &terminal, &row);
-    if (!error && is_good(&row)) {
+    if (!error) { /* used up and late ones, too: the key that was let in asks again with it */
         cb_digest hash = hash_of(&terminal.id, a->code);
         a->done = cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash));
     }
@@ -206,13 +206,13 @@ static cb_error run_activate(cb_txn *txn, void *context)
     if (error)
         return error == CB_E_NOT_FOUND ? CB_E_ACTIVATION : error;
     cb_digest hash = hash_of(&terminal.id, activation->code);
-    if (!cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash)) || !is_good(&row))
+    if (!cb_equal(cb_digest_bytes(&hash), cb_digest_bytes(&row.hash)))
         return CB_E_ACTIVATION;
-    /* The same request, twice at a time. */
+    /* The same request, twice at a time; the code may have ended meanwhile. */
     if (terminal.state == CB_TERMINAL_ACTIVE &&
         memcmp(&terminal.key, &activation->key, sizeof terminal.key) == 0)
         return CB_OK;
-    if (terminal.state != CB_TERMINAL_REGISTERED)
+    if (terminal.state != CB_TERMINAL_REGISTERED || !is_good(&row))
         return CB_E_ACTIVATION;
     error = cb_said_of_terminal(txn, &terminal);
     if (!error)

@@ -98,6 +98,13 @@ static void a_code_that_is_over_answers_the_key_that_it_let_in_and_no_other(void
         assert_true(done);
         assert_int_equal(try_code(&s, "gate", wrong, &key, &done), CB_E_ACTIVATION);
         assert_int_equal(try_code(&s, "gate", s.symbols, &another, &done), CB_E_ACTIVATION);
+        /* Not among strangers, who may have used it up; and of two at a time neither is refused. */
+        assert_int_equal(cb_terminal_code_known(s.w.store, "gate", s.symbols, &done), CB_OK);
+        assert_true(done);
+        assert_int_equal(cb_terminal_code_known(s.w.store, "gate", wrong, &done), CB_OK);
+        assert_false(done);
+        assert_int_equal(activate(&s, &key, later()), CB_OK);
+        assert_int_equal(activate(&s, &another, later()), CB_E_ACTIVATION);
         world_close(&s.w);
         tamper(&s.w, "UPDATE terminal_code SET expires = 1");
         world_open(&s.w);
