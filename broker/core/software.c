@@ -112,7 +112,7 @@ cb_error cb_software_list(cb_store *store, const cb_id *after, unsigned limit,
 typedef struct search {
     cb_txn *txn;
     int64_t now;
-    bool listed;
+    bool listed, altered;
 } search;
 
 /* An entry that the log does not have is none. */
@@ -120,9 +120,18 @@ static cb_error look_at(void *context, const cb_software_entry *entry)
 {
     search *s = context;
     bool in_time = s->now >= entry->since && (!entry->until || s->now < entry->until);
-    if (!s->listed && in_time)
-        s->listed = cb_said_of_software(s->txn, entry) == CB_OK;
+    if (s->listed || !in_time)
+        return CB_OK;
+    cb_error error = cb_said_of_software(s->txn, entry);
+    s->listed = error == CB_OK;
+    s->altered |= error == CB_E_HSM_RECORD;
     return CB_OK;
+}
+
+/* What seems altered is a way to stand, once that is sure. */
+static cb_error unless_asked_again(const cb_txn *txn)
+{
+    return cb_txn_is_asked_again(txn) ? CB_E_HSM_RECORD : CB_OK;
 }
 
 static cb_error stand(cb_txn *txn, const cb_id *terminal, cb_terminal_software *said,
@@ -136,10 +145,10 @@ static cb_error stand(cb_txn *txn, const cb_id *terminal, cb_terminal_software *
     *standing = CB_SOFTWARE_ALTERED;
     error = cb_said_of_program(txn, terminal, &said->what);
     if (error)
-        return error == CB_E_HSM_RECORD ? CB_OK : error;
+        return error == CB_E_HSM_RECORD ? unless_asked_again(txn) : error;
     error = cb_row_software_match(txn, &said->what, look_at, &s);
     *standing = s.listed ? CB_SOFTWARE_LISTED : CB_SOFTWARE_UNLISTED;
-    return error;
+    return error || s.listed || !s.altered ? error : unless_asked_again(txn);
 }
 
 cb_error cb_still_software(cb_txn *txn, const cb_id *terminal)
@@ -172,7 +181,7 @@ cb_error cb_software_of(cb_store *store, const cb_id *terminal, cb_terminal_soft
 {
     look l = {.terminal = terminal};
     bool known = cb_store_checked(store, cb_deadline_in(0)) == CB_OK;
-    cb_error error = cb_store_read(store, run_look, &l);
+    cb_error error = cb_store_read_said(store, run_look, &l);
     *out = l.said;
     *standing = known ? l.standing : 0;
     return error;
@@ -227,7 +236,7 @@ cb_error cb_software_admit(cb_store *store, const cb_id *terminal)
         return CB_OK;
     cb_error error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
     if (!error)
-        error = cb_store_read(store, run_look, &l);
+        error = cb_store_read_said(store, run_look, &l);
     if (!error && l.news)
         write_down(store, &l);
     if (policy != CB_SOFTWARE_ENFORCE)
