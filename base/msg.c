@@ -107,7 +107,7 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
     int probe = -1;
     bool full;
     error = connect_to(path, &probe, &full);
-    if (error == CB_E_IO)
+    if (error == CB_E_IO || error == CB_E_DENIED)
         return error; /* whether somebody listens is not known */
     if (!error || full) {
         if (probe >= 0)

@@ -51,7 +51,7 @@ cb_error cb_msg_pair(int out[2]);
 
 /* Listens on a path with the given permission bits; replaces a dead socket that is in the way.
  * CB_E_EXISTS when somebody listens there, also if he accepts nobody (a second later then); CB_E_IO
- * and nothing is replaced when that cannot be told.
+ * or CB_E_DENIED, and nothing is replaced, when that cannot be told.
  * Path length is limited to 107 bytes (CB_E_CONFIG). */
 cb_error cb_msg_listen(const char *path, unsigned mode, int *out);
 
