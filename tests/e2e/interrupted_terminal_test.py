@@ -14,7 +14,7 @@ from pathlib import Path
 import terminal_life_test
 from steps import ALL
 from terminal_life_test import Registry, gone, request, wrong
-from world import PATIENCE, Terminal, main
+from world import PATIENCE, Terminal, main, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -258,6 +258,7 @@ class Ending(OfActive):
         events = [one["event"] for one in said]
         if said[0].get("code") == "broker.timeout":     # it gives the broker three seconds
             events[0] = "broker.told"
+            wait_until("the broker to have done it", lambda: self.shown() == self.state, 20 * PATIENCE)
         self.assertEqual(events, ["broker.told", "erased"], said)
         self.assertTrue(gone(name))
         self.assertEqual(self.shown(), self.state)
