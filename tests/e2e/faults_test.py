@@ -13,7 +13,7 @@ import threading
 import time
 import unittest
 
-from world import PATIENCE, Card, Terminal, main, run, wait_until, world
+from world import PATIENCE, Card, Terminal, answers, main, run, wait_until, world
 
 w = None
 
@@ -423,6 +423,7 @@ class ZRollback(Case):
         try:
             program = w.spawn("cardbrokerd", [w.program("cardbrokerd"), "--config", w.etc / "cardbroker.conf"])
             wait_until("what it says", lambda: "hsm.rolled_back" in w.log_of("cardbrokerd")[before:], 20 * PATIENCE)
+            wait_until("it to listen, or to end", lambda: program.poll() is not None or answers(w.port), 20 * PATIENCE)
             self.assertFalse(w.ready(), "it says that it is ready")
             if program.poll() is None:
                 for card in ("Taro", "Hanako"):

@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from environment import Environment, Failure, run, wait_until  # noqa: E402
+from environment import Environment, Failure, answers, run, wait_until  # noqa: E402
 
 # Sanitizer builds take longer for everything.
 PATIENCE = int(os.environ.get("CARDBROKER_PATIENCE", "1"))
