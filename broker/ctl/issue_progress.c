@@ -103,7 +103,8 @@ static bool write_mark(const cb_progress *p, int64_t settled)
     return good;
 }
 
-/* Before anything is done: whatever becomes of this run, the next finds the rows. */
+/* Before the report is touched: rows that this run may not write, or that the report would be
+ * written over, are a reason to leave all as it is. */
 static cb_ctl_status open_rows(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
 {
     struct stat rows, report;
@@ -111,12 +112,24 @@ static cb_ctl_status open_rows(cb_ctl *ctl, const kept_mark *before, cb_progress
     if (!goes_on)
         cb_time_text(cb_clock_wall_us(), p->begun);
     cb_ctl_status status = cb_kept_open(ctl, p->kept, goes_on ? before->place : NULL, before->size);
-    if (!status && (!write_mark(p, p->settled) || fstat(p->kept->fd, &rows) != 0 || rows.st_nlink != 1))
-        status = cb_ctl_fail(ctl, CB_E_IO, p->mark_path);
-    if (!status && fstat(fileno(p->report), &report) == 0 && report.st_dev == rows.st_dev &&
+    if (!status && (fstat(p->kept->fd, &rows) != 0 || rows.st_nlink != 1))
+        status = cb_ctl_fail(ctl, CB_E_IO, p->kept->path);
+    if (!status && stat(p->report_path, &report) == 0 && report.st_dev == rows.st_dev &&
         report.st_ino == rows.st_ino)
         status = cb_ctl_misuse(ctl, "the report and %s are one file", p->kept->option);
     return status;
+}
+
+/* A mark of another file names a report that this run is about to begin anew: were that file to come
+ * back, its bad lines would count as settled and stand nowhere. */
+static bool remove_mark(const cb_progress *p)
+{
+    char path[CB_PROGRESS_PATH + 2];
+    struct stat about;
+    if (lstat(p->mark_path, &about) != 0)
+        return errno == ENOENT;
+    snprintf(path, sizeof path, "%s%s", strchr(p->mark_path, '/') ? "" : "./", p->mark_path);
+    return unlink(path) == 0 && cb_kept_sync_name(path);
 }
 
 /* ---- The report of the runs before ---- */
@@ -204,8 +217,11 @@ static cb_ctl_status go_on(cb_ctl *ctl, const char *before, cb_progress *p)
     return wrong ? no_report(ctl, p, before, wrong) : CB_CTL_DONE;
 }
 
-static cb_ctl_status begin(cb_ctl *ctl, cb_progress *p)
+static cb_ctl_status begin(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
 {
+    /* One that names rows is of this file, and settles nothing: they are found by it. */
+    if (!before->place[0] && !remove_mark(p))
+        return cb_ctl_fail(ctl, CB_E_IO, p->mark_path);
     p->report = fopen(p->report_path, "w");
     if (!p->report)
         return cb_ctl_fail(ctl, CB_E_IO, p->report_path);
@@ -225,9 +241,14 @@ cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress
     cb_hex(cb_digest_bytes(digest), p->digest);
     p->settled = read_mark(p, before, &rows);
     cb_ctl_status status = same_rows(ctl, p, &rows);
+    if (!status && p->kept)
+        status = open_rows(ctl, &rows, p);
     if (!status)
-        status = p->settled > 0 ? go_on(ctl, before, p) : begin(ctl, p);
-    return status || !p->kept ? status : open_rows(ctl, &rows, p);
+        status = p->settled > 0 ? go_on(ctl, before, p) : begin(ctl, &rows, p);
+    /* Before anything is done: whatever becomes of this run, the next finds the rows. */
+    if (!status && p->kept && !write_mark(p, p->settled))
+        status = cb_ctl_fail(ctl, CB_E_IO, p->mark_path);
+    return status;
 }
 
 void cb_progress_close(cb_progress *p)

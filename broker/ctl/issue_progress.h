@@ -34,7 +34,9 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
 /* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves
  * the old report or the new one. Without them (the report is gone, cannot be read, or is another)
  * nothing is begun; nor without the rows that they kept, or if they kept none and this one is to, or
- * the other way round. With kept rows the first mark stands before it returns. */
+ * the other way round; a run that is refused because of rows leaves mark and report as they were.
+ * The mark of another file goes before the report is begun anew. With kept rows the first mark stands
+ * before it returns. */
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *progress);
 void cb_progress_close(cb_progress *progress);
 

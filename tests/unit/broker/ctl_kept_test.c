@@ -57,13 +57,15 @@ static int end(void **state)
     return rmdir(folder);
 }
 
-static cb_ctl_status open_as(const char *path)
+static cb_ctl_status open_with(const char *path, const char *report)
 {
     kept = (cb_kept){.path = path, .option = "--codes", .heading = HEADING};
     progress = (cb_progress){.kept = path ? &kept : NULL};
-    assert_int_equal(cb_progress_name(&ctl, file, NULL, &progress), CB_CTL_DONE);
+    assert_int_equal(cb_progress_name(&ctl, file, report, &progress), CB_CTL_DONE);
     return cb_progress_open(&ctl, &digest, &progress);
 }
+
+static cb_ctl_status open_as(const char *path) { return open_with(path, NULL); }
 
 static void close_all(void)
 {
@@ -258,6 +260,41 @@ static void without_the_rows_of_the_runs_before_nothing_is_begun(void **state)
     close_all();
 }
 
+/* Another file of that name may not write the rows of this one. */
+static void a_run_that_is_refused_leaves_the_bad_lines_of_the_one_before(void **state)
+{
+    (void)state;
+    opened();
+    cb_progress_reason(&progress, 1, "nonsense");
+    cb_progress_reason(&progress, 2, "nonsense");
+    assert_true(cb_progress_mark(&progress, 2));
+    assert_true(cb_kept_add(&kept, cb_bytes_str(ONE)));
+    close_all();
+    digest.bytes[0]++;
+    refused(codes, "is there already");
+    digest.bytes[0]--;
+    opened();
+    assert_int_equal(progress.settled, 2);
+    assert_int_equal(progress.bad, 2);
+    close_all();
+}
+
+static void a_report_that_is_the_file_of_rows_is_not_written_over_it(void **state)
+{
+    (void)state;
+    assert_int_equal(open_with(codes, codes), CB_CTL_USAGE);
+    close_all();
+    opened();
+    assert_true(cb_kept_add(&kept, cb_bytes_str(ONE)));
+    close_all();
+    assert_int_equal(open_with(codes, codes), CB_CTL_USAGE);
+    close_all();
+    file_is(HEADING ONE);
+    opened();
+    assert_int_equal(kept.rows, 1);
+    close_all();
+}
+
 static void lines_that_were_settled_without_rows_do_not_get_them_unnoticed(void **state)
 {
     (void)state;
@@ -345,6 +382,8 @@ int main(void)
         T(a_run_that_ended_as_it_made_the_file_is_begun_again),
         T(a_file_of_another_run_or_of_somebody_is_left_alone),
         T(without_the_rows_of_the_runs_before_nothing_is_begun),
+        T(a_run_that_is_refused_leaves_the_bad_lines_of_the_one_before),
+        T(a_report_that_is_the_file_of_rows_is_not_written_over_it),
         T(lines_that_were_settled_without_rows_do_not_get_them_unnoticed),
         T(two_runs_do_not_write_one_file),
         T(a_row_that_does_not_fit_on_the_disk_is_not_there_in_part_and_settles_nothing),

@@ -168,6 +168,33 @@ static void another_file_of_that_name_begins_anew(void **state)
     cb_progress_close(&p);
 }
 
+/* As by a kill before its first mark: its report is begun, and the mark of the other file stood. */
+static void a_file_that_comes_back_is_done_again_when_its_report_is_gone(void **state)
+{
+    cb_progress p;
+    (void)state;
+    run_to_nine();
+    digest.bytes[0]++;
+    open_again(&p);
+    cb_progress_close(&p);
+    assert_int_not_equal(access(in_folder(".progress"), F_OK), 0);
+    digest.bytes[0]--;
+    open_again(&p);
+    assert_int_equal(p.settled, 0);
+    cb_progress_close(&p);
+}
+
+static void a_mark_that_cannot_go_keeps_its_report(void **state)
+{
+    cb_progress p;
+    (void)state;
+    assert_int_equal(mkdir(in_folder(".progress"), 0700), 0);
+    put_report(TO_NINE);
+    assert_int_equal(open_with(NULL, &p), CB_CTL_FAILED);
+    cb_progress_close(&p);
+    report_is(TO_NINE);
+}
+
 static void a_run_that_was_stopped_before_its_first_line_takes_nothing_back(void **state)
 {
     cb_progress p;
@@ -216,6 +243,8 @@ int main(void)
         T(lines_that_are_tried_again_and_half_lines_go),
         T(without_the_report_of_the_runs_before_nothing_is_begun),
         T(another_file_of_that_name_begins_anew),
+        T(a_file_that_comes_back_is_done_again_when_its_report_is_gone),
+        T(a_mark_that_cannot_go_keeps_its_report),
         T(a_run_that_was_stopped_before_its_first_line_takes_nothing_back),
         T(a_mark_that_is_none_settles_nothing),
         T(what_cannot_be_reported_is_not_settled),
