@@ -12,7 +12,8 @@
  *   application , holder , profile , reason , reference , name
  *
  * which another operator approves after he has looked at it: all that a row says must be what the
- * broker has, or he would approve something else than he has seen. The broker sees to it that he is
+ * broker has, or he would approve something else than he has seen, and nobody else may write the
+ * file, or rows could come to it after his look. The broker sees to it that he is
  * another.
  */
 #include "broker/ctl/application_many.h"
@@ -279,7 +280,11 @@ static cb_ctl_status approve_one(cb_many_worker *w, cb_card_line *l, bool *alrea
 
 cb_ctl_status cb_ctl_application_approve_many(cb_ctl *ctl, const cb_ctl_args *args)
 {
-    cb_many m = {
-        .ctl = ctl, .args = args, .done = "approved", .heading = COLUMNS, .each = approve_one};
+    cb_many m = {.ctl = ctl,
+                 .args = args,
+                 .done = "approved",
+                 .heading = COLUMNS,
+                 .looked_at = true,
+                 .each = approve_one};
     return cb_ctl_many(&m);
 }

@@ -174,11 +174,23 @@ static cb_ctl_status run_all(cb_many *m, unsigned threads)
     return status ? status : m->stop ? CB_CTL_UNREACHABLE : CB_CTL_DONE;
 }
 
+/* Somebody else could add to it between the look and the run. The file that is open is asked: one
+ * that comes to its name later is not read. */
+static bool only_ours(const struct stat *about)
+{
+    return about->st_uid == geteuid() && !(about->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static cb_ctl_status map_file(cb_many *m, const char *path, cb_digest *digest)
 {
     struct stat about;
     m->open = open(path, O_RDONLY | O_CLOEXEC);
     bool good = m->open >= 0 && fstat(m->open, &about) == 0 && S_ISREG(about.st_mode);
+    if (good && m->looked_at && !only_ours(&about))
+        return cb_ctl_misuse(m->ctl,
+                             "somebody else may write %s: make a copy of your own first, that only "
+                             "you may write, and look at that one",
+                             path);
     /* Two would take each other's reasons out of the report. */
     if (good && flock(m->open, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return cb_ctl_misuse(m->ctl, "another run over %s is under way", path);

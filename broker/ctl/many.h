@@ -37,6 +37,7 @@ struct cb_many {
     const char *count;       /* and their number: "codes" */
     cb_kept kept;            /* with path, option and heading; path NULL: none */
     bool needs_hsm;
+    bool looked_at; /* who runs it answers for what the file says: nobody else may write it */
     cb_ctl_status (*each)(cb_many_worker *w, cb_card_line *line, bool *already);
 
     pthread_mutex_t lock; /* of what follows, and of kept */

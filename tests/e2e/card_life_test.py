@@ -542,6 +542,13 @@ class ZDemands(unittest.TestCase):
         other = text.replace("One, of many", "Someone else").replace(rows[1]["holder"], rows[2]["holder"], 1).replace(
             f"first,\"{rows[3]['reference']}\"", f"replacement,\"{rows[3]['reference']}\"")
         theirs.write_text(other)
+        for owner, mode in ((None, 0o644), ("nobody", 0o664), ("nobody", 0o646)):    # whoever entered them could add to it after the look
+            shutil.chown(theirs, owner or "root")
+            theirs.chmod(mode)
+            done = self.as_nobody("application", "approve-many", theirs)
+            self.assertEqual((done.returncode, "copy of your own" in done.stderr), (2, True), done.stderr)
+            self.assertEqual([path.name for path in desk.iterdir()], ["approve.csv"], "nothing was begun")
+        theirs.chmod(0o644)
         self.assertEqual(self.as_nobody("application", "approve-many", theirs).returncode, 1)
         report = (desk / "approve.csv.rejected").read_text()
         self.assertEqual(report.count("not what the broker has"), 3, report)
