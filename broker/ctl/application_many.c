@@ -24,6 +24,7 @@
 #include "broker/ctl/files.h"
 #include "broker/ctl/http.h"
 #include "broker/ctl/many.h"
+#include "broker/ctl/output.h"
 #include "broker/ctl/resolve.h"
 
 enum { REFERENCE_MAX = 64 };
@@ -64,6 +65,18 @@ static bool reference_ok(const char *text)
     return len > 0 && len <= REFERENCE_MAX;
 }
 
+/* It is to be looked at in a row, on whatever screen. */
+static bool name_shows(const char *text)
+{
+    size_t len;
+    for (uint32_t c = 0; *text; text += len) {
+        len = cb_utf8_read(text, &c);
+        if (len == 0 || cb_utf8_acts(c))
+            return false;
+    }
+    return true;
+}
+
 /* With the zero at its end, so that no name makes another reference of it. */
 static cb_bytes reference_bytes(const char *reference)
 {
@@ -98,6 +111,10 @@ static cb_ctl_status read_line(cb_ctl *ctl, cb_card_line *l, asked *a)
     if (*l->application && cb_ctl_number(l->application, UINT8_MAX, &a->profile))
         return cb_ctl_misuse(ctl, "the profile is a number, or nothing");
     if (cb_id_parse(l->holder, &holder)) {
+        if (!name_shows(l->holder))
+            return cb_ctl_misuse(ctl, "the name has a character that acts on a screen instead of "
+                                      "standing on it: leave it out, or add the holder by "
+                                      "himself and put his identifier here");
         a->name = l->holder;
         holder = holder_of(a->reference, a->name);
     }
@@ -145,7 +162,7 @@ static cb_ctl_status enter(cb_ctl *ctl, const asked *a, bool *already)
     return status;
 }
 
-/* The row of an application that the file has not. */
+/* The row of an application that the file has not, with the name made harmless. */
 static cb_ctl_status keep(cb_many_worker *w, const asked *a, const char *name)
 {
     cb_many *m = w->m;
@@ -155,9 +172,12 @@ static cb_ctl_status keep(cb_many_worker *w, const asked *a, const char *name)
     cb_buf_printf(&row, "%s,%s,%u,%s,", a->id, a->holder, (unsigned)a->profile, a->reason);
     cb_kept_quoted(&row, a->reference);
     cb_buf_put_u8(&row, ',');
-    cb_kept_quoted(&row, name);
+    cb_buf plain = CB_BUF(CB_KEPT_ROW_MAX);
+    cb_ctl_plain(&plain, name);
+    cb_kept_quoted(&row, cb_buf_cstr(&plain) ? cb_buf_cstr(&plain) : "");
     cb_buf_put_u8(&row, '\n');
-    cb_error error = cb_buf_error(&row);
+    cb_error error = cb_buf_error(&plain) ? cb_buf_error(&plain) : cb_buf_error(&row);
+    cb_buf_free(&plain);
     if (!error)
         error = cb_id_parse(a->id, &id);
     pthread_mutex_lock(&m->lock);
@@ -224,6 +244,16 @@ static bool parted(cb_card_line *l, asked *a)
     return a->name && !*at && cb_ctl_number(l->application, UINT8_MAX, &a->profile) == CB_OK;
 }
 
+static bool is_name(const char *there, const char *row)
+{
+    cb_buf plain = CB_BUF(CB_KEPT_ROW_MAX);
+    cb_ctl_plain(&plain, there);
+    const char *text = cb_buf_cstr(&plain);
+    bool same = cb_buf_error(&plain) == CB_OK && text && strcmp(text, row) == 0;
+    cb_buf_free(&plain);
+    return same;
+}
+
 /* All of the row is what the broker has. */
 static cb_ctl_status check(cb_ctl *ctl, const asked *a, json_t **there)
 {
@@ -235,7 +265,7 @@ static cb_ctl_status check(cb_ctl *ctl, const asked *a, json_t **there)
     cb_id made = id_of(a->reference);
     cb_id_text(&made, id);
     if (!status && (!is_same(a, *there) || strcmp(id, a->id) != 0 ||
-                    strcmp(cb_ctl_text_field(holder, "name"), a->name) != 0))
+                    !is_name(cb_ctl_text_field(holder, "name"), a->name)))
         status = cb_ctl_fail(ctl, CB_E_ARGUMENT,
                              "the row is not what the broker has: look who changed it");
     json_decref(holder);

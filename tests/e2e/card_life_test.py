@@ -561,6 +561,26 @@ class ZDemands(unittest.TestCase):
         self.assertEqual(issue("twice.csv", [(4, 0)], ok=(1,))["issued"], 0, "each gives one card")
         self.assertEqual({w.ctl("application", "show", row["application"])["state"] for row in rows}, {"issued"})
 
+    def test_a_name_that_acts_on_a_screen_is_not_put_before_another_operator(self):
+        there = w.ctl("holder", "add", "--name", "Known \u202eyletal")["id"]
+        file, entered = w.folder / "acting.csv", w.folder / "acting.csv.entered"
+        names = ["Good\u009b2KBad", "Turned \u202eround", "Hid\u200bden", there, "Plain \u5c71\u7530"]
+        file.write_text("".join(f"S-{number},first,,{name}\n" for number, name in enumerate(names)), encoding="utf-8")
+        said = w.ctl("application", "add-many", file, ok=(1,))
+        self.assertEqual((said["entered"], said["bad"]), (2, 3), said)
+        self.assertEqual((w.folder / "acting.csv.rejected").read_text().count("acts on a screen"), 3)
+        with open(entered, encoding="utf-8", newline="") as text:
+            rows = {row["reference"]: row["name"] for row in csv.DictReader(text)}
+        self.assertEqual(rows, {"S-3": "Known \\u{202e}yletal", "S-4": names[4]})
+        desk = w.folder / "desk-of-names"
+        desk.mkdir()
+        theirs = desk / "acting.csv"
+        theirs.write_bytes(entered.read_bytes())
+        for place in (desk, theirs):
+            shutil.chown(place, "nobody")
+        done = self.as_nobody("--json", "application", "approve-many", theirs)
+        self.assertEqual((done.returncode, json.loads(done.stdout)["approved"]), (0, 2), done.stderr)
+
     def from_a_file(self, serials):
         serials.write_text("S-3\n")
         for words in (["enter", serials, "--batch", "B2"], ["send", serials, "--delivery", "D2"], ["receive", serials, "--delivery", "D2"]):
