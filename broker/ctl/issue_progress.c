@@ -2,6 +2,7 @@
 #include "broker/ctl/issue_progress.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
     int mark_len = snprintf(out->mark_path, CB_PROGRESS_PATH, "%s.progress", file);
     int report_len = report ? snprintf(out->report_path, CB_PROGRESS_PATH, "%s", report)
                             : snprintf(out->report_path, CB_PROGRESS_PATH, "%s.rejected", file);
+    out->named = report != NULL;
     bool fits = mark_len > 0 && mark_len < CB_PROGRESS_PATH && report_len > 0 &&
                 report_len < CB_PROGRESS_PATH;
     return fits ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the path is too long");
@@ -180,12 +182,24 @@ static bool sync_report(FILE *report)
            (fsync(fileno(report)) == 0 || errno == EINVAL || errno == ENOTSUP);
 }
 
+/* flags: how it may be there already. */
+static FILE *open_report(const char *path, int flags)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | flags, 0666);
+    FILE *report = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!report && fd >= 0)
+        close(fd);
+    return report;
+}
+
 /* The old report stays until the new one is on the disk, with all that is kept of it. */
 static const char *replace_report(cb_progress *p, FILE *old, mode_t mode)
 {
     char fresh[PATH_MAX + 8];
     snprintf(fresh, sizeof fresh, "%s.new", p->place);
-    p->report = fopen(fresh, "w");
+    /* What a crash left there goes; what somebody put there is not written through. */
+    if (unlink(fresh) == 0 || errno == ENOENT)
+        p->report = open_report(fresh, O_EXCL | O_NOFOLLOW);
     if (!p->report)
         return strerror(errno);
     const char *wrong = keep_reasons(p, old, p->report);
@@ -222,7 +236,8 @@ static cb_ctl_status begin(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
     /* One that names rows is of this file, and settles nothing: they are found by it. */
     if (!before->place[0] && !remove_mark(p))
         return cb_ctl_fail(ctl, CB_E_IO, p->mark_path);
-    p->report = fopen(p->report_path, "w");
+    /* The folder of FILE may be another's, who can put a link there; a name that was given may be one. */
+    p->report = open_report(p->report_path, O_TRUNC | (p->named ? 0 : O_NOFOLLOW));
     if (!p->report)
         return cb_ctl_fail(ctl, CB_E_IO, p->report_path);
     fputs(heading, p->report);

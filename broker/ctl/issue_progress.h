@@ -20,6 +20,7 @@ typedef struct cb_progress {
     char mark_path[CB_PROGRESS_PATH], report_path[CB_PROGRESS_PATH];
     char digest[2 * CB_SHA256_SIZE + 1]; /* of the file: another one begins anew */
     char place[PATH_MAX]; /* of the report, whatever way it was named; "": it is no file */
+    bool named; /* it was asked for: then it may be a link, or a terminal */
     FILE *report;
     int64_t settled; /* by runs before this one; 0: none */
     int64_t bad;     /* of these */

@@ -195,6 +195,48 @@ static void a_mark_that_cannot_go_keeps_its_report(void **state)
     report_is(TO_NINE);
 }
 
+static void other_is(const char *wanted)
+{
+    cb_buf text = CB_BUF(4096);
+    assert_int_equal(cb_file_read(in_folder(".other"), &text), CB_OK);
+    assert_string_equal(cb_buf_cstr(&text), wanted);
+    cb_buf_free(&text);
+}
+
+static void put_other_with_link(const char *name)
+{
+    char other[160];
+    snprintf(other, sizeof other, "%s", in_folder(".other"));
+    assert_int_equal(cb_file_replace(other, cb_bytes_str("precious\n"), 0600), CB_OK);
+    assert_int_equal(symlink(other, in_folder(name)), 0);
+}
+
+/* In a folder of somebody else, who would have another's file written over. */
+static void a_link_where_the_report_would_be_is_not_written_through(void **state)
+{
+    cb_progress p;
+    (void)state;
+    put_other_with_link(".rejected");
+    assert_int_equal(open_with(NULL, &p), CB_CTL_FAILED);
+    cb_progress_close(&p);
+    other_is("precious\n");
+    assert_int_equal(open_with(in_folder(".rejected"), &p), CB_CTL_DONE);
+    cb_progress_close(&p);
+    other_is("line,reason\n");
+}
+
+static void a_link_where_the_new_report_is_made_is_not_written_through(void **state)
+{
+    cb_progress p;
+    (void)state;
+    run_to_nine();
+    put_other_with_link(".rejected.new");
+    open_again(&p);
+    cb_progress_close(&p);
+    other_is("precious\n");
+    report_is(TO_NINE);
+}
+
 static void a_run_that_was_stopped_before_its_first_line_takes_nothing_back(void **state)
 {
     cb_progress p;
@@ -245,6 +287,8 @@ int main(void)
         T(another_file_of_that_name_begins_anew),
         T(a_file_that_comes_back_is_done_again_when_its_report_is_gone),
         T(a_mark_that_cannot_go_keeps_its_report),
+        T(a_link_where_the_report_would_be_is_not_written_through),
+        T(a_link_where_the_new_report_is_made_is_not_written_through),
         T(a_run_that_was_stopped_before_its_first_line_takes_nothing_back),
         T(a_mark_that_is_none_settles_nothing),
         T(what_cannot_be_reported_is_not_settled),
