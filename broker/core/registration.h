@@ -42,9 +42,9 @@ cb_error cb_registration_sweep_step(cb_store *store, int64_t now, size_t *done);
 /* Whether a card may be registered with a code, before anybody is asked for a PIN and hsmd binds it
  * for good: it is not registered yet (CB_E_CARD_REGISTERED, or what ended it) and may be issued by
  * the rules (NULL: none) to the code's holder, in the place of the code's other card
- * (CB_E_REGISTRATION_STOPPED: nothing but its last day may have stopped that one since), or it was
- * registered with this very code and is active. CB_E_HSM_RECORD: the log has the code otherwise;
- * and what cb_store_checked returns. */
+ * (CB_E_REGISTRATION_STOPPED: nothing may have stopped that one since, its last day neither), or
+ * it was registered with this very code and is active. What became of a code that is not open;
+ * CB_E_HSM_RECORD: the log has the code otherwise; and what cb_store_checked returns. */
 cb_error cb_registration_open(cb_store *store, const cb_id *code, const cb_id *card,
                               uint8_t profile, const cb_card_rules *rules);
 
