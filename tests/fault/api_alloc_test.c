@@ -6,6 +6,7 @@
  * says the same as the tables. Asked again, it is done.
  */
 #include "tests/fault/api_acts.h"
+#include "tests/fault/api_judge.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,18 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "tests/support/alloc_faults.h"
-
-/* What a flow returns when its client was given what it must not be; it is no listed error. */
-#define WRONG CB_ERROR_COUNT
-
-/* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what
- * the server kept for it, a turn, stays. */
-enum { UNTOLD = 1 };
 
 typedef struct flows {
     api_acts a;
@@ -68,28 +61,16 @@ static void flatten(const char *text, char *out)
     *out = 0;
 }
 
-static cb_error wrong(const flows *f, const char *why)
-{
-    fprintf(stderr, "%s: %s%s\n", why, f->a.w.answer.head, f->a.w.answer.body);
-    return WRONG;
-}
-
 static cb_error judge(flows *f)
 {
     char said[sizeof f->said];
-    const calm_answer *answer = &f->a.w.answer;
-    if (answer->silent)
-        return wrong(f, "silence");
-    if (answer->status == 0)
-        return CB_E_CLOSED;
-    if (answer->status >= 500 && strstr(answer->body, "\"code\":"))
-        return CB_E_MEMORY;
-    if (answer->status != f->act->status)
-        return wrong(f, "a wrong answer");
-    flatten(answer->body, said);
+    cb_error error = api_judge(&f->a.w, f->act->status);
+    if (error)
+        return error;
+    flatten(f->a.w.answer.body, said);
     if (f->known && strcmp(said, f->said) != 0) {
         fprintf(stderr, "due: %s\nis:  %s\n", f->said, said);
-        return wrong(f, "not the whole answer");
+        return api_wrong(&f->a.w, "not the whole answer");
     }
     if (!f->known)
         strcpy(f->said, said);
@@ -119,17 +100,6 @@ static cb_error ask(void *context)
     return judge(f);
 }
 
-static void added(flows *f, api_tally *out)
-{
-    api_tally after;
-    const cb_api *api = &f->a.w.api;
-    for (int i = 0; i < 20000 && cb_server_busy(api->server) > 0; i++)
-        usleep(500);
-    cb_store_settle(api->store);
-    api_count(&f->a.w, &after);
-    api_added(&f->before, &after, out);
-}
-
 /* A key service that was not heard is asked again within half a second; the next start asks at
  * once. */
 static void let_it_sign(flows *f)
@@ -145,7 +115,7 @@ static void done_or_not(void *context, cb_error result, bool struck)
     flows *f = context;
     api_tally is, twice;
     (void)struck;
-    added(f, &is);
+    api_settled(&f->a.w, &f->before, &is);
     if (!f->known)
         f->clean = is;
     f->known = true;
@@ -161,7 +131,7 @@ static void done_or_not(void *context, cb_error result, bool struck)
     bool over = again == 409 || (again == 404 && strcmp(f->a.method, "DELETE") == 0);
     if (!done || !over)
         assert_int_equal(judge(f), CB_OK);
-    added(f, &twice);
+    api_settled(&f->a.w, &f->before, &twice);
     if (!done && !api_same(&twice, &f->clean)) {
         api_say("due", &f->clean);
         api_say("is", &twice);
@@ -170,10 +140,18 @@ static void done_or_not(void *context, cb_error result, bool struck)
     api_world_close(&f->a.w);
 }
 
+static void make_anew(void *context)
+{
+    flows *f = context;
+    api_world_over(&f->a.w);
+    api_acts_make(&f->a);
+}
+
 static void each_of(const api_act *table)
 {
     static flows f;
     static fault_flow flow;
+    fault_anew(make_anew);
     for (const api_act *act = table; act->name; act++) {
         const char *only = getenv("CARDBROKER_FAULTS_FLOW");
         if (only && !strstr(act->name, only))
@@ -182,10 +160,9 @@ static void each_of(const api_act *table)
         memset(&f, 0, sizeof f);
         f.act = act;
         api_acts_make(&f.a);
-        fault_theirs(UNTOLD);
+        fault_theirs(API_UNTOLD);
         fault_each(&alloc_faults, &flow, &f, act->runs);
-        api_verify(&f.a.w);
-        api_world_end(&f.a.w);
+        api_world_over(&f.a.w);
     }
 }
 

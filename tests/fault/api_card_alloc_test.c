@@ -421,23 +421,40 @@ static const fault_flow flow[] = {
     {"a proof of a card that was moved", was_moved, run_login, it_is_known_as_moved},
 };
 
+static void make(cards *c)
+{
+    api_world_make_with(&c->w, take_next_generation);
+    MUST(api_world_open(&c->w));
+    MUST(cb_maintainer_add(c->w.api.store, "test", &c->w.holder, NULL, NULL));
+    maintain(c, "maintenance"); /* the card is moved, and says as much each time from now on */
+    maintain(c, "maintenance_end");
+    api_world_close(&c->w);
+}
+
+static void end(cards *c)
+{
+    api_world_over(&c->w);
+    world_next_free(&newer);
+}
+
+static void make_anew(void *context)
+{
+    end(context);
+    make(context);
+}
+
 static void what_a_tap_is_for_is_done_or_not(void **state)
 {
     static cards c;
     (void)state;
-    api_world_make_with(&c.w, take_next_generation);
-    MUST(api_world_open(&c.w));
-    MUST(cb_maintainer_add(c.w.api.store, "test", &c.w.holder, NULL, NULL));
-    maintain(&c, "maintenance"); /* the card is moved, and says as much each time from now on */
-    maintain(&c, "maintenance_end");
+    make(&c);
+    fault_anew(make_anew);
     fault_theirs(API_UNTOLD);
     for (size_t i = 0; i < sizeof flow / sizeof *flow; i++) {
         c.script = 0;
         fault_each(&alloc_faults, &flow[i], &c, RUNS);
     }
-    api_verify(&c.w);
-    api_world_end(&c.w);
-    world_next_free(&newer);
+    end(&c);
 }
 
 int main(void)

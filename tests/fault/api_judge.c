@@ -100,6 +100,15 @@ void api_sessions_are_over(const api_world *w)
     assert_int_equal(cb_sessions_count(w->api.sessions), 0);
 }
 
+void api_world_over(api_world *w)
+{
+    assert_int_equal(api_world_open(w), CB_OK);
+    api_wait_signed(w);
+    api_world_close(w);
+    api_verify(w);
+    api_world_end(w);
+}
+
 static void open_anew(api_world *w)
 {
     static const cb_failure_limits none = {.window = 3600 * CB_SECOND, .slow_rate = 1};

@@ -11,7 +11,8 @@
 /* What a flow returns when its client was given what it must not be; it is no listed error. */
 #define API_WRONG CB_ERROR_COUNT
 
-/* A turn that libmicrohttpd 0.9.75 drops without a word (api_alloc_test.c). */
+/* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what
+ * the server kept for it, a turn, stays. */
 enum { API_UNTOLD = 1 };
 
 /* Says why, and what the answer was. */
@@ -42,6 +43,9 @@ void api_wait_signed(const api_world *w);
 /* Waits until no session lives any more: one that was cut without memory is taken off the list by
  * the next look at it. */
 void api_sessions_are_over(const api_world *w);
+
+/* Of the closed world: its evidence is verified, and it ends. */
+void api_world_over(api_world *w);
 
 /* Opened anew, with no limits to what may fail, and counted. */
 void api_open_again(api_world *w, api_tally *before);

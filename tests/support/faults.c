@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "tests/support/alloc_faults.h"
 
-enum { RUN_SECONDS = 60 };
+enum { RUN_SECONDS = 60, ANEW = 100 };
 
 static struct {
     const fault_kind *kind; /* NULL: no run is under way */
@@ -28,8 +28,11 @@ static struct {
 
 static long theirs;
 static long (*also)(void);
+static void (*anew)(void *context);
 
 void fault_theirs(long blocks) { theirs = blocks; }
+
+void fault_anew(void (*make_anew)(void *context)) { anew = make_anew; }
 
 void fault_also(long (*kept)(void)) { also = kept; }
 
@@ -114,9 +117,11 @@ static void enumerate(void *context, unsigned calls, bool lasting, unsigned runs
     bool all = wish && strcmp(wish, "all") == 0;
     unsigned stride = all || runs == 0 || calls <= runs ? 1 : (calls + runs - 1) / runs;
     unsigned nth = from ? (unsigned)atoi(from) : 1;
-    unsigned made = calls;
+    unsigned made = calls, runs_made = 0;
     /* Between processes and threads it is chance how many they are, so the end is looked for. */
     for (; nth <= made && nth <= 2 * calls; nth += stride) {
+        if (anew && ++runs_made % ANEW == 0)
+            anew(context);
         made = run_clean(context, nth, lasting);
         made = made > calls ? made : calls;
     }

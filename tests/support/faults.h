@@ -42,6 +42,10 @@ void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, u
 /* So many blocks a library of others is known to lose when a call of the next flows fails. */
 void fault_theirs(long blocks);
 
+/* Before every so many runs of the next flows: what the runs have left would slow each of the ones to
+ * come down. NULL: never. */
+void fault_anew(void (*make_anew)(void *context));
+
 /* Counts what the other processes of a test hold as well; asked before and after each run. */
 void fault_also(long (*kept)(void));
 
