@@ -143,6 +143,10 @@ static unsigned disarm(void) { return fault_counter_disarm(&counter); }
 
 static void where(void) { fault_counter_where(&counter); }
 
+void alloc_faults_map(bool maps) { fault_counter_map(&counter, maps); }
+
+bool alloc_faults_is_new(unsigned nth) { return fault_counter_is_new(&counter, nth); }
+
 const fault_kind alloc_faults = {"allocation", arm, disarm, where, false};
 
 void alloc_faults_pause(bool paused) { pauses += paused ? 1 : -1u; }

@@ -18,4 +18,9 @@ void alloc_faults_pause(bool paused);
 /* Blocks that were allocated and not freed. */
 long alloc_faults_live(void);
 
+/* While it maps, a count remembers from which stacks allocations come; and whether the nth of that
+ * count was the first from its stack. */
+void alloc_faults_map(bool maps);
+bool alloc_faults_is_new(unsigned nth);
+
 #endif

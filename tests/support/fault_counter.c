@@ -42,6 +42,51 @@ static void keep_stack(fault_state *state)
     state->frames = count;
 }
 
+void fault_counter_map(fault_counter *counter, bool maps)
+{
+    fault_map *map = &counter->shared->map;
+    if (maps) {
+        for (size_t i = 0; i < FAULT_STACKS; i++)
+            atomic_store(&map->stack[i], 0);
+        for (size_t i = 0; i < FAULT_MAPPED; i++)
+            atomic_store(&map->known[i], false);
+    }
+    atomic_store(&counter->shared->maps, maps);
+}
+
+/* FNV-1a, over the addresses of all that called. */
+static uint64_t stack_now(void)
+{
+    void *frame[4 * FAULT_FRAMES];
+    int count = backtrace(frame, 4 * FAULT_FRAMES);
+    uint64_t hash = 0xcbf29ce484222325;
+    for (int i = 0; i < count; i++)
+        hash = (hash ^ (uintptr_t)frame[i]) * 0x100000001b3;
+    return hash ? hash : 1;
+}
+
+/* A table that is full has every stack be a new one. */
+static void map_call(fault_map *map, unsigned number)
+{
+    uint64_t hash = stack_now();
+    if (number >= FAULT_MAPPED)
+        return;
+    for (size_t i = 0; i < FAULT_STACKS; i++) {
+        uint64_t there = 0;
+        if (atomic_compare_exchange_strong(&map->stack[(hash + i) % FAULT_STACKS], &there, hash))
+            return;
+        if (there == hash) {
+            atomic_store(&map->known[number], true);
+            return;
+        }
+    }
+}
+
+bool fault_counter_is_new(const fault_counter *counter, unsigned nth)
+{
+    return nth >= FAULT_MAPPED || !atomic_load(&counter->shared->map.known[nth]);
+}
+
 bool fault_counter_strikes(fault_counter *counter)
 {
     static _Thread_local bool looking; /* what looks at the stack may allocate */
@@ -49,6 +94,11 @@ bool fault_counter_strikes(fault_counter *counter)
         return false;
     unsigned mine = atomic_fetch_add(&counter->shared->counted, 1) + 1;
     unsigned unlucky = atomic_load(&counter->shared->unlucky);
+    if (atomic_load(&counter->shared->maps)) {
+        looking = true;
+        map_call(&counter->shared->map, mine);
+        looking = false;
+    }
     if (unlucky == 0 || mine < unlucky ||
         (mine > unlucky && !atomic_load(&counter->shared->for_good)))
         return false;

@@ -35,8 +35,11 @@ typedef struct fault_flow {
 /* Runs a flow with each of its calls failing once, alone, and then with each the first of those
  * that fail for good. A run without a fault must succeed; one with a fault returns a listed error
  * or succeeds; memory is the same before and after each. Calls are taken in strides so that
- * there are about this many runs, all of them when CARDBROKER_FAULTS=all is in the environment. A
- * crash or a hang ends the test and says where. */
+ * there are about this many runs, all of them when CARDBROKER_FAULTS=all is in the environment; then,
+ * of a flow with more than FAULT_MANY allocations (SQLite reads the tables' definitions again and
+ * again), the first from each stack, and each thousandth. A crash or a hang ends the test and says where. */
+enum { FAULT_MANY = 20000 };
+
 void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, unsigned runs);
 
 /* So many blocks a library of others is known to lose when a call of the next flows fails. */
