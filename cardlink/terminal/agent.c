@@ -409,6 +409,8 @@ cb_error cb_agent_run(const cb_agent_order *order)
     }
     if (places) {
         atomic_store(order->stop, true);
+        known.count = 0;
+        dismiss(places, &known);
         reap(places, order, true, &disposed);
     }
     for (int i = 0; i < CB_READERS_MAX && places; i++) {

@@ -392,7 +392,27 @@ static void an_identity_is_made_whole_or_not_at_all(void **state)
 
 /* ---- The agent ---- */
 
+enum { SHORT = 20 * CB_MILLISECOND };
+
 static atomic_bool agent_stop;
+
+cb_error __real_cb_readers_wait(cb_readers *readers, cb_reader_list *known, bool plug,
+                                int64_t deadline);
+cb_error __wrap_cb_readers_wait(cb_readers *readers, cb_reader_list *known, bool plug,
+                                int64_t deadline);
+void __real_cb_pause(int64_t us);
+void __wrap_cb_pause(int64_t us);
+
+/* The agent's threads look twice a second whether they are to end, which would be most of the time
+ * here. */
+void __wrap_cb_pause(int64_t us) { __real_cb_pause(us < SHORT ? us : SHORT); }
+
+cb_error __wrap_cb_readers_wait(cb_readers *readers, cb_reader_list *known, bool plug,
+                                int64_t deadline)
+{
+    int64_t soon = cb_deadline_in(SHORT);
+    return __real_cb_readers_wait(readers, known, plug, soon < deadline ? soon : deadline);
+}
 
 /* Ends the agent when the card was served, or could not be for a while. */
 static void *stop_agent(void *context)
