@@ -27,7 +27,7 @@ static const char *code_of(const cb_stream *stream)
     return entering ? target + sizeof prefix - 1 : NULL;
 }
 
-/* After this the address bar holds no code, and the code is used up. */
+/* After this the address bar holds no code, and the code is used up with the next request. */
 static cb_error enter(cb_sessions *sessions, const char *label, const char *code, cb_stream *stream)
 {
     char secret[CB_SESSION_SECRET];

@@ -177,7 +177,7 @@ cb_error cb_sessions_enter(cb_sessions *sessions, const char *label, const char 
     cb_error error = CB_E_SESSION_UNKNOWN;
     pthread_mutex_lock(&sessions->lock);
     entry *e = cb_session_table_find(&sessions->table, label);
-    if (e && !e->entered && secret_is(&e->code, code)) {
+    if (e && !e->claimed && secret_is(&e->code, code)) {
         error = e->ended ? CB_E_SESSION_ENDED : CB_OK;
         e->entered = true;
         e->cookie = draw_secret(cookie);
@@ -196,8 +196,11 @@ cb_error cb_sessions_get(cb_sessions *sessions, const char *label, const char *c
         return CB_E_MEMORY;
     pthread_mutex_lock(&sessions->lock);
     entry *e = cb_session_table_find(&sessions->table, label);
-    if (e && e->entered && secret_is(&e->cookie, cookie))
+    bool own = e && e->entered && secret_is(&e->cookie, cookie);
+    if (own) {
         error = e->ended ? CB_E_SESSION_ENDED : e->references > USES_MOST ? CB_E_BUSY : CB_OK;
+        e->claimed = true;
+    }
     if (!error) {
         e->references++;
         e->used = cb_clock_monotonic_us();

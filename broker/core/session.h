@@ -79,7 +79,9 @@ unsigned cb_sessions_cut(cb_sessions *sessions, const cb_session_match *match, c
 
 typedef struct cb_session_use cb_session_use; /* a reference to a live session */
 
-/* Exchanges the one-time code for a cookie secret. CB_E_SESSION_UNKNOWN. */
+/* Exchanges the one-time code for a cookie secret. The code is used up once somebody has come with the secret, for the answer that
+ * brings it may be lost; until then each exchange makes another one, and the one before is worth nothing. CB_E_SESSION_UNKNOWN,
+ * CB_E_SESSION_ENDED. */
 cb_error cb_sessions_enter(cb_sessions *sessions, const char *label, const char *code,
                            char cookie[CB_SESSION_SECRET]);
 

@@ -61,7 +61,7 @@ static const char *overdue(const cb_sessions *sessions, const entry *e, int64_t 
         return "closed";
     if (now - e->opened > e->facts.life)
         return "expired";
-    if (!e->entered && e->facts.kind == CB_SESSION_RELAYED && now - e->opened > sessions->claim)
+    if (!e->claimed && e->facts.kind == CB_SESSION_RELAYED && now - e->opened > sessions->claim)
         return "unclaimed";
     if (now - e->used > e->facts.idle)
         return "idle";

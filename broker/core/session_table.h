@@ -23,7 +23,8 @@ typedef struct cb_session_entry {
     char label[CB_SESSION_LABEL];
     cb_digest code;
     cb_digest cookie;
-    bool entered;
+    bool entered; /* there is a cookie */
+    bool claimed; /* somebody came with it: the code is used up */
     bool ended; /* silent, and to be cut by whoever ended it */
     bool superseded; /* to be ended by the sweeper: its card has newer ones */
     bool listed; /* the table owns one of the references */

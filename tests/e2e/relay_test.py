@@ -77,6 +77,16 @@ class Relay(unittest.TestCase):
         self.assertNotIn(b"Set-Cookie", session.looked)
         self.assertTrue(session.lives())
 
+    def test_the_address_is_good_until_somebody_comes_with_its_cookie(self):
+        session = Session("Hanako")
+        lost, request = session.cookie, f"GET /.cardbroker/enter?code={session.code} HTTP/1.1"
+        answer = session.send(request, f"Host: {session.host}:{w.port}")
+        session.cookie = re.search(rb"__Host-cardbroker=[0-9a-f]{64}", answer)[0].decode()
+        self.assertIn(b" 404 ", session.ask("GET /whoami", cookie=lost).split(b"\r\n")[0])
+        self.assertTrue(session.lives())
+        self.assertIn(b" 404 ", session.send(request, f"Host: {session.host}:{w.port}").split(b"\r\n")[0])
+        self.assertTrue(session.lives())
+
     def test_relay_and_interfaces_are_told_apart_by_host(self):
         session = Session("Hanako")
         answer = session.send("GET /v1/services HTTP/1.1", "Host: localhost", f"Host: {session.host}", f"Cookie: {session.cookie}")

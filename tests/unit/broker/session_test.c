@@ -169,13 +169,32 @@ static void a_code_opens_a_session_once(void **state)
     assert_int_equal(cb_sessions_get(sessions, a.label, a.code, &use), CB_E_SESSION_UNKNOWN);
     assert_int_equal(cb_sessions_enter(sessions, a.label, "00", cookie), CB_E_SESSION_UNKNOWN);
     assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
-    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, second), CB_E_SESSION_UNKNOWN);
-    assert_int_equal(cb_sessions_get(sessions, a.label, second, &use), CB_E_SESSION_UNKNOWN);
     assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use), CB_OK);
     assert_ptr_equal(cb_session_of(use), session);
     assert_string_equal(cb_session_facts_of(use)->service, "tax");
     cb_session_put(&use);
     assert_null(use);
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, second), CB_E_SESSION_UNKNOWN);
+    assert_int_equal(cb_sessions_get(sessions, a.label, second, &use), CB_E_SESSION_UNKNOWN);
+}
+
+/* The answer with the cookie was lost. Somebody else who asks in between is not there beside the
+ * holder: one of the two is told. */
+static void a_code_is_good_until_somebody_comes_with_its_last_cookie(void **state)
+{
+    (void)state;
+    char lost[CB_SESSION_SECRET], cookie[CB_SESSION_SECRET];
+    cb_id card = cb_id_new();
+    cb_session_facts facts = facts_of(&card);
+    address a = add(&facts, new_session());
+    cb_session_use *use = NULL;
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, lost), CB_OK);
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
+    assert_string_not_equal(lost, cookie);
+    assert_int_equal(cb_sessions_get(sessions, a.label, lost, &use), CB_E_SESSION_UNKNOWN);
+    assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use), CB_OK);
+    cb_session_put(&use);
+    assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, lost), CB_E_SESSION_UNKNOWN);
 }
 
 static void one_holder_cannot_use_anothers_cookie(void **state)
@@ -261,7 +280,7 @@ static void life_and_idleness_are_limited(void **state)
     assert_string_equal(ended_why, "idle");
 }
 
-/* The answer with its URL may have been lost. */
+/* The answer with its URL, or with the cookie, may have been lost. */
 static void a_session_that_nobody_visits_ends(void **state)
 {
     (void)state;
@@ -274,9 +293,13 @@ static void a_session_that_nobody_visits_ends(void **state)
     cb_sessions_close(&sessions);
     assert_int_equal(cb_sessions_open(&parts, &sessions), CB_OK);
     cb_session_facts visited = facts_of(&card), lost = facts_of(&card);
+    cb_session_use *use = NULL;
     address a = add(&visited, new_session());
     address b = add(&lost, new_session());
     assert_int_equal(cb_sessions_enter(sessions, a.label, a.code, cookie), CB_OK);
+    assert_int_equal(cb_sessions_get(sessions, a.label, cookie, &use), CB_OK);
+    cb_session_put(&use);
+    assert_int_equal(cb_sessions_enter(sessions, b.label, b.code, cookie), CB_OK);
     assert_true(wait_for_ends(1));
     assert_string_equal(ended_why, "unclaimed");
     assert_true(cb_id_same(&ended_session, &lost.session));
@@ -465,6 +488,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, open_table, close_table)
     const struct CMUnitTest tests[] = {
         T(a_code_opens_a_session_once),
+        T(a_code_is_good_until_somebody_comes_with_its_last_cookie),
         T(one_holder_cannot_use_anothers_cookie),
         T(a_cut_ends_all_sessions_of_a_card_even_while_they_are_used),
         T(a_match_of_nothing_cuts_nothing),
