@@ -11,9 +11,8 @@ import threading
 import unittest
 from pathlib import Path
 
-import terminal_life_test
 from steps import ALL
-from terminal_life_test import Registry, gone, request, wrong
+from terminal_world import Registry, wrong
 from world import PATIENCE, Terminal, main, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
@@ -26,7 +25,7 @@ LAST = 5    # records: the question's, its answer's, and the end of the connecti
 
 def setUpModule():
     global w, link
-    w = terminal_life_test.w = Registry()
+    w = Registry()
     unittest.addModuleCleanup(w.tear_down)
     w.build_up()
     w.add_holder("Hanako")
@@ -157,7 +156,7 @@ class Activation(Torn, unittest.TestCase):
 
     def test_one_whose_answer_was_lost_is_told_again_also_after_the_code_was_used_up(self):
         name = self.lose_the_answer()
-        csr, _ = request("guesser")
+        csr, _ = w.request("guesser")
         with Terminal(w, None) as nobody:
             codes = [wrong(self.code)] * 6 + [self.code]      # for another key it has been good for nothing, from the beginning
             answers = [nobody.ask("POST", "/v1/activations", {"name": name, "code": code, "request": csr.hex()}) for code in codes]
@@ -188,7 +187,7 @@ class Renewal(OfActive, unittest.TestCase):
     def test_the_same_request_many_times_at_once_makes_one_certificate(self):
         """As when a request is asked again while the broker is at work on it."""
         name = self.prepare()
-        csr, _ = request("at once")
+        csr, _ = w.request("at once")
         together, answers = threading.Barrier(8), []
 
         def ask():
@@ -260,7 +259,7 @@ class Ending(OfActive):
             events[0] = "broker.told"
             wait_until("the broker to have done it", lambda: self.shown() == self.state, 20 * PATIENCE)
         self.assertEqual(events, ["broker.told", "erased"], said)
-        self.assertTrue(gone(name))
+        self.assertTrue(w.gone(name))
         self.assertEqual(self.shown(), self.state)
 
     def shown(self):
@@ -275,7 +274,7 @@ class Ending(OfActive):
                 link.arm(nth, stays_down=True, connection=self.connection)
                 said = self.ask(name)
                 self.assertEqual([one["event"] for one in said][1:], ["erased"], said)
-                self.assertTrue(gone(name))
+                self.assertTrue(w.gone(name))
                 told, knows = said[0]["event"] == "broker.told", self.times()
                 self.assertIn(knows, (1,) if told else (0, 1), what)
                 if not told:
