@@ -13,25 +13,16 @@ static void one_card_is_not_taken_for_another(void **state)
     cb_binding_info info;
     (void)state;
     piv_card_make(&one, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    piv_card_make(&two, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&two, &info);
+    make_and_bind(&two, &info);
     expect(CB_E_HSM_RECORD, tap_with(&one, CB_LEVEL_POSSESSION, "", NULL, NULL));
     bind(&one, &info);
     begin(&t, &one, CB_LEVEL_POSSESSION);
     good(ask(&t));
-    cb_vcard_reset(two.card);
-    cb_script select;
-    cb_buf ignored = CB_BUF(CB_SCRIPT_BYTES_MAX), first = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    static const uint8_t command[] = {0x00, 0xA4, 0x04, 0x00, 0x05, 0xA0, 0x00, 0x00, 0x03, 0x08};
-    cb_script_put(&first, 0, CB_BYTES_OF(command));
-    good(cb_script_read(cb_buf_bytes(&first), CB_COMMAND_MAX, &select));
-    good(cb_play(&two.io, &select, &ignored));
+    piv_card_select(&two);
     play(&t, &two.io);
     good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
     expect(CB_E_CARD_PROOF, activate(&t));
     end(&t);
-    cb_buf_free(&first);
-    cb_buf_free(&ignored);
     piv_card_free(&one);
     piv_card_free(&two);
 }
@@ -43,8 +34,7 @@ static void a_signature_is_good_for_its_tap_alone(void **state)
     tap first, second;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     begin(&first, &c, CB_LEVEL_POSSESSION);
     good(ask(&first));
     play(&first, &c.io);
@@ -65,8 +55,7 @@ static void the_key_without_a_pin_does_not_stand_in_for_the_other(void **state)
     tap t;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     begin(&t, &c, CB_LEVEL_TERMINAL_PIN);
     good(ask(&t));
     cb_script script;
@@ -97,8 +86,7 @@ static void a_tap_without_a_binding_or_with_a_changed_one_is_refused(void **stat
     tap t;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     begin(&t, &c, CB_LEVEL_POSSESSION);
     expect(CB_E_ARGUMENT, cb_tap_ask_card(lane.taps, t.tap, &t.context, cb_buf_bytes(&t.answers),
                                           (cb_bytes){0}, (cb_bytes){0}, &t.script));
@@ -124,34 +112,29 @@ static void a_binding_of_one_profile_is_none_in_a_tap_of_the_other(void **state)
     tap t;
     cb_binding_info piv, others[2];
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &piv);
+    make_and_bind(&c, &piv);
     others[0] = others[1] = piv;
     others[0].profile = CB_PROFILE_NATIVE;
     others[0].keys = (cb_card_keys){.count = 1, .key = {cb_card_key_of_point(w.point)}};
     others[0].expires = 0;
     others[1].profile = CB_PROFILE_JPKI;
     for (size_t i = 0; i < 2; i++) {
-        cb_buf_reset(&binding);
-        good(fake_vault.binding_make(NULL, &others[i], &binding));
+        bind_as(&others[i]);
         begin(&t, &c, CB_LEVEL_POSSESSION);
         expect(CB_E_HSM_RECORD, ask(&t)); /* before it is asked for anything */
         assert_int_equal(t.script.len, 0);
         end(&t);
     }
     begin(&t, &c, CB_LEVEL_POSSESSION);
-    cb_buf_reset(&binding);
-    good(fake_vault.binding_make(NULL, &piv, &binding));
+    bind_as(&piv);
     good(ask(&t));
     play(&t, &c.io);
     good(cb_tap_finish(t.tap, cb_buf_bytes(&t.answers), &t.claim));
     for (size_t i = 0; i < 2; i++) {
-        cb_buf_reset(&binding);
-        good(fake_vault.binding_make(NULL, &others[i], &binding));
+        bind_as(&others[i]);
         expect(CB_E_HSM_RECORD, activate(&t));
     }
-    cb_buf_reset(&binding);
-    good(fake_vault.binding_make(NULL, &piv, &binding));
+    bind_as(&piv);
     good(activate(&t));
     end(&t);
     piv_card_free(&c);
@@ -187,8 +170,7 @@ static void a_native_card_is_not_opened_by_a_binding_of_another_profile(void **s
                                 .keys = {.count = 1, .key = {cb_card_key_of_point(w.point)}},
                                 .level = CB_LEVEL_PIN,
                                 .sequence = 1};
-        cb_buf_reset(&binding);
-        good(fake_vault.binding_make(NULL, &info, &binding));
+        bind_as(&info);
         expect(right ? CB_OK : CB_E_HSM_RECORD, activate(&t));
         end(&t);
         cb_buf_free(&script);
@@ -211,8 +193,7 @@ static void no_changed_answer_is_believed(void **state)
     piv_card c;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     cb_card_io io = c.io;
     io.pin = cb_bytes_str(PIV_PIN);
     for (size_t level = 0; level < sizeof levels; level++) {

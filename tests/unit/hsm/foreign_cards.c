@@ -167,6 +167,28 @@ void piv_card_answers(const piv_card *c, cb_buf *answers)
     cb_buf_free(&chuid);
 }
 
+void piv_card_show(const piv_card *c, cb_foreign_reading *reading)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        if (c->certificate[i].len == 0)
+            continue;
+        reading->key[reading->keys].use = reference[i];
+        reading->key[reading->keys++].certificate = c->certificate[i];
+    }
+}
+
+void piv_card_select(const piv_card *c)
+{
+    cb_script select;
+    cb_buf script = CB_BUF(64), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_vcard_reset(c->card);
+    cb_script_put(&script, 0, cb_profile_piv.select);
+    good(cb_script_read(cb_buf_bytes(&script), CB_COMMAND_MAX, &select));
+    good(cb_play(&c->io, &select, &answers));
+    cb_buf_free(&script);
+    cb_buf_free(&answers);
+}
+
 void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
                       const char *name, int hours, cb_buf *out)
 {

@@ -49,6 +49,12 @@ void piv_card_exchange(piv_card *c, unsigned i, const cb_vcard_key *key);
 /* Appends what the card says to the profile's first script. */
 void piv_card_answers(const piv_card *c, cb_buf *answers);
 
+/* Adds its certificates to what is read of it. */
+void piv_card_show(const piv_card *c, cb_foreign_reading *reading);
+
+/* It is chosen in its field, as each tap begins. */
+void piv_card_select(const piv_card *c);
+
 /* Appends the certificate of 9A (0) or 9E (1) made again: for a key (NULL: its own), with a name
  * (NULL: the same), beginning so many hours later. */
 void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,

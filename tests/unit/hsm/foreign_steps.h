@@ -55,7 +55,6 @@ typedef struct reading {
 
 static inline void read_card(piv_card *c, reading *r)
 {
-    static const uint8_t uses[] = {CB_PIV_KEY_AUTHENTICATION, CB_PIV_KEY_CARD};
     cb_script script;
     cb_buf first = CB_BUF(CB_SCRIPT_BYTES_MAX);
     uint8_t state[1024] = {0};
@@ -65,12 +64,7 @@ static inline void read_card(piv_card *c, reading *r)
     good(cb_script_read(cb_buf_bytes(&first), CB_COMMAND_MAX, &script));
     good(cb_play(&c->io, &script, &r->answers));
     r->card.answers = cb_buf_bytes(&r->answers);
-    for (unsigned i = 0; i < 2; i++) {
-        if (c->certificate[i].len == 0)
-            continue;
-        r->card.key[r->card.keys].use = uses[i];
-        r->card.key[r->card.keys++].certificate = c->certificate[i];
-    }
+    piv_card_show(c, &r->card);
     cb_buf_free(&first);
 }
 
@@ -81,14 +75,26 @@ static inline cb_error check(const reading *r, cb_binding_info *info)
                                  (int64_t)time(NULL), info);
 }
 
+/* The binding of the taps to come. */
+static inline void bind_as(const cb_binding_info *info)
+{
+    cb_buf_reset(&binding);
+    good(fake_vault.binding_make(NULL, info, &binding));
+}
+
 static inline void bind(piv_card *c, cb_binding_info *info)
 {
     reading r;
     read_card(c, &r);
     good(check(&r, info));
-    cb_buf_reset(&binding);
-    good(fake_vault.binding_make(NULL, info, &binding));
+    bind_as(info);
     cb_buf_free(&r.answers);
+}
+
+static inline void make_and_bind(piv_card *c, cb_binding_info *info)
+{
+    piv_card_make(c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
+    bind(c, info);
 }
 
 typedef struct tap {

@@ -37,8 +37,7 @@ static void a_card_is_good_until_its_certificates_end(void **state)
     cb_binding_info info;
     int64_t last = 0;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     for (unsigned i = 0; i < 2; i++) {
         cb_x509 read;
         good(cb_x509_parse(c.certificate[i], &read));
@@ -47,8 +46,7 @@ static void a_card_is_good_until_its_certificates_end(void **state)
     assert_true(info.expires == (last + 1) * CB_SECOND);
     good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
     info.expires = cb_clock_wall_us() - CB_SECOND;
-    cb_buf_reset(&binding);
-    good(fake_vault.binding_make(NULL, &info, &binding));
+    bind_as(&info);
     expect(CB_E_CARD_EXPIRED, tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
     expect(CB_E_CARD_EXPIRED, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
     piv_card_free(&c);
@@ -88,13 +86,11 @@ static void what_a_card_cannot_reach_is_not_asked_of_it(void **state)
     piv_card c;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tap t;
         info.level = cases[i].of_card;
-        cb_buf_reset(&binding);
-        good(fake_vault.binding_make(NULL, &info, &binding));
+        bind_as(&info);
         begin(&t, &c, cases[i].asked);
         expect(cases[i].error, ask(&t));
         assert_int_equal(t.script.len > 0, cases[i].error == CB_OK);
@@ -109,8 +105,7 @@ static void a_wrong_pin_is_said_with_the_card_and_its_tries(void **state)
     cb_binding_info info;
     cb_card_claim claim;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     for (int left = 2; left > 0; left--) {
         expect(CB_E_PIN_WRONG, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, &claim));
         assert_int_equal(claim.pin_tries_left, left);
@@ -130,8 +125,7 @@ static void the_pin_is_asked_for_where_it_is_needed_only(void **state)
     cb_script script;
     cb_binding_info info;
     (void)state;
-    piv_card_make(&c, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
-    bind(&c, &info);
+    make_and_bind(&c, &info);
     for (int with = 0; with < 2; with++) {
         begin(&t, &c, with ? CB_LEVEL_TERMINAL_PIN : CB_LEVEL_POSSESSION);
         good(ask(&t));

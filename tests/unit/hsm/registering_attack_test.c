@@ -39,7 +39,7 @@ static void wrong_codes_without_end_are_not_looked_at(void **state)
         begin(&a, &c);
         a.word = (cb_registration_word){.point = {4, (uint8_t)i}};
         refused += ask(&a) == CB_E_BUSY;
-        end(&a);
+        tap_free(&a);
     }
     assert_int_equal(refused, 1);
     use.taps->codes = (cb_brake){0};
@@ -60,28 +60,28 @@ static void a_front_end_can_put_no_card_of_its_own_in_its_place(void **state)
     begin(&b, &own); /* another tap, another card, the holder's word */
     b.word = a.word;
     expect(CB_E_REGISTRATION_CODE, ask(&b));
-    end(&b);
+    tap_free(&b);
     begin(&b, &c); /* the same card, another tap: a replay */
     b.word = a.word;
     expect(CB_E_REGISTRATION_CODE, ask(&b));
-    end(&b);
+    tap_free(&b);
     begin(&b, &own); /* the holder's tap, the own card's answers and certificates */
     a.reading = b.reading;
     expect(CB_E_REGISTRATION_CODE, ask(&a));
-    end(&b);
-    end(&a);
+    tap_free(&b);
+    tap_free(&a);
     begin(&a, &c);
     say(&a);
     a.reading.key[0].certificate = own.certificate[0]; /* his card, the own certificate */
     expect(CB_E_REGISTRATION_CODE, ask(&a));
     assert_int_equal(state_of(&code).wrong, 4);
-    end(&a);
+    tap_free(&a);
     begin(&a, &c);
     say(&a);
     a.reading.keys = 1; /* one less */
     expect(CB_E_REGISTRATION_CODE, ask(&a));
     assert_int_equal(state_of(&code).wrong, CB_REGISTRATION_TRIES);
-    end(&a);
+    tap_free(&a);
     expect(CB_E_REGISTRATION_TRIED, attempt_with(&c, PIV_PIN, NULL));
     piv_card_free(&c);
     piv_card_free(&own);
@@ -100,12 +100,12 @@ static void a_front_end_cannot_say_whose_or_how_far(void **state)
     a.context.level = CB_LEVEL_NONE; /* the code's level is asked for all the same */
     a.context.text = (cb_digest){{1}};
     good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    good(tap_finish(&a, &c, PIV_PIN));
     good(bind(&a));
     good(fake_vault.binding_check(NULL, cb_buf_bytes(&a.binding), &info));
     assert_true(cb_id_same(&info.holder, &holder));
     assert_int_equal(info.level, CB_LEVEL_TERMINAL_PIN);
-    end(&a);
+    tap_free(&a);
     piv_card_free(&c);
 }
 
@@ -117,22 +117,12 @@ static void another_card_cannot_sign_for_the_one_that_was_read(void **state)
     make(&c);
     make(&own);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    cb_vcard_reset(own.card);
-    cb_card_io io = own.io;
-    cb_script select;
-    cb_buf chosen = CB_BUF(64), answered = CB_BUF(CB_SCRIPT_BYTES_MAX);
-    cb_script_put(&chosen, 0, cb_profile_piv.select);
-    good(cb_script_read(cb_buf_bytes(&chosen), CB_COMMAND_MAX, &select));
-    good(cb_play(&io, &select, &answered));
-    good(finish(&a, &own, PIV_PIN));
+    come_to_script(&a, &c);
+    piv_card_select(&own);
+    good(tap_finish(&a, &own, PIV_PIN));
     expect(CB_E_CARD_PROOF, bind(&a));
     assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
-    end(&a);
-    cb_buf_free(&chosen);
-    cb_buf_free(&answered);
+    tap_free(&a);
     piv_card_free(&c);
     piv_card_free(&own);
 }
@@ -154,7 +144,7 @@ static void a_used_code_is_not_good_for_other_keys_on_the_card(void **state)
     a.reading.key[0].certificate = cb_buf_bytes(&certificate);
     say(&a);
     expect(CB_E_REGISTRATION_USED, ask(&a));
-    end(&a);
+    tap_free(&a);
     cb_buf_free(&certificate);
     piv_card_free(&c);
 }
@@ -175,6 +165,27 @@ static void codes_are_managers_and_taps_are_the_front_ends(void **state)
     expect(CB_E_ARGUMENT, allow_as(&manage, &grant));
 }
 
+static cb_error challenge(attempt *a, const cb_buf *made)
+{
+    cb_buf_reset(&a->body);
+    cb_buf_reset(&a->script);
+    cb_put_context(&a->body, &a->context);
+    cb_buf_put_var(&a->body, cb_buf_bytes(&a->first));
+    cb_buf_put_var(&a->body, (cb_bytes){0});
+    cb_buf_put_var(&a->body, cb_buf_bytes(made));
+    return walk_ask(&use, CB_HSM_TAP_CHALLENGE, &a->body, &a->script);
+}
+
+/* The tap goes on as a login with the card's binding, to the card's proof. */
+static void log_in(attempt *a, const piv_card *c, const cb_buf *made)
+{
+    a->context.purpose = CB_TAP_AUTHENTICATE;
+    strcpy(a->context.service, "tax");
+    a->context.level = CB_LEVEL_POSSESSION;
+    good(challenge(a, made));
+    good(tap_finish(a, c, ""));
+}
+
 /* No step of the one kind of tap is one of the other. */
 static void a_registration_opens_no_key_and_a_login_binds_no_card(void **state)
 {
@@ -187,39 +198,21 @@ static void a_registration_opens_no_key_and_a_login_binds_no_card(void **state)
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&c, PIV_PIN, &info));
     good(fake_vault.binding_make(NULL, &info, &made));
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     cb_feed_head head = cb_feed_now(use.feed);
     cb_buf_reset(&a.body);
     cb_put_id(&a.body, &a.context.tap);
     cb_buf_put_var(&a.body, cb_buf_bytes(&made));
     cb_put_feed_head(&a.body, &head);
     expect(CB_E_TAP_ORDER, walk_ask(&use, CB_HSM_TAP_ACTIVATE, &a.body, NULL));
-    end(&a);
+    tap_free(&a);
     begin(&a, &c); /* a login, to its proof */
-    a.context.purpose = CB_TAP_AUTHENTICATE;
-    strcpy(a.context.service, "tax");
-    a.context.level = CB_LEVEL_POSSESSION;
-    cb_buf_reset(&a.body);
-    cb_buf_reset(&a.script);
-    cb_put_context(&a.body, &a.context);
-    cb_buf_put_var(&a.body, cb_buf_bytes(&a.first));
-    cb_buf_put_var(&a.body, (cb_bytes){0});
-    cb_buf_put_var(&a.body, cb_buf_bytes(&made));
-    good(walk_ask(&use, CB_HSM_TAP_CHALLENGE, &a.body, &a.script));
-    good(finish(&a, &c, ""));
+    log_in(&a, &c, &made);
     expect(CB_E_TAP_ORDER, bind(&a));
-    end(&a);
+    tap_free(&a);
     begin(&a, &c); /* a challenge of the other kind names no card */
-    cb_buf_reset(&a.body);
-    cb_put_context(&a.body, &a.context);
-    cb_buf_put_var(&a.body, cb_buf_bytes(&a.first));
-    cb_buf_put_var(&a.body, (cb_bytes){0});
-    cb_buf_put_var(&a.body, cb_buf_bytes(&made));
-    expect(CB_E_ARGUMENT, walk_ask(&use, CB_HSM_TAP_CHALLENGE, &a.body, NULL));
-    end(&a);
+    expect(CB_E_ARGUMENT, challenge(&a, &made));
+    tap_free(&a);
     cb_buf_free(&made);
     piv_card_free(&c);
 }
@@ -260,19 +253,9 @@ static void what_was_asked_in_vain_is_not_bound(void **state)
     expect(CB_E_HSM_ROLLED_BACK, ask(&a));
     expect(CB_E_HSM_ROLLED_BACK, ask(&a));
     shorten_feed(entry, true);
-    a.context.purpose = CB_TAP_AUTHENTICATE;
-    strcpy(a.context.service, "tax");
-    a.context.level = CB_LEVEL_POSSESSION;
-    cb_buf_reset(&a.body);
-    cb_buf_reset(&a.script);
-    cb_put_context(&a.body, &a.context);
-    cb_buf_put_var(&a.body, cb_buf_bytes(&a.first));
-    cb_buf_put_var(&a.body, (cb_bytes){0});
-    cb_buf_put_var(&a.body, cb_buf_bytes(&made));
-    good(walk_ask(&use, CB_HSM_TAP_CHALLENGE, &a.body, &a.script));
-    good(finish(&a, &c, ""));
+    log_in(&a, &c, &made);
     expect(CB_E_TAP_ORDER, bind(&a));
-    end(&a);
+    tap_free(&a);
     cb_buf_free(&made);
     piv_card_free(&c);
 }
@@ -284,21 +267,14 @@ static void a_head_that_is_behind_leaves_the_tap_as_it_was(void **state)
     (void)state;
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     cb_feed_head head = cb_feed_now(use.feed);
     head.number++;
-    cb_buf_reset(&a.body);
-    cb_put_id(&a.body, &a.context.tap);
-    cb_buf_put_u64(&a.body, 1);
-    cb_put_feed_head(&a.body, &head);
-    expect(CB_E_HSM_FEED_BEHIND, walk_ask(&use, CB_HSM_TAP_BIND, &a.body, NULL));
+    expect(CB_E_HSM_FEED_BEHIND, tap_bind_after(&a, 1, &head));
     assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
     good(bind(&a));
     expect(CB_E_TAP_UNKNOWN, bind(&a)); /* once */
-    end(&a);
+    tap_free(&a);
     piv_card_free(&c);
 }
 

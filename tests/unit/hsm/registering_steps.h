@@ -9,10 +9,7 @@
 #include "hsm/registering.h"
 
 #include "base/clock.h"
-#include "foreign_cards.h"
-#include "hsm/registration.h"
-#include "test.h"
-#include "walk.h"
+#include "binding_tap_steps.h"
 
 static agency issuer, strangers;
 static const cb_id holder = {{7}}, somebody = {{8}};
@@ -97,59 +94,11 @@ static inline cb_registration_grant state_of(const cb_id *which)
 
 /* ---- A tap ---- */
 
-typedef struct attempt {
-    cb_tap_context context;
-    cb_foreign_reading reading;
-    cb_registration_word word;
-    cb_buf first, script, answers, body, binding;
-} attempt;
-
-static inline void play(const cb_card_io *io, const cb_buf *script, cb_buf *answers)
-{
-    cb_script read;
-    cb_buf_reset(answers);
-    good(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
-    good(cb_play(io, &read, answers));
-}
-
 /* Up to what the card says to everybody, and its certificates. */
 static inline void begin(attempt *a, const piv_card *c)
 {
-    static const uint8_t uses[] = {CB_VPIV_AUTHENTICATION, CB_VPIV_CARD_AUTHENTICATION};
-    *a = (attempt){
-        .context = {.terminal = cb_id_new(), .profile = CB_PROFILE_PIV, .purpose = CB_TAP_REGISTER},
-        .first = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .script = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .body = CB_BUF(CB_MSG_BODY_MAX),
-        .binding = CB_BUF(CB_BINDING_MAX)};
-    cb_buf answer = CB_BUF(CB_MSG_BODY_MAX);
-    cb_buf_put_u8(&a->body, CB_PROFILE_PIV);
-    cb_put_id(&a->body, &a->context.terminal);
-    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &a->body, &answer));
-    cb_cursor in = cb_cursor_over(cb_buf_bytes(&answer));
-    a->context.tap = cb_get_id(&in);
-    cb_buf_put(&a->script, cb_cursor_rest(&in));
-    cb_buf_free(&answer);
-    cb_vcard_reset(c->card);
-    play(&c->io, &a->script, &a->first);
-    a->reading =
-        (cb_foreign_reading){.profile = CB_PROFILE_PIV, .answers = cb_buf_bytes(&a->first)};
-    for (unsigned i = 0; i < 2; i++) {
-        if (c->certificate[i].len == 0)
-            continue;
-        a->reading.key[a->reading.keys].use = uses[i];
-        a->reading.key[a->reading.keys++].certificate = c->certificate[i];
-    }
-}
-
-static inline void end(attempt *a)
-{
-    cb_buf_free(&a->first);
-    cb_buf_free(&a->script);
-    cb_buf_free(&a->answers);
-    cb_buf_free(&a->body);
-    cb_buf_free(&a->binding);
+    tap_begin(a, c, CB_TAP_REGISTER);
+    piv_card_show(c, &a->reading);
 }
 
 static inline void say(attempt *a)
@@ -168,25 +117,21 @@ static inline cb_error ask(attempt *a)
     return walk_ask(&use, CB_HSM_TAP_REGISTER, &a->body, &a->script);
 }
 
-static inline cb_error finish(attempt *a, const piv_card *c, const char *pin)
+static inline cb_error bind(attempt *a) { return tap_bind(a, 3); }
+
+/* Begun with the code that was made last, up to hsmd's script for the card. */
+static inline void come_to_script(attempt *a, const piv_card *c)
 {
-    cb_card_io io = c->io;
-    io.pin = cb_bytes_str(pin);
-    play(&io, &a->script, &a->answers);
-    cb_buf_reset(&a->body);
-    cb_put_id(&a->body, &a->context.tap);
-    cb_buf_put_var(&a->body, cb_buf_bytes(&a->answers));
-    return walk_ask(&use, CB_HSM_TAP_FINISH, &a->body, NULL);
+    begin(a, c);
+    say(a);
+    good(ask(a));
 }
 
-static inline cb_error bind(attempt *a)
+/* And with the card's proof, so that binding it is all that is left. */
+static inline void come_to_binding(attempt *a, const piv_card *c)
 {
-    cb_feed_head head = cb_feed_now(use.feed);
-    cb_buf_reset(&a->body);
-    cb_put_id(&a->body, &a->context.tap);
-    cb_buf_put_u64(&a->body, 3);
-    cb_put_feed_head(&a->body, &head);
-    return walk_ask(&use, CB_HSM_TAP_BIND, &a->body, &a->binding);
+    come_to_script(a, c);
+    good(tap_finish(a, c, PIV_PIN));
 }
 
 /* A whole attempt with a card; out may be NULL. */
@@ -197,13 +142,13 @@ static inline cb_error attempt_with(const piv_card *c, const char *pin, cb_bindi
     say(&a);
     cb_error error = ask(&a);
     if (!error)
-        error = finish(&a, c, pin);
+        error = tap_finish(&a, c, pin);
     if (!error)
         error = bind(&a);
     if (!error && out)
         good(fake_vault.binding_check(NULL, cb_buf_bytes(&a.binding), out));
     assert_int_equal(a.binding.len > 0, error == CB_OK);
-    end(&a);
+    tap_free(&a);
     return error;
 }
 

@@ -60,7 +60,7 @@ static void a_card_is_bound_in_one_order_whatever_a_terminal_brings(void **state
     say(&a);
     expect(CB_E_ARGUMENT, ask(&a));
     assert_int_equal(a.script.len, 0);
-    end(&a);
+    tap_free(&a);
     assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
     good(attempt_with(&c, PIV_PIN, &info));
     assert_int_equal(info.keys.key[0].use, CB_VPIV_AUTHENTICATION);
@@ -96,15 +96,12 @@ static void of_two_terminals_at_a_time_one_has_it(void **state)
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     for (int i = 0; i < 2; i++) {
         make(&c[i]);
-        begin(&a[i], &c[i]);
-        say(&a[i]);
-        good(ask(&a[i]));
-        good(finish(&a[i], &c[i], PIV_PIN));
+        come_to_binding(&a[i], &c[i]);
     }
     good(bind(&a[1]));
     expect(CB_E_REGISTRATION_USED, bind(&a[0]));
     for (int i = 0; i < 2; i++) {
-        end(&a[i]);
+        tap_free(&a[i]);
         piv_card_free(&c[i]);
     }
 }
@@ -118,17 +115,14 @@ static void a_card_that_was_bound_meanwhile_costs_no_code(void **state)
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     cb_id first = code;
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     allow(&somebody, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&c, PIV_PIN, NULL));
     expect(CB_E_CARD_BOUND, bind(&a));
     assert_int_equal(state_of(&first).state, CB_REGISTRATION_OPEN);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     expect(CB_E_CARD_BOUND, attempt_with(&c, PIV_PIN, NULL)); /* and is seen before the PIN */
-    end(&a);
+    tap_free(&a);
     piv_card_free(&c);
 }
 
@@ -143,14 +137,11 @@ static void a_code_that_was_used_is_not_opened_by_a_second_attempt(void **state)
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&c, PIV_PIN, &info));
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     good(cb_memo_put(use.taps->setup.bound, &info.card, &renewed));
     expect(CB_E_CARD_BOUND, bind(&a));
     assert_int_equal(state_of(&code).state, CB_REGISTRATION_USED);
-    end(&a);
+    tap_free(&a);
     piv_card_free(&c);
 }
 
@@ -182,14 +173,11 @@ static void a_code_that_ends_meanwhile_binds_nothing(void **state)
     (void)state;
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     good(withdraw());
     expect(CB_E_REGISTRATION_WITHDRAWN, bind(&a));
     assert_int_equal(a.binding.len, 0);
-    end(&a);
+    tap_free(&a);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&c, PIV_PIN, NULL)); /* it was not bound */
     piv_card_free(&c);
@@ -203,13 +191,10 @@ static void a_revoked_card_or_terminal_registers_nothing(void **state)
     (void)state;
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     walk_tell(CB_FEED_TERMINAL_REVOKED, &a.context.terminal);
     expect(CB_E_TERMINAL_REVOKED, bind(&a));
-    end(&a);
+    tap_free(&a);
     good(attempt_with(&c, PIV_PIN, &info));
     walk_tell(CB_FEED_CARD_REVOKED, &info.card);
     expect(CB_E_CARD_REVOKED, attempt_with(&c, PIV_PIN, NULL));
@@ -265,17 +250,14 @@ static void of_two_names_at_a_time_a_card_has_one(void **state)
     make(&c);
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
     cb_id first = code;
-    begin(&a, &c);
-    say(&a);
-    good(ask(&a));
-    good(finish(&a, &c, PIV_PIN));
+    come_to_binding(&a, &c);
     renamed = c;
     renamed.io.transmit = rename_card;
     allow(&somebody, CB_LEVEL_TERMINAL_PIN);
     good(attempt_with(&renamed, PIV_PIN, NULL));
     expect(CB_E_CARD_BOUND, bind(&a));
     assert_int_equal(state_of(&first).state, CB_REGISTRATION_OPEN);
-    end(&a);
+    tap_free(&a);
     piv_card_free(&c);
 }
 
@@ -303,7 +285,7 @@ static void what_the_certificates_do_not_vouch_for_is_not_bound(void **state)
     a.reading.key[0].certificate = cb_buf_bytes(&certificate);
     say(&a);
     expect(CB_E_CARD_NAMELESS, ask(&a));
-    end(&a);
+    tap_free(&a);
     assert_int_equal(state_of(&code).state, CB_REGISTRATION_OPEN);
     cb_buf_free(&certificate);
     cb_buf_free(&extensions);

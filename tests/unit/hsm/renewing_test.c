@@ -7,10 +7,8 @@
 
 #include <time.h>
 
+#include "binding_tap_steps.h"
 #include "cardlink/piv/commands.h"
-#include "foreign_cards.h"
-#include "test.h"
-#include "walk.h"
 
 enum { KEYS = 2 };
 
@@ -87,13 +85,9 @@ static void bind_card(bound *b, uint8_t level)
     init(b);
     piv_card_answers(&card, &answers);
     reading.answers = cb_buf_bytes(&answers);
-    for (unsigned i = 0; i < KEYS; i++) {
+    piv_card_show(&card, &reading);
+    for (unsigned i = 0; i < KEYS; i++)
         cb_buf_put(&b->certificate[i], card.certificate[i]);
-        if (card.certificate[i].len == 0)
-            continue;
-        reading.key[reading.keys].use = uses[i];
-        reading.key[reading.keys++].certificate = card.certificate[i];
-    }
     cb_put_reading(&body, &reading);
     cb_put_id(&body, &holder);
     cb_buf_put_u8(&body, level);
@@ -118,53 +112,7 @@ static void certify(bound *b, unsigned i, const cb_vcard_key *key, const char *n
 
 /* ---- A tap ---- */
 
-typedef struct attempt {
-    cb_tap_context context;
-    cb_foreign_reading reading;
-    cb_buf first, script, answers, body, binding;
-} attempt;
-
-static void play(const char *pin, const cb_buf *script, cb_buf *answers)
-{
-    cb_script read;
-    cb_card_io io = card.io;
-    io.pin = cb_bytes_str(pin);
-    cb_buf_reset(answers);
-    good(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
-    good(cb_play(&io, &read, answers));
-}
-
-static void tap_begin(attempt *a)
-{
-    *a = (attempt){
-        .context = {.terminal = cb_id_new(), .profile = CB_PROFILE_PIV, .purpose = CB_TAP_RENEW},
-        .first = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .script = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
-        .body = CB_BUF(CB_MSG_BODY_MAX),
-        .binding = CB_BUF(CB_BINDING_MAX)};
-    cb_buf answer = CB_BUF(CB_MSG_BODY_MAX);
-    cb_buf_put_u8(&a->body, CB_PROFILE_PIV);
-    cb_put_id(&a->body, &a->context.terminal);
-    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &a->body, &answer));
-    cb_cursor in = cb_cursor_over(cb_buf_bytes(&answer));
-    a->context.tap = cb_get_id(&in);
-    cb_buf_put(&a->script, cb_cursor_rest(&in));
-    cb_buf_free(&answer);
-    cb_vcard_reset(card.card);
-    play("", &a->script, &a->first);
-    a->reading =
-        (cb_foreign_reading){.profile = CB_PROFILE_PIV, .answers = cb_buf_bytes(&a->first)};
-}
-
-static void tap_free(attempt *a)
-{
-    cb_buf_free(&a->first);
-    cb_buf_free(&a->script);
-    cb_buf_free(&a->answers);
-    cb_buf_free(&a->body);
-    cb_buf_free(&a->binding);
-}
+static void begin_renewal(attempt *a) { tap_begin(a, &card, CB_TAP_RENEW); }
 
 static void put_shown(attempt *a, const bound *now)
 {
@@ -194,34 +142,14 @@ static cb_error tap_ask(attempt *a, const bound *old, const bound *now)
     return ask_reading(a, old);
 }
 
-static cb_error tap_finish(attempt *a, const char *pin)
-{
-    play(pin, &a->script, &a->answers);
-    cb_buf_reset(&a->body);
-    cb_put_id(&a->body, &a->context.tap);
-    cb_buf_put_var(&a->body, cb_buf_bytes(&a->answers));
-    return walk_ask(&use, CB_HSM_TAP_FINISH, &a->body, NULL);
-}
-
-static cb_error tap_bind(attempt *a, uint64_t sequence)
-{
-    good(cb_feed_refresh(use.feed));
-    cb_feed_head head = cb_feed_now(use.feed);
-    cb_buf_reset(&a->body);
-    cb_put_id(&a->body, &a->context.tap);
-    cb_buf_put_u64(&a->body, sequence);
-    cb_put_feed_head(&a->body, &head);
-    return walk_ask(&use, CB_HSM_TAP_BIND, &a->body, &a->binding);
-}
-
 /* A whole tap of the card; now gets the binding. */
 static cb_error renew(const bound *old, bound *now, const char *pin, uint64_t sequence)
 {
     attempt a;
-    tap_begin(&a);
+    begin_renewal(&a);
     cb_error error = tap_ask(&a, old, now);
     if (!error)
-        error = tap_finish(&a, pin);
+        error = tap_finish(&a, &card, pin);
     if (!error)
         error = tap_bind(&a, sequence);
     assert_true((error == CB_OK) == (a.binding.len > 0));
@@ -297,7 +225,7 @@ static void keys_in_another_order_are_not_taken_for_other_keys(void **state)
     init(&now);
     for (unsigned i = 0; i < KEYS; i++)
         certify(&now, i, NULL, NULL, 1);
-    tap_begin(&a);
+    begin_renewal(&a);
     expect(CB_E_ARGUMENT, ask_turned(&a, &old, &now));
     assert_int_equal(a.script.len, 0);
     tap_free(&a);
@@ -376,7 +304,7 @@ static void a_new_key_is_bound_that_the_card_has_and_with_its_pin(void **state)
 static void expect_at_once(cb_error wanted, const bound *old, const bound *now)
 {
     attempt a;
-    tap_begin(&a);
+    begin_renewal(&a);
     expect(wanted, tap_ask(&a, old, now));
     assert_int_equal(a.script.len, 0);
     tap_free(&a);
@@ -433,10 +361,10 @@ static void a_reading_of_another_card_or_an_earlier_signature_renews_nothing(voi
     init(&now);
     for (unsigned i = 0; i < KEYS; i++)
         certify(&now, i, NULL, NULL, 1);
-    tap_begin(&first);
+    begin_renewal(&first);
     good(tap_ask(&first, &old, &now));
-    good(tap_finish(&first, ""));
-    tap_begin(&second); /* and the answers of the first */
+    good(tap_finish(&first, &card, ""));
+    begin_renewal(&second); /* and the answers of the first */
     good(tap_ask(&second, &old, &now));
     cb_buf_reset(&second.body);
     cb_put_id(&second.body, &second.context.tap);
@@ -444,10 +372,10 @@ static void a_reading_of_another_card_or_an_earlier_signature_renews_nothing(voi
     good(walk_ask(&use, CB_HSM_TAP_FINISH, &second.body, NULL));
     expect(CB_E_CARD_PROOF, tap_bind(&second, 2));
     tap_free(&second);
-    tap_begin(&second); /* signed for a log in */
+    begin_renewal(&second); /* signed for a log in */
     good(tap_ask(&second, &old, &now));
     cb_buf_reset(&second.body);
-    good(tap_finish(&second, ""));
+    good(tap_finish(&second, &card, ""));
     cb_feed_head head = cb_feed_now(use.feed);
     cb_buf_reset(&second.body);
     cb_put_id(&second.body, &second.context.tap);
@@ -488,10 +416,10 @@ static void what_was_revoked_suspended_or_retired_is_not_renewed(void **state)
     cb_buf_put(&back.certificate[1], card.certificate[1]);
     expect(CB_E_HSM_KEY_RETIRED, renew(&old, &back, PIV_PIN, 3));
     good(renew(&now, &back, PIV_PIN, 3));
-    tap_begin(&a); /* between script and proof */
+    begin_renewal(&a); /* between script and proof */
     certify(&now, 0, &key, NULL, 3);
     good(tap_ask(&a, &back, &now));
-    good(tap_finish(&a, ""));
+    good(tap_finish(&a, &card, ""));
     cb_binding_info info = info_of(&back);
     walk_tell(CB_FEED_CARD_SUSPENDED, &info.card);
     expect(CB_E_CARD_SUSPENDED, tap_bind(&a, 4));
@@ -539,9 +467,9 @@ static void of_two_taps_at_a_time_one_set_of_keys_is_remembered(void **state)
         new_key(0, &key[i]);
         certify(&now[i], 0, &key[i], NULL, 1 + i);
         cb_buf_put(&now[i].certificate[1], card.certificate[1]);
-        tap_begin(&a[i]);
+        begin_renewal(&a[i]);
         good(tap_ask(&a[i], &old, &now[i]));
-        good(tap_finish(&a[i], PIV_PIN));
+        good(tap_finish(&a[i], &card, PIV_PIN));
     }
     good(tap_bind(&a[1], 2));
     expect(CB_E_CARD_BOUND, tap_bind(&a[0], 2));

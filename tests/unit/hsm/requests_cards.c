@@ -34,6 +34,49 @@ int requests_teardown(void **state)
     return walk_teardown(state);
 }
 
+/* ---- A tap, of whatever is bound or changed by it ---- */
+
+static void begin_tap(walk *t, uint8_t profile, uint8_t purpose)
+{
+    t->context.profile = profile;
+    t->context.purpose = purpose;
+    t->context.service[0] = 0;
+    cb_buf_reset(&t->body);
+    cb_buf_put_u8(&t->body, profile);
+    cb_put_id(&t->body, &t->context.terminal);
+    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
+    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
+    t->context.tap = cb_get_id(&in);
+    cb_buf_reset(&t->body);
+}
+
+/* The script in hsmd's answer, behind what is to be skipped. */
+static void play(walk *t, const cb_card_io *io, size_t skip)
+{
+    cb_script script;
+    cb_buf_reset(&t->answers);
+    good(cb_script_read(cb_bytes_make(t->answer.data + skip, t->answer.len - skip), CB_COMMAND_MAX,
+                        &script));
+    good(cb_play(io, &script, &t->answers));
+    cb_buf_reset(&t->body);
+}
+
+/* What was played is brought; the message after it, as far as all of these are alike. */
+static void finish_tap(walk *t)
+{
+    cb_put_id(&t->body, &t->context.tap);
+    cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
+    good(walk_ask(&use, CB_HSM_TAP_FINISH, &t->body, NULL));
+    cb_buf_reset(&t->body);
+    cb_put_id(&t->body, &t->context.tap);
+}
+
+static void put_head(cb_buf *body)
+{
+    cb_feed_head head = cb_feed_now(use.feed);
+    cb_put_feed_head(body, &head);
+}
+
 /* ---- Bindings ---- */
 
 void request_binding(walk *t)
@@ -44,51 +87,60 @@ void request_binding(walk *t)
     cb_buf_put_u64(&t->body, 1);
 }
 
-static void put_reading(const piv_card *c, cb_bytes certificate, cb_buf *body)
+/* A card with one key, as it is read; with a newer certificate of it, or its own (NULL). */
+static void put_reading(const piv_card *c, const cb_buf *newer, cb_buf *body)
 {
     cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV};
     piv_card_answers(c, &answers);
-    cb_buf_put_u8(body, CB_PROFILE_PIV);
-    cb_buf_put_var(body, cb_buf_bytes(&answers));
-    cb_buf_put_u8(body, 1);
-    cb_buf_put_u8(body, CB_VPIV_AUTHENTICATION);
-    cb_buf_put_var(body, certificate);
+    piv_card_show(c, &reading);
+    reading.answers = cb_buf_bytes(&answers);
+    if (newer)
+        reading.key[0].certificate = cb_buf_bytes(newer);
+    cb_put_reading(body, &reading);
     cb_buf_free(&answers);
 }
 
-static void put_bound(const walk *t, const piv_card *c, cb_buf *body)
+static void put_bound(const walk *t, const piv_card *c, uint8_t level, cb_buf *body)
 {
-    put_reading(c, c->certificate[0], body);
+    put_reading(c, NULL, body);
     cb_put_id(body, &t->holder);
-    cb_buf_put_u8(body, CB_LEVEL_TERMINAL_PIN);
+    cb_buf_put_u8(body, level);
     cb_buf_put_u64(body, 1);
+}
+
+/* Binds it; what it is bound with, and a newer certificate of the same key. */
+static void bind(const walk *t, const piv_card *c, unsigned i, uint8_t level, cb_buf *binding,
+                 cb_buf *newer)
+{
+    cb_buf body = CB_BUF(CB_MSG_BODY_MAX);
+    put_bound(t, c, level, &body);
+    good(walk_ask(&manage, CB_HSM_BIND_FOREIGN, &body, binding));
+    piv_card_certify(c, &issuer, i, NULL, NULL, 1, newer);
+    cb_buf_free(&body);
 }
 
 void request_foreign_binding(walk *t)
 {
     piv_card c;
     piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
-    put_bound(t, &c, &t->body);
+    put_bound(t, &c, CB_LEVEL_TERMINAL_PIN, &t->body);
     piv_card_free(&c);
 }
 
 void request_renewal(walk *t)
 {
     piv_card c;
-    cb_buf body = CB_BUF(CB_MSG_BODY_MAX), binding = CB_BUF(CB_BINDING_MAX),
-           certificate = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    cb_buf binding = CB_BUF(CB_BINDING_MAX), newer = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
     piv_card_make(&c, &issuer, CB_VCARD_EC_P256, 0);
-    put_bound(t, &c, &body);
-    good(walk_ask(&manage, CB_HSM_BIND_FOREIGN, &body, &binding));
-    piv_card_certify(&c, &issuer, 0, NULL, NULL, 1, &certificate);
-    put_reading(&c, cb_buf_bytes(&certificate), &t->body);
+    bind(t, &c, 0, CB_LEVEL_TERMINAL_PIN, &binding, &newer);
+    put_reading(&c, &newer, &t->body);
     cb_buf_put_var(&t->body, cb_buf_bytes(&binding));
     cb_buf_put_var(&t->body, c.certificate[0]);
     cb_buf_put_u64(&t->body, 2);
     piv_card_free(&c);
-    cb_buf_free(&body);
     cb_buf_free(&binding);
-    cb_buf_free(&certificate);
+    cb_buf_free(&newer);
 }
 
 /* ---- Registration by a code ---- */
@@ -118,28 +170,16 @@ void request_allowed_code(walk *t)
     cb_put_id(&t->body, &code);
 }
 
-static void play_piv(walk *t, const piv_card *c, size_t skip)
-{
-    cb_script script;
-    cb_buf_reset(&t->answers);
-    good(cb_script_read(cb_bytes_make(t->answer.data + skip, t->answer.len - skip), CB_COMMAND_MAX,
-                        &script));
-    good(cb_play(&c->io, &script, &t->answers));
-}
-
 static void put_word(walk *t, const piv_card *c)
 {
     char text[CB_CODE_TEXT], symbols[CB_CODE_SYMBOLS];
     cb_registration_word word;
-    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV,
-                                  .answers = cb_buf_bytes(&t->answers),
-                                  .keys = 1,
-                                  .key = {{CB_VPIV_CARD_AUTHENTICATION, c->certificate[1]}}};
+    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV, .answers = cb_buf_bytes(&t->answers)};
+    piv_card_show(c, &reading);
     cb_code_make(text);
     good(cb_code_read(cb_bytes_str(text), symbols));
     good(cb_registration_say(symbols, &t->context.tap, &reading, &word));
     cb_id code = cb_registration_id(word.point);
-    cb_buf_reset(&t->body);
     put_registration_of(t, &code);
     good(walk_ask(&manage, CB_HSM_REGISTRATION_ALLOW, &t->body, NULL));
     cb_buf_reset(&t->body);
@@ -153,29 +193,16 @@ void request_registering(walk *t, bool to_its_end)
 {
     piv_card c;
     piv_card_make(&c, &issuer, 0, CB_VCARD_EC_P256);
-    t->context.profile = CB_PROFILE_PIV;
-    t->context.purpose = CB_TAP_REGISTER;
     t->context.level = CB_LEVEL_NONE;
-    t->context.service[0] = 0;
-    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
-    cb_put_id(&t->body, &t->context.terminal);
-    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
-    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
-    t->context.tap = cb_get_id(&in);
-    play_piv(t, &c, CB_ID_SIZE);
+    begin_tap(t, CB_PROFILE_PIV, CB_TAP_REGISTER);
+    play(t, &c.io, CB_ID_SIZE);
     put_word(t, &c);
     if (to_its_end) {
         good(walk_ask(&use, CB_HSM_TAP_REGISTER, &t->body, &t->answer));
-        play_piv(t, &c, 0);
-        cb_buf_reset(&t->body);
-        cb_put_id(&t->body, &t->context.tap);
-        cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
-        good(walk_ask(&use, CB_HSM_TAP_FINISH, &t->body, NULL));
-        cb_feed_head head = cb_feed_now(use.feed);
-        cb_buf_reset(&t->body);
-        cb_put_id(&t->body, &t->context.tap);
+        play(t, &c.io, 0);
+        finish_tap(t);
         cb_buf_put_u64(&t->body, 1);
-        cb_put_feed_head(&t->body, &head);
+        put_head(&t->body);
     }
     piv_card_free(&c);
 }
@@ -183,39 +210,16 @@ void request_registering(walk *t, bool to_its_end)
 void request_renewing(walk *t)
 {
     piv_card c;
-    cb_id holder = cb_id_new();
-    cb_buf answers = CB_BUF(CB_SCRIPT_BYTES_MAX), binding = CB_BUF(CB_BINDING_MAX),
-           new = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    cb_buf binding = CB_BUF(CB_BINDING_MAX), newer = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
     piv_card_make(&c, &issuer, 0, CB_VCARD_EC_P256);
-    piv_card_answers(&c, &answers);
-    piv_card_certify(&c, &issuer, 1, NULL, NULL, 1, &new);
-    cb_foreign_reading reading = {.profile = CB_PROFILE_PIV,
-                                  .answers = cb_buf_bytes(&answers),
-                                  .keys = 1,
-                                  .key = {{CB_VPIV_CARD_AUTHENTICATION, c.certificate[1]}}};
-    cb_put_reading(&t->body, &reading);
-    cb_put_id(&t->body, &holder);
-    cb_buf_put_u8(&t->body, CB_LEVEL_POSSESSION);
-    cb_buf_put_u64(&t->body, 1);
-    good(walk_ask(&manage, CB_HSM_BIND_FOREIGN, &t->body, &binding));
-    cb_buf_reset(&t->body);
-    t->context.profile = CB_PROFILE_PIV;
-    t->context.purpose = CB_TAP_RENEW;
-    t->context.service[0] = 0;
-    cb_buf_put_u8(&t->body, CB_PROFILE_PIV);
-    cb_put_id(&t->body, &t->context.terminal);
-    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
-    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
-    t->context.tap = cb_get_id(&in);
-    cb_buf_reset(&t->body);
+    bind(t, &c, 1, CB_LEVEL_POSSESSION, &binding, &newer);
+    begin_tap(t, CB_PROFILE_PIV, CB_TAP_RENEW);
     cb_put_context(&t->body, &t->context);
-    reading.key[0].certificate = cb_buf_bytes(&new);
-    cb_put_reading(&t->body, &reading);
+    put_reading(&c, &newer, &t->body);
     cb_buf_put_var(&t->body, cb_buf_bytes(&binding));
     cb_buf_put_var(&t->body, c.certificate[1]);
-    cb_buf_free(&answers);
     cb_buf_free(&binding);
-    cb_buf_free(&new);
+    cb_buf_free(&newer);
     piv_card_free(&c);
 }
 
@@ -234,18 +238,6 @@ void request_password(walk *t)
     cb_buf_put_var(&t->body, (cb_bytes){0});
 }
 
-static void play_password(walk *t, cb_soft_password *soft, size_t skip)
-{
-    cb_script script;
-    const cb_card_io io = {.card = soft, .transmit = cb_soft_password_transmit};
-    cb_buf_reset(&t->answers);
-    good(cb_script_read(cb_bytes_make(t->answer.data + skip, t->answer.len - skip), CB_COMMAND_MAX,
-                        &script));
-    good(cb_play(&io, &script, &t->answers));
-    cb_buf_reset(&t->body);
-    cb_buf_reset(&t->answer);
-}
-
 /* A password for the holder, in t->binding. */
 static void set_password(walk *t, const cb_soft_password *soft)
 {
@@ -261,7 +253,6 @@ static void set_password(walk *t, const cb_soft_password *soft)
     cb_buf_put_var(&t->body, (cb_bytes){0});
     cb_buf_reset(&t->binding);
     good(walk_ask(&manage, CB_HSM_BIND_PASSWORD, &t->body, &t->binding));
-    cb_buf_reset(&t->body);
 }
 
 void request_password_change(walk *t)
@@ -272,31 +263,20 @@ void request_password_change(walk *t)
     cb_soft_password soft = {.id = cb_password_id(name),
                              .password = cb_bytes_str("correct horse battery"),
                              .next = cb_bytes_str("another long password")};
-    t->context.profile = CB_PROFILE_PASSWORD;
-    t->context.purpose = CB_TAP_PASSWORD_CHANGE;
+    const cb_card_io io = {.card = &soft, .transmit = cb_soft_password_transmit};
     t->context.level = CB_LEVEL_PASSWORD;
-    t->context.service[0] = 0;
     t->context.text = (cb_digest){{0}};
     set_password(t, &soft);
-    cb_buf_put_u8(&t->body, CB_PROFILE_PASSWORD);
-    cb_put_id(&t->body, &t->context.terminal);
-    good(walk_ask(&use, CB_HSM_TAP_BEGIN, &t->body, &t->answer));
-    cb_cursor in = cb_cursor_over(cb_buf_bytes(&t->answer));
-    t->context.tap = cb_get_id(&in);
+    begin_tap(t, CB_PROFILE_PASSWORD, CB_TAP_PASSWORD_CHANGE);
     soft.context = t->context;
-    play_password(t, &soft, CB_ID_SIZE);
+    play(t, &io, CB_ID_SIZE);
     cb_put_context(&t->body, &t->context);
     cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
     cb_buf_put_var(&t->body, (cb_bytes){0});
     cb_buf_put_var(&t->body, (cb_bytes){0});
     good(walk_ask(&use, CB_HSM_TAP_CHALLENGE, &t->body, &t->answer));
-    play_password(t, &soft, 0);
-    cb_put_id(&t->body, &t->context.tap);
-    cb_buf_put_var(&t->body, cb_buf_bytes(&t->answers));
-    good(walk_ask(&use, CB_HSM_TAP_FINISH, &t->body, NULL));
-    cb_feed_head head = cb_feed_now(use.feed);
-    cb_buf_reset(&t->body);
-    cb_put_id(&t->body, &t->context.tap);
+    play(t, &io, 0);
+    finish_tap(t);
     cb_buf_put_var(&t->body, cb_buf_bytes(&t->binding));
-    cb_put_feed_head(&t->body, &head);
+    put_head(&t->body);
 }
