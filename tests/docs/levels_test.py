@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """docs/levels.md has the one table of levels: in the order of cardlink/level.c, with what each profile in cardlink/profile.c reaches and by
-what its code says that it does so."""
+what its code says that it does so. And the table of where it happens has the kinds of terminals and the refusals that the broker has."""
 
 import re
 import unittest
@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAD, *ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in
                (ROOT / "docs" / "levels.md").read_text().split("\n\n")[2].splitlines() if "---" not in line]
 TABLE = [dict(zip(HEAD, row)) for row in ROWS]
+WHERE = (ROOT / "docs" / "levels.md").read_text().split("## Where it happens")[1].split("\n## ")[0]
 
 
 def source(path):
@@ -83,6 +84,49 @@ class Levels(unittest.TestCase):
         for page in (ROOT / "docs").glob("*.md"):
             if page.name != "levels.md":
                 self.assertNotRegex(page.read_text(), r"\|[^|\n]*`terminal-pin`( \(3\))? \|[^\n]*\n\|[^\n]*`(pin|possession)`( \(\d\))? \|", page.name)
+
+
+def function(path, name):
+    """The body of one."""
+    text = re.sub(r"/\*.*?\*/", "", (ROOT / path).read_text(), flags=re.S)
+    return re.search(rf"^cb_error {name}\([^{{]*\{{\n(.*?)^\}}", text, re.M | re.S)[1]
+
+
+class Places(unittest.TestCase):
+    kind, pad = (re.search(rf"^\| {name}: .*", WHERE, re.M)[0] for name in ("kind of terminal", "PIN pad"))
+
+    def test_the_kinds_are_the_codes_with_the_records_numbers(self):
+        names = re.findall(r'"(\w+)"', re.search(r"kinds\[\] = \{(.*?)\}", (ROOT / "broker/store/rows.c").read_text())[1])
+        self.assertEqual(re.findall(r"`(\w+)` \(", self.kind.split(" | ")[0]), names)
+        numbers = re.findall(r"CB_TERMINAL_(\w+) = (\d)", re.search(r"enum cb_terminal_kind \{(.*?)\}", (ROOT / "broker/store/rows.h").read_text(), re.S)[1])
+        self.assertEqual(numbers[0], ("UNSTATED", "0"))
+        self.assertIn("`terminal_kind` " + ", ".join(f"{number} {name.lower()}" for name, number in numbers[1:]), WHERE)
+
+    def test_what_is_refused_is_what_the_broker_refuses_with(self):
+        codes = dict(re.findall(r'X\((CB_E_\w+), *\w+, *"([a-z._]+)"', (ROOT / "base/error.h").read_text()))
+        for row, name in (self.kind, "cb_service_takes"), (self.pad, "cb_service_takes_pin"):
+            body = function("broker/core/terminal_kind.c", name)
+            self.assertEqual(re.match(r"`([a-z._]+)`", row.split(" | ")[3])[1], codes[re.search(r"CB_E_\w+", body)[0]])
+
+    def test_nothing_said_is_any_kind_for_a_service_and_none_for_a_terminal(self):
+        body = function("broker/core/terminal_kind.c", "cb_service_takes")
+        for words, how in ("nothing: at any", "any = service->kinds == 0;"), ("is none of them", "terminal->kind != CB_TERMINAL_UNSTATED &&"):
+            self.assertIn(words, self.kind)
+            self.assertIn(how, body)
+
+    def test_a_pad_is_for_the_cards_whose_pin_a_terminal_sees(self):
+        named = re.search(r"those of ([A-Z0-9]+(?:(?:, | and )[A-Z0-9]+)*) cards", self.pad)[1]
+        self.assertEqual(set(re.split(", | and ", named)), {profile.name.upper() for profile in PROFILES if profile.reads_pin})
+
+    def test_an_administrator_says_it_with_the_options_that_there_are(self):
+        for option, path in ("kind", "terminal.c"), ("pin-pad", "terminal.c"), ("terminals", "service.c"), ("pin-pad", "service.c"):
+            self.assertIn(f"--{option}", self.kind + self.pad)
+            self.assertIn(f'"{option}", ', (ROOT / "broker/ctl" / path).read_text())
+
+    def test_hsmd_decides_neither(self):
+        self.assertIn("hsmd does not", WHERE)
+        for path in (ROOT / "hsm").rglob("*.[ch]"):
+            self.assertNotRegex(path.read_text(), r"cb_service_takes|cb_terminal_kind|pin_pad", path.name)
 
 
 if __name__ == "__main__":
