@@ -24,6 +24,16 @@ cb_error cb_api_card_code(cb_request *request, cb_reply *reply)
     return error;
 }
 
+/* What became of the card, and of the codes by which another was to take its place. */
+static cb_error reply_state(cb_reply *reply, uint8_t state, size_t codes)
+{
+    const char *name = cb_card_state_name(state);
+    return cb_reply_json(
+        reply, 200,
+        codes > 0 ? json_pack("{ss, sI}", "state", name, "codes_withdrawn", (json_int_t)codes)
+                  : json_pack("{ss}", "state", name));
+}
+
 /* What was open is cut before the answer. */
 static cb_error suspend(cb_request *request, cb_reply *reply, const char symbols[CB_CODE_SYMBOLS])
 {
@@ -37,7 +47,7 @@ static cb_error suspend(cb_request *request, cb_reply *reply, const char symbols
         cb_api_cut(api, &affected, &match, "revoked");
     }
     if (!error)
-        error = cb_reply_json(reply, 200, json_pack("{ss}", "state", cb_card_state_name(state)));
+        error = reply_state(reply, state, affected.code_count);
     if (error == CB_E_SUSPENSION)
         cb_log(CB_LOG_WARNING, "card.code_wrong", "A suspension code that is no card's was tried.",
                "address", request->peer.address, NULL);

@@ -177,6 +177,9 @@ static cb_error add_affected(cb_reply *reply, const cb_affected *affected)
                                      json_integer((json_int_t)affected->tap_count)) == 0 &&
                  json_object_set_new(reply->json, "sessions_ended",
                                      json_integer((json_int_t)affected->session_count)) == 0;
+    if (affected->code_count > 0)
+        added = added && json_object_set_new(reply->json, "codes_withdrawn",
+                                             json_integer((json_int_t)affected->code_count)) == 0;
     return added ? CB_OK : CB_E_MEMORY;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "base/clock.h"
 #include "broker/core/act.h"
+#include "broker/core/registration.h"
 #include "broker/core/state.h"
 #include "broker/store/row_failure.h"
 
@@ -77,7 +78,11 @@ typedef struct change_card {
 static cb_error run_change(cb_txn *txn, void *context)
 {
     const change_card *change = context;
-    return cb_card_act_in(txn, &change->act, change->id, change->what);
+    cb_error error = cb_card_act_in(txn, &change->act, change->id, change->what);
+    /* Of one that has expired nothing is left to stop but what puts another in its place. */
+    return error == CB_E_STATE && change->what == CB_CARD_SUSPEND
+               ? cb_registration_report_in(txn, &change->act, change->id)
+               : error;
 }
 
 cb_error cb_card_change(cb_store *store, const char *actor, const cb_id *id, cb_card_act act,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "broker/core/act.h"
+#include "broker/core/registration.h"
 #include "broker/core/state.h"
 
 /* 95 random bits: no salt, no count of guesses. */
@@ -77,19 +78,24 @@ typedef struct use_code {
     cb_digest hash;
     cb_id card;
     uint8_t state; /* after it; 0: no card has this code */
+    size_t codes;  /* whether there are registration codes to withdraw */
 } use_code;
 
 static cb_error find(cb_txn *txn, void *context)
 {
     use_code *use = context;
     cb_card card;
+    cb_id one;
     cb_card_init(&card);
     use->state = 0;
+    use->codes = 0;
     cb_error error = cb_row_suspension_code_card(txn, &use->hash, &use->card);
     if (!error)
         error = cb_row_card_get(txn, &use->card, &card);
     if (!error)
         use->state = card.state;
+    if (!error && card.state == CB_CARD_EXPIRED)
+        error = cb_row_registration_replacing(txn, &card.holder, &card.id, &one, 1, &use->codes);
     cb_card_free(&card);
     return error == CB_E_NOT_FOUND ? CB_OK : error;
 }
@@ -100,6 +106,8 @@ static cb_error run_suspend(cb_txn *txn, void *context)
     cb_error error = find(txn, use);
     if (!error && use->state == CB_CARD_ACTIVE)
         error = cb_card_act_in(txn, &use->act, &use->card, CB_CARD_SUSPEND);
+    else if (!error && use->codes > 0)
+        error = cb_registration_report_in(txn, &use->act, &use->card);
     if (!error && use->state == CB_CARD_ACTIVE)
         use->state = CB_CARD_SUSPENDED;
     return error;
@@ -115,7 +123,7 @@ cb_error cb_card_suspend_by_code(cb_store *store, const char symbols[CB_CODE_SYM
                             .affected = affected},
                     .hash = hash_of(symbols)};
     cb_error error = cb_store_read(store, find, &use);
-    if (!error && use.state == CB_CARD_ACTIVE)
+    if (!error && (use.state == CB_CARD_ACTIVE || use.codes > 0))
         error = cb_act_write(store, run_suspend, &use, CB_WRITE_URGENT);
     *card = use.card;
     *state = use.state;

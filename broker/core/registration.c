@@ -30,9 +30,9 @@ static cb_error put_leaf(cb_txn *txn, const char *kind, const cb_act *act,
         cb_leaf_id(&leaf, "card", &row->card);
         cb_leaf_id(&leaf, "terminal", &row->terminal);
         cb_leaf_text(&leaf, "allowed_by", row->operator);
-        if (!cb_id_is_zero(&row->replaces))
-            cb_leaf_id(&leaf, "replaces", &row->replaces);
     }
+    if (row->state != CB_CODE_OPEN && !cb_id_is_zero(&row->replaces))
+        cb_leaf_id(&leaf, "replaces", &row->replaces);
     cb_error error = cb_txn_leaf(txn, &leaf, NULL);
     cb_buf_free(&leaf);
     return error;
@@ -129,9 +129,8 @@ cb_error cb_registration_record(cb_store *store, const char *actor, const char *
     return cb_act_write(store, run_record, &w, CB_WRITE_ORDINARY);
 }
 
-static cb_error run_end(cb_txn *txn, void *context)
+static cb_error end_in(cb_txn *txn, const work *w)
 {
-    const work *w = context;
     cb_error error = cb_row_registration_get(txn, w->code, w->row);
     if (!error && w->row->state != CB_CODE_OPEN)
         error = CB_E_STATE;
@@ -142,6 +141,8 @@ static cb_error run_end(cb_txn *txn, void *context)
     error = cb_row_registration_set(txn, w->row);
     return error ? error : put_leaf(txn, w->kind, &w->act, w->row, NULL);
 }
+
+static cb_error run_end(cb_txn *txn, void *context) { return end_in(txn, context); }
 
 cb_error cb_registration_end(cb_store *store, const char *actor, const cb_id *code,
                              const char *reason, cb_registration_row *out)
@@ -157,6 +158,49 @@ cb_error cb_registration_end(cb_store *store, const char *actor, const cb_id *co
 }
 
 enum { SWEEP = 16 };
+
+/* All of them, some at a time: each that was found is open no more. */
+static cb_error withdraw_replacing(cb_txn *txn, const cb_act *act, const cb_card *old,
+                                   size_t *withdrawn)
+{
+    cb_id code[SWEEP];
+    size_t count = 0;
+    cb_error error =
+        cb_row_registration_replacing(txn, &old->holder, &old->id, code, SWEEP, &count);
+    while (!error && count > 0) {
+        for (size_t i = 0; !error && i < count; i++) {
+            cb_registration_row row;
+            const work w = {.act = *act,
+                            .code = &code[i],
+                            .row = &row,
+                            .state = CB_CODE_WITHDRAWN,
+                            .kind = "registration.withdrawn"};
+            error = end_in(txn, &w);
+            *withdrawn += error ? 0 : 1;
+        }
+        if (!error)
+            error = cb_row_registration_replacing(txn, &old->holder, &old->id, code, SWEEP, &count);
+    }
+    return error;
+}
+
+cb_error cb_registration_report_in(cb_txn *txn, const cb_act *act, const cb_id *old)
+{
+    cb_card card;
+    size_t withdrawn = 0;
+    cb_card_init(&card);
+    cb_error error = cb_row_card_get(txn, old, &card);
+    if (!error && card.state == CB_CARD_EXPIRED)
+        error = withdraw_replacing(txn, act, &card, &withdrawn);
+    if (!error && withdrawn == 0)
+        error = CB_E_STATE;
+    if (act->affected) {
+        cb_affected_free(act->affected);
+        act->affected->code_count = error ? 0 : withdrawn;
+    }
+    cb_card_free(&card);
+    return error;
+}
 
 typedef struct over {
     int64_t by;

@@ -12,6 +12,7 @@
 #ifndef CB_BROKER_CORE_REGISTRATION_H
 #define CB_BROKER_CORE_REGISTRATION_H
 
+#include "broker/core/act.h"
 #include "broker/core/registry.h"
 #include "broker/store/row_registration.h"
 
@@ -29,6 +30,11 @@ cb_error cb_registration_record(cb_store *store, const char *actor, const char *
 /* Records that a manager has withdrawn one. CB_E_STATE unless it is open; CB_E_NOT_FOUND. */
 cb_error cb_registration_end(cb_store *store, const char *actor, const cb_id *code,
                              const char *reason, cb_registration_row *out);
+
+/* What was said of a card that has expired, as by who has lost it: within a transaction, withdraws
+ * the open codes that put another card in its place, and counts them in affected. CB_E_STATE: it
+ * has not expired, or there is none. */
+cb_error cb_registration_report_in(cb_txn *txn, const cb_act *act, const cb_id *old);
 
 cb_error cb_registration_find(cb_store *store, const cb_id *code, cb_registration_row *out);
 

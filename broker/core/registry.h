@@ -35,6 +35,7 @@ typedef struct cb_affected {
     cb_id *sessions;
     size_t session_count;
     uint64_t feed_number; /* of the entry made; 0: none */
+    size_t code_count;    /* registration codes that were withdrawn */
 } cb_affected;
 
 void cb_affected_free(cb_affected *affected);
@@ -172,9 +173,10 @@ bool cb_card_is_over(const cb_card *card, int64_t now);
 /* Changes a card's state, by the acts from CB_CARD_ACTIVATE to CB_CARD_EXPIRE (others are
  * CB_E_ARGUMENT). reason is "" or NULL or a short word [a-z0-9._-]{1,32}, e.g. "lost".
  * Suspending, resuming, revoking and expiring make an entry of the revocation feed in the same
- * transaction; a card that is given back and was not revoked is revoked with it. A card whose day is
- * not over does not expire: CB_E_STATE. affected may be NULL. Revoking a revoked card is
- * CB_E_STATE. */
+ * transaction; a card that is given back and was not revoked is revoked with it. A card whose day
+ * is not over does not expire: CB_E_STATE. affected may be NULL. Revoking a revoked card is
+ * CB_E_STATE. Suspending one that has expired leaves it as it is, and withdraws the open
+ * registration codes that put another card in its place; CB_E_STATE when there is none. */
 cb_error cb_card_change(cb_store *store, const char *actor, const cb_id *id, cb_card_act act,
                         const char *reason, cb_affected *affected);
 
@@ -203,7 +205,8 @@ cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id,
                           char text[CB_CODE_TEXT]);
 
 /* Suspends the card of that code (its symbols, base/code.h), if it is active. *state is its state
- * then; a card that opens nothing any more stays what it is. CB_E_SUSPENSION: it is no card's;
+ * then; a card that opens nothing any more stays what it is, and of one that has expired the
+ * registration codes are withdrawn as by cb_card_change. CB_E_SUSPENSION: it is no card's;
  * CB_E_CARD_NOT_ACTIVE. */
 cb_error cb_card_suspend_by_code(cb_store *store, const char symbols[CB_CODE_SYMBOLS], cb_id *card,
                                  uint8_t *state, cb_affected *affected);

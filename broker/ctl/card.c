@@ -100,9 +100,44 @@ static cb_ctl_status activate(cb_ctl *ctl, const cb_ctl_args *args)
     return change(ctl, args, "activate", "active");
 }
 
+/* One that has expired is what it was, and the codes for another in its place are withdrawn. */
+static cb_ctl_status say_suspended(cb_ctl *ctl, const char *card, const json_t *answer)
+{
+    json_int_t codes = json_integer_value(json_object_get(answer, "codes_withdrawn"));
+    bool expired = strcmp(cb_ctl_text_field(answer, "state"), "expired") == 0;
+    const char *state = expired ? "expired" : "suspended";
+    json_t *now =
+        expired ? json_pack("{s:s,s:s,s:I}", "id", card, "state", state, "codes_withdrawn", codes)
+                : json_pack("{s:s,s:s}", "id", card, "state", state);
+    cb_ctl_status status =
+        expired ? cb_ctl_done(ctl, now,
+                              "card %s has expired, and stays so; registration codes in its place "
+                              "that were withdrawn: %" JSON_INTEGER_FORMAT,
+                              card, codes)
+                : cb_ctl_done(ctl, now, "card %s suspended", card);
+    json_decref(now);
+    return status;
+}
+
 static cb_ctl_status suspend(cb_ctl *ctl, const cb_ctl_args *args)
 {
-    return change(ctl, args, "suspend", "suspended");
+    cb_id id;
+    char text[CB_ID_TEXT], path[96];
+    json_t *answer = NULL;
+    const char *reason = cb_ctl_arg(args, "reason");
+    cb_ctl_status status = cb_ctl_need_id(ctl, args->operand[0], "a card", &id);
+    if (status)
+        return status;
+    cb_id_text(&id, text);
+    snprintf(path, sizeof path, "/v1/cards/%s/suspend", text);
+    json_t *body = reason ? json_pack("{s:s}", "reason", reason) : json_object();
+    status = body ? cb_ctl_call(ctl, "POST", path, body, &answer)
+                  : cb_ctl_fail_text(ctl, "the reason", reason);
+    if (!status)
+        status = say_suspended(ctl, text, answer);
+    json_decref(answer);
+    json_decref(body);
+    return status;
 }
 
 /* hsmd does not take the front end's word for it that a suspended card is good again, so it is told

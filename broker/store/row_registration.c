@@ -90,14 +90,30 @@ cb_error cb_row_registration_each(cb_txn *txn, const cb_id *holder, const cb_id 
     return cb_row_visited(&q, error);
 }
 
+static cb_error read_codes(cb_query *q, cb_id *out, size_t most, size_t *count)
+{
+    *count = 0;
+    while (*count < most && cb_query_next(q))
+        cb_column_id(q, 0, &out[(*count)++]);
+    return cb_query_end(q);
+}
+
+cb_error cb_row_registration_replacing(cb_txn *txn, const cb_id *holder, const cb_id *card,
+                                       cb_id *out, size_t most, size_t *count)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT code FROM registration WHERE holder = ? AND "
+                                          "state = 'open' AND replaces = ? ORDER BY code LIMIT ?");
+    cb_query_id(&q, holder);
+    cb_query_id(&q, card);
+    cb_query_number(&q, (int64_t)most);
+    return read_codes(&q, out, most, count);
+}
+
 cb_error cb_row_registration_over(cb_txn *txn, int64_t by, cb_id *out, size_t most, size_t *count)
 {
     cb_query q = cb_query_begin(txn->sql, "SELECT code FROM registration WHERE state = 'open' AND "
                                           "expires <= ? ORDER BY expires LIMIT ?");
-    *count = 0;
     cb_query_number(&q, by);
     cb_query_number(&q, (int64_t)most);
-    while (*count < most && cb_query_next(&q))
-        cb_column_id(&q, 0, &out[(*count)++]);
-    return cb_query_end(&q);
+    return read_codes(&q, out, most, count);
 }

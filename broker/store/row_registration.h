@@ -41,6 +41,10 @@ typedef cb_error (*cb_registration_visitor)(void *context, const cb_registration
 cb_error cb_row_registration_each(cb_txn *txn, const cb_id *holder, const cb_id *after,
                                   unsigned limit, cb_registration_visitor each, void *context);
 
+/* Some open ones by which a holder puts another card in the place of one of his. */
+cb_error cb_row_registration_replacing(cb_txn *txn, const cb_id *holder, const cb_id *card,
+                                       cb_id *out, size_t most, size_t *count);
+
 /* Some open ones that are over by a moment. */
 cb_error cb_row_registration_over(cb_txn *txn, int64_t by, cb_id *out, size_t most, size_t *count);
 

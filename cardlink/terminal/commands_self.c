@@ -175,14 +175,22 @@ cb_error cb_command_renew(cb_command_context *context)
 
 cb_error cb_command_suspend(cb_command_context *context)
 {
-    char words[64];
-    const char *state = NULL;
+    char words[192];
+    cb_relay_suspended done = {.state = NULL};
     cb_problem problem;
-    cb_error error = cb_suspend(context, &state, &problem);
+    cb_error error = cb_suspend(context, &done, &problem);
     if (error)
         return cb_command_say(context, &problem);
-    snprintf(words, sizeof words, "the card opens nothing any more: it is %s", state);
-    return cb_command_done(context, "suspended", words);
+    snprintf(words, sizeof words, "the card opens nothing any more: it is %s%s", done.state,
+             done.code_withdrawn
+                 ? "; the registration code for another in its place was withdrawn: "
+                   "ask for a new one"
+                 : "");
+    if (!context->output->json || !done.code_withdrawn)
+        return cb_command_done(context, "suspended", words);
+    cb_output_object(context->output,
+                     json_pack("{s:s,s:b}", "event", "suspended", "code_withdrawn", 1));
+    return CB_OK;
 }
 
 cb_error cb_command_erase(cb_command_context *context)

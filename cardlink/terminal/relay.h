@@ -125,8 +125,14 @@ cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem);
 cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *code, cb_bytes request,
                               cb_buf *out, cb_problem *problem);
 
-/* Suspends the card of a holder's code (its text). On success *state is what the card is then, static. */
-cb_error cb_relay_suspend(cb_relay *relay, const char *code, const char **state,
+/* What became of a card of which its holder said that it is lost. */
+typedef struct cb_relay_suspended {
+    const char *state;   /* what the card is then; static */
+    bool code_withdrawn; /* one that was to put another card in its place */
+} cb_relay_suspended;
+
+/* Suspends the card of a holder's code (its text). */
+cb_error cb_relay_suspend(cb_relay *relay, const char *code, cb_relay_suspended *out,
                           cb_problem *problem);
 
 /* Entries of the terminal's log (cardlink/journal.h), the heads around them, and the signature of

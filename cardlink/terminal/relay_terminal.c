@@ -136,7 +136,7 @@ static const char *state_of(const json_t *answer)
     return NULL;
 }
 
-cb_error cb_relay_suspend(cb_relay *relay, const char *code, const char **state,
+cb_error cb_relay_suspend(cb_relay *relay, const char *code, cb_relay_suspended *out,
                           cb_problem *problem)
 {
     json_t *answer = NULL;
@@ -145,8 +145,10 @@ cb_error cb_relay_suspend(cb_relay *relay, const char *code, const char **state,
         return cb_problem_set(problem, CB_E_MEMORY, NULL);
     cb_relay_request what = {.path = "/v1/suspensions", .body = body, .safe = true, .success = 200};
     cb_error error = cb_relay_exchange(relay, &what, &answer, problem);
-    *state = error ? NULL : state_of(answer);
-    if (!error && !*state)
+    *out = (cb_relay_suspended){
+        .state = error ? NULL : state_of(answer),
+        .code_withdrawn = json_integer_value(json_object_get(answer, "codes_withdrawn")) > 0};
+    if (!error && !out->state)
         error = cb_problem_set(problem, CB_E_PROTOCOL, "the broker's answer names no state");
     json_decref(answer);
     json_decref(body);

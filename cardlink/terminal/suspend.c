@@ -4,7 +4,6 @@
 #include "base/code.h"
 #include "base/secret.h"
 #include "cardlink/terminal/pin_entry.h"
-#include "cardlink/terminal/relay.h"
 
 /* A question that was lost may have been heard. */
 static void say_what_holds(cb_problem *problem)
@@ -21,7 +20,7 @@ static void say_what_holds(cb_problem *problem)
 
 /* Without the terminal's own certificate: the broker takes the code from anybody. */
 static cb_error say_to_broker(const cb_terminal_config *config, const char *code,
-                              const char **state, cb_problem *problem)
+                              cb_relay_suspended *out, cb_problem *problem)
 {
     cb_relay_settings settings = {
         .broker = config->broker, .ca = config->ca, .timeout = config->timeout};
@@ -30,14 +29,14 @@ static cb_error say_to_broker(const cb_terminal_config *config, const char *code
     if (error)
         cb_problem_set(problem, error, NULL);
     else
-        error = cb_relay_suspend(relay, code, state, problem);
+        error = cb_relay_suspend(relay, code, out, problem);
     cb_relay_close(&relay);
     if (error)
         say_what_holds(problem);
     return error;
 }
 
-cb_error cb_suspend(const cb_command_context *context, const char **state, cb_problem *problem)
+cb_error cb_suspend(const cb_command_context *context, cb_relay_suspended *out, cb_problem *problem)
 {
     char code[64], symbols[CB_CODE_SYMBOLS];
     cb_error error =
@@ -50,7 +49,7 @@ cb_error cb_suspend(const cb_command_context *context, const char **state, cb_pr
         cb_problem_set(problem, error,
                        "the code is mistyped: its last character does not fit the others");
     else
-        error = say_to_broker(context->config, code, state, problem);
+        error = say_to_broker(context->config, code, out, problem);
     cb_wipe(code, sizeof code);
     cb_wipe(symbols, sizeof symbols);
     return error;

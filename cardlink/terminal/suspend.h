@@ -8,8 +8,10 @@
 
 #include "cardlink/terminal/commands.h"
 #include "cardlink/terminal/problem.h"
+#include "cardlink/terminal/relay.h"
 
-/* Asks for the code and says it to the broker. On success *state is what the card is then, static. */
-cb_error cb_suspend(const cb_command_context *context, const char **state, cb_problem *problem);
+/* Asks for the code and says it to the broker. */
+cb_error cb_suspend(const cb_command_context *context, cb_relay_suspended *out,
+                    cb_problem *problem);
 
 #endif

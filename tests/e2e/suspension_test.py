@@ -3,7 +3,7 @@
 
 import unittest
 
-from world import Terminal, main, world
+from world import PATIENCE, Terminal, main, wait_until, world
 
 w = None
 
@@ -69,7 +69,35 @@ class Suspension(unittest.TestCase):
         self.assertEqual(w.size(), before, "a guess leaves nothing in the record")
         self.assertEqual(w.tap().get("outcome"), "accepted")
 
-    def test_3_who_tries_many_has_to_wait(self):
+    def test_3_of_a_card_that_has_expired_the_code_for_another_in_its_place_ends(self):
+        late = w.ctl("holder", "add", "--name", "Late")["id"]
+        old = w.ctl("card", "issue", "--holder", late, "--certificate", w.make_card("Late"), "--expires", "2024-02-29", "--activate")["id"]
+        letter = w.ctl("card", "suspension-code", old)["suspension_code"]
+        wait_until("the card to expire", lambda: w.ctl("card", "show", old)["state"] == "expired", 20 * PATIENCE)
+        self.assertEqual(by_hand(letter).json, {"state": "expired"})
+        w.ctl("card", "suspend", old, ok=(1,))
+
+        order = ("holder", "code", "Late", "--profile", "piv", "--in-place-of", old)
+        codes = [w.ctl(*order)["code"] for _ in range(2)]
+        states = lambda: {row["code"]: row["state"] for row in w.ctl("holder", "codes", "Late")}   # noqa: E731
+        w.write_terminal_configuration("at home")
+        said = w.cardlink("suspend", terminal="at home", pin=[letter])[-1]
+        self.assertEqual((said["event"], said["code_withdrawn"]), ("suspended", True), said)
+        self.assertEqual(states(), dict.fromkeys(codes, "withdrawn"))
+        codes.append(w.ctl(*order)["code"])
+        done = w.ctl("card", "suspend", old, "--reason", "lost")
+        self.assertEqual(done, {"id": old, "state": "expired", "codes_withdrawn": 1})
+        self.assertEqual(states(), dict.fromkeys(codes, "withdrawn"))
+        self.assertEqual(w.ctl("card", "show", old)["state"], "expired")
+
+        ended = [w.fields(leaf) for leaf in w.leaves() if leaf["kind"] == "registration.withdrawn"]
+        self.assertEqual(sorted(leaf["code"] for leaf in ended), sorted(codes))
+        self.assertEqual({leaf["replaces"] for leaf in ended}, {old})
+        self.assertEqual([leaf["reason"] for leaf in ended], ["suspension-code"] * 2 + ["lost"])
+        self.assertEqual({leaf["actor"] for leaf in ended[:2]}, {"holder"})
+        self.assertTrue(w.verify()["verified"])
+
+    def test_4_who_tries_many_has_to_wait(self):
         answers = [by_hand("00000-00000-00000-00000") for _ in range(12)]
         self.assertEqual((answers[-1].status, answers[-1].code), (503, "suspension.rate"))
         self.assertTrue(w.verify()["verified"])

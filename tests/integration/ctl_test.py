@@ -550,6 +550,13 @@ class Cards(Case):
         self.fails(2, "identifier of a card", *order[:-1], "Hanako")
         self.assertEqual((len(self.fake.asked("POST", "/v1/registrations")), len(self.hsm_calls())), (3, before))
 
+    def test_a_card_that_has_expired_is_not_said_to_be_suspended(self):
+        self.fake.on("POST", f"/v1/cards/{CARD}/suspend", 200, {**card(CARD, "expired"), "codes_withdrawn": 2})
+        said = self.ok("card", "suspend", CARD, "--reason", "lost")
+        self.assertEqual(said, f"card {CARD} has expired, and stays so; registration codes in its place that were withdrawn: 2\n")
+        self.assertEqual(json.loads(self.ok("card", "suspend", CARD, "--json")), {"id": CARD, "state": "expired", "codes_withdrawn": 2})
+        self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/suspend"), [{"reason": "lost"}, {}])
+
     def test_a_resumption_that_hsmd_did_not_hear_of_is_completed_by_another_try(self):
         for code, status in (("hsm.unavailable", 69), ("request.denied", 1), ("card.revoked", 1)):
             self.hsm_fails("resume", ERRORS[code])
