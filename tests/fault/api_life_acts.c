@@ -81,6 +81,19 @@ static void receive_unsent(api_acts *a)
     stock_body(a, "receive");
 }
 
+static void ask_if_issuable(api_acts *a)
+{
+    char holder[CB_ID_TEXT];
+    make_batch(a);
+    move_batch(a, CB_CARD_SEND);
+    move_batch(a, CB_CARD_RECEIVE);
+    act_make_holder(a);
+    cb_id_text(&a->holder, holder);
+    act_request(a, "POST", "cards/issuable", NULL, NULL);
+    act_body(a, "{\"holder\":\"%s\",\"profile\":1,\"manufacturer\":\"%s\",\"serial\":\"1002\"}",
+             holder, a->batch);
+}
+
 static void list_stock(api_acts *a)
 {
     make_batch(a);
@@ -276,6 +289,7 @@ const api_act api_life_table[] = {
     {"cards sent", send_stock, 200, ACT},
     {"cards received", receive_stock, 200, ACT},
     {"cards received that were not sent", receive_unsent, 200, ACT},
+    {"whether a card would be recorded", ask_if_issuable, 200, READING},
     {"stock", list_stock, 200, READING},
     {"mismatches", list_mismatches, 200, READING},
     {"an application entered", add_application, 201, ACT},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Requests about what holders do themselves, and about what terminals run and who maintains them.
+ * Requests about what holders do themselves, about what terminals run and who maintains them, about
+ * generations, and about how the broker is.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +11,14 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "base/leaf.h"
+#include "base/text.h"
+#include "broker/core/generation.h"
 #include "broker/core/maintenance.h"
 #include "broker/core/registration.h"
 #include "broker/core/software.h"
+#include "broker/store/txn.h"
 #include "tests/fault/api_acts.h"
 
 #define MUST(call) assert_int_equal(call, CB_OK)
@@ -67,6 +73,12 @@ static void withdraw_registration(api_acts *a)
     act_body(a, "{\"reason\":\"lost\"}");
 }
 
+static void read_registration(api_acts *a)
+{
+    cb_id code = allow_registration(a);
+    act_request(a, "GET", "registrations", &code, NULL);
+}
+
 static void list_registrations(api_acts *a)
 {
     allow_registration(a);
@@ -80,6 +92,37 @@ static void describe_terminal(api_acts *a)
     act_make_terminal(a);
     act_request(a, "POST", "terminals", &a->terminal, "describe");
     act_body(a, "{\"kind\":\"personal\",\"pin_pad\":true,\"reason\":\"moved\"}");
+}
+
+static cb_error put_taken_back(cb_txn *txn, void *context)
+{
+    const api_acts *a = context;
+    cb_buf leaf = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_begin(&leaf, "registry.unconfirmed", cb_clock_wall_us());
+    cb_leaf_number(&leaf, "leaf", 1);
+    cb_leaf_id(&leaf, "terminal", &a->terminal);
+    cb_error error = cb_txn_leaf(txn, &leaf, NULL);
+    cb_buf_free(&leaf);
+    return error;
+}
+
+/* As a start does with what no signed head covers. */
+static void confirm_terminal(api_acts *a)
+{
+    char key[2 * CB_SHA256_SIZE + 1];
+    cb_terminal terminal;
+    act_make_terminal(a);
+    cb_change change = {
+        .run = put_taken_back, .context = a, .urgency = CB_WRITE_DUE, .until = CB_UNTIL_STORED};
+    MUST(cb_store_write(a->w.api.store, &change));
+    MUST(cb_terminal_get(a->w.api.store, &a->terminal, &terminal));
+    cb_hex(cb_digest_bytes(&terminal.key), key);
+    act_request(a, "POST", "terminals", &a->terminal, "confirm");
+    act_body(a,
+             "{\"key\":\"%s\",\"services\":[\"tax\",\"bus\"],\"rate\":7,\"kind\":\"attended\","
+             "\"pin_pad\":true,"
+             "\"reason\":\"seen\"}",
+             key);
 }
 
 static cb_id list_program(api_acts *a)
@@ -143,6 +186,35 @@ static void list_maintainers(api_acts *a)
     act_request(a, "GET", "maintainers?limit=1", NULL, NULL);
 }
 
+/* ---- Generations, enrolments, health ---- */
+
+static cb_error add_up(void *context, uint8_t generation, uint8_t state, uint64_t cards)
+{
+    uint64_t *lose = context;
+    (void)generation, (void)state;
+    *lose += cards;
+    return CB_OK;
+}
+
+/* None of the cards was heard of yet, so all of them may be lost. */
+static void retire_generation(api_acts *a)
+{
+    uint64_t lose = 0;
+    act_make_card(a);
+    MUST(cb_generation_list(a->w.api.store, add_up, &lose));
+    act_request(a, "POST", "generations/retire", NULL, NULL);
+    act_body(a, "{\"generation\":1,\"lose\":%llu,\"reason\":\"broken\"}", (unsigned long long)lose);
+}
+
+static void read_enrolment(api_acts *a)
+{
+    act_make_user(a);
+    act_request(a, "GET", "enrolments", &a->enrolment, NULL);
+}
+
+static void ask_if_live(api_acts *a) { act_request(a, "GET", "live", NULL, NULL); }
+static void ask_if_ready(api_acts *a) { act_request(a, "GET", "ready", NULL, NULL); }
+
 static void report_generations(api_acts *a)
 {
     act_make_card(a);
@@ -156,14 +228,20 @@ const api_act api_rest_table[] = {
     {"a card suspended with its code", suspend_by_code, 200, ACT},
     {"a code for a card of the holder's own recorded", record_registration, 201, ACT},
     {"such a code withdrawn", withdraw_registration, 200, ACT},
+    {"such a code", read_registration, 200, READING},
     {"such codes", list_registrations, 200, READING},
     {"a terminal described", describe_terminal, 200, ACT},
+    {"a terminal said once more", confirm_terminal, 200, ACT},
     {"a program allowed", add_software, 201, ACT},
     {"a program off the list", remove_software, 200, ACT},
     {"the list of programs", list_software, 200, READING},
     {"a maintainer made", add_maintainer, 201, ACT},
     {"a maintainer removed", remove_maintainer, 200, ACT},
     {"maintainers", list_maintainers, 200, READING},
+    {"a generation retired", retire_generation, 200, ACT},
     {"a report of generations", report_generations, 200, READING},
+    {"an enrolment", read_enrolment, 200, READING},
+    {"whether the broker lives", ask_if_live, 200, READING},
+    {"whether it is ready", ask_if_ready, 200, READING},
     {NULL, NULL, 0, 0},
 };

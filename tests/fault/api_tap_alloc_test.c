@@ -120,6 +120,25 @@ static cb_error dial_and_ask(void *context)
     return error;
 }
 
+/* ---- A tap that is not gone on with ---- */
+
+static void ask_to_end(taps *t)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/v1/taps/%s/end", t->w.tap);
+    api_ask_dialled(&t->w, "POST", path, "{\"reason\":\"card.removed\"}");
+}
+
+static cb_error break_off(void *context)
+{
+    taps *t = context;
+    ask_to_end(t);
+    cb_error error = api_judge(&t->w, 200);
+    return !error && !strstr(t->w.answer.body, "{\"outcome\":\"ended\"}")
+               ? api_wrong(&t->w, "no end")
+               : error;
+}
+
 /* ---- A terminal's log ---- */
 
 /* The key of the terminal's certificate: SEC 1 (RFC 5915) has it in a fixed place. */
@@ -220,6 +239,26 @@ static void nothing_is_told(void *context, cb_error result, bool struck)
     api_world_close(&t->w);
 }
 
+/* Said of a tap once, as the terminal's word, and the card's answer comes too late for it: a tap of
+ * which the end was not heard may be ended again. */
+static void ended_once(void *context, cb_error result, bool struck)
+{
+    taps *t = context;
+    api_tally is;
+    api_dial(&t->w);
+    ask_to_end(t);
+    assert_true(t->w.answer.status == 404 || (t->w.answer.status == 200 && result));
+    api_dial(&t->w);
+    assert_int_equal(api_tap_proof(&t->w), 404);
+    api_settled(&t->w, &t->before, &is);
+    long leaves = api_number(&is, "leaf tap.refused");
+    assert_true(leaves <= 1 &&
+                (leaves == 1 || struck)); /* what could not be recorded is in the broker's log */
+    assert_int_equal(api_number(&is, "leaf tap.intent"), 0);
+    tap_whole(t);
+    api_world_close(&t->w);
+}
+
 /* There with its leaf or not at all; brought again, it is there once. */
 static void log_is_there_once(void *context, cb_error result, bool struck)
 {
@@ -245,6 +284,7 @@ static const fault_flow flow[] = {
     {"a challenge", started, challenge, told_as_it_was},
     {"a proof, for a token", challenged, prove, told_as_it_was},
     {"a proof, for a relayed session", challenged, prove, told_as_it_was},
+    {"a tap that is not gone on with", challenged, break_off, ended_once},
     {"a terminal's log", logged, bring_log, log_is_there_once},
     {"a proof of no tap", dialled, prove_nothing, nothing_is_told},
     {"what a terminal may ask for, from the handshake", open_again, dial_and_ask, told_as_it_was},
