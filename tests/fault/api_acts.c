@@ -12,8 +12,6 @@
 #include "base/text.h"
 #include "broker/core/registration.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* ---- What is made before ---- */
 
 const char *act_fresh_name(api_acts *a)

@@ -20,8 +20,6 @@
 #include "broker/core/maintenance.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 enum { RUNS = 4 };
 
 typedef struct cards {

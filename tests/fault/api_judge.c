@@ -139,6 +139,7 @@ void api_begin(api_world *w, const char *profile)
     api_ask_dialled(w, "POST", "/v1/taps", body);
     assert_int_equal(w->answer.status, 201);
     assert_true(api_play(w));
+    api_dial(w);
 }
 
 void api_step(api_world *w, const char *step, const char *format, ...)

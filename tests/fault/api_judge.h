@@ -54,7 +54,8 @@ void api_open_again(api_world *w, api_tally *before);
  * once, and is made if there is need. */
 void api_let_it_sign(api_world *w);
 
-/* A tap of the world's player or card begins: dialled, begun with a profile, played. */
+/* A tap of the world's player or card begins: dialled, begun with a profile, played, and dialled for
+ * what comes next. */
 void api_begin(api_world *w, const char *profile);
 
 /* One request of a tap, after api_dial. Its body has the answers that were played, and behind them

@@ -13,8 +13,6 @@
 #include "broker/core/terminal_log.h"
 #include "tests/fault/api_acts.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* ---- Stock ---- */
 
 static void make_batch(api_acts *a)

@@ -24,7 +24,6 @@
 #include "broker/core/decide.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
 #define FRESH_PIN "997755"
 #define NO_PIN "4444"
 
@@ -114,7 +113,6 @@ static void ask(pins *p)
 static void come_to_proof(pins *p)
 {
     api_begin(&p->w, "native");
-    api_dial(&p->w);
     ask(p);
     api_come_to_proof(&p->w);
 }
@@ -162,7 +160,6 @@ static void begun(void *context)
     pins *p = context;
     opened(p);
     api_begin(&p->w, "native");
-    api_dial(&p->w);
 }
 
 static void challenged(void *context)
@@ -381,7 +378,6 @@ static void reset_once(void *context, cb_error result, bool struck)
         MUST(judge_done(p));
     }
     api_begin(&p->w, "native");
-    api_dial(&p->w);
     ask(p);
     assert_int_equal(p->w.answer.status, 422);
     assert_non_null(strstr(p->w.answer.body, "\"code\":\"pin.reset_refused\""));

@@ -21,8 +21,6 @@
 #include "broker/store/txn.h"
 #include "tests/fault/api_acts.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* ---- Codes ---- */
 
 static void make_suspension_code(api_acts *a)

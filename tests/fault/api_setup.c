@@ -20,8 +20,6 @@
 #include "connectors/protocol.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* ---- A connectord that lets everybody in ---- */
 
 static void answer_message(int socket, uint16_t type, uint32_t id, cb_error result, cb_bytes body)

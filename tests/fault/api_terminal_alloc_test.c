@@ -22,8 +22,6 @@
 #include "cardlink/x509/request.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 enum { RUNS = 6, LINE = 64 };
 
 typedef struct terminals terminals;

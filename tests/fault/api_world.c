@@ -15,8 +15,6 @@
 #include "broker/store/txn.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* ---- The broker ---- */
 
 static void paths_of(const api_world *w, char pem[160], char key[160], char admin[160])

@@ -11,6 +11,9 @@
 #include "fake.h"
 #include "tests/support/calm_client.h"
 
+/* In whatever includes cmocka too. */
+#define MUST(call) assert_int_equal(call, CB_OK)
+
 enum { API_BODY = 24 * 1024, API_PEM = 2048 };
 
 typedef struct api_world {

@@ -12,8 +12,6 @@
 #include "hsm/guesses.h"
 #include "hsm/pin_reset.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 static void prepare(void *context) { lanes_connect_anew(context); }
 
 static void lanes_live(void *context, cb_error result, bool struck)

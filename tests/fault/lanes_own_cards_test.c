@@ -12,8 +12,6 @@
 #include "cardlink/piv/commands.h"
 #include "foreign_cards.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 enum { KEYS = 2 };
 
 static const uint8_t uses[KEYS] = {CB_PIV_KEY_AUTHENTICATION, CB_PIV_KEY_CARD};

@@ -10,8 +10,6 @@
 #include "cardlink/password/password.h"
 #include "hsm/brake.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 /* Many are tried in a short time; how many a worker looks at is tested elsewhere. */
 bool __wrap_cb_brake_pass(cb_brake *brake, cb_brake_rate rate, unsigned amount);
 

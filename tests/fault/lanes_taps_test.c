@@ -13,8 +13,6 @@
 #include "cardlink/x509/certificate.h"
 #include "cardlink/x509/request.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 #define FRESH "9876" /* as front.c has it */
 
 static const front_wish plain = {.service = "tax", .level = CB_LEVEL_POSSESSION},

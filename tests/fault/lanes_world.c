@@ -13,8 +13,6 @@
 
 #include "base/clock.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
-
 enum { LANES = FAKE_WORKERS + 2, SETTLE_MS = 1000 };
 
 const front_wish lanes_wish = {.service = "tax", .pin = WORLD_PIN, .level = CB_LEVEL_PIN};

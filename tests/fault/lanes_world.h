@@ -18,6 +18,8 @@
 #include "tests/support/alloc_faults.h"
 #include "tests/support/socket_faults.h"
 
+#define MUST(call) assert_int_equal(call, CB_OK)
+
 /* What a flow returns when it was given what it must not be; it is no listed error. */
 #define LANES_WRONG CB_ERROR_COUNT
 

@@ -73,7 +73,11 @@ static void a_foreign_cards_certificates_are_those_of_its_binding(void **state)
     world_end(&w);
 }
 
-/* Bindings of one foreign card with one key; certificates are DER as far as anybody looks. */
+/* Certificates: DER as far as anybody looks. */
+static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02},
+                     newer[] = {0x30, 0x01, 0x03};
+
+/* Bindings of one foreign card with one key. */
 static void renewal_of(const cb_binding_info *before, uint64_t sequence, uint8_t key,
                        cb_bytes certificate, cb_buf *out)
 {
@@ -89,6 +93,25 @@ static void renewal_of(const cb_binding_info *before, uint64_t sequence, uint8_t
     make_binding_of(&info, out);
 }
 
+static void activate(world *w, const cb_binding_info *info)
+{
+    assert_int_equal(cb_card_change(w->store, "test", &info->card, CB_CARD_ACTIVATE, NULL, NULL),
+                     CB_OK);
+}
+
+/* A card of the holder's with its old certificate, registered and not active yet. */
+static cb_binding_info add_old(world *w, cb_buf *binding)
+{
+    cb_binding_info info = {.card = cb_id_new(),
+                            .holder = w->holder.id,
+                            .profile = CB_PROFILE_PIV,
+                            .level = CB_LEVEL_TERMINAL_PIN};
+    renewal_of(&info, 1, 1, CB_BYTES_OF(old), binding);
+    assert_int_equal(cb_card_add(w->store, "test", cb_buf_bytes(binding), CB_BYTES_OF(old), NULL),
+                     CB_OK);
+    return info;
+}
+
 static uint64_t feed_of(world *w)
 {
     cb_store_state now;
@@ -98,22 +121,14 @@ static uint64_t feed_of(world *w)
 
 static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
 {
-    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
     world w;
     cb_card card;
-    cb_evidence_summary summary;
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    cb_binding_info info = {
-        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
     (void)state;
     world_begin(&w);
     cb_card_init(&card);
-    info.holder = w.holder.id;
-    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
-                     CB_OK);
-    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
-                     CB_OK);
+    cb_binding_info info = add_old(&w, &binding);
+    activate(&w, &info);
 #define RENEW(certificate)                                                                         \
     cb_card_renew(w.store, "test", &info.card, cb_buf_bytes(&binding), CB_BYTES_OF(certificate),   \
                   &card)
@@ -159,40 +174,29 @@ static void a_renewal_takes_the_place_of_what_the_card_had(void **state)
         CB_E_NOT_FOUND);
     cb_buf_free(&binding);
     cb_card_free(&card);
-    world_close(&w);
-    assert_int_equal(verify_file(&w, &summary), CB_OK);
-    assert_int_equal(findings_of(NULL), 0);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 /* By the card's own tap; the terminal, and the binding that was renewed, are looked at in the
  * transaction. */
 static void of_two_taps_that_renew_one_is_recorded(void **state)
 {
-    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
     world w;
     cb_card card;
-    cb_evidence_summary summary;
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    cb_binding_info info = {
-        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
     (void)state;
     world_begin(&w);
     cb_card_init(&card);
-    info.holder = w.holder.id;
-    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
+    cb_binding_info info = add_old(&w, &binding);
     cb_card_tap_renewal what = {.tap = cb_id_new(),
                                 .terminal = w.terminal.id,
                                 .card = info.card,
                                 .before = cb_sha256(cb_buf_bytes(&binding)),
                                 .certificates = CB_BYTES_OF(new)};
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
-                     CB_OK);
     renewal_of(&info, 2, 2, CB_BYTES_OF(new), &binding);
     what.binding = cb_buf_bytes(&binding);
     assert_int_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_E_CARD_NOT_ACTIVE);
-    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
-                     CB_OK);
+    activate(&w, &info);
     what.terminal = cb_id_new();
     assert_int_not_equal(cb_card_renew_at_tap(w.store, &what, &card), CB_OK);
     what.terminal = w.terminal.id;
@@ -215,10 +219,7 @@ static void of_two_taps_that_renew_one_is_recorded(void **state)
     assert_int_equal(feed_of(&w), feed + 2);
     cb_buf_free(&binding);
     cb_card_free(&card);
-    world_close(&w);
-    assert_int_equal(verify_file(&w, &summary), CB_OK);
-    assert_int_equal(findings_of(NULL), 0);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 static uint64_t failed_proofs(world *w, const cb_id *card)
@@ -231,23 +232,15 @@ static uint64_t failed_proofs(world *w, const cb_id *card)
 /* With another key alone: a card that has its old one signs as it did. */
 static void a_renewal_at_a_tap_takes_back_the_failed_proof_that_its_new_key_explains(void **state)
 {
-    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02},
-                         newer[] = {0x30, 0x01, 0x03};
     world w;
     cb_card card;
     cb_failure_effect effect = {.noted = false};
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    cb_binding_info info = {
-        .card = cb_id_new(), .profile = CB_PROFILE_PIV, .level = CB_LEVEL_TERMINAL_PIN};
     (void)state;
     world_begin(&w);
     cb_card_init(&card);
-    info.holder = w.holder.id;
-    renewal_of(&info, 1, 1, CB_BYTES_OF(old), &binding);
-    assert_int_equal(cb_card_add(w.store, "test", cb_buf_bytes(&binding), CB_BYTES_OF(old), NULL),
-                     CB_OK);
-    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
-                     CB_OK);
+    cb_binding_info info = add_old(&w, &binding);
+    activate(&w, &info);
     const cb_refusal refusal = {.tap = cb_id_random(),
                                 .card = info.card,
                                 .holder = info.holder,
@@ -287,9 +280,7 @@ static void a_renewal_at_a_tap_takes_back_the_failed_proof_that_its_new_key_expl
     cb_failure_effect_free(&effect);
     cb_buf_free(&binding);
     cb_card_free(&card);
-    world_close(&w);
-    assert_int_equal(verify_file(&w, NULL), CB_OK);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 /* ---- Days ---- */
@@ -359,13 +350,10 @@ static void dated_begin(dated *d, int64_t certified, int64_t own)
 
 static void dated_end(dated *d)
 {
-    cb_evidence_summary summary;
     cb_buf_free(&d->binding);
     cb_buf_free(&d->certificate);
     cb_card_free(&d->card);
-    world_close(&d->w);
-    assert_int_equal(verify_file(&d->w, &summary), CB_OK);
-    world_end(&d->w);
+    verify_and_end(&d->w);
 }
 
 /* With a certificate until then; at a tap, or by a manager. */
@@ -500,7 +488,6 @@ static void a_day_that_was_set_before_it_was_written_down_stays(void **state)
 
 static void a_day_of_its_own_outlives_a_renewal(void **state)
 {
-    static const uint8_t old[] = {0x30, 0x01, 0x01}, new[] = {0x30, 0x01, 0x02};
     const int64_t hour = 3600 * CB_SECOND, now = cb_clock_wall_us();
     const struct {
         int64_t before, after;
@@ -553,8 +540,7 @@ static void a_card_that_nobody_activated_is_not_renewed_as_an_active_one(void **
     edit(&d.w, "UPDATE card SET state = 'issued' WHERE sequence = 1 AND profile = 2");
     assert_int_equal(renew_until(&d, in_hours(2), false), CB_OK);
     assert_int_equal(d.card.state, CB_CARD_ISSUED);
-    assert_int_equal(cb_card_change(d.w.store, "test", &d.info.card, CB_CARD_ACTIVATE, NULL, NULL),
-                     CB_OK);
+    activate(&d.w, &d.info);
     assert_int_equal(renew_until(&d, in_hours(3), true), CB_OK);
     dated_end(&d);
 }
@@ -595,13 +581,10 @@ static void a_password_that_nobody_activated_is_not_changed(void **state)
     assert_int_equal(cb_decide_password(w.store, &request, &before, cb_buf_bytes(&binding)),
                      CB_E_HSM_RECORD);
     edit(&w, "UPDATE card SET state = 'issued' WHERE profile = 5");
-    assert_int_equal(cb_card_change(w.store, "test", &info.card, CB_CARD_ACTIVATE, NULL, NULL),
-                     CB_OK);
+    activate(&w, &info);
     assert_int_equal(cb_decide_password(w.store, &request, &before, cb_buf_bytes(&binding)), CB_OK);
     cb_buf_free(&binding);
-    world_close(&w);
-    assert_int_equal(verify_file(&w, NULL), CB_OK);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 /* Which the broker does not see, as hsmd does: a suspension is in the feed. */
