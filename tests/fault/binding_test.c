@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * Binding a card and lifting its suspension, as hsmd does for a manager, on a real token: each call
- * to it fails in turn, and each allocation. A card is bound to one holder, whatever fails, and to
+ * to it fails in turn, and each allocation; the suspension is lifted without a call to it. A card is bound to one holder, whatever fails, and to
  * him it can be bound again; what is half done gives no record.
  */
 #include "tests/support/pkcs11_faults.h"
@@ -239,15 +239,31 @@ static int end_all(void **state)
     return 0;
 }
 
+static const fault_kind *const kinds[] = {&pkcs11_device_faults, &pkcs11_memory_faults,
+                                          &pkcs11_session_faults, &pkcs11_login_faults,
+                                          &pkcs11_removed_faults};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
 static void a_card_is_bound_once_whatever_the_token_does(void **state)
 {
-    static const fault_kind *const kinds[] = {&pkcs11_device_faults, &pkcs11_memory_faults,
-                                              &pkcs11_session_faults, &pkcs11_login_faults,
-                                              &pkcs11_removed_faults};
     (void)state;
-    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+    for (size_t k = 0; k < KINDS; k++)
         for (size_t i = 0; i < sizeof flow / sizeof *flow; i++)
             fault_each(kinds[k], &flow[i], &shared, 10);
+}
+
+/* So it needs no row of faults: there is no call that could fail. */
+static void a_suspension_is_lifted_while_the_token_fails_for_good(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < KINDS; k++) {
+        suspended_and_resumed(&shared);
+        kinds[k]->arm(1, true);
+        cb_error error = resume_it(&shared);
+        assert_int_equal(kinds[k]->disarm(), 0);
+        assert_int_equal(error, CB_OK);
+        it_is_resumed(&shared, error, false);
+    }
 }
 
 static void a_card_is_bound_and_resumed_whole_without_memory(void **state)
@@ -262,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_card_is_bound_once_whatever_the_token_does, fault_said),
+        cmocka_unit_test(a_suspension_is_lifted_while_the_token_fails_for_good),
         cmocka_unit_test_teardown(a_card_is_bound_and_resumed_whole_without_memory, fault_said),
     };
     return cmocka_run_group_tests(tests, make_all, end_all);
