@@ -126,9 +126,9 @@ default_crl_days = 7
             self.publisher.shutdown()
             self.publisher.server_close()
 
-    def make_piv(self, name, *more, agency="agency"):
+    def make_piv(self, name, *more, agency="agency", pin=PIN):
         reading, writing = os.pipe()
-        os.write(writing, f"{PIN}\n{PUK}\n".encode())
+        os.write(writing, f"{pin}\n{PUK}\n".encode())
         os.close(writing)
         try:
             self.issuer("piv", "make", "--state", self.cards / f"{name}.card", "--name", name, "--ca", self.pki / f"{agency}.pem",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The memory of a process, to be searched."""
+"""The memory of a process, and files, to be searched for what must not be there."""
 
 import array
 import mmap
@@ -32,3 +32,23 @@ def memory_of(pid):
                         yield memory.read(end - at)
             except (OSError, ValueError, OverflowError):
                 continue
+
+
+def spellings(secret):
+    """A secret as text, as hexadecimal text, and as UTF-16."""
+    return [secret.encode(), secret.encode().hex().encode(), secret.encode().hex().upper().encode(), secret.encode("utf-16-le")]
+
+
+def in_memory_of(pid, *words):
+    """Whether any of them, as bytes, is in it."""
+    kept = b""
+    for part in memory_of(pid):
+        data = kept + part
+        if any(word in data for word in words):
+            return True
+        kept = data[-64:]
+    return False
+
+
+def files(*folders):
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from memory import memory_of
+from memory import files, in_memory_of, spellings
 from world import PATIENCE, Terminal, main, world
 
 w = None
@@ -35,25 +35,6 @@ def setUpModule():
 def tearDownModule():
     if w:
         w.tear_down()
-
-
-def spellings(secret):
-    """A secret as text, as hexadecimal text, and as UTF-16."""
-    return [secret.encode(), secret.encode().hex().encode(), secret.encode().hex().upper().encode(), secret.encode("utf-16-le")]
-
-
-def in_memory_of(pid, secret):
-    wanted, kept = spellings(secret), b""
-    for part in memory_of(pid):
-        data = kept + part
-        if any(word in data for word in wanted):
-            return True
-        kept = data[-64:]
-    return False
-
-
-def files(*folders):
-    return [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 class Pins(unittest.TestCase):
@@ -88,12 +69,12 @@ class Pins(unittest.TestCase):
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
     def test_no_pin_is_in_the_memory_of_any_process_but_the_cards(self):
         for name in DAEMONS:
-            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, secret) for secret in TYPED]):
+            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, *spellings(secret)) for secret in TYPED]):
                 self.assertFalse(any(found), f"{name} ({pid}) remembers a PIN")
         card = w.processes("card")[0][0]
-        self.assertEqual([in_memory_of(card, secret) for secret in (PIN, CODE)], [True, True], "and the search would find it")
+        self.assertEqual([in_memory_of(card, *spellings(secret)) for secret in (PIN, CODE)], [True, True], "and the search would find it")
         for secret in (NEW_PIN, WRONG_PIN, WRONG_CODE):
-            self.assertFalse(in_memory_of(card, secret), "the card remembers what it compared")
+            self.assertFalse(in_memory_of(card, *spellings(secret)), "the card remembers what it compared")
 
 
 class Passwords(unittest.TestCase):
@@ -141,7 +122,7 @@ class Passwords(unittest.TestCase):
     @unittest.skipIf(os.geteuid() != 0, "only root may read the memory of a process that is not dumpable")
     def test_no_password_ever_came_to_any_process_of_the_broker(self):
         for name in DAEMONS:
-            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, secret) for secret in
+            for pid, found in w.of_each(name, lambda pid: [in_memory_of(pid, *spellings(secret)) for secret in
                                                            (self.FIRST, self.SECOND, self.WRONG)]):
                 self.assertFalse(any(found), f"{name} ({pid}) has a password")
 
@@ -168,7 +149,7 @@ class HsmPin(unittest.TestCase):
         self.so_pin = (w.etc / "hsm.so-pin").read_text().strip()
 
     def who_remembers(self, secret):
-        return [name for name in (*DAEMONS, "card") for _, found in w.of_each(name, lambda pid: in_memory_of(pid, secret)) if found]
+        return [name for name in (*DAEMONS, "card") for _, found in w.of_each(name, lambda pid: in_memory_of(pid, *spellings(secret))) if found]
 
     def test_it_is_in_no_argument_list_and_no_environment(self):
         for name in (*DAEMONS, "card"):
