@@ -160,7 +160,7 @@ static void each_of(const api_act *table)
         memset(&f, 0, sizeof f);
         f.act = act;
         api_acts_make(&f.a);
-        fault_theirs(API_UNTOLD);
+        fault_theirs(FAULT_THEIRS_HTTP);
         fault_each(&alloc_faults, &flow, &f, act->runs);
         api_world_over(&f.a.w);
     }

@@ -447,7 +447,7 @@ static void what_a_tap_is_for_is_done_or_not(void **state)
     (void)state;
     make(&c);
     fault_anew(make_anew);
-    fault_theirs(API_UNTOLD);
+    fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof flow / sizeof *flow; i++) {
         c.script = 0;
         fault_each(&alloc_faults, &flow[i], &c, RUNS);

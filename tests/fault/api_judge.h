@@ -11,10 +11,6 @@
 /* What a flow returns when its client was given what it must not be; it is no listed error. */
 #define API_WRONG CB_ERROR_COUNT
 
-/* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what
- * the server kept for it, a turn, stays. */
-enum { API_UNTOLD = 1 };
-
 /* Says why, and what the answer was. */
 cb_error api_wrong(const api_world *w, const char *why);
 
@@ -54,8 +50,8 @@ void api_open_again(api_world *w, api_tally *before);
  * once, and is made if there is need. */
 void api_let_it_sign(api_world *w);
 
-/* A tap of the world's player or card begins: dialled, begun with a profile, played, and dialled for
- * what comes next. */
+/* A tap of the world's player or card begins: dialled, begun with a profile, played, and dialled
+ * for what comes next. */
 void api_begin(api_world *w, const char *profile);
 
 /* One request of a tap, after api_dial. Its body has the answers that were played, and behind them

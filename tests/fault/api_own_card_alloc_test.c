@@ -440,7 +440,7 @@ static void a_card_is_registered_or_renewed_or_it_is_not(void **state)
     alloc_faults_pause(true);
     piv_card_make(&c.stranger, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256);
     alloc_faults_pause(false);
-    fault_theirs(API_UNTOLD);
+    fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
         c.script = 0;
         fault_each(&alloc_faults, &flows[i], &c, RUNS);

@@ -431,7 +431,7 @@ static void a_password_opens_or_is_changed_as_it_is_told(void **state)
     (void)state;
     make(&p);
     fault_anew(make_anew);
-    fault_theirs(API_UNTOLD);
+    fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
         p.service = flows[i].service;
         p.script = 0;

@@ -22,8 +22,7 @@
 #include "broker/core/terminal_log.h"
 #include "tests/support/alloc_faults.h"
 
-/* What wolfSSL loses when a handshake fails (http_test.c). */
-enum { THEIRS = 40, RUNS = 10, FEW = 8, ALL = 0 };
+enum { RUNS = 10, FEW = 8, ALL = 0 };
 
 typedef struct taps {
     api_world w;
@@ -307,7 +306,7 @@ static void a_tap_succeeds_or_has_not_been(void **state)
         t.service = strstr(flow[i].name, "relayed") ? "bus" : "tax";
         t.proves = flow[i].run == prove;
         t.script = 0;
-        fault_theirs(flow[i].run == dial_and_ask ? THEIRS : API_UNTOLD);
+        fault_theirs(flow[i].run == dial_and_ask ? FAULT_THEIRS_TLS : FAULT_THEIRS_HTTP);
         fault_each(&alloc_faults, &flow[i], &t,
                    flow[i].run == prove_nothing ? ALL
                    : flow[i].run == bring_log   ? FEW

@@ -308,7 +308,7 @@ static void what_a_terminal_asks_for_itself_is_done_or_not(void **state)
     api_world_make(&t.w);
     fault_anew(make_anew);
     t.stranger = calm_tls(NULL, NULL);
-    fault_theirs(API_UNTOLD);
+    fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         const fault_flow flow = {ways[i].name, prepare, ask, done_or_not};
         t.way = &ways[i];

@@ -309,15 +309,6 @@ static void opens_again(void *context, cb_error result, bool struck)
     all_is_well(context, result, struck);
 }
 
-/* What wolfSSL loses: version 5.5.4 frees the client's certificate only if it has a name
- * (wolfSSL_ResourceFree), and gives it none when there is no memory for that (CopyDecodedToX509).
- * Nor does it free a key for the exchange whose making failed (TLSX_KeyShare_GenEccKey). */
-enum { THEIRS = 40 };
-
-/* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory: what
- * the server kept for it, a turn, stays. */
-enum { UNTOLD = 1 };
-
 static const fault_flow flow[] = {
     {"opening", nothing_open, open_server, opens_again},
     {"a terminal's question", fresh_server, ask_who, all_is_well},
@@ -383,7 +374,7 @@ static void each_flow(const fault_kind *kind, unsigned runs)
     for (size_t i = 0; i < sizeof flow / sizeof *flow; i++) {
         if (kind != &alloc_faults && flow[i].run == reload)
             continue; /* it calls for no socket */
-        fault_theirs(uses_tls(&flow[i]) ? THEIRS : UNTOLD);
+        fault_theirs(uses_tls(&flow[i]) ? FAULT_THEIRS_TLS : FAULT_THEIRS_HTTP);
         fault_each(kind, &flow[i], &shared, runs);
     }
 }

@@ -45,6 +45,17 @@ void fault_each(const fault_kind *kind, const fault_flow *flow, void *context, u
 /* So many blocks a library of others is known to lose when a call of the next flows fails. */
 void fault_theirs(long blocks);
 
+enum {
+    /* What wolfSSL loses in a handshake: version 5.5.4 frees the client's certificate only if it
+     * has a name (wolfSSL_ResourceFree), and gives it none when there is no memory for that
+     * (CopyDecodedToX509). Nor does it free a key for the exchange whose making failed
+     * (TLSX_KeyShare_GenEccKey). */
+    FAULT_THEIRS_TLS = 40,
+    /* libmicrohttpd 0.9.75 does not tell that it dropped a connection for which it had no memory:
+     * what the server kept for it, a turn, stays. */
+    FAULT_THEIRS_HTTP = 1
+};
+
 /* Before every so many runs of the next flows: what the runs have left would slow each of the ones to
  * come down. NULL: never. */
 void fault_anew(void (*make_anew)(void *context));
