@@ -274,24 +274,6 @@ static void keys_that_were_renewed_open_no_session(void **state)
 
 /* ---- The virtual card ---- */
 
-/* In place of the one that this test makes up: with what it has of its own for secure messaging. */
-static void use_virtual_card(uint8_t kind)
-{
-    cb_x509 of_signer;
-    cb_issue_signer content = {.key = secure_signer,
-                               .name = CB_BUF(128),
-                               .key_id = CB_BUF(32),
-                               .certificate = CB_BUF(CB_ISSUE_X509_MAX)};
-    good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &of_signer));
-    cb_buf_put(&content.name, of_signer.subject);
-    cb_buf_put(&content.key_id, of_signer.subject_key_id);
-    cb_buf_put(&content.certificate, cb_buf_bytes(&secure_signer_certificate));
-    secure_free_card();
-    piv_card_make_secured(&secure_card, &secure_issuer, kind, kind, &content);
-    secure_piv_make(&secure_far, &secure_card.io);
-    cb_issue_signer_end(&content);
-}
-
 static void the_virtual_card_does_the_same(void **state)
 {
     static const uint8_t kinds[] = {CB_VCARD_EC_P256, CB_VCARD_EC_P384, CB_VCARD_RSA_2048};
@@ -300,8 +282,7 @@ static void the_virtual_card_does_the_same(void **state)
         cb_binding_info info;
         cb_activation activation;
         cb_card_claim claim;
-        use_virtual_card(kinds[i]);
-        secure_card_itself = true;
+        secure_use_virtual_card(kinds[i], kinds[i]);
         secure_bind(&info);
         assert_int_equal(info.keys.count, 3);
         good(tap_with(CB_LEVEL_POSSESSION, "", &activation, NULL));

@@ -19,6 +19,7 @@ cb_buf secure_binding = {.max = CB_BINDING_MAX};
 
 piv_card secure_card;
 secure_piv secure_far;
+bool secure_card_itself;
 cb_vcard_key secure_signer;
 cb_buf secure_signer_certificate = {.max = CB_ISSUE_X509_MAX};
 
@@ -94,6 +95,24 @@ void secure_free_card(void)
     piv_card_free(&secure_card);
 }
 
+void secure_use_virtual_card(uint8_t kind_9a, uint8_t kind_9e)
+{
+    cb_x509 of_signer;
+    cb_issue_signer content = {.key = secure_signer,
+                               .name = CB_BUF(128),
+                               .key_id = CB_BUF(32),
+                               .certificate = CB_BUF(CB_ISSUE_X509_MAX)};
+    good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &of_signer));
+    cb_buf_put(&content.name, of_signer.subject);
+    cb_buf_put(&content.key_id, of_signer.subject_key_id);
+    cb_buf_put(&content.certificate, cb_buf_bytes(&secure_signer_certificate));
+    secure_free_card();
+    piv_card_make_secured(&secure_card, &secure_issuer, kind_9a, kind_9e, &content);
+    secure_piv_make(&secure_far, &secure_card.io);
+    secure_card_itself = true;
+    cb_issue_signer_end(&content);
+}
+
 int secure_begin_test(void **state)
 {
     (void)state;
@@ -136,8 +155,6 @@ int secure_teardown(void **state)
 }
 
 /* ---- Registration ---- */
-
-bool secure_card_itself;
 
 static cb_error transmit(void *of, cb_bytes command, cb_buf *answer)
 {
