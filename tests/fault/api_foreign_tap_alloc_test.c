@@ -25,7 +25,6 @@
 #include "foreign_cards.h"
 #include "tests/support/alloc_faults.h"
 
-#define MUST(call) assert_int_equal(call, CB_OK)
 #define JPKI_PIN "2718"
 
 enum { RUNS = 5, PIV = 0, JPKI, SCP03, KINDS, KEYS_MAX = 2 };
@@ -155,7 +154,6 @@ static void begin(taps *t)
 {
     cb_vcard_reset(t->k->card);
     api_begin(&t->w, t->k->profile);
-    api_dial(&t->w);
 }
 
 /* As a manager registers it, by what it says at the beginning of a tap. */
@@ -286,7 +284,7 @@ static void a_tap_of_others_cards_succeeds_or_has_not_been(void **state)
     make_cards();
     make(&t);
     fault_anew(make_anew);
-    fault_theirs(API_UNTOLD);
+    fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
         t.k = &kinds[flows[i].kind];
         t.proves = flows[i].flow.run == prove;
