@@ -169,8 +169,9 @@ class Overload(unittest.TestCase):
             begun = [greedy.begin() for _ in range(5000)]
             codes = collections.Counter(each.code or "begun" for each in begun)
             self.assertLessEqual(set(codes), {"begun", "broker.busy"})
+            # The newest first: on a slow machine they would end meanwhile by themselves.
             known = {each.json["tap"]: greedy.challenge(each.json["tap"], ["6a82"]).code != "tap.unknown"
-                     for each in begun if not each.code}
+                     for each in reversed(begun) if not each.code}
         self.assertGreater(sum(known.values()), 0)
         self.assertLessEqual(sum(known.values()), 64)
         self.assertLess(w.works_again(), 8 * PATIENCE)
