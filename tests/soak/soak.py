@@ -6,14 +6,16 @@
 
 Taps with a card and their pages, a crowd of terminals' connections that begin taps and let them lie, noise on the
 network, cards issued, used and revoked, keys renewed, the record verified. Every few seconds the memory, descriptors and
-threads of each process that lasts are written down, and the size of the database's write-ahead log. Exit status 0: what was
-promised held, and nothing grew between the first third and the last by more than the limits below.
+threads of each process that lasts are written down, and the size of the database's write-ahead log. How long revocations and
+looks at the status took beside all this is said. Exit status 0: what was promised held, and nothing grew between the first third
+and the last by more than the limits below.
 """
 
 import argparse
 import collections
 import http.client
 import json
+import math
 import os
 import re
 import socket
@@ -50,6 +52,7 @@ class Soak:
         self.stopping = threading.Event()
         self.cards = 0
         self.threads, self.samples, self.wal = [], collections.defaultdict(list), []
+        self.times = collections.defaultdict(list)      # what an administrator asked: milliseconds until it was answered
         self.lasting = {}       # program: the processes that it has while nobody logs in
 
     def count(self, what):
@@ -59,6 +62,16 @@ class Soak:
     def complain(self, what):
         with self.lock:
             self.odd[what] += 1
+
+    def asks(self, what, *request):
+        """An administrator, whose question has a place of its own."""
+        began = time.monotonic()
+        answer = self.world.admin(*request)
+        took = 1000 * (time.monotonic() - began)
+        with self.lock:
+            self.times[what].append(took)
+        if answer.status != 200:
+            self.complain(f"{what}: {answer!r}"[:300])
 
     def start(self, play):
         def run():
@@ -139,7 +152,7 @@ class Soak:
         with self.reader:
             self.world.insert_card(name)
             first = self.tap_until_served()
-            self.world.ctl("card", "revoke", self.world.card_ids[name], "--reason", "lost")
+            self.asks("revocation", "POST", f"/v1/cards/{self.world.card_ids[name]}/revoke", {"reason": "lost"})
             then = self.tap_until_served()
         if first != "accepted" or then != "card.revoked":
             self.complain(f"a card's life: {first}, {then}")
@@ -163,6 +176,10 @@ class Soak:
         self.world.admin("GET", "/metrics")
         self.stopping.wait(10)
 
+    def watcher(self):
+        self.asks("status", "GET", "/v1/status")
+        self.stopping.wait(1)
+
     # ---- What is measured --------------------------------------------------------------------------------------------
 
     def sample(self, began):
@@ -175,7 +192,7 @@ class Soak:
 
     def run(self, minutes):
         self.lasting = {program: [pid for pid, _ in self.world.processes(program)] for program in PROGRAMS}
-        for play in [self.noise, self.lose_a_card, self.administrator] + [self.holder] * CARDS + [self.crowd] * CROWD:
+        for play in [self.noise, self.lose_a_card, self.administrator, self.watcher] + [self.holder] * CARDS + [self.crowd] * CROWD:
             self.start(play)
         began = time.monotonic()
         while time.monotonic() - began < minutes * 60:
@@ -207,6 +224,11 @@ class Soak:
         end = self.wal[-1][0]
         was, now = (max((kb for at, kb in self.wal if low <= at <= high), default=0) for low, high in ((0, end / 3), (2 * end / 3, end)))
         return was, now, now > was + WAL_KB
+
+
+def at(share, times):
+    """That share of them took no longer."""
+    return sorted(times)[math.ceil(share * len(times)) - 1]
 
 
 def build_up():
@@ -244,13 +266,15 @@ def main():
     rows, wal = soak.judge(), soak.wal_grew()
     if options.json:
         options.json.write_text(json.dumps({"seconds": seconds, "counts": soak.counts, "odd": soak.odd, "rows": rows,
-                                            "samples": soak.samples, "leaves": leaves, "bytes": size}, indent=1))
+                                            "samples": soak.samples, "times_ms": soak.times, "leaves": leaves, "bytes": size}, indent=1))
     print(f"{'process':28}{'resident KB':>20}{'files':>14}{'threads':>14}{'bytes a tap':>14}")
     for row in rows:
         text = [" -> ".join(f"{value:.0f}" for value in row[key]) for key in ("resident_kb", "files", "threads")]
         print(f"{row['process']:28}{text[0]:>20}{text[1]:>14}{text[2]:>14}{row['bytes_a_tap']:>14.0f}{'   GREW' if row['grew'] else ''}")
     for what, count in sorted(soak.counts.items()):
         print(f"{count:9}  {what}")
+    for what, times in sorted(soak.times.items()):
+        print(f"{len(times):9}  {what}: answered after p50 {at(0.5, times):.1f} ms, p99 {at(0.99, times):.1f} ms, {max(times):.1f} ms at most")
     for what, count in sorted(soak.odd.items()):
         print(f"{count:9}  NOT AS PROMISED: {what}")
     print(f"{wal[1]:9}  KB of write-ahead log at most in the last third, {wal[0]} in the first{'   GREW' if wal[2] else ''}")
