@@ -87,10 +87,12 @@ class CutReader:
 
 
 class CutLink:
-    """TLS to the terminal with the broker's own certificate, and to the broker with the terminal's."""
+    """TLS to the terminal with the broker's own certificate, and to the broker with the terminal's. Where the terminal's reader is known, it is
+    noted how many commands had been there at each exchange."""
 
-    def __init__(self, world, terminal):
+    def __init__(self, world, terminal, reader=None):
         self.count, self.cut, self.down, self.paths, self.meanwhile = 0, None, False, [], None
+        self.reader, self.played = reader, []
         self.broker = world.port
         self.upstream = ssl.create_default_context(cafile=str(world.pki / "tls" / "ca.pem"))
         self.upstream.load_cert_chain(str(world.etc / f"{terminal}.pem"), str(world.etc / f"{terminal}.key"))
@@ -158,7 +160,7 @@ class CutLink:
 
     def arm(self, nth=0, when=None, stays_down=False):
         """nth 0: counts only. stays_down: no exchange after that one comes through either."""
-        self.count, self.cut, self.down, self.paths = 0, (nth, when, stays_down), False, []
+        self.count, self.cut, self.down, self.paths, self.played = 0, (nth, when, stays_down), False, [], []
 
     def arm_meanwhile(self, nth, call):
         """Nothing is cut; something happens when that exchange is on its way to the broker."""
@@ -168,6 +170,7 @@ class CutLink:
     def strike(self, path):
         self.count += 1
         self.paths.append(path)
+        self.played.append(self.reader.count if self.reader else 0)
         if self.cut and self.cut[0] == self.count:
             return self.cut[1:]
         return None, False
