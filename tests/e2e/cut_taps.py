@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from foreign_world import ForeignWorld
-from world import PATIENCE, wait_until
+from world import PATIENCE, Card, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -25,6 +25,9 @@ ADVICE = {          # what the holder is to do, in the sentence that goes with e
     "password.uncertain": "use the new one first, and if it is wrong the one before",
     "pin.reset_refused": "ask for another",
 }
+# What shows how often a card's PIN may still be wrong, and costs no try.
+PIV_TRIES = ("00A404000BA00000030800001000010000", "00200080")
+JPKI_TRIES = ("00A4040C0AD392F000260100000001", "00A4020C020018", "00200080")
 left_open = []      # taps whose terminal stayed away after the challenge: since when, which, what it was
 
 
@@ -79,6 +82,17 @@ def leaves_since(position):
     return [leaf for leaf in leaves if leaf.get("tap") not in left]
 
 
+def tries_left(commands):
+    """As the card that lies there says."""
+    reader.arm()
+    with Card(reader.path) as card:
+        for command in commands:
+            answer = card.transmit(bytes.fromhex(command))
+    if len(answer) != 2 or answer[0] != 0x63 or answer[1] & 0xF0 != 0xC0:
+        raise AssertionError(answer.hex())
+    return answer[1] & 0x0F
+
+
 class Counters:
     """Of a native card, from the end of its file (cardlink/card/native/state.c)."""
 
@@ -93,6 +107,7 @@ class Cut:
     """One kind of tap, and its link."""
 
     card, service, pin = "Hanako", "nginx", None
+    tries = None                            # how a card of others is asked for them
     purpose = None                          # of a tap for no service, as its refusals have it
     done = ("tap.result", "accepted")       # what is recorded of one that was done
     unheard = ("tap.unheard", 69)           # what the terminal says when it does not know
@@ -163,6 +178,8 @@ class Cut:
         if self.native:
             now = Counters(self.card)
             self.assertEqual((now.pin_tries, now.code_tries, now.failures), (3, 10, counters.failures), what)
+        elif self.tries:
+            self.assertEqual(tries_left(self.tries), 3, what)   # before the next tap's right PIN can give one back
         return said, leaves
 
     def refused(self, leaves, outcome, step, what):

@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 
 import cut_taps
-from cut_taps import ADVICE, AFTER, BEFORE, CutLink, Record, handed, lead, leaves_since, left_open, undisturbed
+from cut_taps import ADVICE, AFTER, BEFORE, PIV_TRIES, CutLink, Record, handed, lead, leaves_since, left_open, tries_left, undisturbed
 from foreign_world import JPKI_PIN
 from foreign_world import PIN as PIV_PIN
 from world import PATIENCE, Card, main, wait_until
@@ -279,15 +279,9 @@ class Renewing:
         self.assertEqual(w.admin("GET", "/v1/status").json["store"]["open_intents"], 0, what)
         self.assertEqual(kinds.count("card.keys_retired"), kinds.count("card.renewed") * self.new_key, f"{what}: {leaves}")
         self.assertEqual({leaf["card"] for leaf in leaves if leaf["kind"] == "card.renewed"} - {w.card_ids[self.card]}, set())
-        self.assertEqual(self.tries_left(), 3, what)
+        reader.lay(w.lay(self.card))
+        self.assertEqual(tries_left(PIV_TRIES), 3, what)
         return said, leaves, kinds.count("card.renewed"), [leaf["outcome"] for leaf in leaves if leaf["kind"] == "tap.result"].count("accepted")
-
-    def tries_left(self):
-        with self.connected(self.card) as card:
-            for command in ("00A404000BA00000030800001000010000", "00200080"):
-                answer = card.transmit(bytes.fromhex(command))
-        self.assertEqual(answer[-2], 0x63, answer)
-        return answer[-1] & 0x0F
 
     def works(self, renewed):
         """The next tap, which is an ordinary one, or renews what was not."""

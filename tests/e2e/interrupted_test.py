@@ -9,7 +9,7 @@ import secrets
 import unittest
 
 import cut_taps
-from cut_taps import AFTER, Counters, Cut, Interrupted, Record, handed, undisturbed
+from cut_taps import AFTER, JPKI_TRIES, PIV_TRIES, Counters, Cut, Interrupted, Record, handed, undisturbed
 from foreign_world import JPKI_PIN
 from foreign_world import PIN as PIV_PIN
 from world import main
@@ -55,7 +55,7 @@ class Piv(Interrupted, unittest.TestCase):
 
 
 class PivPin(Interrupted, unittest.TestCase):
-    card, service, pin = "Kenji", "desk", PIV_PIN
+    card, service, pin, tries = "Kenji", "desk", PIV_PIN, PIV_TRIES
 
 
 class PivSecured(Interrupted, unittest.TestCase):
@@ -63,7 +63,7 @@ class PivSecured(Interrupted, unittest.TestCase):
 
 
 class PivSecuredPin(Interrupted, unittest.TestCase):
-    card, service, pin = "Mori", "desk", PIV_PIN
+    card, service, pin, tries = "Mori", "desk", PIV_PIN, PIV_TRIES
 
 
 class OtherKeys(Interrupted):
@@ -81,7 +81,7 @@ class OtherKeys(Interrupted):
 
 
 class PivP384(OtherKeys, unittest.TestCase):
-    service, pin = "desk", PIV_PIN
+    service, pin, tries = "desk", PIV_PIN, PIV_TRIES
 
 
 class PivP384WithoutPin(OtherKeys, unittest.TestCase):
@@ -89,7 +89,7 @@ class PivP384WithoutPin(OtherKeys, unittest.TestCase):
 
 
 class PivRsa(OtherKeys, unittest.TestCase):
-    card, service, pin, parts = "Large", "desk", PIV_PIN, (1, 1)
+    card, service, pin, tries, parts = "Large", "desk", PIV_PIN, PIV_TRIES, (1, 1)
 
 
 class PivRsaWithoutPin(OtherKeys, unittest.TestCase):
@@ -97,7 +97,7 @@ class PivRsaWithoutPin(OtherKeys, unittest.TestCase):
 
 
 class Jpki(Interrupted, unittest.TestCase):
-    card, service, pin = "Yuki", "desk", JPKI_PIN
+    card, service, pin, tries = "Yuki", "desk", JPKI_PIN, JPKI_TRIES
 
 
 class Scp03(Interrupted, unittest.TestCase):
