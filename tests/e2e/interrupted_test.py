@@ -9,19 +9,19 @@ import secrets
 import unittest
 
 import cut_taps
-from cut_taps import AFTER, JPKI_TRIES, PIV_TRIES, Counters, Cut, Interrupted, Record, handed, undisturbed
+from cut_taps import AFTER, BEFORE, JPKI_TRIES, PIV_TRIES, Counters, Cut, Interrupted, Record, handed, leave_open, leaves_since, tries_left, undisturbed
 from foreign_world import JPKI_PIN
 from foreign_world import PIN as PIV_PIN
 from world import main
 
-w = reader = None
+w = reader = link = None
 PIN, CODE = "123456", "12345678"
 PASSWORD = "correct horse battery staple"
 
 
 def setUpModule():
-    global w, reader
-    w, reader, _ = cut_taps.build_up()
+    global w, reader, link
+    w, reader, link = cut_taps.build_up()
     w.add_nginx("desk", level="terminal-pin")
     w.add_nginx("vault", level="pin")
     w.add_holder("Hanako", services=("nginx", "vault"))
@@ -308,6 +308,67 @@ class WrongPin(unittest.TestCase):
             self.assertEqual((Counters("Hanako").pin_tries, Counters("Hanako").failures), (3, 0))
         self.assertEqual(guessed, sorted(guessed), "once the PIN was compared, it counts")
         self.assertEqual((guessed[0], guessed[-1]), (False, True))
+
+
+class WrongPinOfOthers(unittest.TestCase):
+    """A card that others issued counts, too, and signs nothing about it: the broker counts what a terminal tells it, once, and what nobody told it not
+    at all."""
+
+    def setUp(self):
+        reader.lay(w.lay("Kenji"))
+        undisturbed()
+
+    def right(self):
+        """The next tap, which gives back all tries."""
+        undisturbed()
+        self.assertEqual((self.tap(PIV_PIN).get("outcome"), tries_left(PIV_TRIES)), ("accepted", 3))
+
+    @staticmethod
+    def tap(pin):
+        return Cut.say("tap", "--service", "desk", pin=[pin])
+
+    @staticmethod
+    def counted():
+        """Wrong PINs of this card, by the broker."""
+        return w.ctl("card", "show", w.card_ids["Kenji"])["failures"]["told_wrong_pins"]
+
+    def guess(self, what, heard):
+        """What the terminal said, and how many tries are left. The next tap works."""
+        counted, size = self.counted(), w.size()
+        said = self.tap("000000")
+        tries = tries_left(PIV_TRIES)
+        if link.down and (link.paths[-1].split("/")[-1], link.cut[1]) in (("challenge", AFTER), ("proof", BEFORE)):
+            leave_open(f"a wrong PIN: {what}")
+        ends = [leaf for leaf in leaves_since(size) if leaf.get("failure") == "told_pin"]
+        self.assertEqual((self.counted() - counted, len(ends)), (heard, heard), f"{what}: {said} {ends}")
+        self.right()
+        return said, tries
+
+    def test_who_takes_the_card_away_has_guessed_all_the_same(self):
+        self.assertEqual(self.tap("000000").get("tries_left"), 2)
+        last = reader.count     # it compares the PIN, and nothing follows
+        self.right()
+        for nth, when in (*((nth, AFTER) for nth in range(1, last + 1)), (last, BEFORE)):
+            what = f"{when} command {nth} of {last}"
+            with self.subTest(what):
+                reader.arm(nth, when)
+                said, tries = self.guess(what, 0)
+                self.assertEqual((said.get("code"), tries), ("card.removed", 2 if (nth, when) == (last, AFTER) else 3), what)
+
+    def test_the_broker_counts_once_what_it_hears_over_a_link_that_fails(self):
+        self.assertEqual(self.tap("000000").get("tries_left"), 2)
+        exchanges = link.count
+        self.right()
+        for nth, when in ((nth, when) for nth in range(1, exchanges + 1) for when in (BEFORE, AFTER)):
+            for stays_down in (False, True):
+                what = f"{when} exchange {nth} of {exchanges}" + (", and none afterwards" if stays_down else "")
+                with self.subTest(what):
+                    link.arm(nth, when, stays_down)
+                    last, heard = nth == exchanges, not stays_down or (nth, when) == (exchanges, AFTER)
+                    said, tries = self.guess(what, int(heard))
+                    self.assertEqual((said.get("code"), said.get("tries_left")),
+                                     ("pin.wrong", 2) if not stays_down else ("tap.unheard" if last else "broker.unreachable", None), what)
+                    self.assertEqual(tries, 2 if last or not stays_down else 3, what)
 
 
 class ZRecord(Record, unittest.TestCase):
