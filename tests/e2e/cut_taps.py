@@ -28,6 +28,7 @@ ADVICE = {          # what the holder is to do, in the sentence that goes with e
 # What shows how often a card's PIN may still be wrong, and costs no try.
 PIV_TRIES = ("00A404000BA00000030800001000010000", "00200080")
 JPKI_TRIES = ("00A4040C0AD392F000260100000001", "00A4020C020018", "00200080")
+ended = []          # how each tap ended that the terminal "cut" began, as it said
 left_open = []      # taps whose terminal stayed away after the challenge: since when, which, what it was
 
 
@@ -144,6 +145,8 @@ class Cut:
             said = handed("\n".join(password) + "\n", lambda fd: ask("--password-fd", fd, pass_fds=(fd,)))
         else:
             said = ask("--timeout", "5", pin=pin)
+        if "reader" in said[-1]:    # otherwise it had no script for the card, and asked it nothing
+            ended.append(said[-1].get("code") or said[-1]["outcome"])
         return {"status": w.last_status, **said[-1]}
 
     # What a kind of tap may say for itself.

@@ -9,7 +9,8 @@ import secrets
 import unittest
 
 import cut_taps
-from cut_taps import AFTER, BEFORE, JPKI_TRIES, PIV_TRIES, Counters, Cut, Interrupted, Record, handed, leave_open, leaves_since, tries_left, undisturbed
+from cut_taps import (AFTER, BEFORE, JPKI_TRIES, PIV_TRIES, Counters, Cut, Interrupted, Record, ended, handed, leave_open, leaves_since, tries_left,
+                      undisturbed)
 from foreign_world import JPKI_PIN
 from foreign_world import PIN as PIV_PIN
 from steps import ALL
@@ -317,8 +318,8 @@ class WrongPin(unittest.TestCase):
 
 
 class WrongPinOfOthers(unittest.TestCase):
-    """A card that others issued counts, too, and signs nothing about it: the broker counts what a terminal tells it, once, and what nobody told it not
-    at all."""
+    """A card that others issued counts, too, and signs nothing about it: the broker counts what a terminal tells it, once, and what nobody told it
+    not at all."""
 
     def setUp(self):
         reader.lay(w.lay("Kenji"))
@@ -375,6 +376,50 @@ class WrongPinOfOthers(unittest.TestCase):
                     self.assertEqual((said.get("code"), said.get("tries_left")),
                                      ("pin.wrong", 2) if not stays_down else ("tap.unheard" if last else "broker.unreachable", None), what)
                     self.assertEqual(tries, 2 if last or not stays_down else 3, what)
+
+
+class ZLog(unittest.TestCase):
+    """The terminal's own, which it brings when there is a link again. What had only begun is nowhere else. No tap has begun yet where no script came
+    for the card that lies there."""
+
+    @staticmethod
+    def entries():
+        """About taps: which event, and what it says."""
+        undisturbed()
+        w.cardlink("report", terminal="cut")
+        log = w.ctl("terminal", "log", "cut", "--last", 10000, "--record")
+        if not log["verified"]:
+            raise AssertionError(log["findings"])
+        return [(entry["event"], entry["text"]) for entry in log["entries"] if entry["event"].startswith("tap.")]
+
+    def test_a_tap_that_had_only_begun_is_there_with_how_it_ended(self):
+        for kind in (Native, Piv, Password):
+            kind.setUpClass()
+            challenge = kind.exchanges - 1
+            for nth, when in ((1, BEFORE), (challenge - 1, AFTER), (challenge, BEFORE)):
+                what = f"{kind.__name__}: {when} exchange {nth}, and none afterwards"
+                with self.subTest(what):
+                    known, size = len(self.entries()), w.size()
+                    link.arm(nth, when, stays_down=True)
+                    reader.arm()
+                    self.assertEqual(kind.tap().get("code"), "broker.unreachable", what)
+                    self.assertEqual([leaf for leaf in leaves_since(size) if leaf["kind"].startswith("tap.")], [], what)
+                    self.assertEqual(link.paths[-1].endswith("/challenge"), nth == challenge, what)
+                    asked, path = reader.count > 0 or not kind.card, link.paths[-1]
+                    self.assertTrue(asked or nth == 1, what)
+                    new = self.entries()[known:]
+                    self.assertEqual([event for event, _ in new], ["tap.begun", "tap.ended"] * asked, what)
+                    if asked:       # a login names no tap that it could not go on with, nor does a terminal one that no answer named to it
+                        tap = path.split("/")[3] if kind.card and nth == challenge else "-"
+                        self.assertEqual(new[-1][1], f"{tap} broker.unreachable", what)
+            undisturbed()
+            self.assertEqual(kind.tap().get("outcome"), "accepted")
+
+    def test_z_every_tap_is_there_with_how_it_ended(self):
+        """Also those that the record has, and that other classes brought about."""
+        entries = self.entries()
+        self.assertEqual([event for event, _ in entries], ["tap.begun", "tap.ended"] * len(ended))
+        self.assertEqual([text.split()[-1] for _, text in entries[1::2]], ended)
 
 
 class ZRecord(Record, unittest.TestCase):
