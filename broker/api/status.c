@@ -3,6 +3,7 @@
 
 #include "broker/api/api.h"
 #include "broker/api/issuers.h"
+#include "broker/api/ready.h"
 #include "broker/api/rows.h"
 #include "broker/http/metrics.h"
 
@@ -19,13 +20,7 @@ static cb_error readiness(cb_api *api, cb_store_state *store, cb_watch_view *vie
     cb_error error = cb_store_status(api->store, store);
     if (error && !store->error) /* what is open could not be read, the rest is known */
         store->error = error;
-    if (store->error)
-        return store->error;
-    if (store->signer)
-        return CB_E_HSM_DOWN;
-    if (view->hsm)
-        return view->hsm;
-    return view->connectors;
+    return cb_api_readiness(store, view);
 }
 
 cb_error cb_api_ready(cb_request *request, cb_reply *reply)
