@@ -12,7 +12,11 @@ static cb_error identify_terminal(cb_request *request)
     if (!terminal)
         return CB_E_MEMORY;
     request->identity = terminal;
-    cb_error error = cb_terminal_find(cb_api_of(request)->store, &request->peer.key, terminal);
+    cb_store *store = cb_api_of(request)->store;
+    const cb_digest *key = &request->peer.key;
+    cb_error error = request->match.route->handler == cb_api_terminal_end
+                         ? cb_terminal_find_ending(store, key, terminal)
+                         : cb_terminal_find(store, key, terminal);
     if (!error)
         request->terminal = terminal->id;
     return error;

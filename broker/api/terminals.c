@@ -259,10 +259,14 @@ cb_error cb_api_terminal_end(cb_request *request, cb_reply *reply)
     bool tamper = !error && strcmp(reason, "tamper") == 0;
     if (!error && !tamper && strcmp(reason, "erased") != 0)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "reason must be erased or tamper.");
+    /* One that is de-activated is let in for what is nobody else's to say, and for no more. */
+    const cb_terminal *terminal = request->identity;
+    if (!error && !tamper && terminal->state == CB_TERMINAL_DEACTIVATED)
+        error = CB_E_TERMINAL_INACTIVE;
     if (!error)
-        error = cb_terminal_change(api->store, "terminal", &request->terminal,
-                                   tamper ? CB_TERMINAL_DEACTIVATE : CB_TERMINAL_REVOKE, reason,
-                                   &affected);
+        error = tamper ? cb_terminal_opened(api->store, &request->terminal, &affected)
+                       : cb_terminal_change(api->store, "terminal", &request->terminal,
+                                            CB_TERMINAL_REVOKE, reason, &affected);
     if (!error) {
         cb_api_cut(api, &affected, &match, tamper ? "deactivated" : "revoked");
         error = cb_reply_json(reply, 200,

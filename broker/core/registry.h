@@ -270,6 +270,9 @@ cb_error cb_terminal_get_vouched(cb_store *store, const cb_id *id, cb_terminal *
  * (CB_E_TERMINAL_REVOKED, _INACTIVE, _DISPOSED, _EXPIRED; then out is filled in). The first use of a
  * key that was to take the place of another lets it do so, for good. */
 cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out);
+
+/* The same for a terminal that may have its end to say: one that is de-activated is found, too. */
+cb_error cb_terminal_find_ending(cb_store *store, const cb_digest *key, cb_terminal *out);
 cb_error cb_terminal_list(cb_store *store, const cb_id *after, unsigned limit,
                           cb_error (*each)(void *context, const cb_terminal *terminal),
                           void *context);
@@ -335,6 +338,12 @@ cb_error cb_terminal_change(cb_store *store, const char *actor, const cb_id *id,
                             cb_terminal_act act, const char *reason, cb_affected *affected);
 cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id, const char *reason,
                             cb_affected *affected);
+
+/* What a terminal says of itself when its housing was opened: it is de-activated, by "terminal" for
+ * "tamper". Of one that is de-activated already the same is recorded once more, unless that is what
+ * it was last de-activated by: said again, it changes nothing. Whether it is waits for the record
+ * to be read again after a start: errors as of cb_store_checked. CB_E_STATE: it is over. */
+cb_error cb_terminal_opened(cb_store *store, const cb_id *id, cb_affected *affected);
 
 /* Whether a terminal may ask for a service. */
 bool cb_terminal_allows(const cb_terminal *terminal, const char *service);

@@ -128,21 +128,32 @@ cb_error cb_terminal_get_vouched(cb_store *store, const cb_id *id, cb_terminal *
     return error ? error : cb_store_read_said(store, run_get, &get);
 }
 
-cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out)
+/* ending: also one that is de-activated, whose next key takes no other's place by that. */
+static cb_error find(cb_store *store, const cb_digest *key, bool ending, cb_terminal *out)
 {
     get_terminal get = {.key = key, .out = out};
     cb_error error = cb_store_read(store, run_get, &get);
-    if (error == CB_E_NOT_FOUND)
-        return CB_E_TERMINAL_UNKNOWN;
-    if (!error)
-        error = cb_terminal_refusal(out->state);
     if (error)
+        return error == CB_E_NOT_FOUND ? CB_E_TERMINAL_UNKNOWN : error;
+    error = cb_terminal_refusal(out->state);
+    bool idle = ending && error == CB_E_TERMINAL_INACTIVE;
+    if (error && !idle)
         return error;
     bool next = memcmp(&out->key, key, sizeof *key) != 0;
     int64_t expires = next ? out->next_expires : out->expires;
     if (expires && cb_clock_wall_us() >= expires)
         return CB_E_TERMINAL_EXPIRED;
-    return next ? cb_terminal_promote(store, key, out) : CB_OK;
+    return next && !idle ? cb_terminal_promote(store, key, out) : CB_OK;
+}
+
+cb_error cb_terminal_find(cb_store *store, const cb_digest *key, cb_terminal *out)
+{
+    return find(store, key, false, out);
+}
+
+cb_error cb_terminal_find_ending(cb_store *store, const cb_digest *key, cb_terminal *out)
+{
+    return find(store, key, true, out);
 }
 
 typedef struct list_terminals {

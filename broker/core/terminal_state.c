@@ -108,3 +108,60 @@ cb_error cb_terminal_revoke(cb_store *store, const char *actor, const cb_id *id,
 {
     return cb_terminal_change(store, actor, id, CB_TERMINAL_REVOKE, reason, affected);
 }
+
+/* ---- What a terminal says of itself ---- */
+
+typedef struct opening {
+    change change;
+    bool idle;  /* it is de-activated already */
+    bool known; /* by its own word that it was opened */
+} opening;
+
+/* Its last de-activation is the one that it asked for itself: so the log has it, of which who
+ * writes the database takes nothing away. */
+static cb_error is_recorded(cb_txn *txn, const change *c, bool *recorded)
+{
+    cb_buf lines = CB_BUF(CB_LEAF_MAX);
+    cb_leaf_text(&lines, "actor", c->act.actor);
+    cb_leaf_text(&lines, "reason", c->act.reason);
+    cb_digest digest = cb_sha256(cb_buf_bytes(&lines));
+    cb_error error = cb_buf_error(&lines);
+    *recorded = !error && cb_txn_vouched(txn, 'd', c->id, &digest);
+    cb_buf_free(&lines);
+    return error;
+}
+
+static cb_error look(cb_txn *txn, void *context)
+{
+    opening *o = context;
+    cb_terminal terminal;
+    cb_error error = cb_row_terminal_get(txn, o->change.id, &terminal);
+    o->idle = !error && terminal.state == CB_TERMINAL_DEACTIVATED;
+    o->known = false;
+    return o->idle ? is_recorded(txn, &o->change, &o->known) : error;
+}
+
+static cb_error run_opening(cb_txn *txn, void *context)
+{
+    opening *o = context;
+    cb_error error = look(txn, o);
+    if (error || o->known)
+        return error;
+    return o->idle ? write_state(txn, &o->change, CB_TERMINAL_DEACTIVATE, CB_TERMINAL_DEACTIVATED)
+                   : change_now(txn, &o->change);
+}
+
+/* One that is held back already may say it as often as it likes: that costs a reading. */
+cb_error cb_terminal_opened(cb_store *store, const cb_id *id, cb_affected *affected)
+{
+    opening o = {.change = {.act = {"terminal", "tamper", cb_clock_wall_us(), affected},
+                            .id = id,
+                            .what = CB_TERMINAL_DEACTIVATE}};
+    cb_error error = cb_store_read(store, look, &o);
+    if (!error && o.idle) {
+        error = cb_store_checked(store, cb_deadline_in(CB_CHECK_WAIT));
+        if (!error)
+            error = cb_store_read(store, look, &o);
+    }
+    return error || o.known ? error : cb_act_write(store, run_opening, &o, CB_WRITE_URGENT);
+}

@@ -24,7 +24,7 @@ static const struct {
     {"terminal.described", 't', false, "terminal", NULL},
     {"terminal.confirmed", 't', false, "terminal", NULL},
     {"terminal.revoked", 't', true, NULL, NULL},
-    {"terminal.deactivated", 'd', false, NULL, NULL},
+    {"terminal.deactivated", 'd', false, "actor", "terminal"},
     {"terminal.reactivated", 'd', true, NULL, NULL},
     {"terminal.software", 'p', false, "terminal", NULL},
     {"terminal.log_resumed", 'r', false, "terminal", NULL},

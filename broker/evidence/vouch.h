@@ -19,19 +19,21 @@
  *   'r' terminal   SHA-256 of the leaf by which its log may go on with what does not fit, from its
  *                  line "terminal" on; none when a batch was taken since
  *   'm' maintainer SHA-256 of the leaf from the line "maintainer" on; none once he is none
- *   'd' terminal   there while the terminal is de-activated
+ *   'd' terminal   SHA-256 of the leaf by which it was de-activated, of its lines "actor" and
+ *                  "reason"; none when it is activated again
  *   'e' enrolment  SHA-256 of its lines "holder", "service", "data_sha256"; none without data
  *   'f' enrolment  the same of one without data, so without the last line; none once it is removed
  *   'n' intent     SHA-256 of its leaf from the line "card" on; none once it has a result
  *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
  *                  once a card was issued for it, or it was refused
  *   'b' application the same of the leaf by which it was entered; none when 'a' has none any more
- *   'g' registration code  SHA-256 of the leaf that allowed it from the line "code" on; none once it
- *                  was used, withdrawn or has lapsed
- *   'i' card       there while the card was added and not yet activated
+ *   'g' registration code  SHA-256 of the leaf that allowed it from the line "code" on; none once
+ * it was used, withdrawn or has lapsed 'i' card       there while the card was added and not yet
+ * activated
  *
  * Of each digest 16 bytes are kept; of 'f' 8, for who changes rows chooses nothing of what they are
- * a digest of: holders' identifiers are random, and services are few. A leaf "registry.unconfirmed" takes a word back
+ * a digest of: holders' identifiers are random, and services are few; of 'd' 8, for no row is
+ * compared with it. A leaf "registry.unconfirmed" takes a word back
  * (store/recheck.c).
  */
 #ifndef CB_BROKER_EVIDENCE_VOUCH_H

@@ -63,15 +63,14 @@ cb_error cb_relay_certificate(cb_relay *relay, const char *name, const char *cod
 }
 
 /* Whether a refusal says that the broker knows already. One that heard the first question, whose
- * answer was lost, serves this terminal no more when it is asked again. */
-static bool has_left(const cb_relay *relay, const char *why, cb_error error)
+ * answer was lost, serves this terminal no more when it is asked again. That this terminal is
+ * de-activated says nothing of it: somebody may have done that before, for another reason. */
+static bool has_left(const cb_relay *relay, cb_error error)
 {
     switch (error) {
     case CB_E_TERMINAL_REVOKED:
     case CB_E_TERMINAL_DISPOSED:
         return true;
-    case CB_E_TERMINAL_INACTIVE:
-        return cb_relay_asked_again(relay) && strcmp(why, "tamper") == 0;
     case CB_E_STATE: /* it was still at work on the first */
         return cb_relay_asked_again(relay);
     default:
@@ -87,7 +86,7 @@ cb_error cb_relay_leave(cb_relay *relay, const char *why, cb_problem *problem)
         return cb_problem_set(problem, CB_E_MEMORY, NULL);
     cb_relay_request what = {.path = "/v1/terminal/end", .body = body, .safe = true, .success = 200};
     cb_error error = cb_relay_exchange(relay, &what, &answer, problem);
-    if (has_left(relay, why, error))
+    if (has_left(relay, error))
         error = CB_OK;
     json_decref(answer);
     json_decref(body);

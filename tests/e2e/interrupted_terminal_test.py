@@ -293,6 +293,22 @@ class Erasing(Ending, unittest.TestCase):
 class Opened(Ending, unittest.TestCase):
     words, leaf, state = ("tamper",), "terminal.deactivated", "deactivated"
 
+    def test_one_that_was_deactivated_before_is_recorded_as_opened(self):
+        link.arm()
+        name = self.begin()
+        w.ctl("terminal", "deactivate", name, "--reason", "closed")
+        with Terminal(w, name) as terminal:
+            self.assertEqual(terminal.ask("POST", "/v1/terminal/end", {"reason": "erased"}).code, "terminal.deactivated")
+            for _ in range(3):
+                answer = terminal.ask("POST", "/v1/terminal/end", {"reason": "tamper"})
+                self.assertEqual((answer.status, answer.json), (200, {"state": "deactivated"}))
+            self.assertEqual(terminal.ask("GET", "/v1/services").code, "terminal.deactivated", "and nothing else is")
+        self.assertEqual([event["event"] for event in self.ask(name)], ["broker.told", "erased"])
+        of_it = [(leaf["actor"], leaf["reason"]) for leaf in leaves_since(self.before)
+                 if (leaf["kind"], leaf.get("terminal")) == (self.leaf, self.identity["id"])]
+        self.assertEqual([reason for _, reason in of_it], ["closed", "tamper"])
+        self.assertEqual(of_it[1][0], "terminal")
+
 
 class OpenedWhileTheLogIsBrought(Opened):
     connection, seen = 1, {0}

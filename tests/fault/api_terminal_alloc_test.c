@@ -290,7 +290,7 @@ static const way ways[] = {
     {"a renewed certificate used for the first time", has_next, "GET", "/v1/services", 200, 200,
      services_are_whole},
     {"a terminal that was erased", is_erased, "POST", "/v1/terminal/end", 200, 403, is_revoked},
-    {"a terminal that was opened", was_opened, "POST", "/v1/terminal/end", 200, 403,
+    {"a terminal that was opened", was_opened, "POST", "/v1/terminal/end", 200, 200,
      is_deactivated},
 };
 
