@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """tests/bench/run works: figures come out and can be true. How fast anything is is judged by nobody here."""
 
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import json
 import shutil
 import subprocess
@@ -28,13 +32,10 @@ ASKED_OF = {"native": (7, 434), "native, PIN": (8, 444), "PIV 9E": (4, 165), "PI
 class Smoke(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "figures.json"
-            done = subprocess.run([sys.executable, RUN, "--quick", "--seconds", "0.5", "--json", file],
-                                  capture_output=True, text=True)
-            if done.returncode != 0:
-                raise RuntimeError(done.stderr)
-            cls.table, cls.figures = done.stdout, json.loads(file.read_text())
+        done = subprocess.run([sys.executable, RUN, "--quick", "--seconds", "0.5", "--json", "-"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        cls.table, cls.figures = done.stderr, json.loads(done.stdout)
 
     def test_cards_tapped_and_none_failed(self):
         rows = self.figures["taps"]["rows"]
@@ -105,7 +106,9 @@ class Smoke(unittest.TestCase):
                     self.assertEqual(row["closed"], 0)
 
     def test_nothing_was_accepted_after_a_revocation(self):
-        self.assertEqual(len(self.figures["revocation"]["ms"]), 3)      # it ends with an error otherwise
+        answered, refused = (self.figures["revocation"][key] for key in ("ms", "refused_ms"))
+        self.assertEqual((len(answered), len(refused)), (3, 3))     # it ends with an error otherwise
+        self.assertTrue(all(0 < first < then for first, then in zip(answered, refused)), (answered, refused))
 
     def test_every_number_of_workers_tapped(self):
         self.assertEqual([row["workers"] for row in self.figures["workers"]], [2])
@@ -146,6 +149,32 @@ class Smoke(unittest.TestCase):
         for words in ("× floor", "bare PKCS#11", "libmicrohttpd", "revocation under load", "resident memory", "cores", "workers",
                       "sealed keys", "read through", "cards bound", "Argon2id at the terminal", "PIV 9E, secured", "operations of the card", "mid-range chip", "after contact for a native card"):
             self.assertIn(words, self.table)
+
+
+class Figures(unittest.TestCase):
+    FIGURES = {"machine": {"cpu": "a processor", "cores": 2, "kernel": "6", "load": 0.1}}
+
+    def handed_out(self, place):
+        loader = importlib.machinery.SourceFileLoader("run", str(RUN))
+        run = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
+        loader.exec_module(run)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            run.hand_out(self.FIGURES, place)
+        return out.getvalue(), err.getvalue()
+
+    def test_on_standard_output_there_is_nothing_beside_them(self):
+        out, err = self.handed_out("-")
+        self.assertEqual(json.loads(out), self.FIGURES)
+        self.assertIn("a processor", err)
+
+    def test_a_file_has_them_and_the_tables_are_printed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "figures.json"
+            out, err = self.handed_out(file)
+            self.assertEqual(json.loads(file.read_text()), self.FIGURES)
+        self.assertEqual(err, "")
+        self.assertIn("a processor", out)
 
 
 class ManyCards(unittest.TestCase):
