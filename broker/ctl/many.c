@@ -181,6 +181,14 @@ static bool only_ours(const struct stat *about)
     return about->st_uid == geteuid() && !(about->st_mode & (S_IWGRP | S_IWOTH));
 }
 
+/* By whatever name: the report is begun with nothing in it. Before anything is opened for writing. */
+static bool is_report(const cb_many *m, const struct stat *about)
+{
+    struct stat report;
+    return stat(m->progress.report_path, &report) == 0 && report.st_dev == about->st_dev &&
+           report.st_ino == about->st_ino;
+}
+
 static cb_ctl_status map_file(cb_many *m, const char *path, cb_digest *digest)
 {
     struct stat about;
@@ -191,6 +199,9 @@ static cb_ctl_status map_file(cb_many *m, const char *path, cb_digest *digest)
                              "somebody else may write %s: make a copy of your own first, that only "
                              "you may write, and look at that one",
                              path);
+    if (good && is_report(m, &about))
+        return cb_ctl_misuse(
+            m->ctl, "the report would be written over %s: name another file with --report", path);
     /* Two would take each other's reasons out of the report. */
     if (good && flock(m->open, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return cb_ctl_misuse(m->ctl, "another run over %s is under way", path);

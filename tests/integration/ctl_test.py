@@ -436,6 +436,27 @@ class Cards(Case):
         done = self.run_ctl(*words)
         self.assertEqual((done.returncode, json.loads(done.stdout)["bad"], report()), (1, 3, ["1", "2", "3"]), done.stderr)
 
+    def test_a_report_is_never_written_over_the_file_that_the_run_reads(self):
+        """By whatever name: the same one, another way to it, a link of either kind, or the report's usual name."""
+        rows = f"application,holder,profile,reason,reference,name\n{OTHER},{HOLDER},1,first,\"A-1\",\"Somebody\"\n"
+        for words, text in ((("card", "issue-many"), f"{CVC.hex()},,,Somebody\n"), (("application", "add-many"), "A-1,first,1,Somebody\n"),
+                            (("application", "approve-many"), rows)):
+            many = self.write("many.csv", text)
+            os.chmod(many, 0o600)
+            soft, hard, usual = (self.folder / name for name in ("soft.csv", "hard.csv", "many.csv.rejected"))
+            soft.symlink_to("many.csv")
+            os.link(many, hard)
+            for report in (many, self.folder / "." / ".." / self.folder.name / "many.csv", soft, hard):
+                self.fails(2, "the report would be written over", *words, many, "--report", report)
+            usual.symlink_to("many.csv")
+            self.fails(2, "name another file with --report", *words, many)
+            for path in (soft, hard, usual):
+                path.unlink()
+            self.assertEqual((self.folder / "many.csv").read_text(), text)
+            self.assertFalse((self.folder / "many.csv.progress").exists())
+        self.assertFalse((self.folder / "hsm-calls").exists())
+        self.assertEqual(self.fake.changes(), [])
+
     def test_nothing_is_bound_to_nobody(self):
         self.fails(1, "error [resource.unknown]", "card", "issue", "--holder", OTHER, "--certificate", self.cvc)
         for content in (b"", b"7f21", CVC + b"x", b"\x30\x00"):
