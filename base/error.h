@@ -41,6 +41,7 @@ typedef enum cb_error_class {
     X(CB_E_NOT_FOUND,            MISSING,     "resource.unknown",         "There is no such thing: check the identifier.") \
     X(CB_E_METHOD,               INVALID,     "request.method",           "This resource does not have that method: see the API description.") \
     X(CB_E_EXISTS,               CONFLICT,    "resource.exists",          "It exists already: use another name or change the existing one.") \
+    X(CB_E_RUNNING,              CONFLICT,    "program.running",          "Another of the same program serves here already, and nothing was changed: stop that one first, or give this one a run folder of its own.") \
     X(CB_E_STATE,                CONFLICT,    "resource.state",           "It is not in a state that allows this: look at its state first.") \
     X(CB_E_BUSY,                 UNAVAILABLE, "broker.busy",              "All places are taken: try again after the time given.") \
     X(CB_E_STOPPING,             UNAVAILABLE, "broker.stopping",          "The broker is stopping: try again in a moment.") \

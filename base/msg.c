@@ -5,6 +5,7 @@
 #include "base/msg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -89,6 +90,44 @@ cb_error cb_msg_connect(const char *path, int *out)
     return connect_to(path, out, &full);
 }
 
+/* Not flock: whoever inherits that keeps it when its parent was killed, and could give it up for
+ * the parent that was not. */
+static cb_error lock_whole(int fd, int64_t free_by)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    while (fcntl(fd, F_SETLK, &whole) != 0) {
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return CB_E_IO;
+        if (cb_deadline_left_ms(free_by) == 0)
+            return CB_E_RUNNING;
+        usleep(FREE_PAUSE);
+    }
+    return CB_OK;
+}
+
+cb_error cb_msg_hold(const char *path, int64_t free_by, int *out)
+{
+    static const char ending[] = "-lock";
+    struct sockaddr_un address;
+    char name[sizeof address.sun_path + sizeof ending];
+    cb_error error = address_of(path, &address);
+    if (error)
+        return error;
+    snprintf(name, sizeof name, "%s%s", path, ending);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return CB_E_IO;
+    error = lock_whole(fd, free_by);
+    if (error) {
+        int reason = errno;
+        close(fd);
+        errno = reason;
+        return error;
+    }
+    *out = fd;
+    return CB_OK;
+}
+
 /* Binds under a private umask, so that nobody can connect before the mode is set. */
 static bool bind_privately(int s, const struct sockaddr_un *address, unsigned mode)
 {
@@ -112,7 +151,7 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
     if (!error || full) {
         if (probe >= 0)
             close(probe);
-        return CB_E_EXISTS;
+        return CB_E_RUNNING;
     }
     unlink(path);
     int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -129,7 +168,7 @@ cb_error cb_msg_listen(const char *path, unsigned mode, int *out)
 cb_error cb_msg_listen_when_free(const char *path, unsigned mode, int64_t free_by, int *out)
 {
     cb_error error = cb_msg_listen(path, mode, out);
-    while (error == CB_E_EXISTS && cb_deadline_left_ms(free_by) > 0) {
+    while (error == CB_E_RUNNING && cb_deadline_left_ms(free_by) > 0) {
         usleep(FREE_PAUSE); /* each look waits in the backlog until somebody accepts */
         error = cb_msg_listen(path, mode, out);
     }

@@ -49,8 +49,19 @@ static inline cb_cursor cb_msg_cursor(const cb_msg *msg)
 /* A connected pair of packet sockets, close-on-exec. */
 cb_error cb_msg_pair(int out[2]);
 
+/* Takes the place of a socket for this process, before anything is looked at or replaced there: of two
+ * that are begun at once over a dead socket, each may find it dead, and the later would take the name
+ * away from the earlier, which lives. It is a lock on the file PATH-lock, which is made where it is
+ * missing (0600) and stays. It is the process's own, for as long as *out is open: no child inherits
+ * it, and however the process ends, it is gone. One place is taken once in a process: closing any
+ * descriptor of the file gives the lock up.
+ * CB_E_RUNNING when another process has it, still at free_by (monotonic); CB_E_CONFIG for a path that
+ * is too long; CB_E_IO, with the reason in errno. */
+#define CB_MSG_HOLD_TIME CB_SECOND /* for one that was killed and is at its end */
+cb_error cb_msg_hold(const char *path, int64_t free_by, int *out);
+
 /* Listens on a path with the given permission bits; replaces a dead socket that is in the way.
- * CB_E_EXISTS when somebody listens there, also if he accepts nobody (a second later then); CB_E_IO
+ * CB_E_RUNNING when somebody listens there, also if he accepts nobody (a second later then); CB_E_IO
  * or CB_E_DENIED, and nothing is replaced, when that cannot be told.
  * Path length is limited to 107 bytes (CB_E_CONFIG). */
 cb_error cb_msg_listen(const char *path, unsigned mode, int *out);

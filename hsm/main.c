@@ -41,6 +41,7 @@ typedef struct program {
     cb_worker_plan plan[PLANS_MAX];
     cb_worker worker[PLANS_MAX];
     unsigned workers;
+    int held;                /* the lock for all of the sockets; closed by the end of the process */
     int64_t sockets_free_by; /* until then those of one that was killed are waited for */
 } program;
 
@@ -218,6 +219,25 @@ static cb_error print_terminal_ca(program *p)
     return error;
 }
 
+static cb_error cannot_listen(program *p, const char *path, cb_error error)
+{
+    cb_buf_printf(&p->why, "%s: %s", path,
+                  error == CB_E_RUNNING ? "another cardbroker-hsmd serves it" : strerror(errno));
+    return error;
+}
+
+/* The manage socket, of which there is always one, stands for all of them: whoever comes second
+ * touches none. */
+static cb_error hold_sockets(program *p)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/manage.sock", p->config.run);
+    cb_error error = cb_msg_hold(path, cb_deadline_in(CB_MSG_HOLD_TIME), &p->held);
+    if (error == CB_E_IO)
+        cb_buf_printf(&p->why, "%s-lock: cannot be locked: %s", path, strerror(errno));
+    return error == CB_E_IO || !error ? error : cannot_listen(p, path, error);
+}
+
 /* Only its lane's user may open a socket; and the worker asks the kernel who connected (lanes.h).
  */
 static cb_error listen_on(program *p, cb_worker_plan *plan)
@@ -231,10 +251,7 @@ static cb_error listen_on(program *p, cb_worker_plan *plan)
         cb_msg_listen_when_free(path, many ? 0666 : 0600, p->sockets_free_by, &plan->listener);
     if (!error && users->separated && !many && chown(path, users->front_end, (gid_t)-1) != 0)
         error = CB_E_IO;
-    if (error)
-        cb_buf_printf(&p->why, "%s: %s", path,
-                      error == CB_E_EXISTS ? "another cardbroker-hsmd serves it" : strerror(errno));
-    return error;
+    return error ? cannot_listen(p, path, error) : CB_OK;
 }
 
 static cb_error add_worker(program *p, cb_lane_kind kind, unsigned index)
@@ -261,8 +278,8 @@ static void remove_old_sockets(const program *p)
 
 static cb_error add_workers(program *p)
 {
-    cb_error error = CB_OK;
     p->sockets_free_by = cb_deadline_in(CB_MSG_FREE_TIME);
+    cb_error error = hold_sockets(p);
     for (unsigned i = 0; i < p->config.workers && !error; i++)
         error = add_worker(p, CB_LANE_USE, i);
     if (!error)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/msg.h"
 #include "broker/http/acceptor_loop.h"
 
 enum { LOOPS_DEFAULT = 2, LOOPS_MAX = 16, BACKLOG = 1024 };
@@ -76,7 +77,7 @@ static cb_listener *new_listener(cb_acceptor *acceptor, cb_buf *why)
         return NULL;
     }
     cb_listener *listener = &acceptor->listeners[acceptor->listener_count];
-    *listener = (cb_listener){.socket = -1};
+    *listener = (cb_listener){.socket = -1, .held = -1};
     return listener;
 }
 
@@ -173,6 +174,27 @@ static int bind_local(const struct sockaddr_un *at, unsigned mode)
     return -1;
 }
 
+static cb_error open_local(cb_listener *listener, const struct sockaddr_un *at, unsigned mode,
+                           cb_buf *why)
+{
+    const char *path = at->sun_path;
+    cb_error error = cb_msg_hold(path, cb_deadline_in(CB_MSG_HOLD_TIME), &listener->held);
+    if (error == CB_E_IO)
+        cb_buf_printf(why, "%s-lock: cannot be locked: %s", path, strerror(errno));
+    if (!error) {
+        listener->socket = bind_local(at, mode);
+        if (listener->socket >= 0)
+            return CB_OK;
+        error = errno == EADDRINUSE ? CB_E_RUNNING : CB_E_CONFIG;
+        if (error == CB_E_CONFIG)
+            cb_buf_printf(why, "%s: cannot listen: %s", path, strerror(errno));
+        close(listener->held);
+    }
+    if (error == CB_E_RUNNING)
+        cb_buf_printf(why, "%s: another program serves it", path);
+    return error == CB_E_RUNNING ? error : CB_E_CONFIG;
+}
+
 cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsigned mode,
                                   const uint32_t *users, size_t count, cb_buf *why)
 {
@@ -189,13 +211,10 @@ cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsig
     if (count > 0)
         memcpy(listener->users, users, count * sizeof *users);
     listener->user_count = count;
-    listener->socket = bind_local(&at, mode);
-    if (listener->socket < 0) {
-        cb_buf_printf(why, "%s: cannot listen: %s", path, strerror(errno));
-        return CB_E_CONFIG;
-    }
-    acceptor->listener_count++;
-    return CB_OK;
+    cb_error error = open_local(listener, &at, mode, why);
+    if (!error)
+        acceptor->listener_count++;
+    return error;
 }
 
 cb_error cb_acceptor_start(cb_acceptor *acceptor)
@@ -249,7 +268,9 @@ static void close_listeners(cb_acceptor *acceptor)
     for (size_t i = 0; i < acceptor->listener_count; i++) {
         if (acceptor->listeners[i].socket >= 0)
             close(acceptor->listeners[i].socket);
-        acceptor->listeners[i].socket = -1;
+        if (acceptor->listeners[i].held >= 0)
+            close(acceptor->listeners[i].held);
+        acceptor->listeners[i].socket = acceptor->listeners[i].held = -1;
     }
 }
 

@@ -42,7 +42,8 @@ cb_error cb_acceptor_listen(cb_acceptor *acceptor, const char *address, uint16_t
                             cb_buf *why);
 
 /* Listens on a Unix socket (mode 0600 for its owner alone, 0660 for a group) for processes of these
- * users; root and the program's own user are always among them. */
+ * users; root and the program's own user are always among them. A dead socket that is in the way is
+ * replaced; who comes second to its name (cb_msg_hold), or finds it served, is told CB_E_RUNNING. */
 cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsigned mode,
                                   const uint32_t *users, size_t count, cb_buf *why);
 

@@ -13,6 +13,7 @@
 
 typedef struct cb_listener {
     int socket;  /* -1: none any more */
+    int held;    /* the lock for a local one's name; -1: none */
     cb_tls *tls; /* NULL: local */
     uint32_t users[CB_LOCAL_USERS_MAX];
     size_t user_count;

@@ -44,6 +44,7 @@ typedef struct program {
     uid_t clients[CLIENTS_MAX];
     int registrations[2]; /* to ask, to answer */
     unsigned count;
+    int held; /* the lock for the socket; closed by the end of the process */
 } program;
 
 static program self;
@@ -149,11 +150,13 @@ static cb_error make_sockets(cb_buf *why)
     unsigned mode = self.dispatcher.client_count > 0 ? 0666 : 0600;
     cb_buf_printf(&path, "%s/" CB_CONNECTORS_SOCKET, self.run);
     const char *name = cb_buf_cstr(&path);
+    cb_error error =
+        name ? cb_msg_hold(name, cb_deadline_in(CB_MSG_HOLD_TIME), &self.held) : CB_E_CONFIG;
     /* Of one that was killed, processes of its logins may not be gone yet. */
-    cb_error error = name ? cb_msg_listen_when_free(name, mode, cb_deadline_in(CB_MSG_FREE_TIME),
-                                                    &self.dispatcher.listener)
-                          : CB_E_CONFIG;
-    if (error == CB_E_EXISTS)
+    if (!error)
+        error = cb_msg_listen_when_free(name, mode, cb_deadline_in(CB_MSG_FREE_TIME),
+                                        &self.dispatcher.listener);
+    if (error == CB_E_RUNNING)
         complain(why, "another cardbroker-connectord serves the socket in run", name);
     else if (error)
         complain(why, "cannot listen on the socket in run", name);
@@ -243,7 +246,10 @@ static int run(const char *config, bool check)
         error = supervise();
     if (error) {
         const char *text = why.len > 0 ? cb_buf_cstr(&why) : cb_error_text(error);
-        fprintf(stderr, "cardbroker-connectord: %s\n", text ? text : "");
+        if (error == CB_E_RUNNING)
+            cb_log_failure("connectord.failed", error, text);
+        else
+            fprintf(stderr, "cardbroker-connectord: %s\n", text ? text : "");
         status = error == CB_E_CONFIG ? EXIT_CONFIG : EXIT_FAILURE;
     }
     cb_buf_free(&why);

@@ -11,6 +11,7 @@ them all.
 import collections
 import http.client
 import json
+import re
 import socket
 import statistics
 import struct
@@ -22,6 +23,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from steps import FAULTS, LASTING, Fragile, Role, stride
+from environment import free_port
 from world import PATIENCE, Failure, main, wait_until
 
 w = None
@@ -584,6 +586,46 @@ class Keys(Case):
                       w.sign_with_nginx_authority(request, w.folder / "unsigned"))
                 request.unlink()
         self.assertIn("evidence.unsigned", codes)
+
+
+class Twice(unittest.TestCase):
+    """Of two that are begun in the same instant, where one was killed: the earlier is held when it has found the old socket dead and
+    is about to replace it. The later must neither serve nor leave it another's socket."""
+
+    def tearDown(self):
+        w.start_what_ended(START)
+
+    def begun_twice(self, name, place, config, other):
+        w.kill(Role(name))
+        w.programs[name].process.wait(20 * PATIENCE)
+        w.steps.arm(1, program=name, only="unlink", hold=True)
+        earlier = w.spawn(name, [w.program(name), "--config", w.etc / config])
+        try:
+            wait_until("the earlier one to replace a socket", lambda: w.steps.look()[0], 20 * PATIENCE, earlier)
+            later = subprocess.run([str(w.program(name)), "--config", str(w.etc / other)], env=w.env, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30 * PATIENCE)
+        finally:
+            w.steps.disarm()
+        self.assertEqual(later.returncode, 1, later.stdout)
+        self.assertIn('"error":"program.running"', later.stdout)
+        self.assertIn(str(w.run_folder / place), later.stdout)
+        w.works_again(seconds=20)
+        self.assertIsNone(earlier.poll())
+
+    def test_of_two_key_services_the_later_ends_and_the_earlier_serves(self):
+        self.begun_twice(HSM, "manage.sock", "hsmd.conf", "hsmd.conf")
+
+    def test_of_two_connectords_the_later_ends_and_the_earlier_serves(self):
+        self.begun_twice(CONNECTORS, "connectors.sock", "connectord.conf", "connectord.conf")
+
+    def test_of_two_brokers_the_later_ends_and_the_earlier_serves(self):
+        """The later has a port and a database of its own, so that the socket is all that they share."""
+        text = (w.etc / "cardbroker.conf").read_text()
+        text = text.replace(f'state = "{w.state}"', f'state = "{w.folder / "other-state"}"')
+        (w.etc / "other.conf").write_text(re.sub(r"port = \d+", f"port = {free_port()}", text, count=1))
+        (w.folder / "other-state").mkdir(mode=0o700)
+        self.begun_twice(BROKER, "admin.sock", "cardbroker.conf", "other.conf")
+        self.assertEqual(list((w.folder / "other-state").iterdir()), [])
 
 
 class Whole(unittest.TestCase):

@@ -357,7 +357,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const files[] = {ADMIN, "broker.pem", "broker.key", "relay.pem",
+    static const char *const files[] = {ADMIN, ADMIN "-lock", "broker.pem", "broker.key", "relay.pem",
                                         "relay.key"};
     http_flows *h = &shared;
     (void)state;

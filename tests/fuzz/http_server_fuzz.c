@@ -63,6 +63,9 @@ static void clean_up(void)
 {
     cb_acceptor_close(&acceptor);
     cb_server_close(&server);
+    char held[sizeof at.sun_path + 8];
+    snprintf(held, sizeof held, "%s-lock", at.sun_path);
+    unlink(held);
     unlink(at.sun_path);
     rmdir(folder);
 }

@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -223,7 +225,7 @@ static void a_socket_is_private_and_taken_once(void **state)
     assert_int_equal(cb_msg_listen(path, 0600, &listening), CB_OK);
     assert_int_equal(stat(path, &about), 0);
     assert_int_equal(about.st_mode & 0777, 0600);
-    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_RUNNING);
     assert_int_equal(cb_msg_connect(path, &client), CB_OK);
     assert_int_equal(cb_msg_peer(client, &pid, &uid, &gid), CB_OK);
     assert_int_equal(uid, getuid());
@@ -261,9 +263,9 @@ static void who_is_at_his_end_is_waited_for(void **state)
     assert_int_equal(
         cb_msg_listen_when_free(path, 0600, cb_deadline_in(60 * CB_SECOND), &listening), CB_OK);
     pthread_join(thread, NULL);
-    assert_int_equal(cb_msg_listen_when_free(path, 0600, cb_deadline_in(0), &none), CB_E_EXISTS);
+    assert_int_equal(cb_msg_listen_when_free(path, 0600, cb_deadline_in(0), &none), CB_E_RUNNING);
     assert_int_equal(cb_msg_listen_when_free(path, 0600, cb_deadline_in(CB_MILLISECOND), &none),
-                     CB_E_EXISTS);
+                     CB_E_RUNNING);
     close(listening);
     unlink(path);
     rmdir(folder);
@@ -306,13 +308,70 @@ static void who_listens_and_accepts_nobody_is_not_put_out(void **state)
     while (count < MANY && cb_msg_connect(path, &client[count]) == CB_OK)
         count++;
     assert_in_range(count, 1, MANY - 1); /* the next found no place */
-    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_RUNNING);
     while (count > 0)
         close(client[--count]);
-    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_EXISTS);
+    assert_int_equal(cb_msg_listen(path, 0600, &second), CB_E_RUNNING);
     close(listening);
     unlink(path);
     rmdir(folder);
+}
+
+enum { LONGEST = 60 }; /* seconds */
+
+/* Holds the place and says so, with a child of its own that has whatever a child inherits. */
+static pid_t hold_elsewhere(const char *path, pid_t *child)
+{
+    int said[2], fd;
+    assert_int_equal(pipe(said), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(LONGEST); /* whatever fails, nothing is left */
+        bool held = cb_msg_hold(path, 0, &fd) == CB_OK;
+        pid_t below = fork();
+        if (below > 0)
+            _exit(held && write(said[1], &below, sizeof below) == sizeof below ? pause() : 1);
+        alarm(LONGEST);
+        pause();
+        _exit(0);
+    }
+    close(said[1]);
+    assert_int_equal(read(said[0], child, sizeof *child), sizeof *child);
+    close(said[0]);
+    return pid;
+}
+
+static void a_place_is_held_by_one_process_and_by_nobody_when_that_was_killed(void **state)
+{
+    char folder[] = "/tmp/cb-msg-XXXXXX";
+    char path[64], name[64];
+    struct stat about;
+    int fd = -1;
+    pid_t child;
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/s", folder);
+    snprintf(name, sizeof name, "%s/s-lock", folder);
+    pid_t pid = hold_elsewhere(path, &child);
+    assert_int_equal(cb_msg_hold(path, 0, &fd), CB_E_RUNNING);
+    assert_int_equal(cb_msg_hold(path, cb_deadline_in(CB_MILLISECOND), &fd), CB_E_RUNNING);
+    assert_int_equal(fd, -1);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(kill(child, 0), 0); /* and has the descriptor */
+    assert_int_equal(cb_msg_hold(path, 0, &fd), CB_OK);
+    kill(child, SIGKILL);
+    assert_int_equal(stat(name, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
+    close(fd);
+    unlink(name);
+    assert_int_equal(symlink("elsewhere", name), 0);
+    assert_int_equal(cb_msg_hold(path, 0, &fd), CB_E_IO); /* nobody leads it to another file */
+    unlink(name);
+    rmdir(folder);
+    char too_long[109] = {0};
+    memset(too_long, 'x', sizeof too_long - 1);
+    assert_int_equal(cb_msg_hold(too_long, 0, &fd), CB_E_CONFIG);
 }
 
 int main(void)
@@ -330,6 +389,7 @@ int main(void)
                                         close_pair),
         cmocka_unit_test_setup_teardown(a_call_takes_only_its_own_answer, open_pair, close_pair),
         cmocka_unit_test(a_socket_is_private_and_taken_once),
+        cmocka_unit_test(a_place_is_held_by_one_process_and_by_nobody_when_that_was_killed),
         cmocka_unit_test(who_is_at_his_end_is_waited_for),
         cmocka_unit_test(who_has_no_descriptor_left_puts_out_nobody),
         cmocka_unit_test(who_listens_and_accepts_nobody_is_not_put_out),
