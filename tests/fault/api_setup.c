@@ -17,6 +17,7 @@
 #include "base/config.h"
 #include "base/text.h"
 #include "base/pem.h"
+#include "broker/api/relay_rules.h"
 #include "connectors/protocol.h"
 #include "tests/support/alloc_faults.h"
 
@@ -59,18 +60,58 @@ static void let_in(int socket, cb_msg *msg)
     cb_buf_free(&body);
 }
 
+/* One page of a relayed session says which it is; and it does so if it sees the cookie by which the
+ * broker knows who asks, which is not for services. */
+static void put_page(const cb_msg *msg, cb_buf *page)
+{
+    static const char secret[] = CB_RELAY_COOKIE;
+    cb_cursor cursor = cb_msg_cursor(msg);
+    cb_cursor_var(&cursor, CB_CONN_METHOD_MAX);
+    cb_bytes target = cb_cursor_var(&cursor, CB_CONN_TARGET_MAX);
+    cb_bytes headers = cb_cursor_var(&cursor, CB_RELAY_HEADERS_MAX);
+    cb_buf_reset(page);
+    if (memmem(headers.data, headers.len, secret, sizeof secret - 1))
+        cb_buf_put_str(page, "a secret was told with ");
+    cb_buf_put_str(page, "page ");
+    cb_buf_put(page, target);
+}
+
+/* Questions of a relayed session. False: it was none. */
+static bool relay(int socket, const cb_msg *msg, cb_buf *page)
+{
+    cb_buf head = CB_BUF(256), headers = CB_BUF(128);
+    if (msg->type == CB_CONN_OPEN) {
+        put_page(msg, page);
+    } else if (msg->type == CB_CONN_HEAD) {
+        cb_buf_printf(&headers, "Content-Type: text/plain\r\nContent-Length: %zu\r\n", page->len);
+        cb_buf_put_u16(&head, 200);
+        cb_buf_put_var(&head, cb_buf_bytes(&headers));
+        answer_message(socket, msg->type, msg->id, CB_OK, cb_buf_bytes(&head));
+    } else if (msg->type == CB_CONN_READ) {
+        answer_message(socket, msg->type, msg->id, CB_OK, cb_buf_bytes(page));
+        cb_buf_reset(page);
+    } else if (msg->type != CB_CONN_SEND && msg->type != CB_CONN_CLOSE) {
+        return false;
+    }
+    cb_buf_free(&head);
+    cb_buf_free(&headers);
+    return true;
+}
+
 /* One conversation; the session lasts until the broker ends it. */
 static void converse(int socket)
 {
     cb_msg msg;
+    cb_buf page = CB_BUF(CB_CONN_TARGET_MAX + 64);
     cb_msg_init(&msg, 0);
     while (cb_msg_receive(socket, &msg, cb_deadline_in(60 * CB_SECOND)) == CB_OK) {
         if (msg.type == CB_CONN_LOGIN)
             let_in(socket, &msg);
-        else
+        else if (!relay(socket, &msg, &page))
             answer_message(socket, msg.type, msg.id, CB_OK,
                            cb_bytes_str(msg.type == CB_CONN_ENROL ? "{\"jwks\":{}}" : ""));
     }
+    cb_buf_free(&page);
     cb_msg_free(&msg);
 }
 

@@ -34,7 +34,7 @@ static cb_error open_parts(api_world *w)
 {
     char path[160];
     cb_api *api = &w->api;
-    const cb_sessions_parts sessions = {"relay.test", 443, 0, nothing_to_record, w, 0};
+    const cb_sessions_parts sessions = {API_RELAY, 443, 0, nothing_to_record, w, 0};
     snprintf(path, sizeof path, "%s/broker.db", w->hsmd.folder);
     cb_error error = cb_hsm_open(w->hsmd.folder, &api->hsm);
     if (!error)
@@ -66,10 +66,14 @@ static cb_error open_network(api_world *w)
 {
     char pem[160], key[160], admin[160];
     cb_api *api = &w->api;
+    w->relay = (cb_relay_context){.sessions = api->sessions, .relay_domain = API_RELAY};
     const cb_server_config config = {.routes = cb_api_routes,
                                      .route_count = cb_api_route_count,
                                      .context = api,
                                      .identify = cb_api_identify,
+                                     .stream_domain = API_RELAY,
+                                     .stream = cb_relay_serve,
+                                     .stream_context = &w->relay,
                                      .pollers = 1,
                                      .workers = 1,
                                      .administrators = 1,

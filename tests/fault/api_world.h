@@ -8,6 +8,7 @@
 #define CB_TESTS_FAULT_API_WORLD_H
 
 #include "broker/api/api.h"
+#include "broker/api/relay.h"
 #include "fake.h"
 #include "tests/support/calm_client.h"
 
@@ -15,6 +16,7 @@
 #define MUST(call) assert_int_equal(call, CB_OK)
 
 enum { API_BODY = 24 * 1024, API_PEM = 2048 };
+#define API_RELAY "relay.test"
 
 typedef struct api_world {
     world card;
@@ -28,6 +30,7 @@ typedef struct api_world {
     cb_id terminal;          /* the one that tls is */
     struct calm_line *line;  /* that it has dialled */
     cb_api api;
+    cb_relay_context relay;
     uint16_t port;
     calm_answer answer;
     char tap[CB_ID_TEXT];   /* the one under way */
