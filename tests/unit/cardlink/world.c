@@ -173,14 +173,18 @@ cb_error world_challenge(world *w, void *state, const cb_buf *answers, typed pin
     cb_script read;
     uint8_t card_key[CB_P256_POINT];
     cb_buf ciphertext = CB_BUF(CB_PIN_CIPHERTEXT_MAX);
+    const cb_known_card known = {.card = w->first.card};
+    const uint8_t purpose = w->context.purpose;
+    bool named = purpose == CB_TAP_PIN_RESET || purpose == CB_TAP_CARD_END;
     cb_buf_reset(script);
     cb_error error = cb_script_read(cb_buf_bytes(answers), CB_ANSWER_MAX, &read);
     if (!error && pin.secret && cb_pin_card_key(&read, card_key) == CB_OK)
-        error = cb_pin_encrypt(cb_pin_form_for(w->context.purpose), cb_bytes_str(pin.secret),
+        error = cb_pin_encrypt(cb_pin_form_for(purpose), cb_bytes_str(pin.secret),
                                cb_bytes_str(pin.fresh), card_key, &ciphertext);
     if (!error)
-        error = cb_profile_native.challenge(state, &w->host, &read, &w->context, NULL,
-                                            cb_buf_bytes(&ciphertext), script);
+        error =
+            cb_profile_native.challenge(state, &w->host, &read, &w->context, named ? &known : NULL,
+                                        cb_buf_bytes(&ciphertext), script);
     cb_buf_free(&ciphertext);
     return error;
 }

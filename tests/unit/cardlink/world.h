@@ -60,7 +60,7 @@ typedef struct typed {
  * CB_E_CARD_PROOF. */
 cb_error world_tap(world *w, typed pin, cb_card_claim *claim);
 
-/* The parts of a tap. */
+/* The parts of a tap. For the purposes that name a card it is the one that was made. */
 cb_error world_begin(world *w, void *state, cb_buf *script);
 cb_error world_challenge(world *w, void *state, const cb_buf *answers, typed pin, cb_buf *script);
 cb_error world_finish(world *w, void *state, const cb_buf *answers, cb_card_claim *claim);

@@ -34,8 +34,8 @@ int secure_end_test(void **state);
 void secure_make_card(uint8_t kind);
 void secure_free_card(void);
 
-/* The virtual card with keys of these kinds in the place of the one that there is: with what it has of
- * its own for secure messaging, and used as it is. */
+/* The virtual card with keys of these kinds in the place of the one that there is: with what it has
+ * of its own for secure messaging, and used as it is. */
 void secure_use_virtual_card(uint8_t kind_9a, uint8_t kind_9e);
 
 /* Appends a certificate of the signer's key by an agency, with an extended usage (NULL: none), that
