@@ -340,7 +340,7 @@ void api_world_make_with(api_world *w, void (*change)(world *card)) { make(w, NU
 void api_world_end(api_world *w)
 {
     static const char *const files[] = {"broker.pem",     "broker.key",        "admin.sock",
-                                        "broker.db",      "broker.db-wal",     "broker.db-shm",
+                                        "admin.sock-lock", "broker.db",      "broker.db-wal",     "broker.db-shm",
                                         "broker.db-lock", CB_CONNECTORS_SOCKET};
     char path[160];
     api_world_close(w);
