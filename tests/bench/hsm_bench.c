@@ -11,9 +11,19 @@
  * error, JSON on standard output.
  *
  *   build/tests/bench/hsm_bench [rounds]
+ *
+ * Or what so many processes do together, as hsmd's workers do: each with a login of its own at ONE
+ * token. Uses of a sealed P-256 key a second, those of bare PKCS#11, by the same processes in turn
+ * with the others, and the first over the second.
+ *
+ *   build/tests/bench/hsm_bench workers N [rounds]
  */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "hsm/binding.h"
@@ -261,22 +271,137 @@ static void measure_keyring(unsigned rounds)
     }
 }
 
+/* ---- Workers ---- */
+
+enum { WORKERS_MAX = 64, TURNS = 10 };
+enum { DO_SEALED = 's', DO_BARE = 'b' };
+
+static softhsm hsm;
+static int wires[WORKERS_MAX]; /* a byte says what to do, one comes back when it is done */
+
+/* A process of its own, until nobody asks any more. */
+static void work(int wire, unsigned uses)
+{
+    char asked;
+    subject s = {.algorithm = CB_KEY_EC_P256, .operation = CB_USE_SIGN_DIGEST};
+    keyring = softhsm_open(&hsm);
+    prepare(&s);
+    while (write(wire, "", 1) == 1 && read(wire, &asked, 1) == 1)
+        for (unsigned i = 0; i < uses; i++) {
+            if (asked == DO_SEALED)
+                sealed_once(&s, false);
+            else
+                floor_once(&s);
+        }
+    cb_token_destroy(cb_keyring_token(keyring), &s.resident);
+    cb_buf_free(&s.sealed);
+    cb_keyring_close(&keyring);
+    exit(0);
+}
+
+static bool start_workers(unsigned count, unsigned uses)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int ends[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+            return false;
+        wires[i] = ends[0];
+        pid_t pid = fork();
+        if (pid < 0)
+            return false;
+        if (pid == 0) {
+            for (unsigned n = 0; n <= i; n++)
+                close(wires[n]); /* so that each hears when this program ends */
+            work(ends[1], uses);
+        }
+        close(ends[1]);
+    }
+    return true;
+}
+
+static bool all_done(unsigned count)
+{
+    char done;
+    for (unsigned i = 0; i < count; i++)
+        if (read(wires[i], &done, 1) != 1)
+            return false;
+    return true;
+}
+
+static bool all_do(unsigned count, char what, int64_t *took)
+{
+    int64_t began = cb_clock_monotonic_us();
+    for (unsigned i = 0; i < count; i++)
+        if (write(wires[i], &what, 1) != 1)
+            return false;
+    bool done = all_done(count);
+    *took += cb_clock_monotonic_us() - began;
+    return done;
+}
+
+static bool take_turns(unsigned count, int64_t *sealed, int64_t *bare)
+{
+    int64_t warm = 0;
+    bool good = all_done(count) && all_do(count, DO_SEALED, &warm) && all_do(count, DO_BARE, &warm);
+    for (int i = 0; good && i < TURNS; i++)
+        good = all_do(count, DO_SEALED, sealed) && all_do(count, DO_BARE, bare);
+    return good;
+}
+
+static bool measure_workers(unsigned count, unsigned rounds)
+{
+    unsigned uses = rounds / TURNS > 0 ? rounds / TURNS : 1;
+    int64_t sealed = 0, bare = 0;
+    signal(SIGPIPE, SIG_IGN);
+    bool good = start_workers(count, uses) && take_turns(count, &sealed, &bare);
+    for (unsigned i = 0; i < count && wires[i] > 0; i++)
+        close(wires[i]);
+    for (unsigned i = 0; i < count; i++)
+        wait(NULL);
+    if (!good || sealed <= 0 || bare <= 0) {
+        fprintf(stderr, "hsm_bench: a worker ended\n");
+        return false;
+    }
+    double all = 1e6 * TURNS * uses * count, a_second = all / (double)sealed,
+           bare_a_second = all / (double)bare;
+    fprintf(stderr, "%u workers, one token: %.0f sealed, %.0f bare uses a second, %.1f %%\n", count,
+            a_second, bare_a_second, 100 * a_second / bare_a_second);
+    printf("{\"workers\":%u,\"uses\":%u,\"sealed_per_second\":%.1f,\"bare_per_second\":%.1f,"
+           "\"sealed_over_bare\":%.3f}\n",
+           count, TURNS * uses * count, a_second, bare_a_second, a_second / bare_a_second);
+    return true;
+}
+
+/* ---- */
+
+static void measure_all(unsigned rounds)
+{
+    keyring = softhsm_open(&hsm);
+    printf("{\"rounds\":%u,\"keys\":[", rounds);
+    measure_keys(rounds);
+    printf("],\n\"keyring\":[");
+    measure_keyring(rounds);
+    printf("]}\n");
+    cb_keyring_close(&keyring);
+}
+
 int main(int argc, char **argv)
 {
-    softhsm hsm;
-    long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 500;
-    if (rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: hsm_bench [rounds, 1 to %d]\n", ROUNDS_MAX);
+    bool together = argc > 1 && strcmp(argv[1], "workers") == 0, good = true;
+    int at = together ? 3 : 1;
+    long workers = together && argc > 2 ? strtol(argv[2], NULL, 10) : 0;
+    long rounds = argc > at ? strtol(argv[at], NULL, 10) : 500;
+    if (rounds < 1 || rounds > ROUNDS_MAX || (together && (workers < 1 || workers > WORKERS_MAX))) {
+        fprintf(stderr,
+                "usage: hsm_bench [rounds, 1 to %d] | hsm_bench workers N [rounds]; N is 1 to %d\n",
+                ROUNDS_MAX, WORKERS_MAX);
         return 2;
     }
     softhsm_make(&hsm);
-    keyring = softhsm_open(&hsm);
-    printf("{\"rounds\":%ld,\"keys\":[", rounds);
-    measure_keys((unsigned)rounds);
-    printf("],\n\"keyring\":[");
-    measure_keyring((unsigned)rounds);
-    printf("]}\n");
-    cb_keyring_close(&keyring);
+    if (together)
+        good = measure_workers((unsigned)workers, (unsigned)rounds);
+    else
+        measure_all((unsigned)rounds);
     softhsm_remove(&hsm);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -115,8 +115,9 @@ class Smoke(unittest.TestCase):
         for row in self.figures["workers"]:
             self.assertGreater(row["taps_per_second"], 0)
             self.assertEqual(row["failures"], 0, row["failure"])
-            self.assertGreater(row["sealed_us"], 0)
-            self.assertGreater(row["bare_us"], 0)
+            self.assertEqual((row["keys"]["workers"], row["keys"]["uses"]), (2, 200))
+            self.assertGreater(row["keys"]["sealed_per_second"], 0)
+            self.assertGreater(row["keys"]["bare_per_second"], 0)
 
     def test_taps_were_measured_with_more_and_more_keys(self):
         rows = self.figures["scale"]
