@@ -24,9 +24,10 @@ import many_cards  # noqa: E402
 
 # Commands for a card of each kind, exactly, and the bytes that it answers at most (ECDSA signatures in DER are of several lengths): what
 # identifies it, and what proves it. A certificate would not fit.
-ASKED_OF = {"native": (7, 434), "native, PIN": (8, 444), "PIV 9E": (4, 165), "PIV 9A P-256, PIN": (5, 167), "PIV 9A P-384, PIN": (5, 199),
+ASKED_OF = {"native": (7, 434), "native, PIN": (8, 444), "PIV 9E": (4, 165), "PIV 9E P-384": (4, 197), "PIV 9E RSA-2048": (6, 356),
+            "PIV 9A P-256, PIN": (5, 167), "PIV 9A P-384, PIN": (5, 199),
             "PIV 9A RSA-2048, PIN": (7, 358), "PIV 9E, secured": (4, 448), "PIV 9A P-256, PIN, secured": (5, 450), "JPKI, PIN": (7, 318),
-            "SCP03": (4, 96)}
+            "SCP03": (4, 96), "SCP03, AES-192": (4, 96), "SCP03, AES-128": (4, 96)}
 
 
 class Smoke(unittest.TestCase):
@@ -80,10 +81,14 @@ class Smoke(unittest.TestCase):
         public_key = {kind: {name: times for name, times in each.items() if name in contactless.PUBLIC_KEY} for kind, each in did.items()}
         native = {"p256_generate": 1, "p256_agree": 2, "p256_sign": 1, "p256_verify": 1}
         self.assertEqual(public_key, {
-            "native": native, "native, PIN": {**native, "p256_agree": 3}, "PIV 9E": {"p256_sign": 1}, "PIV 9A P-256, PIN": {"p256_sign": 1},
+            "native": native, "native, PIN": {**native, "p256_agree": 3}, "PIV 9E": {"p256_sign": 1},
+            "PIV 9E P-384": {"p384_sign": 1}, "PIV 9E RSA-2048": {"rsa_2048": 1}, "PIV 9A P-256, PIN": {"p256_sign": 1},
             "PIV 9E, secured": {"p256_agree": 1, "p256_sign": 1}, "PIV 9A P-256, PIN, secured": {"p256_agree": 1, "p256_sign": 1},
-            "PIV 9A P-384, PIN": {"p384_sign": 1}, "PIV 9A RSA-2048, PIN": {"rsa_2048": 1}, "JPKI, PIN": {"rsa_2048": 1}, "SCP03": {}})
-        self.assertGreater(did["SCP03"]["aes"], 0)
+            "PIV 9A P-384, PIN": {"p384_sign": 1}, "PIV 9A RSA-2048, PIN": {"rsa_2048": 1}, "JPKI, PIN": {"rsa_2048": 1}, "SCP03": {},
+            "SCP03, AES-192": {}, "SCP03, AES-128": {}})
+        # A key of 32 or 24 bytes is two blocks, one of 16 is one: two or three keys are made for a session.
+        self.assertEqual(did["SCP03, AES-192"]["aes"], did["SCP03"]["aes"])
+        self.assertTrue(0 < did["SCP03, AES-128"]["aes"] < did["SCP03"]["aes"], did)
         for kind in ("PIV 9E", "PIV 9A P-256, PIN"):
             with self.subTest(kind=kind):
                 self.assertFalse({"aes", "aes_cbc"} & set(did[kind]))
