@@ -436,6 +436,12 @@ const fault_flow store_flow[] = {
     {"a wrong PIN too many", store_begin_wrong_pins, store_count_wrong_pin,
      store_it_is_counted_with_its_refusal},
     {"an enrolment renewed", store_begin_calm, enrol, one_enrolment_is_left},
+    {"a code used, a password changed, a card renewed", store_begin_holders, store_do_holders,
+     store_holders_are_done},
+    {"a log taken, a program allowed, maintenance begun", store_begin_terminals, store_do_terminals,
+     store_terminals_are_done},
+    {"stock moved, an application approved", store_begin_stock, store_do_stock,
+     store_stock_is_done},
     {"verification", store_closed_calm, verify, nothing_is_found},
 };
 const unsigned store_flow_count = sizeof store_flow / sizeof *store_flow;

@@ -47,4 +47,15 @@ void store_begin_wrong_pins(void *context);
 cb_error store_count_wrong_pin(void *context);
 void store_it_is_counted_with_its_refusal(void *context, cb_error result, bool struck);
 
+/* store_flow_acts.c */
+void store_begin_holders(void *context);
+cb_error store_do_holders(void *context);
+void store_holders_are_done(void *context, cb_error result, bool struck);
+void store_begin_terminals(void *context);
+cb_error store_do_terminals(void *context);
+void store_terminals_are_done(void *context, cb_error result, bool struck);
+void store_begin_stock(void *context);
+cb_error store_do_stock(void *context);
+void store_stock_is_done(void *context, cb_error result, bool struck);
+
 #endif
