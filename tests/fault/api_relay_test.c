@@ -234,8 +234,8 @@ static void page_is_there_or_session_is_over(void *context, cb_error result, boo
     relays *r = context;
     dial(r);
     cb_error page = read_page(r);
-    bool lost = struck && (result || r->breaks);
-    assert_true(page == CB_OK || (page == CB_E_SESSION_ENDED && lost));
+    (void)result; /* the last question, whether there is more, may fail behind a whole page */
+    assert_true(page == CB_OK || (page == CB_E_SESSION_ENDED && struck));
     code_is_used(r);
     ends(r);
 }
