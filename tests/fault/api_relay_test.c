@@ -201,6 +201,7 @@ static void code_is_used(relays *r)
 static void ends(relays *r)
 {
     api_tally is;
+    api_wait_signed(&r->w); /* nothing was told, if there was no memory for it */
     works_again(r);
     code_is_used(r);
     cut(r);
