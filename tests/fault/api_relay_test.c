@@ -182,6 +182,7 @@ static cb_error ask_too_late(void *context)
 
 static void works_again(relays *r)
 {
+    api_wait_signed(&r->w);
     log_in(r);
     dial(r);
     assert_int_equal(enter(r), CB_OK);

@@ -30,8 +30,10 @@ static void answer_message(int socket, uint16_t type, uint32_t id, cb_error resu
     msg.id = id;
     msg.error = result;
     cb_buf_put(&msg.body, body);
-    cb_msg_send(socket, &msg, cb_deadline_in(10 * CB_SECOND));
+    cb_error error = cb_msg_send(socket, &msg, cb_deadline_in(10 * CB_SECOND));
     cb_msg_free(&msg);
+    if (error) /* nobody waits for what is lost: the connection ends with its process */
+        _exit(1);
 }
 
 /* Has something signed, as a login does, and gives what the connector's name says. */
