@@ -39,11 +39,18 @@ static struct WOLFSSL_CTX *stranger;
 
 static void end(void)
 {
-    if (made)
-        api_world_over(&a.w);
+    if (!made)
+        return;
     made = false;
-    if (stranger)
-        calm_tls_free(&stranger);
+    api_world_close(&a.w);
+    api_world_over(&a.w);
+}
+
+/* An assertion that fails here ends the program once more. */
+static void clean_up(void)
+{
+    end();
+    calm_tls_free(&stranger);
 }
 
 static void prepare(void)
@@ -52,14 +59,11 @@ static void prepare(void)
         fault_quiet();
         cb_json_wipe_always();
         stranger = calm_tls(NULL, NULL);
-        atexit(end);
+        atexit(clean_up);
     }
     if (made && changes < CHANGES)
         return;
-    if (made) {
-        api_world_close(&a.w);
-        api_world_over(&a.w);
-    }
+    end();
     api_acts_make(&a);
     assert_int_equal(api_world_open(&a.w), CB_OK);
     made = true;
