@@ -42,6 +42,12 @@ void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act)
         cb_leaf_text(leaf, "reason", act->reason);
 }
 
+cb_error cb_act_result(cb_error error, bool committed)
+{
+    bool elsewhere = error == CB_E_STORE_MOVED || error == CB_E_STORE_DAMAGED || error == CB_E_EVIDENCE;
+    return error && committed && !elsewhere ? CB_E_UNSIGNED : error;
+}
+
 cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency)
 {
     /* What lets somebody do more is decided by what the log says, which has to have been read again
@@ -60,7 +66,7 @@ cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_ur
                             urgency == CB_WRITE_ORDINARY ? CB_UNTIL_SIGNED : CB_UNTIL_COMMITTED,
                         .committed = &committed};
     cb_error error = cb_store_write(store, &change);
-    return error == CB_E_HSM_DOWN && committed ? CB_E_UNSIGNED : error;
+    return cb_act_result(error, committed);
 }
 
 void cb_affected_free(cb_affected *affected)

@@ -235,5 +235,5 @@ cb_error cb_decide_maintenance(cb_store *store, const cb_intent_request *request
     if (committed)
         cb_card_use_tell(&request->card, &m.use);
     *until = m.until;
-    return error == CB_E_HSM_DOWN && committed ? CB_E_UNSIGNED : error;
+    return cb_act_result(error, committed);
 }

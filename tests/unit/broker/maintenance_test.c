@@ -3,7 +3,12 @@
  * Maintenance of terminals: who begins and ends it, what happens meanwhile, and what it helps to
  * write into the database.
  */
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "broker/core/failures.h"
@@ -84,6 +89,50 @@ static void it_is_done_though_its_record_is_not_signed_in_time(void **state)
     assert_int_equal(maintain(&w, END), CB_E_UNSIGNED);
     assert_int_equal(state_of(&w), CB_TERMINAL_ACTIVE);
     set_signer(&w.signer->refuse, CB_OK);
+    verify_and_end(&w);
+}
+
+/* From the signature of the next head on. */
+static void fill_the_disk(void *context, const char *step)
+{
+    atomic_bool *due = context;
+    const struct rlimit small = {8192, RLIM_INFINITY};
+    if (strcmp(step, "signed") == 0 && atomic_exchange(due, false))
+        setrlimit(RLIMIT_FSIZE, &small);
+}
+
+static void begin_without_room_for_its_head(world *w)
+{
+    const struct rlimit enough = {RLIM_INFINITY, RLIM_INFINITY};
+    atomic_bool due = false;
+    w->options.probe = fill_the_disk;
+    w->options.probe_context = &due;
+    signal(SIGXFSZ, SIG_IGN);
+    world_open(w);
+    add(w, NULL);
+    atomic_store(&due, true);
+    assert_int_equal(maintain(w, BEGIN), CB_E_UNSIGNED);
+    setrlimit(RLIMIT_FSIZE, &enough);
+    assert_int_equal(error_without_fault(w), CB_OK);
+    assert_int_equal(state_of(w), CB_TERMINAL_MAINTENANCE);
+    world_close(w);
+    _exit(0);
+}
+
+/* The record would say that it was refused. */
+static void nor_is_it_said_to_have_failed_without_room_for_its_head(void **state)
+{
+    world w;
+    int status = 0;
+    (void)state;
+    world_begin(&w);
+    world_close(&w);
+    pid_t child = fork();
+    if (child == 0)
+        begin_without_room_for_its_head(&w);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    world_open(&w);
     verify_and_end(&w);
 }
 
@@ -286,6 +335,17 @@ static void a_renewal_meanwhile_is_no_finding(void **state)
     verify_and_end(&w);
 }
 
+static void wait_until_signed(world *w)
+{
+    cb_store_state now = {.leaves_unsigned = 1};
+    int64_t deadline = cb_deadline_in(30 * CB_SECOND);
+    while (now.leaves_unsigned > 0 && cb_deadline_left_ms(deadline) > 0) {
+        assert_int_equal(cb_store_status(w->store, &now), CB_OK);
+        usleep(1000);
+    }
+    assert_int_equal(now.leaves_unsigned, 0);
+}
+
 /* An act that no signed head covered when the broker stopped counts for nothing afterwards: an
  * administrator says it again, and the terminal goes on. */
 static void an_end_that_nobody_signed_is_ended_again(void **state)
@@ -300,6 +360,7 @@ static void an_end_that_nobody_signed_is_ended_again(void **state)
             assert_int_equal(change(&w, CB_TERMINAL_DEACTIVATE), CB_OK);
         else
             assert_int_equal(maintain(&w, BEGIN), CB_OK);
+        wait_until_signed(&w); /* or nobody's answer is noticed too early */
         set_signer(&w.signer->fail, CB_E_HSM_DOWN);
         if (i == ENDED || i == BOTH)
             assert_int_equal(maintain(&w, END), CB_E_UNSIGNED);
@@ -327,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_maintainer_begins_and_ends_it),
         cmocka_unit_test(it_is_done_though_its_record_is_not_signed_in_time),
+        cmocka_unit_test(nor_is_it_said_to_have_failed_without_room_for_its_head),
         cmocka_unit_test(a_tap_that_was_under_way_does_not_count),
         cmocka_unit_test(a_proof_for_one_is_none_for_the_other),
         cmocka_unit_test(it_takes_a_card_and_a_terminal_that_are_good),
