@@ -44,8 +44,9 @@ void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act)
 
 cb_error cb_act_result(cb_error error, bool committed)
 {
-    bool elsewhere = error == CB_E_STORE_MOVED || error == CB_E_STORE_DAMAGED || error == CB_E_EVIDENCE;
-    return error && committed && !elsewhere ? CB_E_UNSIGNED : error;
+    bool lost = error == CB_E_STORE_MOVED || error == CB_E_STORE_DAMAGED ||
+                error == CB_E_EVIDENCE || error == CB_E_HSM_ROLLED_BACK;
+    return error && committed && !lost ? CB_E_UNSIGNED : error;
 }
 
 cb_error cb_act_write(cb_store *store, cb_txn_function run, void *context, cb_urgency urgency)

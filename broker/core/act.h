@@ -25,7 +25,8 @@ void cb_act_leaf(cb_buf *leaf, const char *kind, const cb_act *act);
 
 /* What is said of a change that waits for its head: one that was committed has not failed, whatever
  * kept the head from being signed or stored (nobody answered, no memory, no disk), but CB_E_UNSIGNED;
- * unless it is in a file that is not the broker's database any more, or not as the broker left it. */
+ * unless it is in a file that is not the broker's database any more, not as the broker left it, or
+ * not the one that hsmd has signed the newest of. */
 cb_error cb_act_result(cb_error error, bool committed);
 
 /* Makes a change that is one act. CB_E_UNSIGNED: it is made, its head not signed in time. */

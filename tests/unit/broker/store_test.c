@@ -262,6 +262,22 @@ static void a_rolled_back_database_that_grew_again_is_refused(void **state)
     world_end(&w);
 }
 
+/* A copy that another broker serves was signed further. What is added here then will never be under
+ * a head: nobody is told that it follows. */
+static void an_act_in_what_turns_out_to_be_an_old_copy_is_not_said_to_be_done(void **state)
+{
+    world w;
+    cb_holder holder;
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_holder_add(w.store, "test", "Taro", &holder), CB_OK);
+    w.signer->remembered.size += 3;
+    w.signer->remembered.root.bytes[0] ^= 1;
+    assert_int_equal(cb_holder_add(w.store, "test", "Jiro", &holder), CB_E_HSM_ROLLED_BACK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_E_HSM_ROLLED_BACK);
+    world_end(&w);
+}
+
 static void a_key_service_with_older_memory_is_proven_the_way_from_there(void **state)
 {
     world w;
@@ -658,6 +674,7 @@ int main(void)
         cmocka_unit_test(a_file_of_somebody_else_is_left_alone),
         cmocka_unit_test(a_database_rolled_back_past_a_signed_head_is_refused),
         cmocka_unit_test(a_rolled_back_database_that_grew_again_is_refused),
+        cmocka_unit_test(an_act_in_what_turns_out_to_be_an_old_copy_is_not_said_to_be_done),
         cmocka_unit_test(a_key_service_with_older_memory_is_proven_the_way_from_there),
         cmocka_unit_test(an_edited_end_of_the_log_is_refused),
         cmocka_unit_test(a_lost_frontier_is_computed_again),
