@@ -1,23 +1,58 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Issues many cards from a file into an installation of its own, is killed on the way, looks whether each card and holder is there
-once, and says how long it took. Native cards: what others issued is registered one at a time.
+"""Issues many cards from a file into an installation of its own, one line in a hundred of which cannot be done. It is killed on the
+way, again and again, and goes on. Then looks whether each card and holder is there once, and each bad line in the report once, with
+its reason; and says how long it took. Native cards: what others issued is registered one at a time.
 
-CARDBROKER_BUILD=build tests/bench/many_cards.py [COUNT [THREADS]]        (100,000 and 16 if nothing is said)
+CARDBROKER_BUILD=build tests/bench/many_cards.py [COUNT [THREADS [KILLS]]]        (100,000, 16 and 5 if nothing is said)
 """
 import collections
 import contextlib
 import json
 import os
+import pty
+import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from world import World  # noqa: E402
+
+# Every so many lines one is bad, in each of these ways in turn: what it is, made from the certificate of a line long before it and
+# its number, and what the report has to say.
+BAD_EVERY = 100
+WAYS = (
+    (lambda certificate, number: f"{certificate[:-2]}zz,,,Nobody {number}", "hexadecimal"),
+    (lambda certificate, number: f"{certificate[:200]},,,Nobody {number}", "[card.certificate]"),
+    (lambda certificate, number: f"{certificate},,,Somebody else {number}", "[card.bound]"),
+    (lambda certificate, number: f"{certificate},Nobody {number}", "columns"),
+)
+BAR = re.compile(r"\[(#*) *\] (\d+) of (\d+), \d+/s, (\d+) bad ")
+
+
+def write(w, path, count):
+    """A file of so many good lines, and bad ones among them; {number of a bad line: what is to be said of it}."""
+    made = subprocess.Popen([w.build / "tests" / "bench" / "many_cards", w.pki / "cards", str(count)], stdout=subprocess.PIPE, text=True)
+    bad, earlier = {}, collections.deque(maxlen=BAD_EVERY)
+    with made, open(path, "w", encoding="utf-8") as out:
+        number = 0
+        for good in made.stdout:
+            number += 1
+            out.write(good)
+            earlier.append(good.split(",")[0])
+            if number % BAD_EVERY == BAD_EVERY - 1:
+                number += 1
+                make, reason = WAYS[len(bad) % len(WAYS)]
+                out.write(make(earlier[0], number) + "\n")
+                bad[number] = reason
+    if made.returncode:
+        raise RuntimeError("the cards were not made")
+    return bad
 
 
 def settled(file):
@@ -26,70 +61,103 @@ def settled(file):
     return int(progress.read_text().split()[1]) if progress.exists() else 0
 
 
-def entered(database):
-    return database.execute("SELECT count(*) FROM card").fetchone()[0]
+class Watched:
+    """A run at a terminal, whose bar of progress is read."""
+
+    def __init__(self, argv):
+        reading, terminal = pty.openpty()
+        self.process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=terminal)
+        os.close(terminal)
+        self.said = b""
+        self.reader = threading.Thread(target=self.read, args=(reading,))
+        self.reader.start()
+
+    def read(self, terminal):
+        with contextlib.suppress(OSError), open(terminal, "rb", buffering=0) as file:     # EIO: nobody has the other end any more
+            while piece := file.read(4096):
+                self.said += piece
+
+    def end(self):
+        """Whether it had to be killed; what its bar showed."""
+        killed = self.process.poll() is None
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        return killed, [tuple(int(number) for number in shown[1:]) for shown in BAR.findall(self.said.decode("ascii", "replace"))]
 
 
-def look(w, file, count, said, before):
-    """Nothing is missing, nothing is there twice, and nothing was turned down: else an error."""
+def kill_at(argv, database, cards):
+    """One run, killed when so many cards are there."""
+    run = Watched(argv)
+    while run.process.poll() is None and database.execute("SELECT count(*) FROM card").fetchone()[0] < cards:
+        time.sleep(0.002)
+    return run.end()
+
+
+def look(w, file, count, bad, bars):
+    """Nothing is missing, nothing is there twice, and nothing else was turned down: else an error."""
     cards = w.ctl("card", "list")
+    holders = w.ctl("holder", "list")
     found = {
-        "lines": before + said["issued"] + said["already"],
         "cards": len({card["id"] for card in cards}),
         "active": collections.Counter(card["state"] for card in cards)["active"],
         "holders with a card": len({card["holder"] for card in cards}),
-        "holders": len(w.ctl("holder", "list")),
-        "names": len({holder["name"] for holder in w.ctl("holder", "list")}),
+        "holders": len(holders),
+        "names": len({holder["name"] for holder in holders}),
         "issued by the report": sum(row["cards"] for row in w.ctl("report", "issued")),
     }
     wrong = {name: number for name, number in found.items() if number != count}
-    rejected = file.with_name(file.name + ".rejected").read_text().splitlines()[1:]
-    if wrong or rejected or said["bad"] or not said["complete"]:
-        raise RuntimeError(f"{count} cards were to be issued: {wrong}; turned down: {rejected[:3]}; {said}")
+    rows = [row.split(",", 1) for row in file.with_name(file.name + ".rejected").read_text().splitlines()[1:]]
+    reasons = {int(number): reason for number, reason in rows}
+    unexplained = {number: reasons.get(number) for number, reason in bad.items() if reason not in reasons.get(number, "")}
+    if wrong or unexplained or len(rows) != len(bad) or set(reasons) != set(bad):
+        raise RuntimeError(f"{count} cards were to be issued: {wrong}; {len(bad)} turned down, but {len(rows)} rows: "
+                           f"{list(unexplained.items())[:4]}, {sorted(set(reasons) ^ set(bad))[:4]}")
+    for bar in bars:
+        if bar != sorted(bar) or any(lines != count + len(bad) or done > lines for done, lines, _ in bar):
+            raise RuntimeError(f"the bar went astray: {bar}")
 
 
-def issue(w, count, threads, kill_after):
-    """Of an installation without holders. kill_after: seconds; None: as soon as a tenth of the cards is there."""
+def issue(w, count, threads, kills):
+    """Of an installation without holders."""
     file = w.folder / "many.csv"
-    with open(file, "wb") as out:
-        subprocess.run([w.build / "tests" / "bench" / "many_cards", w.pki / "cards", str(count)], stdout=out, check=True)
-    argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "--json", "card", "issue-many", str(file), "--activate",
+    bad = write(w, file, count)
+    argv = [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "card", "issue-many", str(file), "--activate",
             "--threads", str(threads)]
-    began = time.monotonic()
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
-    with contextlib.closing(sqlite3.connect(f"file:{w.state / 'cardbroker.db'}?mode=ro", uri=True)) as database:
-        while process.poll() is None and (time.monotonic() - began < kill_after if kill_after else entered(database) < count / 10):
-            time.sleep(0.002)
-    killed = process.poll() is None
-    process.kill()
-    process.wait()
-    first, before = time.monotonic() - began, settled(file)
     store = w.ctl("status")["broker"]["store"]
-    began = time.monotonic()
-    done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
-    rest, said = time.monotonic() - began, json.loads(done.stdout)
+    began, ends = time.monotonic(), []
+    with contextlib.closing(sqlite3.connect(f"file:{w.state / 'cardbroker.db'}?mode=ro", uri=True)) as database:
+        for kill in range(kills):
+            ends.append(kill_at(argv, database, count * (kill + 1) // (kills + 1)))
+    before = settled(file)
+    done = subprocess.run([*argv[:3], "--json", *argv[3:]], stdout=subprocess.PIPE, check=False)
+    seconds, said = time.monotonic() - began, json.loads(done.stdout)
     after = w.ctl("status")["broker"]["store"]
-    look(w, file, count, said, before)
-    return {"cards": count, "first": first, "rest": rest, "killed": killed, "settled": before, **{name: said[name] for name in ("issued", "already", "bad")},
+    left = sum(number not in bad for number in range(before + 1, count + len(bad) + 1))
+    if done.returncode != 1 or not said["complete"] or said["issued"] + said["already"] != left or said["bad"] != len(bad):
+        raise RuntimeError(f"status {done.returncode}, {before} lines settled before, {said}")
+    look(w, file, count, bad, [bar for _, bar in ends])
+    return {"cards": count, "bad": len(bad), "seconds": seconds, "killed": sum(killed for killed, _ in ends),
+            "bars": sum(len(bar) for _, bar in ends), "settled": before, "issued": said["issued"], "already": said["already"],
             "changes": after["changes"] - store["changes"], "groups": after["groups"] - store["groups"],
             "database": os.path.getsize(w.state / "cardbroker.db")}
 
 
-def measure(count, threads=16, kill_after=5):
+def measure(count, threads=16, kills=5):
     w = World()
     try:
         w.prepare()
         w.start()
-        return issue(w, count, threads, kill_after)
+        return issue(w, count, threads, kills)
     finally:
         w.tear_down()
 
 
-def main(count="100000", threads="16"):
-    m = measure(int(count), int(threads))
-    print(f"{count} cards in {m['first'] + m['rest']:.1f} s, killed once after {m['first']:.1f} s: {int(count) / (m['first'] + m['rest']):.0f} a second; "
-          f"{m['settled']} lines were settled by then, of the others {m['issued']} were issued and {m['already']} were there already; "
-          f"{m['changes']} changes in {m['groups']} commits; database {m['database'] >> 20} MB")
+def main(count="100000", threads="16", kills="5"):
+    m = measure(int(count), int(threads), int(kills))
+    print(f"{m['cards']} cards in {m['seconds']:.1f} s, {m['cards'] / m['seconds']:.0f} a second, killed {m['killed']} times; {m['bad']} bad lines, each "
+          f"reported once with its reason; the bar was drawn {m['bars']} times; before the last run {m['settled']} lines were settled, it issued "
+          f"{m['issued']} and found {m['already']} there already; {m['changes']} changes in {m['groups']} commits; database {m['database'] >> 20} MB")
 
 
 if __name__ == "__main__":
