@@ -10,6 +10,7 @@
 
 #include "base/config.h"
 #include "base/text.h"
+#include "broker/ctl/names_apart.h"
 
 static const char heading[] = "line,reason\n";
 
@@ -22,6 +23,24 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
     bool fits = mark_len > 0 && mark_len < CB_PROGRESS_PATH && report_len > 0 &&
                 report_len < CB_PROGRESS_PATH;
     return fits ? CB_CTL_DONE : cb_ctl_misuse(ctl, "the path is too long");
+}
+
+/* What is made anew (the mark, and the report of a run that goes on) is made beside first. */
+cb_ctl_status cb_progress_apart(cb_ctl *ctl, const char *file, const cb_progress *p)
+{
+    char mark_new[CB_PROGRESS_PATH + 8], place[PATH_MAX], report_new[PATH_MAX + 8];
+    bool known = cb_run_place(p->report_path, place);
+    snprintf(mark_new, sizeof mark_new, "%s.new", p->mark_path);
+    snprintf(report_new, sizeof report_new, "%s.new", known ? place : p->report_path);
+    const cb_run_name names[] = {
+        {file, "the file that is read", NULL},
+        {p->mark_path, "the mark of how far the run came", NULL},
+        {mark_new, "where that mark is made", NULL},
+        {p->report_path, "the report", "--report"},
+        {report_new, "where the report is made anew", "--report"},
+        {p->kept ? p->kept->path : NULL, "what else is written", p->kept ? p->kept->option : NULL},
+    };
+    return cb_run_names_apart(ctl, names, sizeof names / sizeof *names - !p->kept);
 }
 
 /* What a mark says of the rows that are kept. */
@@ -105,20 +124,17 @@ static bool write_mark(const cb_progress *p, int64_t settled)
     return good;
 }
 
-/* Before the report is touched: rows that this run may not write, or that the report would be
- * written over, are a reason to leave all as it is. */
+/* Before the report is touched: rows that this run may not write are a reason to leave all as it
+ * is. */
 static cb_ctl_status open_rows(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
 {
-    struct stat rows, report;
+    struct stat rows;
     bool goes_on = before->place[0] != 0;
     if (!goes_on)
         cb_time_text(cb_clock_wall_us(), p->begun);
     cb_ctl_status status = cb_kept_open(ctl, p->kept, goes_on ? before->place : NULL, before->size);
     if (!status && (fstat(p->kept->fd, &rows) != 0 || rows.st_nlink != 1))
         status = cb_ctl_fail(ctl, CB_E_IO, p->kept->path);
-    if (!status && stat(p->report_path, &report) == 0 && report.st_dev == rows.st_dev &&
-        report.st_ino == rows.st_ino)
-        status = cb_ctl_misuse(ctl, "the report and %s are one file", p->kept->option);
     return status;
 }
 

@@ -32,6 +32,9 @@ typedef struct cb_progress {
 /* Names the files: of FILE, and the report (NULL: beside it). */
 cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report, cb_progress *out);
 
+/* CB_CTL_USAGE where a file that the run writes, or makes for a moment, is FILE or another of them. */
+cb_ctl_status cb_progress_apart(cb_ctl *ctl, const char *file, const cb_progress *p);
+
 /* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves
  * the old report or the new one. Without them (the report is gone, cannot be read, or is another)
  * nothing is begun; nor without the rows that they kept, or if they kept none and this one is to, or

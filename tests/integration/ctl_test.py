@@ -457,6 +457,44 @@ class Cards(Case):
         self.assertFalse((self.folder / "hsm-calls").exists())
         self.assertEqual(self.fake.changes(), [])
 
+    def test_each_file_of_a_run_is_one_of_its_own(self):
+        """Whatever the run makes anew it unlinks first: what it reads, what it wrote, and what it makes beside these for a moment."""
+        rows = f"application,holder,profile,reason,reference,name\n{OTHER},{HOLDER},1,first,\"A-1\",\"Somebody\"\n"
+        for words, text, kept in ((("card", "issue-many"), f"{CVC.hex()},,,Somebody\n", "--suspension-codes"),
+                                  (("application", "add-many"), "A-1,first,1,Somebody\n", "--entered"), (("application", "approve-many"), rows, None)):
+            many, beside = self.write("out.new", text), self.folder / "." / "out"
+            os.chmod(many, 0o600)
+            mark = self.folder / "out.new.progress"
+            (self.folder / "leads").symlink_to("nowhere-yet")
+            (self.folder / "nowhere-yet").symlink_to(mark.name)
+            self.write("one", "")
+            os.chmod(self.folder / "one", 0o600)
+            os.link(self.folder / "one", self.folder / "same")
+            wrong = [("--report", beside), ("--report", mark), ("--report", f"{mark}.new"), ("--report", self.folder / "leads")]
+            if kept:
+                wrong += [(kept, mark, "--report", "/dev/null"), (kept, self.folder / "." / f"{mark.name}.new"),
+                          (kept, self.folder / "r.new", "--report", self.folder / "r"), (kept, self.folder / "r", "--report", self.folder / "." / "r"),
+                          (kept, self.folder / "one", "--report", self.folder / "same")]
+
+            def there():
+                return {path.name: path.read_bytes() for path in self.folder.iterdir() if path.is_file()}
+            before = there()
+            for options in wrong:
+                with self.subTest(words=words, options=options):
+                    refused = self.fails(2, "in one\n", *words, many, *options)
+                    self.assertIn(f"Nothing was begun: name another file with {options[0] if options[0] == kept else '--report'}.", refused.stderr)
+                    self.assertEqual(there(), before)
+            for name in ("leads", "nowhere-yet", "one", "same"):
+                (self.folder / name).unlink()
+            os.link(many, mark)
+            before = there()
+            self.fails(2, "put the file that is read elsewhere", *words, many, "--report", self.folder / "r")
+            self.assertEqual(there(), before)
+            for name in (mark.name, many.name):
+                (self.folder / name).unlink()
+        self.assertFalse((self.folder / "hsm-calls").exists())
+        self.assertEqual(self.fake.changes(), [])
+
     def test_nothing_is_bound_to_nobody(self):
         self.fails(1, "error [resource.unknown]", "card", "issue", "--holder", OTHER, "--certificate", self.cvc)
         for content in (b"", b"7f21", CVC + b"x", b"\x30\x00"):
