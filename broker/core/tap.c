@@ -52,7 +52,7 @@ static void remember(cb_taps *taps, const cb_refusal *refusal, const cb_failure_
         cb_tap_unexplained_put(taps->unexplained, &failed);
 }
 
-/* step: as the terminal says; NULL: it is the broker that refuses. */
+/* step: as the terminal says; NULL: it is the broker that refuses. Whether it is recorded. */
 static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
                        cb_error error, const char *step)
 {
@@ -88,13 +88,14 @@ static cb_error refuse(cb_taps *taps, const cb_tap_context *context, const cb_ta
         cb_tap_failed(taps, &refusal, &effect);
     }
     cb_failure_effect_free(&effect);
-    return error;
+    return recorded;
 }
 
 cb_error cb_tap_refuse(cb_taps *taps, const cb_tap_context *context, const cb_tap_outcome *outcome,
                        cb_error error)
 {
-    return refuse(taps, context, outcome, error, NULL);
+    refuse(taps, context, outcome, error, NULL);
+    return error;
 }
 
 /* A card that was taken away in the middle shows as a tap that nobody went on with. */
@@ -236,8 +237,8 @@ cb_error cb_tap_start(cb_taps *taps, const cb_id *terminal, uint8_t profile, cb_
 }
 
 /* Whoever begins taps without end, and breaks them off or asks for what cannot be, does not fill
- * the record. */
-static bool counts(cb_taps *taps, const cb_id *id)
+ * the record: CB_E_TERMINAL_RATE. */
+static cb_error counts(cb_taps *taps, const cb_id *id)
 {
     uint32_t rate = 0;
     cb_terminal *terminal = calloc(1, sizeof *terminal);
@@ -249,12 +250,12 @@ static bool counts(cb_taps *taps, const cb_id *id)
     if (!error)
         error = cb_rate_take(taps->rate, id, rate);
     free(terminal);
-    return !error;
+    return error;
 }
 
 void cb_tap_refuse_early(cb_taps *taps, const cb_tap_context *context, cb_error error)
 {
-    if (counts(taps, &context->terminal))
+    if (counts(taps, &context->terminal) == CB_OK)
         cb_tap_refuse(taps, context, NULL, error);
 }
 
@@ -264,9 +265,15 @@ cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap
     cb_error error = cb_tap_table_take(taps->table, tap, terminal, CB_TAP_CHALLENGED, &entry);
     if (!entry)
         return error;
-    const char *step = entry->stage == CB_TAP_CHALLENGED ? "challenged" : "begun";
-    if (entry->stage == CB_TAP_CHALLENGED || counts(taps, terminal))
-        refuse(taps, &entry->context, NULL, reason, step);
+    bool challenged = entry->stage == CB_TAP_CHALLENGED;
+    error = challenged ? CB_OK : counts(taps, terminal);
+    bool unseen = error == CB_E_TERMINAL_RATE;
+    if (!error)
+        error = refuse(taps, &entry->context, NULL, reason, challenged ? "challenged" : "begun");
+    if (error && !unseen) {
+        cb_tap_table_put(taps->table, entry); /* it can be said again, or is found expired */
+        return error;
+    }
     cb_tap_drop(taps, entry);
     return CB_OK;
 }

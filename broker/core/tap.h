@@ -148,7 +148,7 @@ cb_error cb_tap_proof(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb
 /* The terminal says that it does not go on with a tap: recorded as refused with that reason, as the
  * terminal's word, with how far the tap had come. A tap whose answers to the first script were not
  * brought yet counts for the terminal's rate, and is not recorded when that is used up.
- * CB_E_TAP_UNKNOWN. */
+ * CB_E_TAP_UNKNOWN. With any other error nothing is recorded, and the tap has not ended. */
 cb_error cb_tap_break_off(cb_taps *taps, const cb_id *terminal, const cb_id *tap, cb_error reason);
 
 #endif

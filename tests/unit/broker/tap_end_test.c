@@ -72,6 +72,29 @@ static void a_tap_that_is_broken_off_ends_with_its_reason(void **state)
     assert_int_equal(cb_taps_count(taps), 0);
 }
 
+/* What is not recorded has not happened: the terminal may say it again. */
+static void a_tap_whose_end_cannot_be_recorded_has_not_ended(void **state)
+{
+    (void)state;
+    for (int challenged = 0; challenged < 2; challenged++) {
+        cb_id tap;
+        assert_int_equal(start(&tap), CB_OK);
+        if (challenged)
+            assert_int_equal(ask_for_tax(&tap), CB_OK);
+        failing = "refused";
+        failure = CB_E_STORE_FULL;
+        trace[0] = 0;
+        assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_CARD_REMOVED),
+                         CB_E_STORE_FULL);
+        assert_string_equal(trace, "refused");
+        assert_int_equal(cb_taps_count(taps), 1);
+        failing = NULL;
+        assert_int_equal(cb_tap_break_off(taps, &terminal, &tap, CB_E_CARD_REMOVED), CB_OK);
+        assert_string_equal(recorded_step, challenged ? "challenged" : "begun");
+        assert_int_equal(cb_taps_count(taps), 0);
+    }
+}
+
 /* Its time is over now. */
 static void expire(const cb_id *tap, cb_tap_stage stage)
 {
@@ -305,6 +328,7 @@ int main(void)
         T(an_answer_that_was_lost_is_given_again_and_nothing_done_again),
         T(a_refusal_that_was_lost_is_said_again),
         T(a_tap_that_is_broken_off_ends_with_its_reason),
+        T(a_tap_whose_end_cannot_be_recorded_has_not_ended),
         T(a_tap_that_nobody_goes_on_with_is_ended_and_recorded_once),
         T(a_tap_that_was_only_begun_ends_without_a_trace),
         T(what_is_under_way_is_not_swept_away),
