@@ -148,19 +148,29 @@ static bool read_piece(int from, cb_buf *out, uint8_t *piece)
     return got > 0 ? cb_buf_error(out) == CB_OK : got < 0 && (errno == EINTR || errno == EAGAIN);
 }
 
+/* Until there is something, or its end. Who cannot wait must not read: that waits for ever. */
+static cb_error wait_for(int from, int64_t deadline)
+{
+    struct pollfd p = {.fd = from, .events = POLLIN};
+    int ready;
+    do {
+        int left = cb_deadline_left_ms(deadline);
+        ready = left > 0 ? poll(&p, 1, left) : 0;
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0 ? CB_OK : ready < 0 ? CB_E_MEMORY : CB_E_SERVICE_SLOW;
+}
+
 static cb_error read_all(int from, int64_t deadline, cb_buf *out)
 {
+    cb_error error;
     uint8_t *piece = malloc(PIECE);
     if (!piece)
         return CB_E_MEMORY;
-    int ready = 1;
-    do {
-        struct pollfd p = {.fd = from, .events = POLLIN};
-        int left = cb_deadline_left_ms(deadline);
-        ready = left > 0 ? poll(&p, 1, left) : 0;
-    } while ((ready < 0 && errno == EINTR) || (ready > 0 && read_piece(from, out, piece)));
+    do
+        error = wait_for(from, deadline);
+    while (!error && read_piece(from, out, piece));
     free(piece);
-    return ready > 0 ? cb_buf_error(out) : CB_E_SERVICE_SLOW;
+    return error ? error : cb_buf_error(out);
 }
 
 /* The heading goes into a buffer of its own first, so that the body need not be moved. */
@@ -169,10 +179,9 @@ static cb_error read_heading(int from, int64_t deadline, uint64_t *length)
     uint8_t bytes[CB_FETCH_HEADING];
     size_t len = 0;
     while (len < sizeof bytes) {
-        struct pollfd p = {.fd = from, .events = POLLIN};
-        int left = cb_deadline_left_ms(deadline);
-        if (left == 0 || poll(&p, 1, left) == 0)
-            return CB_E_SERVICE_SLOW;
+        cb_error error = wait_for(from, deadline);
+        if (error)
+            return error;
         ssize_t got = read(from, bytes + len, sizeof bytes - len);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return CB_E_CLOSED;

@@ -8,6 +8,8 @@
 #include "broker/status/fetch.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -242,6 +245,42 @@ static void pieces_are_put_together(void **state)
     each_flow(&short_faults);
 }
 
+/* ---- No memory for waiting ---- */
+
+static struct {
+    pid_t process;
+    unsigned left; /* until one fails; 0: none will */
+} waits;
+
+int __real_poll(struct pollfd *set, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *set, nfds_t count, int timeout);
+
+/* Of this process, for what it is brought through a pipe. */
+int __wrap_poll(struct pollfd *set, nfds_t count, int timeout)
+{
+    struct stat about;
+    if (waits.left == 0 || getpid() != waits.process || fstat(set->fd, &about) != 0 ||
+        !S_ISFIFO(about.st_mode) || --waits.left > 0)
+        return __real_poll(set, count, timeout);
+    errno = ENOMEM;
+    return -1;
+}
+
+/* Reading all the same would wait for a server that says nothing. */
+static void who_cannot_wait_gives_up(void **state)
+{
+    (void)state;
+    opened(NULL);
+    waits.process = getpid();
+    for (unsigned nth = 1; nth <= 3; nth++) { /* the heading, what follows, its end */
+        waits.left = nth;
+        assert_int_equal(get_list(NULL), CB_E_MEMORY);
+        assert_int_equal(waits.left, 0);
+        assert_int_equal(get_list(NULL), CB_OK);
+    }
+    closed(NULL);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -265,6 +304,7 @@ int main(void)
         cmocka_unit_test_teardown(broken_sockets_are_asked_over_once_more, fault_said),
         cmocka_unit_test_teardown(interruptions_cost_nothing, fault_said),
         cmocka_unit_test_teardown(pieces_are_put_together, fault_said),
+        cmocka_unit_test(who_cannot_wait_gives_up),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
