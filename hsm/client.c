@@ -100,6 +100,14 @@ static cb_error as_down(cb_error error)
     return error == CB_E_CLOSED || error == CB_E_IO ? CB_E_HSM_DOWN : error;
 }
 
+/* Who asks for signatures of heads is told whose memory was wanting: what the log lane answers of
+ * its own is not his. */
+static cb_error whose(unsigned lane, const cb_msg *answer, cb_error error)
+{
+    bool its_own = error == CB_E_MEMORY && answer->error == CB_E_MEMORY;
+    return its_own && lane == CB_LANE_OF_LOG ? CB_E_HSM_DOWN : as_down(error);
+}
+
 static bool in_step_after(cb_error error)
 {
     switch (error) {
@@ -132,13 +140,14 @@ static cb_error connect_to(cb_hsm *hsm, unsigned lane, int *out)
     if (error)
         return as_down(error);
     cb_msg_init(&hello, CB_HSM_HELLO);
-    error = cb_msg_call(*out, &hello, &hello, cb_deadline_in(hello_time(lane)));
+    error =
+        whose(lane, &hello, cb_msg_call(*out, &hello, &hello, cb_deadline_in(hello_time(lane))));
     cb_msg_free(&hello);
     if (!error)
         return CB_OK;
     close(*out);
     *out = -1;
-    return error == CB_E_TIMEOUT ? CB_E_HSM_DOWN : as_down(error);
+    return error == CB_E_TIMEOUT ? CB_E_HSM_DOWN : error;
 }
 
 cb_error cb_hsm_call(cb_hsm *hsm, unsigned lane, cb_msg *msg, int64_t time)
@@ -150,7 +159,7 @@ cb_error cb_hsm_call(cb_hsm *hsm, unsigned lane, cb_msg *msg, int64_t time)
     if (!error)
         error = cb_msg_call(fd, msg, msg, cb_deadline_in(time));
     give_back(hsm, lane, fd, in_step_after(error));
-    return as_down(error);
+    return whose(lane, msg, error);
 }
 
 unsigned cb_hsm_lane_of(const cb_id *tap)

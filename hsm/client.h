@@ -162,7 +162,8 @@ typedef struct cb_signed_head {
 } cb_signed_head;
 
 /* Signs a head that extends the one hsmd remembers (durably); CB_E_HSM_HEAD otherwise, with *remembered filled in so
- * that a front end which restarted can prove from there. remembered may be NULL. */
+ * that a front end which restarted can prove from there. remembered may be NULL. CB_E_MEMORY: the caller's was
+ * wanting; where hsmd's is, CB_E_HSM_DOWN. */
 cb_error cb_hsm_sign_head(cb_hsm *hsm, const cb_tree_head *head, const cb_merkle_proof *extends,
                           cb_signed_head *out, cb_tree_head *remembered);
 cb_error cb_hsm_head_state(cb_hsm *hsm, cb_tree_head *remembered);

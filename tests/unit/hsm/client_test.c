@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "attacks.h"
@@ -183,6 +184,62 @@ static void connecting_where_nobody_accepts_ends(void **state)
     unlink(path);
 }
 
+/* Somebody in the log lane's place: greets, and says of all else that it has no memory; or does so
+ * of the greeting as well. */
+typedef struct poor_lane {
+    int listener;
+    bool greets;
+} poor_lane;
+
+static void *answer_poorly(void *context)
+{
+    const poor_lane *lane = context;
+    cb_msg msg;
+    int fd = accept(lane->listener, NULL, NULL);
+    bool first = true;
+    cb_msg_init(&msg, 0);
+    while (fd >= 0 && cb_msg_receive(fd, &msg, cb_deadline_in(60 * CB_SECOND)) == CB_OK) {
+        cb_buf_reset(&msg.body);
+        msg.error = first && lane->greets ? CB_OK : CB_E_MEMORY;
+        first = false;
+        if (cb_msg_send(fd, &msg, cb_deadline_in(60 * CB_SECOND)) != CB_OK)
+            break;
+    }
+    if (fd >= 0)
+        close(fd);
+    cb_msg_free(&msg);
+    return NULL;
+}
+
+/* Whoever asks for a signature looks where memory is wanting by this. */
+static void want_of_memory_in_the_log_lane_is_the_key_services(void **state)
+{
+    (void)state;
+    for (int sign = 0; sign < 2; sign++) {
+        for (int greets = 0; greets < 2; greets++) {
+            char folder[] = "/tmp/poor-XXXXXX", path[64];
+            poor_lane lane = {.greets = greets};
+            pthread_t thread;
+            cb_hsm *hsm;
+            cb_tree_head head = {.size = 1}, remembered;
+            cb_signed_head out;
+            const cb_merkle_proof none = {.count = 0};
+            assert_non_null(mkdtemp(folder));
+            snprintf(path, sizeof path, "%s/log.sock", folder);
+            good(cb_msg_listen(path, 0600, &lane.listener));
+            assert_int_equal(pthread_create(&thread, NULL, answer_poorly, &lane), 0);
+            good(cb_hsm_open(folder, &hsm));
+            expect(CB_E_HSM_DOWN, sign ? cb_hsm_sign_head(hsm, &head, &none, &out, &remembered)
+                                       : cb_hsm_head_state(hsm, &remembered));
+            cb_hsm_close(&hsm);
+            pthread_join(thread, NULL);
+            close(lane.listener);
+            unlink(path);
+            assert_int_equal(rmdir(folder), 0);
+        }
+    }
+}
+
 enum { THREADS = 6, ROUNDS = 20 };
 
 static void *begin_and_end(void *context)
@@ -268,6 +325,7 @@ int main(void)
         cmocka_unit_test(there_is_an_error_where_there_is_no_hsmd),
         cmocka_unit_test(a_full_worker_says_so),
         cmocka_unit_test(connecting_where_nobody_accepts_ends),
+        cmocka_unit_test(want_of_memory_in_the_log_lane_is_the_key_services),
         cmocka_unit_test(many_threads_share_a_client),
         cmocka_unit_test(a_card_whose_last_day_is_over_opens_nothing),
         cmocka_unit_test(a_card_whose_batch_is_over_opens_nothing),
