@@ -219,10 +219,16 @@ static cb_error print_terminal_ca(program *p)
     return error;
 }
 
+/* The kernel's reason only where it was the kernel that refused. */
 static cb_error cannot_listen(program *p, const char *path, cb_error error)
 {
-    cb_buf_printf(&p->why, "%s: %s", path,
-                  error == CB_E_RUNNING ? "another cardbroker-hsmd serves it" : strerror(errno));
+    bool refused = error == CB_E_IO || error == CB_E_DENIED;
+    const char *why = error == CB_E_RUNNING ? "another cardbroker-hsmd serves it"
+                      : error == CB_E_CONFIG
+                          ? "is too long for a socket: name a run folder with a shorter path"
+                      : refused ? strerror(errno)
+                                : cb_error_text(error);
+    cb_buf_printf(&p->why, "%s: %s", path, why);
     return error;
 }
 

@@ -124,12 +124,29 @@ static void a_token_that_was_cut_off_meanwhile_is_put_back_and_the_worker_lives(
     assert_int_equal(hsmd_logged(&h, "token.mended"), 1);
 }
 
+/* What the kernel said last is about something else. */
+static void a_run_folder_that_is_too_long_for_a_socket_is_called_that(void **state)
+{
+    cb_buf text = CB_BUF(8192);
+    hsmd other = h;
+    (void)state;
+    snprintf(other.config, sizeof other.config, "%s/other.conf", h.folder);
+    snprintf(other.log, sizeof other.log, "%s/other-log", h.folder);
+    good(cb_file_read(h.config, &text));
+    cb_buf_printf(&text, "\nrun = \"%s/%0100d\"\n", h.folder, 0);
+    good(cb_file_replace(other.config, cb_buf_bytes(&text), 0600));
+    assert_int_equal(hsmd_run(&other, NULL), 78);
+    assert_int_equal(hsmd_logged(&other, "manage.sock: is too long for a socket"), 1);
+    cb_buf_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_generation_is_made),
         cmocka_unit_test(a_wrong_pin_of_the_officer_is_refused_and_the_worker_lives),
         cmocka_unit_test(a_token_that_was_cut_off_meanwhile_is_put_back_and_the_worker_lives),
+        cmocka_unit_test(a_run_folder_that_is_too_long_for_a_socket_is_called_that),
     };
     const char *program = getenv("CB_HSMD");
     if (!program || !hsmd_make(&h, program, "workers = 1\n")) {
