@@ -29,6 +29,7 @@ typedef struct login {
     const cb_login_order *order;
     cb_soft_password soft;
     cb_relay_tap begun;
+    cb_id last; /* that was begun, for the report, whatever became of it */
     cb_buf answers;
     cb_problem *problem;
 } login;
@@ -64,8 +65,10 @@ static cb_error open_tap(login *own)
     for (int attempt = 0;; attempt++) {
         cb_error error =
             cb_relay_begin(own->relay, &cb_profile_password, &own->begun, own->problem);
-        if (!error)
+        if (!error) {
+            own->last = own->begun.id;
             error = play(own);
+        }
         bool challenging = !error;
         if (!error)
             error = cb_relay_challenge(own->relay, &own->begun, &question,
@@ -115,7 +118,7 @@ cb_error cb_login_run(cb_relay *relay, const cb_login_order *order, cb_tap_repor
         report->problem.error = CB_OK;
     else if (!report->problem.error)
         cb_problem_set(&report->problem, error, NULL);
-    report->tap = own.begun.id;
+    report->tap = own.last;
     report->took = cb_clock_monotonic_us() - started;
     cb_relay_tap_free(&own.begun);
     cb_buf_free(&own.answers);

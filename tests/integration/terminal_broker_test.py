@@ -40,6 +40,21 @@ class TerminalAndBrokerTest(Case):
         finally:
             self.scene.configure(self.scene.path("port").read_text(encoding="ascii"))
 
+    def test_the_log_names_the_tap_of_a_login_of_which_nothing_more_was_heard(self):
+        port, log = self.scene.path("port").read_text(encoding="ascii"), self.scene.path("journal")
+        self.scene.configure(port, log=log)
+        self.addCleanup(self.scene.configure, port)
+        self.scene.mode("later-gone")
+        read, write = os.pipe()
+        os.write(write, b"correct horse battery\n")
+        os.close(write)
+        failed = self.scene.cardlink("login", "--json", "--name", "hanako", "--password-fd", str(read), pass_fds=[read])
+        os.close(read)
+        self.assertEqual((failed.returncode, json.loads(failed.stdout.splitlines()[-1])["code"]), (69, "broker.unreachable"), failed.stderr)
+        taps = {one["path"].split("/")[3] for one in self.scene.requests() if one["path"].endswith("/challenge")}
+        self.assertEqual(len(taps), 1)
+        self.assertIn(f"{taps.pop()} broker.unreachable".encode(), log.read_bytes())
+
     def test_a_broker_that_cannot_prove_itself_is_not_spoken_to(self):
         port = self.scene.path("port").read_text(encoding="ascii")
         try:
