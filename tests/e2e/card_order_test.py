@@ -13,10 +13,9 @@ from world import PATIENCE, main, run, wait_until
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from cuts import AFTER, CutLink, CutReader  # noqa: E402
+from cuts import AFTER, APPLICATIONS, CutLink, CutReader  # noqa: E402
 
 ATR = {}
-NAMES = {"f04341524442524f4b455201": "native", "a000000308": "piv", "d392f000260100000001": "jpki", "f04341524442524f4b455203": "scp03"}
 ALL = "{native, piv, jpki, scp03}"
 
 w = reader = link = plain = None
@@ -62,7 +61,7 @@ def configure(profiles=ALL, prefetch=False, **hints):
 
 
 def looked_for():
-    return [NAMES[name] for name in reader.selected]
+    return [APPLICATIONS[name] for name in reader.selected]
 
 
 def begun():

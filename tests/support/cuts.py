@@ -13,6 +13,8 @@ import threading
 
 BEFORE, AFTER = "before", "after"   # it has reached the other side; it was done there, and the answer does not come back
 MEANWHILE = "meanwhile"
+# What a terminal looks for on a card: names of applications.
+APPLICATIONS = {"f04341524442524f4b455201": "native", "a000000308": "piv", "d392f000260100000001": "jpki", "f04341524442524f4b455203": "scp03"}
 
 
 class CutReader:
@@ -22,6 +24,7 @@ class CutReader:
         self.path, self.place = str(path), None
         self.count, self.cut = 0, None
         self.selected = []      # the applications that were, or were not to be had, by name
+        self.heads = []         # of each command: CLA, INS, P1, P2
         self.chained = self.fetched = 0     # commands of which more followed; answers' remainders that were asked for
         self.turn = threading.Lock()    # the card has one reader at a time, and notices that it is gone when its connection ends
         self.listener = socket.socket(socket.AF_UNIX)
@@ -36,7 +39,7 @@ class CutReader:
 
     def arm(self, nth=0, when=None):
         """nth 0: counts only."""
-        self.count, self.cut, self.selected = 0, (nth, when), []
+        self.count, self.cut, self.selected, self.heads = 0, (nth, when), [], []
         self.chained = self.fetched = 0
 
     def close(self):
@@ -68,6 +71,7 @@ class CutReader:
                     command = self.message(terminal)
                     apdu = len(command) > 3
                     self.count += apdu
+                    self.heads += [command[2:6]] if apdu else []
                     self.chained += apdu and command[2] & 0x10 != 0
                     self.fetched += apdu and command[3] == 0xC0
                     if command[3:5] == b"\xa4\x04":
