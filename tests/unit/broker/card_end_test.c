@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -252,6 +253,59 @@ static cb_error replace(world *w, const cb_id *old, const cb_id *new, const cb_i
     return error;
 }
 
+/* What SQLite's machine does for this thread to find the cards whose days are over. */
+static _Thread_local bool counting;
+static _Thread_local int machine_steps;
+
+int __real_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+    int result = __real_sqlite3_step(statement);
+    int done = sqlite3_stmt_status(statement, SQLITE_STMTSTATUS_VM_STEP, 1);
+    machine_steps += counting ? done : 0;
+    return result;
+}
+
+static cb_error look_for_days(cb_txn *txn, void *context)
+{
+    cb_id found[8];
+    size_t count;
+    (void)context;
+    counting = true;
+    machine_steps = 0;
+    cb_error error = cb_row_card_over(txn, false, cb_clock_wall_us(), found, 8, &count);
+    if (!error)
+        error = cb_row_card_over(txn, true, cb_clock_wall_us(), found, 8, &count);
+    counting = false;
+    return error;
+}
+
+static void add_cards_with_days(world *w, int count)
+{
+    int64_t day = cb_clock_wall_us() + LONG;
+    for (int i = 0; i < count; i++) {
+        cb_id id = issue(w, 0, day);
+        assert_int_equal(act_on(w, &id, CB_CARD_ACTIVATE), CB_OK);
+        assert_int_equal(cb_card_recall(w->store, "test", &id, day, NULL), CB_OK);
+    }
+}
+
+static void days_that_are_over_are_found_past_any_number_that_are_not(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    add_cards_with_days(&w, 1);
+    assert_int_equal(cb_store_read(w.store, look_for_days, NULL), CB_OK);
+    int few = machine_steps;
+    add_cards_with_days(&w, 20);
+    assert_int_equal(cb_store_read(w.store, look_for_days, NULL), CB_OK);
+    assert_true(few > 0);
+    assert_int_equal(machine_steps, few);
+    world_end(&w);
+}
+
 static void a_replacement_carries_on_where_the_old_card_ends(void **state)
 {
     world w;
@@ -486,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_new_pin_is_allowed_for_a_good_card_at_a_good_terminal),
         cmocka_unit_test(an_expired_card_lapses_after_the_time_to_give_it_back),
         cmocka_unit_test(many_cards_end_in_bounded_steps),
+        cmocka_unit_test(days_that_are_over_are_found_past_any_number_that_are_not),
         cmocka_unit_test(a_replacement_carries_on_where_the_old_card_ends),
         cmocka_unit_test(what_cannot_be_replaced_changes_nothing),
         cmocka_unit_test(a_card_in_any_state_of_its_end_can_be_replaced),
