@@ -79,7 +79,7 @@ static cb_error run_change(cb_txn *txn, void *context)
 {
     const change_card *change = context;
     cb_error error = cb_card_act_in(txn, &change->act, change->id, change->what);
-    /* Of one that has expired nothing is left to stop but what puts another in its place. */
+    /* Of one that cannot be suspended only what puts another in its place is left to stop. */
     return error == CB_E_STATE && change->what == CB_CARD_SUSPEND
                ? cb_registration_report_in(txn, &change->act, change->id)
                : error;

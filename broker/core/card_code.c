@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "broker/core/act.h"
+#include "broker/core/card_issue.h"
 #include "broker/core/registration.h"
 #include "broker/core/state.h"
 
@@ -94,7 +95,7 @@ static cb_error find(cb_txn *txn, void *context)
         error = cb_row_card_get(txn, &use->card, &card);
     if (!error)
         use->state = card.state;
-    if (!error && card.state == CB_CARD_EXPIRED)
+    if (!error && card.state != CB_CARD_ACTIVE && !cb_card_is_dead(card.state))
         error = cb_row_registration_replacing(txn, &card.holder, &card.id, &one, 1, &use->codes);
     cb_card_free(&card);
     return error == CB_E_NOT_FOUND ? CB_OK : error;

@@ -190,7 +190,7 @@ cb_error cb_registration_report_in(cb_txn *txn, const cb_act *act, const cb_id *
     size_t withdrawn = 0;
     cb_card_init(&card);
     cb_error error = cb_row_card_get(txn, old, &card);
-    if (!error && card.state == CB_CARD_EXPIRED)
+    if (!error && card.state != CB_CARD_ACTIVE && !cb_card_is_dead(card.state))
         error = withdraw_replacing(txn, act, &card, &withdrawn);
     if (!error && withdrawn == 0)
         error = CB_E_STATE;

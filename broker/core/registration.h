@@ -31,9 +31,9 @@ cb_error cb_registration_record(cb_store *store, const char *actor, const char *
 cb_error cb_registration_end(cb_store *store, const char *actor, const cb_id *code,
                              const char *reason, cb_registration_row *out);
 
-/* What was said of a card that has expired, as by who has lost it: within a transaction, withdraws
- * the open codes that put another card in its place, and counts them in affected. CB_E_STATE: it
- * has not expired, or there is none. */
+/* What was said of a card that has expired, is suspended already or is not active yet, as by who
+ * has lost it: within a transaction, withdraws the open codes that put another card in its place,
+ * and counts them in affected. CB_E_STATE: it is active or dead, or there is no such code. */
 cb_error cb_registration_report_in(cb_txn *txn, const cb_act *act, const cb_id *old);
 
 cb_error cb_registration_find(cb_store *store, const cb_id *code, cb_registration_row *out);

@@ -100,21 +100,21 @@ static cb_ctl_status activate(cb_ctl *ctl, const cb_ctl_args *args)
     return change(ctl, args, "activate", "active");
 }
 
-/* One that has expired is what it was, and the codes for another in its place are withdrawn. */
+/* One that has expired, was suspended already or is not active yet is what it was, and the codes
+ * for another in its place are withdrawn. */
 static cb_ctl_status say_suspended(cb_ctl *ctl, const char *card, const json_t *answer)
 {
     json_int_t codes = json_integer_value(json_object_get(answer, "codes_withdrawn"));
-    bool expired = strcmp(cb_ctl_text_field(answer, "state"), "expired") == 0;
-    const char *state = expired ? "expired" : "suspended";
+    const char *state = codes > 0 ? cb_ctl_text_field(answer, "state") : "suspended";
     json_t *now =
-        expired ? json_pack("{s:s,s:s,s:I}", "id", card, "state", state, "codes_withdrawn", codes)
-                : json_pack("{s:s,s:s}", "id", card, "state", state);
+        codes > 0 ? json_pack("{s:s,s:s,s:I}", "id", card, "state", state, "codes_withdrawn", codes)
+                  : json_pack("{s:s,s:s}", "id", card, "state", state);
     cb_ctl_status status =
-        expired ? cb_ctl_done(ctl, now,
-                              "card %s has expired, and stays so; registration codes in its place "
-                              "that were withdrawn: %" JSON_INTEGER_FORMAT,
-                              card, codes)
-                : cb_ctl_done(ctl, now, "card %s suspended", card);
+        codes > 0 ? cb_ctl_done(ctl, now,
+                                "card %s is %s, and stays so; registration codes in its place that "
+                                "were withdrawn: %" JSON_INTEGER_FORMAT,
+                                card, state, codes)
+                  : cb_ctl_done(ctl, now, "card %s suspended", card);
     json_decref(now);
     return status;
 }

@@ -612,7 +612,7 @@ class Cards(Case):
     def test_a_card_that_has_expired_is_not_said_to_be_suspended(self):
         self.fake.on("POST", f"/v1/cards/{CARD}/suspend", 200, {**card(CARD, "expired"), "codes_withdrawn": 2})
         said = self.ok("card", "suspend", CARD, "--reason", "lost")
-        self.assertEqual(said, f"card {CARD} has expired, and stays so; registration codes in its place that were withdrawn: 2\n")
+        self.assertEqual(said, f"card {CARD} is expired, and stays so; registration codes in its place that were withdrawn: 2\n")
         self.assertEqual(json.loads(self.ok("card", "suspend", CARD, "--json")), {"id": CARD, "state": "expired", "codes_withdrawn": 2})
         self.assertEqual(self.fake.asked("POST", f"/v1/cards/{CARD}/suspend"), [{"reason": "lost"}, {}])
 

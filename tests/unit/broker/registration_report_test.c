@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * What is said of a card that has expired, as by who has lost it, and the one-time codes by which
- * another is to come in its place.
+ * What is said of a card that cannot be suspended (it has expired, is suspended already, or is not
+ * active yet), as by who has lost it, and the one-time codes by which another is to come in its
+ * place.
  */
 #include <string.h>
 
@@ -12,7 +13,7 @@
 enum { MANY = 20 }; /* more than one step of the store finds */
 
 /* Begins a world and adds a card of its holder's whose last day is over. */
-static cb_id begin(world *w)
+static cb_id begin_with(world *w, bool active)
 {
     cb_id id = cb_id_new();
     cb_buf binding = CB_BUF(CB_BINDING_MAX);
@@ -26,11 +27,14 @@ static cb_id begin(world *w)
     world_begin(w);
     info.holder = w->holder.id;
     make_binding_of(&info, &binding);
-    cb_card_new fresh = {.binding = cb_buf_bytes(&binding), .expires = CB_SECOND, .activate = true};
+    cb_card_new fresh = {
+        .binding = cb_buf_bytes(&binding), .expires = CB_SECOND, .activate = active};
     assert_int_equal(cb_card_issue(w->store, "test", &fresh, NULL), CB_OK);
     cb_buf_free(&binding);
     return id;
 }
+
+static cb_id begin(world *w) { return begin_with(w, true); }
 
 static void expire(world *w, const cb_id *card)
 {
@@ -98,18 +102,24 @@ static void make_code(world *w, const cb_id *card, char symbols[CB_CODE_SYMBOLS]
     assert_int_equal(cb_code_read(cb_bytes_str(text), symbols), CB_OK);
 }
 
-/* By the holder himself. */
-static cb_error say(world *w, const char *symbols, const cb_id *card, size_t *codes)
+/* By the holder himself, of a card in this state. */
+static cb_error say_of(world *w, const char *symbols, const cb_id *card, uint8_t state,
+                       size_t *codes)
 {
     cb_id found;
     uint8_t now = 0;
     cb_affected affected = {0};
     cb_error error = cb_card_suspend_by_code(w->store, symbols, &found, &now, &affected);
     assert_true(cb_id_same(&found, card));
-    assert_int_equal(now, CB_CARD_EXPIRED);
+    assert_int_equal(now, state);
     *codes = affected.code_count;
     cb_affected_free(&affected);
     return error;
+}
+
+static cb_error say(world *w, const char *symbols, const cb_id *card, size_t *codes)
+{
+    return say_of(w, symbols, card, CB_CARD_EXPIRED, codes);
 }
 
 static void what_an_operator_is_told_of_an_expired_card_ends_the_codes_in_its_place(void **state)
@@ -190,6 +200,58 @@ static void said_again_or_where_no_code_is_open_nothing_is_written(void **state)
     verify_and_end(&w);
 }
 
+/* It was suspended before the codes were made, so nothing else shows that it was reported since. */
+static void
+what_is_told_of_a_card_that_is_suspended_already_ends_the_codes_in_its_place(void **state)
+{
+    world w;
+    size_t codes = 0;
+    char symbols[CB_CODE_SYMBOLS];
+    (void)state;
+    cb_id old = begin(&w);
+    make_code(&w, &old, symbols);
+    assert_int_equal(cb_card_change(w.store, "test", &old, CB_CARD_SUSPEND, NULL, NULL), CB_OK);
+    assert_int_equal(suspend(&w, &old, &codes), CB_E_STATE);
+    for (int himself = 0; himself < 2; himself++) {
+        cb_id in_place = allow(&w, &old), of_other = allow(&w, &w.card);
+        assert_int_equal(open_with(&w, &in_place), CB_OK);
+        assert_int_equal(himself ? say_of(&w, symbols, &old, CB_CARD_SUSPENDED, &codes)
+                                 : suspend(&w, &old, &codes),
+                         CB_OK);
+        assert_int_equal(codes, 1);
+        assert_int_equal(state_of_card(&w, &old), CB_CARD_SUSPENDED);
+        assert_int_equal(open_with(&w, &in_place), CB_E_REGISTRATION_WITHDRAWN);
+        assert_int_equal(open_with(&w, &of_other), CB_OK);
+    }
+    uint64_t size = size_of_log(&w);
+    assert_int_equal(say_of(&w, symbols, &old, CB_CARD_SUSPENDED, &codes), CB_OK);
+    assert_int_equal(codes, 0);
+    assert_int_equal(size_of_log(&w), size);
+    verify_and_end(&w);
+}
+
+/* The holder is to call as well: it could still be activated. */
+static void what_is_told_of_a_card_that_is_not_active_yet_ends_the_codes_in_its_place(void **state)
+{
+    world w;
+    size_t codes = 0;
+    char symbols[CB_CODE_SYMBOLS];
+    (void)state;
+    cb_id old = begin_with(&w, false);
+    make_code(&w, &old, symbols);
+    assert_int_equal(suspend(&w, &old, &codes), CB_E_STATE);
+    for (int himself = 0; himself < 2; himself++) {
+        cb_id in_place = allow(&w, &old);
+        assert_int_equal(himself ? say_of(&w, symbols, &old, CB_CARD_ISSUED, &codes)
+                                 : suspend(&w, &old, &codes),
+                         himself ? CB_E_CARD_NOT_ACTIVE : CB_OK);
+        assert_int_equal(codes, 1);
+        assert_int_equal(state_of_card(&w, &old), CB_CARD_ISSUED);
+        assert_int_equal(open_with(&w, &in_place), CB_E_REGISTRATION_WITHDRAWN);
+    }
+    verify_and_end(&w);
+}
+
 /* What takes a right away waits for no key service. */
 static void it_ends_them_while_nothing_can_be_signed(void **state)
 {
@@ -213,6 +275,9 @@ int main(void)
         cmocka_unit_test(what_an_operator_is_told_of_an_expired_card_ends_the_codes_in_its_place),
         cmocka_unit_test(his_own_word_of_an_expired_card_ends_the_codes_in_its_place),
         cmocka_unit_test(said_again_or_where_no_code_is_open_nothing_is_written),
+        cmocka_unit_test(
+            what_is_told_of_a_card_that_is_suspended_already_ends_the_codes_in_its_place),
+        cmocka_unit_test(what_is_told_of_a_card_that_is_not_active_yet_ends_the_codes_in_its_place),
         cmocka_unit_test(it_ends_them_while_nothing_can_be_signed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
