@@ -247,7 +247,8 @@ cb_error cb_api_terminal_dispose(cb_request *request, cb_reply *reply)
     return change(request, reply, CB_TERMINAL_DISPOSE, "revoked");
 }
 
-/* The terminal's own word about itself; it can take rights away from nobody else. */
+/* The terminal's own word about itself, also of one that is de-activated; it can take rights away
+ * from nobody else. */
 cb_error cb_api_terminal_end(cb_request *request, cb_reply *reply)
 {
     cb_api *api = cb_api_of(request);
@@ -259,10 +260,6 @@ cb_error cb_api_terminal_end(cb_request *request, cb_reply *reply)
     bool tamper = !error && strcmp(reason, "tamper") == 0;
     if (!error && !tamper && strcmp(reason, "erased") != 0)
         error = cb_reply_fail(reply, CB_E_ARGUMENT, "reason must be erased or tamper.");
-    /* One that is de-activated is let in for what is nobody else's to say, and for no more. */
-    const cb_terminal *terminal = request->identity;
-    if (!error && !tamper && terminal->state == CB_TERMINAL_DEACTIVATED)
-        error = CB_E_TERMINAL_INACTIVE;
     if (!error)
         error = tamper ? cb_terminal_opened(api->store, &request->terminal, &affected)
                        : cb_terminal_change(api->store, "terminal", &request->terminal,

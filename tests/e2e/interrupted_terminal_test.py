@@ -289,6 +289,17 @@ class Ending(OfActive):
 class Erasing(Ending, unittest.TestCase):
     words, leaf, state = ("erase",), "terminal.revoked", "revoked"
 
+    def test_one_that_was_deactivated_before_says_that_it_is_over_and_is_revoked(self):
+        link.arm()
+        name = self.begin()
+        w.ctl("terminal", "deactivate", name, "--reason", "closed")
+        self.assertEqual([event["event"] for event in self.ask(name)], ["broker.told", "erased"])
+        self.assertTrue(w.gone(name))
+        self.assertEqual(self.shown(), "revoked")
+        of_it = [(leaf["actor"], leaf["reason"]) for leaf in leaves_since(self.before)
+                 if (leaf["kind"], leaf.get("terminal")) == (self.leaf, self.identity["id"])]
+        self.assertEqual(of_it, [("terminal", "erased")])
+
 
 class Opened(Ending, unittest.TestCase):
     words, leaf, state = ("tamper",), "terminal.deactivated", "deactivated"
@@ -298,7 +309,6 @@ class Opened(Ending, unittest.TestCase):
         name = self.begin()
         w.ctl("terminal", "deactivate", name, "--reason", "closed")
         with Terminal(w, name) as terminal:
-            self.assertEqual(terminal.ask("POST", "/v1/terminal/end", {"reason": "erased"}).code, "terminal.deactivated")
             for _ in range(3):
                 answer = terminal.ask("POST", "/v1/terminal/end", {"reason": "tamper"})
                 self.assertEqual((answer.status, answer.json), (200, {"state": "deactivated"}))
