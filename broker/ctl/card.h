@@ -56,6 +56,7 @@ cb_ctl_status cb_ctl_card_bind(cb_ctl *ctl, const cb_ctl_card *of, const cb_id *
 cb_ctl_status cb_ctl_card_made(cb_ctl *ctl, const cb_ctl_args *args, json_t *card, const char *what);
 
 cb_ctl_status cb_ctl_card_issue_many(cb_ctl *ctl, const cb_ctl_args *args);
+cb_ctl_status cb_ctl_card_register_many(cb_ctl *ctl, const cb_ctl_args *args);
 
 /* activate, suspend, resume, revoke, return, destroy; reason may be NULL. */
 cb_ctl_status cb_ctl_card_change(cb_ctl *ctl, const char *card, const char *act,

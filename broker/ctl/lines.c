@@ -40,7 +40,7 @@ const char *cb_card_line_split(cb_card_line *line)
         *column[i] = at;
         at = strchr(at, ',');
         if (!at)
-            return "a line has four columns: certificate, serial, application, holder";
+            return "a line has four columns: certificate or reading, serial, application, holder";
         *at++ = 0;
     }
     line->holder = at;

@@ -3,7 +3,8 @@
  * Files of lines that administrators give: cards to be issued, and serials of cards in stock. What
  * is in them comes from others; nothing here believes it.
  *
- * A card:    certificate , serial , application , holder       (the holder is the rest of the line)
+ * A card:    certificate , serial , application , holder       (the holder is the rest of the line;
+ *            of a card of others, a reading in the place of the certificate)
  * A serial:  serial [ , identity ]
  *
  * without quotes. Empty lines and those that begin with "#" are passed over, and counted.

@@ -100,7 +100,7 @@ cb_ctl_status cb_ctl_reading_certificates(cb_ctl *ctl, const cb_ctl_reading *r, 
     return cb_buf_error(all) ? cb_ctl_fail(ctl, cb_buf_error(all), NULL) : CB_CTL_DONE;
 }
 
-static cb_ctl_card card_of(const cb_ctl_reading *r)
+cb_ctl_card cb_ctl_reading_card(const cb_ctl_reading *r)
 {
     const cb_card_profile *profile = cb_profile_find(r->card.profile);
     cb_ctl_card card = {.profile = r->card.profile};
@@ -115,7 +115,7 @@ cb_ctl_status cb_ctl_reading_bind(cb_ctl *ctl, const cb_ctl_reading *r, const cb
                                   uint8_t level, const cb_ctl_record *record, json_t **card)
 {
     cb_buf all = CB_BUF(CB_CARD_CERTIFICATES_MAX);
-    const cb_ctl_card of = card_of(r);
+    const cb_ctl_card of = cb_ctl_reading_card(r);
     cb_ctl_status status = cb_ctl_reading_certificates(ctl, r, &all);
     if (!status)
         status = cb_ctl_card_bind(ctl, &of, holder, level, bind_foreign, &r->card,

@@ -20,6 +20,10 @@ void cb_ctl_reading_free(cb_ctl_reading *r);
 /* Reads the file into one that is empty; says what is wrong with it. */
 cb_ctl_status cb_ctl_reading_load(cb_ctl *ctl, const char *path, cb_ctl_reading *r);
 
+/* Of which profile it is, and its identifier by what it says of itself, which nobody has verified
+ * yet. */
+cb_ctl_card cb_ctl_reading_card(const cb_ctl_reading *r);
+
 /* Appends its certificates as the record has them: those of X.509, DER, one after another. What
  * follows one in the reading is for hsmd alone. */
 cb_ctl_status cb_ctl_reading_certificates(cb_ctl *ctl, const cb_ctl_reading *r, cb_buf *all);

@@ -2,10 +2,13 @@
 """PIV and JPKI cards that somebody else issued: registered from what a terminal reads, tapped with and without their PIN, and refused where they
 must be."""
 
+import csv
 import json
 import os
 import secrets
 import sqlite3
+import subprocess
+import time
 import unittest
 
 from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
@@ -459,6 +462,87 @@ class SeveralCards(unittest.TestCase):
         self.accepted("desk", PIN, "hiding", "Ichiro-both", 3)
         w.insert_card("Ichiro-jpki")
         self.accepted("desk", JPKI_PIN, "terminal", "Ichiro-jpki", 3)
+
+
+class Many(unittest.TestCase):
+    """A file of readings, and a run that is killed again and again."""
+
+    CARDS = {"Many-piv": None, "Many-secured": None, "Many-jpki": JPKI_PIN, "Many-scp03": None, "Many-of-old": None}    # the last one's holder is there
+
+    @classmethod
+    def setUpClass(cls):
+        w.make_piv("Many-piv")
+        w.make_piv("Many-secured", *w.content_signer("of-many"))
+        w.make_jpki("Many-jpki")
+        w.make_scp03("Many-scp03")
+        w.make_piv("Many-of-old", "--key", "9A:rsa-2048", "--key", "9E:rsa-2048")
+        w.make_piv("Many-alien", agency="stranger")
+        cls.readings = {}
+        for name in (*cls.CARDS, "Many-alien", "Kenji"):
+            cls.readings[name] = w.folder / f"many-{len(cls.readings)}"
+            cls.readings[name].write_text(w.read_card(name).read_text())
+        cls.old = w.ctl("holder", "add", "--name", "Many-of-old")["id"]
+        lines = [f"{cls.readings[name]},,,{cls.old if name == 'Many-of-old' else name}" for name in cls.CARDS]
+        broken = w.folder / "many-broken"
+        broken.write_text(cls.readings["Many-piv"].read_text().replace("answers", "questions"))
+        cls.bad = {2: (f"{cls.readings['Kenji']},,,Somebody else", "card.bound"), 3: (f"{cls.readings['Many-alien']},,,Nobody", "card.certificate"),
+                   5: (f"{w.folder}/nowhere,,,Nobody", "nowhere"), 6: (f"{broken},,,Nobody", "not what cardlink read prints"),
+                   8: ("-,,,Nobody", "a file of its own"), 9: (f"{cls.readings['Many-piv']},,,{cls.old}", "card.bound"), 11: ("one,two", "reading")}
+        for at, (text, _) in sorted(cls.bad.items()):
+            lines.insert(at - 1, text)
+        cls.file, cls.codes = w.folder / "many.csv", w.folder / "many-codes.csv"
+        cls.file.write_text("\n".join(lines) + "\n")
+
+    def argv(self, file, *words):
+        return [str(w.program("cardbrokerctl")), "--run", str(w.run_folder), "--json", "card", "register-many", str(file), "--activate",
+                "--threads", "2", *words]
+
+    def run_it(self, file, *words):
+        done = subprocess.run(self.argv(file, *words), capture_output=True, text=True, timeout=120 * PATIENCE)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def test_1_each_card_of_any_kind_is_its_holders_once_and_bad_lines_say_why(self):
+        before, with_codes = w.size(), ("--suspension-codes", str(self.codes))
+        for pause in (0.01, 0.03, 0.06):
+            process = subprocess.Popen(self.argv(self.file, *with_codes), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(pause * PATIENCE)
+            process.kill()
+            process.wait()
+        said = self.run_it(self.file, *with_codes)
+        self.assertEqual((said["complete"], said["bad"], said["codes"]), (True, len(self.bad), len(self.CARDS)), said)
+        report = (w.folder / "many.csv.rejected").read_text().splitlines()[1:]
+        self.assertEqual(sorted(int(row.split(",")[0]) for row in report), sorted(self.bad), report)
+        for row in report:
+            self.assertIn(self.bad[int(row.split(",")[0])][1], row)
+        names = {holder["id"]: holder["name"] for holder in w.ctl("holder", "list") if holder["name"].startswith("Many")}
+        self.assertEqual(sorted(names.values()), sorted(self.CARDS), "each once, and nobody of a bad line")
+        cards = {names[card["holder"]]: card for card in w.ctl("card", "list") if card["holder"] in names}
+        self.assertEqual({name: card["state"] for name, card in cards.items()}, dict.fromkeys(self.CARDS, "active"))
+        added = [w.fields(leaf)["card"] for leaf in w.leaves("--from", before) if leaf["kind"] == "card.added"]
+        self.assertEqual(sorted(added), sorted(card["id"] for card in cards.values()))
+        for name, card in cards.items():
+            w.holders[name], w.card_ids[name] = card["holder"], card["id"]
+
+        # Once more, in another file, it changes nothing.
+        again, size = w.folder / "again.csv", w.size()
+        again.write_text(self.file.read_text())
+        said = self.run_it(again)
+        self.assertEqual((said["registered"], said["already"], said["bad"], w.size()), (0, len(self.CARDS), len(self.bad), size), said)
+
+    def test_2_they_are_tapped_and_their_letters_stop_them(self):
+        with open(self.codes, encoding="ascii", newline="") as text:
+            letters = {row["card"]: row["code"] for row in csv.DictReader(text)}
+        for name, pin in self.CARDS.items():
+            with self.subTest(name):
+                w.enrol(name, "nginx")
+                accepted = w.tap_with(name, pin=pin)
+                self.assertEqual((accepted.get("outcome"), accepted.get("card"), accepted.get("holder")),
+                                 ("accepted", w.card_ids[name], w.holders[name]), accepted)
+                with Terminal(w, None) as nobody:
+                    self.assertEqual(nobody.ask("POST", "/v1/suspensions", {"code": letters[w.card_ids[name]]}).json, {"state": "suspended"})
+                self.assertEqual(w.tap(pin=pin).get("code"), "card.suspended")
+        self.assertTrue(w.verify()["verified"])
 
 
 class Refused(unittest.TestCase):

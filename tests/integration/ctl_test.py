@@ -15,6 +15,11 @@ import uuid
 
 from ctl_support import CARD, CTL, CVC, ERRORS, HOLDER, HSM_DOWN_TEXT, NEW, OTHER, TERMINAL, Case, card, openssl, problem
 
+FASC_N, GUID = bytes(range(25)), bytes(range(100, 116))
+# What cardlink read prints of a PIV card that says who it is.
+PIV = {"profile": "piv", "answers": ["9000", (b"\x53\x2D\x30\x19" + FASC_N + b"\x34\x10" + GUID + b"\x90\x00").hex()],
+       "certificates": [{"use": 0x9E, "der": "30020500"}]}
+
 
 class Program(Case):
     def test_help_and_version_need_nothing(self):
@@ -356,36 +361,67 @@ class Cards(Case):
                       {"certificates": [{"use": 1, "der": "00" * 4097}]}):
             self.fails(2, "is not what cardlink read prints", "card", "register", "--holder", HOLDER, "--card",
                        self.write("bad.json", json.dumps({**good, **wrong})))
+            many = self.write("many.csv", f"{self.folder}/bad.json,,,{HOLDER}\n")
+            self.assertEqual(json.loads(self.run_ctl("card", "register-many", many, "--json").stdout)["bad"], 1)
+            self.assertIn("is not what cardlink read prints", (self.folder / "many.csv.rejected").read_text())
         self.assertEqual(self.fake.changes(), [])
+
+    def test_the_lines_of_a_file_of_readings_are_read_each_for_itself(self):
+        path = self.write("card.json", json.dumps(PIV))
+        for line, why in ((f"{CVC.hex()},,,{HOLDER}", "error"), (f"{self.folder}/nowhere,,,{HOLDER}", "nowhere"), (f"{self.folder},,,{HOLDER}", "error"),
+                          (f"-,,,{HOLDER}", "a file of its own"), (f"{path},S-7,,{HOLDER}", "MANUFACTURER/SERIAL"), (path, "reading, serial"),
+                          (f"{path},,,", "the holder is missing"), (f"{self.write('none.json', json.dumps({**PIV, 'answers': ['9000']}))},,,{HOLDER}",
+                                                                     "is not what cardlink read prints")):
+            with self.subTest(line):
+                many = self.write("many.csv", f"{line}\n")
+                with open(path, encoding="ascii") as standard_input:
+                    said = self.run_ctl("card", "register-many", many, "--json", stdin=standard_input)
+                self.assertEqual(json.loads(said.stdout)["bad"], 1)
+                self.assertIn(why, (self.folder / "many.csv.rejected").read_text())
+        self.assertEqual(self.hsm_calls(), [])
+
+    def test_somebody_who_is_entered_with_a_card_of_others_is_the_same_however_often_it_is_tried(self):
+        """And whatever certificates it shows by then: by card and name."""
+        renewed = {**PIV, "certificates": [{"use": 0x9E, "der": "30020501"}]}
+        other = {**PIV, "answers": ["9000", PIV["answers"][1].replace(GUID.hex(), GUID[::-1].hex())]}
+        for reading, name in ((PIV, "Somebody"), (renewed, "Somebody"), (PIV, "Somebody else"), (other, "Somebody")):
+            many = self.write("many.csv", f"{self.write('card.json', json.dumps(reading))},,,{name}\n")
+            (self.folder / "many.csv.progress").unlink(missing_ok=True)
+            self.run_ctl("card", "register-many", many)
+        self.assertEqual(self.hsm_calls(), ["bind_foreign"] * 4)
+        holders = [body["holder"] for body in self.fake.asked("POST", "/v1/cards/issuable")]
+        self.assertEqual((len(holders), holders[0] == holders[1], len(set(holders))), (4, True, 3), holders)
 
     def test_nothing_is_bound_that_would_not_be_recorded(self):
         """A binding is for good."""
         read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}]}
         path, many = self.write("card.json", json.dumps(read)), self.write("many.csv", f"{CVC.hex()},,,{HOLDER}\n{CVC.hex()},,,Somebody\n")
+        others = self.write("others.csv", f"{self.write('reading.json', json.dumps(PIV))},,,{HOLDER}\n{self.folder}/reading.json,,,Somebody\n")
         self.fake.on("POST", "/v1/cards/issuable", 403, problem("application.none", "No.", 403))
         for words in (["issue", "--holder", HOLDER, "--certificate", self.cvc], ["register", "--holder", HOLDER, "--card", path],
                       ["replace", CARD, "--certificate", self.cvc], ["replace", CARD, "--card", path]):
             self.fails(1, "error [application.none]", "card", *words)
-        self.assertEqual(json.loads(self.run_ctl("card", "issue-many", many, "--json").stdout)["bad"], 2)
-        self.assertIn("application.none", (self.folder / "many.csv.rejected").read_text())
+        for command, file in (("issue-many", many), ("register-many", others)):
+            self.assertEqual(json.loads(self.run_ctl("card", command, file, "--json").stdout)["bad"], 2)
+            self.assertIn("application.none", (self.folder / f"{os.path.basename(file)}.rejected").read_text())
         self.assertFalse((self.folder / "hsm-calls").exists())
         self.assertEqual(self.fake.changes(), [])
         asked = self.fake.asked("POST", "/v1/cards/issuable")
         self.assertEqual([(body["profile"], body.get("replaces")) for body in asked[:4]], [(1, None), (2, None), (1, CARD), (2, CARD)])
-        self.assertEqual(sorted(str(body.get("holder_name")) for body in asked[4:]), ["None", "Somebody"])
+        self.assertEqual(sorted((body["profile"], str(body.get("holder_name"))) for body in asked[4:]),
+                         [(profile, name) for profile in (1, 2) for name in ("None", "Somebody")])
 
     def test_it_is_asked_by_its_identity_whether_somebody_elses_card_may_be_bound(self):
-        fasc_n, guid = bytes(range(25)), bytes(range(100, 116))
-        chuid = b"\x53\x2D\x30\x19" + fasc_n + b"\x34\x10" + guid + b"\x90\x00"
-        digest = bytearray(hashlib.sha256(b"cardbroker foreign card 1\0" + b"\x02" + fasc_n + guid).digest()[:16])
+        digest = bytearray(hashlib.sha256(b"cardbroker foreign card 1\0" + b"\x02" + FASC_N + GUID).digest()[:16])
         digest[6], digest[8] = 0x80 | digest[6] & 0x0F, 0x80 | digest[8] & 0x3F
-        read = {"profile": "piv", "answers": ["9000", chuid.hex()], "certificates": [{"use": 0x9E, "der": "30020500"}]}
-        path = self.write("card.json", json.dumps(read))
+        path = self.write("card.json", json.dumps(PIV))
         self.fake.on("POST", "/v1/cards/issuable", 403, problem("application.none", "No.", 403))
-        for words in (["register", "--holder", HOLDER, "--card", path], ["replace", CARD, "--card", path]):
-            self.fails(1, "error [application.none]", "card", *words)
+        for words in (["register", "--holder", HOLDER, "--card", path], ["replace", CARD, "--card", path],
+                      ["register-many", self.write("many.csv", f"{path},,,{HOLDER}\n")]):
+            self.assertEqual(self.run_ctl("card", *words).returncode, 1)
+        self.assertIn("application.none", (self.folder / "many.csv.rejected").read_text())
         self.assertEqual([(body["profile"], body.get("card")) for body in self.fake.asked("POST", "/v1/cards/issuable")],
-                         [(2, str(uuid.UUID(bytes=bytes(digest))))] * 2)
+                         [(2, str(uuid.UUID(bytes=bytes(digest))))] * 3)
         self.assertFalse((self.folder / "hsm-calls").exists())
         self.assertEqual(self.fake.changes(), [])
 
@@ -393,7 +429,8 @@ class Cards(Case):
         read = {"profile": "piv", "answers": ["9000"], "certificates": [{"use": 0x9E, "der": "30020500"}]}
         path, many = self.write("card.json", json.dumps(read)), self.write("many.csv", f"{CVC.hex()},,,{HOLDER}\n")
         for words in (["issue", "--holder", HOLDER, "--certificate", self.cvc], ["register", "--holder", HOLDER, "--card", path],
-                      ["replace", CARD, "--certificate", self.cvc], ["replace", CARD, "--card", path], ["issue-many", many]):
+                      ["replace", CARD, "--certificate", self.cvc], ["replace", CARD, "--card", path], ["issue-many", many],
+                      ["register-many", many]):
             for day in ("2026-02-30", "2031-3-31", "1969-12-31", "soon"):
                 self.fails(2, "--expires is a day", "card", *words, "--expires", day)
         self.assertFalse((self.folder / "hsm-calls").exists())
