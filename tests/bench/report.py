@@ -62,6 +62,24 @@ def scale(figures):
                "the rest read by, s", "memory, MB"), starts)))
 
 
+def whole(figures):
+    """Ratios are to the first row of as many at a time."""
+    first = figures["whole"][0]["taps"]
+    cpu = [sum(t["cpu_us"].values()) for t in first]
+    names = list(first[0]["by_profile"])
+    taps = [(f"{r['cards']:,}{', once more' if r.get('again') else ''}", f"{r['keys']:,}", t["at_a_time"], f"{t['taps_per_second']:.0f}", f"{t['server_p50'] / 1000:.1f}",
+             f"{t['server_p99'] / 1000:.1f}", f"{t['server_p50'] / first[i]['server_p50']:.2f}", f"{sum(t['cpu_us'].values()) / 1000:.2f}",
+             f"{sum(t['cpu_us'].values()) / cpu[i]:.2f}", *(f"{t['by_profile'][name]['server_p50'] / 1000:.1f}" for name in names))
+            for r in figures["whole"] for i, t in enumerate(r["taps"])]
+    places = [(f"{r['cards']:,}", f"{r['keys']:,}", f"{r['leaves']:,}", f"{r['file_mb']:,.0f}", of_file(r["cached"]), f"{r['bound_mb']:.1f}",
+               f"{r['resident_mb']:.0f}", f"{r['first_tap_s']:.1f}", f"{r['read_s']:.1f}") for r in figures["whole"] if not r.get("again")]
+    return "\n\n".join((
+        table(("cards", "sealed keys", "at a time", "taps/s", "server's share, ms: p50", "p99", "p50 × the first", "CPU a tap, ms", "× the first",
+               *(f"p50 of {name} cards" for name in names)), taps),
+        table(("cards", "sealed keys", "leaves", "file, MB", "of it in memory", "bound cards, MB", "front end's memory, MB",
+               "first tap after the start, s", "record read by, s"), places)))
+
+
 def bound(figures):
     rows = [(f"{r['cards']:,}", f"{r['memory_mb']:.1f}", f"{r['resident_mb']:.0f}",
              *(r[f"{what}_{part}"] for what in ("tap", "bind", "cold") for part in ("p50", "p99", "cpu_us"))) for r in figures["bound"]]
@@ -161,7 +179,7 @@ def memory(figures):
     return table(("resident memory", ""), rows)
 
 
-TABLES = {"taps": taps, "workers": workers, "keys": keys, "scale": scale, "bound": bound, "profiles": profiles, "password": password, "acceptor": acceptor, "revocation": revocation,
+TABLES = {"taps": taps, "workers": workers, "keys": keys, "scale": scale, "whole": whole, "bound": bound, "profiles": profiles, "password": password, "acceptor": acceptor, "revocation": revocation,
           "memory": memory, "peer": peer}
 
 

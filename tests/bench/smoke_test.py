@@ -135,6 +135,23 @@ class Smoke(unittest.TestCase):
                 self.assertTrue(0 < row[way]["cached"] <= 1, row)
             self.assertGreater(row["read_through"]["cached"], 0.99)
 
+    def test_whole_taps_were_measured_with_more_and_more_cards_beside_those_that_tap(self):
+        rows = self.figures["whole"]
+        self.assertEqual([(row["cards"], row["keys"]) for row in rows], [(100, 1000), (1000, 10000)])
+        for row in rows:
+            self.assertGreater(row["leaves"], row["keys"])
+            self.assertTrue(0 < row["cached"] <= 1, row)
+            self.assertTrue(0 < row["first_tap_s"] <= row["read_s"], row)
+            self.assertTrue(all(row[part] > 0 for part in ("file_mb", "bound_mb", "resident_mb")), row)
+            taps, = row["taps"]
+            self.assertEqual((taps["cards"], taps["at_a_time"], taps["failures"]), (6, 2, 0), taps["failure"])
+            self.assertEqual(set(taps["by_profile"]), {"native", "piv", "jpki", "scp03"})
+            self.assertEqual(sum(each["taps"] for each in taps["by_profile"].values()), taps["taps"])
+            self.assertGreater(taps["taps"], 0)
+            self.assertTrue(all(us > 0 for us in taps["cpu_us"].values()), taps["cpu_us"])
+        for part in ("leaves", "file_mb", "bound_mb"):
+            self.assertGreater(rows[1][part], rows[0][part])
+
     def test_bindings_were_measured_with_their_file_in_memory_and_without(self):
         row, = self.figures["bound"]
         self.assertEqual(row["cards"], 1000)
@@ -153,7 +170,7 @@ class Smoke(unittest.TestCase):
 
     def test_all_of_it_is_in_the_table(self):
         for words in ("× floor", "bare PKCS#11", "libmicrohttpd", "revocation under load", "resident memory", "cores", "workers",
-                      "sealed keys", "read through", "cards bound", "Argon2id at the terminal", "PIV 9E, secured", "operations of the card", "mid-range chip", "after contact for a native card"):
+                      "sealed keys", "read through", "cards bound", "first tap after the start", "Argon2id at the terminal", "PIV 9E, secured", "operations of the card", "mid-range chip", "after contact for a native card"):
             self.assertIn(words, self.table)
 
 
