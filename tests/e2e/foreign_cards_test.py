@@ -545,6 +545,87 @@ class Many(unittest.TestCase):
         self.assertTrue(w.verify()["verified"])
 
 
+class NativeAlone(unittest.TestCase):
+    """What only the broker's own cards have is refused for these, and leaves the card as it is."""
+
+    CARDS = (("piv", "Tomo", PIN), ("jpki", "Emi", JPKI_PIN), ("scp03", "Sora", None))
+
+    @classmethod
+    def setUpClass(cls):
+        for profile, name, _ in cls.CARDS:
+            {"piv": w.make_piv, "jpki": w.make_jpki, "scp03": w.make_scp03}[profile](name)
+            w.add_foreign_holder(name, ("nginx",))
+
+    @staticmethod
+    def file_of(name):
+        """But of an SCP03 card, which counts whoever asks it for a challenge."""
+        return None if name == "Sora" else (w.cards / f"{name}.card").read_bytes()
+
+    def test_1_no_pin_is_set_anew_by_holder_or_desk(self):
+        for _, name, pin in self.CARDS:
+            with self.subTest(name):
+                w.insert_card(name)
+                before = self.file_of(name)
+                typed = pin or PIN
+                for words, secrets_of in ((("pin", "change"), (typed, "112233")), (("pin", "unblock"), ("12345678", "112233")),
+                                          (("--card", w.card_ids[name], "pin", "reset"), ("112233",))):
+                    refused = w.cardlink(*words, pin=secrets_of, ok=(1, 3))[-1]
+                    self.assertEqual(refused.get("code"), "card.foreign", refused)
+                self.assertRaisesRegex(Failure, "card.foreign", w.ctl, "card", "unblock", w.card_ids[name], "--terminal", "terminal", "--reason",
+                                       "forgotten")
+                self.assertEqual(self.file_of(name), before, "it was asked for nothing that costs a try")
+                self.assertEqual(w.tap(pin=pin).get("outcome"), "accepted")
+        self.assertEqual([leaf for leaf in w.leaves() if leaf["kind"] == "card.pin_reset_allowed"], [])
+
+    def test_2_wrong_pins_that_a_terminal_tells_of_suspend_no_card(self):
+        """More than a native card may have in a row. Claims of one terminal slow that down, so it is one that does nothing else."""
+        w.enrol_terminal_freely("claims")
+        with Terminal(w, "claims") as terminal:
+            w.insert_card("Tomo")
+            said = []
+            for _ in range(15):
+                begun = terminal.ask("POST", "/v1/taps", {"profile": "piv"}).json
+                if "tap" not in begun:
+                    break
+                with Card(w.reader) as card:
+                    asked = terminal.challenge(begun["tap"], card.play(begun["script"]), "desk")
+                said.append(terminal.proof(begun["tap"], ["63C2"]).code if asked.status == 200 else asked.code)
+        self.assertGreater(said.count("pin.wrong"), 10, said)
+        self.assertEqual(w.ctl("card", "show", w.card_ids["Tomo"])["state"], "active")
+        self.assertEqual(w.tap("nginx").get("outcome"), "accepted")
+
+    def test_3_a_revoked_card_is_refused_and_not_ended(self):
+        for profile, name, pin in self.CARDS:
+            with self.subTest(name), Terminal(w) as terminal:
+                w.insert_card(name)
+                # Also when it proves itself, and was good when it was asked to.
+                begun = terminal.ask("POST", "/v1/taps", {"profile": profile}).json
+                with Card(w.reader) as card:
+                    script = terminal.challenge(begun["tap"], card.play(begun["script"])).json["script"]
+                    for item in script:
+                        if "pin" in item:
+                            item["apdu"] += f"{len(pin):02x}{pin.encode().hex()}"
+                    proof = card.play(script)
+                w.ctl("card", "revoke", w.card_ids[name])
+                refused = terminal.proof(begun["tap"], proof)
+                self.assertEqual((refused.code, refused.json.get("may_end")), ("card.revoked", None), refused)
+                before, size = self.file_of(name), w.size()
+                said = w.tap(pin=pin)
+                self.assertEqual((said.get("code"), said.get("card_ended")), ("card.revoked", None), said)
+                # A terminal that asks for it all the same.
+                begun = terminal.ask("POST", "/v1/taps", {"profile": profile}).json
+                with Card(w.reader) as card:
+                    refused = terminal.challenge(begun["tap"], card.play(begun["script"]))
+                    self.assertEqual((refused.code, refused.json.get("may_end")), ("card.revoked", None))
+                    again = terminal.ask("POST", "/v1/taps", {"profile": profile}).json
+                    ending = terminal.ask("POST", f"/v1/taps/{again['tap']}/challenge",
+                                          {"answers": card.play(again["script"]), "purpose": "card_end", "after": begun["tap"]})
+                self.assertEqual((ending.status, ending.code), (400, "request.invalid"), ending)
+                self.assertEqual(self.file_of(name), before)
+                self.assertEqual([leaf for leaf in w.leaves("--from", size) if leaf["kind"] == "tap.card_ended"], [])
+        self.assertTrue(w.verify()["verified"])
+
+
 class Refused(unittest.TestCase):
     def test_a_card_that_is_not_registered(self):
         w.make_piv("Stray")
