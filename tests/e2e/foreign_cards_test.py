@@ -546,7 +546,7 @@ class Many(unittest.TestCase):
 
 
 class NativeAlone(unittest.TestCase):
-    """What only the broker's own cards have is refused for these, and leaves the card as it is."""
+    """What only the broker's own cards have is refused for these, or done by the broker in their place, and leaves the card as it is."""
 
     CARDS = (("piv", "Tomo", PIN), ("jpki", "Emi", JPKI_PIN), ("scp03", "Sora", None))
 
@@ -624,6 +624,37 @@ class NativeAlone(unittest.TestCase):
                 self.assertEqual(self.file_of(name), before)
                 self.assertEqual([leaf for leaf in w.leaves("--from", size) if leaf["kind"] == "tap.card_ended"], [])
         self.assertTrue(w.verify()["verified"])
+
+    def test_4_after_a_last_day_the_broker_refuses_what_knows_of_no_day(self):
+        makers = {"piv": w.make_piv, "jpki": w.make_jpki, "scp03": w.make_scp03}
+        for profile, _, pin in self.CARDS:
+            with self.subTest(profile):
+                name = f"Late-{profile}"
+                makers[profile](name)
+                holder = w.holders[name] = w.ctl("holder", "add", "--name", name)["id"]
+                reading = w.read_card(name)
+                before = self.file_of(name) if profile != "scp03" else None
+                card = w.ctl("card", "register", "--holder", holder, "--card", reading, "--activate", "--expires", "2024-02-29")
+                self.assertEqual(card["expires"], "2024-03-01T00:00:00.000000Z")
+                w.enrol(name, "nginx")
+                for typed in {None, pin}:   # nobody is asked for it
+                    self.assertEqual(w.tap(pin=typed).get("code"), "card.expired")
+                wait_until("the card to expire", lambda c=card: w.ctl("card", "show", c["id"])["state"] == "expired", 20 * PATIENCE)
+                self.assertEqual(w.tap(pin=pin).get("code"), "card.expired")
+                self.assertEqual(self.file_of(name) if profile != "scp03" else None, before)
+                # One that is not set, or comes later than its certificates', is theirs; an SCP03 card has none.
+                ends = [w.ctl("card", "register", "--holder", holder, "--card", self.read(makers[profile], f"{name}-{more}"),
+                              *(("--expires", "2999-12-31") if more else ()))["expires"] for more in (0, 1)]
+                if profile == "scp03":
+                    self.assertEqual(ends, [None, "3000-01-01T00:00:00.000000Z"])
+                else:
+                    self.assertTrue(all("2024" < end < "2999" for end in ends), ends)
+        self.assertTrue(w.verify()["verified"])
+
+    @staticmethod
+    def read(make, name):
+        make(name)
+        return w.read_card(name)
 
 
 class Refused(unittest.TestCase):
