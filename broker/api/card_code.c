@@ -13,10 +13,12 @@ enum { CODE_TEXT_MAX = 64 };
 cb_error cb_api_card_code(cb_request *request, cb_reply *reply)
 {
     char code[CB_CODE_TEXT];
+    bool first = false;
+    const cb_field fields[] = {{"first", CB_FIELD_TRUTH, false, 0, &first}};
     const cb_id *id = &request->match.parameters[0].id;
-    cb_error error = cb_request_fields(request, reply, NULL, 0);
+    cb_error error = cb_request_fields(request, reply, fields, 1);
     if (!error)
-        error = cb_card_code_set(cb_api_of(request)->store, request->actor, id, code);
+        error = cb_card_code_set(cb_api_of(request)->store, request->actor, id, first, code);
     if (!error)
         error = cb_reply_json(
             reply, 200, json_pack("{so, ss}", "id", cb_json_id(id), "suspension_code", code));

@@ -24,6 +24,7 @@ typedef struct set_code {
     cb_act act;
     const cb_id *id;
     cb_digest hash;
+    bool first;
 } set_code;
 
 /* Of a card that could be suspended some day. */
@@ -41,7 +42,12 @@ static cb_error check_card(cb_txn *txn, const cb_id *id)
 static cb_error run_set(cb_txn *txn, void *context)
 {
     const set_code *set = context;
+    bool known = false;
     cb_error error = check_card(txn, set->id);
+    if (!error && set->first)
+        error = cb_row_suspension_code_known(txn, set->id, &known);
+    if (!error && known)
+        error = CB_E_EXISTS;
     if (!error)
         error = cb_row_suspension_code_set(txn, set->id, &set->hash);
     if (error)
@@ -54,11 +60,11 @@ static cb_error run_set(cb_txn *txn, void *context)
     return error;
 }
 
-cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id,
+cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id, bool first,
                           char text[CB_CODE_TEXT])
 {
     char symbols[CB_CODE_SYMBOLS];
-    set_code set = {.act = {.actor = actor, .time = cb_clock_wall_us()}, .id = id};
+    set_code set = {.act = {.actor = actor, .time = cb_clock_wall_us()}, .id = id, .first = first};
     if (cb_act_check(actor, NULL))
         return CB_E_ARGUMENT;
     cb_code_make(text);

@@ -199,9 +199,10 @@ cb_error cb_card_pin_reset(cb_store *store, const char *actor, const cb_id *id,
                            const cb_id *terminal, const char *reason);
 
 /* A fresh code with which the holder of a card that is issued, active or suspended can suspend it
- * himself, as often as he has to; the one of before is worth nothing then. text is for his letter,
- * to be wiped; only a hash is kept. CB_E_STATE. */
-cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id,
+ * himself, as often as he has to; the one of before is worth nothing then. first: there is to be
+ * none of before (CB_E_EXISTS). text is for his letter, to be wiped; only a hash is kept.
+ * CB_E_STATE. */
+cb_error cb_card_code_set(cb_store *store, const char *actor, const cb_id *id, bool first,
                           char text[CB_CODE_TEXT]);
 
 /* Suspends the card of that code (its symbols, base/code.h), if it is active. *state is its state

@@ -9,22 +9,35 @@
 #include "broker/ctl/http.h"
 #include "broker/ctl/resolve.h"
 
+static cb_ctl_status judge(cb_ctl *ctl, const cb_ctl_answer *answer)
+{
+    const char *code = answer->body ? cb_ctl_text_field(answer->body, "code") : "";
+    if (answer->status == 409 && strcmp(code, "resource.exists") == 0)
+        return cb_ctl_fail(ctl, CB_E_EXISTS,
+                           "the card has a code already, of another run, and keeps it");
+    return answer->status >= 200 && answer->status <= 299 ? CB_CTL_DONE
+                                                          : cb_ctl_problem(ctl, answer);
+}
+
 /* The answer is wiped; what libcurl had of it is not ours. */
-static cb_ctl_status ask(cb_ctl *ctl, const char *card, char code[CB_CODE_TEXT])
+static cb_ctl_status ask(cb_ctl *ctl, const char *card, bool first, char code[CB_CODE_TEXT])
 {
     char path[96], symbols[CB_CODE_SYMBOLS];
-    json_t *made = NULL, *body = json_object();
+    cb_ctl_answer answer = {0};
+    json_t *body = first ? json_pack("{s:b}", "first", 1) : json_object();
     snprintf(path, sizeof path, "/v1/cards/%s/suspension-code", card);
     cb_ctl_status status =
-        body ? cb_ctl_call(ctl, "POST", path, body, &made) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
-    const char *text = cb_ctl_text_field(made, "suspension_code");
+        body ? cb_ctl_ask(ctl, "POST", path, body, &answer) : cb_ctl_fail(ctl, CB_E_MEMORY, NULL);
+    if (!status)
+        status = judge(ctl, &answer);
+    const char *text = status ? "" : cb_ctl_text_field(answer.body, "suspension_code");
     if (!status && (strlen(text) != CB_CODE_TEXT - 1 || cb_code_read(cb_bytes_str(text), symbols)))
         status = cb_ctl_fail(ctl, CB_E_PROTOCOL, "cardbrokerd's answer is no suspension code");
     if (!status)
         memcpy(code, text, CB_CODE_TEXT);
     cb_wipe((void *)(uintptr_t)text, strlen(text));
     cb_wipe(symbols, sizeof symbols);
-    json_decref(made);
+    cb_ctl_answer_free(&answer);
     json_decref(body);
     return status;
 }
@@ -53,11 +66,12 @@ static cb_ctl_status make(cb_ctl *ctl, const cb_issue_code *of)
     cb_id_text(&of->card, card);
     /* Both as cb_time_text writes them, of which the order is that of the times. */
     bool before = of->created && strcmp(of->created, of->begun) < 0;
+    bool first = !of->created || !of->goes_on;
     cb_ctl_status status =
         before ? cb_ctl_fail(
                      ctl, CB_E_EXISTS,
                      "the card was issued before this run, and keeps the code that it may have")
-               : ask(ctl, card, code);
+               : ask(ctl, card, first, code);
     if (!status && !add(of, card, code))
         status = cb_ctl_fail(ctl, CB_E_IO, of->codes->path);
     else if (status)

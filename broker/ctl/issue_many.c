@@ -252,7 +252,8 @@ static cb_ctl_status code_for(worker *w, const cb_card_line *l, const card_of_li
                               .card = card->id,
                               .holder = card->holder,
                               .serial = l->serial,
-                              .created = card->already ? card->created : NULL};
+                              .created = card->already ? card->created : NULL,
+                              .goes_on = m->progress.goes_on};
     return m->progress.kept ? cb_ctl_issue_code(&w->ctl, &of) : CB_CTL_DONE;
 }
 

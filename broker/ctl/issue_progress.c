@@ -129,10 +129,11 @@ static bool write_mark(const cb_progress *p, int64_t settled)
 static cb_ctl_status open_rows(cb_ctl *ctl, const kept_mark *before, cb_progress *p)
 {
     struct stat rows;
-    bool goes_on = before->place[0] != 0;
-    if (!goes_on)
+    p->goes_on = before->place[0] != 0;
+    if (!p->goes_on)
         cb_time_text(cb_clock_wall_us(), p->begun);
-    cb_ctl_status status = cb_kept_open(ctl, p->kept, goes_on ? before->place : NULL, before->size);
+    cb_ctl_status status =
+        cb_kept_open(ctl, p->kept, p->goes_on ? before->place : NULL, before->size);
     if (!status && (fstat(p->kept->fd, &rows) != 0 || rows.st_nlink != 1))
         status = cb_ctl_fail(ctl, CB_E_IO, p->kept->path);
     return status;

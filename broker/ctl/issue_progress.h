@@ -27,6 +27,7 @@ typedef struct cb_progress {
     bool unwritten;  /* some of the report, or of the rows that are kept */
     cb_kept *kept;   /* rows that this run writes besides, the caller's; NULL: none */
     char begun[CB_TIME_TEXT]; /* with them: when the first run began */
+    bool goes_on;             /* likewise: that was another */
 } cb_progress;
 
 /* Names the files: of FILE, and the report (NULL: beside it). */

@@ -155,6 +155,15 @@ cb_error cb_row_suspension_code_set(cb_txn *txn, const cb_id *card, const cb_dig
     return cb_query_run(&q);
 }
 
+cb_error cb_row_suspension_code_known(cb_txn *txn, const cb_id *card, bool *known)
+{
+    cb_query q = cb_query_begin(txn->sql, "SELECT 1 FROM suspension_code WHERE card = ?");
+    cb_query_id(&q, card);
+    *known = cb_query_next(&q);
+    cb_error error = cb_row_found(&q, *known);
+    return error == CB_E_NOT_FOUND ? CB_OK : error;
+}
+
 cb_error cb_row_suspension_code_card(cb_txn *txn, const cb_digest *hash, cb_id *card)
 {
     cb_query q = cb_query_begin(txn->sql, "SELECT card FROM suspension_code WHERE hash = ?");

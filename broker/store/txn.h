@@ -147,6 +147,7 @@ cb_error cb_row_card_due(cb_txn *txn, const cb_id *id, int64_t due);
 /* The hash of the code with which its holder suspends a card; CB_E_NOT_FOUND: no card's. */
 cb_error cb_row_suspension_code_set(cb_txn *txn, const cb_id *card, const cb_digest *hash);
 cb_error cb_row_suspension_code_card(cb_txn *txn, const cb_digest *hash, cb_id *card);
+cb_error cb_row_suspension_code_known(cb_txn *txn, const cb_id *card, bool *known);
 /* Cards that expired, or that were to be given back, by then: their ids, at most so many. */
 cb_error cb_row_card_over(cb_txn *txn, bool due, int64_t by, cb_id *out, size_t most, size_t *count);
 cb_error cb_row_issue_put(cb_txn *txn, const cb_issue_row *issue);

@@ -242,10 +242,11 @@ class Many(unittest.TestCase):
 
 class Between:
     """A run folder of which the administration socket is the broker's but for one answer, at which the client is killed: cut is
-    the end of the path that is changed, how many such answers still come, and the client."""
+    the end of the path that is changed, how many such answers still come, and the client. Or for one question, before which
+    something else is done: meanwhile is the end of its path, and what that is."""
 
     def __init__(self, name):
-        self.folder, self.cut = w.folder / name, None
+        self.folder, self.cut, self.meanwhile = w.folder / name, None, None
         self.folder.mkdir()
         for other in w.run_folder.iterdir():
             if other.name != "admin.sock":
@@ -277,14 +278,21 @@ class Between:
             data += source.recv(65536)
         return data
 
+    @staticmethod
+    def changes(question, path):
+        return question.startswith(b"POST") and question.split(b"\r\n")[0].endswith(path + b" HTTP/1.1")
+
     def serve(self, client):
         with client, socket.socket(socket.AF_UNIX) as broker:
             broker.connect(str(w.run_folder / "admin.sock"))
             try:
                 while question := self.message(client):
+                    if self.meanwhile and self.changes(question, self.meanwhile[0]):
+                        act, self.meanwhile = self.meanwhile[1], None
+                        act()
                     broker.sendall(question)
                     answer = self.message(broker)
-                    if self.cut and question.startswith(b"POST") and question.split(b"\r\n")[0].endswith(self.cut[0] + b" HTTP/1.1"):
+                    if self.cut and self.changes(question, self.cut[0]):
                         self.cut[1] -= 1
                         if self.cut[1] < 0:
                             os.kill(self.cut[2](), signal.SIGKILL)
@@ -310,8 +318,8 @@ class Codes(unittest.TestCase):
         return [str(w.program("cardbrokerctl")), "--run", str(run or w.run_folder), "--json", "card", "issue-many", str(file),
                 "--activate", *(["--suspension-codes", str(codes)] if codes else []), *words]
 
-    def run_it(self, *args, ok=(0,), **options):
-        done = subprocess.run(self.argv(*args), capture_output=True, text=True, timeout=120 * PATIENCE, **options)
+    def run_it(self, *args, ok=(0,), run=None, **options):
+        done = subprocess.run(self.argv(*args, run=run), capture_output=True, text=True, timeout=120 * PATIENCE, **options)
         self.assertIn(done.returncode, ok, done.stdout + done.stderr)
         return done
 
@@ -398,6 +406,24 @@ class Codes(unittest.TestCase):
         self.run_it(file, codes)
         self.assertTrue(codes.read_bytes().startswith(seen), "what was written stays")
         self.assertEqual(len(self.good(codes)), count)
+
+    def test_of_two_runs_that_have_the_same_card_the_later_leaves_the_code_of_the_other(self):
+        (one, codes), others = self.lines("both", 2), w.folder / "both-others.csv"
+        other, rows = w.folder / "both-other.csv", one.read_text().splitlines(keepends=True)
+        other.write_text(rows[0])
+        between = Between("beside")
+        try:    # it has begun when the other does all of its file
+            between.meanwhile = (b"/v1/cards/issuable", lambda: self.run_it(one, codes))
+            said = self.run_it(other, others, "--threads", "1", ok=(1,), run=between.folder)
+        finally:
+            between.close()
+        self.assertIsNone(between.meanwhile)
+        self.assertEqual((json.loads(said.stdout)["codes"], json.loads(said.stdout)["bad"]), (0, 1), said.stderr)
+        self.assertEqual(len(self.good(codes)), 2, "what is in the letters of the one stays")
+        self.assertEqual(self.good(others), [])
+        report = (w.folder / "both-other.csv.rejected").read_text()
+        self.assertIn("has a code already", report)
+        self.assertIn("cardbrokerctl card suspension-code", report)
 
     def test_a_disk_that_is_full_ends_the_run_and_it_goes_on_when_there_is_room(self):
         file, codes = self.lines("full", 7)

@@ -35,7 +35,7 @@ static void suspend_by_code(api_acts *a)
 {
     char code[CB_CODE_TEXT];
     act_make_user(a);
-    MUST(cb_card_code_set(a->w.api.store, "test", &a->card, code));
+    MUST(cb_card_code_set(a->w.api.store, "test", &a->card, false, code));
     act_request(a, "POST", "suspensions", NULL, NULL);
     act_body(a, "{\"code\":\"%s\"}", code);
 }

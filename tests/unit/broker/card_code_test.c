@@ -9,7 +9,7 @@
 static void make_code(world *w, const cb_id *card, char symbols[CB_CODE_SYMBOLS])
 {
     char text[CB_CODE_TEXT];
-    assert_int_equal(cb_card_code_set(w->store, "test", card, text), CB_OK);
+    assert_int_equal(cb_card_code_set(w->store, "test", card, false, text), CB_OK);
     assert_int_equal(cb_code_read(cb_bytes_str(text), symbols), CB_OK);
 }
 
@@ -21,6 +21,25 @@ static cb_error use(world *w, const char *symbols, uint8_t *now, cb_affected *af
     if (!error)
         assert_true(cb_id_same(&card, &w->card));
     return error;
+}
+
+static void a_first_code_takes_no_others_place(void **state)
+{
+    world w;
+    uint8_t now = 0;
+    char text[CB_CODE_TEXT], symbols[CB_CODE_SYMBOLS];
+    (void)state;
+    world_begin(&w);
+    cb_id other = add_card(&w, true);
+    assert_int_equal(cb_card_code_set(w.store, "test", &other, true, text), CB_OK);
+    assert_int_equal(cb_card_code_set(w.store, "test", &w.card, true, text), CB_OK);
+    assert_int_equal(cb_code_read(cb_bytes_str(text), symbols), CB_OK);
+    assert_int_equal(cb_card_code_set(w.store, "test", &w.card, true, text), CB_E_EXISTS);
+    assert_int_equal(use(&w, symbols, &now, NULL), CB_OK);
+    assert_int_equal(now, CB_CARD_SUSPENDED);
+    assert_int_equal(cb_card_code_set(w.store, "test", &w.card, false, text), CB_OK);
+    assert_int_equal(use(&w, symbols, &now, NULL), CB_E_SUSPENSION);
+    verify_and_end(&w);
 }
 
 static void the_code_stops_its_card_and_no_other(void **state)
@@ -91,8 +110,8 @@ static void what_is_no_more_or_not_yet_stays_so(void **state)
     (void)state;
     world_begin(&w);
     cb_id unknown = cb_id_new(), issued = add_card(&w, false);
-    assert_int_equal(cb_card_code_set(w.store, "test", &unknown, text), CB_E_NOT_FOUND);
-    assert_int_equal(cb_card_code_set(w.store, "", &w.card, text), CB_E_ARGUMENT);
+    assert_int_equal(cb_card_code_set(w.store, "test", &unknown, false, text), CB_E_NOT_FOUND);
+    assert_int_equal(cb_card_code_set(w.store, "", &w.card, false, text), CB_E_ARGUMENT);
     make_code(&w, &issued, early);
     assert_int_equal(cb_card_suspend_by_code(w.store, early, &card, &now, NULL),
                      CB_E_CARD_NOT_ACTIVE);
@@ -100,7 +119,7 @@ static void what_is_no_more_or_not_yet_stays_so(void **state)
     assert_int_equal(cb_card_change(w.store, "test", &w.card, CB_CARD_REVOKE, "lost", NULL), CB_OK);
     assert_int_equal(use(&w, symbols, &now, NULL), CB_OK);
     assert_int_equal(now, CB_CARD_REVOKED);
-    assert_int_equal(cb_card_code_set(w.store, "test", &w.card, text), CB_E_STATE);
+    assert_int_equal(cb_card_code_set(w.store, "test", &w.card, false, text), CB_E_STATE);
     verify_and_end(&w);
 }
 
@@ -123,6 +142,7 @@ static void it_works_while_the_key_service_does_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_first_code_takes_no_others_place),
         cmocka_unit_test(the_code_stops_its_card_and_no_other),
         cmocka_unit_test(only_the_last_code_of_a_card_is_one),
         cmocka_unit_test(what_is_no_more_or_not_yet_stays_so),

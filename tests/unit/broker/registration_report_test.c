@@ -98,7 +98,7 @@ static cb_error suspend(world *w, const cb_id *card, size_t *codes)
 static void make_code(world *w, const cb_id *card, char symbols[CB_CODE_SYMBOLS])
 {
     char text[CB_CODE_TEXT];
-    assert_int_equal(cb_card_code_set(w->store, "test", card, text), CB_OK);
+    assert_int_equal(cb_card_code_set(w->store, "test", card, false, text), CB_OK);
     assert_int_equal(cb_code_read(cb_bytes_str(text), symbols), CB_OK);
 }
 
