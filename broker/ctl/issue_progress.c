@@ -19,6 +19,7 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
     int mark_len = snprintf(out->mark_path, CB_PROGRESS_PATH, "%s.progress", file);
     int report_len = report ? snprintf(out->report_path, CB_PROGRESS_PATH, "%s", report)
                             : snprintf(out->report_path, CB_PROGRESS_PATH, "%s.rejected", file);
+    out->file = file;
     out->named = report != NULL;
     bool fits = mark_len > 0 && mark_len < CB_PROGRESS_PATH && report_len > 0 &&
                 report_len < CB_PROGRESS_PATH;
@@ -26,14 +27,14 @@ cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report
 }
 
 /* What is made anew (the mark, and the report of a run that goes on) is made beside first. */
-cb_ctl_status cb_progress_apart(cb_ctl *ctl, const char *file, const cb_progress *p)
+static cb_ctl_status names_apart(cb_ctl *ctl, const cb_progress *p)
 {
     char mark_new[CB_PROGRESS_PATH + 8], place[PATH_MAX], report_new[PATH_MAX + 8];
     bool known = cb_run_place(p->report_path, place);
     snprintf(mark_new, sizeof mark_new, "%s.new", p->mark_path);
     snprintf(report_new, sizeof report_new, "%s.new", known ? place : p->report_path);
     const cb_run_name names[] = {
-        {file, "the file that is read", NULL},
+        {p->file, "the file that is read", NULL},
         {p->mark_path, "the mark of how far the run came", NULL},
         {mark_new, "where that mark is made", NULL},
         {p->report_path, "the report", "--report"},
@@ -270,9 +271,12 @@ cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress
 {
     char before[PATH_MAX];
     kept_mark rows = {.size = 0};
+    cb_ctl_status status = names_apart(ctl, p);
+    if (status)
+        return status;
     cb_hex(cb_digest_bytes(digest), p->digest);
     p->settled = read_mark(p, before, &rows);
-    cb_ctl_status status = same_rows(ctl, p, &rows);
+    status = same_rows(ctl, p, &rows);
     if (!status && p->kept)
         status = open_rows(ctl, &rows, p);
     if (!status)

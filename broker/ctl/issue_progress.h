@@ -17,6 +17,7 @@
 enum { CB_PROGRESS_PATH = 1024 };
 
 typedef struct cb_progress {
+    const char *file; /* the caller's */
     char mark_path[CB_PROGRESS_PATH], report_path[CB_PROGRESS_PATH];
     char digest[2 * CB_SHA256_SIZE + 1]; /* of the file: another one begins anew */
     char place[PATH_MAX]; /* of the report, whatever way it was named; "": it is no file */
@@ -33,15 +34,13 @@ typedef struct cb_progress {
 /* Names the files: of FILE, and the report (NULL: beside it). */
 cb_ctl_status cb_progress_name(cb_ctl *ctl, const char *file, const char *report, cb_progress *out);
 
-/* CB_CTL_USAGE where a file that the run writes, or makes for a moment, is FILE or another of them. */
-cb_ctl_status cb_progress_apart(cb_ctl *ctl, const char *file, const cb_progress *p);
-
-/* Reads what runs before came to, and opens the report, in which their reasons stay: a crash leaves
- * the old report or the new one. Without them (the report is gone, cannot be read, or is another)
- * nothing is begun; nor without the rows that they kept, or if they kept none and this one is to, or
- * the other way round; a run that is refused because of rows leaves mark and report as they were.
- * The mark of another file goes before the report is begun anew. With kept rows the first mark stands
- * before it returns. */
+/* CB_CTL_USAGE, before anything is written, where a file that the run writes, or makes for a
+ * moment, is FILE or another of them (names_apart.h). Reads what runs before came to, and opens the
+ * report, in which their reasons stay: a crash leaves the old report or the new one. Without them
+ * (the report is gone, cannot be read, or is another) nothing is begun; nor without the rows that
+ * they kept, or if they kept none and this one is to, or the other way round; a run that is refused
+ * because of rows leaves mark and report as they were. The mark of another file goes before the
+ * report is begun anew. With kept rows the first mark stands before it returns. */
 cb_ctl_status cb_progress_open(cb_ctl *ctl, const cb_digest *digest, cb_progress *progress);
 void cb_progress_close(cb_progress *progress);
 

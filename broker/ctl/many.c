@@ -251,8 +251,6 @@ cb_ctl_status cb_ctl_many(cb_many *m)
     if (!status)
         status = map_file(m, m->args->operand[0], &digest);
     if (!status)
-        status = cb_progress_apart(m->ctl, m->args->operand[0], &m->progress);
-    if (!status)
         status = cb_progress_open(m->ctl, &digest, &m->progress);
     m->bad = m->progress.bad;
     if (!status)
