@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "broker/store/migrate.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-
-enum { APPLICATION_ID = 0x43424252 /* "CBBR" */, SCHEMA_MAX = 256 * 1024 };
+#include "broker/store/schema.h"
 
 static cb_error other_version(const char *why)
 {
@@ -21,7 +18,7 @@ static cb_error check_owner(cb_sql *sql, bool *fresh)
     if (!error)
         error = cb_sql_number(sql, "SELECT count(*) FROM sqlite_schema", &tables);
     *fresh = !error && mark == 0 && tables == 0;
-    if (!error && !*fresh && mark != APPLICATION_ID)
+    if (!error && !*fresh && mark != CB_SCHEMA_MARK)
         error = cb_log_failure("store.open", CB_E_STORE, "the file is not a Cardbroker database");
     return error;
 }
@@ -78,57 +75,14 @@ static cb_error apply(cb_sql *sql, const cb_migration *migration)
     return error;
 }
 
-static cb_error begin_record(cb_sql *sql)
-{
-    char text[64];
-    snprintf(text, sizeof text, "PRAGMA application_id = %d", APPLICATION_ID);
-    cb_error error = cb_sql_run(sql, text);
-    if (error)
-        return error;
-    return cb_sql_run(sql, "CREATE TABLE schema_migration ("
-                           " number INTEGER PRIMARY KEY,"
-                           " name TEXT NOT NULL,"
-                           " digest BLOB NOT NULL CHECK (length(digest) = 32),"
-                           " applied INTEGER NOT NULL) STRICT");
-}
-
-/* ---- The schema itself ---- */
-
-static cb_error describe(cb_sql *sql, cb_buf *out)
-{
-    cb_query q = cb_query_begin(sql, "SELECT type, name, tbl_name, coalesce(sql, '') "
-                                     "FROM sqlite_schema ORDER BY type, name");
-    while (cb_query_next(&q)) {
-        for (int column = 0; column < 4; column++)
-            cb_buf_put_var(out, cb_column_bytes(&q, column));
-    }
-    cb_error error = cb_query_end(&q);
-    return error ? error : cb_buf_error(out);
-}
-
-/* What a new database has after these migrations. */
-static cb_error describe_ours(unsigned migrations, cb_buf *out)
-{
-    cb_sql *fresh = NULL;
-    cb_error error = cb_sql_open(":memory:", CB_SQL_READ, 0, &fresh);
-    if (!error)
-        error = begin_record(fresh);
-    for (unsigned i = 0; !error && i < migrations; i++)
-        error = cb_sql_run(fresh, cb_migrations[i].sql);
-    if (!error)
-        error = describe(fresh, out);
-    cb_sql_close(&fresh);
-    return error;
-}
-
 /* The record of migrations says what was run here once. Triggers and views run inside this process,
  * and a table without its checks holds anything: so what is there now is compared too. */
 static cb_error check_schema(cb_sql *sql, unsigned migrations)
 {
-    cb_buf here = CB_BUF(SCHEMA_MAX), ours = CB_BUF(SCHEMA_MAX);
-    cb_error error = describe_ours(migrations, &ours);
+    cb_buf here = CB_BUF(CB_SCHEMA_MAX), ours = CB_BUF(CB_SCHEMA_MAX);
+    cb_error error = cb_schema_made(migrations, &ours);
     if (!error)
-        error = describe(sql, &here);
+        error = cb_schema_describe(sql, &here);
     if (error == CB_E_TOO_LARGE ||
         (!error && !cb_bytes_same(cb_buf_bytes(&here), cb_buf_bytes(&ours))))
         error = other_version(
@@ -145,7 +99,7 @@ static cb_error migrate_locked(cb_sql *sql)
     unsigned have = 0;
     cb_error error = check_owner(sql, &fresh);
     if (!error && fresh)
-        error = begin_record(sql);
+        error = cb_schema_begin(sql);
     if (!error)
         error = applied(sql, &have);
     if (!error)
