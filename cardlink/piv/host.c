@@ -27,7 +27,8 @@ enum {
     ALGORITHM_RSA_2048 = 0x07, /* NIST SP 800-78-4, table 6-2 */
     ALGORITHM_P256 = 0x11,
     ALGORITHM_P384 = 0x14,
-    CHAINED = 0x10
+    CHAINED = 0x10,
+    SW_NOT_SUPPORTED = 0x6A81
 };
 
 /* A tap: what all foreign cards have, and secure messaging. */
@@ -171,10 +172,22 @@ static cb_error read_secured(piv_tap *tap, cb_bytes answer)
     return error;
 }
 
+/* Over the air a card takes its PIN through the virtual contact interface alone (part 2, 3.2.1):
+ * here it does not reach what is asked for, whatever is typed. */
+static bool wants_contacts(const cb_foreign_tap *common, const cb_script *answers)
+{
+    uint16_t status = common->with_pin && answers->count == 1
+                          ? cb_answer_status(answers->item[0].apdu)
+                          : CB_SW_OK;
+    return status == CB_SW_SECURITY || status == SW_NOT_SUPPORTED;
+}
+
 static cb_error read(cb_foreign_tap *common, const cb_script *answers)
 {
     piv_tap *tap = (piv_tap *)common;
     size_t count = (common->with_pin ? 1 : 0) + common->parts;
+    if (wants_contacts(common, answers))
+        return CB_E_TAP_LEVEL;
     cb_error error =
         cb_foreign_second(answers, count, common->with_pin ? 0 : count, &common->claim);
     if (error)

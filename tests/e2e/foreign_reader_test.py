@@ -79,11 +79,15 @@ def bring(card, nth=0, when=None):
     at_reader(sys.executable, w.support("vpcd_bridge.py"), "--port", port(), "--unix", reader.path)
 
 
-def bring_alone(card):
+def bring_alone(card, *more):
     """With nobody in between."""
     if f"reader of {card}" in w.programs:
         w.take_away(card)
-    at_reader(w.program("cardlink-vcard"), "--vpcd", f"127.0.0.1:{port()}", w.cards / f"{card}.card")
+    at_reader(w.program("cardlink-vcard"), *more, "--vpcd", f"127.0.0.1:{port()}", w.cards / f"{card}.card")
+
+
+def bring_over_the_air(card):
+    bring_alone(card, "--contactless")
 
 
 def lay(card, how=bring):
@@ -163,6 +167,20 @@ class Taps(Through):
                     self.assertEqual((leaf["outcome"], leaf["card"]), ("pin.wrong", w.card_ids[card]))
                 self.works(card)
                 self.assertEqual(w.tap("desk", pin=wrong).get("tries_left"), 2, "the right one gave them back")
+                self.works(card)
+
+    def test_a_piv_card_over_the_air_proves_without_its_pin_and_what_needs_it_is_out_of_reach(self):
+        for card in ("P-256", "secured-P-256"):
+            with self.subTest(card):
+                lay(card, bring_over_the_air)
+                self.accepted(card, w.tap(), 1)
+                for _ in range(4):
+                    self.assertEqual((w.tap("desk", pin=WRONG_PIN).get("code"), w.last_status), ("tap.level", 3))
+                leaf = w.fields([leaf for leaf in w.leaves() if leaf["kind"] == "tap.refused"][-1])
+                self.assertEqual((leaf["outcome"], leaf["card"]), ("tap.level", w.card_ids[card]))
+                self.assertEqual(w.cardlink("read", "--timeout", "5", ok=(3,))[-1]["code"], "card.answer", "nor does it show all its certificates")
+                lay(card)
+                self.assertEqual(w.tap("desk", pin=WRONG_PIN).get("tries_left"), 2, "it has compared nothing")
                 self.works(card)
 
     def test_after_the_last_try_it_is_blocked_and_says_so(self):

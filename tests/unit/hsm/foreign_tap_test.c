@@ -118,6 +118,22 @@ static void a_wrong_pin_is_said_with_the_card_and_its_tries(void **state)
     piv_card_free(&c);
 }
 
+static void where_the_card_takes_no_pin_the_level_is_out_of_reach(void **state)
+{
+    piv_card c;
+    cb_binding_info info;
+    (void)state;
+    make_and_bind(&c, &info);
+    cb_vcard_set_contactless(c.card, true);
+    expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
+    for (int i = 0; i < 4; i++) /* which costs no try */
+        expect(CB_E_TAP_LEVEL, tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_WRONG_PIN, NULL, NULL));
+    good(tap_with(&c, CB_LEVEL_POSSESSION, "", NULL, NULL));
+    cb_vcard_set_contactless(c.card, false);
+    good(tap_with(&c, CB_LEVEL_TERMINAL_PIN, PIV_PIN, NULL, NULL));
+    piv_card_free(&c);
+}
+
 static void the_pin_is_asked_for_where_it_is_needed_only(void **state)
 {
     piv_card c;
@@ -244,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_card_with_one_key_does_what_that_key_can),
         cmocka_unit_test(what_a_card_cannot_reach_is_not_asked_of_it),
         cmocka_unit_test(a_wrong_pin_is_said_with_the_card_and_its_tries),
+        cmocka_unit_test(where_the_card_takes_no_pin_the_level_is_out_of_reach),
         cmocka_unit_test(the_pin_is_asked_for_where_it_is_needed_only),
         cmocka_unit_test(of_a_known_card_nothing_is_read_but_who_it_is),
         cmocka_unit_test(of_a_known_jpki_card_nothing_is_read_but_its_number),
