@@ -69,7 +69,7 @@ def whole(figures):
     names = list(first[0]["by_profile"])
     taps = [(f"{r['cards']:,}{', once more' if r.get('again') else ''}", f"{r['keys']:,}", t["at_a_time"], f"{t['taps_per_second']:.0f}", f"{t['server_p50'] / 1000:.1f}",
              f"{t['server_p99'] / 1000:.1f}", f"{t['server_p50'] / first[i]['server_p50']:.2f}", f"{sum(t['cpu_us'].values()) / 1000:.2f}",
-             f"{sum(t['cpu_us'].values()) / cpu[i]:.2f}", *(f"{t['by_profile'][name]['server_p50'] / 1000:.1f}" for name in names))
+             f"{sum(t['cpu_us'].values()) / cpu[i]:.2f}", *(f"{each['server_p50'] / 1000:.1f}" if each["taps"] else "–" for each in (t["by_profile"][name] for name in names)))
             for r in figures["whole"] for i, t in enumerate(r["taps"])]
     places = [(f"{r['cards']:,}", f"{r['keys']:,}", f"{r['leaves']:,}", f"{r['file_mb']:,.0f}", of_file(r["cached"]), f"{r['bound_mb']:.1f}",
                f"{r['resident_mb']:.0f}", f"{r['first_tap_s']:.1f}", f"{r['read_s']:.1f}") for r in figures["whole"] if not r.get("again")]
