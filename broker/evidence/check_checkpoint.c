@@ -239,6 +239,9 @@ static cb_error check_row(void *context, const cb_said_row *row)
     cb_check *check = context;
     char detail[160];
     const cb_id_map *words = &check->lag->words;
+    cb_id_entry *entry = cb_id_map_find(words, row->kind, &row->id);
+    if (entry)
+        entry->marked = true;
     if (cb_vouch_found(words, row->kind, &row->id, &row->digest) ||
         cb_vouch_found(words, row->kind, &row->id, &taken_back))
         return CB_OK;
@@ -246,6 +249,25 @@ static cb_error check_row(void *context, const cb_said_row *row)
              row->name);
     cb_check_finding(check, UINT64_MAX, "table.content", detail);
     return CB_OK;
+}
+
+/* Of which there is a row as long as there is a word. Of others the state is compared, and with it
+ * whether they are there. */
+static void check_missing(cb_check *check, const cb_id_entry *entry)
+{
+    static const struct {
+        char kind;
+        const char *what;
+    } rows[] = {{'s', "service, by the SHA-256 of its name,"}, {'w', "software"}, {'m', "maintainer"}};
+    char detail[160], text[CB_ID_TEXT];
+    cb_id_text(&entry->id, text);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].kind != entry->kind || entry->marked)
+            continue;
+        snprintf(detail, sizeof detail, "%s %s is in the log, but not in the table.", rows[i].what,
+                 text);
+        cb_check_finding(check, UINT64_MAX, "table.missing", detail);
+    }
 }
 
 void cb_check_words_end(cb_check *check)
@@ -258,6 +280,10 @@ void cb_check_words_end(cb_check *check)
         check->error = take_in(lag);
     if (!check->error)
         check->error = source->said(source->context, check_row, check);
+    for (size_t i = 0; !check->error && i < lag->words.room; i++) {
+        if (lag->words.place[i].kind)
+            check_missing(check, &lag->words.place[i]);
+    }
 }
 
 void cb_check_checkpoint_free(cb_check *check)

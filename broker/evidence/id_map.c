@@ -80,7 +80,11 @@ cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t valu
     cb_id_entry *entry = &map->place[place_of(map, kind, id)];
     if (!entry->kind)
         map->count++;
-    *entry = (cb_id_entry){.id = *id, .value = value, .kind = kind, .marked = entry->marked};
+    *entry = (cb_id_entry){.id = *id,
+                           .value = value,
+                           .kind = kind,
+                           .marked = entry->marked,
+                           .more = entry->more};
     return CB_OK;
 }
 

@@ -13,6 +13,7 @@ typedef struct cb_id_entry {
     uint64_t value;
     char kind; /* 0: an empty place */
     bool marked;
+    uint32_t more; /* beside the value, in room that there is anyway; who uses it sets it */
 } cb_id_entry;
 
 typedef struct cb_id_map {
@@ -30,7 +31,7 @@ cb_id_entry *cb_id_map_find(const cb_id_map *map, char kind, const cb_id *id);
 /* Makes room for so many more, which then are set without an error. CB_E_MEMORY. */
 cb_error cb_id_map_reserve(cb_id_map *map, size_t more);
 
-/* Adds or replaces. CB_E_MEMORY. */
+/* Adds or replaces; what stands beside the value stays. CB_E_MEMORY. */
 cb_error cb_id_map_set(cb_id_map *map, char kind, const cb_id *id, uint64_t value);
 
 void cb_id_map_remove(cb_id_map *map, cb_id_entry *entry);

@@ -135,6 +135,14 @@ static bool take_field(const line *l, cb_leaf_fields *out)
         return number(l->value, &out->expires);
     if (is(l->name, "own_expires"))
         return number(l->value, &out->own_expires);
+    if (is(l->name, "sequence"))
+        return number(l->value, &out->sequence);
+    if (is(l->name, "cards"))
+        return number(l->value, &out->cards);
+    if (is(l->name, "due"))
+        return number(l->value, &out->due);
+    if (is(l->name, "generation"))
+        return number(l->value, &out->generation);
     if (is(l->name, "intent"))
         return out->has_intent = number(l->value, &out->intent);
     if (is(l->name, "feed"))

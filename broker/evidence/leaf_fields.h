@@ -19,7 +19,8 @@ typedef struct cb_leaf_fields {
     char state[CB_LEAF_WORD_MAX];                      /* "": not there */
     char outcome[CB_LEAF_WORD_MAX];
     char failure[CB_LEAF_WORD_MAX];
-    uint64_t failures, failed_at, reached, expires, own_expires; /* 0: not there */
+    uint64_t failures, failed_at, reached, expires, own_expires, due, generation, sequence, cards;
+                                                      /* 0: not there */
     bool has_intent, has_feed;
     uint64_t intent, feed;
     cb_digest feed_hash;

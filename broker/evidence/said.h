@@ -35,15 +35,14 @@ typedef struct cb_said_row {
     char kind; /* of the word */
     cb_id id;
     cb_digest digest;
-    const char *what; /* "service", "terminal", "enrolment", "software", "maintainer",
-                        "registration" */
+    const char *what; /* "service", "terminal", "enrolment", "software", "maintainer" */
     const char *name; /* a service's; otherwise its identifier */
 } cb_said_row;
 
 typedef cb_error (*cb_said_visitor)(void *context, const cb_said_row *row);
 
 /* Each service, terminal that is not over, enrolment that is not removed, entry of the list of
- * software, maintainer, and registration code that is open. */
+ * software, and maintainer. */
 cb_error cb_said_rows(cb_txn *txn, cb_said_visitor each, void *context);
 
 #endif

@@ -90,18 +90,6 @@ static cb_error take_maintainer(void *context, const cb_maintainer *maintainer)
     return hand_on(r, 'm', &maintainer->id, &lines, "maintainer", NULL);
 }
 
-static cb_error take_registration(void *context, const cb_registration_row *row)
-{
-    reading *r = context;
-    r->rows++;
-    r->after = row->code;
-    cb_buf lines = CB_BUF(CB_LEAF_MAX);
-    if (row->state != CB_CODE_OPEN)
-        return CB_OK;
-    cb_said_registration(&lines, row);
-    return hand_on(r, 'g', &row->code, &lines, "registration", NULL);
-}
-
 static cb_error page_of_services(cb_txn *txn, reading *r)
 {
     return cb_row_service_each(txn, r->after_name, CB_PAGE_LIMIT, take_service, r);
@@ -127,16 +115,11 @@ static cb_error page_of_maintainers(cb_txn *txn, reading *r)
     return cb_row_maintainer_each(txn, &r->after, CB_PAGE_LIMIT, take_maintainer, r);
 }
 
-static cb_error page_of_registrations(cb_txn *txn, reading *r)
-{
-    return cb_row_registration_each(txn, NULL, &r->after, CB_PAGE_LIMIT, take_registration, r);
-}
-
 cb_error cb_said_rows(cb_txn *txn, cb_said_visitor each, void *context)
 {
     static cb_error (*const pages[])(cb_txn *, reading *) = {
-        page_of_services, page_of_terminals,   page_of_enrolments,
-        page_of_software, page_of_maintainers, page_of_registrations};
+        page_of_services, page_of_terminals, page_of_enrolments, page_of_software,
+        page_of_maintainers};
     cb_error error = CB_OK;
     for (size_t i = 0; !error && i < sizeof pages / sizeof *pages; i++) {
         reading r = {.each = each, .context = context};

@@ -64,7 +64,10 @@ static cb_error take_leaf(void *context, const cb_log_leaf *leaf)
     cb_check_tap(check, leaf->position, &fields, leaf->data);
     cb_check_checkpoint_login(check, leaf->position, &fields);
     cb_check_feed(check, leaf->position, &fields);
-    cb_check_state(check, leaf->position, &fields);
+    cb_check_state(check, leaf->position, &fields, leaf->data);
+    cb_check_registration(check, leaf->position, &fields, leaf->data);
+    cb_check_rows(check, leaf->position, &fields, leaf->data);
+    cb_check_stock(check, leaf->position, &fields, leaf->data);
     cb_check_failures(check, leaf->position, &fields);
     cb_check_terminal(check, leaf->position, &fields, leaf->data);
     cb_check_terminal_log(check, leaf->position, &fields, leaf->data);
@@ -185,6 +188,8 @@ static cb_error run(pass *p)
     cb_check_receipts_end(check);
     cb_check_feed_end(check);
     cb_check_states_end(check);
+    cb_check_rows_end(check);
+    cb_check_stock_end(check);
     cb_check_failures_end(check);
     cb_check_terminal_logs_end(check);
     return check->error;
@@ -209,6 +214,8 @@ cb_error cb_evidence_verify(const cb_evidence_source *source, cb_bytes log_point
     cb_id_map_free(&p->check.open);
     cb_id_map_free(&p->check.states);
     cb_id_map_free(&p->check.days);
+    cb_id_map_free(&p->check.rows);
+    cb_id_map_free(&p->check.stock);
     cb_id_map_free(&p->check.failures);
     cb_id_map_free(&p->check.keys);
     cb_check_checkpoint_free(&p->check);

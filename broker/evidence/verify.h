@@ -5,7 +5,8 @@
  * Leaves and heads come from a source: a database file, or pages fetched over the administrators'
  * interface. One pass over the leaves. Memory does not grow with their number: some 100 bytes for
  * each card, terminal, enrolment and key, for each revocation, and for each word about a row that a
- * checkpoint holds; and what the last CB_CHECKPOINT_LAG leaves say, some 35 MB.
+ * checkpoint holds; and what the last CB_CHECKPOINT_LAG leaves say, some 35 MB. Of a database some
+ * 50 bytes more for each card, holder, application, registration code and mismatch.
  *
  *   leaves    well formed, no gaps, each stored hash right
  *   heads     each signature by the log's key; each root that of the leaves below it, so each head
@@ -22,9 +23,15 @@
  * And of a database only:
  *
  *   tables    cards, terminals, enrolments and keys are in the state to which the leaves lead,
- *             cards end on the days that the leaves say;
+ *             cards end on the days that the leaves say, and are whose and of which binding and
+ *             generation they say; keys are of the enrolment and have the certificate;
  *             services, terminals, enrolments, software and maintainers are what the last leaf about
  *             each says, unless a start took its word back (what hsmd seals it checks itself)
+ *   rows      holders (but for their names), applications, how cards were issued, registration
+ *             codes, what did not fit, codes and maintenance of terminals, intents and sessions are
+ *             what the leaves say, and all there (check_rows.c)
+ *   stock     as many cards are in each batch and delivery as the leaves say, and those are issued
+ *             of which they say it (check_stock.c)
  *   failures  failed proofs, wrong PINs and wrong passwords are counted as the leaves say
  *   logs      what terminals logged of themselves is chained and signed, and is what the leaves have
  *             the digests of
@@ -33,14 +40,30 @@
 #define CB_BROKER_EVIDENCE_VERIFY_H
 
 #include "broker/evidence/log.h"
+#include "broker/evidence/row_lines.h"
 #include "broker/evidence/said.h"
 #include "broker/store/row_failure.h"
 
+/* Numbers in a row. */
+enum {
+    CB_TABLE_EXPIRES, /* of a card, as the next two; 0: no such day */
+    CB_TABLE_OWN_EXPIRES,
+    CB_TABLE_DUE,
+    CB_TABLE_GENERATION, /* 0: not heard yet */
+    CB_TABLE_CODE,       /* 1: its holder has a code to suspend it with */
+    CB_TABLE_NUMBERS,
+    CB_TABLE_SEQUENCE = 0, /* of a key */
+    CB_TABLE_TIME = 0      /* of a first use, and of a number that went back */
+};
+
 typedef struct cb_table_row {
-    char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key, 'u' a card's first use */
+    char kind; /* 'c' card, 't' terminal, 'e' enrolment, 'k' key, 'u' a card's first use, 'b' that
+                  the number of its proofs went back */
     cb_id id;
     const char *state; /* "revoked" …; of a key "live" or "retired" */
-    uint64_t expires, own_expires; /* of a card; 0: no such day */
+    uint64_t number[CB_TABLE_NUMBERS];
+    cb_id of;              /* a key's enrolment */
+    cb_digest certificate; /* a key's, SHA-256; zero: it has none */
 } cb_table_row;
 
 typedef struct cb_evidence_source {
@@ -59,6 +82,11 @@ typedef struct cb_evidence_source {
     cb_error (*batches)(void *context, cb_journal_batch_visitor each, void *each_context);
     cb_error (*logs)(void *context, cb_journal_row_visitor each, void *each_context);
     cb_error (*said)(void *context, cb_said_visitor each, void *each_context);
+    /* All three or none. */
+    cb_error (*lines)(void *context, cb_row_lines_visitor each, void *each_context);
+    cb_error (*issues_since)(void *context, int64_t *out);
+    cb_error (*stock)(void *context, cb_stock_lines_visitor each, void *each_context,
+                      uint64_t *issued);
 } cb_evidence_source;
 
 typedef struct cb_finding {
@@ -71,7 +99,8 @@ typedef struct cb_finding {
                   "table.content",
                   "failures.count", "failures.format", "terminal_log.batch",
                   "terminal_log.record", "terminal_log.head", "checkpoint.format",
-                  "checkpoint.record", "checkpoint.words", "card.first_use", "card.state" */
+                  "checkpoint.record", "checkpoint.words", "card.first_use", "card.state",
+                  "stock.count", "registration.stopped", "terminal.key" */
     char detail[160]; /* a sentence */
 } cb_finding;
 

@@ -88,12 +88,16 @@ static cb_error file_rows(void *context,
     cb_evidence_file *file = context;
     cb_error error = CB_OK;
     cb_query q = cb_query_begin(
-        file->txn.sql, "SELECT 'c', id, state, expires, own_expires FROM card UNION ALL "
-                       "SELECT 't', id, state, 0, 0 FROM terminal UNION ALL "
-                       "SELECT 'e', id, state, 0, 0 FROM enrolment UNION ALL "
-                       "SELECT 'k', id, iif(state = 'retired', state, 'live'), 0, 0 "
-                       "FROM enrolment_key UNION ALL "
-                       "SELECT 'u', card, 'used', 0, 0 FROM card_proof WHERE first_use > 0");
+        file->txn.sql,
+        "SELECT 'c', id, state, expires, own_expires, due, generation, "
+        "EXISTS (SELECT 1 FROM suspension_code WHERE card = id), x'', x'' FROM card UNION ALL "
+        "SELECT 't', id, state, 0, 0, 0, 0, 0, x'', x'' FROM terminal UNION ALL "
+        "SELECT 'e', id, state, 0, 0, 0, 0, 0, x'', x'' FROM enrolment UNION ALL "
+        "SELECT 'k', id, iif(state = 'retired', state, 'live'), sequence, 0, 0, 0, 0, "
+        "enrolment, certificate FROM enrolment_key UNION ALL "
+        "SELECT 'u', card, 'used', first_use, 0, 0, 0, 0, x'', x'' FROM card_proof "
+        "WHERE first_use > 0 UNION ALL "
+        "SELECT 'b', card, 'back', back, 0, 0, 0, 0, x'', x'' FROM card_proof WHERE back > 0");
     while (!error && cb_query_next(&q)) {
         char kind[2], state[16];
         cb_table_row row = {.state = state};
@@ -101,12 +105,34 @@ static cb_error file_rows(void *context,
         cb_column_id(&q, 1, &row.id);
         cb_column_text(&q, 2, state, sizeof state);
         row.kind = kind[0];
-        row.expires = (uint64_t)cb_column_number(&q, 3);
-        row.own_expires = (uint64_t)cb_column_number(&q, 4);
+        for (size_t i = 0; i < CB_TABLE_NUMBERS; i++)
+            row.number[i] = (uint64_t)cb_column_number(&q, 3 + (int)i);
+        cb_column_as_found(&q, 8, row.of.bytes, CB_ID_SIZE);
+        cb_bytes certificate = cb_column_bytes(&q, 9);
+        row.certificate = certificate.len ? cb_sha256(certificate) : (cb_digest){{0}};
         error = q.error ? q.error : each(each_context, &row);
     }
     cb_error end = cb_query_end(&q);
     return error ? error : end;
+}
+
+static cb_error file_lines(void *context, cb_row_lines_visitor each, void *each_context)
+{
+    cb_evidence_file *file = context;
+    return cb_row_lines_each(&file->txn, each, each_context);
+}
+
+static cb_error file_issues_since(void *context, int64_t *out)
+{
+    cb_evidence_file *file = context;
+    return cb_row_lines_issues_since(&file->txn, out);
+}
+
+static cb_error file_stock(void *context, cb_stock_lines_visitor each, void *each_context,
+                           uint64_t *issued)
+{
+    cb_evidence_file *file = context;
+    return cb_stock_lines_each(&file->txn, each, each_context, issued);
 }
 
 static cb_error file_failures(void *context, cb_failure_row_visitor each, void *each_context)
@@ -135,6 +161,16 @@ static cb_error file_said(void *context, cb_said_visitor each, void *each_contex
 
 cb_evidence_source cb_evidence_file_source(cb_evidence_file *file)
 {
-    return (cb_evidence_source){file,          file_leaves,  file_heads, file_feed, file_rows,
-                                file_failures, file_batches, file_logs,  file_said};
+    return (cb_evidence_source){.context = file,
+                                .leaves = file_leaves,
+                                .heads = file_heads,
+                                .feed = file_feed,
+                                .rows = file_rows,
+                                .failures = file_failures,
+                                .batches = file_batches,
+                                .logs = file_logs,
+                                .said = file_said,
+                                .lines = file_lines,
+                                .issues_since = file_issues_since,
+                                .stock = file_stock};
 }

@@ -115,7 +115,7 @@ static void of_two_cards_with_one_serial_neither_comes_into_stock(void **state)
     stands(1, 1);
     assert_int_equal(mismatches(&w, "double"), 1);
     assert_int_equal(state_of(&w, "s1"), CB_CARD_REVOKED);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 /* Each act in each state of stock; what the table does not have is a mismatch, and nothing else. */
@@ -146,7 +146,7 @@ static void each_act_on_stock_does_what_the_table_says(void **state)
     assert_int_equal(on(&w, CB_CARD_ACTIVATE, "d1", "n1", NULL), CB_E_ARGUMENT);
     assert_int_equal(on(&w, CB_CARD_SEND, "two words", "n1", NULL), CB_E_ARGUMENT);
     assert_int_equal(on(&w, CB_CARD_SEND, "d1", "", NULL), CB_E_ARGUMENT);
-    world_end(&w);
+    verify_and_end(&w);
 }
 
 /* ---- Issuing from stock ---- */
