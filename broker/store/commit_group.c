@@ -84,6 +84,11 @@ void cb_store_refuse(cb_store *store, cb_error error, const char *why)
     cb_log(CB_LOG_ERROR, "store.refuses", why, "error", cb_error_code(error), NULL);
 }
 
+cb_error cb_store_unsigned(const cb_store *store)
+{
+    return store->refused ? store->refused : CB_E_HSM_DOWN;
+}
+
 /* ---- The transaction of a group ---- */
 
 static cb_error ends_as_left(cb_txn *txn, bool *same)
@@ -247,21 +252,20 @@ static bool waits(const cb_store *store, cb_waiter *waiter)
     return true;
 }
 
-static void member_done(cb_store *store, cb_waiter *waiter, int64_t now, cb_error lost)
+static void member_done(cb_store *store, cb_waiter *waiter, cb_error lost)
 {
     if (waiter->result) {
         cb_waiter_done(waiter, waiter->result);
         return;
     }
     waiter->committed = true;
-    waiter->since = now;
     store->changes++;
     if (lost) {
         cb_waiter_done(waiter, lost);
     } else if (waiter->until == CB_UNTIL_COMMITTED || !(waiter->has_leaf || waits(store, waiter))) {
         cb_waiter_done(waiter, CB_OK);
     } else if (store->lane) {
-        cb_waiter_done(waiter, CB_E_HSM_DOWN);
+        cb_waiter_done(waiter, cb_store_unsigned(store));
     } else {
         waiter->stage = CB_STAGE_COMMITTED;
         cb_waiters_push(&store->unsigned_wait, waiter);
@@ -284,9 +288,8 @@ static void group_done(cb_store *store, group *g)
     cb_store_take_words(store, &txn->words);
     store->feed = txn->feed;
     store->groups++;
-    int64_t now = cb_clock_monotonic_us();
     while ((waiter = cb_waiters_pop(&g->members)))
-        member_done(store, waiter, now, lost);
+        member_done(store, waiter, lost);
     if (g->has_head)
         cb_waiters_done(&store->unstored, g->head.head.size, lost);
     if (txn->leaves.count > 0)

@@ -47,7 +47,6 @@ typedef struct cb_waiter {
     bool committed;
     bool has_leaf;
     uint64_t leaf; /* the last one */
-    int64_t since; /* when it was committed, monotonic */
     cb_signed_batch *batch;
 } cb_waiter;
 
@@ -203,6 +202,10 @@ void cb_probe(cb_store *store, const char *step);
 
 /* Refuses all changes from now on. Lock held. */
 void cb_store_refuse(cb_store *store, cb_error error, const char *why);
+
+/* What whoever waits for a signature in vain is told: CB_E_HSM_DOWN, for it will follow, unless
+ * changes are refused, for then nobody signs any more. Lock held. */
+cb_error cb_store_unsigned(const cb_store *store);
 
 /* fault.c: faults that may pass. */
 cb_error cb_store_note_place(cb_store *store); /* after the files were opened and written to */

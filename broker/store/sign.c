@@ -217,8 +217,7 @@ static void lane_is(cb_store *store, cb_error error)
     if (error == CB_E_HSM_ROLLED_BACK)
         cb_store_refuse(store, error, "No change is taken on a database that is not the newest");
     if (error)
-        cb_waiters_done(&store->unsigned_wait, UINT64_MAX,
-                        error == CB_E_HSM_ROLLED_BACK ? error : CB_E_HSM_DOWN);
+        cb_waiters_done(&store->unsigned_wait, UINT64_MAX, cb_store_unsigned(store));
     if ((store->lane == CB_OK) != (error == CB_OK))
         cb_log(error ? CB_LOG_ERROR : CB_LOG_INFO, error ? "store.unsigned" : "store.signing",
                error ? "Log heads are not being signed: only revocations are taken"
@@ -255,8 +254,7 @@ static void one_round(cb_store *store)
 /* Waits for something to do; false when it is time to end. */
 static bool wait_for_round(cb_store *store)
 {
-    bool refused = store->refused != CB_OK;
-    if (store->lane == CB_OK && !refused) {
+    if (store->lane == CB_OK && !store->refused) {
         while ((store->tail.count == 0 || !store->settled) && !store->signer_stops)
             pthread_cond_wait(&store->sign, &store->lock);
         return store->tail.count > 0 && store->settled;
@@ -264,11 +262,13 @@ static bool wait_for_round(cb_store *store)
     int64_t due = cb_clock_monotonic_us() + store->lane_retry;
     struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
     int status = 0;
-    while (!store->signer_stops && (refused || status == 0)) {
-        if (refused)
+    while (!store->signer_stops && (store->refused || status == 0)) {
+        if (store->refused) {
+            cb_waiters_done(&store->unsigned_wait, UINT64_MAX, store->refused);
             pthread_cond_wait(&store->sign, &store->lock);
-        else
+        } else {
             status = pthread_cond_timedwait(&store->sign, &store->lock, &at);
+        }
     }
     return !store->signer_stops;
 }

@@ -62,7 +62,7 @@ typedef struct cb_change {
 /* Makes a change and waits as it asks. Returns run's error, or why it could not be committed (then
  * it was not, but for CB_E_STORE_MOVED and when the disk failed while it was: see *committed, and
  * what a start finds), or CB_E_HSM_DOWN when it is committed but its head was not signed (or
- * stored) in time. */
+ * stored) in time; or, then, what changes are refused with since, for nobody will sign it. */
 cb_error cb_store_write(cb_store *store, const cb_change *change);
 
 /* Reads on a snapshot. run must not write. */

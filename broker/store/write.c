@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "broker/store/internal.h"
 
-enum { QUEUE_DEFAULT = 1024 };
+enum { QUEUE_DEFAULT = 1024, LOOKS = 5 };
 
 static cb_error admission(cb_store *store, const cb_change *change)
 {
@@ -50,24 +50,28 @@ static void give_up(cb_store *store, cb_waiter *waiter)
         store->lane = CB_E_TIMEOUT;
     cb_waiters_remove(waiter->stage == CB_STAGE_SIGNED ? &store->unstored : &store->unsigned_wait,
                       waiter);
-    cb_waiter_done(waiter, CB_E_HSM_DOWN);
+    cb_waiter_done(waiter, cb_store_unsigned(store));
+}
+
+/* False when it was not woken for a look's time. */
+static bool wait_a_look(cb_store *store, cb_waiter *waiter)
+{
+    int64_t due = cb_deadline_in(CB_STORE_SIGN_WAIT / LOOKS);
+    struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
+    return pthread_cond_timedwait(&waiter->wake, &store->lock, &at) == 0;
 }
 
 /* What is queued will be committed or not, and only then is it known which; so that wait has no end
- * of its own. */
+ * of its own. Nobody is woken to hear that he was committed: he looks himself. A process that was
+ * held up for long takes that for one look in vain, and not for the signer's silence. */
 static void wait_until_done(cb_store *store, cb_waiter *waiter)
 {
+    unsigned in_vain = 1; /* a part of one is not seen: in which it was committed */
     while (waiter->stage != CB_STAGE_DONE) {
-        if (waiter->stage == CB_STAGE_QUEUED) {
-            pthread_cond_wait(&waiter->wake, &store->lock);
-            continue;
-        }
-        int64_t due = waiter->since + CB_STORE_SIGN_WAIT;
-        struct timespec at = {.tv_sec = due / CB_SECOND, .tv_nsec = due % CB_SECOND * 1000};
-        if (cb_clock_monotonic_us() >= due)
+        bool committed = waiter->stage != CB_STAGE_QUEUED;
+        bool woken = wait_a_look(store, waiter);
+        if (committed && !woken && waiter->stage != CB_STAGE_DONE && ++in_vain == LOOKS)
             give_up(store, waiter);
-        else
-            pthread_cond_timedwait(&waiter->wake, &store->lock, &at);
     }
 }
 
