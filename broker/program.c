@@ -188,7 +188,7 @@ static cb_error open_parts(cb_program *p)
     api->activations_all = p->config.activations;
     api->activations_each = p->config.activations_each;
     const cb_sessions_parts sessions = {
-        p->config.relay_domain, p->config.relay_port, p->config.sessions, record_ends, p, 0};
+        p->config.relay_domain, p->config.relay_port, p->config.sessions, record_ends, p};
     if (!error)
         error = cb_sessions_open(&sessions, &api->sessions);
     const cb_taps_parts taps = {api->store,

@@ -41,7 +41,7 @@ cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out)
     strcpy(sessions->relay_domain, parts->relay_domain);
     sessions->relay_port = parts->relay_port;
     sessions->most = parts->most ? parts->most : DEFAULT_MOST;
-    sessions->claim = parts->claim ? parts->claim : CB_SESSION_CLAIM;
+    sessions->claim = CB_SESSION_CLAIM;
     sessions->ended = parts->ended;
     sessions->context = parts->context;
     init_locks(sessions);

@@ -22,8 +22,8 @@
 enum { CB_SESSIONS_PER_CARD = 8 };
 /* So many that ended are told from unknown ones, for ten minutes. */
 enum { CB_SESSIONS_REMEMBERED = 8192 };
-/* How long a relayed session waits for its first visit: the answer with its URL may have been lost
- * on its way. */
+/* How long a relayed session waits until somebody comes with its cookie: the answer with its URL, or
+ * with the cookie, may have been lost on its way. */
 #define CB_SESSION_CLAIM (120 * CB_SECOND)
 enum { CB_SESSION_LABEL = 27 /* 26 characters and a zero */, CB_SESSION_SECRET = 65 /* 64 hex digits and a zero */ };
 
@@ -48,11 +48,10 @@ typedef struct cb_sessions_parts {
     unsigned most;            /* sessions at a time; 0: 1024 */
     /* Called with each end once, and with all that come together at a time, by any thread, without
      * locks held; why is a short word: "revoked", "expired", "idle", "closed" (by the service),
-     * "unclaimed" (nobody came with its URL), "superseded", "stopped" (the broker stops), "ended"
+     * "unclaimed" (nobody came with its cookie), "superseded", "stopped" (the broker stops), "ended"
      * (by request). */
     void (*ended)(void *context, const cb_session_over *over, size_t count);
     void *context;
-    int64_t claim; /* microseconds for the first visit; 0: CB_SESSION_CLAIM */
 } cb_sessions_parts;
 
 cb_error cb_sessions_open(const cb_sessions_parts *parts, cb_sessions **out);

@@ -34,7 +34,7 @@ static cb_error open_parts(api_world *w)
 {
     char path[160];
     cb_api *api = &w->api;
-    const cb_sessions_parts sessions = {API_RELAY, 443, 0, nothing_to_record, w, 0};
+    const cb_sessions_parts sessions = {API_RELAY, 443, 0, nothing_to_record, w};
     snprintf(path, sizeof path, "%s/broker.db", w->hsmd.folder);
     cb_error error = cb_hsm_open(w->hsmd.folder, &api->hsm);
     if (!error)
