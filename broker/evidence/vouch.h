@@ -27,9 +27,9 @@
  *   'a' application SHA-256 of its leaf from the line "application" on, once it is approved; none
  *                  once a card was issued for it, or it was refused
  *   'b' application the same of the leaf by which it was entered; none when 'a' has none any more
- *   'g' registration code  SHA-256 of the leaf that allowed it from the line "code" on; none once
- * it was used, withdrawn or has lapsed 'i' card       there while the card was added and not yet
- * activated
+ *   'g' registration code  SHA-256 of the leaf that allowed it from the line "code" on; none once it
+ *                  was used, withdrawn or has lapsed
+ *   'i' card       there while the card was added and not yet activated
  *
  * Of each digest 16 bytes are kept; of 'f' 8, for who changes rows chooses nothing of what they are
  * a digest of: holders' identifiers are random, and services are few; of 'd' 8, for no row is
