@@ -327,8 +327,9 @@ cb_error cb_api_tap_proof(cb_request *request, cb_reply *reply)
 /* Why a terminal may say that it does not go on. */
 static const cb_error *reason_named(const char *name)
 {
-    static const cb_error reasons[] = {CB_E_CARD_REMOVED, CB_E_CARD_ANSWER, CB_E_READER,
-                                       CB_E_BROKER_DOWN, CB_E_PIN_UNCERTAIN, CB_E_PIN_CANCELLED};
+    static const cb_error reasons[] = {CB_E_CARD_REMOVED,  CB_E_CARD_ANSWER,  CB_E_READER,
+                                       CB_E_BROKER_DOWN,   CB_E_PIN_REQUIRED, CB_E_PIN_FORMAT,
+                                       CB_E_PIN_UNCERTAIN, CB_E_PIN_CANCELLED};
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
         if (strcmp(cb_error_code(reasons[i]), name) == 0)
             return &reasons[i];
@@ -345,7 +346,8 @@ cb_error cb_api_tap_end(cb_request *request, cb_reply *reply)
     if (!error && !reason)
         error = cb_reply_fail(reply, CB_E_ARGUMENT,
                               "reason must be card.removed, card.answer, reader.failed, "
-                              "broker.unreachable, pin.uncertain or pin.cancelled.");
+                              "broker.unreachable, pin.required, pin.format, pin.uncertain or "
+                              "pin.cancelled.");
     if (!error)
         error = cb_tap_break_off(cb_api_of(request)->taps, &request->terminal,
                                  &request->match.parameters[0].id, *reason);

@@ -110,7 +110,8 @@ cb_error cb_relay_renewed(cb_relay *relay, const cb_relay_tap *tap, cb_bytes ans
                           json_t **result, cb_problem *problem);
 
 /* Says that the tap is not gone on with, and why: a stable code that the broker knows
- * (card.removed, card.answer, reader.failed, broker.unreachable, pin.uncertain, pin.cancelled). */
+ * (card.removed, card.answer, reader.failed, broker.unreachable, pin.required, pin.format,
+ * pin.uncertain, pin.cancelled). */
 cb_error cb_relay_end(cb_relay *relay, const cb_relay_tap *tap, const char *reason,
                       cb_problem *problem);
 

@@ -229,6 +229,8 @@ static const char *reason_of(const cb_relay_tap *begun, const cb_problem *proble
     case CB_E_CARD_REMOVED:
     case CB_E_CARD_ANSWER:
     case CB_E_BROKER_DOWN:
+    case CB_E_PIN_REQUIRED:
+    case CB_E_PIN_FORMAT:
     case CB_E_PIN_UNCERTAIN:
     case CB_E_PIN_CANCELLED:
         return cb_error_code(error);

@@ -38,7 +38,10 @@ class Taps(unittest.TestCase):
 
     def test_its_pin_is_asked_for_and_is_more(self):
         w.insert_card("Kenji")
+        before = w.size()
         self.assertEqual(w.tap("desk").get("code"), "pin.required")
+        self.assertEqual([w.fields(leaf)["outcome"] for leaf in w.leaves("--from", before) if leaf["kind"] == "tap.refused"], ["pin.required"],
+                         "as the terminal says, and not when the tap has expired")
         accepted = w.tap("desk", pin=PIN)
         self.assertEqual((accepted.get("outcome"), accepted.get("level")), ("accepted", 3), accepted)
 

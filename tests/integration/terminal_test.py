@@ -74,6 +74,23 @@ class TerminalTest(Case):
         self.assertEqual(last["path"].rsplit("/", 1)[1], "end")
         self.assertEqual(last["body"], {"reason": "card.removed"})
 
+    def test_a_tap_that_misses_its_pin_is_ended_at_the_broker(self):
+        """Only when the card's profile is known does the terminal see that one is wanted."""
+        self.scene.insert()
+        port = self.scene.path("port").read_text(encoding="ascii")
+        self.scene.configure(port, more="profiles = {piv}\nprefetch = false\n")
+        self.scene.mode("clear-pin")
+        try:
+            for pin, code in ((None, "pin.required"), (b"1234567890", "pin.format")):
+                with self.subTest(code=code):
+                    self.scene.forget_requests()
+                    said = self.tap_with_pin(pin, 3) if pin else self.tap(status=3)
+                    self.assertEqual(said["code"], code)
+                    last = self.scene.requests()[-1]
+                    self.assertEqual((last["path"].rsplit("/", 1)[1], last["body"]), ("end", {"reason": code}))
+        finally:
+            self.scene.configure(port)
+
     def test_a_card_that_never_answers_is_given_up(self):
         self.scene.insert()
         self.scene.mode("hang")
