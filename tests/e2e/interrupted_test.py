@@ -409,8 +409,8 @@ class ZLog(unittest.TestCase):
                     self.assertTrue(asked or nth == 1, what)
                     new = self.entries()[known:]
                     self.assertEqual([event for event, _ in new], ["tap.begun", "tap.ended"] * asked, what)
-                    if asked:       # a login names no tap that it could not go on with, nor does a terminal one that no answer named to it
-                        tap = path.split("/")[3] if kind.card and nth == challenge else "-"
+                    if asked:       # a terminal names no tap that no answer has named to it
+                        tap = path.split("/")[3] if nth == challenge else "-"
                         self.assertEqual(new[-1][1], f"{tap} broker.unreachable", what)
             undisturbed()
             self.assertEqual(kind.tap().get("outcome"), "accepted")
