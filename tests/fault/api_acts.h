@@ -44,4 +44,8 @@ __attribute__((format(printf, 2, 3))) void act_body(api_acts *a, const char *for
 void api_acts_make(api_acts *a);
 void api_acts_ask(api_acts *a);
 
+/* Of a terminal of which a start has taken something back nothing more is described before an
+ * administrator has said all of it once more, as this does. False: the request is no such one. */
+bool api_acts_confirm(api_acts *a);
+
 #endif

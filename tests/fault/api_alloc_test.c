@@ -101,13 +101,15 @@ static cb_error ask(void *context)
 }
 
 /* A key service that was not heard is asked again within half a second; the next start asks at
- * once. */
-static void let_it_sign(flows *f)
+ * once, and takes back what was not signed. Whether it was one. */
+static bool let_it_sign(flows *f)
 {
     cb_store_state state;
     assert_int_equal(cb_store_status(f->a.w.api.store, &state), CB_OK);
-    if (state.signer || state.error)
+    bool again = state.signer || state.error;
+    if (again)
         open_again(f);
+    return again;
 }
 
 static void done_or_not(void *context, cb_error result, bool struck)
@@ -125,8 +127,10 @@ static void done_or_not(void *context, cb_error result, bool struck)
         api_say("is", &is);
         fail_msg("half done");
     }
-    let_it_sign(f);
+    bool taken_back = let_it_sign(f);
     api_acts_ask(&f->a);
+    if (taken_back && f->a.w.answer.status == 403 && api_acts_confirm(&f->a))
+        api_acts_ask(&f->a);
     int again = f->a.w.answer.status;
     bool over = again == 409 || (again == 404 && strcmp(f->a.method, "DELETE") == 0);
     if (!done || !over)

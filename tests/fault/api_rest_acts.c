@@ -92,6 +92,34 @@ static void describe_terminal(api_acts *a)
     act_body(a, "{\"kind\":\"personal\",\"pin_pad\":true,\"reason\":\"moved\"}");
 }
 
+static void ask_to_confirm(api_acts *a, const char *services)
+{
+    char key[2 * CB_SHA256_SIZE + 1];
+    cb_terminal terminal;
+    MUST(cb_terminal_get(a->w.api.store, &a->terminal, &terminal));
+    cb_hex(cb_digest_bytes(&terminal.key), key);
+    act_request(a, "POST", "terminals", &a->terminal, "confirm");
+    act_body(a,
+             "{\"key\":\"%s\",%s,\"rate\":7,\"kind\":\"attended\",\"pin_pad\":true,"
+             "\"reason\":\"seen\"}",
+             key, services);
+}
+
+bool api_acts_confirm(api_acts *a)
+{
+    char path[sizeof a->path], body[sizeof a->body];
+    if (!strstr(a->path, "/describe"))
+        return false;
+    memcpy(path, a->path, sizeof path);
+    memcpy(body, a->body, sizeof body);
+    ask_to_confirm(a, "\"all_services\":true");
+    api_acts_ask(a);
+    assert_int_equal(a->w.answer.status, 200);
+    memcpy(a->path, path, sizeof path);
+    memcpy(a->body, body, sizeof body);
+    return true;
+}
+
 static cb_error put_taken_back(cb_txn *txn, void *context)
 {
     const api_acts *a = context;
@@ -107,20 +135,11 @@ static cb_error put_taken_back(cb_txn *txn, void *context)
 /* As a start does with what no signed head covers. */
 static void confirm_terminal(api_acts *a)
 {
-    char key[2 * CB_SHA256_SIZE + 1];
-    cb_terminal terminal;
     act_make_terminal(a);
     cb_change change = {
         .run = put_taken_back, .context = a, .urgency = CB_WRITE_DUE, .until = CB_UNTIL_STORED};
     MUST(cb_store_write(a->w.api.store, &change));
-    MUST(cb_terminal_get(a->w.api.store, &a->terminal, &terminal));
-    cb_hex(cb_digest_bytes(&terminal.key), key);
-    act_request(a, "POST", "terminals", &a->terminal, "confirm");
-    act_body(a,
-             "{\"key\":\"%s\",\"services\":[\"tax\",\"bus\"],\"rate\":7,\"kind\":\"attended\","
-             "\"pin_pad\":true,"
-             "\"reason\":\"seen\"}",
-             key);
+    ask_to_confirm(a, "\"services\":[\"tax\",\"bus\"]");
 }
 
 static cb_id list_program(api_acts *a)
