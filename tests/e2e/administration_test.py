@@ -107,6 +107,10 @@ class Commands(unittest.TestCase):
         for as_json in (False, True):
             self.ctl("card", "register", "--holder", "Person one", "--card", reading, as_json=as_json, ok=(1,))
             self.ctl("card", "renew", before[0]["id"], "--card", reading, as_json=as_json, ok=(1,))
+            many = w.folder / f"others{as_json}.csv"
+            many.write_text(f"{reading},,,Person one\n")
+            self.ctl("card", "register-many", many, as_json=as_json, ok=(1,))
+            self.assertIn("\n1,", many.with_name(f"{many.name}.rejected").read_text())
         self.assertEqual(self.both("card", "list"), before)
 
     def test_3_many_cards(self):

@@ -119,7 +119,8 @@ class TerminalAndBrokerTest(Case):
         self.scene.insert()
         self.scene.mode("soon-over-pin")
         self.assertEqual(self.tap()["event"], "tap.accepted")
-        self.assertEqual(self.asked(), ["taps", "challenge", "proof", "taps", "renewal"])
+        self.assertEqual(self.asked(), ["taps", "challenge", "proof", "taps", "renewal", "end"])
+        self.assertEqual(self.scene.requests()[-1]["body"], {"reason": "pin.required"})
 
     def test_a_pin_is_used_for_newer_certificates_where_the_tap_has_used_it_and_nowhere_else(self):
         self.others_cards()
