@@ -138,11 +138,12 @@ static uint32_t part_of(const cb_id_entry *entry, unsigned part)
 
 static void set_part(cb_id_entry *entry, unsigned part, uint32_t number)
 {
-    uint64_t mask = (uint64_t)UINT32_MAX << 32 * part;
-    if (part == 2)
+    if (part == 2) {
         entry->more = number;
-    else
-        entry->value = (entry->value & ~mask) | (uint64_t)number << 32 * part;
+        return;
+    }
+    uint64_t mask = (uint64_t)UINT32_MAX << 32 * part;
+    entry->value = (entry->value & ~mask) | (uint64_t)number << 32 * part;
 }
 
 /* ---- Leaves ---- */
