@@ -361,11 +361,15 @@ cb_bytes cb_column_bytes(cb_query *query, int column)
     return cb_bytes_make(data, data ? (size_t)len : 0);
 }
 
-/* Sizes are checked by the schema: another one means that somebody else wrote to the file. */
+/* Sizes are checked by the schema: another one means that somebody else wrote to the file; or that
+ * there was no memory to give it out. */
 static void wrong_size(cb_query *query)
 {
-    if (!query->error)
-        query->error = cb_log_failure("store.row", CB_E_STORE, "a column has the wrong size");
+    if (query->error)
+        return;
+    query->error = sqlite3_errcode(query->sql->db) == SQLITE_NOMEM
+                       ? CB_E_MEMORY
+                       : cb_log_failure("store.row", CB_E_STORE, "a column has the wrong size");
 }
 
 uint8_t cb_column_byte(cb_query *query, int column)

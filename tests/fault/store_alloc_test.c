@@ -7,6 +7,7 @@
 #include "base/leaf.h"
 #include "broker/core/said.h"
 #include "broker/evidence/vouch.h"
+#include "broker/store/sql.h"
 #include "tests/support/alloc_faults.h"
 
 static void each_flow_survives_each_failure(void **state)
@@ -67,12 +68,30 @@ static void a_row_is_not_called_altered_without_memory(void **state)
     world_end(&w);
 }
 
+/* Nor is the file called damaged: the store would take nothing more before it was looked through. */
+static void a_column_is_not_called_damaged_without_memory(void **state)
+{
+    char text[16];
+    cb_sql *sql = NULL;
+    (void)state;
+    assert_int_equal(cb_sql_open(":memory:", CB_SQL_READ, 0, &sql), CB_OK);
+    assert_int_equal(sqlite3_db_config(sql->db, SQLITE_DBCONFIG_LOOKASIDE, NULL, 0, 0), SQLITE_OK);
+    cb_query q = cb_query_begin(sql, "SELECT 12345");
+    assert_true(cb_query_next(&q));
+    alloc_faults.arm(1, true);
+    cb_column_text(&q, 0, text, sizeof text);
+    assert_true(alloc_faults.disarm() > 0);
+    assert_int_equal(cb_query_end(&q), CB_E_MEMORY);
+    cb_sql_close(&sql);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_flow_survives_each_failure, fault_said),
         cmocka_unit_test(a_word_is_heard_without_memory),
         cmocka_unit_test(a_row_is_not_called_altered_without_memory),
+        cmocka_unit_test(a_column_is_not_called_damaged_without_memory),
     };
     fault_quiet();
     return cmocka_run_group_tests(tests, NULL, NULL);
