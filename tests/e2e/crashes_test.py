@@ -463,6 +463,7 @@ class Revocation(Case):
             there = set(PROCESSES["a login"].pids(w))
             acknowledged = self.revoke()
             wait_until("the session's process to end", lambda: there - set(PROCESSES["a login"].pids(w)), 20 * PATIENCE)
+            wait_until("its connector to see that", lambda: w.steps.look()[2] > 0, 20 * PATIENCE)
             return acknowledged
         self.revoked(PROCESSES["connectord, the connector"], revoke_and_see_it_end)
 

@@ -91,7 +91,8 @@ class Scene:
         self.path("mode").write_text(mode + "\n", encoding="ascii")
 
     def requests(self):
-        return [json.loads(line) for line in self.path("log").read_text(encoding="ascii").splitlines()]
+        text = self.path("log").read_text(encoding="ascii")
+        return [json.loads(line) for line in text[:text.rfind("\n") + 1].splitlines()]     # of the last, a part may be there so far
 
     def forget_requests(self):
         self.path("log").write_text("", encoding="ascii")
