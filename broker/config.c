@@ -108,7 +108,6 @@ static cfg_opt_t options[] = {
     CFG_INT("workers", 16, CFGF_NONE),
     CFG_INT("queue", 256, CFGF_NONE),
     CFG_INT("http-threads", 2, CFGF_NONE),
-    CFG_INT("tls-threads", 2, CFGF_NONE),
     CFG_INT("checkpoint-leaves", 262144, CFGF_NONE),
     CFG_STR("log-level", "info", CFGF_NONE),
     CFG_BOOL("sandbox", cfg_true, CFGF_NONE),
@@ -370,8 +369,7 @@ static void read_rest(reading *r)
     out->database = needed(r, out->file, "database");
     out->workers = number(r, out->file, "workers", 1, 256);
     out->queue = number(r, out->file, "queue", 1, 65536);
-    out->http_threads = number(r, out->file, "http-threads", 1, 16);
-    out->tls_threads = number(r, out->file, "tls-threads", 1, 16);
+    out->threads = number(r, out->file, "http-threads", 1, 16);
     out->checkpoint = number(r, out->file, "checkpoint-leaves", 0, 1000000000);
     if (out->checkpoint == 0)
         out->checkpoint = CB_CHECKPOINT_NONE;

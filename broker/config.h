@@ -48,7 +48,7 @@ typedef struct cb_broker_config {
     cb_broker_issuer issuers[CB_STATUS_ISSUERS_MAX];
     size_t issuer_count;
     cb_status_config status; /* numbers alone */
-    unsigned workers, queue, http_threads, tls_threads, streams, taps, sessions;
+    unsigned workers, queue, threads, streams, taps, sessions;
     int64_t stop_time;      /* microseconds at most for what is under way when the broker stops */
     int64_t login_deadline; /* microseconds a connector may take */
     unsigned logins_per_service;

@@ -18,18 +18,6 @@ enum { PATH_SIZE = 512, OTHER_DESCRIPTORS = 1024 };
 
 /* ---- Calls that parts make into one another ---- */
 
-static bool take_connection(void *context, int fd, const cb_peer *peer, cb_turn *turn)
-{
-    const cb_program *p = context;
-    return cb_server_take(p->api.server, fd, peer, turn);
-}
-
-static void lose_connection(void *context, uint64_t connection)
-{
-    const cb_program *p = context;
-    cb_server_gone(p->api.server, connection);
-}
-
 static void record_ends(void *context, const cb_session_over *over, size_t count)
 {
     const cb_program *p = context;
@@ -53,9 +41,7 @@ static cb_error join(cb_program *p, const char *folder, const char *name, char o
 /* While the program may still be root: low ports, and keys that only root may read. */
 static cb_error open_network(cb_program *p)
 {
-    cb_acceptor_sink sink = {p, take_connection, lose_connection};
-    cb_error error =
-        cb_acceptor_open(&p->config.limits, &sink, p->config.tls_threads, &p->api.acceptor);
+    cb_error error = cb_acceptor_open(&p->config.limits, &p->api.acceptor);
     for (size_t i = 0; i < p->config.listener_count && !error; i++) {
         const cb_broker_listener *listener = &p->config.listeners[i];
         error = cb_acceptor_listen(p->api.acceptor, listener->address, listener->port,
@@ -218,7 +204,7 @@ static cb_error open_parts(cb_program *p)
     return error;
 }
 
-static cb_error open_server(cb_program *p)
+static cb_error serve(cb_program *p)
 {
     p->relay =
         (cb_relay_context){.sessions = p->api.sessions, .relay_domain = p->config.relay_domain};
@@ -230,13 +216,14 @@ static cb_error open_server(cb_program *p)
         .stream_domain = p->config.relay_domain,
         .stream = cb_relay_serve,
         .stream_context = &p->relay,
-        .pollers = p->config.http_threads,
+        .threads = p->config.threads,
         .workers = p->config.workers,
         .queue = p->config.queue,
         .streams = p->config.streams,
         .connections = 2 * p->config.limits.connections,
     };
-    return cb_server_open(&config, &p->api.server);
+    cb_error error = cb_server_open(&config, &p->api.server);
+    return error ? error : cb_acceptor_start(p->api.acceptor, cb_server_sink(p->api.server));
 }
 
 /* All are off unless somebody asked for them, so that a first card needs neither a list nor a
@@ -281,9 +268,7 @@ cb_error cb_program_start(cb_program *p)
     if (!error)
         error = open_parts(p);
     if (!error)
-        error = open_server(p);
-    if (!error)
-        error = cb_acceptor_start(p->api.acceptor);
+        error = serve(p);
     return error;
 }
 

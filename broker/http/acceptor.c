@@ -15,7 +15,7 @@
 #include "base/msg.h"
 #include "broker/http/acceptor_loop.h"
 
-enum { LOOPS_DEFAULT = 2, LOOPS_MAX = 16, BACKLOG = 1024 };
+enum { BACKLOG = 1024 };
 
 cb_limits cb_acceptor_limits(cb_acceptor *acceptor)
 {
@@ -42,28 +42,24 @@ static cb_error make_loops(cb_acceptor *acceptor, unsigned count)
         if (!loop)
             return CB_E_MEMORY;
         loop->acceptor = acceptor;
+        loop->number = acceptor->loop_count;
         loop->epoll = loop->wake = -1;
         acceptor->loops[acceptor->loop_count] = loop;
     }
     return CB_OK;
 }
 
-cb_error cb_acceptor_open(const cb_limits *limits, const cb_acceptor_sink *sink, unsigned threads,
-                          cb_acceptor **out)
+cb_error cb_acceptor_open(const cb_limits *limits, cb_acceptor **out)
 {
     cb_acceptor *acceptor = calloc(1, sizeof *acceptor);
     *out = NULL;
     if (!acceptor)
         return CB_E_MEMORY;
-    acceptor->sink = *sink;
     acceptor->limits = *limits;
     pthread_mutex_init(&acceptor->limits_lock, NULL);
     cb_error error = cb_addresses_open(&acceptor->addresses);
     if (!error)
         error = cb_addresses_open(&acceptor->shaking);
-    unsigned count = threads ? threads : LOOPS_DEFAULT;
-    if (!error)
-        error = make_loops(acceptor, count < LOOPS_MAX ? count : LOOPS_MAX);
     if (error)
         cb_acceptor_close(&acceptor);
     *out = acceptor;
@@ -217,9 +213,10 @@ cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsig
     return error;
 }
 
-cb_error cb_acceptor_start(cb_acceptor *acceptor)
+cb_error cb_acceptor_start(cb_acceptor *acceptor, cb_acceptor_sink sink)
 {
-    cb_error error = CB_OK;
+    acceptor->sink = sink;
+    cb_error error = make_loops(acceptor, sink.loops);
     atomic_store(&acceptor->undrained, acceptor->loop_count);
     for (unsigned i = 0; i < acceptor->loop_count && !error; i++) {
         cb_loop *loop = acceptor->loops[i];

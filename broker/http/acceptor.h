@@ -6,7 +6,8 @@
  * their user id, without TLS and without limits.
  *
  * A few event loops (epoll), each a thread, share the listening sockets; a connection stays with
- * the loop that accepted it.
+ * the loop that accepted it, and what the HTTP server has to do for it is done by that loop's
+ * thread, too.
  */
 #ifndef CB_BROKER_HTTP_ACCEPTOR_H
 #define CB_BROKER_HTTP_ACCEPTOR_H
@@ -18,21 +19,28 @@
 
 enum { CB_LISTENERS_MAX = 16, CB_LOCAL_USERS_MAX = 32 };
 
-/* Where connections go. Called by the loops' threads. */
+enum { CB_LOOPS_MAX = 16 };
+
+/* Where connections go. Called by the loops' threads, and with a loop's number (from 0) by that
+ * loop's alone. */
 typedef struct cb_acceptor_sink {
     void *context;
+    unsigned loops; /* as many as there are threads to be */
     /* Takes the descriptor over, whatever it returns; keeps its own reference to the turn. False:
      * no room; the connection ends. */
-    bool (*take)(void *context, int fd, const cb_peer *peer, cb_turn *turn);
+    bool (*take)(void *context, unsigned loop, int fd, const cb_peer *peer, cb_turn *turn);
     /* The client of a connection has ended its side, or is gone. */
     void (*gone)(void *context, uint64_t connection);
+    /* Does what there is to do for the loop's connections. True: there is more at once. */
+    bool (*work)(void *context, unsigned loop);
+    /* There is something to do when the first can be read, or when the second was written to. Both
+     * stay open until the acceptor is closed. */
+    void (*ready)(void *context, unsigned loop, int descriptors[2]);
 } cb_acceptor_sink;
 
 typedef struct cb_acceptor cb_acceptor;
 
-/* threads 0: 2. */
-cb_error cb_acceptor_open(const cb_limits *limits, const cb_acceptor_sink *sink, unsigned threads,
-                          cb_acceptor **out);
+cb_error cb_acceptor_open(const cb_limits *limits, cb_acceptor **out);
 
 /* Listens on an address ("127.0.0.1", "::"; numeric) and port (0: any; *bound, which may be NULL,
  * gets the one taken). The entries are those of cb_tls_open. All listeners are added before
@@ -43,11 +51,13 @@ cb_error cb_acceptor_listen(cb_acceptor *acceptor, const char *address, uint16_t
 
 /* Listens on a Unix socket (mode 0600 for its owner alone, 0660 for a group) for processes of these
  * users; root and the program's own user are always among them. A dead socket that is in the way is
- * replaced; who comes second to its name (cb_msg_hold), or finds it served, is told CB_E_RUNNING. */
+ * replaced; who comes second to its name (cb_msg_hold), or finds it served, is told CB_E_RUNNING.
+ */
 cb_error cb_acceptor_listen_local(cb_acceptor *acceptor, const char *path, unsigned mode,
                                   const uint32_t *users, size_t count, cb_buf *why);
 
-cb_error cb_acceptor_start(cb_acceptor *acceptor);
+/* Makes the loops, which use the sink until the acceptor is closed. */
+cb_error cb_acceptor_start(cb_acceptor *acceptor, cb_acceptor_sink sink);
 
 /* Reads other certificates for the listener that was added as the index-th (from 0). Those of all
  * listeners come into use together, or are forgotten, by cb_acceptor_settle; connections keep what

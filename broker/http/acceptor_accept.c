@@ -72,6 +72,7 @@ static cb_link *add_link(cb_loop *loop, int fd)
     }
     link->socket = fd;
     link->inner = -1;
+    link->low_mark = 1;
     link->began = link->active = cb_clock_monotonic_us();
     link->peer.connection = atomic_fetch_add(&loop->acceptor->next_connection, 1) + 1;
     link->next = loop->links;

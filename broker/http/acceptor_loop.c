@@ -14,8 +14,18 @@
 enum { EVENTS = 128, LOOK_MS = 250 };
 
 /* What an event's data points at: the link itself, the link's inner socket, a listener, or the loop
- * (its wake-up). The low bits, free because of alignment, tell them apart. */
-enum tag { TAG_LINK = 0, TAG_INNER = 1, TAG_LISTENER = 2, TAG_WAKE = 3, TAG_MASK = 3 };
+ * (its wake-up, or the server's). The low bits, free because of alignment, tell them apart. */
+enum tag {
+    TAG_LINK = 0,
+    TAG_INNER = 1,
+    TAG_LISTENER = 2,
+    TAG_WAKE = 3,
+    TAG_SERVER = 4,
+    TAG_MASK = 7
+};
+_Static_assert(_Alignof(cb_link) > TAG_MASK && _Alignof(cb_listener) > TAG_MASK &&
+                   _Alignof(cb_loop) > TAG_MASK,
+               "the tag needs the low bits");
 
 static uint64_t tagged(const void *pointer, enum tag tag)
 {
@@ -61,12 +71,24 @@ int cb_loop_watch(cb_loop *loop, cb_link *link, int socket)
     return poll_set(loop, EPOLL_CTL_ADD, socket, EPOLLIN, tagged(link, TAG_LINK));
 }
 
+/* Who writes to the second has nothing to read from it: each time counts. */
+static bool watch_server(cb_loop *loop)
+{
+    const cb_acceptor_sink *sink = &loop->acceptor->sink;
+    int ready[2];
+    sink->ready(sink->context, loop->number, ready);
+    return poll_set(loop, EPOLL_CTL_ADD, ready[0], EPOLLIN, tagged(loop, TAG_SERVER)) == 0 &&
+           poll_set(loop, EPOLL_CTL_ADD, ready[1], EPOLLIN | EPOLLET, tagged(loop, TAG_SERVER)) ==
+               0;
+}
+
 cb_error cb_loop_prepare(cb_loop *loop)
 {
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (loop->epoll < 0 || loop->wake < 0 ||
-        poll_set(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, tagged(loop, TAG_WAKE)) != 0)
+        poll_set(loop, EPOLL_CTL_ADD, loop->wake, EPOLLIN, tagged(loop, TAG_WAKE)) != 0 ||
+        !watch_server(loop))
         return CB_E_IO;
     return listen_all(loop) ? CB_OK : CB_E_IO;
 }
@@ -120,6 +142,13 @@ static void free_link(cb_loop *loop, cb_link *link)
         acceptor->sink.gone(acceptor->sink.context, connection);
 }
 
+static void step(cb_loop *loop, cb_link *link, unsigned ways)
+{
+    cb_link_step(link, ways, loop->scratch);
+    loop->work |= link->gave;
+    link->gave = false;
+}
+
 /* The handshake is done, or there is none: the HTTP server gets the other end of a socket pair. */
 static void hand_over(cb_loop *loop, cb_link *link)
 {
@@ -142,11 +171,11 @@ static void hand_over(cb_loop *loop, cb_link *link)
         count_handshake(acceptor, link);
         atomic_fetch_add(&acceptor->handshakes_done, 1);
     }
-    if (!acceptor->sink.take(acceptor->sink.context, pair[1], &link->peer, link->turn))
+    if (!acceptor->sink.take(acceptor->sink.context, loop->number, pair[1], &link->peer,
+                             link->turn))
         link->state = CB_LINK_DEAD;
     else
-        cb_link_step(link,
-                     loop->scratch); /* the request may have come with the end of the handshake */
+        step(loop, link, CB_LINK_UP); /* the request may have come with the end of the handshake */
 }
 
 static void poll_link(cb_loop *loop, cb_link *link)
@@ -192,6 +221,16 @@ void cb_loop_settle(cb_loop *loop, cb_link *link)
     }
 }
 
+/* What can be read on the one socket and written to the other goes the same way. */
+static unsigned ways_of(bool inner, uint32_t events)
+{
+    unsigned in = events & (EPOLLIN | EPOLLHUP | EPOLLERR) ? CB_LINK_UP : 0;
+    unsigned out = events & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? CB_LINK_DOWN : 0;
+    if (!inner)
+        return in | out;
+    return (in ? CB_LINK_DOWN : 0u) | (out ? CB_LINK_UP : 0u);
+}
+
 static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
 {
     if (link->state == CB_LINK_DEAD)
@@ -201,7 +240,7 @@ static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
         cb_loop_settle(loop, link);
         return;
     }
-    cb_link_step(link, loop->scratch);
+    step(loop, link, ways_of(inner, events));
     if (inner && (events & EPOLLHUP) && link->down.piece && link->inner_polled) {
         /* The server has closed and the client is slow: what is left is read when there is room. */
         poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);
@@ -223,6 +262,9 @@ static void on_event(cb_loop *loop, const struct epoll_event *event)
         break;
     case TAG_LISTENER:
         cb_loop_accept(loop, object);
+        break;
+    case TAG_SERVER:
+        loop->work = true;
         break;
     case TAG_WAKE:
     default: {
@@ -259,7 +301,7 @@ static bool work_off(cb_loop *loop)
             free_link(loop, link);
             continue;
         }
-        cb_link_step(link, loop->scratch);
+        step(loop, link, CB_LINK_BOTH);
         cb_loop_settle(loop, link);
     }
     return loop->todo != NULL;
@@ -276,6 +318,15 @@ static void drain(cb_loop *loop)
     ignore_all(loop);
     loop->drained = true;
     atomic_fetch_sub(&acceptor->undrained, 1);
+}
+
+/* True when there is more. */
+static bool let_server_work(cb_loop *loop)
+{
+    const cb_acceptor_sink *sink = &loop->acceptor->sink;
+    if (loop->work)
+        loop->work = sink->work(sink->context, loop->number);
+    return loop->work;
 }
 
 static void go_on_listening(cb_loop *loop)
@@ -306,6 +357,7 @@ void *cb_loop_run(void *context)
             look_at_times(loop, now);
         }
         more = work_off(loop);
+        more |= let_server_work(loop);
     }
     for (cb_link *link = loop->links; link; link = loop->links)
         free_link(loop, link);

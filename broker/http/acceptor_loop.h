@@ -21,6 +21,7 @@ typedef struct cb_listener {
 
 typedef struct cb_loop {
     cb_acceptor *acceptor;
+    unsigned number;
     pthread_t thread;
     bool started;
     int epoll;
@@ -28,6 +29,7 @@ typedef struct cb_loop {
     cb_link *links;
     cb_link *todo;        /* dead ones, and ones that stopped for fairness */
     int64_t last_look;    /* at the links' times */
+    bool work;            /* the server has some, or was given some */
     bool drained;         /* listens no more */
     bool paused;          /* no descriptors were left: listens again after the next look */
     int64_t starved_said; /* when that was logged */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -62,8 +63,10 @@ void cb_call_suspend(cb_call *call)
 
 void cb_call_wake(cb_call *call)
 {
-    if (call->suspended)
+    if (call->suspended) {
         MHD_resume_connection(call->connection);
+        eventfd_write(call->poller->resumed, 1);
+    }
     call->suspended = false;
 }
 
@@ -79,6 +82,7 @@ static void read_carrier(cb_call *call)
     cb_carrier carrier;
     memcpy(&carrier, info->client_addr, sizeof carrier);
     call->request.peer = carrier.peer;
+    call->poller = carrier.poller;
     call->turn = carrier.turn;
 }
 
@@ -221,15 +225,20 @@ static cb_error serve(cb_call *call)
     return error;
 }
 
-/* In a worker. The log's own request id is the thread's. */
-static void work(void *context)
+/* The log's own request id is the thread's. */
+static void handle(cb_call *call)
 {
-    cb_call *call = context;
     cb_log_set_request(&call->request.id);
     call->error = serve(call);
     if (call->error && cb_error_class_of(call->error) == CB_CLASS_INTERNAL)
         cb_log_failure("request.failed", call->error, call->request.match.route->pattern);
     cb_log_set_request(NULL);
+}
+
+static void work(void *context)
+{
+    cb_call *call = context;
+    handle(call);
     pthread_mutex_lock(&call->lock);
     call->done = true;
     cb_call_wake(call);
@@ -266,7 +275,10 @@ enum MHD_Result cb_call_go_on(cb_call *call)
         return cb_stream_go_on(call);
     if (call->error || call->dispatched)
         return cb_call_answer(call);
-    return dispatch(call);
+    if (call->request.match.route->crew != CB_CREW_NONE)
+        return dispatch(call);
+    handle(call);
+    return cb_call_answer(call);
 }
 
 static void count(const cb_call *call, int64_t us)

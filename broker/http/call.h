@@ -2,7 +2,7 @@
  *
  * One request on its way through the server; for server.c, call*.c and stream*.c only.
  *
- * A call is shared by the thread that polls its connection and the worker (or the stream's thread)
+ * A call is shared by the thread of its connection's loop and the worker (or the stream's thread)
  * that serves it. While a worker has it, the connection is suspended: libmicrohttpd does not touch
  * it until the worker wakes it.
  */
@@ -18,17 +18,23 @@
 #include "broker/http/turn.h"
 #include "broker/http/workers.h"
 
-enum { CB_POLLERS_MAX = 16, CB_STATUS_CLASSES = 6 };
+enum { CB_STATUS_CLASSES = 6 };
 
 typedef struct cb_series {
     _Atomic uint64_t requests[CB_STATUS_CLASSES]; /* by the status's first digit */
     cb_histogram durations;
 } cb_series;
 
+/* The connections of one of the acceptor's loops. libmicrohttpd, when it has no thread of its own,
+ * tells nobody that a connection was resumed. */
+typedef struct cb_poller {
+    struct MHD_Daemon *daemon;
+    int resumed; /* eventfd; -1: none */
+} cb_poller;
+
 struct cb_server {
     cb_server_config config;
-    struct MHD_Daemon *daemons[CB_POLLERS_MAX];
-    atomic_uint next_daemon;
+    cb_poller pollers[CB_LOOPS_MAX];
     cb_workers *crews[CB_CREW_HEALTH + 1]; /* none for CB_CREW_ENTRY */
     cb_series *series;                     /* one a route, then those without one, then streams */
     atomic_bool draining;
@@ -44,7 +50,8 @@ struct cb_server {
 typedef struct cb_call {
     cb_server *server;
     struct MHD_Connection *connection; /* NULL until its headers are there */
-    cb_turn *turn;                     /* of the connection; for the thread that polls it */
+    cb_turn *turn;                     /* of the connection; for its loop's thread */
+    cb_poller *poller;
     atomic_uint references;
     pthread_mutex_t lock; /* over suspended, done and the stream's fields */
     bool suspended;
@@ -71,6 +78,7 @@ typedef struct cb_call {
 typedef struct cb_carrier {
     sa_family_t family;
     cb_peer peer;
+    cb_poller *poller;
     cb_turn *turn; /* a reference, until libmicrohttpd says that the connection ended */
 } cb_carrier;
 
@@ -89,7 +97,7 @@ enum MHD_Result cb_call_go_on(cb_call *call);
 /* The connection is done with it; in order: its answer was written to the end. */
 void cb_call_completed(cb_call *call, bool in_order);
 
-/* Under the call's lock, by the polling thread; and by anybody else. */
+/* Under the call's lock, by the loop's thread; and by anybody else. */
 void cb_call_suspend(cb_call *call);
 void cb_call_wake(cb_call *call);
 

@@ -29,6 +29,9 @@ enum {
 static void wait_for_more_than(cb_link *link, int bytes)
 {
     int low = bytes + 1;
+    if (low == link->low_mark)
+        return;
+    link->low_mark = low;
     setsockopt(link->socket, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
 }
 
@@ -141,6 +144,8 @@ static void step_up(cb_link *link, uint8_t *scratch)
         if (got == 0 && !link->up.ended)
             return;
         pass(link, &link->up, cb_link_write_server, scratch, got);
+        if (!link->up.piece && !link->up.ended && !cb_link_has_more(link, got))
+            return; /* the socket says so when there is */
     }
     link->again |= !link->up.ended;
     if (link->up.ended && !link->up.shut && !link->up.piece) {
@@ -153,8 +158,10 @@ static void step_up(cb_link *link, uint8_t *scratch)
  * that the kernel does not take the last bytes back by a reset. */
 static void begin_closing(cb_link *link)
 {
-    if (link->session)
+    if (link->session) {
+        wolfSSL_SetIOWriteFlags(link->session, MSG_MORE); /* goes with the connection's end */
         wolfSSL_shutdown(link->session);
+    }
     shutdown(link->socket, SHUT_WR);
     link->began = cb_clock_monotonic_us();
     link->turn_bytes = 0;
@@ -224,6 +231,8 @@ static void step_down(cb_link *link, uint8_t *scratch)
         pass(link, &link->down, cb_link_write_client, scratch, answers);
         if (got > answers)
             judge_rest(link, scratch + answers, got - answers);
+        if (got < CB_LINK_PIECE && !link->down.piece && !link->down.ended)
+            return;
     }
 }
 
@@ -241,7 +250,7 @@ static void step_closing(cb_link *link, uint8_t *scratch)
     }
 }
 
-void cb_link_step(cb_link *link, uint8_t *scratch)
+void cb_link_step(cb_link *link, unsigned ways, uint8_t *scratch)
 {
     link->again = false;
     if (link->state == CB_LINK_HELLO)
@@ -249,8 +258,10 @@ void cb_link_step(cb_link *link, uint8_t *scratch)
     if (link->state == CB_LINK_HANDSHAKE)
         step_handshake(link);
     if (link->state == CB_LINK_OPEN && link->handed) {
-        step_up(link, scratch);
-        step_down(link, scratch);
+        if (ways & CB_LINK_UP)
+            step_up(link, scratch);
+        if (ways & CB_LINK_DOWN)
+            step_down(link, scratch);
     }
     if (link->state == CB_LINK_CLOSING)
         step_closing(link, scratch);

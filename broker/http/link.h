@@ -64,12 +64,17 @@ typedef struct cb_link {
     uint32_t socket_events, inner_events; /* asked of epoll at present */
     bool inner_polled;
     bool inner_closed; /* the server's end is closed, with bytes left to read */
+    int low_mark;      /* bytes that make the socket readable */
     bool told;         /* that the client has ended its side */
+    bool gave;         /* the HTTP server something to read; the loop's to reset */
 } cb_link;
+
+/* The ways an open link goes on with: bytes come from the one side, or the other has room. */
+enum { CB_LINK_UP = 1, CB_LINK_DOWN = 2, CB_LINK_BOTH = CB_LINK_UP | CB_LINK_DOWN };
 
 /* Goes on with whatever is possible now. scratch has CB_LINK_PIECE bytes. When the handshake has
  * just ended the state is CB_LINK_OPEN and handed is false: the caller makes the socket pair. */
-void cb_link_step(cb_link *link, uint8_t *scratch);
+void cb_link_step(cb_link *link, unsigned ways, uint8_t *scratch);
 
 /* What to wait for (EPOLLIN, EPOLLOUT) on the two sockets. */
 uint32_t cb_link_socket_events(const cb_link *link);

@@ -58,6 +58,11 @@ size_t cb_link_read_client(cb_link *link, uint8_t *out)
     return got;
 }
 
+bool cb_link_has_more(const cb_link *link, size_t got)
+{
+    return got == CB_LINK_PIECE || (link->session && wolfSSL_has_pending(link->session));
+}
+
 static size_t write_tls(cb_link *link, const uint8_t *data, size_t len)
 {
     int done = wolfSSL_write(link->session, data, (int)len);
@@ -100,8 +105,10 @@ size_t cb_link_read_server(cb_link *link, uint8_t *out, size_t *answers)
 size_t cb_link_write_server(cb_link *link, const uint8_t *data, size_t len)
 {
     ssize_t done = send(link->inner, data, len, MSG_NOSIGNAL);
-    if (done >= 0)
+    if (done >= 0) {
+        link->gave = true;
         return (size_t)done;
+    }
     if (cb_link_later())
         return 0;
     link->up.ended = true; /* the server has closed: what the client still sends is nobody's */

@@ -14,6 +14,9 @@ bool cb_link_later(void);
 /* Bytes from the client, at most CB_LINK_PIECE; 0: none now, or its end (up.ended). */
 size_t cb_link_read_client(cb_link *link, uint8_t *out);
 
+/* After so many were read: whether there may be more that the socket does not tell of. */
+bool cb_link_has_more(const cb_link *link, size_t got);
+
 /* Bytes taken; 0: no room. Over TLS all or nothing, as the library has it: a refused piece is
  * offered again unchanged. */
 size_t cb_link_write_client(cb_link *link, const uint8_t *data, size_t len);

@@ -30,10 +30,12 @@ typedef enum cb_crew {
     CB_CREW_ENTRY,  /* the same; half the queue is left to what goes on with something begun */
     CB_CREW_ADMINISTRATORS, /* of their own */
     CB_CREW_RESERVED,       /* likewise: what must answer whatever else goes on */
-    CB_CREW_HEALTH          /* one of its own: anybody may ask, as often as he likes */
+    CB_CREW_HEALTH,         /* one of its own: anybody may ask, as often as he likes */
+    CB_CREW_NONE            /* nobody's: whoever reads the request answers; for what never waits */
 } cb_crew;
 
-/* Blocks as long as it needs, in a worker's thread. An error becomes a problem (problem.h). */
+/* Blocks as long as it needs, in a worker's thread (but see CB_CREW_NONE). An error becomes a
+ * problem (problem.h). */
 typedef cb_error (*cb_handler)(struct cb_request *request, struct cb_reply *reply);
 
 typedef struct cb_route {

@@ -3,13 +3,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "broker/http/call.h"
 
 enum {
-    POLLERS_DEFAULT = 2,
+    THREADS_DEFAULT = 2,
     CREWS = CB_CREW_HEALTH + 1,
     WORKERS_DEFAULT = 16,
     QUEUE_DEFAULT = 256,
@@ -116,13 +117,12 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 static struct MHD_Daemon *start_daemon(cb_server *server)
 {
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-            MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-        0, NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_request_line, server, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, NULL, MHD_OPTION_CONNECTION_LIMIT,
-        server->config.connections / server->config.pollers + 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        server->config.connections / server->config.threads + 1, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
@@ -130,15 +130,32 @@ static unsigned or_default(unsigned value, unsigned otherwise) { return value ? 
 
 static void fill_in(cb_server_config *config)
 {
-    config->pollers = or_default(config->pollers, POLLERS_DEFAULT);
-    if (config->pollers > CB_POLLERS_MAX)
-        config->pollers = CB_POLLERS_MAX;
+    config->threads = or_default(config->threads, THREADS_DEFAULT);
+    if (config->threads > CB_LOOPS_MAX)
+        config->threads = CB_LOOPS_MAX;
     config->workers = or_default(config->workers, WORKERS_DEFAULT);
     config->queue = or_default(config->queue, QUEUE_DEFAULT);
     config->administrators = or_default(config->administrators, ADMINISTRATORS_DEFAULT);
     config->reserved = or_default(config->reserved, RESERVED_DEFAULT);
     config->streams = or_default(config->streams, STREAMS_DEFAULT);
     config->connections = or_default(config->connections, CONNECTIONS_DEFAULT);
+}
+
+static cb_error open_poller(cb_server *server, cb_poller *poller)
+{
+    poller->resumed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (poller->resumed < 0)
+        return CB_E_IO;
+    poller->daemon = start_daemon(server);
+    return poller->daemon ? CB_OK : CB_E_INTERNAL;
+}
+
+static void close_poller(cb_poller *poller)
+{
+    if (poller->daemon)
+        MHD_stop_daemon(poller->daemon);
+    if (poller->resumed >= 0)
+        close(poller->resumed);
 }
 
 static cb_error open_crews(cb_server *server)
@@ -166,35 +183,58 @@ cb_error cb_server_open(const cb_server_config *config, cb_server **out)
     fill_in(&server->config);
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->stream_ended, NULL);
+    for (unsigned i = 0; i < CB_LOOPS_MAX; i++)
+        server->pollers[i].resumed = -1;
     server->series = calloc(config->route_count + 2, sizeof *server->series);
     cb_error error = server->series ? CB_OK : CB_E_MEMORY;
     if (!error)
         error = open_crews(server);
-    for (unsigned i = 0; i < server->config.pollers && !error; i++) {
-        server->daemons[i] = start_daemon(server);
-        if (!server->daemons[i])
-            error = CB_E_INTERNAL;
-    }
+    for (unsigned i = 0; i < server->config.threads && !error; i++)
+        error = open_poller(server, &server->pollers[i]);
     if (error)
         cb_server_close(&server);
     *out = server;
     return error;
 }
 
-bool cb_server_take(void *context, int fd, const cb_peer *peer, cb_turn *turn)
+static bool take(void *context, unsigned loop, int fd, const cb_peer *peer, cb_turn *turn)
 {
     cb_server *server = context;
-    cb_carrier carrier = {.family = AF_UNIX, .peer = *peer, .turn = cb_turn_keep(turn)};
-    unsigned next = atomic_fetch_add(&server->next_daemon, 1);
-    bool taken = MHD_add_connection(server->daemons[next % server->config.pollers], fd,
-                                    (const struct sockaddr *)(const void *)&carrier,
-                                    sizeof carrier) == MHD_YES;
-    if (!taken)
+    cb_poller *poller = &server->pollers[loop];
+    cb_carrier carrier = {
+        .family = AF_UNIX, .peer = *peer, .poller = poller, .turn = cb_turn_keep(turn)};
+    bool taken =
+        MHD_add_connection(poller->daemon, fd, (const struct sockaddr *)(const void *)&carrier,
+                           sizeof carrier) == MHD_YES;
+    /* What was taken up has ended since, as every connection does. */
+    if (!taken && cb_turn_starved(turn))
         cb_turn_release(&carrier.turn);
     return taken;
 }
 
-void cb_server_gone(void *context, uint64_t connection) { cb_streams_cut(context, connection); }
+static void gone(void *context, uint64_t connection) { cb_streams_cut(context, connection); }
+
+static bool work(void *context, unsigned loop)
+{
+    cb_server *server = context;
+    MHD_UNSIGNED_LONG_LONG wait = 0;
+    MHD_run(server->pollers[loop].daemon);
+    return MHD_get_timeout(server->pollers[loop].daemon, &wait) == MHD_YES && wait == 0;
+}
+
+static void ready(void *context, unsigned loop, int descriptors[2])
+{
+    const cb_server *server = context;
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->pollers[loop].daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    descriptors[0] = info ? info->epoll_fd : -1;
+    descriptors[1] = server->pollers[loop].resumed;
+}
+
+cb_acceptor_sink cb_server_sink(cb_server *server)
+{
+    return (cb_acceptor_sink){server, server->config.threads, take, gone, work, ready};
+}
 
 void cb_server_drain(cb_server *server) { atomic_store(&server->draining, true); }
 
@@ -224,9 +264,8 @@ void cb_server_close(cb_server **out)
     for (size_t i = 0; i < CREWS; i++)
         if (server->crews[i])
             cb_workers_stop(server->crews[i]);
-    for (unsigned i = 0; i < CB_POLLERS_MAX; i++)
-        if (server->daemons[i])
-            MHD_stop_daemon(server->daemons[i]);
+    for (unsigned i = 0; i < CB_LOOPS_MAX; i++)
+        close_poller(&server->pollers[i]);
     for (size_t i = 0; i < CREWS; i++)
         cb_workers_close(&server->crews[i]);
     pthread_cond_destroy(&server->stream_ended);

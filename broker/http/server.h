@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The HTTP server: libmicrohttpd reads and writes HTTP on the plain connections that the acceptor
- * hands over; handlers are plain functions that block, run by bounded pools of workers, one for
- * each crew (route.h). What finds its pool's queue full is answered 503 at once.
+ * hands over, in the acceptor's own threads; handlers are plain functions that block, run by
+ * bounded pools of workers, one for each crew (route.h). What finds its pool's queue full is
+ * answered 503 at once.
  *
  * Every request gets an identifier (in the log, in the Request-Id header and in problems) and a
  * line in the log: method, pattern of the route, status, microseconds from the complete request to
@@ -14,9 +15,9 @@
 #ifndef CB_BROKER_HTTP_SERVER_H
 #define CB_BROKER_HTTP_SERVER_H
 
+#include "broker/http/acceptor.h"
 #include "broker/http/request.h"
 #include "broker/http/stream.h"
-#include "broker/http/turn.h"
 
 typedef struct cb_server cb_server;
 
@@ -33,7 +34,7 @@ typedef struct cb_server_config {
     cb_stream_handler stream;
     void *stream_context;
 
-    unsigned pollers;        /* threads that read and write HTTP; 0: 2 */
+    unsigned threads;        /* of the acceptor, which read and write HTTP; 0: 2 */
     unsigned workers;        /* 0: 16 */
     unsigned queue;          /* requests that may wait in each crew; 0: 256 */
     unsigned administrators; /* workers for CB_CREW_ADMINISTRATORS; 0: 4 */
@@ -44,9 +45,8 @@ typedef struct cb_server_config {
 
 cb_error cb_server_open(const cb_server_config *config, cb_server **out);
 
-/* For cb_acceptor_sink: context is the server. */
-bool cb_server_take(void *server, int fd, const cb_peer *peer, cb_turn *turn);
-void cb_server_gone(void *server, uint64_t connection);
+/* What an acceptor calls. It is closed before the server is. */
+cb_acceptor_sink cb_server_sink(cb_server *server);
 
 /* From now on every answer says that its connection closes. */
 void cb_server_drain(cb_server *server);

@@ -64,6 +64,7 @@ static int restrict_context(WOLFSSL_CTX *context, bool ask)
            wolfSSL_CTX_set_cipher_list(context, CIPHERS) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_groups(context, groups, sizeof groups / sizeof *groups) ==
                WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_group_messages(context) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_no_ticket_TLSv13(context) == 0;
 }
 

@@ -5,7 +5,7 @@
  * cannot read; by the positions in the stream where the server's own answers begin and end the link
  * can tell those bytes from all others, however they arrive.
  *
- * The link's thread and the thread that polls the connection for the server share a turn.
+ * Both are of one thread, the loop's that accepted the connection.
  */
 #ifndef CB_BROKER_HTTP_TURN_H
 #define CB_BROKER_HTTP_TURN_H

@@ -194,6 +194,7 @@ cb_error cb_tls_set_up(cardbroker_login *login, void *ctx)
     cb_bytes trust = login->http->trust;
     current = login;
     wolfSSL_CTX_SetMinVersion(ctx, WOLFSSL_TLSV1_2);
+    wolfSSL_CTX_set_group_messages(ctx);
     wolfSSL_CTX_set_verify(ctx, WOLFSSL_VERIFY_PEER, note_verification);
     wolfSSL_CTX_set_session_cache_mode(ctx, WOLFSSL_SESS_CACHE_OFF);
     wolfSSL_CTX_NoTicketTLSv12(ctx);

@@ -3,7 +3,8 @@
  * The broker's acceptor and HTTP server against libmicrohttpd with its own TLS (GnuTLS), in one
  * run: connections of one request each, and requests on connections that are kept. Both serve the
  * same answer under TLS 1.3 without tickets, each in a process of its own with two threads that
- * poll; the same clients ask. They take turns, so that both see the same machine.
+ * poll and that give the answer; the broker once more with the answer left to a worker, as nearly
+ * all of its own are. The same clients ask. They take turns, so that both see the same machine.
  *
  *   acceptor_bench CERTIFICATE KEY [SECONDS]
  *
@@ -32,9 +33,10 @@
 #include "broker/http/server.h"
 
 enum { CLIENTS = 8, TURNS = 3, ANSWER_MAX = 4096, PEM_MAX = 65536 };
-enum { CONNECTIONS, REQUESTS, WAYS };
-static const char *const way_names[WAYS] = {"connections", "requests"};
-static const char question[] = "GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+enum { CONNECTIONS, REQUESTS, WORKED, WAYS };
+static const char *const way_names[WAYS] = {"connections", "requests", "worked"};
+static const char here[] = "GET /v1/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+static const char worked[] = "GET /v1/work HTTP/1.1\r\nHost: localhost\r\n\r\n";
 static char body[] = "{\"live\":true}";
 
 static const char *certificate, *key;
@@ -57,8 +59,9 @@ static cb_error get_live(cb_request *request, cb_reply *reply)
 static uint16_t serve_product(void)
 {
     static const cb_route routes[] = {
-        {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_COMMON}};
-    const cb_server_config config = {.routes = routes, .route_count = 1};
+        {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_NONE},
+        {"GET", "/v1/work", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_COMMON}};
+    const cb_server_config config = {.routes = routes, .route_count = 2};
     const cb_tls_entry entry = {"", certificate, key, false};
     cb_limits limits = cb_limits_default();
     cb_server *server = NULL;
@@ -67,13 +70,12 @@ static uint16_t serve_product(void)
     uint16_t port = 0;
     cb_log_init("acceptor_bench", CB_LOG_ERROR);
     cb_error error = cb_server_open(&config, &server);
-    cb_acceptor_sink sink = {server, cb_server_take, cb_server_gone};
     if (!error)
-        error = cb_acceptor_open(&limits, &sink, 2, &acceptor);
+        error = cb_acceptor_open(&limits, &acceptor);
     if (!error)
         error = cb_acceptor_listen(acceptor, "127.0.0.1", 0, &entry, 1, &port, &why);
     if (!error)
-        error = cb_acceptor_start(acceptor);
+        error = cb_acceptor_start(acceptor, cb_server_sink(server));
     return error ? 0 : port;
 }
 
@@ -157,7 +159,7 @@ static double cpu_us(const contestant *c)
 typedef struct client {
     pthread_t thread;
     uint16_t port;
-    bool keep;
+    int way;
     int64_t end;
     unsigned done, closed;
 } client;
@@ -179,11 +181,12 @@ static WOLFSSL *dial(uint16_t port, int *fd)
 
 /* Until the body is there; it is the same for both servers but for white space. False: the server
  * closed the connection instead. */
-static bool ask(WOLFSSL *tls)
+static bool ask(WOLFSSL *tls, const char *question)
 {
+    const int size = (int)strlen(question);
     char got[ANSWER_MAX + 1];
     int length = 0;
-    if (wolfSSL_write(tls, question, sizeof question - 1) != sizeof question - 1)
+    if (wolfSSL_write(tls, question, size) != size)
         die("a question could not be sent");
     do {
         int n = wolfSSL_read(tls, got + length, ANSWER_MAX - length);
@@ -205,10 +208,10 @@ static void *run_client(void *own)
     while (cb_clock_monotonic_us() < c->end) {
         if (!tls)
             tls = dial(c->port, &fd);
-        bool answered = ask(tls);
+        bool answered = ask(tls, c->way == WORKED ? worked : here);
         c->done += answered;
         c->closed += !answered;
-        if (!c->keep || !answered) {
+        if (c->way == CONNECTIONS || !answered) {
             wolfSSL_free(tls);
             close(fd);
             tls = NULL;
@@ -227,8 +230,7 @@ static void take_turn(contestant *c, int way, double seconds)
     int64_t began = cb_clock_monotonic_us();
     double from = cpu_us(c);
     for (int i = 0; i < CLIENTS; i++) {
-        clients[i] = (client){
-            .port = c->port, .keep = way == REQUESTS, .end = began + (int64_t)(seconds * 1e6)};
+        clients[i] = (client){.port = c->port, .way = way, .end = began + (int64_t)(seconds * 1e6)};
         if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
             die("no thread could be made");
     }

@@ -160,7 +160,8 @@ def acceptor(figures):
     ours, theirs = figures["acceptor"]["product"], figures["acceptor"]["libmicrohttpd"]
     rows = [(name, f"{ours[way]['cpu_us']:.0f}", f"{theirs[way]['cpu_us']:.0f}",
              f"{100 * theirs[way]['cpu_us'] / ours[way]['cpu_us']:.0f} %", ours[way]["a_second"], theirs[way]["a_second"])
-            for way, name in (("connections", "connection with one request"), ("requests", "request on a kept connection"))]
+            for way, name in (("connections", "connection with one request"), ("requests", "request on a kept connection"),
+                              ("worked", "the same, left to a worker by the broker"))]
     return table(("", "CPU, µs: acceptor", "libmicrohttpd", "libmicrohttpd / acceptor", "a second: acceptor", "libmicrohttpd"), rows)
 
 

@@ -74,7 +74,7 @@ static cb_error open_network(api_world *w)
                                      .stream_domain = API_RELAY,
                                      .stream = cb_relay_serve,
                                      .stream_context = &w->relay,
-                                     .pollers = 1,
+                                     .threads = 1,
                                      .workers = 1,
                                      .administrators = 1,
                                      .reserved = 1};
@@ -83,15 +83,14 @@ static cb_error open_network(api_world *w)
     paths_of(w, pem, key, admin);
     const cb_tls_entry entry = {"", pem, key, true};
     cb_error error = cb_server_open(&config, &api->server);
-    const cb_acceptor_sink sink = {api->server, cb_server_take, cb_server_gone};
     if (!error)
-        error = cb_acceptor_open(&limits, &sink, 1, &api->acceptor);
+        error = cb_acceptor_open(&limits, &api->acceptor);
     if (!error)
         error = cb_acceptor_listen(api->acceptor, "127.0.0.1", 0, &entry, 1, &w->port, &why);
     if (!error)
         error = cb_acceptor_listen_local(api->acceptor, admin, 0600, NULL, 0, &why);
     if (!error)
-        error = cb_acceptor_start(api->acceptor);
+        error = cb_acceptor_start(api->acceptor, cb_server_sink(api->server));
     cb_buf_free(&why);
     return error;
 }

@@ -88,6 +88,7 @@ static const cb_route routes[] = {
     {"GET", "/v1/who", CB_ROLE_TERMINAL, get_who, 0, CB_CREW_COMMON},
     {"POST", "/v1/echo", CB_ROLE_TERMINAL, post_echo, 0, CB_CREW_ENTRY},
     {"GET", "/v1/list", CB_ROLE_TERMINAL, get_list, 0, CB_CREW_COMMON},
+    {"GET", "/v1/here", CB_ROLE_TERMINAL, get_list, 0, CB_CREW_NONE},
     {"GET", "/v1/admin", CB_ROLE_ADMINISTRATOR, get_who, 0, CB_CREW_ADMINISTRATORS},
 };
 
@@ -128,7 +129,7 @@ static cb_error open_all(http_flows *h)
                                      .identify = identify,
                                      .stream_domain = "relay.test",
                                      .stream = on_stream,
-                                     .pollers = 1,
+                                     .threads = 1,
                                      .workers = 1,
                                      .administrators = 1,
                                      .reserved = 1};
@@ -136,15 +137,14 @@ static cb_error open_all(http_flows *h)
     cb_buf why = CB_BUF(1024);
     limits.handshake_time = limits.idle_time = 3600 * CB_SECOND; /* what hangs is to be seen */
     cb_error error = cb_server_open(&config, &h->server);
-    const cb_acceptor_sink sink = {h->server, cb_server_take, cb_server_gone};
     if (!error)
-        error = cb_acceptor_open(&limits, &sink, 1, &h->acceptor);
+        error = cb_acceptor_open(&limits, &h->acceptor);
     if (!error)
         error = cb_acceptor_listen(h->acceptor, "127.0.0.1", 0, entries, 2, &h->port, &why);
     if (!error)
         error = cb_acceptor_listen_local(h->acceptor, ADMIN, 0600, NULL, 0, &why);
     if (!error)
-        error = cb_acceptor_start(h->acceptor);
+        error = cb_acceptor_start(h->acceptor, cb_server_sink(h->server));
     cb_buf_free(&why);
     if (error)
         close_all(h);
@@ -239,6 +239,13 @@ static cb_error ask_list(void *context)
     return judge(h, 200, "{\"after\":\"a b\",\"most\":7}");
 }
 
+static cb_error ask_here(void *context)
+{
+    http_flows *h = context;
+    ask(h, h->terminal, "GET /v1/here?after=a%20b&most=7 HTTP/1.1\r\n" TAIL "\r\n");
+    return judge(h, 200, "{\"after\":\"a b\",\"most\":7}");
+}
+
 static cb_error ask_without_key(void *context)
 {
     http_flows *h = context;
@@ -314,6 +321,7 @@ static const fault_flow flow[] = {
     {"a terminal's question", fresh_server, ask_who, all_is_well},
     {"a terminal's body", fresh_server, ask_echo, all_is_well},
     {"a terminal's query", fresh_server, ask_list, all_is_well},
+    {"a query that no worker answers", fresh_server, ask_here, all_is_well},
     {"a client without a key", fresh_server, ask_without_key, all_is_well},
     {"a terminal as administrator", fresh_server, ask_for_the_administrators, all_is_well},
     {"an administrator's act", fresh_server, administer, all_is_well},

@@ -53,7 +53,7 @@ static cb_error mirror(void *context, cb_stream *stream)
 }
 
 static const cb_route routes[] = {
-    {"GET", "/v1/live", CB_ROLE_ANYBODY, live, 0, CB_CREW_HEALTH},
+    {"GET", "/v1/live", CB_ROLE_ANYBODY, live, 0, CB_CREW_NONE},
     {"POST", "/v1/echo", CB_ROLE_ANYBODY, echo, 0, CB_CREW_COMMON},
     {"GET", "/v1/things/{id}", CB_ROLE_ANYBODY, live, 0, CB_CREW_ENTRY},
     {"GET", "/v1/terminal", CB_ROLE_TERMINAL, live, 0, CB_CREW_COMMON},
@@ -76,7 +76,7 @@ static void prepare(void)
                                             .route_count = sizeof routes / sizeof *routes,
                                             .stream_domain = "relay.test",
                                             .stream = mirror,
-                                            .pollers = 1,
+                                            .threads = 1,
                                             .workers = 1};
     cb_limits limits = cb_limits_default();
     cb_buf why = CB_BUF(1024);
@@ -86,11 +86,10 @@ static void prepare(void)
     signal(SIGPIPE, SIG_IGN);
     if (!mkdtemp(folder) || cb_server_open(&config, &server))
         abort();
-    cb_acceptor_sink sink = {server, cb_server_take, cb_server_gone};
     snprintf(at.sun_path, sizeof at.sun_path, "%s/s", folder);
-    if (cb_acceptor_open(&limits, &sink, 1, &acceptor) ||
+    if (cb_acceptor_open(&limits, &acceptor) ||
         cb_acceptor_listen_local(acceptor, at.sun_path, 0600, NULL, 0, &why) ||
-        cb_acceptor_start(acceptor))
+        cb_acceptor_start(acceptor, cb_server_sink(server)))
         abort();
     cb_buf_free(&why);
     atexit(clean_up);

@@ -69,6 +69,36 @@ class Life(unittest.TestCase):
         for stream in held:
             stream.close()
 
+    def test_connections_that_wait_cost_nothing(self):
+        """Kept, in the middle of a request, with an answer that nobody takes or that nobody has yet: their threads sleep."""
+        server = Server(grace_ms=60000, idle_ms=60000)
+        held = []
+        for name, sent in (("localhost", head("GET", "/v1/live")), ("localhost", head("GET", "/v1/live")[:20]),
+                           ("localhost", head("POST", "/v1/echo", "Content-Length: 1000") + b"{"),
+                           ("localhost", head("GET", "/v1/slow?ms=8000")),
+                           ("a.relay.test", head("GET", "/big?100000000", host="a.relay.test")),
+                           ("a.relay.test", head("GET", "/wait", host="a.relay.test")),
+                           ("a.relay.test", head("POST", "/wait", "Content-Length: 1000000", host="a.relay.test") + bytes(200000))):
+            held.append(server.connect(name=name))
+            held[-1].settimeout(1)
+            try:
+                held[-1].sendall(sent)
+            except TimeoutError:
+                pass                    # nobody takes it
+        time.sleep(1)                   # all is as far as it goes
+        self.assertIn(b" 200 OK", held[0].recv(4096))
+
+        def ticks():
+            with open(f"/proc/{server.process.pid}/stat") as stat:
+                return sum(int(field) for field in stat.read().rpartition(")")[2].split()[11:13])
+
+        before = ticks()
+        time.sleep(2)
+        self.assertLess((ticks() - before) / os.sysconf("SC_CLK_TCK"), 0.5)
+        for stream in held:
+            stream.close()
+        self.assertEqual(server.stop(), 0)
+
     def test_reload_swaps_the_certificate_and_keeps_connections(self):
         for name in ("swap-1", "swap-2"):
             make_certificate(name)

@@ -19,7 +19,8 @@ class Overload(Case):
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             asked = [pool.submit(self.server.ask, "GET", "/v1/slow?ms=2000") for _ in range(12)]
             time.sleep(0.7)
-            self.assertEqual(self.server.ask("GET", "/v1/live")[0], 200)
+            for path in ("/v1/reserved", "/v1/live"):
+                self.assertEqual(self.server.ask("GET", path)[0], 200)
             self.assertFalse(all(future.done() for future in asked))
             results = [future.result() for future in asked]
         statuses = [status for status, _, _ in results]

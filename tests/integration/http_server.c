@@ -102,7 +102,8 @@ static cb_error get_fault(cb_request *request, cb_reply *reply)
 }
 
 static const cb_route routes[] = {
-    {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_RESERVED},
+    {"GET", "/v1/live", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_NONE},
+    {"GET", "/v1/reserved", CB_ROLE_ANYBODY, get_live, 0, CB_CREW_RESERVED},
     {"GET", "/v1/who", CB_ROLE_ANYBODY, get_who, 0, CB_CREW_COMMON},
     {"POST", "/v1/echo", CB_ROLE_ANYBODY, post_echo, 0, CB_CREW_COMMON},
     {"PUT", "/v1/echo", CB_ROLE_TERMINAL, post_echo, 0, CB_CREW_COMMON},
@@ -344,15 +345,14 @@ int main(int argc, char **argv)
                                .streams = number(argv, "streams")};
     cb_limits limits = limits_of(argv);
     cb_error error = cb_server_open(&config, &server);
-    cb_acceptor_sink sink = {server, cb_server_take, cb_server_gone};
     if (!error)
-        error = cb_acceptor_open(&limits, &sink, 2, &acceptor);
+        error = cb_acceptor_open(&limits, &acceptor);
     if (!error)
         error = cb_acceptor_listen(acceptor, "127.0.0.1", 0, entries, 2, &port, &why);
     if (!error && option(argv, "admin")[0])
         error = cb_acceptor_listen_local(acceptor, option(argv, "admin"), 0600, NULL, 0, &why);
     if (!error)
-        error = cb_acceptor_start(acceptor);
+        error = cb_acceptor_start(acceptor, cb_server_sink(server));
     if (error)
         fail("cannot start", error, &why);
     printf("ready %u\n", port);
