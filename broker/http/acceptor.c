@@ -43,6 +43,7 @@ static cb_error make_loops(cb_acceptor *acceptor, unsigned count)
             return CB_E_MEMORY;
         loop->acceptor = acceptor;
         loop->number = acceptor->loop_count;
+        pthread_mutex_init(&loop->lock, NULL);
         loop->epoll = loop->wake = -1;
         acceptor->loops[acceptor->loop_count] = loop;
     }
@@ -218,10 +219,11 @@ cb_error cb_acceptor_start(cb_acceptor *acceptor, cb_acceptor_sink sink)
     acceptor->sink = sink;
     cb_error error = make_loops(acceptor, sink.loops);
     atomic_store(&acceptor->undrained, acceptor->loop_count);
+    for (unsigned i = 0; i < acceptor->loop_count && !error; i++)
+        error = cb_loop_prepare(acceptor->loops[i]);
     for (unsigned i = 0; i < acceptor->loop_count && !error; i++) {
         cb_loop *loop = acceptor->loops[i];
-        error = cb_loop_prepare(loop);
-        if (!error && pthread_create(&loop->thread, NULL, cb_loop_run, loop) != 0)
+        if (pthread_create(&loop->thread, NULL, cb_loop_run, loop) != 0)
             error = CB_E_MEMORY;
         loop->started = !error;
     }
@@ -290,16 +292,11 @@ void cb_acceptor_close(cb_acceptor **out)
         return;
     atomic_store(&acceptor->ending, true);
     wake_all(acceptor);
-    for (unsigned i = 0; i < acceptor->loop_count; i++) {
-        cb_loop *loop = acceptor->loops[i];
-        if (loop->started)
-            pthread_join(loop->thread, NULL);
-        if (loop->epoll >= 0)
-            close(loop->epoll);
-        if (loop->wake >= 0)
-            close(loop->wake);
-        free(loop);
-    }
+    for (unsigned i = 0; i < acceptor->loop_count; i++)
+        if (acceptor->loops[i]->started)
+            pthread_join(acceptor->loops[i]->thread, NULL);
+    for (unsigned i = 0; i < acceptor->loop_count; i++)
+        cb_loop_close(acceptor->loops[i]);
     close_listeners(acceptor);
     for (size_t i = 0; i < acceptor->listener_count; i++)
         cb_tls_close(&acceptor->listeners[i].tls);

@@ -5,9 +5,9 @@
  * about the other side (peer.h). Processes on this machine come in through a Unix socket, known by
  * their user id, without TLS and without limits.
  *
- * A few event loops (epoll), each a thread, share the listening sockets; a connection stays with
- * the loop that accepted it, and what the HTTP server has to do for it is done by that loop's
- * thread, too.
+ * A few event loops (epoll), each a thread, share the listening sockets. A connection is carried by
+ * the loop that accepted it, or by one that has clearly fewer, and stays there; what the HTTP
+ * server has to do for it is done by that loop's thread, too.
  */
 #ifndef CB_BROKER_HTTP_ACCEPTOR_H
 #define CB_BROKER_HTTP_ACCEPTOR_H

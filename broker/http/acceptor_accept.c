@@ -62,11 +62,10 @@ static void abandon(cb_acceptor *acceptor, const cb_address *address)
 }
 
 /* Takes the descriptor over. NULL: no memory. */
-static cb_link *add_link(cb_loop *loop, int fd)
+static cb_link *new_link(cb_loop *loop, int fd)
 {
     cb_link *link = calloc(1, sizeof *link);
-    if (!link || cb_loop_watch(loop, link, fd) != 0) {
-        free(link);
+    if (!link) {
         close(fd);
         return NULL;
     }
@@ -75,10 +74,6 @@ static cb_link *add_link(cb_loop *loop, int fd)
     link->low_mark = 1;
     link->began = link->active = cb_clock_monotonic_us();
     link->peer.connection = atomic_fetch_add(&loop->acceptor->next_connection, 1) + 1;
-    link->next = loop->links;
-    if (loop->links)
-        loop->links->previous = link;
-    loop->links = link;
     return link;
 }
 
@@ -95,14 +90,14 @@ static void take_local(cb_loop *loop, const cb_listener *listener, int fd)
         close(fd);
         return;
     }
-    cb_link *link = add_link(loop, fd);
+    cb_link *link = new_link(loop, fd);
     if (!link)
         return;
     link->state = CB_LINK_OPEN;
     link->peer.kind = CB_PEER_LOCAL;
     link->peer.uid = uid;
     snprintf(link->peer.address, sizeof link->peer.address, "local");
-    cb_loop_settle(loop, link);
+    cb_loop_place(loop, link);
 }
 
 static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
@@ -117,7 +112,7 @@ static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
     }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    cb_link *link = add_link(loop, fd);
+    cb_link *link = new_link(loop, fd);
     if (!link) {
         abandon(acceptor, &address);
         return;
@@ -126,6 +121,7 @@ static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
     link->address = address;
     link->peer.kind = CB_PEER_NETWORK;
     name_address(from, link->peer.address);
+    cb_loop_place(loop, link);
 }
 
 /* Without descriptors the socket stays ready: waiting a moment is better than spinning. */

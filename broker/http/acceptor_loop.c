@@ -65,12 +65,6 @@ static bool listen_all(cb_loop *loop)
     return all;
 }
 
-int cb_loop_watch(cb_loop *loop, cb_link *link, int socket)
-{
-    link->socket_events = EPOLLIN;
-    return poll_set(loop, EPOLL_CTL_ADD, socket, EPOLLIN, tagged(link, TAG_LINK));
-}
-
 /* Who writes to the second has nothing to read from it: each time counts. */
 static bool watch_server(cb_loop *loop)
 {
@@ -135,6 +129,7 @@ static void free_link(cb_loop *loop, cb_link *link)
     if (link->peer.kind == CB_PEER_NETWORK)
         count_out(acceptor, link);
     unlink_link(loop, link);
+    atomic_fetch_sub(&loop->carried, 1);
     stop_polling(loop, link);
     cb_link_release(link);
     free(link);
@@ -204,7 +199,8 @@ static void poll_link(cb_loop *loop, cb_link *link)
     }
 }
 
-void cb_loop_settle(cb_loop *loop, cb_link *link)
+/* Looks at a link after a step: counts, hands over, polls, or frees it. */
+static void settle(cb_loop *loop, cb_link *link)
 {
     if (link->state == CB_LINK_OPEN && !link->handed)
         hand_over(loop, link);
@@ -218,6 +214,35 @@ void cb_loop_settle(cb_loop *loop, cb_link *link)
         link->listed = true;
         link->todo = loop->todo;
         loop->todo = link;
+    }
+}
+
+static void add(cb_loop *loop, cb_link *link)
+{
+    link->todo = NULL;
+    link->next = loop->links;
+    if (loop->links)
+        loop->links->previous = link;
+    loop->links = link;
+}
+
+void cb_loop_carry(cb_loop *loop, cb_link *link)
+{
+    add(loop, link);
+    link->socket_events = EPOLLIN;
+    if (poll_set(loop, EPOLL_CTL_ADD, link->socket, EPOLLIN, tagged(link, TAG_LINK)) != 0)
+        link->state = CB_LINK_DEAD;
+    settle(loop, link);
+}
+
+static void be_woken(cb_loop *loop)
+{
+    uint64_t count;
+    if (read(loop->wake, &count, sizeof count) < 0)
+        return;
+    for (cb_link *link = cb_loop_arrivals(loop), *next; link; link = next) {
+        next = link->todo;
+        cb_loop_carry(loop, link);
     }
 }
 
@@ -237,7 +262,7 @@ static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
         return;
     if (!inner && (events & (EPOLLERR | EPOLLHUP))) {
         link->state = CB_LINK_DEAD; /* nobody is there to be answered */
-        cb_loop_settle(loop, link);
+        settle(loop, link);
         return;
     }
     step(loop, link, ways_of(inner, events));
@@ -247,7 +272,7 @@ static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
         link->inner_polled = false;
         link->inner_closed = true;
     }
-    cb_loop_settle(loop, link);
+    settle(loop, link);
 }
 
 static void on_event(cb_loop *loop, const struct epoll_event *event)
@@ -267,12 +292,9 @@ static void on_event(cb_loop *loop, const struct epoll_event *event)
         loop->work = true;
         break;
     case TAG_WAKE:
-    default: {
-        uint64_t count;
-        if (read(loop->wake, &count, sizeof count) < 0)
-            return;
+    default:
+        be_woken(loop);
         break;
-    }
     }
 }
 
@@ -284,7 +306,7 @@ static void look_at_times(cb_loop *loop, int64_t now)
     for (cb_link *link = loop->links; link; link = link->next) {
         cb_link_check_time(link, &limits, stopping, now);
         if (link->state == CB_LINK_DEAD)
-            cb_loop_settle(loop, link);
+            settle(loop, link);
     }
 }
 
@@ -302,7 +324,7 @@ static bool work_off(cb_loop *loop)
             continue;
         }
         step(loop, link, CB_LINK_BOTH);
-        cb_loop_settle(loop, link);
+        settle(loop, link);
     }
     return loop->todo != NULL;
 }
@@ -359,7 +381,21 @@ void *cb_loop_run(void *context)
         more = work_off(loop);
         more |= let_server_work(loop);
     }
-    for (cb_link *link = loop->links; link; link = loop->links)
-        free_link(loop, link);
     return NULL;
+}
+
+void cb_loop_close(cb_loop *loop)
+{
+    for (cb_link *link = cb_loop_arrivals(loop), *next; link; link = next) {
+        next = link->todo;
+        add(loop, link);
+    }
+    while (loop->links)
+        free_link(loop, loop->links);
+    if (loop->epoll >= 0)
+        close(loop->epoll);
+    if (loop->wake >= 0)
+        close(loop->wake);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop);
 }

@@ -25,7 +25,10 @@ typedef struct cb_loop {
     pthread_t thread;
     bool started;
     int epoll;
-    int wake; /* eventfd */
+    int wake;            /* eventfd */
+    atomic_uint carried; /* links, and arrivals */
+    pthread_mutex_t lock;
+    cb_link *arrivals; /* that another loop accepted, linked by todo; under lock */
     cb_link *links;
     cb_link *todo;        /* dead ones, and ones that stopped for fairness */
     int64_t last_look;    /* at the links' times */
@@ -58,14 +61,19 @@ cb_limits cb_acceptor_limits(cb_acceptor *acceptor);
 cb_error cb_loop_prepare(cb_loop *loop);
 void *cb_loop_run(void *loop);
 
+/* After no loop runs any more: ends what it carries, and releases it. */
+void cb_loop_close(cb_loop *loop);
+
 /* Accepts what waits at a listener, at most a batch; false when nothing more waits (or nothing can
  * be accepted now). */
 bool cb_loop_accept(cb_loop *loop, cb_listener *listener);
 
-/* Polls a new link's socket for the client's first bytes. Not 0: it cannot. */
-int cb_loop_watch(cb_loop *loop, cb_link *link, int socket);
+/* A link that was just accepted is carried by the loop itself, or by the one that has the fewest:
+ * that finds it among its arrivals (linked by todo), and is woken. */
+void cb_loop_place(cb_loop *loop, cb_link *link);
+cb_link *cb_loop_arrivals(cb_loop *loop);
 
-/* Looks at a link after a step: counts, hands over, polls, or frees it. */
-void cb_loop_settle(cb_loop *loop, cb_link *link);
+/* By the loop's own thread: polls the link for the client's first bytes. */
+void cb_loop_carry(cb_loop *loop, cb_link *link);
 
 #endif

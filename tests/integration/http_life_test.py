@@ -99,6 +99,25 @@ class Life(unittest.TestCase):
             stream.close()
         self.assertEqual(server.stop(), 0)
 
+    def test_connections_are_shared_by_the_threads(self):
+        """Each is made when nothing else is to be done, so that the kernel would wake one thread for all of them."""
+        server, held = Server(), []
+        for _ in range(40):
+            held.append(server.connect())
+            held[-1].sendall(head("GET", "/v1/live"))
+            self.assertIn(b" 200 OK", held[-1].recv(4096))
+        folder = f"/proc/{server.process.pid}"
+        polled = []
+        for name in os.listdir(folder + "/fd"):
+            if os.readlink(f"{folder}/fd/{name}") == "anon_inode:[eventpoll]":
+                with open(f"{folder}/fdinfo/{name}") as info:
+                    polled.append(sum(line.startswith("tfd:") for line in info))
+        fewer = sorted(polled)[-2]      # of the two threads; each connection is two descriptors there
+        self.assertGreater(fewer, 20)
+        for stream in held:
+            stream.close()
+        self.assertEqual(server.stop(), 0)
+
     def test_reload_swaps_the_certificate_and_keeps_connections(self):
         for name in ("swap-1", "swap-2"):
             make_certificate(name)
