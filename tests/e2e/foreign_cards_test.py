@@ -4,8 +4,8 @@ must be."""
 
 import csv
 import json
-import re
 import os
+import re
 import secrets
 import sqlite3
 import subprocess
