@@ -231,8 +231,8 @@ static void step_down(cb_link *link, uint8_t *scratch)
         pass(link, &link->down, cb_link_write_client, scratch, answers);
         if (got > answers)
             judge_rest(link, scratch + answers, got - answers);
-        if (got < CB_LINK_PIECE && !link->down.piece && !link->down.ended)
-            return;
+        if (got < CB_LINK_PIECE && !link->down.piece && !link->down.ended && !link->inner_closed)
+            return; /* the socket says so when there is more, unless nobody asks it any more */
     }
 }
 

@@ -4,6 +4,7 @@
 import http.client
 import json
 import re
+import socket
 import ssl
 import time
 
@@ -54,6 +55,22 @@ class Streams(Case):
             result = self.server.curl("-o", "/dev/null", "-w", "%{size_download} %{http_code}", *self.url(target))
             self.assertEqual(result.stdout, f"{size} 200".encode())
         self.assertLess(self.memory() - before, 30_000_000 if not SANITIZED else 1 << 40)
+
+    def test_whoever_takes_an_answer_late_sees_its_end(self):
+        """Of whatever size: when the server closes, a part may be anywhere on its way."""
+        held = []
+        for size in range(150_000, 650_000, 25_000):
+            stream = socket.socket(socket.AF_UNIX)
+            stream.settimeout(PATIENCE)
+            stream.connect(self.admin)
+            stream.sendall(head("GET", f"/big?{size}", "Connection: close", host=self.host))
+            held.append((size, stream))
+            if len(held) == 10:         # more streams than that are not allowed
+                time.sleep(0.5)
+                for size, stream in held:
+                    with stream:
+                        self.assertEqual(len(read_all(stream).split(b"\r\n\r\n", 1)[1]), size)
+                held = []
 
     def test_large_uploads_flow_in_constant_memory(self):
         before = self.memory()
