@@ -148,6 +148,21 @@ class Silence(Case):
                 time.sleep(1.2)
 
 
+class Threads(Case):
+    options = {"threads": 16, "connections": 40}
+
+    def test_however_connections_fall_to_the_threads_all_that_are_allowed_are_served(self):
+        held = []
+        for _ in range(40):
+            held.append(socket.socket(socket.AF_UNIX))
+            held[-1].settimeout(PATIENCE)
+            held[-1].connect(self.admin)
+            held[-1].sendall(head("GET", "/v1/live"))
+            self.assertIn(b" 200 OK", held[-1].recv(4096))
+        for stream in held:
+            stream.close()
+
+
 class Many(Case):
     options = {"queue": 600}
 

@@ -3,8 +3,8 @@
  * The acceptor and the HTTP server with routes made for tests; http_test.py drives it from outside.
  *
  *   http_server NAME=VALUE…      certificate, key, relay_certificate, relay_key, admin: paths
- *                                workers, queue, connections, handshakes, per_address, streams:
- * numbers handshake_ms, idle_ms, grace_ms: milliseconds
+ *                                threads, workers, queue, connections, handshakes, per_address,
+ *                                streams: numbers; handshake_ms, idle_ms, grace_ms: milliseconds
  *
  * Prints "ready PORT" and serves until SIGTERM, which it obeys as cardbrokerd does; SIGHUP reads
  * the certificates anew.
@@ -331,6 +331,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    cb_limits limits = limits_of(argv);
     const cb_tls_entry entries[] = {
         {"", option(argv, "certificate"), option(argv, "key"), true},
         {"*.relay.test", option(argv, "relay_certificate"), option(argv, "relay_key"), false},
@@ -340,10 +341,11 @@ int main(int argc, char **argv)
                                .identify = identify,
                                .stream_domain = "relay.test",
                                .stream = on_stream,
+                               .threads = number(argv, "threads"),
                                .workers = number(argv, "workers"),
                                .queue = number(argv, "queue"),
-                               .streams = number(argv, "streams")};
-    cb_limits limits = limits_of(argv);
+                               .streams = number(argv, "streams"),
+                               .connections = 2 * limits.connections};
     cb_error error = cb_server_open(&config, &server);
     if (!error)
         error = cb_acceptor_open(&limits, &acceptor);
