@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { EVENTS = 128, LOOK_MS = 250 };
+enum { EVENTS = 128, LOOK_MS = 250, ROUNDS = 64 };
 
 /* What an event's data points at: the link itself, the link's inner socket, a listener, or the loop
  * (its wake-up, or the server's). The low bits, free because of alignment, tell them apart. */
@@ -310,9 +310,8 @@ static void look_at_times(cb_loop *loop, int64_t now)
     }
 }
 
-/* Frees the dead and goes on with links that stopped for fairness. True when some have still more
- * to do. */
-static bool work_off(cb_loop *loop)
+/* Frees the dead and goes on with links that stopped for fairness. */
+static void work_off(cb_loop *loop)
 {
     cb_link *todo = loop->todo;
     loop->todo = NULL;
@@ -326,7 +325,6 @@ static bool work_off(cb_loop *loop)
         step(loop, link, CB_LINK_BOTH);
         settle(loop, link);
     }
-    return loop->todo != NULL;
 }
 
 /* Connections whose handshake the kernel has finished were promised service; only then nobody
@@ -342,13 +340,23 @@ static void drain(cb_loop *loop)
     atomic_fetch_sub(&acceptor->undrained, 1);
 }
 
-/* True when there is more. */
-static bool let_server_work(cb_loop *loop)
+static void let_server_work(cb_loop *loop)
 {
     const cb_acceptor_sink *sink = &loop->acceptor->sink;
     if (loop->work)
         loop->work = sink->work(sink->context, loop->number);
-    return loop->work;
+    loop->rounds = loop->work ? loop->rounds + 1 : 0;
+}
+
+/* How long to wait for events. libmicrohttpd says at once when a client's bytes fill its buffer and
+ * it can make nothing of them, and says so until the client's time is over. */
+static int patience(const cb_loop *loop)
+{
+    if (loop->todo)
+        return 0;
+    if (!loop->work)
+        return LOOK_MS;
+    return loop->rounds < ROUNDS ? 0 : 1;
 }
 
 static void go_on_listening(cb_loop *loop)
@@ -362,9 +370,8 @@ void *cb_loop_run(void *context)
     cb_loop *loop = context;
     cb_acceptor *acceptor = loop->acceptor;
     struct epoll_event events[EVENTS];
-    bool more = false;
     while (!atomic_load(&acceptor->ending)) {
-        int count = epoll_wait(loop->epoll, events, EVENTS, more ? 0 : LOOK_MS);
+        int count = epoll_wait(loop->epoll, events, EVENTS, patience(loop));
         bool was_paused = loop->paused;
         for (int i = 0; i < count; i++)
             on_event(loop, &events[i]);
@@ -378,8 +385,8 @@ void *cb_loop_run(void *context)
             go_on_listening(loop);
             look_at_times(loop, now);
         }
-        more = work_off(loop);
-        more |= let_server_work(loop);
+        work_off(loop);
+        let_server_work(loop);
     }
     return NULL;
 }

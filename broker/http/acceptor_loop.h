@@ -33,6 +33,7 @@ typedef struct cb_loop {
     cb_link *todo;        /* dead ones, and ones that stopped for fairness */
     int64_t last_look;    /* at the links' times */
     bool work;            /* the server has some, or was given some */
+    unsigned rounds;      /* in a row in which the server was not done */
     bool drained;         /* listens no more */
     bool paused;          /* no descriptors were left: listens again after the next look */
     int64_t starved_said; /* when that was logged */

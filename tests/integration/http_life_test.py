@@ -11,9 +11,20 @@ import unittest
 from http_support import fingerprint, head, main, make_certificate, path, PATIENCE, read_all, Server
 
 
+def worked(server):
+    """Seconds of processor time so far."""
+    with open(f"/proc/{server.process.pid}/stat") as stat:
+        return sum(int(field) for field in stat.read().rpartition(")")[2].split()[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
 class Life(unittest.TestCase):
+    def start(self, **options):
+        server = Server(**options)
+        self.addCleanup(server.kill)
+        return server
+
     def test_stopping_under_load_loses_no_request(self):
-        server = Server()
+        server = self.start()
         lost, answered, stopping = [], [], threading.Event()
 
         def client():
@@ -48,7 +59,7 @@ class Life(unittest.TestCase):
         self.assertLess(time.monotonic() - began, PATIENCE)
 
     def test_a_request_under_way_is_finished_and_its_connection_closed(self):
-        server = Server()
+        server = self.start()
         with server.connect() as stream:
             stream.sendall(head("GET", "/v1/slow?ms=1000"))
             time.sleep(0.3)
@@ -61,7 +72,7 @@ class Life(unittest.TestCase):
         self.assertEqual(server.stop(), 0)
 
     def test_idle_connections_do_not_hold_up_the_stop(self):
-        server = Server()
+        server = self.start()
         held = [server.connect() for _ in range(5)]
         began = time.monotonic()
         self.assertEqual(server.stop(), 0)
@@ -71,7 +82,7 @@ class Life(unittest.TestCase):
 
     def test_connections_that_wait_cost_nothing(self):
         """Kept, in the middle of a request, with an answer that nobody takes or that nobody has yet: their threads sleep."""
-        server = Server(grace_ms=60000, idle_ms=60000)
+        server = self.start(grace_ms=60000, idle_ms=60000)
         held = []
         for name, sent in (("localhost", head("GET", "/v1/live")), ("localhost", head("GET", "/v1/live")[:20]),
                            ("localhost", head("POST", "/v1/echo", "Content-Length: 1000") + b"{"),
@@ -88,20 +99,16 @@ class Life(unittest.TestCase):
         time.sleep(1)                   # all is as far as it goes
         self.assertIn(b" 200 OK", held[0].recv(4096))
 
-        def ticks():
-            with open(f"/proc/{server.process.pid}/stat") as stat:
-                return sum(int(field) for field in stat.read().rpartition(")")[2].split()[11:13])
-
-        before = ticks()
+        before = worked(server)
         time.sleep(2)
-        self.assertLess((ticks() - before) / os.sysconf("SC_CLK_TCK"), 0.5)
+        self.assertLess(worked(server) - before, 0.5)
         for stream in held:
             stream.close()
         self.assertEqual(server.stop(), 0)
 
     def test_connections_are_shared_by_the_threads(self):
         """Each is made when nothing else is to be done, so that the kernel would wake one thread for all of them."""
-        server, held = Server(), []
+        server, held = self.start(), []
         for _ in range(40):
             held.append(server.connect())
             held[-1].sendall(head("GET", "/v1/live"))
@@ -118,12 +125,27 @@ class Life(unittest.TestCase):
             stream.close()
         self.assertEqual(server.stop(), 0)
 
+    def test_a_chunk_that_tells_of_itself_without_end_costs_nothing(self):
+        """libmicrohttpd has no room for more of it and waits for somebody to take what there is: nobody will."""
+        server = self.start(grace_ms=3000)
+        endless = head("POST", "/v1/echo", "Transfer-Encoding: chunked") + b"5;" + b"a" * 36000
+
+        with server.connect() as stream, server.connect() as other:
+            stream.sendall(endless)
+            time.sleep(0.5)
+            before = worked(server)
+            time.sleep(2)
+            self.assertLess(worked(server) - before, 1)
+            other.sendall(head("GET", "/v1/live"))
+            self.assertIn(b" 200 OK", other.recv(4096))
+        self.assertEqual(server.stop(), 0)
+
     def test_reload_swaps_the_certificate_and_keeps_connections(self):
         for name in ("swap-1", "swap-2"):
             make_certificate(name)
         for part in ("pem", "key"):
             os.symlink(path("swap-1." + part), path("swap." + part))
-        server = Server(certificate=path("swap.pem"), key=path("swap.key"))
+        server = self.start(certificate=path("swap.pem"), key=path("swap.key"))
 
         def shown():
             with server.connect() as stream:

@@ -84,6 +84,13 @@ class Server:
         self.process.stdout.close()
         return status
 
+    def kill(self):
+        """For who has no use for how it ends."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+
     def wait_for(self, event, count=1):
         end = time.monotonic() + PATIENCE
         while len(self.events(event)) < count and time.monotonic() < end:
