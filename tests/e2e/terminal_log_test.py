@@ -320,7 +320,8 @@ class Log(unittest.TestCase):
         for ask in self.acts("full"):
             self.assertEqual(ask()["code"], "terminal.log_full")
             self.assertEqual(w.last_status, 1)
-        self.assertEqual([leaf["kind"] for leaf in w.leaves("--from", before)], ["terminal.log_refused"])
+        said = [leaf["kind"] for leaf in w.leaves("--from", before)]
+        self.assertEqual([kind for kind in said if kind != "session.ended"], ["terminal.log_refused"])     # earlier taps' may end now
         self.assertEqual((w.cards / "Hanako.card").read_bytes(), card)
         self.assertEqual(self.known("full"), 0)
         w.remove_card()     # nor is a card waited for, and the broker asked meanwhile what to say to it
