@@ -114,7 +114,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     cb_turn_release(&carrier.turn);
 }
 
-/* Each may get all connections: which loop is woken for a new one is the kernel's choice. */
+/* Each may get all connections: they are shared among the loops, but not exactly. */
 static struct MHD_Daemon *start_daemon(cb_server *server)
 {
     return MHD_start_daemon(

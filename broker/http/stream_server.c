@@ -205,7 +205,7 @@ void cb_streams_cut(cb_server *server, uint64_t connection)
     pthread_mutex_unlock(&server->lock);
 }
 
-/* ---- The polling thread's side ---- */
+/* ---- The side of the connection's loop ---- */
 
 enum MHD_Result cb_stream_data(cb_call *call, const char *data, size_t *size)
 {
