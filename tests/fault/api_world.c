@@ -107,8 +107,7 @@ cb_error api_world_open(api_world *w)
 void api_world_close(api_world *w)
 {
     cb_api *api = &w->api;
-    if (w->line)
-        calm_ask_on(&w->line, "", &w->answer);
+    calm_drop(&w->line);
     if (api->sessions)
         cb_sessions_cut(api->sessions, NULL, "stopped");
     cb_acceptor_close(&api->acceptor);

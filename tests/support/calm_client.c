@@ -215,6 +215,17 @@ struct calm_line *calm_dial(struct WOLFSSL_CTX *tls, uint16_t port)
     return line;
 }
 
+void calm_drop(struct calm_line **line)
+{
+    if (!*line)
+        return;
+    alloc_faults_pause(true);
+    hang_up(*line);
+    free(*line);
+    *line = NULL;
+    alloc_faults_pause(false);
+}
+
 void calm_ask_on(struct calm_line **line, const char *request, calm_answer *answer)
 {
     memset(answer, 0, sizeof *answer);
@@ -222,11 +233,9 @@ void calm_ask_on(struct calm_line **line, const char *request, calm_answer *answ
         return;
     alloc_faults_pause(true);
     exchange(*line, request, answer);
-    answer->silent = (*line)->silent;
-    hang_up(*line);
-    free(*line);
-    *line = NULL;
     alloc_faults_pause(false);
+    answer->silent = (*line)->silent;
+    calm_drop(line);
 }
 
 void calm_ask_local(const char *path, const char *request, calm_answer *answer)

@@ -26,6 +26,7 @@ void calm_tls_free(struct WOLFSSL_CTX **tls);
  * NULL: none was made. */
 struct calm_line *calm_dial(struct WOLFSSL_CTX *tls, uint16_t port);
 void calm_ask_on(struct calm_line **line, const char *request, calm_answer *answer);
+void calm_drop(struct calm_line **line); /* nothing is asked */
 
 /* Sends all of the request at once, and reads the answer until the connection ends: it should say
  * "Connection: close". */
