@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,8 +109,6 @@ static void take_network(cb_loop *loop, const cb_listener *listener, int fd,
         close(fd);
         return;
     }
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     cb_link *link = new_link(loop, fd);
     if (!link) {
         abandon(acceptor, &address);

@@ -140,6 +140,11 @@ static void free_link(cb_loop *loop, cb_link *link)
 static void step(cb_loop *loop, cb_link *link, unsigned ways)
 {
     cb_link_step(link, ways, loop->scratch);
+    if (link->gave && !link->given) {
+        link->given = true;
+        link->next_given = loop->given;
+        loop->given = link;
+    }
     loop->work |= link->gave;
     link->gave = false;
 }
@@ -187,7 +192,7 @@ static void poll_link(cb_loop *loop, cb_link *link)
         poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);
         link->inner_polled = false;
     } else if (!link->inner_polled && !link->inner_closed && !link->down.ended &&
-               link->state == CB_LINK_OPEN) {
+               link->state == CB_LINK_OPEN && (loop->work || cb_link_expects(link))) {
         link->inner_polled =
             poll_set(loop, EPOLL_CTL_ADD, link->inner, events, tagged(link, TAG_INNER)) == 0;
         link->inner_events = events;
@@ -208,7 +213,7 @@ static void settle(cb_loop *loop, cb_link *link)
         link->told = true;
         loop->acceptor->sink.gone(loop->acceptor->sink.context, link->peer.connection);
     }
-    if (link->state != CB_LINK_DEAD)
+    if (link->state != CB_LINK_DEAD && !link->given)
         poll_link(loop, link);
     if ((link->again || link->state == CB_LINK_DEAD) && !link->listed) {
         link->listed = true;
@@ -265,6 +270,8 @@ static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
         settle(loop, link);
         return;
     }
+    if (!inner && (events & EPOLLIN))
+        cb_ahead_again(&link->ahead);
     step(loop, link, ways_of(inner, events));
     if (inner && (events & EPOLLHUP) && link->down.piece && link->inner_polled) {
         /* The server has closed and the client is slow: what is left is read when there is room. */
@@ -348,6 +355,21 @@ static void let_server_work(cb_loop *loop)
     loop->rounds = loop->work ? loop->rounds + 1 : 0;
 }
 
+/* What was answered at once is passed on at once: only a server that has more to say later is
+ * waited for. */
+static void take_answers(cb_loop *loop)
+{
+    cb_link *given = loop->given;
+    loop->given = NULL;
+    for (cb_link *link = given, *next; link; link = next) {
+        next = link->next_given;
+        link->given = false;
+        if (link->state == CB_LINK_OPEN && cb_turn_spoken(link->turn))
+            step(loop, link, CB_LINK_DOWN);
+        settle(loop, link);
+    }
+}
+
 /* How long to wait for events. libmicrohttpd says at once when a client's bytes fill its buffer and
  * it can make nothing of them, and says so until the client's time is over. */
 static int patience(const cb_loop *loop)
@@ -385,8 +407,9 @@ void *cb_loop_run(void *context)
             go_on_listening(loop);
             look_at_times(loop, now);
         }
-        work_off(loop);
         let_server_work(loop);
+        take_answers(loop);
+        work_off(loop);
     }
     return NULL;
 }

@@ -31,6 +31,7 @@ typedef struct cb_loop {
     cb_link *arrivals; /* that another loop accepted, linked by todo; under lock */
     cb_link *links;
     cb_link *todo;        /* dead ones, and ones that stopped for fairness */
+    cb_link *given;       /* those who gave the server something since it last worked */
     int64_t last_look;    /* at the links' times */
     bool work;            /* the server has some, or was given some */
     unsigned rounds;      /* in a row in which the server was not done */

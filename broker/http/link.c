@@ -63,6 +63,8 @@ static void step_hello(cb_link *link, uint8_t *scratch)
     wait_for_more_than(link, 0);
     link->session = cb_tls_session(link->tls, link->socket, name);
     link->state = link->session ? CB_LINK_HANDSHAKE : CB_LINK_DEAD;
+    if (link->session)
+        cb_ahead_attach(&link->ahead, link->socket, link->session);
 }
 
 static void step_handshake(cb_link *link)
@@ -150,7 +152,7 @@ static void step_up(cb_link *link, uint8_t *scratch)
     link->again |= !link->up.ended;
     if (link->up.ended && !link->up.shut && !link->up.piece) {
         shutdown(link->inner, SHUT_WR);
-        link->up.shut = true;
+        link->up.shut = link->gave = true;
     }
 }
 
@@ -273,6 +275,12 @@ uint32_t cb_link_socket_events(const cb_link *link)
         return (!link->up.ended && !link->up.piece ? EPOLLIN : 0u) |
                (link->down.piece ? EPOLLOUT : 0u);
     return EPOLLIN | (link->wants_write ? EPOLLOUT : 0u);
+}
+
+bool cb_link_expects(const cb_link *link)
+{
+    return link->turn_bytes > 0 || link->up.ended || link->up.piece || link->down.piece ||
+           cb_turn_expected(link->turn);
 }
 
 uint32_t cb_link_inner_events(const cb_link *link)

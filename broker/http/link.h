@@ -13,6 +13,7 @@
 
 #include "broker/http/limits.h"
 #include "broker/http/peer.h"
+#include "broker/http/read_ahead.h"
 #include "broker/http/rejection.h"
 #include "broker/http/turn.h"
 
@@ -45,6 +46,7 @@ typedef struct cb_link {
     int inner;     /* to the HTTP server; -1 until the handshake is done and after it closed */
     cb_turn *turn; /* with the HTTP server, as soon as inner is there */
     struct WOLFSSL *session; /* NULL: plain, a process on this machine */
+    cb_ahead ahead;          /* of what the session has read */
     struct cb_tls *tls;
     cb_link_state state;
     cb_link_way up, down;               /* from the client, to the client */
@@ -67,6 +69,8 @@ typedef struct cb_link {
     int low_mark;      /* bytes that make the socket readable */
     bool told;         /* that the client has ended its side */
     bool gave;         /* the HTTP server something to read; the loop's to reset */
+    bool given;        /* in the loop's list of those who did */
+    struct cb_link *next_given;
 } cb_link;
 
 /* The ways an open link goes on with: bytes come from the one side, or the other has room. */
@@ -79,6 +83,9 @@ void cb_link_step(cb_link *link, unsigned ways, uint8_t *scratch);
 /* What to wait for (EPOLLIN, EPOLLOUT) on the two sockets. */
 uint32_t cb_link_socket_events(const cb_link *link);
 uint32_t cb_link_inner_events(const cb_link *link);
+
+/* Whether the HTTP server may write or close before it is given something. */
+bool cb_link_expects(const cb_link *link);
 
 /* Whether its time is over; sets the state to CB_LINK_DEAD then. stopping: idle connections have a
  * second left. */

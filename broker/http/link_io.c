@@ -60,7 +60,8 @@ size_t cb_link_read_client(cb_link *link, uint8_t *out)
 
 bool cb_link_has_more(const cb_link *link, size_t got)
 {
-    return got == CB_LINK_PIECE || (link->session && wolfSSL_has_pending(link->session));
+    return got == CB_LINK_PIECE || cb_ahead_left(&link->ahead) ||
+           (link->session && wolfSSL_has_pending(link->session));
 }
 
 static size_t write_tls(cb_link *link, const uint8_t *data, size_t len)

@@ -111,6 +111,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     free(call);
     *state = NULL;
     cb_carrier carrier = carrier_of(connection);
+    cb_turn_leave(carrier.turn);
     cb_turn_release(&carrier.turn);
 }
 

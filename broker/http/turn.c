@@ -14,6 +14,7 @@ struct cb_turn {
     bool answering;
     bool serving;
     bool over;    /* the last answer ends the connection */
+    bool gone;    /* the server's end is closed */
     bool starved; /* there was no memory to take the connection or its request up */
 };
 
@@ -58,11 +59,23 @@ void cb_turn_end_answer(cb_turn *turn, bool goes_on)
 
 void cb_turn_take_up(cb_turn *turn) { turn->starved = false; }
 
+void cb_turn_leave(cb_turn *turn) { turn->gone = true; }
+
 void cb_turn_starve(cb_turn *turn) { turn->starved = true; }
 
 bool cb_turn_starved(cb_turn *turn) { return turn->starved; }
 
-bool cb_turn_serving(cb_turn *turn) { return turn->serving; }
+bool cb_turn_serving(const cb_turn *turn) { return turn->serving; }
+
+bool cb_turn_spoken(const cb_turn *turn)
+{
+    return turn->answering || turn->answered > turn->read || turn->gone;
+}
+
+bool cb_turn_expected(const cb_turn *turn)
+{
+    return turn->serving || turn->over || turn->starved || cb_turn_spoken(turn);
+}
 
 bool cb_turn_owes(cb_turn *turn) { return !turn->over && !turn->answering && !turn->serving; }
 

@@ -36,12 +36,21 @@ void cb_turn_serve(cb_turn *turn);
 void cb_turn_begin_answer(cb_turn *turn);
 void cb_turn_end_answer(cb_turn *turn, bool goes_on);
 
+/* The server closes its end. */
+void cb_turn_leave(cb_turn *turn);
+
 /* There was no memory to take the request up: the connection ends without an answer. */
 void cb_turn_starve(cb_turn *turn);
 
 /* ---- The link asks ---- */
 
-bool cb_turn_serving(cb_turn *turn);
+bool cb_turn_serving(const cb_turn *turn);
+
+/* There is something to be read: bytes of answers, or the server's end. */
+bool cb_turn_spoken(const cb_turn *turn);
+
+/* Something will be, though the server is given nothing more. */
+bool cb_turn_expected(const cb_turn *turn);
 
 /* Whether it is the server's turn to speak when the connection ends now: what the client has sent
  * since the last answer was met with silence. */

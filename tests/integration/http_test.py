@@ -280,6 +280,81 @@ class Http(Case):
             ids = re.findall(rb'"id":"[0-9a-f-]*-([0-9a-f]{12})"', read_all(stream))
         self.assertEqual([int(i, 16) for i in ids], list(range(50)))
 
+    def test_a_connection_that_was_answered_at_once_is_listened_to(self):
+        """After an answer by the thread that read the request, whatever comes next has its answer as well."""
+        live, thing = head("GET", "/v1/live"), head("GET", "/v1/things/0189f7c2-0000-7000-8000-000000000007")
+
+        def answered(stream, count):
+            data = b""
+            while len(re.findall(rb"HTTP/1.1 20[01] ", data)) < count or not data.endswith(b"}\n"):
+                chunk = stream.recv(65536)
+                self.assertTrue(chunk, data)
+                data += chunk
+            self.assertEqual(data.count(b"HTTP/1.1 "), count)
+            return data
+
+        for parts in ((live,), (thing,), (live, thing, live), (live + thing + live,), (live[:9], live[9:]),
+                      (live + live[:20], live[20:]), (live + thing[:5], thing[5:] + live), (thing + live,)):
+            with self.subTest(parts=parts), self.server.connect() as stream:
+                for part in (live, *parts, live):
+                    stream.sendall(part)
+                    time.sleep(0.05)
+                answered(stream, 2 + b"".join(parts).count(b"HTTP/1.1"))
+        with self.server.connect() as stream:
+            body = b'{"text":"late"}'
+            stream.sendall(live)
+            answered(stream, 1)
+            stream.sendall(head("POST", "/v1/echo", "Expect: 100-continue", f"Content-Length: {len(body)}"))
+            self.assertEqual(stream.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+            stream.sendall(body)
+            self.assertIn(b"late", answered(stream, 1))
+        with self.server.connect() as stream:
+            stream.sendall(live)
+            answered(stream, 1)
+            stream.sendall(b"no request\r\n\r\n")
+            self.assertIn(b" 400 ", read_all(stream))
+        for last in (live, b"", live[:9]):
+            with self.server.connect() as stream:
+                stream.sendall(live)
+                answered(stream, 1)
+                stream.sendall(last)
+                if last == live:
+                    answered(stream, 1)
+                begun = time.monotonic()
+                self.assertEqual(read_all(stream.unwrap()), b"")
+                self.assertLess(time.monotonic() - begun, PATIENCE)
+
+    def test_records_may_come_in_any_pieces(self):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context().wrap_bio(incoming, outgoing)
+        with self.server.plain() as stream:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    for byte in outgoing.read():
+                        stream.sendall(bytes([byte]))
+                    incoming.write(stream.recv(65536))
+            stream.sendall(outgoing.read())
+            for _ in range(3):
+                tls.write(head("GET", "/v1/live"))
+            tls.write(head("POST", "/v1/echo", "Content-Length: 6011") + b'{"text":"' + b"x" * 6000 + b'"}')
+            sent = outgoing.read()
+            for cut in (3, 5, 70, 71, 200, 1024, 1500, 5000, len(sent)):
+                stream.sendall(sent[:cut])
+                sent = sent[cut:]
+                time.sleep(0.02)
+            data = b""
+            while data.count(b" 200 OK\r\n") < 3 or b"x" * 6000 not in data:
+                incoming.write(stream.recv(65536))
+                try:
+                    while chunk := tls.read(65536):
+                        data += chunk
+                except ssl.SSLWantReadError:
+                    pass
+
     def test_a_half_closed_client_gets_its_answer(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context().wrap_bio(incoming, outgoing)
