@@ -12,7 +12,9 @@
  *
  * Some cards take the PIN in the clear. The command for that is a header alone, 00 20 00 and a
  * reference, marked with the form in which the digits are put behind it: by the terminal, and by
- * nobody else. No other command is ever given the PIN.
+ * nobody else. No other command is ever given the PIN. In the padded form, which is PIV's, the
+ * header goes to the card alone first: with 6982 or 6A81 it says that it compares no PIN now, and
+ * that is the command's answer; the PIN stays where it is.
  *
  * A command may be meant for some cards only, which the card's answer to the script's first command
  * tells apart: marked CB_SCRIPT_WHEN it is played only if the data of that answer hold certain
@@ -66,7 +68,8 @@ void cb_script_put_when(cb_buf *buf, uint8_t flags, cb_bytes when, cb_bytes apdu
 /* Whether a command is played, by the whole answer to the first one. */
 bool cb_script_plays(const cb_script_item *item, cb_bytes first_answer);
 
-/* Reads a whole script, or answers. CB_E_FORMAT, CB_E_TOO_LARGE. No bytes at all are an empty one. */
+/* Reads a whole script, or answers. CB_E_FORMAT, CB_E_TOO_LARGE. No bytes at all are an empty one.
+ */
 cb_error cb_script_read(cb_bytes encoded, size_t item_max, cb_script *out);
 
 /* The status word of an answer, 0 if it is shorter than two bytes; and what stands before it. */

@@ -12,6 +12,7 @@ enum {
     ROUNDS_MAX = 40, /* of GET RESPONSE for one command: more than CB_ANSWER_MAX needs */
     SW1_MORE = 0x61,
     SW1_WRONG_LE = 0x6C,
+    SW_NOT_SUPPORTED = 0x6A81, /* in this state, of this interface */
     INS_GET_RESPONSE = 0xC0
 };
 
@@ -94,9 +95,10 @@ static cb_error exchange(const cb_card_io *io, cb_bytes command, cb_buf *part)
     return error;
 }
 
-/* A command and its answer: the data of every part, or of as many as are wanted, then the last status. */
-static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, bool first_part, cb_buf *part,
-                               cb_buf *whole)
+/* A command and its answer: the data of every part, or of as many as are wanted, then the last
+ * status. */
+static cb_error exchange_whole(const cb_card_io *io, cb_bytes command, bool first_part,
+                               cb_buf *part, cb_buf *whole)
 {
     uint8_t more[HEADER_LE];
     cb_bytes next = command;
@@ -127,7 +129,8 @@ bool cb_script_wants_pin(const cb_script *script)
     return false;
 }
 
-/* VERIFY on the basic channel and nothing else: whatever a card would store or say, it could be asked for again. */
+/* VERIFY on the basic channel and nothing else: whatever a card would store or say, it could be
+ * asked for again. */
 static bool is_verify(cb_bytes command)
 {
     static const uint8_t verify[] = {0x00, 0x20, 0x00};
@@ -143,7 +146,8 @@ static cb_error check(const cb_card_io *io, const cb_script_item *item)
         return CB_OK;
     if (io->pin.len == 0)
         return CB_E_PIN_REQUIRED;
-    return io->pin.len <= PIN_BYTES_MAX && (form == CB_SCRIPT_PIN_ASCII || io->pin.len <= PIN_PADDED)
+    return io->pin.len <= PIN_BYTES_MAX &&
+                   (form == CB_SCRIPT_PIN_ASCII || io->pin.len <= PIN_PADDED)
                ? CB_OK
                : CB_E_PIN_FORMAT;
 }
@@ -168,11 +172,27 @@ static bool was_sent(const cb_card_io *io, const cb_script_item *first)
            cb_bytes_same(io->sent, first->apdu);
 }
 
+/* PIV cards compare no PIN over the air, which must not hear it then either. Asked for the tries
+ * that are left, by VERIFY without a PIN (NIST SP 800-73-4, part 2, 3.2.1), they say the same. The
+ * answer is in whole. */
+static cb_error ask_for_tries(const cb_card_io *io, const cb_script_item *item, cb_buf *part,
+                              cb_buf *whole, bool *refused)
+{
+    cb_error error = exchange_whole(io, item->apdu, false, part, whole);
+    uint16_t status = cb_answer_status(cb_buf_bytes(whole));
+    *refused = !error && (status == CB_SW_SECURITY || status == SW_NOT_SUPPORTED);
+    return error;
+}
+
 static cb_error play_one(const cb_card_io *io, const cb_script_item *item, cb_buf *part,
                          cb_buf *whole)
 {
     uint8_t filled[HEADER_LE + PIN_BYTES_MAX];
-    bool pin = item->flags & CB_SCRIPT_PIN;
+    bool pin = item->flags & CB_SCRIPT_PIN, refused = false;
+    cb_error unasked =
+        item->flags & CB_SCRIPT_PIN_PADDED ? ask_for_tries(io, item, part, whole, &refused) : CB_OK;
+    if (unasked || refused)
+        return unasked;
     if (pin && io->verify) {
         cb_buf_reset(whole);
         return io->verify(io->card, item->apdu, item->flags & CB_SCRIPT_PIN_PADDED, whole);

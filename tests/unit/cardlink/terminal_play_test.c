@@ -337,8 +337,9 @@ static void t0_carries_no_le_beside_data(void **state)
 
 static cb_error play_pin(const char *pin, uint8_t flags, const char *command, const char *sent)
 {
-    const step steps[] = {{sent, "9000"}, {"8088000000", "9000"}};
-    fake card = {.steps = steps, .count = 2};
+    const step steps[] = {{command, "63c3"}, {sent, "9000"}, {"8088000000", "9000"}};
+    size_t asked = flags & CB_SCRIPT_PIN_PADDED ? 1 : 0;
+    fake card = {.steps = asked ? steps : steps + 1, .count = 2 + asked};
     char out[64];
     cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
     put(&script, flags, command);
@@ -348,7 +349,7 @@ static cb_error play_pin(const char *pin, uint8_t flags, const char *command, co
     digits = "";
     cb_buf_free(&script);
     /* All of the script or nothing of it. */
-    assert_int_equal(card.at, error ? 0 : 2);
+    assert_int_equal(card.at, error ? 0 : 2 + asked);
     return error;
 }
 
@@ -386,6 +387,55 @@ static void without_a_pin_that_fits_nothing_is_sent(void **state)
     assert_int_equal(play_pin("123456789", CB_SCRIPT_PIN_PADDED, "00200080", ""), CB_E_PIN_FORMAT);
     assert_int_equal(play_pin("12345678901234567", CB_SCRIPT_PIN_ASCII, "00200080", ""),
                      CB_E_PIN_FORMAT);
+}
+
+static const char *played_with_pin(const step *steps, size_t count)
+{
+    static char out[64];
+    fake card = {.steps = steps, .count = count};
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    put(&script, CB_SCRIPT_PIN_PADDED, "00200080");
+    put(&script, 0, "8088000000");
+    digits = "123456";
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_OK);
+    digits = "";
+    assert_int_equal(card.at, count);
+    cb_buf_free(&script);
+    return out;
+}
+
+static void a_piv_card_that_compares_no_pin_now_does_not_hear_it(void **state)
+{
+    static const char *const words[] = {"6982", "6a81"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const step steps[] = {{"00200080", words[i]}};
+        assert_string_equal(played_with_pin(steps, 1), words[i]);
+    }
+}
+
+static void whatever_else_it_says_to_that_is_no_answer(void **state)
+{
+    static const char *const words[] = {"9000", "63c1", "63c0", "6983", "6700", "6d00", "6a86"};
+    (void)state;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        const step steps[] = {{"00200080", words[i]}, {"0020008008313233343536ffff", "63c2"}};
+        assert_string_equal(played_with_pin(steps, 2), "63c2");
+    }
+}
+
+static void a_card_that_goes_when_it_is_asked_has_not_heard_the_pin(void **state)
+{
+    static const step steps[] = {{"00200080", NULL}};
+    fake card = {.steps = steps, .count = 1};
+    char out[64];
+    cb_buf script = CB_BUF(CB_SCRIPT_BYTES_MAX);
+    (void)state;
+    put(&script, CB_SCRIPT_PIN_PADDED, "00200080");
+    digits = "123456";
+    assert_int_equal(play(&script, &card, out, sizeof out), CB_E_CARD_REMOVED);
+    digits = "";
+    cb_buf_free(&script);
 }
 
 /* ---- Parts ---- */
@@ -573,6 +623,9 @@ int main(void)
         cmocka_unit_test(warnings_are_refusals_too),
         cmocka_unit_test(the_pin_is_put_behind_verify_in_the_form_that_is_asked_for),
         cmocka_unit_test(the_pin_is_put_into_nothing_else),
+        cmocka_unit_test(a_piv_card_that_compares_no_pin_now_does_not_hear_it),
+        cmocka_unit_test(whatever_else_it_says_to_that_is_no_answer),
+        cmocka_unit_test(a_card_that_goes_when_it_is_asked_has_not_heard_the_pin),
         cmocka_unit_test(without_a_pin_that_fits_nothing_is_sent),
         cmocka_unit_test(of_a_part_the_rest_is_not_fetched),
         cmocka_unit_test(a_card_taken_away_at_any_command_is_reported_with_what_it_had_answered),
