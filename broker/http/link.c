@@ -272,8 +272,8 @@ void cb_link_step(cb_link *link, unsigned ways, uint8_t *scratch)
 uint32_t cb_link_socket_events(const cb_link *link)
 {
     if (link->state == CB_LINK_OPEN)
-        return (!link->up.ended && !link->up.piece ? EPOLLIN : 0u) |
-               (link->down.piece ? EPOLLOUT : 0u);
+        return (!link->up.ended && !link->up.piece && !link->wants_write ? EPOLLIN : 0u) |
+               (link->down.piece || link->wants_write ? EPOLLOUT : 0u);
     return EPOLLIN | (link->wants_write ? EPOLLOUT : 0u);
 }
 

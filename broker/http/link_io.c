@@ -28,9 +28,11 @@ static void count_out(cb_link *link)
 static size_t read_tls(cb_link *link, uint8_t *out)
 {
     int got = wolfSSL_read(link->session, out, CB_LINK_PIECE);
+    link->wants_write = false;
     if (got > 0)
         return (size_t)got;
     int error = wolfSSL_get_error(link->session, got);
+    link->wants_write = error == WOLFSSL_ERROR_WANT_WRITE; /* its new keys are answered first */
     if (error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE)
         return 0;
     link->up.ended = true;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The acceptor and the HTTP server as clients meet them."""
+import ctypes
 import hashlib
 import json
 import os
@@ -313,6 +314,17 @@ class Http(Case):
             answered(stream, 1)
             stream.sendall(b"no request\r\n\r\n")
             self.assertIn(b" 400 ", read_all(stream))
+        for first in (live, thing):
+            for rest, said in ((b"no request\r\n\r\n", b" 400 "), (head("GET", "/v1/live", "X: " + "x" * 40000), b" 431 "),
+                               (head("POST", "/v1/echo", "Expect: 100-continue", "Content-Length: 5"), b" 100 Continue")):
+                with self.subTest(first=first, said=said), self.server.connect() as stream:
+                    stream.sendall(first + rest)
+                    data = b""
+                    while said not in data:
+                        chunk = stream.recv(65536)
+                        self.assertTrue(chunk, data)
+                        data += chunk
+                    self.assertIn(b" 200 OK", data)
         for last in (live, b"", live[:9]):
             with self.server.connect() as stream:
                 stream.sendall(live)
@@ -323,6 +335,29 @@ class Http(Case):
                 begun = time.monotonic()
                 self.assertEqual(read_all(stream.unwrap()), b"")
                 self.assertLess(time.monotonic() - begun, PATIENCE)
+
+    def test_new_keys_may_be_asked_for_between_requests(self):
+        library = ctypes.CDLL("libssl.so.3")
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+            getattr(library, name).restype = ctypes.c_void_p
+        settings = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
+        session = ctypes.c_void_p(library.SSL_new(settings))
+        body = b'{"text":"' + b"x" * 50000 + b'"}'
+        requests = [head("POST", "/v1/echo", f"Content-Length: {len(body)}") + body] * 4 + [head("GET", "/v1/live", "Connection: close")]
+        with self.server.plain() as stream:
+            stream.settimeout(None)
+            library.SSL_set_fd(session, stream.fileno())
+            self.assertEqual(library.SSL_connect(session), 1)
+            for request in requests:
+                self.assertEqual(library.SSL_key_update(session, 1), 1)
+                self.assertEqual(library.SSL_write(session, request, len(request)), len(request))
+            got, piece = b"", ctypes.create_string_buffer(65536)
+            while (count := library.SSL_read(session, piece, len(piece))) > 0:
+                got += piece.raw[:count]
+        library.SSL_free(session)
+        library.SSL_CTX_free(settings)
+        self.assertEqual(got.count(b"HTTP/1.1 201 "), 4)
+        self.assertTrue(got.endswith(b'{"live":true}\n'), got[-200:])
 
     def test_records_may_come_in_any_pieces(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
