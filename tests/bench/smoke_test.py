@@ -23,10 +23,10 @@ import many_cards  # noqa: E402
 
 
 # Commands for a card of each kind, exactly, and the bytes that it answers at most (ECDSA signatures in DER are of several lengths): what
-# identifies it, and what proves it. A certificate would not fit.
+# identifies it, whether it compares a PIN in the clear (PIV), and what proves it. A certificate would not fit.
 ASKED_OF = {"native": (7, 434), "native, PIN": (8, 444), "PIV 9E": (4, 165), "PIV 9E P-384": (4, 197), "PIV 9E RSA-2048": (6, 356),
-            "PIV 9A P-256, PIN": (5, 167), "PIV 9A P-384, PIN": (5, 199),
-            "PIV 9A RSA-2048, PIN": (7, 358), "PIV 9E, secured": (4, 448), "PIV 9A P-256, PIN, secured": (5, 450), "JPKI, PIN": (7, 318),
+            "PIV 9A P-256, PIN": (6, 169), "PIV 9A P-384, PIN": (6, 201),
+            "PIV 9A RSA-2048, PIN": (8, 360), "PIV 9E, secured": (4, 448), "PIV 9A P-256, PIN, secured": (6, 452), "JPKI, PIN": (7, 318),
             "SCP03": (4, 96), "SCP03, AES-192": (4, 96), "SCP03, AES-128": (4, 96)}
 
 
