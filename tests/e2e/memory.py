@@ -2,6 +2,7 @@
 """The memory of a process, and files, to be searched for what must not be there."""
 
 import array
+import base64
 import mmap
 
 PIECE = 1 << 22
@@ -15,8 +16,13 @@ def there(pagemap, first, last):
     return any(page >= IN_MEMORY for page in pages)
 
 
+def is_mapped(pid, span):
+    with open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps:
+        return any(line.startswith(span + " ") for line in maps)
+
+
 def memory_of(pid):
-    """All that a process can write to, piece by piece: in the rest there are only files."""
+    """All that a process can write to, piece by piece: in the rest there are only files. What cannot be read though it is there is an error."""
     with (open(f"/proc/{pid}/maps", encoding="ascii", errors="replace") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory,
           open(f"/proc/{pid}/pagemap", "rb", 0) as pagemap):
         for line in maps:
@@ -31,22 +37,27 @@ def memory_of(pid):
                         memory.seek(at)
                         yield memory.read(end - at)
             except (OSError, ValueError, OverflowError):
-                continue
+                if is_mapped(pid, span):      # otherwise the process has let go of it
+                    raise
 
 
 def spellings(secret):
-    """A secret as text, as hexadecimal text, and as UTF-16."""
-    return [secret.encode(), secret.encode().hex().encode(), secret.encode().hex().upper().encode(), secret.encode("utf-16-le")]
+    """A secret as text, also backwards, as hexadecimal text, in base64, and as UTF-16."""
+    text = secret.encode()
+    return [text, text[::-1], text.hex().encode(), text.hex().upper().encode(), base64.b64encode(text).rstrip(b"="), secret.encode("utf-16-le")]
 
 
 def in_memory_of(pid, *words):
     """Whether any of them, as bytes, is in it."""
-    kept = b""
+    kept, read = b"", 0
     for part in memory_of(pid):
+        read += len(part)
         data = kept + part
         if any(word in data for word in words):
             return True
         kept = data[-64:]
+    if read == 0:
+        raise AssertionError(f"nothing of the memory of process {pid} was read")
     return False
 
 
