@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one client, or many, can take: connections, time, memory, places in the queue."""
 import concurrent.futures
+import itertools
 import json
 import os
 import re
@@ -15,20 +16,32 @@ from http_support import Case, context, head, main, PATIENCE, read_all, SANITIZE
 class Overload(Case):
     options = {"workers": 2, "queue": 2}
 
+    def held(self):
+        return json.loads(self.server.ask("GET", "/v1/held")[2])["held"]
+
     def test_a_full_queue_answers_503_at_once_and_reserved_routes_still_answer(self):
-        with concurrent.futures.ThreadPoolExecutor(20) as pool:
-            asked = [pool.submit(self.server.ask, "GET", "/v1/slow?ms=2000") for _ in range(12)]
-            time.sleep(0.7)
-            for path in ("/v1/reserved", "/v1/live"):
-                self.assertEqual(self.server.ask("GET", path)[0], 200)
-            self.assertFalse(all(future.done() for future in asked))
+        """At once: while all that is served stands still, and before any of it goes on."""
+        workers, queue, more = self.options["workers"], self.options["queue"], 8
+        with concurrent.futures.ThreadPoolExecutor(workers + queue + more) as pool:
+            try:
+                asked = [pool.submit(self.server.ask, "GET", "/v1/hold") for _ in range(workers)]
+                end = time.monotonic() + PATIENCE
+                while self.held() < workers and time.monotonic() < end:
+                    time.sleep(0.02)
+                self.assertEqual(self.held(), workers)
+                asked += [pool.submit(self.server.ask, "GET", "/v1/hold") for _ in range(queue + more)]
+                refused = [future.result() for future in itertools.islice(
+                    concurrent.futures.as_completed(asked, timeout=PATIENCE / 2), more)]
+                for path in ("/v1/reserved", "/v1/live"):
+                    self.assertEqual(self.server.ask("GET", path)[0], 200)
+                self.assertEqual(sum(future.done() for future in asked), more)
+                self.assertEqual(self.held(), workers)
+            finally:
+                self.server.ask("GET", "/v1/release")
             results = [future.result() for future in asked]
-        statuses = [status for status, _, _ in results]
-        self.assertEqual(sorted(set(statuses)), [200, 503])
-        self.assertEqual(statuses.count(200), 4)
-        for status, headers, body in results:
-            if status == 503:
-                self.assertEqual((json.loads(body)["code"], headers["Retry-After"]), ("broker.busy", "1"))
+        for status, headers, body in refused:
+            self.assertEqual((status, json.loads(body)["code"], headers["Retry-After"]), (503, "broker.busy", "1"))
+        self.assertEqual(sorted(status for status, _, _ in results), (workers + queue) * [200] + more * [503])
 
 
 class Limits(Case):

@@ -87,6 +87,31 @@ static cb_error get_slow(cb_request *request, cb_reply *reply)
     return error ? error : get_live(request, reply);
 }
 
+/* Holds its worker until somebody asks for a release, or for as long as nobody would wait for an
+ * answer. */
+static atomic_int held;
+static atomic_bool released;
+
+static cb_error get_hold(cb_request *request, cb_reply *reply)
+{
+    atomic_fetch_add(&held, 1);
+    for (int i = 0; i < 6000 && !atomic_load(&released); i++)
+        usleep(10000);
+    return get_live(request, reply);
+}
+
+static cb_error get_held(cb_request *request, cb_reply *reply)
+{
+    (void)request;
+    return cb_reply_json(reply, 200, json_pack("{si}", "held", atomic_load(&held)));
+}
+
+static cb_error get_release(cb_request *request, cb_reply *reply)
+{
+    atomic_store(&released, true);
+    return get_live(request, reply);
+}
+
 static cb_error get_thing(cb_request *request, cb_reply *reply)
 {
     char id[CB_ID_TEXT];
@@ -108,6 +133,9 @@ static const cb_route routes[] = {
     {"POST", "/v1/echo", CB_ROLE_ANYBODY, post_echo, 0, CB_CREW_COMMON},
     {"PUT", "/v1/echo", CB_ROLE_TERMINAL, post_echo, 0, CB_CREW_COMMON},
     {"GET", "/v1/slow", CB_ROLE_ANYBODY, get_slow, 0, CB_CREW_COMMON},
+    {"GET", "/v1/hold", CB_ROLE_ANYBODY, get_hold, 0, CB_CREW_COMMON},
+    {"GET", "/v1/held", CB_ROLE_ANYBODY, get_held, 0, CB_CREW_NONE},
+    {"GET", "/v1/release", CB_ROLE_ANYBODY, get_release, 0, CB_CREW_NONE},
     {"GET", "/v1/things/{id}", CB_ROLE_ANYBODY, get_thing, 0, CB_CREW_COMMON},
     {"GET", "/v1/both", CB_ROLE_TERMINAL, get_who, 0, CB_CREW_COMMON},
     {"GET", "/v1/both", CB_ROLE_ADMINISTRATOR, get_live, 0, CB_CREW_COMMON},
