@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """More than the broker can do: what is too much is refused at once and politely; revocations, status and those who come back
-are served; and afterwards nothing is left of it. How long is too long is said by what is served meanwhile, on this machine."""
+are served; and afterwards nothing is left of it. How long is too long is said by what is served meanwhile, on this machine; and
+that refusals wait for nothing that is served, by their coming while all of that stands still."""
 
 import collections
 import http.client
 import math
 import os
+import signal
 import sys
 import threading
 import time
@@ -56,8 +58,10 @@ class Crowd:
     """Clients of one terminal that ask for taps as fast as they get answers, however often they are refused. What they
     begin they never go on with."""
 
-    def __init__(self, count=CLIENTS, terminal="crowd"):
+    def __init__(self, count=CLIENTS, terminal="crowd", besides=()):
         self.answers, self.odd, self.times = collections.Counter(), [], collections.defaultdict(list)
+        self.order = []         # of the answers: when they were asked for, and what they were
+        self.besides = besides  # codes that are promised here, too
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(terminal,)) for _ in range(count)]
@@ -82,16 +86,44 @@ class Crowd:
                     with self.lock:
                         self.odd.append(problem)
                     return
-                self.count(answer, time.monotonic() - began)
+                self.count(answer, began, time.monotonic() - began)
 
-    def count(self, answer, seconds):
-        known = answer.status == 201 or (answer.status, answer.code) == (503, "broker.busy")
+    def count(self, answer, began, seconds):
+        known = answer.status == 201 or (answer.status == 503 and answer.code in ("broker.busy", *self.besides))
         polite = answer.status != 503 or 1 <= int(answer.headers.get("Retry-After", 0)) <= 60
         with self.lock:
             self.answers[answer.status] += 1
             self.times[answer.status].append(seconds)
+            self.order.append((began, answer.code or "begun"))
             if not (known and polite):
                 self.odd.append(answer)
+
+    def since(self, moment):
+        """What was answered to that which was asked for after it, one after the other."""
+        with self.lock:
+            return [what for began, what in self.order if began > moment]
+
+
+class StandingStill:
+    """The key service, without which no tap begins: what is served stands still in the broker's workers, and what waits for
+    them in the queue."""
+
+    def __enter__(self):
+        self.pids = [pid for pid, _ in w.processes("cardbroker-hsmd")]
+        self.tell(signal.SIGSTOP)
+        wait_until("the key service to stand still", lambda: all(self.state(pid) == "T" for pid in self.pids), 10 * PATIENCE)
+        return time.monotonic()
+
+    def __exit__(self, *_):
+        self.tell(signal.SIGCONT)
+
+    def tell(self, number):
+        for pid in self.pids:
+            os.kill(pid, number)
+
+    @staticmethod
+    def state(pid):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def metric(name):
@@ -112,6 +144,23 @@ class Overload(unittest.TestCase):
             self.assertLess(at(share, refused), TIMES * at(share, served), f"a refusal, at {share}")
         self.assertLess(max(refused), AT_ONCE)
         self.assertGreater(metric("cardbroker_http_refused_total"), 0)
+
+    def test_1_refusals_do_not_wait_for_what_is_served(self):
+        """They come while all that is served stands still, before any of it goes on. A machine that is so slow that the broker
+        gives up the key service first is asked again."""
+        with Crowd(besides=("hsm.unavailable",)) as crowd:
+            for _ in range(5):
+                served = crowd.answers[201]
+                wait_until("some to be served", lambda: crowd.answers[201] > served + CLIENTS, 20 * PATIENCE)
+                with StandingStill() as moment:
+                    wait_until("answers", lambda: len(crowd.since(moment)) > CLIENTS, 20 * PATIENCE)
+                    answers = crowd.since(moment)[:CLIENTS]
+                if set(answers) == {"broker.busy"}:
+                    break
+            served = crowd.answers[201]
+            wait_until("some to be served again", lambda: crowd.answers[201] > served + CLIENTS, 20 * PATIENCE)
+        self.assertEqual(answers, CLIENTS * ["broker.busy"])
+        self.assertEqual(crowd.odd, [])
 
     def test_2_revocation_and_status_have_their_own_places(self):
         """Neither takes many times as long as without the crowd, with what any request takes in the crowd besides."""
