@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A request to the broker's real routes, behind which stand a database, hsmd's lanes and a connectord
- * that lets everybody in: by an administrator (A), the terminal (T) or nobody known (N), with what is
- * there at that moment in the place of words like $card.
+ * A request to the broker's real routes, behind which stand a database, hsmd's lanes and a
+ * connectord that lets everybody in: by an administrator (A), the terminal (T) or nobody known (N),
+ * with what is there at that moment in the place of words like $card.
  *
  *     A POST /v1/cards/$card/suspend
  *     {"reason":"mislaid"}
  *
- * Whatever comes is answered, with a status and a problem that are listed; what is refused has changed
- * nothing; and what the record says afterwards verifies.
+ * Whatever comes is answered, with a status and a problem that are listed; what is refused has
+ * changed nothing; and what the record says afterwards verifies.
  */
 #include <ctype.h>
 #include <setjmp.h>
@@ -28,11 +28,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { CHANGES = 300, TEXT_MAX = API_BODY - 1, LINE_MAX = 250 };
+/* TAPS: fewer than there are places for at a time. */
+enum { CHANGES = 300, TAPS = 100, TEXT_MAX = API_BODY - 1, LINE_MAX = 250 };
 
 static api_acts a;
 static bool made;
-static unsigned changes; /* since the world was made */
+static unsigned changes, begun; /* since the world was made: leaves, taps */
 static struct WOLFSSL_CTX *stranger;
 
 /* ---- The world ---- */
@@ -61,13 +62,13 @@ static void prepare(void)
         stranger = calm_tls(NULL, NULL);
         atexit(clean_up);
     }
-    if (made && changes < CHANGES)
+    if (made && changes < CHANGES && begun < TAPS)
         return;
     end();
     api_acts_make(&a);
     assert_int_equal(api_world_open(&a.w), CB_OK);
     made = true;
-    changes = 0;
+    changes = begun = 0;
 }
 
 static uint64_t leaves(void)
@@ -83,6 +84,7 @@ static bool has(const char *text, const char *word) { return strstr(text, word) 
 
 static void begin_tap(bool asked)
 {
+    begun++;
     api_begin(&a.w, "native");
     if (!asked)
         return;
@@ -107,7 +109,10 @@ static const char *meaning(const char *word, size_t *len)
     const struct {
         const char *word;
         const cb_id *id;
-    } ids[] = {{"$card", &a.card}, {"$holder", &a.holder}, {"$enrolment", &a.enrolment}, {"$terminal", &a.terminal}};
+    } ids[] = {{"$card", &a.card},
+               {"$holder", &a.holder},
+               {"$enrolment", &a.enrolment},
+               {"$terminal", &a.terminal}};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         *len = strlen(ids[i].word);
         if (strncmp(word, ids[i].word, *len) == 0)
@@ -115,7 +120,10 @@ static const char *meaning(const char *word, size_t *len)
     }
     const struct {
         const char *word, *text;
-    } texts[] = {{"$tap", a.w.tap}, {"$asked", a.w.tap}, {"$answers", a.w.answers}, {"$key", a.w.public_key}};
+    } texts[] = {{"$tap", a.w.tap},
+                 {"$asked", a.w.tap},
+                 {"$answers", a.w.answers},
+                 {"$key", a.w.public_key}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         *len = strlen(texts[i].word);
         if (strncmp(word, texts[i].word, *len) == 0)
@@ -217,10 +225,15 @@ static void nothing_was_done(uint64_t before)
     sqlite3_stmt *rows = NULL;
     snprintf(file, sizeof file, "%s/broker.db", a.w.hsmd.folder);
     assert_int_equal(sqlite3_open_v2(file, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT CAST(data AS TEXT) FROM evidence_leaf ORDER BY position LIMIT -1 OFFSET ?", -1, &rows, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(
+            db, "SELECT CAST(data AS TEXT) FROM evidence_leaf ORDER BY position LIMIT -1 OFFSET ?",
+            -1, &rows, NULL),
+        SQLITE_OK);
     sqlite3_bind_int64(rows, 1, (sqlite3_int64)before);
     while (sqlite3_step(rows) == SQLITE_ROW) {
-        const char *text = (const char *)sqlite3_column_text(rows, 0), *found = text ? strstr(text, "kind ") : NULL;
+        const char *text = (const char *)sqlite3_column_text(rows, 0),
+                   *found = text ? strstr(text, "kind ") : NULL;
         if (!found || sscanf(found, "kind %63[a-z._]", kind) != 1 || !by_itself(kind)) {
             fprintf(stderr, "%s\n", text ? text : "a leaf");
             bad("what was refused has changed something");
@@ -250,6 +263,7 @@ static void judge(const char *method, const char *path, uint64_t before)
             nothing_was_done(before);
     }
     changes += leaves() != before;
+    begun += answer->status == 201 && strcmp(path, "/v1/taps") == 0;
     /* The terminal that asks was ended by itself. */
     if (answer->status < 300 && strcmp(path, "/v1/terminal/end") == 0)
         changes = CHANGES;
