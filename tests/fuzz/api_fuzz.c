@@ -28,8 +28,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* TAPS: fewer than there are places for at a time. */
-enum { CHANGES = 300, TAPS = 100, TEXT_MAX = API_BODY - 1, LINE_MAX = 250 };
+/* TAPS: fewer than a terminal may have under way. */
+enum { CHANGES = 300, TAPS = 40, TEXT_MAX = API_BODY - 1, LINE_MAX = 250 };
 
 static api_acts a;
 static bool made;
