@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Issues many cards from a file into an installation of its own, one line in a hundred of which cannot be done. It is killed on the
 way, again and again, and goes on. Then looks whether each card and holder is there once, and each bad line in the report once, with
-its reason; and says how long it took. Native cards: what others issued is registered one at a time.
+its reason; and says how long it took. Native cards; how many cards that others issued
+are registered, tests/e2e/foreign_cards_test.py tries.
 
 CARDBROKER_BUILD=build tests/bench/many_cards.py [COUNT [THREADS [KILLS]]]        (100,000, 16 and 5 if nothing is said)
 """

@@ -143,13 +143,17 @@ class Roll(unittest.TestCase):
         reader.lay(w.lay("Saburo"))
         self.assertEqual(w.tap(terminal="cut").get("outcome"), "accepted")
         w.take_away("Saburo")
-        commands, exchanges = reader.count, link.count
-        for nth in range(1, exchanges + 1):
-            for when in (BEFORE, AFTER)[:2 if nth < exchanges else 1]:
-                with self.subTest(f"{when} exchange {nth} of {exchanges}, and none afterwards"):
-                    self.assertEqual(tap(exchange=(nth, when, True)).get("code"), "tap.unheard" if nth == exchanges else "broker.unreachable")
-                    self.assertIsNone(generation(cards[-1]), "nobody has heard a proof")
-                    moves()
+        commands, exchanges, accepted = reader.count, link.count, []
+        for nth, when, down in ((nth, when, down) for nth in range(1, exchanges + 1) for when in (BEFORE, AFTER) for down in (True, False)):
+            with self.subTest(f"{when} exchange {nth} of {exchanges}, {'and none afterwards' if down else 'once'}"):
+                said = tap(exchange=(nth, when, down))
+                if down:
+                    self.assertEqual(said.get("code"), "tap.unheard" if nth == exchanges else "broker.unreachable")
+                heard = (nth, when) == (exchanges, AFTER) or said.get("outcome") == "accepted"
+                self.assertEqual(generation(cards[-1]), 2 if heard else None, "who has heard the proof knows")
+                accepted.append(said.get("outcome") == "accepted")
+                moves()
+        self.assertIn(True, accepted, "a link that was cut once is used again")
         seen = []
         for nth, when in ((nth, when) for nth in range(1, commands + 1) for when in (BEFORE, AFTER)):
             with self.subTest(f"{when} command {nth} of {commands}"):

@@ -228,6 +228,36 @@ static void an_administrator_ends_it_too_and_may_do_more(void **state)
     verify_and_end(&w);
 }
 
+static uint64_t leaves_of(const world *w)
+{
+    cb_store_state status;
+    assert_int_equal(cb_store_status(w->store, &status), CB_OK);
+    return status.leaves;
+}
+
+/* The end of the one and the other's beginning are recorded, each once. */
+static void one_that_is_opened_meanwhile_is_deactivated_and_maintained_no_more(void **state)
+{
+    world w;
+    (void)state;
+    world_begin(&w);
+    add(&w, NULL);
+    assert_int_equal(maintain(&w, BEGIN), CB_OK);
+    uint64_t before = leaves_of(&w);
+    for (int i = 0; i < 3; i++) {
+        cb_affected affected = {0};
+        assert_int_equal(cb_terminal_opened(w.store, &w.terminal.id, &affected), CB_OK);
+        cb_affected_free(&affected);
+        assert_int_equal(state_of(&w), CB_TERMINAL_DEACTIVATED);
+        assert_int_equal(leaves_of(&w), before + 2);
+    }
+    assert_int_equal(maintain(&w, END), CB_E_TERMINAL_INACTIVE);
+    assert_int_equal(change(&w, CB_TERMINAL_REACTIVATE), CB_OK);
+    assert_int_equal(tap_once(&w, NULL, NULL), CB_OK);
+    assert_int_equal(maintain(&w, END), CB_E_STATE);
+    verify_and_end(&w);
+}
+
 static uint32_t proofs_in_row(world *w)
 {
     cb_failure_row row;
@@ -397,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_proof_for_one_is_none_for_the_other),
         cmocka_unit_test(it_takes_a_card_and_a_terminal_that_are_good),
         cmocka_unit_test(an_administrator_ends_it_too_and_may_do_more),
+        cmocka_unit_test(one_that_is_opened_meanwhile_is_deactivated_and_maintained_no_more),
         cmocka_unit_test(its_end_forgives_nothing_and_activation_does),
         cmocka_unit_test(what_was_not_ended_in_time_is_an_administrators_to_end),
         cmocka_unit_test(writing_the_database_makes_nobody_a_maintainer_and_ends_nothing),
