@@ -59,7 +59,7 @@ class Registering:
 
     @classmethod
     def setUpClass(cls):
-        cls.holder = f"Sora-{cls.profile}"
+        cls.holder = f"Sora-{cls.__name__}"
         w.holders[cls.holder] = w.ctl("holder", "add", "--name", cls.holder)["id"]
         w.enrol(cls.holder, "nginx")
 
@@ -177,6 +177,21 @@ class Registering:
 
 class RegisteringPiv(Registering, unittest.TestCase):
     pass
+
+
+class RegisteringSecured(Registering, unittest.TestCase):
+    """With a key for secure messaging, and for what it proves without its PIN."""
+
+    level, pin = "possession", None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        Registering.signer = w.content_signer("registering")
+
+    @staticmethod
+    def make(name):
+        w.make_piv(name, *Registering.signer)
 
 
 class RegisteringJpki(Registering, unittest.TestCase):
