@@ -18,19 +18,25 @@ typedef struct attempt {
     cb_buf first, script, answers, body, binding;
 } attempt;
 
-static inline void tap_play(const piv_card *c, const char *pin, const cb_buf *script,
-                            cb_buf *answers)
+static inline cb_error tap_try(const piv_card *c, const char *pin, const cb_buf *script,
+                               cb_buf *answers)
 {
     cb_script read;
     cb_card_io io = c->io;
     io.pin = cb_bytes_str(pin);
     cb_buf_reset(answers);
     good(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
-    good(cb_play(&io, &read, answers));
+    return cb_play(&io, &read, answers);
 }
 
-/* Up to what the card says to everybody. */
-static inline void tap_begin(attempt *a, const piv_card *c, cb_tap_purpose purpose)
+static inline void tap_play(const piv_card *c, const char *pin, const cb_buf *script,
+                            cb_buf *answers)
+{
+    good(tap_try(c, pin, script, answers));
+}
+
+/* Up to the script for what the card says to everybody. */
+static inline void tap_open(attempt *a, cb_tap_purpose purpose)
 {
     *a = (attempt){
         .context = {.terminal = cb_id_new(), .profile = CB_PROFILE_PIV, .purpose = purpose},
@@ -47,6 +53,12 @@ static inline void tap_begin(attempt *a, const piv_card *c, cb_tap_purpose purpo
     a->context.tap = cb_get_id(&in);
     cb_buf_put(&a->script, cb_cursor_rest(&in));
     cb_buf_free(&answer);
+}
+
+/* Up to what the card says to everybody. */
+static inline void tap_begin(attempt *a, const piv_card *c, cb_tap_purpose purpose)
+{
+    tap_open(a, purpose);
     cb_vcard_reset(c->card);
     tap_play(c, "", &a->script, &a->first);
     a->reading =
@@ -62,13 +74,19 @@ static inline void tap_free(attempt *a)
     cb_buf_free(&a->binding);
 }
 
-static inline cb_error tap_finish(attempt *a, const piv_card *c, const char *pin)
+/* What the card said to the second script. */
+static inline cb_error tap_tell(attempt *a)
 {
-    tap_play(c, pin, &a->script, &a->answers);
     cb_buf_reset(&a->body);
     cb_put_id(&a->body, &a->context.tap);
     cb_buf_put_var(&a->body, cb_buf_bytes(&a->answers));
     return walk_ask(&use, CB_HSM_TAP_FINISH, &a->body, NULL);
+}
+
+static inline cb_error tap_finish(attempt *a, const piv_card *c, const char *pin)
+{
+    tap_play(c, pin, &a->script, &a->answers);
+    return tap_tell(a);
 }
 
 static inline cb_error tap_bind_after(attempt *a, uint64_t sequence, const cb_feed_head *head)

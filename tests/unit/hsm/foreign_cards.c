@@ -34,8 +34,10 @@ void agency_make(agency *a)
     snprintf(certificate, sizeof certificate, "%s/ca.pem", folder);
     snprintf(key, sizeof key, "%s/ca.key", folder);
     snprintf(command, sizeof command,
-             "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=Agency "
-             "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -keyout %s -out %s "
+             "umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+             "-days 3650 -subj /CN=Agency "
+             "-addext basicConstraints=critical,CA:TRUE -addext "
+             "keyUsage=critical,keyCertSign,cRLSign -keyout %s -out %s "
              "2>/dev/null",
              key, certificate);
     assert_int_equal(system(command), 0);
@@ -111,11 +113,20 @@ void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_
     open_card(c);
 }
 
+static void put_certificate(cb_vpiv_state *state, uint8_t of, cb_bytes as_kept, uint8_t compressed)
+{
+    cb_buf object = CB_BUF(CB_VPIV_OBJECT_MAX);
+    cb_tlv_put(&object, 0x70, as_kept);
+    cb_tlv_put(&object, 0x71, cb_bytes_make(&compressed, 1));
+    cb_tlv_put(&object, 0xFE, (cb_bytes){0});
+    good(cb_vpiv_object_set(state, cb_vpiv_certificate_tag(cb_vpiv_slot(of)),
+                            cb_buf_bytes(&object)));
+    cb_buf_free(&object);
+}
+
 static void compress_certificate(cb_vpiv_state *state, uint8_t of, cb_bytes plain)
 {
-    static const uint8_t compressed[] = {0x01};
     uint8_t packed[4096];
-    cb_buf object = CB_BUF(CB_VPIV_OBJECT_MAX);
     z_stream stream = {.next_in = plain.data,
                        .avail_in = (uInt)plain.len,
                        .next_out = packed,
@@ -123,13 +134,8 @@ static void compress_certificate(cb_vpiv_state *state, uint8_t of, cb_bytes plai
     assert_int_equal(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY),
                      Z_OK);
     assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
-    cb_tlv_put(&object, 0x70, cb_bytes_make(packed, sizeof packed - stream.avail_out));
+    put_certificate(state, of, cb_bytes_make(packed, sizeof packed - stream.avail_out), 1);
     deflateEnd(&stream);
-    cb_tlv_put(&object, 0x71, CB_BYTES_OF(compressed));
-    cb_tlv_put(&object, 0xFE, (cb_bytes){0});
-    good(cb_vpiv_object_set(state, cb_vpiv_certificate_tag(cb_vpiv_slot(of)),
-                            cb_buf_bytes(&object)));
-    cb_buf_free(&object);
 }
 
 void piv_card_compress(piv_card *c)
@@ -138,6 +144,15 @@ void piv_card_compress(piv_card *c)
         compress_certificate(&c->state, reference[i], c->certificate[i]);
         c->certificate[i] = cb_issue_piv_certificate(&c->state, cb_vpiv_slot(reference[i]));
     }
+    cb_vcard_close(&c->card);
+    open_card(c);
+}
+
+void piv_card_update(piv_card *c, unsigned i, cb_bytes certificate)
+{
+    put_certificate(&c->state, reference[i], certificate, 0);
+    for (unsigned n = 0; n < 2; n++)
+        c->certificate[n] = cb_issue_piv_certificate(&c->state, cb_vpiv_slot(reference[n]));
     cb_vcard_close(&c->card);
     open_card(c);
 }

@@ -43,6 +43,9 @@ void piv_card_free(piv_card *c);
 /* Both certificates in gzip from now on, as the card keeps them and in c. */
 void piv_card_compress(piv_card *c);
 
+/* Another certificate of 9A (0) or 9E (1), as the card keeps it and in c. */
+void piv_card_update(piv_card *c, unsigned i, cb_bytes certificate);
+
 /* Another key in the place of 9A (0) or 9E (1); its certificate on the card stays. */
 void piv_card_exchange(piv_card *c, unsigned i, const cb_vcard_key *key);
 
