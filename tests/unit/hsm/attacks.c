@@ -577,13 +577,15 @@ size_t attack_list(struct CMUnitTest out[ATTACKS_MAX])
     enum { OWN = sizeof own_tests / sizeof *own_tests };
     size_t count = put(out, own_tests, OWN);
     assert_true(OWN + attack_intent_count + attack_race_count + attack_log_count +
-                    attack_password_count + attack_pin_count + attack_end_count + 1 <
+                    attack_password_count + attack_pin_count + attack_worker_count +
+                    attack_end_count + 1 <
                 ATTACKS_MAX);
     count += put(out + count, attack_intent_tests, attack_intent_count);
     count += put(out + count, attack_race_tests, attack_race_count);
     count += put(out + count, attack_log_tests, attack_log_count);
     count += put(out + count, attack_password_tests, attack_password_count);
     count += put(out + count, attack_pin_tests, attack_pin_count);
+    count += put(out + count, attack_worker_tests, attack_worker_count);
     count += put(out + count, attack_end_tests, attack_end_count);
     count += put(out + count, &last_test, 1);
     return count + put(out + count, &attack_end_last, 1);

@@ -21,9 +21,9 @@ size_t attack_list(struct CMUnitTest out[ATTACKS_MAX]);
 
 /* The parts of the list, by file. */
 extern const struct CMUnitTest attack_intent_tests[], attack_race_tests[], attack_log_tests[],
-    attack_end_tests[], attack_password_tests[], attack_pin_tests[];
+    attack_end_tests[], attack_password_tests[], attack_pin_tests[], attack_worker_tests[];
 extern const size_t attack_intent_count, attack_race_count, attack_log_count, attack_end_count,
-    attack_password_count, attack_pin_count;
+    attack_password_count, attack_pin_count, attack_worker_count;
 extern const struct CMUnitTest attack_end_last; /* ends the front's card */
 
 /* Another card of the same issuer and batch. */

@@ -6,6 +6,7 @@
 #include "hsm/request.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "requests.h"
 #include "test.h"
 
@@ -201,6 +202,88 @@ static void out_of_time_nothing_of_a_tap_is_left_in_any_state(void **state)
     }
 }
 
+/* ---- Another worker ---- */
+
+static cb_lane other;
+
+static void change_places(void)
+{
+    cb_lane lane = use;
+    use = other;
+    other = lane;
+}
+
+/* The second worker trusts whom the first one does. */
+static int two_workers(void **state)
+{
+    int failed = requests_setup(state);
+    fake_lane(&f, CB_LANE_USE, 1, &other);
+    cb_host_release(&other.host);
+    other.host = cb_host_hold(use.host);
+    return failed;
+}
+
+static int two_workers_end(void **state)
+{
+    fake_lane_free(&other);
+    return requests_teardown(state);
+}
+
+/* What hsmd keeps, whichever worker wrote it. */
+static cb_digest kept_files(void)
+{
+    const char *const paths[] = {f.config.feed_path, f.config.bound_path, f.config.guesses_path,
+                                 f.config.log_path};
+    cb_buf all = CB_BUF(1 << 24);
+    for (size_t i = 0; i < 4; i++)
+        good(cb_file_read(paths[i], &all));
+    cb_digest digest = cb_sha256(cb_buf_bytes(&all));
+    cb_buf_free(&all);
+    return digest;
+}
+
+/* Not even with a tap of its own in the same place and the same state; and both go on. */
+static void no_request_of_a_tap_does_anything_at_another_worker(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < requests_count; i++) {
+        walk t, its_own;
+        cb_tap *tap, *there, before[2];
+        const request_row *r = &requests[i];
+        if (!r->state)
+            continue;
+        change_places();
+        request_make(&its_own, r);
+        change_places();
+        request_make(&t, r);
+        good(cb_taps_enter(use.taps, &t.context.tap, r->state, &tap));
+        good(cb_taps_enter(other.taps, &its_own.context.tap, r->state, &there));
+        assert_int_equal(tap - use.taps->tap, there - other.taps->tap);
+        before[0] = *tap;
+        before[1] = *there;
+        cb_digest files = kept_files();
+        cb_error unknown = r->state & (CB_TAP_ACTIVE | CB_TAP_OPEN) && r->type != CB_HSM_TAP_END
+                               ? CB_E_HSM_ACTIVATION
+                               : CB_E_TAP_UNKNOWN;
+        expect(unknown, walk_ask(&other, r->type, &t.body, &t.answer));
+        assert_int_equal(t.answer.len, 0);
+        expect(unknown, walk_ask(&use, r->type, &its_own.body, &t.answer));
+        assert_int_equal(t.answer.len, 0);
+        assert_memory_equal(&before[0], tap, sizeof *tap);
+        assert_memory_equal(&before[1], there, sizeof *there);
+        cb_digest after = kept_files();
+        assert_memory_equal(&files, &after, sizeof files);
+        good(walk_ask(&other, r->type, &its_own.body, NULL));
+        good(walk_ask(&use, r->type, &t.body, NULL));
+        walk_free(&t);
+        walk_free(&its_own);
+        for (unsigned worker = 0; worker < 2; worker++) {
+            change_places();
+            end_all_taps();
+        }
+    }
+}
+
 /* More entries than the rate are not taken, and not forgotten either: they are told so. */
 static void a_flood_of_entries_is_braked(void **state)
 {
@@ -256,6 +339,8 @@ int main(void)
                                         requests_teardown),
         cmocka_unit_test_setup_teardown(out_of_time_nothing_of_a_tap_is_left_in_any_state,
                                         requests_setup, requests_teardown),
+        cmocka_unit_test_setup_teardown(no_request_of_a_tap_does_anything_at_another_worker,
+                                        two_workers, two_workers_end),
         cmocka_unit_test_setup_teardown(a_flood_of_entries_is_braked, requests_setup,
                                         requests_teardown),
         cmocka_unit_test_setup_teardown(a_feed_that_is_full_is_refused, requests_setup,
