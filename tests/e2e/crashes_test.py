@@ -192,9 +192,8 @@ class Case(unittest.TestCase):
         finally:
             over.set()
             killed = not blow or blow.result()
-        when = w.steps.when()
         struck, call, counted = w.steps.disarm()
-        return result, struck if killed else 0, call, counted, when
+        return result, struck if killed else 0, call, counted, w.steps.when() or time.monotonic()
 
     def at_each_step(self, role, act, check=lambda result, struck: None, every=1, only="", victim=None, again=None):
         """act() with the process, or the victim instead of it, killed before its n-th step, for each n until act() has fewer steps,
@@ -627,6 +626,33 @@ class Twice(unittest.TestCase):
         (w.folder / "other-state").mkdir(mode=0o700)
         self.begun_twice(BROKER, "admin.sock", "cardbroker.conf", "other.conf")
         self.assertEqual(list((w.folder / "other-state").iterdir()), [])
+
+
+class Plan(unittest.TestCase):
+    def test_nobody_is_struck_once_a_plan_was_taken_back_and_who_was_is_told(self):
+        """By a process that makes nothing but steps: whether it comes to the one that is aimed at is chance."""
+        working, lived = None, 0
+        for n in range(100):
+            if not working or working.poll() is not None:
+                working = w.spawn("steps", ["dd", "if=/dev/zero", "of=/dev/null", "bs=1"])
+                wait_until("its first steps", lambda: self.counts(working), 20 * PATIENCE)
+            w.steps.arm(1 + 3 * n, pid=working.pid, only="write")
+            wait_until("a step or an end", lambda: w.steps.look()[2] > 0, 20 * PATIENCE)
+            struck, _, counted = w.steps.disarm()
+            self.assertEqual((struck, w.steps.look()[2]), (working.pid if struck else 0, counted))
+            self.assertEqual(working.poll() is not None, bool(struck), f"after {counted} steps")
+            if not struck:
+                time.sleep(0.001)
+                self.assertIsNone(working.poll(), "it was struck afterwards")
+                lived += 1
+        w.stop_one("steps")
+        self.assertTrue(0 < lived < 100, lived)
+
+    @staticmethod
+    def counts(working):
+        w.steps.arm(0, pid=working.pid)
+        time.sleep(0.001)
+        return w.steps.disarm()[2] > 0
 
 
 class Whole(unittest.TestCase):

@@ -2,6 +2,7 @@
 """A chosen process is killed, or held, before its n-th call that touches the world outside it: tests/support/kill_steps.c, from
 here. CARDBROKER_FAULTS says how many steps are taken: all, or every N-th; otherwise each test takes some."""
 
+import ctypes
 import mmap
 import os
 import signal
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from world import PATIENCE, World, wait_until
 
-FORMAT = "=ii24s24sIIIII24s4xq"    # the plan in kill_steps.c
-CHOICE = "=ii24s"
-LASTING = ("pwrite64", "pwrite", "write", "fdatasync", "fsync", "ftruncate64", "ftruncate", "rename", "link", "unlink")
+FORMAT = "=Qii24s24sIIII24sq"    # the plan in kill_steps.c
+TURN = 1 << 48                      # and how its first word is made up
+GO = struct.calcsize("=Qii24s24sII")
+LASTING = ("pwrite64", "pwrite", "write", "fdatasync", "fsync", "ftruncate64", "ftruncate", "rename", "renameat", "link", "unlink",
+           "open", "open64", "openat", "openat64")
 FAULTS = os.environ.get("CARDBROKER_FAULTS", "")
 ALL = FAULTS == "all"
 
@@ -39,35 +42,53 @@ def runs(pid, session=None):
 
 
 class Steps:
-    def __init__(self, path):
+    def __init__(self, path, library):
         path.write_bytes(bytes(4096))
         with path.open("r+b") as file:
             self.memory = mmap.mmap(file.fileno(), 4096)
+        self.word = ctypes.c_uint64.from_buffer(self.memory)
+        self.add = ctypes.CDLL(str(library)).kill_steps_add
+        self.add.argtypes, self.add.restype = (ctypes.POINTER(ctypes.c_uint64), ctypes.c_uint64), ctypes.c_uint64
+        self.armed = False
+
+    def plan(self):
+        return struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])
 
     def arm(self, nth, pid=0, children=0, program="", only="", hold=False):
         """nth 0: counts only. only: calls of that name. hold: until go()."""
-        quiet = struct.pack(FORMAT, 0, 0, b"", only.encode(), nth, hold, 0, 0, 0, b"", 0)
-        self.memory[:len(quiet)] = quiet
-        self.memory[:struct.calcsize(CHOICE)] = struct.pack(CHOICE, pid, children, program.encode())
+        self.disarm()
+        self.word.value &= ~(TURN - 1)      # nobody else changes it before the turn begins
+        plan = struct.pack(FORMAT, 0, pid, children, program.encode(), only.encode(), nth, hold, 0, 0, b"", 0)
+        self.memory[8:len(plan)] = plan[8:]
+        self.add(self.word, TURN)
+        self.armed = True
 
     def look(self):
         """The process that was struck (0: none), the call that it did not make, how many calls there were."""
-        *_, counted, struck, call, _ = struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])
-        return struck, call.rstrip(b"\0").decode(), counted
+        told = self.plan()[8]               # what it told stands since before that
+        word, *_, call, _ = self.plan()
+        return told, call.rstrip(b"\0").decode(), word % (1 << 24)
 
     def when(self):
         """As time.monotonic() says it."""
-        return struct.unpack(FORMAT, self.memory[:struct.calcsize(FORMAT)])[-1] / 1e9
+        return self.plan()[-1] / 1e9
 
     def go(self):
-        at = struct.calcsize("=ii24s24sII")
-        self.memory[at:at + 4] = struct.pack("=I", 1)
+        self.memory[GO:GO + 4] = struct.pack("=I", 1)
 
     def disarm(self):
-        seen = self.look()
-        self.memory[:struct.calcsize(CHOICE)] = bytes(struct.calcsize(CHOICE))
+        """As look(), and for good: from here on nobody is struck, and who was struck has ended or goes on."""
+        if self.armed:
+            self.add(self.word, TURN)
+            self.armed = False
+        struck, hold = self.word.value >> 24 & 0xffffff, self.plan()[6]
         self.go()
-        return seen
+        if struck:
+            # Somebody else may end it in between.
+            wait_until(f"{struck} to end, or to say where it is held",
+                       lambda: not runs(struck) or hold and self.plan()[8] == struck, 20 * PATIENCE)
+        _, call, counted = self.look()
+        return struck, call, counted
 
 
 class Role:
@@ -93,9 +114,9 @@ class Fragile(World):
 
     def __init__(self, **options):
         super().__init__(workers=1, **options)
-        self.steps = Steps(self.folder / "steps")
-        self.loaded = {**self.env, "CARDBROKER_KILL_STEPS": str(self.folder / "steps"),
-                       "LD_PRELOAD": str(self.build / "tests" / "support" / "kill_steps.so")}
+        library = self.build / "tests" / "support" / "kill_steps.so"
+        self.steps = Steps(self.folder / "steps", library)
+        self.loaded = {**self.env, "CARDBROKER_KILL_STEPS": str(self.folder / "steps"), "LD_PRELOAD": str(library)}
         self.places = {}
 
     def spawn(self, name, argv, env=None):

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,20 +25,26 @@
 
 enum { NAME = 24 };
 
-/* All processes share it. Native byte order. */
+/* All processes share it. Native byte order. What happens is one word, which changes as a whole:
+ * how many calls there were, who was struck, and whose turn it is, which is odd while the plan
+ * counts. So who read a plan that is no more neither counts in the next one nor is struck by it,
+ * and nobody is struck once the turn is over. */
 typedef struct plan {
-    atomic_int target;   /* a process; 0: nobody */
-    atomic_int children; /* or those whose parent this is; 0: none */
-    char program[NAME];  /* or those of this name; empty: none */
-    char only[NAME];     /* the calls that count; empty: all */
-    atomic_uint unlucky; /* how-manieth call; 0: count only */
-    atomic_uint hold;    /* 0: kill */
-    atomic_uint go;      /* ends the hold */
-    atomic_uint counted;
-    atomic_uint struck;
+    _Atomic uint64_t word;
+    atomic_int target;    /* a process; 0: nobody */
+    atomic_int children;  /* or those whose parent this is; 0: none */
+    char program[NAME];   /* or those of this name; empty: none */
+    char only[NAME];      /* the calls that count; empty: all */
+    atomic_uint unlucky;  /* how-manieth call; 0: count only */
+    atomic_uint hold;     /* 0: kill */
+    atomic_uint go;       /* ends the hold */
+    atomic_uint told;     /* by whom, once the two below hold */
     char call[NAME];      /* that was not made */
     _Atomic int64_t when; /* monotonic, nanoseconds */
 } plan;
+
+#define COUNT(word) ((unsigned)(word)&0xffffff)
+#define TURN ((uint64_t)1 << 48)
 
 static plan *shared;
 static int me, parent;
@@ -60,24 +67,47 @@ __attribute__((constructor)) static void begin(void)
     shared = memory == MAP_FAILED ? NULL : memory;
 }
 
-static bool chosen(void)
+/* For who writes the plan, whose language has no such thing: adds, and says what was there. */
+uint64_t kill_steps_add(_Atomic uint64_t *word, uint64_t what);
+uint64_t kill_steps_add(_Atomic uint64_t *word, uint64_t what)
 {
-    return atomic_load(&shared->target) == me || atomic_load(&shared->children) == parent ||
-           strcmp(shared->program, program_invocation_short_name) == 0;
+    return atomic_fetch_add(word, what);
+}
+
+static bool chosen(const char *call)
+{
+    return (atomic_load(&shared->target) == me || atomic_load(&shared->children) == parent ||
+            strcmp(shared->program, program_invocation_short_name) == 0) &&
+           (!shared->only[0] || strcmp(call, shared->only) == 0);
+}
+
+/* Whether this call is the one. */
+static bool is_struck(const char *call)
+{
+    uint64_t now = atomic_load(&shared->word), then;
+    uint64_t turn = now / TURN;
+    if (turn % 2 == 0 || !chosen(call))
+        return false;
+    unsigned unlucky = atomic_load(&shared->unlucky);
+    do {
+        if (now / TURN != turn)
+            return false;
+        then = now + 1;
+        if (COUNT(then) == unlucky)
+            then += (uint64_t)me << 24;
+    } while (!atomic_compare_exchange_weak(&shared->word, &now, then));
+    return COUNT(then) == unlucky;
 }
 
 static void step(const char *call)
 {
-    if (!shared || !chosen() || (shared->only[0] && strcmp(call, shared->only) != 0))
-        return;
-    unsigned mine = atomic_fetch_add(&shared->counted, 1) + 1;
-    if (mine != atomic_load(&shared->unlucky))
+    if (!shared || !is_struck(call))
         return;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     atomic_store(&shared->when, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
     strncpy(shared->call, call, NAME - 1);
-    atomic_store(&shared->struck, (unsigned)me);
+    atomic_store(&shared->told, (unsigned)me);
     if (atomic_load(&shared->hold)) {
         while (!atomic_load(&shared->go)) { /* without a call, for a filter may not allow it */
         }
@@ -109,10 +139,37 @@ COUNTED(int, ftruncate64, (int fd, off64_t size), (fd, size))
 COUNTED(int, fsync, (int fd), (fd))
 COUNTED(int, fdatasync, (int fd), (fd))
 COUNTED(int, rename, (const char *from, const char *to), (from, to))
+COUNTED(int, renameat, (int of, const char *from, int in, const char *to), (of, from, in, to))
+COUNTED(int, renameat2, (int of, const char *from, int in, const char *to, unsigned flags),
+        (of, from, in, to, flags))
 COUNTED(int, link, (const char *from, const char *to), (from, to))
 COUNTED(int, unlink, (const char *path), (path))
 COUNTED(ssize_t, pread, (int fd, void *out, size_t len, off_t at), (fd, out, len, at))
 COUNTED(ssize_t, pread64, (int fd, void *out, size_t len, off64_t at), (fd, out, len, at))
+
+/* A file that is opened for reading is as it was: of these only those count that make or empty one.
+ * A mode is there only where one is made. */
+#define MAKES(flags) ((flags)&O_CREAT || ((flags)&O_TMPFILE) == O_TMPFILE)
+#define COUNTED_OPEN(name, parameters, arguments)                                                  \
+    int name parameters                                                                            \
+    {                                                                                              \
+        NEXT(name);                                                                                \
+        mode_t mode = 0;                                                                           \
+        if (MAKES(flags)) {                                                                        \
+            va_list more;                                                                          \
+            va_start(more, flags);                                                                 \
+            mode = va_arg(more, mode_t);                                                           \
+            va_end(more);                                                                          \
+        }                                                                                          \
+        if (MAKES(flags) || flags & O_TRUNC)                                                       \
+            step(#name);                                                                           \
+        return next arguments;                                                                     \
+    }
+
+COUNTED_OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+COUNTED_OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+COUNTED_OPEN(openat, (int in, const char *path, int flags, ...), (in, path, flags, mode))
+COUNTED_OPEN(openat64, (int in, const char *path, int flags, ...), (in, path, flags, mode))
 
 /* Files and sockets */
 COUNTED(ssize_t, write, (int fd, const void *data, size_t len), (fd, data, len))
