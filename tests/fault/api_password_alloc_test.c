@@ -7,6 +7,7 @@
  * opens and the other does not, and what the old one had opened is closed. Asked again, it is done.
  */
 #include "tests/fault/api_judge.h"
+#include "tests/fault/api_typist.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,9 +18,6 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "cardlink/apdu.h"
-#include "cardlink/password/password.h"
-#include "cardlink/script.h"
 #include "hsm/password.h"
 #include "tests/support/alloc_faults.h"
 
@@ -27,71 +25,14 @@ enum { RUNS = 6, WRONG_ONE = 1000000 };
 
 typedef struct passwords {
     api_world w;
-    cb_id name;
+    api_typist who;
     unsigned right; /* the number of the password that counts */
-    unsigned typed, next;
-    const char *service; /* NULL: the password is changed */
     api_tally before;
     uint64_t wrong_before; /* passwords, at the terminal */
     size_t script;
     int64_t since;
     unsigned looks; /* of hsmd at passwords */
 } passwords;
-
-/* ---- Who types ---- */
-
-/* Argon2id stands aside: what it is to make is a key. */
-static void key_of(unsigned number, uint8_t scalar[CB_P256_SCALAR], uint8_t point[CB_P256_POINT])
-{
-    char text[32];
-    snprintf(text, sizeof text, "password %u", number);
-    cb_digest digest = cb_sha256(cb_bytes_str(text));
-    memcpy(scalar, digest.bytes, CB_P256_SCALAR);
-    MUST(cb_p256_public(scalar, point));
-}
-
-static void put_proof(const passwords *p, cb_bytes command, cb_buf *answer)
-{
-    cb_password_question question;
-    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT], next[CB_P256_POINT],
-        signature[CB_P256_SIGNATURE];
-    cb_tap_context context = {.profile = CB_PROFILE_PASSWORD,
-                              .purpose = p->service ? CB_TAP_AUTHENTICATE : CB_TAP_PASSWORD_CHANGE};
-    MUST(cb_id_parse(p->w.tap, &context.tap));
-    MUST(cb_password_question_get(command, &question));
-    context.terminal = question.terminal;
-    context.level = question.level;
-    if (p->service)
-        snprintf(context.service, sizeof context.service, "%s", p->service);
-    cb_digest statement = cb_password_statement(&question, &context, &p->name);
-    key_of(p->next, scalar, next);
-    if (!p->service)
-        statement = cb_password_change_statement(&statement, next);
-    key_of(p->typed, scalar, point);
-    MUST(cb_p256_sign(scalar, &statement, signature));
-    cb_buf_put(answer, CB_BYTES_OF(point));
-    if (!p->service)
-        cb_buf_put(answer, CB_BYTES_OF(next));
-    cb_buf_put(answer, CB_BYTES_OF(signature));
-}
-
-static void play(void *context, const cb_buf *script, cb_buf *answers)
-{
-    const passwords *p = context;
-    cb_script read;
-    MUST(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
-    for (size_t i = 0; i < read.count; i++) {
-        cb_bytes command = read.item[i].apdu;
-        cb_buf answer = CB_BUF(CB_ANSWER_MAX);
-        if (cb_bytes_same(command, CB_BYTES_OF(cb_password_get_name)))
-            cb_buf_put(&answer, cb_id_bytes(&p->name));
-        else if (!cb_bytes_same(command, CB_BYTES_OF(cb_password_select)))
-            put_proof(p, command, &answer);
-        cb_buf_put_u16(&answer, CB_SW_OK);
-        cb_script_put(answers, 0, cb_buf_bytes(&answer));
-        cb_buf_free(&answer);
-    }
-}
 
 /* hsmd looks at so many passwords a second, and at a number of them at once. */
 static void before_hsmd_looks(passwords *p)
@@ -107,8 +48,8 @@ static void before_hsmd_looks(passwords *p)
 
 static void ask(passwords *p)
 {
-    if (p->service)
-        api_step(&p->w, "challenge", ",\"service\":\"%s\"", p->service);
+    if (p->who.service)
+        api_step(&p->w, "challenge", ",\"service\":\"%s\"", p->who.service);
     else
         api_step(&p->w, "challenge", ",\"purpose\":\"password_change\"");
 }
@@ -130,11 +71,11 @@ static void bring_proof(passwords *p)
 /* A whole tap with what is typed; service NULL: a change. */
 static void tap(passwords *p, const char *service)
 {
-    const char *was = p->service;
-    p->service = service;
+    const char *was = p->who.service;
+    p->who.service = service;
     come_to_proof(p);
     bring_proof(p);
-    p->service = was;
+    p->who.service = was;
 }
 
 static void opened(void *context)
@@ -144,8 +85,8 @@ static void opened(void *context)
     api_open_again(&p->w, &p->before);
     MUST(cb_failures_get(p->w.api.store, CB_OF_TERMINAL, &p->w.terminal, &row));
     p->wrong_before = row.count[CB_FAILURE_PASSWORD];
-    p->typed = p->right;
-    p->next = p->right + 1;
+    p->who.typed = p->right;
+    p->who.next = p->right + 1;
 }
 
 static void dialled(void *context)
@@ -172,7 +113,7 @@ static void challenged_wrong(void *context)
 {
     passwords *p = context;
     opened(p);
-    p->typed = WRONG_ONE;
+    p->who.typed = WRONG_ONE;
     come_to_proof(p);
 }
 
@@ -204,7 +145,8 @@ static cb_error challenge(void *context)
 
 static cb_error judge_accept(const passwords *p)
 {
-    return api_judge_accept(&p->w, CB_LEVEL_PASSWORD, p->service, strcmp(p->service, "web") == 0);
+    return api_judge_accept(&p->w, CB_LEVEL_PASSWORD, p->who.service,
+                            strcmp(p->who.service, "web") == 0);
 }
 
 static cb_error judge_change(const passwords *p)
@@ -246,7 +188,7 @@ static unsigned guesses(const passwords *p)
 {
     cb_memo *memo = NULL;
     cb_digest value = {{0}};
-    cb_id place = cb_memo_place("cardbroker password guesses 1", cb_id_bytes(&p->name));
+    cb_id place = cb_memo_place("cardbroker password guesses 1", cb_id_bytes(&p->who.name));
     alloc_faults_pause(true);
     MUST(cb_memo_open(p->w.hsmd.config.guesses_path, &memo));
     cb_error error = cb_memo_get(memo, &place, &value);
@@ -266,7 +208,7 @@ static bool bring_again(passwords *p)
 
 static void types_right(passwords *p)
 {
-    p->typed = p->right;
+    p->who.typed = p->right;
     tap(p, "net");
     assert_int_equal(p->w.answer.status, 200);
     assert_int_equal(guesses(p), 0);
@@ -276,7 +218,7 @@ static void told_as_it_was(void *context, cb_error result, bool struck)
 {
     passwords *p = context;
     api_tally is;
-    bool relayed = p->service && strcmp(p->service, "web") == 0, told = result == CB_OK;
+    bool relayed = p->who.service && strcmp(p->who.service, "web") == 0, told = result == CB_OK;
     (void)struck;
     api_settled(&p->w, &p->before, &is);
     api_accepted_as_told(&is, relayed, told);
@@ -366,16 +308,16 @@ static void changed_or_not(void *context, cb_error result, bool struck)
         api_sessions_are_over(&p->w);
     api_let_it_sign(&p->w);
     if (!done) { /* the old one counts, and is changed when that is asked for again */
-        p->typed = p->right;
+        p->who.typed = p->right;
         tap(p, NULL);
         MUST(judge_change(p));
         assert_int_equal(changed(p), 1);
     }
-    p->typed = p->right;
+    p->who.typed = p->right;
     tap(p, "net");
     MUST(judge_refusal(p));
     assert_int_equal(guesses(p), 1);
-    p->right = p->next;
+    p->right = p->who.next;
     types_right(p);
     api_world_close(&p->w);
 }
@@ -397,25 +339,15 @@ static const struct {
 
 static void make(passwords *p)
 {
-    uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT];
-    cb_buf binding = CB_BUF(CB_BINDING_MAX);
-    p->name = cb_password_id("hanako");
     p->right = 1;
     p->since = cb_clock_monotonic_us();
     p->looks = 0;
     api_world_make(&p->w);
-    p->w.play = play;
-    p->w.player = p;
     MUST(api_world_open(&p->w));
     api_serve(&p->w, "net", "gives", CB_LEVEL_PASSWORD);
     api_serve(&p->w, "web", "relays", CB_LEVEL_PASSWORD);
-    key_of(p->right, scalar, point);
-    MUST(cb_hsm_bind_password(p->w.api.hsm, &p->name, point, &p->w.holder, 2, 0, (cb_bytes){0},
-                              &binding));
-    MUST(cb_card_add(p->w.api.store, "test", cb_buf_bytes(&binding), (cb_bytes){0}, NULL));
-    MUST(cb_card_change(p->w.api.store, "test", &p->name, CB_CARD_ACTIVATE, NULL, NULL));
+    api_typist_bind(&p->w, &p->who, "hanako", p->right);
     api_world_close(&p->w);
-    cb_buf_free(&binding);
 }
 
 static void make_anew(void *context)
@@ -433,7 +365,7 @@ static void a_password_opens_or_is_changed_as_it_is_told(void **state)
     fault_anew(make_anew);
     fault_theirs(FAULT_THEIRS_HTTP);
     for (size_t i = 0; i < sizeof flows / sizeof *flows; i++) {
-        p.service = flows[i].service;
+        p.who.service = flows[i].service;
         p.script = 0;
         fault_each(&alloc_faults, &flows[i].flow, &p, RUNS);
     }
