@@ -90,13 +90,16 @@ cb_error cb_row_application_each(cb_txn *txn, const cb_id *holder, const char *s
                                  const cb_id *after, unsigned limit, cb_application_visitor each,
                                  void *context)
 {
+    static const char of_all[] = "SELECT " COLUMNS " FROM application WHERE id > ?1 "
+                                 "AND (?2 IS NULL OR state = ?2) ORDER BY id LIMIT ?3";
+    static const char of_one[] = "SELECT " COLUMNS " FROM application WHERE holder = ?1 AND id > ?2 "
+                                 "AND (?3 IS NULL OR state = ?3) ORDER BY id LIMIT ?4";
     cb_error error = CB_OK;
     cb_application row;
-    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM application WHERE id > ?1 "
-                                          "AND (?2 IS NULL OR holder = ?2) "
-                                          "AND (?3 IS NULL OR state = ?3) ORDER BY id LIMIT ?4");
+    cb_query q = cb_query_begin(txn->sql, holder ? of_one : of_all);
+    if (holder)
+        cb_query_id(&q, holder);
     cb_query_id(&q, cb_row_after(after));
-    cb_query_id(&q, holder);
     cb_query_text(&q, state);
     cb_query_number(&q, cb_row_limit(limit));
     while (!error && cb_query_next(&q)) {

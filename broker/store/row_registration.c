@@ -75,13 +75,16 @@ cb_error cb_row_registration_set(cb_txn *txn, const cb_registration_row *row)
 cb_error cb_row_registration_each(cb_txn *txn, const cb_id *holder, const cb_id *after,
                                   unsigned limit, cb_registration_visitor each, void *context)
 {
+    static const char of_all[] =
+        "SELECT " COLUMNS " FROM registration WHERE code > ? ORDER BY code LIMIT ?";
+    static const char of_one[] = "SELECT " COLUMNS " FROM registration WHERE holder = ? AND "
+                                 "code > ? ORDER BY code LIMIT ?";
     cb_error error = CB_OK;
     cb_registration_row row;
-    cb_query q =
-        cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM registration WHERE code > ?1 AND "
-                                 "(?2 IS NULL OR holder = ?2) ORDER BY code LIMIT ?3");
+    cb_query q = cb_query_begin(txn->sql, holder ? of_one : of_all);
+    if (holder)
+        cb_query_id(&q, holder);
     cb_query_id(&q, cb_row_after(after));
-    cb_query_id(&q, holder);
     cb_query_number(&q, cb_row_limit(limit));
     while (!error && cb_query_next(&q)) {
         read_row(&q, &row);

@@ -459,6 +459,54 @@ static void an_approval_outlives_a_start(void **state)
     world_end(&w);
 }
 
+typedef struct listed {
+    cb_id id[8];
+    size_t count;
+} listed;
+
+static cb_error note_listed(void *context, const cb_application *a)
+{
+    listed *l = context;
+    assert_true(l->count < sizeof l->id / sizeof *l->id);
+    l->id[l->count++] = a->id;
+    return CB_OK;
+}
+
+static listed list(world *w, const cb_id *holder, const char *state, const cb_id *after,
+                   unsigned limit)
+{
+    listed l = {.count = 0};
+    assert_int_equal(cb_application_page(w->store, holder, state, after, limit, note_listed, &l),
+                     CB_OK);
+    return l;
+}
+
+static void applications_are_listed_by_holder_and_state_a_page_at_a_time(void **state)
+{
+    world w;
+    cb_application other, now;
+    cb_holder another;
+    (void)state;
+    world_begin(&w);
+    assert_int_equal(cb_holder_add(w.store, "ann", "Jiro", &another), CB_OK);
+    cb_application a = apply(&w, "ann", "first"), b = apply(&w, "ann", "replacement");
+    assert_int_equal(cb_application_add(w.store, "ann", &another.id, 1, "first", &other), CB_OK);
+    assert_int_equal(cb_application_refuse(w.store, "ann", &a.id, NULL, &now), CB_OK);
+    assert_int_equal(list(&w, NULL, NULL, NULL, 10).count, 3);
+    assert_int_equal(list(&w, NULL, "entered", NULL, 10).count, 2);
+    assert_int_equal(list(&w, &w.holder.id, NULL, NULL, 10).count, 2);
+    listed l = list(&w, &w.holder.id, "entered", NULL, 10);
+    assert_true(l.count == 1 && cb_id_same(&l.id[0], &b.id));
+    l = list(&w, &another.id, NULL, NULL, 10);
+    assert_true(l.count == 1 && cb_id_same(&l.id[0], &other.id));
+    assert_int_equal(list(&w, &another.id, "refused", NULL, 10).count, 0);
+    l = list(&w, &w.holder.id, NULL, NULL, 1);
+    assert_int_equal(l.count, 1);
+    listed rest = list(&w, &w.holder.id, NULL, &l.id[0], 10);
+    assert_true(rest.count == 1 && !cb_id_same(&rest.id[0], &l.id[0]));
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +522,7 @@ int main(void)
         cmocka_unit_test(an_approval_that_the_record_does_not_know_gives_no_card),
         cmocka_unit_test(what_was_entered_by_another_is_what_the_record_says),
         cmocka_unit_test(an_approval_outlives_a_start),
+        cmocka_unit_test(applications_are_listed_by_holder_and_state_a_page_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
