@@ -25,7 +25,7 @@ static int error_of(ssize_t got)
 static ssize_t read_socket(cb_ahead *ahead, void *out, size_t size)
 {
     ssize_t got = recv(ahead->socket, out, size, 0);
-    ahead->dry = got > 0 && (size_t)got < size;
+    ahead->dry = got > 0 && ((size_t)got < size || ++ahead->calls >= CB_AHEAD_CALLS);
     return got;
 }
 

@@ -109,6 +109,24 @@ static void a_full_read_may_not_be_all(void **state)
     reads("then", HEADER);
 }
 
+/* Or the library would read on for as long as a client sends records that are for nobody. */
+static void a_socket_that_always_has_more_is_left_alone_for_a_while(void **state)
+{
+    static char sent[2 * CB_AHEAD_CALLS * CB_AHEAD];
+    (void)state;
+    assert_int_equal(write(client, sent, sizeof sent), sizeof sent);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CB_AHEAD_CALLS; i++) {
+            assert_int_equal(cb_ahead_read(&ahead, got, HEADER), HEADER);
+            assert_int_equal(cb_ahead_read(&ahead, got, LONG), CB_AHEAD - HEADER);
+        }
+        assert_int_equal(cb_ahead_read(&ahead, got, HEADER), WOLFSSL_CBIO_ERR_WANT_READ);
+        assert_int_equal(cb_ahead_read(&ahead, got, LONG), WOLFSSL_CBIO_ERR_WANT_READ);
+        assert_int_equal(unread(), sizeof sent / 2 * (round == 0));
+        cb_ahead_again(&ahead);
+    }
+}
+
 static void the_end_comes_after_the_bytes(void **state)
 {
     (void)state;
@@ -152,6 +170,8 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(what_was_read_comes_before_what_was_not, begin, end),
         cmocka_unit_test_setup_teardown(a_full_read_may_not_be_all, begin, end),
+        cmocka_unit_test_setup_teardown(a_socket_that_always_has_more_is_left_alone_for_a_while,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(the_end_comes_after_the_bytes, begin, end),
         cmocka_unit_test_setup_teardown(a_broken_connection_is_no_end, begin, end),
     };
