@@ -35,10 +35,11 @@ static void wait_for_more_than(cb_link *link, int bytes)
     setsockopt(link->socket, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
 }
 
-/* The end of what the client says makes the socket readable, however little there is. */
-static bool client_ended(const cb_link *link)
+/* The end of what the client says makes the socket readable, however little there is; and so does
+ * urgent data, which TLS has not, and behind which nothing can be looked at. */
+static bool nothing_follows(const cb_link *link)
 {
-    struct pollfd end = {.fd = link->socket, .events = POLLRDHUP};
+    struct pollfd end = {.fd = link->socket, .events = POLLRDHUP | POLLPRI};
     return poll(&end, 1, 0) != 0;
 }
 
@@ -54,7 +55,7 @@ static void step_hello(cb_link *link, uint8_t *scratch)
     }
     cb_hello hello = cb_hello_name(cb_bytes_make(scratch, (size_t)got), name);
     if (hello == CB_HELLO_INCOMPLETE && got < CB_LINK_PIECE) {
-        if (client_ended(link))
+        if (nothing_follows(link))
             link->state = CB_LINK_DEAD;
         else
             wait_for_more_than(link, (int)got);

@@ -114,6 +114,19 @@ class Tls(Case):
                     self.assertEqual(read_all(stream), b"")
                     self.assertLess(time.monotonic() - began, 1.5) # not when the time for a handshake is over
 
+    def test_whoever_sends_urgent_data_within_his_hello_is_let_go_at_once(self):
+        """What comes behind it cannot be looked at, and the kernel would tell of it all the time."""
+        with self.server.plain() as stream:
+            stream.sendall(b"\x16\x03\x01\x02\x00" + b"A" * 10)
+            stream.send(b"B", socket.MSG_OOB)
+            try:
+                stream.sendall(b"C" * 10)
+            except ConnectionError:
+                pass # it is closed already
+            began = time.monotonic()
+            self.assertEqual(read_all(stream), b"")
+            self.assertLess(time.monotonic() - began, 3) # of five seconds for a handshake
+
     def test_a_hello_that_comes_byte_by_byte_is_understood(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context().wrap_bio(incoming, outgoing, server_hostname="a.relay.test")
