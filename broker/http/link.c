@@ -328,7 +328,7 @@ void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, i
         over = now - link->began > limits->handshake_time;
         break;
     case CB_LINK_OPEN:
-        over = (stopping && link->turn_bytes == 0 && now - link->active > STOP_IDLE) ||
+        over = (stopping && !cb_link_expects(link) && now - link->active > STOP_IDLE) ||
                open_too_long(link, limits, now);
         break;
     case CB_LINK_CLOSING:

@@ -87,8 +87,8 @@ uint32_t cb_link_inner_events(const cb_link *link);
 /* Whether the HTTP server may write or close before it is given something. */
 bool cb_link_expects(const cb_link *link);
 
-/* Whether its time is over; sets the state to CB_LINK_DEAD then. stopping: idle connections have a
- * second left. */
+/* Whether its time is over; sets the state to CB_LINK_DEAD then. stopping: idle connections, those
+ * of which nothing is expected, have a second left. */
 void cb_link_check_time(cb_link *link, const cb_limits *limits, bool stopping, int64_t now);
 
 /* Closes and releases what the link holds, not the link. */

@@ -72,6 +72,23 @@ class Life(unittest.TestCase):
             server.plain()
         self.assertEqual(server.stop(), 0)
 
+    def test_an_answer_that_was_begun_or_is_awaited_is_no_idle_connection(self):
+        server = self.start()
+        size = 30000000     # more than the kernel keeps for a reader that pauses
+        with server.connect() as waits, server.connect(name="a.relay.test") as pauses:
+            waits.sendall(head("GET", "/v1/live") + head("GET", "/v1/slow?ms=4000"))
+            pauses.sendall(head("GET", f"/big?{size}", host="a.relay.test"))
+            self.assertIn(b" 200 OK", waits.recv(4096))
+            beginning = pauses.recv(4096)
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            self.assertIn(b" 200 OK", read_all(waits))
+            count = len(beginning.partition(b"\r\n\r\n")[2])
+            while piece := pauses.recv(65536):
+                count += len(piece)
+        self.assertEqual(count, size)
+        self.assertEqual(server.stop(), 0)
+
     def test_idle_connections_do_not_hold_up_the_stop(self):
         server = self.start()
         held = [server.connect() for _ in range(5)]
