@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A tap by which a PIV card is bound, message by message: the steps that a registration by a code
- * and a renewal at a tap have in common; for one file that includes it.
+ * A tap by which a card of others is bound, message by message: the steps that a registration by a
+ * code and a renewal at a tap have in common; for one file that includes it.
  */
 #ifndef CB_TESTS_HSM_BINDING_TAP_STEPS_H
 #define CB_TESTS_HSM_BINDING_TAP_STEPS_H
@@ -18,11 +18,11 @@ typedef struct attempt {
     cb_buf first, script, answers, body, binding;
 } attempt;
 
-static inline cb_error tap_try(const piv_card *c, const char *pin, const cb_buf *script,
+static inline cb_error tap_try(const cb_card_io *card, const char *pin, const cb_buf *script,
                                cb_buf *answers)
 {
     cb_script read;
-    cb_card_io io = c->io;
+    cb_card_io io = *card;
     io.pin = cb_bytes_str(pin);
     cb_buf_reset(answers);
     good(cb_script_read(cb_buf_bytes(script), CB_COMMAND_MAX, &read));
@@ -32,21 +32,21 @@ static inline cb_error tap_try(const piv_card *c, const char *pin, const cb_buf 
 static inline void tap_play(const piv_card *c, const char *pin, const cb_buf *script,
                             cb_buf *answers)
 {
-    good(tap_try(c, pin, script, answers));
+    good(tap_try(&c->io, pin, script, answers));
 }
 
 /* Up to the script for what the card says to everybody. */
-static inline void tap_open(attempt *a, cb_tap_purpose purpose)
+static inline void tap_open(attempt *a, uint8_t profile, cb_tap_purpose purpose)
 {
     *a = (attempt){
-        .context = {.terminal = cb_id_new(), .profile = CB_PROFILE_PIV, .purpose = purpose},
+        .context = {.terminal = cb_id_new(), .profile = profile, .purpose = purpose},
         .first = CB_BUF(CB_SCRIPT_BYTES_MAX),
         .script = CB_BUF(CB_SCRIPT_BYTES_MAX),
         .answers = CB_BUF(CB_SCRIPT_BYTES_MAX),
         .body = CB_BUF(CB_MSG_BODY_MAX),
         .binding = CB_BUF(CB_BINDING_MAX)};
     cb_buf answer = CB_BUF(CB_MSG_BODY_MAX);
-    cb_buf_put_u8(&a->body, CB_PROFILE_PIV);
+    cb_buf_put_u8(&a->body, profile);
     cb_put_id(&a->body, &a->context.terminal);
     good(walk_ask(&use, CB_HSM_TAP_BEGIN, &a->body, &answer));
     cb_cursor in = cb_cursor_over(cb_buf_bytes(&answer));
@@ -55,10 +55,10 @@ static inline void tap_open(attempt *a, cb_tap_purpose purpose)
     cb_buf_free(&answer);
 }
 
-/* Up to what the card says to everybody. */
+/* Up to what a PIV card says to everybody. */
 static inline void tap_begin(attempt *a, const piv_card *c, cb_tap_purpose purpose)
 {
-    tap_open(a, purpose);
+    tap_open(a, CB_PROFILE_PIV, purpose);
     cb_vcard_reset(c->card);
     tap_play(c, "", &a->script, &a->first);
     a->reading =

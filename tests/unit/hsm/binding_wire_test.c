@@ -1,27 +1,44 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * A terminal that changes what it relays while a PIV card is registered by a one-time code, or
- * renews its certificates in a tap, enumerated: each byte of every command and every answer, those
- * by which the certificates are read among them. The code is the terminal's to use: it says its
- * word over what it has read, whatever that is. The card is bound as it would have been without the
- * change, or it is not bound; but for its name where its issuer has not vouched for that. Of each
- * byte one bit is changed here; with CARDBROKER_FAULTS=all each bit, all of it, and the message cut
- * off before it. (Logins: foreign_wire_test.c.)
+ * A terminal that changes what it relays while a PIV, JPKI or SCP03 card is registered by a
+ * one-time code, or a PIV card renews its certificates in a tap, enumerated: each byte of every
+ * command and every answer, those by which the certificates are read among them. The code is the
+ * terminal's to use: it says its word over what it has read, whatever that is. The card is bound as
+ * it would have been without the change, or it is not bound and the code stays open; but for a PIV
+ * card's name where its issuer has not vouched for that. Of each byte one bit is changed here; with
+ * CARDBROKER_FAULTS=all each bit, all of it, and the message cut off before it. (Logins:
+ * foreign_wire_test.c.)
  */
 #include "registering_steps.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/config.h"
+#include "cardlink/card/jpki/application.h"
 #include "cardlink/card/piv/application.h"
+#include "cardlink/card/scp03/application.h"
+#include "cardlink/scp03/session.h"
 #include "cardlink/terminal/survey.h"
 #include "hsm/binding.h"
 #include "meddle.h"
 
-enum { KEYS = 2, MESSAGES_LEAST = 7 };
+enum { KEYS = 2 };
 
-static piv_card card;
+/* A card, as it was made. */
+typedef struct subject {
+    const cb_card_profile *profile;
+    const cb_applet *applet;
+    cb_bytes atr;
+    uint8_t level;
+    const char *pin;       /* "": none */
+    size_t messages_least; /* of a tap; more where an answer comes in parts */
+    size_t keys;
+    cb_bytes certificate[KEYS];
+    cb_buf state;
+} subject;
 
 /* What the card is bound with before it is renewed. */
 static cb_buf binding = {.max = CB_BINDING_MAX},
@@ -30,29 +47,26 @@ static cb_buf binding = {.max = CB_BINDING_MAX},
 /* ---- What hsmd remembers of cards ---- */
 
 static cb_memo *fresh; /* in the place of the lane's own */
-static char kept[128], copy[128];
-
-static void copy_file(const char *from, const char *to)
-{
-    char command[512];
-    snprintf(command, sizeof command, "cp %s %s", from, to);
-    assert_int_equal(system(command), 0);
-}
+static cb_buf kept = {.max = 4 * 1024 * 1024};
+static char copy[128];
 
 /* As it was before the card was bound, so that nothing is refused for that alone. */
 static void forget(void)
 {
     cb_memo_close(&fresh);
-    copy_file(kept, copy);
+    int fd = open(copy, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, kept.data, kept.len), kept.len);
+    close(fd);
     good(cb_memo_open(copy, &fresh));
     use.taps->setup.bound = fresh;
 }
 
 static void remember(void)
 {
-    snprintf(kept, sizeof kept, "%s/kept", f.folder);
     snprintf(copy, sizeof copy, "%s/copy", f.folder);
-    copy_file(f.config.bound_path, kept);
+    cb_buf_reset(&kept);
+    good(cb_file_read(f.config.bound_path, &kept));
     forget();
 }
 
@@ -61,6 +75,7 @@ static void remember(void)
 typedef struct hostile {
     meddling *m; /* NULL: an honest one */
     size_t messages;
+    cb_vcard *card;
 } hostile;
 
 static cb_error pass(void *context, cb_bytes command, cb_buf *answer)
@@ -69,7 +84,7 @@ static cb_error pass(void *context, cb_bytes command, cb_buf *answer)
     cb_buf there = CB_BUF(512), back = CB_BUF(512);
     cb_buf_put(&there, command);
     meddle(h->m, (place){0, h->messages, false}, &there);
-    cb_vcard_process(card.card, cb_buf_bytes(&there), &back);
+    cb_vcard_process(h->card, cb_buf_bytes(&there), &back);
     meddle(h->m, (place){0, h->messages, true}, &back);
     h->messages++;
     cb_buf_put(answer, cb_buf_bytes(&back));
@@ -89,11 +104,11 @@ static cb_error ask_renewal(attempt *a)
     return walk_ask(&use, CB_HSM_TAP_RENEW, &a->body, &a->script);
 }
 
-static cb_error read_certificates(attempt *a, const piv_card *c, cb_survey_keys *keys)
+static cb_error read_certificates(attempt *a, const cb_card_io *io, cb_survey_keys *keys)
 {
-    cb_error error = cb_survey_read(&c->io, &cb_profile_piv, cb_buf_bytes(&a->first), keys);
-    a->reading =
-        (cb_foreign_reading){.profile = CB_PROFILE_PIV, .answers = cb_buf_bytes(&a->first)};
+    uint8_t profile = a->context.profile;
+    cb_error error = cb_survey_read(io, cb_profile_find(profile), cb_buf_bytes(&a->first), keys);
+    a->reading = (cb_foreign_reading){.profile = profile, .answers = cb_buf_bytes(&a->first)};
     for (size_t i = 0; !error && i < keys->count; i++) {
         a->reading.key[i].use = keys->key[i].use;
         a->reading.key[a->reading.keys++].certificate = cb_buf_bytes(&keys->key[i].der);
@@ -110,41 +125,40 @@ static void leave(const attempt *a)
     use.taps->begun = 0;
 }
 
-static cb_error play_tap(attempt *a, const piv_card *c, cb_survey_keys *keys)
+static cb_error play_tap(attempt *a, const cb_card_io *io, const char *pin, cb_survey_keys *keys)
 {
     bool renews = a->context.purpose == CB_TAP_RENEW;
-    cb_error error = tap_try(c, "", &a->script, &a->first);
+    cb_error error = tap_try(io, "", &a->script, &a->first);
     if (!error)
-        error = read_certificates(a, c, keys);
+        error = read_certificates(a, io, keys);
     if (!error && !renews)
         error = cb_registration_say(symbols, &a->context.tap, &a->reading, &a->word);
     if (!error)
         error = renews ? ask_renewal(a) : ask(a);
     if (!error)
-        error = tap_try(c, PIV_PIN, &a->script, &a->answers);
+        error = tap_try(io, pin, &a->script, &a->answers);
     if (!error)
         error = tap_tell(a);
     return error ? error : bind(a);
 }
 
 /* A whole tap; out: what is bound then. */
-static cb_error tap_through(cb_tap_purpose purpose, hostile *h, cb_binding_info *out)
+static cb_error tap_through(const subject *s, cb_tap_purpose purpose, hostile *h,
+                            cb_binding_info *out)
 {
     attempt a;
-    piv_card c = card;
     cb_survey_keys keys;
     cb_survey_keys_init(&keys);
-    c.io.card = h;
-    c.io.transmit = pass;
-    ((cb_vpiv_application *)cb_vcard_applet(card.card, &cb_applet_piv))->state.pin_tries =
-        CB_VPIV_PIN_TRIES;
-    tap_open(&a, purpose);
-    cb_vcard_reset(card.card);
-    cb_error error = play_tap(&a, &c, &keys);
+    h->card = card_lay(s->applet, s->atr, cb_buf_bytes(&s->state), NULL);
+    const cb_card_io io = {.card = h, .transmit = pass};
+    tap_open(&a, s->profile->id, purpose);
+    cb_vcard_reset(h->card);
+    cb_error error = play_tap(&a, &io, s->pin, &keys);
     assert_int_equal(a.binding.len > 0, error == CB_OK);
     if (!error)
         good(fake_vault.binding_check(NULL, cb_buf_bytes(&a.binding), out));
     leave(&a);
+    cb_vcard_close(&h->card);
     cb_survey_keys_free(&keys);
     tap_free(&a);
     return error;
@@ -153,6 +167,7 @@ static cb_error tap_through(cb_tap_purpose purpose, hostile *h, cb_binding_info 
 /* ---- Each byte ---- */
 
 typedef struct enumeration {
+    const subject *of;
     cb_tap_purpose purpose;
     cb_binding_info honest;
     size_t messages, bound, refused;
@@ -162,20 +177,29 @@ static bool is_same(const cb_binding_info *a, const cb_binding_info *b)
 {
     cb_digest one = cb_binding_digest(a), other = cb_binding_digest(b);
     return memcmp(&one, &other, sizeof one) == 0 && cb_id_same(&a->card, &b->card) &&
-           cb_id_same(&a->holder, &b->holder) && a->level == b->level && a->sequence == b->sequence;
+           cb_id_same(&a->holder, &b->holder) && a->level == b->level &&
+           a->sequence == b->sequence && a->expires == b->expires;
 }
 
 /* Nothing of an earlier tap is left by which this one could be refused. */
-static void begin_again(cb_tap_purpose purpose)
+static void begin_again(const enumeration *e)
 {
     forget();
-    if (purpose == CB_TAP_REGISTER)
-        allow(&holder, CB_LEVEL_TERMINAL_PIN);
+    if (e->purpose == CB_TAP_REGISTER)
+        allow_for(&holder, e->of->profile->id, e->of->level);
 }
 
-/* The FASC-N in the CHUID, which the certificates of these cards do not name (hsm/marks.h): the
- * card has another name by it, with all that is its own, and cannot be bound under its true one,
- * too. */
+/* What is refused costs no code, and charges it with nothing. */
+static bool is_code_left_so(const enumeration *e, cb_error error)
+{
+    if (e->purpose != CB_TAP_REGISTER)
+        return true;
+    cb_registration_grant grant = state_of(&code);
+    return grant.state == (error ? CB_REGISTRATION_OPEN : CB_REGISTRATION_USED) && grant.wrong == 0;
+}
+
+/* The FASC-N in the CHUID, which no certificate of the card names (hsm/marks.h): the card has
+ * another name by it, with all that is its own, and cannot be bound under its true one, too. */
 static bool is_renamed(const enumeration *e, const meddling *m, const cb_binding_info *info)
 {
     static const place chuid = {0, 1, true};
@@ -183,11 +207,11 @@ static bool is_renamed(const enumeration *e, const meddling *m, const cb_binding
     cb_binding_info same = *info, again;
     hostile honest = {0};
     same.card = e->honest.card;
-    if (e->purpose != CB_TAP_REGISTER || !meddles_in(m, chuid, FASC_N, FASC_N_END, FLIP) ||
-        !is_same(&same, &e->honest))
+    if (e->purpose != CB_TAP_REGISTER || e->of->profile != &cb_profile_piv ||
+        !meddles_in(m, chuid, FASC_N, FASC_N_END, FLIP) || !is_same(&same, &e->honest))
         return false;
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
-    expect(CB_E_CARD_BOUND, tap_through(e->purpose, &honest, &again));
+    expect(CB_E_CARD_BOUND, tap_through(e->of, e->purpose, &honest, &again));
     return true;
 }
 
@@ -218,19 +242,24 @@ static bool disturb(enumeration *e, meddling *m)
 {
     cb_binding_info info;
     hostile h = {.m = m};
-    cb_error error = tap_through(e->purpose, &h, &info);
+    cb_error error = tap_through(e->of, e->purpose, &h, &info);
     bool proof = m->at.answer && m->at.command == e->messages - 1;
+    bool left_so = is_code_left_so(e, error);
     bool genuine = !error && (is_same(&info, &e->honest) || is_left_out(e, m, &info) ||
                               is_renamed(e, m, &info));
     if (!error && (!genuine || (m->hit && proof)))
         fail_msg("%s %zu, byte %zu, change %u: bound", m->at.answer ? "answer" : "command",
                  m->at.command, m->byte, m->change);
+    if (!left_so)
+        fail_msg("%s %zu, byte %zu, change %u: %s, and the code is not left so",
+                 m->at.answer ? "answer" : "command", m->at.command, m->byte, m->change,
+                 error ? cb_error_code(error) : "bound");
     if (error == CB_E_CARD_BOUND || error == CB_E_REGISTRATION_USED || error == CB_E_BUSY)
         fail_msg("%s %zu, byte %zu, change %u: %s hides what would come of it",
                  m->at.answer ? "answer" : "command", m->at.command, m->byte, m->change,
                  cb_error_code(error));
     if (!error)
-        begin_again(e->purpose);
+        begin_again(e);
     e->bound += m->hit && !error;
     e->refused += m->hit && error;
     return m->hit;
@@ -256,48 +285,130 @@ static void disturb_message(enumeration *e, place at)
     disturb(e, &m);
 }
 
-static void disturb_all(cb_tap_purpose purpose)
+/* How the card is bound where nothing is changed. */
+static void begin_honestly(enumeration *e)
 {
-    enumeration e = {.purpose = purpose};
     hostile honest = {0};
-    begin_again(purpose);
-    good(tap_through(purpose, &honest, &e.honest));
-    assert_int_equal(e.honest.keys.count, KEYS);
-    for (unsigned i = 0; i < KEYS; i++) {
-        cb_digest digest = cb_sha256(card.certificate[i]);
-        assert_memory_equal(&e.honest.keys.key[i].certificate, &digest, sizeof digest);
+    begin_again(e);
+    good(tap_through(e->of, e->purpose, &honest, &e->honest));
+    assert_int_equal(e->honest.keys.count, e->of->keys);
+    for (size_t i = 0; i < e->of->keys; i++) {
+        cb_digest digest = cb_sha256(e->of->certificate[i]);
+        assert_memory_equal(&e->honest.keys.key[i].certificate, &digest, sizeof digest);
     }
-    e.messages = honest.messages;
-    assert_true(e.messages >= MESSAGES_LEAST);
-    begin_again(purpose);
+    e->messages = honest.messages;
+    assert_true(e->messages >= e->of->messages_least);
+    begin_again(e);
+}
+
+/* It can be bound still, by the same code, if none of the changes has bound anything. */
+static void end_honestly(const enumeration *e)
+{
+    hostile honest = {0};
+    cb_binding_info info;
+    good(tap_through(e->of, e->purpose, &honest, &info));
+    assert_true(is_same(&info, &e->honest));
+}
+
+static void disturb_all(const subject *s, cb_tap_purpose purpose)
+{
+    size_t bytes = s->messages_least;
+    enumeration e = {.of = s, .purpose = purpose};
+    begin_honestly(&e);
     for (size_t message = 0; message < e.messages; message++) {
         for (int answer = 0; answer < 2; answer++)
             disturb_message(&e, (place){0, message, answer});
     }
-    print_message("%zu messages; %zu taps refused, %zu as without the change\n", e.messages,
-                  e.refused, e.bound);
-    assert_true(e.refused > card.certificate[0].len + card.certificate[1].len);
+    end_honestly(&e);
+    print_message("%s: %zu messages; %zu taps refused, %zu as without the change\n",
+                  s->profile->name, e.messages, e.refused, e.bound);
+    for (size_t i = 0; i < s->keys; i++)
+        bytes += s->certificate[i].len;
+    assert_true(e.refused > bytes);
+}
+
+/* ---- Cards ---- */
+
+static subject piv_subject(const piv_card *c)
+{
+    subject s = {.profile = &cb_profile_piv,
+                 .applet = &cb_applet_piv,
+                 .atr = CB_BYTES_OF(cb_vpiv_atr),
+                 .level = CB_LEVEL_TERMINAL_PIN,
+                 .pin = PIV_PIN,
+                 .messages_least = 7,
+                 .keys = KEYS,
+                 .state = CB_BUF(CB_CARD_STATE_MAX)};
+    cb_vpiv_state_put(&s.state, &c->state);
+    for (unsigned i = 0; i < KEYS; i++)
+        s.certificate[i] = c->certificate[i];
+    return s;
 }
 
 static void no_byte_that_is_changed_on_the_way_is_registered(void **state)
 {
+    piv_card card;
     (void)state;
     make(&card);
+    subject s = piv_subject(&card);
     remember();
-    disturb_all(CB_TAP_REGISTER);
+    disturb_all(&s, CB_TAP_REGISTER);
+    cb_buf_free(&s.state);
     piv_card_free(&card);
 }
 
+static void no_byte_that_is_changed_on_the_way_registers_a_jpki_card(void **state)
+{
+    cb_buf certificate = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    subject s = {.profile = &cb_profile_jpki,
+                 .applet = &cb_applet_jpki,
+                 .atr = CB_BYTES_OF(cb_vjpki_atr),
+                 .level = CB_LEVEL_TERMINAL_PIN,
+                 .pin = JPKI_PIN,
+                 .messages_least = 11,
+                 .keys = 1,
+                 .state = CB_BUF(CB_CARD_STATE_MAX)};
+    (void)state;
+    jpki_card_make(&issuer, &s.state, &certificate);
+    s.certificate[0] = cb_buf_bytes(&certificate);
+    remember();
+    disturb_all(&s, CB_TAP_REGISTER);
+    cb_buf_free(&s.state);
+    cb_buf_free(&certificate);
+}
+
+static void nor_an_scp03_card(void **state)
+{
+    static const uint8_t i[] = {CB_SCP03_I_ANSWERS, CB_SCP03_I_ANSWERS | CB_SCP03_I_PSEUDO_RANDOM};
+    const cb_profile_host was = use.host->profile;
+    (void)state;
+    scp03_card_trust(&use.host->profile);
+    for (size_t kind = 0; kind < sizeof i; kind++) {
+        subject s = {.profile = &cb_profile_scp03,
+                     .applet = &cb_applet_scp03,
+                     .atr = CB_BYTES_OF(cb_vscp03_atr),
+                     .level = CB_LEVEL_POSSESSION,
+                     .pin = "",
+                     .messages_least = 4,
+                     .state = CB_BUF(CB_CARD_STATE_MAX)};
+        scp03_card_make(i[kind], &s.state);
+        remember();
+        disturb_all(&s, CB_TAP_REGISTER);
+        cb_buf_free(&s.state);
+    }
+    use.host->profile = was;
+}
+
 /* As a manager registers it. */
-static void bind_as_it_is(void)
+static void bind_as_it_is(const piv_card *card)
 {
     cb_buf body = CB_BUF(CB_MSG_BODY_MAX), answers = CB_BUF(CB_SCRIPT_BYTES_MAX);
     cb_foreign_reading reading = {.profile = CB_PROFILE_PIV};
-    piv_card_answers(&card, &answers);
+    piv_card_answers(card, &answers);
     reading.answers = cb_buf_bytes(&answers);
-    piv_card_show(&card, &reading);
+    piv_card_show(card, &reading);
     for (unsigned i = 0; i < KEYS; i++)
-        cb_buf_put(&certificates, card.certificate[i]);
+        cb_buf_put(&certificates, card->certificate[i]);
     cb_put_reading(&body, &reading);
     cb_put_id(&body, &holder);
     cb_buf_put_u8(&body, CB_LEVEL_TERMINAL_PIN);
@@ -311,11 +422,12 @@ static void no_byte_that_is_changed_on_the_way_is_renewed(void **state)
 {
     cb_buf certificate = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
     cb_vcard_key key;
+    piv_card card;
     (void)state;
     use.host->foreign[0].renewal = CB_X509_RENEWAL_SAME_SUBJECT;
     use.host->foreign[0].renewal_at_taps = true;
     make(&card);
-    bind_as_it_is();
+    bind_as_it_is(&card);
     good(cb_vcard_key_generate(CB_VCARD_EC_P256, &key)); /* 9A's is new, and the PIN is asked for */
     piv_card_exchange(&card, 0, &key);
     for (unsigned i = 0; i < KEYS; i++) {
@@ -323,8 +435,10 @@ static void no_byte_that_is_changed_on_the_way_is_renewed(void **state)
         piv_card_certify(&card, &issuer, i, NULL, NULL, 1, &certificate);
         piv_card_update(&card, i, cb_buf_bytes(&certificate));
     }
+    subject s = piv_subject(&card);
     remember();
-    disturb_all(CB_TAP_RENEW);
+    disturb_all(&s, CB_TAP_RENEW);
+    cb_buf_free(&s.state);
     cb_buf_free(&certificate);
     cb_buf_free(&binding);
     cb_buf_free(&certificates);
@@ -335,6 +449,7 @@ static int begin_all(void **state)
 {
     int failed = setup(state);
     agency_trust(&issuer, CB_PROFILE_PIV, &manage.host->foreign[0]);
+    agency_trust(&issuer, CB_PROFILE_JPKI, &use.host->foreign[1]);
     return failed;
 }
 
@@ -342,8 +457,8 @@ static int end_all(void **state)
 {
     use.taps->setup.bound = use.bound;
     cb_memo_close(&fresh);
-    unlink(kept);
     unlink(copy);
+    cb_buf_free(&kept);
     return teardown(state);
 }
 
@@ -351,6 +466,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_is_registered),
+        cmocka_unit_test(no_byte_that_is_changed_on_the_way_registers_a_jpki_card),
+        cmocka_unit_test(nor_an_scp03_card),
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_is_renewed),
     };
     return cmocka_run_group_tests(tests, begin_all, end_all);

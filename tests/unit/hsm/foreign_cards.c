@@ -13,6 +13,8 @@
 #include "base/tlv.h"
 #include "cardlink/card/content.h"
 #include "cardlink/card/piv/application.h"
+#include "cardlink/issuer/jpki.h"
+#include "cardlink/issuer/scp03.h"
 #include "test.h"
 
 enum { HOUR = 60 * 60, DAY = 24 * HOUR };
@@ -73,14 +75,22 @@ static cb_error transmit(void *card, cb_bytes command, cb_buf *answer)
     return cb_buf_error(answer);
 }
 
+cb_vcard *card_lay(const cb_applet *applet, cb_bytes atr, cb_bytes state,
+                   const cb_vcard_store *store)
+{
+    cb_vcard *card;
+    cb_card_content content = {0};
+    good(cb_card_content_set_atr(&content, atr));
+    good(cb_card_content_add(&content, applet, state));
+    good(cb_vcard_of(&content, store, &card));
+    return card;
+}
+
 static void open_card(piv_card *c)
 {
-    cb_card_content content = {0};
     cb_buf bytes = CB_BUF(CB_CARD_STATE_MAX);
     cb_vpiv_state_put(&bytes, &c->state);
-    good(cb_card_content_set_atr(&content, CB_BYTES_OF(cb_vpiv_atr)));
-    good(cb_card_content_add(&content, &cb_applet_piv, cb_buf_bytes(&bytes)));
-    good(cb_vcard_of(&content, NULL, &c->card));
+    c->card = card_lay(&cb_applet_piv, CB_BYTES_OF(cb_vpiv_atr), cb_buf_bytes(&bytes), NULL);
     cb_buf_free(&bytes);
     c->io = (cb_card_io){.card = c->card, .transmit = transmit};
 }
@@ -223,4 +233,41 @@ void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_v
     good(cb_issue_x509_make(&what, &a->signer, out));
     cb_buf_free(&extensions);
     cb_buf_free(&subject);
+}
+
+/* ---- Others ---- */
+
+void jpki_card_make(const agency *a, cb_buf *state, cb_buf *certificate)
+{
+    static const cb_vjpki_secrets secrets = {{JPKI_PIN, "ABC271"}};
+    cb_vjpki_state *made = calloc(1, sizeof *made);
+    assert_non_null(made);
+    good(cb_vjpki_make(&a->signer, "Yuki", 3, &secrets, made));
+    cb_vjpki_state_put(state, made);
+    cb_buf_put(certificate, cb_vjpki_blob_bytes(&made->of[CB_VJPKI_AUTHENTICATION].certificate));
+    free(made);
+}
+
+static cb_scp03_plain_master *the_master(void)
+{
+    static cb_scp03_plain_master master = {.len = 32};
+    memset(master.key, 0x77, master.len);
+    return &master;
+}
+
+void scp03_card_make(uint8_t i, cb_buf *state)
+{
+    cb_vscp03_state made;
+    const cb_scp03_master of = cb_scp03_master_of(the_master());
+    good(cb_vscp03_make(&of, 0x30, NULL, &made));
+    made.i = i;
+    cb_vscp03_state_put(state, &made);
+}
+
+void scp03_card_trust(cb_profile_host *host)
+{
+    const cb_scp03_master of = cb_scp03_master_of(the_master());
+    host->keys = of.context;
+    host->cmac = of.cmac;
+    host->cmac_key_len = of.key_len;
 }

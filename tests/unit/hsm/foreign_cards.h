@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Cards that somebody else issued, for tests: PIV cards with keys of a kind, and the authority of their certificates.
+ * Cards that somebody else issued, for tests: PIV cards with keys of a kind, and the authority of
+ * their certificates; JPKI and SCP03 cards.
  */
 #ifndef CB_TESTS_HSM_FOREIGN_CARDS_H
 #define CB_TESTS_HSM_FOREIGN_CARDS_H
@@ -12,6 +13,7 @@
 
 #define PIV_PIN "271828"
 #define PIV_WRONG_PIN "314159"
+#define JPKI_PIN "2718"
 
 typedef struct agency {
     cb_issue_signer signer;
@@ -62,5 +64,16 @@ void piv_card_select(const piv_card *c);
  * (NULL: the same), beginning so many hours later. */
 void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
                       const char *name, int hours, cb_buf *out);
+
+/* Appends the state of a JPKI card, and its certificate for user authentication by an agency. */
+void jpki_card_make(const agency *a, cb_buf *state, cb_buf *certificate);
+
+/* Appends the state of an SCP03 card with parameter i; and has a host know its master key. */
+void scp03_card_make(uint8_t i, cb_buf *state);
+void scp03_card_trust(cb_profile_host *host);
+
+/* A card with one application, in a state. store may be NULL. */
+cb_vcard *card_lay(const cb_applet *applet, cb_bytes atr, cb_bytes state,
+                   const cb_vcard_store *store);
 
 #endif

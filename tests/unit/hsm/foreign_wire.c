@@ -5,18 +5,11 @@
 #include <time.h>
 
 #include "cardlink/apdu.h"
-#include "cardlink/card/content.h"
 #include "cardlink/card/jpki/application.h"
 #include "cardlink/card/piv/application.h"
 #include "cardlink/card/scp03/application.h"
-#include "cardlink/issuer/jpki.h"
-#include "cardlink/issuer/scp03.h"
-
-#define JPKI_PIN "2718"
 
 enum { PARTS_MAX = 40, SW1_MORE = 0x61, INS_GET_RESPONSE = 0xC0, CLA_SECURED = 0x0C };
-
-static cb_scp03_plain_master master;
 
 /* ---- What taps may leave behind ---- */
 
@@ -177,12 +170,8 @@ static cb_error save(void *context, const cb_vcard *card)
 
 cb_vcard *wire_lay(const kind *k, tapped *out)
 {
-    cb_vcard *card;
-    cb_card_content content = {0};
     const cb_vcard_store store = {out, save};
-    good(cb_card_content_set_atr(&content, k->atr));
-    good(cb_card_content_add(&content, k->applet, cb_buf_bytes(&k->state)));
-    good(cb_vcard_of(&content, &store, &card));
+    cb_vcard *card = card_lay(k->applet, k->atr, cb_buf_bytes(&k->state), &store);
     *out = (tapped){.tries = tries_of(card)};
     return card;
 }
@@ -361,22 +350,15 @@ static void bind(kind *k, cb_bytes certificate)
 
 static void make_jpki(kind *k)
 {
-    static const cb_vjpki_secrets secrets = {{JPKI_PIN, "ABC271"}};
-    cb_vjpki_state *state = calloc(1, sizeof *state);
-    assert_non_null(state);
-    good(cb_vjpki_make(&secure_issuer.signer, "Yuki", 3, &secrets, state));
-    cb_vjpki_state_put(&k->state, state);
-    bind(k, cb_vjpki_blob_bytes(&state->of[CB_VJPKI_AUTHENTICATION].certificate));
-    free(state);
+    cb_buf certificate = CB_BUF(CB_FOREIGN_CERTIFICATE_MAX);
+    jpki_card_make(&secure_issuer, &k->state, &certificate);
+    bind(k, cb_buf_bytes(&certificate));
+    cb_buf_free(&certificate);
 }
 
 static void make_scp03(kind *k, uint8_t i)
 {
-    cb_vscp03_state state;
-    const cb_scp03_master of = cb_scp03_master_of(&master);
-    good(cb_vscp03_make(&of, 0x30, NULL, &state));
-    state.i = i;
-    cb_vscp03_state_put(&k->state, &state);
+    scp03_card_make(i, &k->state);
     bind(k, (cb_bytes){0});
 }
 
@@ -396,12 +378,7 @@ int wire_setup(void **state)
     secure_setup(state);
     secure_begin_test(state);
     agency_trust(&secure_issuer, CB_PROFILE_JPKI, &secure_lane.host->foreign[1]);
-    master = (cb_scp03_plain_master){.len = 32};
-    memset(master.key, 0x77, master.len);
-    const cb_scp03_master of = cb_scp03_master_of(&master);
-    secure_lane.host->profile.keys = of.context;
-    secure_lane.host->profile.cmac = of.cmac;
-    secure_lane.host->profile.cmac_key_len = of.key_len;
+    scp03_card_trust(&secure_lane.host->profile);
     make_jpki(&kinds[JPKI]);
     make_scp03(&kinds[SCP03], CB_SCP03_I_ANSWERS | CB_SCP03_I_PSEUDO_RANDOM);
     make_scp03(&kinds[SCP03_WITHOUT_COUNTER], CB_SCP03_I_ANSWERS);

@@ -62,11 +62,18 @@ static inline cb_registration_grant grant_for(const cb_id *whom, uint8_t level)
                                    .level = level};
 }
 
-static inline void allow(const cb_id *whom, uint8_t level)
+/* For cards of one profile. */
+static inline void allow_for(const cb_id *whom, uint8_t profile, uint8_t level)
 {
     cb_registration_grant grant = grant_for(whom, level);
+    grant.profiles = (uint8_t)(1 << profile);
     new_symbols();
     good(allow_as(&manage, &grant));
+}
+
+static inline void allow(const cb_id *whom, uint8_t level)
+{
+    allow_for(whom, CB_PROFILE_PIV, level);
 }
 
 static inline cb_error withdraw(void)
