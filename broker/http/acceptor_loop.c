@@ -272,7 +272,7 @@ static void on_link(cb_loop *loop, cb_link *link, bool inner, uint32_t events)
     }
     if (!inner && (events & EPOLLIN))
         cb_ahead_again(&link->ahead);
-    step(loop, link, ways_of(inner, events) | (!inner && link->wants_write ? CB_LINK_UP : 0u));
+    step(loop, link, ways_of(inner, events));
     if (inner && (events & EPOLLHUP) && link->down.piece && link->inner_polled) {
         /* The server has closed and the client is slow: what is left is read when there is room. */
         poll_set(loop, EPOLL_CTL_DEL, link->inner, 0, 0);

@@ -139,7 +139,7 @@ static void pass(cb_link *link, cb_link_way *way, writer write, const uint8_t *d
 static void step_up(cb_link *link, uint8_t *scratch)
 {
     for (int i = 0; link->state == CB_LINK_OPEN; i++) {
-        if (!flush(link, &link->up, cb_link_write_server))
+        if (!flush(link, &link->up, cb_link_write_server) || cb_link_puts_off(link))
             return;
         if (link->up.ended || i == PIECES_A_STEP)
             break;
@@ -215,8 +215,10 @@ static void judge_rest(cb_link *link, const uint8_t *data, size_t len)
 static void step_down(cb_link *link, uint8_t *scratch)
 {
     for (int i = 0; link->state == CB_LINK_OPEN; i++) {
+        bool put_off = cb_link_puts_off(link);
         if (!flush(link, &link->down, cb_link_write_client))
             return;
+        link->again |= put_off;
         if (link->down.ended) {
             begin_closing(link);
             return;
@@ -273,8 +275,8 @@ void cb_link_step(cb_link *link, unsigned ways, uint8_t *scratch)
 uint32_t cb_link_socket_events(const cb_link *link)
 {
     if (link->state == CB_LINK_OPEN)
-        return (!link->up.ended && !link->up.piece && !link->wants_write ? EPOLLIN : 0u) |
-               (link->down.piece || link->wants_write ? EPOLLOUT : 0u);
+        return (!link->up.ended && !link->up.piece && !cb_link_puts_off(link) ? EPOLLIN : 0u) |
+               (link->down.piece ? EPOLLOUT : 0u);
     return EPOLLIN | (link->wants_write ? EPOLLOUT : 0u);
 }
 

@@ -50,7 +50,7 @@ typedef struct cb_link {
     struct cb_tls *tls;
     cb_link_state state;
     cb_link_way up, down;               /* from the client, to the client */
-    bool wants_write;                   /* the TLS library waits to write before it reads on */
+    bool wants_write;                   /* the handshake waits to write before it reads on */
     bool again;                         /* stopped for fairness with more to do */
     bool handed;                        /* the HTTP server has the other end */
     bool stopping;                      /* the program is */

@@ -28,17 +28,18 @@ static void count_out(cb_link *link)
 static size_t read_tls(cb_link *link, uint8_t *out)
 {
     int got = wolfSSL_read(link->session, out, CB_LINK_PIECE);
-    link->wants_write = false;
     if (got > 0)
         return (size_t)got;
     int error = wolfSSL_get_error(link->session, got);
-    link->wants_write = error == WOLFSSL_ERROR_WANT_WRITE; /* its new keys are answered first */
-    if (error == WOLFSSL_ERROR_WANT_READ || error == WOLFSSL_ERROR_WANT_WRITE)
+    if (error == WOLFSSL_ERROR_WANT_READ)
         return 0;
     link->up.ended = true;
+    /* A forged record or a broken connection is not an end. Nor can it go on where a change of keys
+     * has an answer for which there is no room: the library takes that for a part of what we write
+     * next, and leaves out as much of it. */
     if (error != WOLFSSL_ERROR_ZERO_RETURN && error != SOCKET_PEER_CLOSED_E &&
         error != WOLFSSL_ERROR_SYSCALL)
-        link->state = CB_LINK_DEAD; /* a forged record or a broken connection, not an end */
+        link->state = CB_LINK_DEAD;
     return 0;
 }
 

@@ -14,6 +14,13 @@ bool cb_link_later(void);
 /* Bytes from the client, at most CB_LINK_PIECE; 0: none now, or its end (up.ended). */
 size_t cb_link_read_client(cb_link *link, uint8_t *out);
 
+/* Whether nothing may be read from the client before the piece for it is gone: TLS would put its
+ * answer to a change of keys into the middle of that. */
+static inline bool cb_link_puts_off(const cb_link *link)
+{
+    return link->session && link->down.piece;
+}
+
 /* After so many were read: whether there may be more that the socket does not tell of. */
 bool cb_link_has_more(const cb_link *link, size_t got);
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The acceptor and the HTTP server as clients meet them."""
+import contextlib
 import ctypes
 import hashlib
 import json
@@ -349,28 +350,49 @@ class Http(Case):
                 self.assertEqual(read_all(stream.unwrap()), b"")
                 self.assertLess(time.monotonic() - begun, PATIENCE)
 
-    def test_new_keys_may_be_asked_for_between_requests(self):
+    @contextlib.contextmanager
+    def by_library(self):
+        """What Python's ssl does not offer: libssl itself, and its session on a connection."""
         library = ctypes.CDLL("libssl.so.3")
         for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
             getattr(library, name).restype = ctypes.c_void_p
         settings = ctypes.c_void_p(library.SSL_CTX_new(ctypes.c_void_p(library.TLS_client_method())))
         session = ctypes.c_void_p(library.SSL_new(settings))
-        body = b'{"text":"' + b"x" * 50000 + b'"}'
-        requests = [head("POST", "/v1/echo", f"Content-Length: {len(body)}") + body] * 4 + [head("GET", "/v1/live", "Connection: close")]
         with self.server.plain() as stream:
             stream.settimeout(None)
             library.SSL_set_fd(session, stream.fileno())
             self.assertEqual(library.SSL_connect(session), 1)
+            yield library, session
+        library.SSL_free(session)
+        library.SSL_CTX_free(settings)
+
+    def test_new_keys_may_be_asked_for_between_requests(self):
+        body = b'{"text":"' + b"x" * 50000 + b'"}'
+        requests = [head("POST", "/v1/echo", f"Content-Length: {len(body)}") + body] * 4 + [head("GET", "/v1/live", "Connection: close")]
+        with self.by_library() as (library, session):
             for request in requests:
                 self.assertEqual(library.SSL_key_update(session, 1), 1)
                 self.assertEqual(library.SSL_write(session, request, len(request)), len(request))
             got, piece = b"", ctypes.create_string_buffer(65536)
             while (count := library.SSL_read(session, piece, len(piece))) > 0:
                 got += piece.raw[:count]
-        library.SSL_free(session)
-        library.SSL_CTX_free(settings)
         self.assertEqual(got.count(b"HTTP/1.1 201 "), 4)
         self.assertTrue(got.endswith(b'{"live":true}\n'), got[-200:])
+
+    def test_new_keys_may_be_asked_for_while_an_answer_is_not_taken(self):
+        size = 30000000     # more than the kernel keeps for a reader that pauses
+        requests = [head("GET", f"/big?{size}", host="a.relay.test"), head("GET", "/nothing", "Connection: close", host="a.relay.test")]
+        with self.by_library() as (library, session):
+            for request in requests:
+                self.assertEqual(library.SSL_key_update(session, 1), 1)
+                self.assertEqual(library.SSL_write(session, request, len(request)), len(request))
+                time.sleep(0.5) # the answer is as far as it goes
+            total, last, piece = 0, b"", ctypes.create_string_buffer(65536)
+            while (count := library.SSL_read(session, piece, len(piece))) > 0:
+                total += count
+                last = (last + piece.raw[:count])[-1000:]
+        self.assertGreater(total, size)
+        self.assertIn(b"HTTP/1.1 204 ", last)
 
     def test_records_may_come_in_any_pieces(self):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
