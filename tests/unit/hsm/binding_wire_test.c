@@ -20,6 +20,7 @@
 #include "cardlink/card/jpki/application.h"
 #include "cardlink/card/piv/application.h"
 #include "cardlink/card/scp03/application.h"
+#include "cardlink/piv/first.h"
 #include "cardlink/scp03/session.h"
 #include "cardlink/terminal/survey.h"
 #include "hsm/binding.h"
@@ -37,6 +38,7 @@ typedef struct subject {
     size_t messages_least; /* of a tap; more where an answer comes in parts */
     size_t keys;
     cb_bytes certificate[KEYS];
+    bool nameless; /* what its certificates say of it is not all that it is known by */
     cb_buf state;
 } subject;
 
@@ -207,7 +209,7 @@ static bool is_renamed(const enumeration *e, const meddling *m, const cb_binding
     cb_binding_info same = *info, again;
     hostile honest = {0};
     same.card = e->honest.card;
-    if (e->purpose != CB_TAP_REGISTER || e->of->profile != &cb_profile_piv ||
+    if (e->purpose != CB_TAP_REGISTER || !e->of->nameless ||
         !meddles_in(m, chuid, FASC_N, FASC_N_END, FLIP) || !is_same(&same, &e->honest))
         return false;
     allow(&holder, CB_LEVEL_TERMINAL_PIN);
@@ -338,6 +340,7 @@ static subject piv_subject(const piv_card *c)
                  .pin = PIV_PIN,
                  .messages_least = 7,
                  .keys = KEYS,
+                 .nameless = true,
                  .state = CB_BUF(CB_CARD_STATE_MAX)};
     cb_vpiv_state_put(&s.state, &c->state);
     for (unsigned i = 0; i < KEYS; i++)
@@ -353,6 +356,25 @@ static void no_byte_that_is_changed_on_the_way_is_registered(void **state)
     subject s = piv_subject(&card);
     remember();
     disturb_all(&s, CB_TAP_REGISTER);
+    cb_buf_free(&s.state);
+    piv_card_free(&card);
+}
+
+static void nor_is_a_card_renamed_whose_certificates_name_its_fasc_n(void **state)
+{
+    piv_card card;
+    enumeration e = {.purpose = CB_TAP_REGISTER};
+    (void)state;
+    make(&card);
+    piv_card_name_fasc_n(&card, &issuer);
+    subject s = piv_subject(&card);
+    s.nameless = false;
+    e.of = &s;
+    remember();
+    begin_honestly(&e);
+    disturb_message(&e, (place){0, 1, true});
+    end_honestly(&e);
+    assert_true(e.refused > CB_PIV_FASC_N + CB_PIV_GUID);
     cb_buf_free(&s.state);
     piv_card_free(&card);
 }
@@ -466,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_is_registered),
+        cmocka_unit_test(nor_is_a_card_renamed_whose_certificates_name_its_fasc_n),
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_registers_a_jpki_card),
         cmocka_unit_test(nor_an_scp03_card),
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_is_renewed),

@@ -214,15 +214,17 @@ void piv_card_select(const piv_card *c)
     cb_buf_free(&answers);
 }
 
-void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
-                      const char *name, int hours, cb_buf *out)
+/* names: in the place of those of its certificate; empty: the same. */
+static void certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
+                    const char *name, cb_bytes names, int hours, cb_buf *out)
 {
     static const uint8_t alternative[] = {0x55, 0x1D, 0x11};
     cb_x509 old;
     cb_buf extensions = CB_BUF(512), subject = CB_BUF(128);
     good(cb_x509_parse(c->certificate[i], &old));
     cb_issue_key_usage(&extensions, 0x80);
-    cb_issue_extension(&extensions, CB_BYTES_OF(alternative), false, old.alternative_name);
+    cb_issue_extension(&extensions, CB_BYTES_OF(alternative), false,
+                       names.len > 0 ? names : old.alternative_name);
     if (name)
         good(cb_issue_name(cb_bytes_str(name), &subject));
     const cb_issue_x509 what = {.subject = name ? cb_buf_bytes(&subject) : old.subject,
@@ -233,6 +235,44 @@ void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_v
     good(cb_issue_x509_make(&what, &a->signer, out));
     cb_buf_free(&extensions);
     cb_buf_free(&subject);
+}
+
+void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
+                      const char *name, int hours, cb_buf *out)
+{
+    certify(c, a, i, key, name, (cb_bytes){0}, hours, out);
+}
+
+/* A name of another kind (RFC 5280, 4.2.1.6), whose form FIPS 201-3, 4.2.1 names. */
+static void put_fasc_n(const piv_card *c, cb_buf *names)
+{
+    enum { AT = 2, LEN = 25 }; /* the first of the CHUID */
+    static const uint8_t head[] = {0xA0, 0x27, 0x06, 0x08, 0x60, 0x86, 0x48, 0x01,
+                                   0x65, 0x03, 0x06, 0x06, 0xA0, 0x1B, 0x04, LEN};
+    cb_bytes chuid = cb_vpiv_object_get(&c->state, CB_VPIV_CHUID);
+    assert_true(chuid.len > AT + LEN && chuid.data[0] == 0x30 && chuid.data[1] == LEN);
+    cb_buf_put(names, CB_BYTES_OF(head));
+    cb_buf_put(names, cb_bytes_make(chuid.data + AT, LEN));
+}
+
+void piv_card_name_fasc_n(piv_card *c, const agency *a)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        cb_x509 old;
+        cb_der name;
+        cb_buf content = CB_BUF(256), names = CB_BUF(256), certificate = CB_BUF(4096);
+        good(cb_x509_parse(c->certificate[i], &old));
+        put_fasc_n(c, &content);
+        cb_cursor in = cb_der_open(old.alternative_name, CB_DER_SEQUENCE);
+        while (cb_der_next(&in, &name))
+            cb_buf_put(&content, name.whole);
+        cb_tlv_put(&names, CB_DER_SEQUENCE, cb_buf_bytes(&content));
+        certify(c, a, i, NULL, NULL, cb_buf_bytes(&names), 1, &certificate);
+        piv_card_update(c, i, cb_buf_bytes(&certificate));
+        cb_buf_free(&content);
+        cb_buf_free(&names);
+        cb_buf_free(&certificate);
+    }
 }
 
 /* ---- Others ---- */

@@ -65,6 +65,9 @@ void piv_card_select(const piv_card *c);
 void piv_card_certify(const piv_card *c, const agency *a, unsigned i, const cb_vcard_key *key,
                       const char *name, int hours, cb_buf *out);
 
+/* Both certificates made again, so that they name the card's FASC-N beside its UUID. */
+void piv_card_name_fasc_n(piv_card *c, const agency *a);
+
 /* Appends the state of a JPKI card, and its certificate for user authentication by an agency. */
 void jpki_card_make(const agency *a, cb_buf *state, cb_buf *certificate);
 
