@@ -127,13 +127,16 @@ cb_error cb_row_card_each(cb_txn *txn, const cb_id *holder, const cb_id *after, 
 cb_error cb_row_outstanding_each(cb_txn *txn, const char *state, const cb_id *after, unsigned limit,
                                  cb_card_visitor each, void *context)
 {
+    static const char of_all[] = "SELECT " COLUMNS " FROM card WHERE id > ? "
+                                 "AND state NOT IN ('returned', 'destroyed') ORDER BY id LIMIT ?";
+    static const char of_state[] = "SELECT " COLUMNS " FROM card WHERE state = ? AND id > ? "
+                                   "AND state NOT IN ('returned', 'destroyed') ORDER BY id LIMIT ?";
     cb_error error = CB_OK;
     cb_card card;
-    cb_query q = cb_query_begin(txn->sql, "SELECT " COLUMNS " FROM card WHERE id > ?1 "
-                                          "AND state NOT IN ('returned', 'destroyed') "
-                                          "AND (?2 IS NULL OR state = ?2) ORDER BY id LIMIT ?3");
+    cb_query q = cb_query_begin(txn->sql, state ? of_state : of_all);
+    if (state)
+        cb_query_text(&q, state);
     cb_query_id(&q, cb_row_after(after));
-    cb_query_text(&q, state);
     cb_query_number(&q, cb_row_limit(limit));
     cb_card_init(&card);
     while (!error && cb_query_next(&q)) {

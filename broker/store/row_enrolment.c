@@ -119,7 +119,8 @@ static cb_query begin_each(cb_txn *txn, const cb_id *holder, const char *service
         "SELECT " COLUMNS " FROM enrolment WHERE holder = ? AND id > ? ORDER BY id LIMIT ?";
     static const char of_service[] =
         "SELECT " COLUMNS " FROM enrolment WHERE service = ? AND id > ? ORDER BY id LIMIT ?";
-    static const char of_both[] = "SELECT " COLUMNS " FROM enrolment "
+    /* Left to itself, SQLite looks at all who are enrolled at the service. */
+    static const char of_both[] = "SELECT " COLUMNS " FROM enrolment INDEXED BY enrolment_of_holder "
                                   "WHERE holder = ? AND service = ? AND id > ? ORDER BY id LIMIT ?";
     const char *one = holder ? of_holder : of_service;
     cb_query q = cb_query_begin(txn->sql, holder && service   ? of_both

@@ -20,7 +20,6 @@
 #include "broker/store/txn.h"
 
 #define DAY (INT64_C(86400) * CB_SECOND)
-#define MAKER "Works"
 
 enum { BATCH = 500, DAYS = 3, OF_TERMINAL = 4, OF_REVOKED = 16 };
 
@@ -147,19 +146,19 @@ static cb_error put_papers(cb_txn *txn, const crowd *c, size_t n, const cb_id *h
 static cb_error put_stock(cb_txn *txn, const crowd *c, size_t n)
 {
     cb_batch batch;
-    cb_stock stock = {.manufacturer = MAKER,
+    cb_stock stock = {.manufacturer = CROWD_MAKER,
                       .state = n % 2 ? CB_CARD_IN_TRANSIT : CB_CARD_IN_STOCK,
                       .identity = cb_id_random(),
                       .changed = c->now};
     cb_mismatch mismatch = {.id = cb_id_random(),
                             .kind = "missing",
-                            .manufacturer = MAKER,
+                            .manufacturer = CROWD_MAKER,
                             .actor = "test",
                             .time = c->now};
     snprintf(stock.serial, sizeof stock.serial, "%08zu", n);
     snprintf(stock.delivery, sizeof stock.delivery, "delivery-%zu", n / 8);
     memcpy(mismatch.serial, stock.serial, sizeof mismatch.serial);
-    DO(cb_row_batch_find(txn, MAKER, "all", &batch));
+    DO(cb_row_batch_find(txn, CROWD_MAKER, "all", &batch));
     stock.batch = batch.id;
     DO(cb_row_stock_put(txn, &stock));
     return cb_row_mismatch_put(txn, &mismatch);
@@ -242,7 +241,7 @@ static cb_error put_some(cb_txn *txn, void *context)
 {
     const crowd *c = context;
     const cb_batch batch = {
-        .id = cb_id_random(), .manufacturer = MAKER, .name = "all", .created = c->now};
+        .id = cb_id_random(), .manufacturer = CROWD_MAKER, .name = "all", .created = c->now};
     cb_error error = c->from == 0 ? cb_row_batch_put(txn, &batch) : CB_OK;
     for (size_t n = c->from; !error && n < c->to; n++)
         error = put_one(txn, c, n);

@@ -8,6 +8,9 @@
 
 #include "tests/fault/api_world.h"
 
+/* Of all their cards that are in stock. */
+#define CROWD_MAKER "Works"
+
 /* From so many to so many, of which each fourth has a terminal as well. Nothing of theirs is due
  * within a year. */
 void crowd_grow(const api_world *w, size_t from, size_t to);

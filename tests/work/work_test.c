@@ -26,7 +26,10 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "broker/core/maintenance.h"
 #include "broker/core/registration.h"
+#include "broker/core/software.h"
+#include "broker/core/stock.h"
 #include "broker/core/terminal_log.h"
 #include "cardlink/x509/request.h"
 #include "tests/support/faults.h"
@@ -218,13 +221,17 @@ static void a_terminal_is_renewed(place *p)
 static void a_terminal_brings_its_log(place *p)
 {
     uint8_t scalar[CB_P256_SCALAR], point[CB_P256_POINT], signature[CB_P256_SIGNATURE];
-    const cb_journal_entry entry = {.time = 7, .event = CB_JOURNAL_TAP_ENDED, .text = "x accepted"};
+    cb_journal_entry entry = {.time = 7, .event = CB_JOURNAL_STARTED};
+    const cb_software runs = {.version = "1.0", .program = cb_sha256(cb_bytes_str("program"))};
+    cb_terminal_software said;
+    uint8_t standing;
     cb_id id;
     cb_buf entries = CB_BUF(CB_JOURNAL_BATCH_MAX);
     cb_journal_head head = {0}, now;
     MUST(cb_p256_generate(scalar, point));
     activate(p, point, &id);
     cb_digest shown = key_of(point);
+    cb_software_write(&runs, entry.text);
     for (int i = 0; i < 3; i++) {
         cb_journal_batch batch = {.before = head, .key = CB_BYTES_OF(point)};
         cb_buf_reset(&entries);
@@ -236,7 +243,30 @@ static void a_terminal_brings_its_log(place *p)
         batch.signature = CB_BYTES_OF(signature);
         MUST(cb_terminal_log_take(p->a.w.api.store, &id, &shown, &batch, &now));
     }
+    MUST(cb_software_of(p->a.w.api.store, &id, &said, &standing));
+    assert_int_equal(standing, CB_SOFTWARE_UNLISTED);
     cb_buf_free(&entries);
+}
+
+static void a_terminal_is_maintained(place *p)
+{
+    static const uint8_t purposes[] = {CB_TAP_MAINTENANCE, CB_TAP_MAINTENANCE_END};
+    cb_store *store = p->a.w.api.store;
+    cb_maintainer maintainer;
+    act_make_user(&p->a);
+    MUST(cb_maintainer_add(store, "test", &p->a.holder, &p->a.terminal, &maintainer));
+    for (size_t i = 0; i < sizeof purposes; i++) {
+        int64_t until;
+        const cb_intent_request request = {.context = {.tap = cb_id_random(),
+                                                       .terminal = p->a.terminal,
+                                                       .profile = CB_PROFILE_NATIVE,
+                                                       .purpose = purposes[i],
+                                                       .level = CB_LEVEL_PIN},
+                                           .card = p->a.card,
+                                           .holder = p->a.holder,
+                                           .reached = CB_LEVEL_PIN};
+        MUST(cb_decide_maintenance(store, &request, "update", HOUR, &until));
+    }
 }
 
 static void a_terminal_asks(place *p)
@@ -319,21 +349,53 @@ static void administrators_act(place *p)
     acts_of(p, api_rest_table);
 }
 
-static void what_a_holder_has_is_looked_up(place *p)
+static void look_up(place *p, const char *path)
+{
+    act_request(&p->a, "GET", "", NULL, NULL);
+    snprintf(p->a.path, sizeof p->a.path, "/v1/%s", path);
+    api_acts_ask(&p->a);
+    assert_int_equal(p->a.w.answer.status, 200);
+}
+
+/* Of somebody, or of a kind of which there are hardly any. */
+static void what_is_rare_is_looked_up(place *p)
 {
     static const char *const kinds[] = {"cards", "enrolments", "registrations", "applications"};
-    char holder[CB_ID_TEXT];
+    char holder[CB_ID_TEXT], path[128];
     act_make_user(&p->a);
     cb_id_text(&p->a.holder, holder);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        act_request(&p->a, "GET", kinds[i], NULL, NULL);
-        snprintf(p->a.path, sizeof p->a.path, "/v1/%s?holder=%s", kinds[i], holder);
-        api_acts_ask(&p->a);
-        assert_int_equal(p->a.w.answer.status, 200);
+        snprintf(path, sizeof path, "%s?holder=%s", kinds[i], holder);
+        look_up(p, path);
     }
+    look_up(p, "enrolments?service=vip");
+    snprintf(path, sizeof path, "enrolments?service=tax&holder=%s", holder);
+    look_up(p, path);
+    look_up(p, "reports/outstanding?state=suspended&limit=2");
 }
 
-enum { DOINGS = 12, TAPS = 4 /* of them, which come first */ };
+/* One card of it is missing, among those of a maker of whom there are many. */
+static void a_delivery_is_received(place *p)
+{
+    char text[3][16], delivery[16];
+    const char *serials[3] = {text[0], text[1], text[2]};
+    cb_store *store = p->a.w.api.store;
+    cb_stock_outcome out;
+    snprintf(delivery, sizeof delivery, "D%u", ++p->a.number);
+    for (int i = 0; i < 3; i++)
+        snprintf(text[i], sizeof text[i], "T%u-%d", p->a.number, i);
+    cb_stock_list list = {
+        .manufacturer = CROWD_MAKER, .name = "few", .first = 1, .serials = serials, .count = 3};
+    MUST(cb_stock_enter(store, "test", &list, &out));
+    list.name = delivery;
+    MUST(cb_stock_act(store, "test", CB_CARD_SEND, &list, &out));
+    list.count = 2;
+    list.last = true;
+    MUST(cb_stock_act(store, "test", CB_CARD_RECEIVE, &list, &out));
+    assert_int_equal(out.mismatches, 1);
+}
+
+enum { DOINGS = 14, TAPS = 4 /* of them, which come first */ };
 
 static void (*const all[DOINGS])(place *p) = {
     native_cards_tap,
@@ -343,11 +405,13 @@ static void (*const all[DOINGS])(place *p) = {
     proofs_fail,
     a_terminal_is_renewed,
     a_terminal_brings_its_log,
+    a_terminal_is_maintained,
     a_terminal_asks,
     days_end,
     codes_lapse,
     administrators_act,
-    what_a_holder_has_is_looked_up,
+    what_is_rare_is_looked_up,
+    a_delivery_is_received,
 };
 
 static void do_some(place *p, size_t count, work *counted)
