@@ -207,6 +207,10 @@ class ManyCards(unittest.TestCase):
         self.assertGreater(row["changes"], 0)
         self.assertGreater(row["bars"], 0)
 
+    def test_so_is_each_card_that_others_issued(self):
+        row = many_cards.measure(500, threads=4, kills=3, others=True)
+        self.assertEqual((row["cards"], row["bad"], row["killed"]), (500, 5, 3))
+
 
 class Reckoning(unittest.TestCase):
     """Taps with a chip, reckoned by hand."""
