@@ -77,7 +77,7 @@ typedef enum cb_error_class {
     X(CB_E_CERTIFICATE_REVOKED,  CARD,        "certificate.revoked",      "The issuer has revoked the card's certificate, or one above it: ask the issuer for a new one.") \
     X(CB_E_CERTIFICATE_STATUS,   UNAVAILABLE, "certificate.status_unknown","Whether the issuer has revoked the card's certificate cannot be told now: try again later; if this stays, have the issuer's status service checked.") \
     X(CB_E_CARD_PROOF,           CARD,        "card.proof",               "The card's proof does not verify: nothing was done; report the terminal if this repeats.") \
-    X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued or registered first.") \
+    X(CB_E_CARD_UNKNOWN,         CARD,        "card.unknown",             "The card is not registered here: have it issued or registered first; where its issuer has renewed it, in the place of the card that it was.") \
     X(CB_E_CARD_BOUND,           CONFLICT,    "card.bound",               "The card is bound already, to another holder or level or under another name, which stays so: use another card.") \
     X(CB_E_CARD_NOT_ACTIVE,      CARD,        "card.not_active",          "The card is not active yet: have it activated first.") \
     X(CB_E_CARD_SUSPENDED,       CARD,        "card.suspended",           "The card is suspended: have it resumed, or use another card.") \

@@ -3,6 +3,7 @@
 must be."""
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import subprocess
 import time
 import unittest
 
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from foreign_world import JPKI_PIN, PIN, ForeignWorld, Publisher
 from world import PATIENCE, Card, Failure, Terminal, main, run, wait_until
 
@@ -233,6 +236,25 @@ class JpkiIssuer(unittest.TestCase):
                          ("accepted", w.card_ids[name], w.holders[holder or name]), accepted)
 
     @staticmethod
+    def certify_again(name, again):
+        """The same card, its key and all, with a certificate that has another number. It is as long, so that it fits into the card's file."""
+        old, state = (w.cards / f"{name}.der").read_bytes(), (w.cards / f"{name}.card").read_bytes()[:-32]
+        agency = serialization.load_pem_private_key((w.pki / "agency.key").read_bytes(), None)
+        size = 8 + int.from_bytes(old[6:8], "big")
+        number = old.index(bytes.fromhex("a0030201020210")) + 7
+        signed = old[4:number] + b"\x50" + secrets.token_bytes(15) + old[number + 16:size]
+        length = len(old) - size - 15       # without the algorithm and what stands before the signature
+        signature = b""
+        while len(signature) != length:
+            signature = agency.sign(signed, ec.ECDSA(hashes.SHA256()))
+        if state.count(old) != 1:
+            raise Failure("the card's certificate is not where it was thought to be")
+        state = state.replace(old, old[:4] + signed + old[size:size + 15] + signature)
+        path = w.cards / f"{again}.card"
+        path.write_bytes(state + hashlib.sha256(state).digest())
+        path.chmod(0o600)
+
+    @staticmethod
     def begin_again():
         w.stop_one("cardbrokerd")
         w.start_broker()
@@ -279,6 +301,23 @@ class JpkiIssuer(unittest.TestCase):
         self.accepted("Ran-new", "Ran")
         self.refused("Ran", "card.revoked")
         self.assertRaisesRegex(Failure, "card.revoked", w.ctl, "card", "register", "--holder", w.holders["Ran"], "--card", old)
+        self.assertTrue(w.verify()["verified"])
+
+    def test_4_so_does_one_with_a_new_certificate_for_the_same_key_and_a_tap_says_so(self):
+        """Its serial number is all that it says of itself before it has proven anything."""
+        w.make_jpki("Ron")
+        w.add_foreign_holder("Ron", ("desk",))
+        self.accepted("Ron")
+        self.certify_again("Ron", "Ron-new")
+        reading = w.read_card("Ron-new")
+        self.assertRaisesRegex(Failure, "certificate.not_renewed", w.ctl, "card", "renew", w.card_ids["Ron"], "--card", reading)
+        for pin in (None, JPKI_PIN):
+            said = w.tap("desk", pin=pin)
+            self.assertEqual(said.get("code"), "card.unknown", said)
+            self.assertIn("in the place of the card that it was", said["detail"])
+        w.card_ids["Ron-new"] = w.ctl("card", "replace", w.card_ids["Ron"], "--card", reading, "--reason", "renewed")["new"]["id"]
+        self.accepted("Ron-new", "Ron")
+        self.refused("Ron", "card.revoked")
         self.assertTrue(w.verify()["verified"])
 
 
@@ -655,6 +694,33 @@ class NativeAlone(unittest.TestCase):
                     self.assertEqual(ends, [None, "3000-01-01T00:00:00.000000Z"])
                 else:
                     self.assertTrue(all("2024" < end < "2999" for end in ends), ends)
+        self.assertTrue(w.verify()["verified"])
+
+    def test_5_in_transit_the_broker_binds_it_to_nobody_and_the_card_knows_nothing_of_it(self):
+        makers = {"piv": w.make_piv, "jpki": w.make_jpki, "scp03": w.make_scp03}
+        listed = w.folder / "on-the-way.csv"
+        listed.write_text("".join(f"{profile}\n" for profile in makers))
+        where = ("--manufacturer", "elsewhere", "--delivery", "D1")
+        self.assertEqual(w.ctl("stock", "enter", listed, "--manufacturer", "elsewhere", "--batch", "B1")["done"], 3)
+        self.assertEqual(w.ctl("stock", "send", listed, *where)["done"], 3)
+        cards = {}
+        for profile, name, pin in self.CARDS:
+            with self.subTest(profile):
+                name = cards[profile] = f"Way-{profile}"
+                holder = w.holders[name] = w.ctl("holder", "add", "--name", name)["id"]
+                words = ("card", "register", "--holder", holder, "--card", self.read(makers[profile], name), "--activate", "--serial",
+                         f"elsewhere/{profile}")
+                self.assertRaisesRegex(Failure, "card.unlisted", w.ctl, *words)
+                self.assertEqual(w.tap(pin=pin).get("code"), "card.unknown")
+        self.assertEqual(w.ctl("stock", "receive", listed, *where), {"done": 3, "mismatches": 0})
+        for profile, _, pin in self.CARDS:
+            with self.subTest(profile):
+                name = cards[profile]
+                w.insert_card(name)
+                w.ctl("card", "register", "--holder", w.holders[name], "--card", w.folder / f"{name}.reading", "--activate", "--serial",
+                      f"elsewhere/{profile}")
+                w.enrol(name, "nginx")
+                self.assertEqual(w.tap("nginx", pin=pin).get("outcome"), "accepted")
         self.assertTrue(w.verify()["verified"])
 
     @staticmethod
