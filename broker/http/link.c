@@ -300,7 +300,8 @@ static bool request_too_slow(const cb_link *link, const cb_limits *limits, int64
 {
     if (link->turn_bytes == 0 || link->up.ended)
         return false;
-    int64_t until = link->up.piece || cb_turn_serving(link->turn) ? link->active : now;
+    bool ours = link->up.piece || cb_link_puts_off(link) || cb_turn_serving(link->turn);
+    int64_t until = ours ? link->active : now;
     return cb_limits_too_slow(limits, link->turn_began, link->turn_bytes, until);
 }
 
