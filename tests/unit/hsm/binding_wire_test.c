@@ -26,7 +26,7 @@
 #include "hsm/binding.h"
 #include "meddle.h"
 
-enum { KEYS = 2 };
+enum { KEYS = 2 }; /* of a PIV card, beside the one of its secure messaging */
 
 /* A card, as it was made. */
 typedef struct subject {
@@ -37,7 +37,7 @@ typedef struct subject {
     const char *pin;       /* "": none */
     size_t messages_least; /* of a tap; more where an answer comes in parts */
     size_t keys;
-    cb_bytes certificate[KEYS];
+    cb_bytes certificate[CB_CARD_KEYS_MAX];
     bool nameless; /* what its certificates say of it is not all that it is known by */
     cb_buf state;
 } subject;
@@ -229,13 +229,17 @@ static bool is_one_of(const cb_card_key *key, const cb_binding_info *info)
     return false;
 }
 
-/* A card may have one key only: what a terminal says that it has not, is left out. */
+/* A card may have one key only: what a terminal says that it has not, its secure messaging among
+ * it, is left out. */
 static bool is_left_out(const enumeration *e, const meddling *m, const cb_binding_info *info)
 {
     cb_binding_info same = *info;
     same.keys = e->honest.keys;
-    return e->purpose == CB_TAP_REGISTER && m->at.command > 1 && info->keys.count == 1 &&
-           is_one_of(&info->keys.key[0], &e->honest) && is_same(&same, &e->honest);
+    bool fewer = info->keys.count > 0 && info->keys.count < e->honest.keys.count;
+    for (size_t i = 0; i < info->keys.count; i++)
+        fewer = fewer && is_one_of(&info->keys.key[i], &e->honest);
+    return e->purpose == CB_TAP_REGISTER && m->at.command > 1 && fewer &&
+           is_same(&same, &e->honest);
 }
 
 /* False when there is no such byte. The last answer is the card's proof, of which each byte of data
@@ -357,6 +361,27 @@ static void no_byte_that_is_changed_on_the_way_is_registered(void **state)
     remember();
     disturb_all(&s, CB_TAP_REGISTER);
     cb_buf_free(&s.state);
+    piv_card_free(&card);
+}
+
+static void nor_of_a_piv_card_with_secure_messaging(void **state)
+{
+    piv_card card;
+    cb_vcard_key key;
+    cb_issue_signer signer;
+    cb_buf certificate = CB_BUF(CB_ISSUE_X509_MAX);
+    (void)state;
+    good(cb_vcard_key_generate(CB_VCARD_EC_P256, &key));
+    content_signer_certify(&issuer, &key, PIV_CONTENT_SIGNING, 0, &certificate);
+    content_signer_make(&key, cb_buf_bytes(&certificate), &signer);
+    piv_card_make_secured(&card, &issuer, CB_VCARD_EC_P256, CB_VCARD_EC_P256, &signer);
+    subject s = piv_subject(&card);
+    s.certificate[s.keys++] = cb_buf_bytes(&certificate);
+    remember();
+    disturb_all(&s, CB_TAP_REGISTER);
+    cb_buf_free(&s.state);
+    cb_buf_free(&certificate);
+    cb_issue_signer_end(&signer);
     piv_card_free(&card);
 }
 
@@ -488,6 +513,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_is_registered),
+        cmocka_unit_test(nor_of_a_piv_card_with_secure_messaging),
         cmocka_unit_test(nor_is_a_card_renamed_whose_certificates_name_its_fasc_n),
         cmocka_unit_test(no_byte_that_is_changed_on_the_way_registers_a_jpki_card),
         cmocka_unit_test(nor_an_scp03_card),

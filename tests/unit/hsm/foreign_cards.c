@@ -275,6 +275,37 @@ void piv_card_name_fasc_n(piv_card *c, const agency *a)
     }
 }
 
+void content_signer_certify(const agency *by, const cb_vcard_key *key, const char *usage, int later,
+                            cb_buf *out)
+{
+    cb_buf extensions = CB_BUF(512), name = CB_BUF(128);
+    cb_issue_key_usage(&extensions, 0x80);
+    if (usage)
+        cb_issue_extended_usage(&extensions, usage, true);
+    good(cb_issue_name(cb_bytes_str("Content signer"), &name));
+    const cb_issue_x509 what = {.subject = cb_buf_bytes(&name),
+                                .key = key,
+                                .extensions = cb_buf_bytes(&extensions),
+                                .not_before = time(NULL) - DAY + later * DAY / 10,
+                                .not_after = time(NULL) + 365 * DAY};
+    good(cb_issue_x509_make(&what, &by->signer, out));
+    cb_buf_free(&extensions);
+    cb_buf_free(&name);
+}
+
+void content_signer_make(const cb_vcard_key *key, cb_bytes certificate, cb_issue_signer *out)
+{
+    cb_x509 of_signer;
+    *out = (cb_issue_signer){.key = *key,
+                             .name = CB_BUF(128),
+                             .key_id = CB_BUF(32),
+                             .certificate = CB_BUF(CB_ISSUE_X509_MAX)};
+    good(cb_x509_parse(certificate, &of_signer));
+    cb_buf_put(&out->name, of_signer.subject);
+    cb_buf_put(&out->key_id, of_signer.subject_key_id);
+    cb_buf_put(&out->certificate, certificate);
+}
+
 /* ---- Others ---- */
 
 void jpki_card_make(const agency *a, cb_buf *state, cb_buf *certificate)

@@ -13,6 +13,7 @@
 
 #define PIV_PIN "271828"
 #define PIV_WRONG_PIN "314159"
+#define PIV_CONTENT_SIGNING "2.16.840.1.101.3.6.7"
 #define JPKI_PIN "2718"
 
 typedef struct agency {
@@ -41,6 +42,12 @@ void piv_card_make(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9
 void piv_card_make_secured(piv_card *c, const agency *a, uint8_t kind_9a, uint8_t kind_9e,
                            const cb_issue_signer *signer);
 void piv_card_free(piv_card *c);
+
+/* A content signer of a key and its certificate, which an agency makes, with an extended usage
+ * (NULL: none), so that it began so many tenths of a day later; appended. */
+void content_signer_certify(const agency *by, const cb_vcard_key *key, const char *usage, int later,
+                            cb_buf *out);
+void content_signer_make(const cb_vcard_key *key, cb_bytes certificate, cb_issue_signer *out);
 
 /* Both certificates in gzip from now on, as the card keeps them and in c. */
 void piv_card_compress(piv_card *c);

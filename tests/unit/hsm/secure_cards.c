@@ -8,8 +8,6 @@
 #include "cardlink/card/key.h"
 #include "cardlink/terminal/survey.h"
 
-enum { DAY = 24 * 60 * 60 };
-
 static world w;
 static fake f;
 cb_lane secure_lane;
@@ -32,19 +30,7 @@ cb_error secure_sign(const void *key, cb_bytes digest, cb_buf *der)
 
 void secure_make_signer(const agency *by, const char *usage, int later, cb_buf *out)
 {
-    cb_buf extensions = CB_BUF(512), name = CB_BUF(128);
-    cb_issue_key_usage(&extensions, 0x80);
-    if (usage)
-        cb_issue_extended_usage(&extensions, usage, true);
-    good(cb_issue_name(cb_bytes_str("Content signer"), &name));
-    const cb_issue_x509 what = {.subject = cb_buf_bytes(&name),
-                                .key = &secure_signer,
-                                .extensions = cb_buf_bytes(&extensions),
-                                .not_before = time(NULL) - DAY + later * DAY / 10,
-                                .not_after = time(NULL) + 365 * DAY};
-    good(cb_issue_x509_make(&what, &by->signer, out));
-    cb_buf_free(&extensions);
-    cb_buf_free(&name);
+    content_signer_certify(by, &secure_signer, usage, later, out);
 }
 
 cb_bytes secure_guid_of(const piv_card *c)
@@ -97,15 +83,8 @@ void secure_free_card(void)
 
 void secure_use_virtual_card(uint8_t kind_9a, uint8_t kind_9e)
 {
-    cb_x509 of_signer;
-    cb_issue_signer content = {.key = secure_signer,
-                               .name = CB_BUF(128),
-                               .key_id = CB_BUF(32),
-                               .certificate = CB_BUF(CB_ISSUE_X509_MAX)};
-    good(cb_x509_parse(cb_buf_bytes(&secure_signer_certificate), &of_signer));
-    cb_buf_put(&content.name, of_signer.subject);
-    cb_buf_put(&content.key_id, of_signer.subject_key_id);
-    cb_buf_put(&content.certificate, cb_buf_bytes(&secure_signer_certificate));
+    cb_issue_signer content;
+    content_signer_make(&secure_signer, cb_buf_bytes(&secure_signer_certificate), &content);
     secure_free_card();
     piv_card_make_secured(&secure_card, &secure_issuer, kind_9a, kind_9e, &content);
     secure_piv_make(&secure_far, &secure_card.io);
@@ -118,7 +97,7 @@ int secure_begin_test(void **state)
     (void)state;
     good(cb_vcard_key_generate(CB_VCARD_EC_P256, &secure_signer));
     cb_buf_reset(&secure_signer_certificate);
-    secure_make_signer(&secure_issuer, "2.16.840.1.101.3.6.7", 0, &secure_signer_certificate);
+    secure_make_signer(&secure_issuer, PIV_CONTENT_SIGNING, 0, &secure_signer_certificate);
     secure_make_card(CB_VCARD_EC_P256);
     secure_lane.host->foreign[0].renewal = CB_X509_RENEWAL_NEVER;
     return 0;
