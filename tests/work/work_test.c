@@ -361,17 +361,19 @@ static void look_up(place *p, const char *path)
 static void what_is_rare_is_looked_up(place *p)
 {
     static const char *const kinds[] = {"cards", "enrolments", "registrations", "applications"};
-    char holder[CB_ID_TEXT], path[128];
+    char id[CB_ID_TEXT], path[128];
     act_make_user(&p->a);
-    cb_id_text(&p->a.holder, holder);
+    cb_id_text(&p->a.holder, id);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        snprintf(path, sizeof path, "%s?holder=%s", kinds[i], holder);
+        snprintf(path, sizeof path, "%s?holder=%s", kinds[i], id);
         look_up(p, path);
     }
     look_up(p, "enrolments?service=vip");
-    snprintf(path, sizeof path, "enrolments?service=tax&holder=%s", holder);
+    snprintf(path, sizeof path, "enrolments?service=tax&holder=%s", id);
     look_up(p, path);
-    look_up(p, "reports/outstanding?state=suspended&limit=2");
+    cb_id_text(&p->a.enrolment, id);
+    assert_non_null(strstr(p->a.w.answer.body, id));
+    look_up(p, "reports/outstanding?state=expired");
 }
 
 /* One card of it is missing, among those of a maker of whom there are many. */
