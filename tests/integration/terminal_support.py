@@ -88,7 +88,9 @@ class Scene:
         self.path("cardlink.conf").write_text(text + "timeout = 10\ncard_timeout = 3\n" + more, encoding="utf-8")
 
     def mode(self, mode):
-        self.path("mode").write_text(mode + "\n", encoding="ascii")
+        """The broker reads it all the time: it must never find an empty file."""
+        self.path("mode.next").write_text(mode + "\n", encoding="ascii")
+        self.path("mode.next").replace(self.path("mode"))
 
     def requests(self):
         text = self.path("log").read_text(encoding="ascii")
