@@ -218,16 +218,32 @@ cb_error cb_certificate_key(cb_bytes der, cb_digest *key)
     return error;
 }
 
+/* The library says the same of a client without a certificate as of one that it has no memory to
+ * copy: so there is to be memory for a blank one, and then it is asked once more. */
+static cb_error copy_certificate(WOLFSSL *session, WOLFSSL_X509 **out)
+{
+    *out = wolfSSL_get_peer_certificate(session);
+    if (*out)
+        return CB_OK;
+    WOLFSSL_X509 *blank = wolfSSL_X509_new();
+    if (!blank)
+        return CB_E_MEMORY;
+    wolfSSL_X509_free(blank);
+    *out = wolfSSL_get_peer_certificate(session);
+    return CB_OK;
+}
+
 cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key)
 {
-    WOLFSSL_X509 *certificate = wolfSSL_get_peer_certificate(session);
+    WOLFSSL_X509 *certificate;
     *has_key = false;
-    if (!certificate) /* none was sent, or there is no memory for its copy */
-        return wolfSSL_get_chain_count(wolfSSL_get_peer_chain(session)) > 0 ? CB_E_MEMORY : CB_OK;
+    cb_error error = copy_certificate(session, &certificate);
+    if (error || !certificate)
+        return error;
     int length = 0;
     const unsigned char *der = wolfSSL_X509_get_der(certificate, &length);
-    cb_error error = der && length > 0 ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
-                                       : CB_E_MEMORY;
+    error = der && length > 0 ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
+                              : CB_E_MEMORY;
     wolfSSL_X509_free(certificate);
     *has_key = !error;
     return error;

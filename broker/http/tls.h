@@ -41,7 +41,7 @@ void cb_tls_close(cb_tls **tls);
 struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name);
 
 /* After the handshake: the digest of the client's key; *has_key is false if it showed no
- * certificate. CB_E_MEMORY, CB_E_FORMAT: it showed one whose key cannot be read. */
+ * certificate. CB_E_MEMORY: whether it did cannot be told. CB_E_FORMAT: its key cannot be read. */
 cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key);
 
 /* SHA-256 of the SubjectPublicKeyInfo (with its tag and length) of a DER certificate. CB_E_FORMAT.
