@@ -185,14 +185,35 @@ static void put_added(cb_bytes added, cb_buf *out)
     }
 }
 
+/* Applications that get headers as variables (CGI, RFC 3875, 4.1.18) cannot tell "-" from
+ * "_": what is not to reach them under one name is not to reach them under the other. */
+static bool reads_as(cb_bytes name, cb_bytes other)
+{
+    for (size_t i = 0; i < name.len && i < other.len; i++) {
+        int a = name.data[i] == '_' ? '-' : tolower(name.data[i]);
+        int b = other.data[i] == '_' ? '-' : tolower(other.data[i]);
+        if (a != b)
+            return false;
+    }
+    return name.len == other.len;
+}
+
+/* What only a proxy that the service knows may say. */
+static bool is_a_proxys(const cb_header *header)
+{
+    static const char family[] = "X-Forwarded-";
+    cb_cursor cursor = cb_cursor_over(header->name);
+    cb_bytes start = cb_cursor_take(&cursor, sizeof family - 1);
+    return reads_as(header->name, cb_bytes_str("Forwarded")) ||
+           reads_as(header->name, cb_bytes_str("X-Real-IP")) ||
+           (cb_cursor_ok(&cursor) && reads_as(start, cb_bytes_str(family)));
+}
+
 static bool is_replaced(const cb_header *header, cb_bytes added)
 {
     cb_cursor cursor = cb_cursor_over(added);
     for (cb_header other; cb_header_next(&cursor, &other);) {
-        if (cb_bytes_same(other.name, header->name) ||
-            (other.name.len == header->name.len &&
-             strncasecmp((const char *)other.name.data, (const char *)header->name.data,
-                         header->name.len) == 0))
+        if (reads_as(header->name, other.name))
             return true;
     }
     return false;
@@ -201,23 +222,14 @@ static bool is_replaced(const cb_header *header, cb_bytes added)
 cb_error cb_headers_to_service(cb_bytes headers, const cb_origin *service, cb_bytes added,
                                cb_buf *out)
 {
-    static const char *const left_out[] = {"Host",
-                                           "Content-Length",
-                                           "Expect",
-                                           "Cookie",
-                                           "Forwarded",
-                                           "X-Forwarded-For",
-                                           "X-Forwarded-Host",
-                                           "X-Forwarded-Proto",
-                                           "X-Real-IP",
-                                           NULL};
+    static const char *const left_out[] = {"Host", "Content-Length", "Expect", "Cookie", NULL};
     cb_cursor cursor = cb_cursor_over(headers);
     cb_bytes relay = {0};
     cb_bytes rest;
     cb_header_find(headers, "Host", &relay);
     for (cb_header header; cb_header_next(&cursor, &header);) {
         if (is_hop_by_hop(headers, &header) || is_one_of(&header, left_out) ||
-            is_replaced(&header, added))
+            is_a_proxys(&header) || is_replaced(&header, added))
             continue;
         bool refers = cb_header_is(&header, "Origin") || cb_header_is(&header, "Referer");
         if (refers && names_host(header.value, relay, &rest))

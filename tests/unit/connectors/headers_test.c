@@ -38,6 +38,14 @@ static void what_concerns_one_connection_stays(void **state)
                       &service, "Content-Length: 5\r\n");
 }
 
+static void a_browser_does_not_speak_as_a_proxy(void **state)
+{
+    (void)state;
+    assert_to_service("x-forwarded-user: root\r\nX_Forwarded_Client-Cert: a\r\nX-FORWARDED-: b\r\n"
+                      "Forwarded: for=c\r\nX-Real_IP: d\r\nX-Forwarder: e\r\nX-Forwarded: f\r\n",
+                      "", "X-Forwarder: e\r\nX-Forwarded: f\r\n");
+}
+
 static void only_the_relays_own_origin_becomes_the_services(void **state)
 {
     (void)state;
@@ -60,6 +68,8 @@ static void a_connectors_header_replaces_the_browsers_and_its_cookies_are_added(
                       "Authorization: Bearer x\r\nCookie: s=2\r\n",
                       "Cookie: a=1; s=2\r\nAuthorization: Bearer x\r\n");
     assert_to_service("", "Cookie: s=2\r\n", "Cookie: s=2\r\n");
+    assert_to_service("X_Api-Key: mine\r\nX_Api: mine\r\n", "X-Api-Key: theirs\r\n",
+                      "X_Api: mine\r\nX-Api-Key: theirs\r\n");
 }
 
 static void a_location_at_the_service_becomes_a_path(void **state)
@@ -118,6 +128,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_concerns_one_connection_stays),
+        cmocka_unit_test(a_browser_does_not_speak_as_a_proxy),
         cmocka_unit_test(only_the_relays_own_origin_becomes_the_services),
         cmocka_unit_test(a_connectors_header_replaces_the_browsers_and_its_cookies_are_added),
         cmocka_unit_test(a_location_at_the_service_becomes_a_path),
