@@ -15,7 +15,6 @@
 #include "broker/http/hello.h"
 #include "broker/http/link_io.h"
 #include "broker/http/rejection.h"
-#include "broker/http/tls.h"
 
 enum {
     PIECES_A_STEP = 8,
@@ -62,7 +61,7 @@ static void step_hello(cb_link *link, uint8_t *scratch)
         return;
     }
     wait_for_more_than(link, 0);
-    link->session = cb_tls_session(link->tls, link->socket, name);
+    link->session = cb_tls_session(link->tls, link->socket, name, &link->shown);
     link->state = link->session ? CB_LINK_HANDSHAKE : CB_LINK_DEAD;
     if (link->session)
         cb_ahead_attach(&link->ahead, link->socket, link->session);
@@ -75,8 +74,9 @@ static void step_handshake(cb_link *link)
         link->active = cb_clock_monotonic_us();
         link->wants_write = false;
         /* Who has shown a key that cannot be read now must not be told that it has none. */
-        bool read = cb_tls_peer_key(link->session, &link->peer.has_key, &link->peer.key) == CB_OK;
-        link->state = read ? CB_LINK_OPEN : CB_LINK_DEAD;
+        link->peer.has_key = link->shown.certificate;
+        link->peer.key = link->shown.key;
+        link->state = link->shown.error ? CB_LINK_DEAD : CB_LINK_OPEN;
         return;
     }
     int error = wolfSSL_get_error(link->session, result);

@@ -15,12 +15,12 @@
 #include "broker/http/peer.h"
 #include "broker/http/read_ahead.h"
 #include "broker/http/rejection.h"
+#include "broker/http/tls.h"
 #include "broker/http/turn.h"
 
 enum { CB_LINK_PIECE = 16 * 1024 /* a TLS record's content */ };
 
 struct WOLFSSL;
-struct cb_tls;
 
 typedef enum cb_link_state {
     CB_LINK_HELLO, /* the client's first message is not complete */
@@ -47,7 +47,8 @@ typedef struct cb_link {
     cb_turn *turn; /* with the HTTP server, as soon as inner is there */
     struct WOLFSSL *session; /* NULL: plain, a process on this machine */
     cb_ahead ahead;          /* of what the session has read */
-    struct cb_tls *tls;
+    cb_tls *tls;
+    cb_tls_shown shown;
     cb_link_state state;
     cb_link_way up, down;               /* from the client, to the client */
     bool wants_write;                   /* the handshake waits to write before it reads on */

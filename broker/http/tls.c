@@ -32,10 +32,24 @@ struct cb_tls {
     struct set next; /* count 0: nothing is prepared */
 };
 
+/* The client's own certificate is the first of those that it sends. The library asks about it
+ * whatever it thinks of it, and also if there is none. Its copy of it will not do: without memory
+ * for one it looks as if there had been no certificate. */
+static void take_key(const WOLFSSL_X509_STORE_CTX *store)
+{
+    cb_tls_shown *shown = store->userCtx;
+    const WOLFSSL_BUFFER_INFO *der = store->certs;
+    if (store->error_depth != 0 || store->totalCerts == 0)
+        return;
+    shown->certificate = true;
+    shown->error = cb_certificate_key(cb_bytes_make(der->buffer, der->length), &shown->key);
+}
+
 /* Only who signed it and when is forgiven; a certificate that cannot be read or whose signature is
  * wrong ends the handshake. */
 static int judge_client(int verified, WOLFSSL_X509_STORE_CTX *store)
 {
+    take_key(store);
     if (verified)
         return 1;
     switch (store->error) {
@@ -181,9 +195,10 @@ static WOLFSSL_CTX *choose(const struct set *set, const char *name)
     return set->entries[0].context;
 }
 
-struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name)
+struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name, cb_tls_shown *shown)
 {
     static char protocol[] = "http/1.1";
+    *shown = (cb_tls_shown){.error = CB_OK};
     pthread_mutex_lock(&tls->lock);
     WOLFSSL *session = wolfSSL_new(choose(&tls->set, name));
     pthread_mutex_unlock(&tls->lock);
@@ -193,6 +208,8 @@ struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name)
         wolfSSL_free(session);
         session = NULL;
     }
+    if (session)
+        wolfSSL_SetCertCbCtx(session, shown);
     return session;
 }
 
@@ -215,36 +232,5 @@ cb_error cb_certificate_key(cb_bytes der, cb_digest *key)
     if (!error)
         *key = cb_sha256(cb_buf_bytes(&info));
     cb_buf_free(&info);
-    return error;
-}
-
-/* The library says the same of a client without a certificate as of one that it has no memory to
- * copy: so there is to be memory for a blank one, and then it is asked once more. */
-static cb_error copy_certificate(WOLFSSL *session, WOLFSSL_X509 **out)
-{
-    *out = wolfSSL_get_peer_certificate(session);
-    if (*out)
-        return CB_OK;
-    WOLFSSL_X509 *blank = wolfSSL_X509_new();
-    if (!blank)
-        return CB_E_MEMORY;
-    wolfSSL_X509_free(blank);
-    *out = wolfSSL_get_peer_certificate(session);
-    return CB_OK;
-}
-
-cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key)
-{
-    WOLFSSL_X509 *certificate;
-    *has_key = false;
-    cb_error error = copy_certificate(session, &certificate);
-    if (error || !certificate)
-        return error;
-    int length = 0;
-    const unsigned char *der = wolfSSL_X509_get_der(certificate, &length);
-    error = der && length > 0 ? cb_certificate_key(cb_bytes_make(der, (size_t)length), key)
-                              : CB_E_MEMORY;
-    wolfSSL_X509_free(certificate);
-    *has_key = !error;
     return error;
 }

@@ -36,13 +36,17 @@ cb_error cb_tls_prepare(cb_tls *tls, const cb_tls_entry *entries, size_t count, 
 void cb_tls_settle(cb_tls *tls, bool use);
 void cb_tls_close(cb_tls **tls);
 
-/* A server session for a connected socket and the server name it asked for ("": none). NULL: no
- * memory. The caller ends it with wolfSSL_free. Thread-safe. */
-struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name);
+/* What a client shows in a handshake. It counts once the handshake is done: only then has the
+ * client proven that it has the key. */
+typedef struct cb_tls_shown {
+    bool certificate;
+    cb_error error; /* CB_E_MEMORY, CB_E_FORMAT: it has a key that cannot be read */
+    cb_digest key;
+} cb_tls_shown;
 
-/* After the handshake: the digest of the client's key; *has_key is false if it showed no
- * certificate. CB_E_MEMORY: whether it did cannot be told. CB_E_FORMAT: its key cannot be read. */
-cb_error cb_tls_peer_key(struct WOLFSSL *session, bool *has_key, cb_digest *key);
+/* A server session for a connected socket and the server name it asked for ("": none). NULL: no
+ * memory. The caller ends it with wolfSSL_free, and keeps shown until then. Thread-safe. */
+struct WOLFSSL *cb_tls_session(cb_tls *tls, int socket, const char *name, cb_tls_shown *shown);
 
 /* SHA-256 of the SubjectPublicKeyInfo (with its tag and length) of a DER certificate. CB_E_FORMAT.
  */
