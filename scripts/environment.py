@@ -62,6 +62,12 @@ def answers(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+def is_listened_at(place):
+    """Whether somebody can connect to a socket in the file system, of which the file is there a moment before; nobody does."""
+    lines = [line.split(maxsplit=7) for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return any(line[3] == "00010000" and line[7:] == [str(place)] for line in lines)    # a name may have spaces
+
+
 class Program:
     """One program that was started and is to be stopped by its process id."""
 
@@ -399,7 +405,11 @@ readers = "{readers or self.readers}"
         else:
             argv = [self.program("cardlink-vcard"), "--socket", self.readers.split(":", 1)[1], state]
         self.spawn("card", argv)
-        wait_until(f"card {name} on the reader", self.card_is_there, 10, self.programs["card"])
+        wait_until(f"card {name} on the reader", self.card_waits, 10, self.programs["card"])
+
+    def card_waits(self):
+        """Whether a card is there, without a word to one that has a single visitor: a terminal may be at it by now."""
+        return self.card_is_there() if self.readers == "pcsc" else is_listened_at(self.readers.split(":", 1)[1])
 
     def card_is_there(self):
         return any(r.get("card") or r.get("atr") for line in self.cardlink("readers", ok=(0, 1))

@@ -4,6 +4,8 @@ silence."""
 
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -20,6 +22,35 @@ from environment import free_port  # world knows where
 w = None
 hands = ThreadPoolExecutor(1)   # its thread lasts: what it starts would end with it
 COUNTS_FOR = 60     # seconds: as short as openssl's responder can say
+
+
+class Doorkeeper(socketserver.StreamRequestHandler):
+    """Takes whole questions only to openssl, which runs idle for ever, or ends, over one whose asker was killed before he had said all."""
+
+    def handle(self):
+        heading, length = [], 0
+        while not heading or heading[-1].strip():
+            line = self.rfile.readline()
+            if not line:
+                return
+            heading.append(line)
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        body = self.rfile.read(length)
+        if len(body) == length:
+            with socket.create_connection(self.server.responder) as responder:
+                responder.sendall(b"".join(heading) + body)
+                self.answer(responder.makefile("rb").read())
+
+    def answer(self, answer):
+        try:
+            self.wfile.write(answer)
+        except OSError:
+            pass                                # nobody wants it any more
+
+
+class Door(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
 
 
 class OcspWorld(Fragile, ForeignWorld):
@@ -43,14 +74,20 @@ class OcspWorld(Fragile, ForeignWorld):
         self.say_of(name, "-revoke")
 
     def start_responder(self):
+        port = free_port()
         self.responder = subprocess.Popen(
             ["openssl", "ocsp", "-index", self.folder / "agency" / "index.txt", "-CA", self.pki / "agency.pem", "-rsigner", self.pki / "agency.pem",
-             "-rkey", self.pki / "agency.key", "-port", str(self.responder_port), "-nmin", str(COUNTS_FOR // 60)],
+             "-rkey", self.pki / "agency.key", "-port", str(port), "-nmin", str(COUNTS_FOR // 60)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         while "waiting for OCSP client" not in (line := self.responder.stdout.readline()):
             assert line, "openssl ocsp has ended"
+        self.door = Door(("127.0.0.1", self.responder_port), Doorkeeper)
+        self.door.responder = ("127.0.0.1", port)
+        threading.Thread(target=self.door.serve_forever, args=(0.01,)).start()
 
     def stop_responder(self):
+        self.door.shutdown()
+        self.door.server_close()
         self.responder.kill()
         self.responder.wait()
         self.responder.stdout.close()

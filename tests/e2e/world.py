@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from environment import Environment, Failure, answers, run, wait_until  # noqa: E402
+from environment import Environment, Failure, answers, is_listened_at, run, wait_until  # noqa: E402
 
 # Sanitizer builds take longer for everything.
 PATIENCE = int(os.environ.get("CARDBROKER_PATIENCE", "1"))
@@ -226,14 +226,8 @@ class World(Environment):
         if name in self.programs and self.programs[name].poll() is None:
             return place
         self.spawn(name, [self.program("cardlink-vcard"), "--socket", place, self.cards / f"{card}.card"])
-        wait_until(name, lambda: self.is_listened_at(place), 10 * PATIENCE, self.programs[name])
+        wait_until(name, lambda: is_listened_at(place), 10 * PATIENCE, self.programs[name])
         return place
-
-    @staticmethod
-    def is_listened_at(place):
-        """The file of a socket is there a moment before anybody can connect to it."""
-        lines = [line.split(maxsplit=7) for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-        return any(line[3] == "00010000" and line[7:] == [str(place)] for line in lines)    # a name may have spaces
 
     def take_away(self, card):
         self.stop_one(f"reader of {card}")
