@@ -73,9 +73,9 @@ static void step_handshake(cb_link *link)
     if (result == WOLFSSL_SUCCESS) {
         link->active = cb_clock_monotonic_us();
         link->wants_write = false;
-        /* Who has shown a key that cannot be read now must not be told that it has none. */
         link->peer.has_key = link->shown.certificate;
         link->peer.key = link->shown.key;
+        /* Who has shown a key that cannot be read now must not be told that it has none. */
         link->state = link->shown.error ? CB_LINK_DEAD : CB_LINK_OPEN;
         return;
     }
